@@ -1,0 +1,192 @@
+package websocket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Texts of the close frames that the library sends by itself.
+const (
+	// NormalClosureMessage is the text sent with code 1000.
+	NormalClosureMessage = "Server closed connection"
+
+	shutdownMessage = "Server shutting down" // with 1001
+)
+
+// shutdownFrame is what Shutdown sends.
+var shutdownFrame = &CloseError{Code: CloseGoingAway, Text: shutdownMessage}
+
+var (
+	// ErrShutdown is the cause of a connection's context once its Endpoint shuts
+	// down, and the reason of upgrades that are refused then.
+	ErrShutdown = errors.New("websocket: server shutting down")
+
+	// ErrPeerGone is the error of a connection whose peer stopped answering.
+	ErrPeerGone = errors.New("websocket: peer is gone")
+)
+
+// NewCloseError returns an error for Serve to return: the connection is closed
+// with this code and text, and nobody is told. The text is cut to 123 bytes. A
+// code that may not be sent (allowed are 1000-1003, 1007-1014, 3000-4999, and
+// 1005 for an empty frame) makes it an error like any other.
+//
+// The text is for the peer to see: put no secrets into it.
+func NewCloseError(code int, text string) *CloseError {
+	return &CloseError{Code: code, Text: text}
+}
+
+// IsCloseError tells whether err is or wraps a *CloseError that says goodbye:
+// code 1000 (normal closure), 1001 (going away) or 1005 (no code).
+func IsCloseError(err error) bool {
+	switch CloseStatus(err) {
+	case CloseNormalClosure, CloseGoingAway, CloseNoStatusReceived:
+		return true
+	default:
+		return false
+	}
+}
+
+// CloseStatus returns the code of the *CloseError that err is or wraps, -1 where
+// there is none.
+func CloseStatus(err error) int {
+	var ce *CloseError
+	if errors.As(err, &ce) {
+		return ce.Code
+	}
+	return -1
+}
+
+// IsDisconnect tells whether err is or wraps what a connection's read or write
+// returned because the peer vanished without a close frame: it hung up (code
+// 1006), the network reset the connection, it stopped answering, it did not take
+// a frame within WriteTimeout.
+func IsDisconnect(err error) bool {
+	var failed *ioError
+	return CloseStatus(err) == CloseAbnormalClosure ||
+		errors.Is(err, ErrPeerGone) ||
+		errors.As(err, &failed) && failed.gone
+}
+
+// SetCloseHandshakeTimeout bounds later closing handshakes of this connection:
+// writing our close frame and waiting for the peer's. Zero or less means no
+// waiting: the frame is tried and the socket closed at once.
+func (c *Conn) SetCloseHandshakeTimeout(timeout time.Duration) {
+	c.t.closeTimeout.Store(int64(timeout))
+}
+
+// GetCloseHandshakeTimeout returns the bound of the closing handshake.
+func (c *Conn) GetCloseHandshakeTimeout() time.Duration {
+	return time.Duration(c.t.closeTimeout.Load())
+}
+
+// CloseNormal is Close with code 1000 and the text "Server closed connection".
+func (c *Conn) CloseNormal() error { return c.Close(CloseNormalClosure, NormalClosureMessage) }
+
+// CloseWithError is Close with code 1011 and the text "Internal Server Error";
+// with Debug, err's own.
+func (c *Conn) CloseWithError(err error) error {
+	return c.Close(CloseInternalServerErr, c.failureText(err))
+}
+
+// failureText is what the peer is told of an error.
+func (c *Conn) failureText(err error) string {
+	if c.debug && err != nil {
+		return err.Error()
+	}
+	return http.StatusText(http.StatusInternalServerError)
+}
+
+// Close performs the closing handshake (RFC 6455, 7.1.2): it writes a close
+// frame, waits for the peer's and closes the socket, all within the close
+// timeout. It may be called from any goroutine, also from a handler and while
+// others read or write. Code 1005 sends an empty frame. The text is cut to 123
+// bytes of valid UTF-8.
+//
+// Nil means that the frame was written and the socket closed, even if the peer
+// never answered. Where the frame can't be written, the socket is closed all the
+// same and the error returned. A code that may not be sent is an error too, but
+// nothing has happened then. Only the first call writes a frame: a later one
+// waits for the first to end and returns nil.
+//
+// From the moment the frame is sent no read delivers a message.
+func (c *Conn) Close(code int, text string) error {
+	if code != CloseNoStatusReceived && !mayBeSent(code) {
+		return fmt.Errorf("websocket: close code %d may not be sent", code)
+	}
+	return c.closeWith(&CloseError{Code: code, Text: cutReason(text)})
+}
+
+// closeWith is Close with a frame that may be sent.
+func (c *Conn) closeWith(frame *CloseError) error {
+	if !c.frame.CompareAndSwap(nil, frame) {
+		<-c.handshaken
+		return nil
+	}
+	defer close(c.handshaken)
+	c.t.decide(endedByUs, frame)
+	return c.closeHandshake()
+}
+
+// closeHandshake sends the frame that was chosen, unless one was sent before (an
+// answer to the peer's, or a CloseMessage of the caller's), and waits for the
+// peer's.
+func (c *Conn) closeHandshake() error {
+	timeout := c.GetCloseHandshakeTimeout()
+	if timeout <= 0 {
+		err := c.sendChosen(timeout)
+		c.t.cut()
+		return err
+	}
+	cut := time.AfterFunc(timeout, c.t.cut)
+	defer cut.Stop()
+	err := c.sendChosen(timeout)
+	if err == nil {
+		c.t.awaitPeerClose()
+	}
+	_ = c.t.close() // whatever it says, the socket is gone
+	return err
+}
+
+// sendChosen writes the close frame that was chosen, which is known for certain
+// only when its turn has come.
+func (c *Conn) sendChosen(timeout time.Duration) error {
+	d := closeDeadline(timeout)
+	err := c.t.lockWrite(context.Background(), d)
+	if err == nil {
+		frame := c.frame.Load()
+		err = c.t.sendClose(context.Background(), FormatCloseMessage(frame.Code, frame.Text), d)
+		c.t.unlockWrite()
+	}
+	if errors.Is(err, ErrCloseSent) {
+		return nil
+	}
+	return err
+}
+
+// CloseNow closes the socket without a closing handshake. Reads and writes that
+// wait return net.ErrClosed.
+func (c *Conn) CloseNow() error {
+	c.t.decide(endedByUs, net.ErrClosed)
+	c.t.cut()
+	return nil
+}
+
+// cutReason makes a text fit into a close frame: valid UTF-8, at most 123
+// bytes, cut between characters.
+func cutReason(text string) string {
+	text = strings.ToValidUTF8(text, string(utf8.RuneError))
+	if len(text) <= maxReason {
+		return text
+	}
+	end := maxReason
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
+}

@@ -1,0 +1,198 @@
+package websocket
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	ws "github.com/gorilla/websocket"
+)
+
+// retryAfter is the Retry-After header, in seconds, of an upgrade refused
+// because the server shuts down.
+const retryAfter = "5"
+
+// Endpoint is what a framework's adapter stands on: it upgrades the requests of
+// one route and lives through their connections. It knows nothing of the
+// framework. All methods may be called from any goroutine. The zero value is
+// ready to use, with the default options.
+//
+// An adapter calls Accept on the HTTP handler's goroutine, gives its request the
+// connection's context, calls Run and returns from the handler.
+type Endpoint struct {
+	options Options
+	live    register
+	buffers sync.Pool // gorilla's, to write with
+}
+
+// NewEndpoint returns an Endpoint with the given options.
+func NewEndpoint(options Options) *Endpoint { return &Endpoint{options: options} }
+
+// Handshake is what an adapter knows of one request.
+type Handshake struct {
+	// Settings are gorilla's. Error and CheckOrigin are ignored. Nil means the
+	// zero value.
+	Settings *ws.Upgrader
+
+	// Header is added to the 101 response.
+	Header http.Header
+
+	// CheckOrigin decides about the request's origin. Nil means that its host
+	// must be the request's.
+	CheckOrigin func() bool
+
+	// Refuse writes the HTTP response of a refused upgrade. It is called at most
+	// once, before Accept returns.
+	Refuse func(status int, reason error)
+}
+
+// Accept upgrades a request. It returns the connection when the 101 response is
+// sent; Run must follow. Otherwise h.Refuse has answered or, where the response
+// could not be written, the connection that was already hijacked is closed;
+// nothing is left to do then.
+//
+// Panics of the functions in h pass through, before anything was hijacked.
+// Nothing of the handshake is kept.
+func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (*Conn, error) {
+	var refused error
+	refuse := func(status int, reason error) {
+		refused = reason
+		w.Header().Set("Sec-Websocket-Version", "13")
+		if status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", retryAfter)
+		}
+		h.Refuse(status, reason)
+	}
+	if !e.live.reserve() {
+		refuse(http.StatusServiceUnavailable, ErrShutdown)
+		return nil, refused
+	}
+	var conn *Conn
+	defer func() {
+		if conn == nil { // also when a function in h panics
+			e.live.giveBack()
+		}
+	}()
+
+	var upgrader ws.Upgrader
+	if h.Settings != nil {
+		upgrader = *h.Settings
+	}
+	hj := &hijacker{ResponseWriter: w, options: &e.options, readBuffer: upgrader.ReadBufferSize}
+	pooled := upgrader.WriteBufferPool != nil
+	if !pooled {
+		upgrader.WriteBufferPool = &e.buffers
+	}
+	upgrader.ReadBufferSize = gorillaReadBuffer
+	if upgrader.HandshakeTimeout == 0 {
+		upgrader.HandshakeTimeout = e.options.writeTimeout()
+	}
+	var badOrigin error
+	upgrader.CheckOrigin = func(r *http.Request) bool {
+		if h.CheckOrigin == nil {
+			badOrigin = checkSameOrigin(r)
+		} else if !h.CheckOrigin() {
+			badOrigin = fmt.Errorf("websocket: origin %q is not allowed", r.Header["Origin"])
+		}
+		return badOrigin == nil
+	}
+	upgrader.Error = func(_ http.ResponseWriter, r *http.Request, status int, reason error) {
+		switch {
+		case badOrigin != nil:
+			reason = badOrigin
+		case hj.err != nil:
+			reason = hj.err
+		case r.ProtoMajor > 1:
+			reason = fmt.Errorf("websocket: only HTTP/1.1 can be upgraded, the request is %s", r.Proto)
+		}
+		refuse(status, reason)
+	}
+
+	gorilla, err := upgrader.Upgrade(hj, r, h.Header)
+	switch {
+	case refused != nil:
+		return nil, refused
+	case err != nil:
+		err = fmt.Errorf("websocket: writing the handshake's response: %w", err)
+		e.options.log(r.Context(), slog.LevelDebug, err, slog.String("remote", r.RemoteAddr))
+		return nil, err
+	}
+	conn = newConn(gorilla, hj.t, r.Context(), &e.options, pooled)
+	if down := e.live.add(conn); down {
+		conn.shutDown()
+	}
+	return conn, nil
+}
+
+// Run serves a connection that Accept returned, in a goroutine of its own, and
+// returns at once. When serve returns, the connection is closed: how, is decided
+// by what happened on the wire and by the error. A panic of serve is recovered,
+// and its runtime.Goexit noticed.
+//
+// Report is told of failures, on the same goroutine before the close frame is
+// sent; its panic is recovered. Where it is nil, they are logged.
+func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
+	go func() {
+		defer e.live.remove(conn)
+		defer e.join(conn, report)
+		recovered(func() error {
+			if conn.shutdown.Load() {
+				return nil // nobody is there to be served
+			}
+			return serve()
+		}, func(err error) {
+			e.end(conn, err, report)
+		})
+	}()
+}
+
+// end closes the connection after serve returned err. Report may leave by panic
+// or Goexit: the connection is closed all the same.
+func (e *Endpoint) end(conn *Conn, err error, report func(error)) {
+	v := conn.judge(append(conn.group.stop(), err))
+	defer conn.finish(v.frame)
+	if v.tell != nil {
+		e.tell(conn, v.level, v.tell, report)
+	} else if _, cause := conn.t.decided(); cause != nil {
+		e.log(conn, slog.LevelDebug, cause)
+	}
+}
+
+// join waits for the functions that were started with Conn.Go and tells what
+// went wrong in them since serve returned.
+func (e *Endpoint) join(conn *Conn, report func(error)) {
+	if late := conn.judge(conn.group.wait()); late.level == slog.LevelError && late.tell != nil {
+		e.tell(conn, late.level, late.tell, report)
+	}
+}
+
+// tell hands an error to report, or to the log.
+func (e *Endpoint) tell(conn *Conn, level slog.Level, err error, report func(error)) {
+	if report == nil {
+		e.log(conn, level, err)
+		return
+	}
+	recovered(func() error {
+		report(err)
+		return nil
+	}, func(failure error) {
+		if failure != nil {
+			e.log(conn, slog.LevelError, fmt.Errorf("websocket: OnError failed: %w", failure))
+		}
+	})
+}
+
+func (e *Endpoint) log(conn *Conn, level slog.Level, err error) {
+	attrs := []slog.Attr{
+		slog.String("remote", conn.RemoteAddr().String()),
+		slog.Duration("duration", time.Since(conn.begun)),
+	}
+	var p *PanicError
+	if errors.As(err, &p) {
+		attrs = append(attrs, slog.String("stack", string(p.Stack)))
+	}
+	e.options.log(conn.Context(), level, err, attrs...)
+}

@@ -1,0 +1,143 @@
+package websocket
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+)
+
+// Opcodes (RFC 6455, 5.2). Text to pong are gorilla's message types.
+const (
+	opContinuation = 0x0
+	opText         = TextMessage
+	opBinary       = BinaryMessage
+	opClose        = CloseMessage
+	opPing         = PingMessage
+	opPong         = PongMessage
+)
+
+// Bits of a frame's first two bytes.
+const (
+	bitFin  = 0x80
+	bitRSV1 = 0x40
+	bitsRSV = 0x70
+	bitMask = 0x80
+)
+
+const (
+	maxControlPayload = 125 // bytes (RFC 6455, 5.5)
+	maxHeaderSize     = 14  // bytes: two, eight of length, four of mask
+	maxReason         = maxControlPayload - 2
+)
+
+// frameHeader is the head of one frame (RFC 6455, 5.2).
+type frameHeader struct {
+	fin    bool
+	rsv    byte // RSV1 to RSV3 where they stand in the first byte
+	opcode byte
+	masked bool
+	key    [4]byte // where masked
+	length uint64  // bytes of payload
+	size   int     // bytes of the header itself
+}
+
+func (h frameHeader) control() bool { return h.opcode&0x8 != 0 }
+
+// headerSize tells from a frame's first two bytes how long its header is.
+func headerSize(b []byte) int {
+	size := 2
+	switch b[1] &^ bitMask {
+	case 126:
+		size += 2
+	case 127:
+		size += 8
+	}
+	if b[1]&bitMask != 0 {
+		size += 4
+	}
+	return size
+}
+
+// parseHeader reads the header that b starts with. Two bytes are enough for
+// all but the length of a longer frame and the mask.
+func parseHeader(b []byte) frameHeader {
+	h := frameHeader{
+		fin:    b[0]&bitFin != 0,
+		rsv:    b[0] & bitsRSV,
+		opcode: b[0] & 0xf,
+		masked: b[1]&bitMask != 0,
+		length: uint64(b[1] &^ bitMask),
+		size:   headerSize(b),
+	}
+	if len(b) < h.size {
+		return h
+	}
+	switch h.length {
+	case 126:
+		h.length = uint64(binary.BigEndian.Uint16(b[2:]))
+	case 127:
+		h.length = binary.BigEndian.Uint64(b[2:])
+	}
+	if h.masked {
+		h.key = [4]byte(b[h.size-4 : h.size])
+	}
+	return h
+}
+
+// appendHeader appends the header of a whole, unmasked frame.
+func appendHeader(b []byte, opcode byte, length int) []byte {
+	b = append(b, bitFin|opcode)
+	switch {
+	case length <= maxControlPayload:
+		return append(b, byte(length))
+	case length <= 0xffff:
+		return binary.BigEndian.AppendUint16(append(b, 126), uint16(length))
+	default:
+		return binary.BigEndian.AppendUint64(append(b, 127), uint64(length))
+	}
+}
+
+// parseClosePayload reads what a close frame carries (RFC 6455, 5.5.1). An
+// empty one is code 1005. The error says what is wrong with it and with which
+// code the peer is told.
+func parseClosePayload(p []byte) (*CloseError, *protocolError) {
+	switch {
+	case len(p) == 0:
+		return &CloseError{Code: CloseNoStatusReceived}, nil
+	case len(p) == 1:
+		return nil, &protocolError{code: CloseProtocolError, reason: "close payload of one byte"}
+	}
+	code, reason := int(binary.BigEndian.Uint16(p)), p[2:]
+	if !mayBeSent(code) {
+		return nil, &protocolError{code: CloseProtocolError, reason: fmt.Sprintf("close code %d", code)}
+	}
+	if !utf8.Valid(reason) {
+		return nil, &protocolError{code: CloseInvalidFramePayloadData, reason: "close reason is not UTF-8"}
+	}
+	return &CloseError{Code: code, Text: string(reason)}, nil
+}
+
+// mayBeSent tells whether a close frame may carry the code: those that RFC
+// 6455, 7.4 and the IANA registry give to endpoints.
+func mayBeSent(code int) bool {
+	return code >= CloseNormalClosure && code <= CloseUnsupportedData ||
+		code >= CloseInvalidFramePayloadData && code <= CloseBadGateway ||
+		code >= 3000 && code <= 4999
+}
+
+// A protocolError is a breach of the protocol by the peer, found by us.
+type protocolError struct {
+	code   int    // of the close frame that answers it
+	reason string // of that frame, too
+	cause  error  // ErrReadLimit, or nil
+}
+
+func (e *protocolError) Error() string {
+	if errors.Is(e.cause, ErrReadLimit) {
+		return e.cause.Error() + ": " + e.reason
+	}
+	return "websocket: protocol error: " + e.reason
+}
+
+func (e *protocolError) Unwrap() error { return e.cause }

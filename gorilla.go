@@ -1,0 +1,84 @@
+package websocket
+
+import (
+	"errors"
+	"net/http"
+
+	ws "github.com/gorilla/websocket"
+)
+
+// What an application needs of gorilla/websocket, so that one import is
+// enough. Its Upgrade function, which checks no origin, is left out.
+
+// Message types (RFC 6455, 11.8).
+const (
+	TextMessage   = ws.TextMessage
+	BinaryMessage = ws.BinaryMessage
+	CloseMessage  = ws.CloseMessage
+	PingMessage   = ws.PingMessage
+	PongMessage   = ws.PongMessage
+)
+
+// Close codes (RFC 6455, 7.4.1 and the IANA registry). CloseNoStatusReceived
+// stands for an empty close frame; CloseAbnormalClosure and CloseTLSHandshake
+// are never sent.
+const (
+	CloseNormalClosure           = ws.CloseNormalClosure
+	CloseGoingAway               = ws.CloseGoingAway
+	CloseProtocolError           = ws.CloseProtocolError
+	CloseUnsupportedData         = ws.CloseUnsupportedData
+	CloseNoStatusReceived        = ws.CloseNoStatusReceived
+	CloseAbnormalClosure         = ws.CloseAbnormalClosure
+	CloseInvalidFramePayloadData = ws.CloseInvalidFramePayloadData
+	ClosePolicyViolation         = ws.ClosePolicyViolation
+	CloseMessageTooBig           = ws.CloseMessageTooBig
+	CloseMandatoryExtension      = ws.CloseMandatoryExtension
+	CloseInternalServerErr       = ws.CloseInternalServerErr
+	CloseServiceRestart          = ws.CloseServiceRestart
+	CloseTryAgainLater           = ws.CloseTryAgainLater
+	CloseBadGateway              = 1014
+	CloseTLSHandshake            = ws.CloseTLSHandshake
+)
+
+// Errors of gorilla that this package returns as they are.
+var (
+	// ErrCloseSent is returned by writes after a close frame was sent.
+	ErrCloseSent = ws.ErrCloseSent
+	// ErrReadLimit is wrapped by the error of a read whose message was longer
+	// than the connection accepts.
+	ErrReadLimit = ws.ErrReadLimit
+	// ErrBadHandshake is returned by gorilla's Dialer when the server refuses.
+	ErrBadHandshake = ws.ErrBadHandshake
+)
+
+type (
+	// A CloseError is a close frame: the code and text that the peer sent, when
+	// a read returns it; those to send, when Serve does.
+	CloseError = ws.CloseError
+
+	// A PreparedMessage is encoded once and sent to many connections with
+	// [Conn.WritePreparedMessage].
+	PreparedMessage = ws.PreparedMessage
+)
+
+// NewPreparedMessage returns a message that is encoded once for all the
+// connections it is written to.
+func NewPreparedMessage(messageType int, data []byte) (*PreparedMessage, error) {
+	return ws.NewPreparedMessage(messageType, data)
+}
+
+// FormatCloseMessage returns the payload of a close frame with the given code
+// and text, an empty one for CloseNoStatusReceived.
+func FormatCloseMessage(code int, text string) []byte {
+	return ws.FormatCloseMessage(code, text)
+}
+
+// IsWebSocketUpgrade tells whether the client asks for an upgrade.
+func IsWebSocketUpgrade(r *http.Request) bool { return ws.IsWebSocketUpgrade(r) }
+
+// IsUnexpectedCloseError tells whether err is or wraps a *CloseError whose code
+// is none of the expected ones.
+func IsUnexpectedCloseError(err error, expected ...int) bool {
+	var ce *CloseError
+	return errors.As(err, &ce) && ws.IsUnexpectedCloseError(ce, expected...)
+}

@@ -1,0 +1,117 @@
+package websocket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+)
+
+// A PanicError is a panic of a controller, or of a function given to Conn.Go,
+// that was recovered; or a runtime.Goexit there. It wraps the panic's value if
+// that is an error.
+type PanicError struct {
+	Value any    // of the panic; nil for runtime.Goexit
+	Stack []byte // of the goroutine, as debug.Stack has it
+}
+
+func (e *PanicError) Error() string {
+	if e.Value == nil {
+		return "websocket: controller left by runtime.Goexit"
+	}
+	return fmt.Sprintf("websocket: panic: %v", e.Value)
+}
+
+// Unwrap returns the panic's value if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+func isPanic(err error) bool {
+	var p *PanicError
+	return errors.As(err, &p)
+}
+
+// recovered calls f and then done with its error, a *PanicError if f panics or
+// leaves by Goexit, which goes on when done returns.
+func recovered(f func() error, done func(error)) {
+	var err error
+	returned := false
+	defer func() {
+		if !returned {
+			err = &PanicError{Value: recover(), Stack: debug.Stack()}
+		}
+		done(err)
+	}()
+	err = f()
+	returned = true
+}
+
+// group is the functions that were started with Conn.Go.
+type group struct {
+	running sync.WaitGroup
+	mu      sync.Mutex
+	errs    []error // since the last time somebody asked
+	stopped bool
+}
+
+// Go calls f in a goroutine that belongs to the connection. Its context is the
+// connection's, and f must return soon after that has ended; the end of Serve
+// waits for it. If f returns an error or panics, the connection is ended as if
+// Serve had: reads fail, the context is cancelled, and when Serve has returned
+// the first error counts. So a loop that only writes is:
+//
+//	conn.Go(func(ctx context.Context) error { return pump(ctx, conn) })
+//
+// It may be called from any goroutine until Serve returns; then it does nothing.
+func (c *Conn) Go(f func(ctx context.Context) error) {
+	g := &c.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.stopped {
+		return
+	}
+	g.running.Go(func() {
+		recovered(func() error { return f(c.ctx) }, c.goroutineEnded)
+	})
+}
+
+// goroutineEnded ends the connection if a function that belongs to it failed.
+func (c *Conn) goroutineEnded(err error) {
+	if err == nil {
+		return
+	}
+	g := &c.group
+	g.mu.Lock()
+	g.errs = append(g.errs, err)
+	serving := !g.stopped
+	g.mu.Unlock()
+	if serving {
+		c.t.deadlines.interruptRead(c.t.nc, err)
+		c.t.cancel(err)
+	}
+}
+
+// stop says that Serve has returned, and returns the errors so far.
+func (g *group) stop() []error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stopped = true
+	return g.take()
+}
+
+// wait waits for the functions that still run and returns their errors.
+func (g *group) wait() []error {
+	g.running.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.take()
+}
+
+func (g *group) take() []error {
+	errs := g.errs
+	g.errs = nil
+	return errs
+}

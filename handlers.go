@@ -1,0 +1,122 @@
+package websocket
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// pongWait bounds how long a read waits for a frame under way before it leaves
+// a ping without an answer, as gorilla does.
+const pongWait = time.Second
+
+// A pendingPing is a ping whose handler is running.
+type pendingPing struct {
+	data     string
+	answered atomic.Bool
+}
+
+// installHandlers puts ours into gorilla's connection; the caller's run from
+// there.
+func (c *Conn) installHandlers() {
+	c.Conn.SetCloseHandler(func(code int, text string) error {
+		return c.handled(c.CloseHandler()(code, text))
+	})
+	c.Conn.SetPingHandler(func(data string) error {
+		return c.handled(c.pinged(data))
+	})
+	c.Conn.SetPongHandler(func(data string) error {
+		return c.handled(c.PongHandler()(data))
+	})
+}
+
+// handled remembers a handler's error, to tell it from gorilla's own.
+func (c *Conn) handled(err error) error {
+	c.handlerErr = err
+	return err
+}
+
+// peerClosed answers the peer's close frame, after the caller's handler, and
+// closes the socket: nothing more can come or go. The transport calls it from
+// the read that met the frame; going through gorilla's getter, it also runs a
+// handler that was set on the embedded connection.
+func (c *Conn) peerClosed(ce *CloseError) error {
+	err := c.Conn.CloseHandler()(ce.Code, ce.Text)
+	echo := FormatCloseMessage(ce.Code, "")
+	_ = c.t.writeClose(context.Background(), echo, closeDeadline(c.GetCloseHandshakeTimeout())) // ErrCloseSent: it was an answer itself
+	_ = c.t.close()
+	return err
+}
+
+// pinged runs the caller's handler and answers, unless the handler did.
+func (c *Conn) pinged(data string) error {
+	p := &pendingPing{data: data}
+	c.ping.Store(p)
+	err := c.PingHandler()(data)
+	c.ping.Store(nil)
+	if err != nil || p.answered.Load() {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), pongWait)
+	defer cancel()
+	if err := c.t.lockWrite(ctx, deadline{}); err != nil {
+		return nil // the peer may ping again, and a failure shows where it happened
+	}
+	defer c.t.unlockWrite()
+	return c.t.sendFrame(context.Background(), opPong, []byte(data), c.t.writeDeadline())
+}
+
+// SetCloseHandler sets a function that runs when a read meets the peer's close
+// frame, on the reading goroutine, before the frame is answered. It may answer
+// itself, with Close or a CloseMessage. The code is CloseNoStatusReceived for an
+// empty frame. Its error is returned by the read instead of the *CloseError. Nil
+// takes the function away.
+func (c *Conn) SetCloseHandler(h func(code int, text string) error) {
+	c.onClose.set(h, h == nil)
+}
+
+// CloseHandler returns what SetCloseHandler set, or a function that does
+// nothing.
+func (c *Conn) CloseHandler() func(code int, text string) error {
+	return c.onClose.get(func(int, string) error { return nil })
+}
+
+// SetPingHandler sets a function that runs when a read meets a ping, on the
+// reading goroutine. Unless it writes a pong with the same data, the ping is
+// answered when it returns. An error of it is returned by the read. Nil takes
+// the function away.
+func (c *Conn) SetPingHandler(h func(data string) error) { c.onPing.set(h, h == nil) }
+
+// PingHandler returns what SetPingHandler set, or a function that does nothing:
+// pings are answered without it.
+func (c *Conn) PingHandler() func(data string) error {
+	return c.onPing.get(func(string) error { return nil })
+}
+
+// SetPongHandler sets a function that runs when a read meets a pong, on the
+// reading goroutine. An error of it is returned by the read. Nil takes the
+// function away.
+func (c *Conn) SetPongHandler(h func(data string) error) { c.onPong.set(h, h == nil) }
+
+// PongHandler returns what SetPongHandler set, or a function that does nothing.
+func (c *Conn) PongHandler() func(data string) error {
+	return c.onPong.get(func(string) error { return nil })
+}
+
+// A handler is a function that may be set while another goroutine runs it.
+type handler[F any] struct{ f atomic.Pointer[F] }
+
+func (h *handler[F]) set(f F, none bool) {
+	if none {
+		h.f.Store(nil)
+		return
+	}
+	h.f.Store(&f)
+}
+
+func (h *handler[F]) get(otherwise F) F {
+	if f := h.f.Load(); f != nil {
+		return *f
+	}
+	return otherwise
+}

@@ -1,0 +1,37 @@
+package websocket
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+)
+
+// gorillaReadBuffer is the size in bytes of gorilla's own read buffer: a control
+// frame's payload must fit, all else goes past it.
+const gorillaReadBuffer = 128
+
+// A hijacker has gorilla take over a transport instead of the connection itself.
+// It finds the connection behind writers that middleware wrapped.
+type hijacker struct {
+	http.ResponseWriter
+	options    *Options
+	readBuffer int
+
+	t   *transport // set by Hijack
+	err error
+}
+
+// Hijack keeps what the client sent early for the transport, so gorilla, which
+// would hang up, sees none of it.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	nc, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		h.err = fmt.Errorf("websocket: the connection can't be taken over from the HTTP server "+
+			"(HTTP/2, or a writer of a middleware without an Unwrap method): %w", err)
+		return nil, nil, h.err
+	}
+	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // what is buffered can be peeked at
+	h.t = newTransport(nc, early, h.readBuffer, h.options)
+	return h.t, bufio.NewReadWriter(bufio.NewReaderSize(h.t, handshakeBuffer), rw.Writer), nil
+}

@@ -1,0 +1,83 @@
+package websocket
+
+import "net/http"
+
+// A Controller is a WebSocket endpoint on net/http. The interfaces below are
+// optional: an Upgrader looks for them on its controller.
+type Controller interface {
+	// Serve handles one connection, on a goroutine of its own; calls for
+	// different connections overlap. The request is the upgraded one; its
+	// context lives as long as the connection.
+	//
+	// The connection is closed when Serve returns: nil closes it normally
+	// (1000), a *CloseError from NewCloseError with its code and text, any other
+	// error, or a panic, as a failure (1011). Errors of the connection's own
+	// reads and writes may be returned as they are or wrapped.
+	//
+	// Goroutines that Serve starts must have returned before it does; those
+	// started with Conn.Go are waited for.
+	Serve(conn *Conn, request *http.Request) error
+}
+
+// ControllerFunc makes a function a [Controller].
+type ControllerFunc func(conn *Conn, request *http.Request) error
+
+// Serve calls f.
+func (f ControllerFunc) Serve(conn *Conn, request *http.Request) error { return f(conn, request) }
+
+// Registrer allows a [Controller] to register its route itself, with middleware
+// around the handler or under a pattern of its own.
+//
+// If not implemented, the route is GET and the pattern given to
+// [Upgrader.RegisterRoutes].
+type Registrer interface {
+	// RegisterRoute registers handler, which upgrades and serves, on mux. It is
+	// called once, by Upgrader.RegisterRoutes, with the pattern given there.
+	RegisterRoute(mux *http.ServeMux, pattern string, handler http.Handler)
+}
+
+// OriginChecker allows a [Controller] to decide which origins may connect.
+//
+// If not implemented, a request is accepted if it has no Origin header (it
+// comes from no browser) or its origin's host is the request's.
+type OriginChecker interface {
+	// CheckOrigin reports whether the request's Origin header is acceptable. It
+	// must be careful: browsers send cookies with every WebSocket handshake,
+	// whatever page starts it. It runs on the HTTP handler's goroutine.
+	CheckOrigin(request *http.Request) bool
+}
+
+// HeaderUpgrader allows a [Controller] to add headers to the 101 response, such
+// as Set-Cookie.
+type HeaderUpgrader interface {
+	// UpgradeHeaders returns the headers to add. It runs on the HTTP handler's
+	// goroutine, before the request is checked.
+	UpgradeHeaders(request *http.Request) http.Header
+}
+
+// UpgradeErrorHandler allows a [Controller] to answer refused upgrades.
+//
+// If not implemented, the answer is the JSON object {"error": "..."} with the
+// status text, or the reason with Debug.
+type UpgradeErrorHandler interface {
+	// OnUpgradeError writes the HTTP response of an upgrade that was refused with
+	// the given status: the client's mistake (4xx), a writer that can't be
+	// hijacked (500) or a server that shuts down (503). It runs on the HTTP
+	// handler's goroutine; the connection is not hijacked.
+	OnUpgradeError(w http.ResponseWriter, request *http.Request, status int, reason error)
+}
+
+// ErrorHandler allows a [Controller] to be told of errors.
+//
+// If not implemented, they are logged: failures of Serve as errors, breaches
+// of the protocol as warnings, vanished peers at debug level.
+type ErrorHandler interface {
+	// OnError is told how a connection failed: the error that Serve or a function
+	// given to Conn.Go returned, its panic as a *PanicError, or what the peer did.
+	// Endings by a close frame or by Shutdown are no errors.
+	//
+	// It runs on Serve's goroutine once Serve has returned and before the close
+	// frame is sent, so it may still write: FromContext(request.Context()) is the
+	// connection. A panic in it is recovered and logged.
+	OnError(request *http.Request, err error)
+}

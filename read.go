@@ -1,0 +1,220 @@
+package websocket
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+)
+
+// noMessage is the message type that comes with an error, as gorilla has it.
+const noMessage = -1
+
+// ReadMessage reads the next message. The slice is the caller's. The type is
+// TextMessage or BinaryMessage, -1 with an error.
+//
+// The error is a *CloseError, as it is, when the peer sent a close frame, and
+// one with code 1006 when it hung up without. Every error is final: see
+// [Conn].
+func (c *Conn) ReadMessage() (messageType int, p []byte, err error) {
+	return c.ReadMessageContext(context.Background())
+}
+
+// ReadMessageContext is ReadMessage bounded by a context. If ctx ends while the
+// read waits, the connection ends with it: this read and every later one fail
+// with an error that wraps the context's cause, and all that is left is to write
+// and to close.
+func (c *Conn) ReadMessageContext(ctx context.Context) (messageType int, p []byte, err error) {
+	messageType, r, err := c.NextReaderContext(ctx)
+	if err != nil {
+		return noMessage, nil, err
+	}
+	p, err = io.ReadAll(r)
+	if err != nil {
+		return noMessage, nil, err
+	}
+	return messageType, p, nil
+}
+
+// NextReader returns a reader of the next message, which is read as it comes.
+// What is left of the message before is discarded, and its reader fails.
+func (c *Conn) NextReader() (messageType int, r io.Reader, err error) {
+	return c.NextReaderContext(context.Background())
+}
+
+// NextReaderContext is NextReader bounded by a context, which bounds the reader
+// too. If ctx ends while one of them waits, the connection ends with it, as with
+// ReadMessageContext.
+func (c *Conn) NextReaderContext(ctx context.Context) (messageType int, r io.Reader, err error) {
+	if err := c.unreadable(ctx); err != nil {
+		return noMessage, nil, err
+	}
+	release := c.t.boundRead(ctx)
+	messageType, gr, err := c.nextReader()
+	release(err)
+	if err != nil {
+		return noMessage, nil, err
+	}
+	m := &messageReader{c: c, r: gr, ctx: ctx}
+	c.reader = m
+	return messageType, m, nil
+}
+
+// nextReader is gorilla's NextReader, but for messages that come after our close
+// frame: these are discarded, up to the peer's close frame or another error.
+func (c *Conn) nextReader() (messageType int, r io.Reader, err error) {
+	c.reader = nil
+	for {
+		messageType, r, err = c.Conn.NextReader()
+		if err != nil {
+			return noMessage, nil, c.readFailed(err)
+		}
+		if !c.t.closeSent.Load() {
+			return messageType, r, nil
+		}
+	}
+}
+
+// unreadable returns the error of the read that failed before, or that of a
+// context that has ended already.
+func (c *Conn) unreadable(ctx context.Context) error {
+	if err := c.readErr.Load(); err != nil {
+		return *err
+	}
+	if ctx.Err() != nil {
+		return &ioError{op: "read", err: context.Cause(ctx)}
+	}
+	return nil
+}
+
+// readFailed finds out why a read of gorilla's failed, which its own error may
+// hide, and makes that the error of every later read.
+func (c *Conn) readFailed(err error) error {
+	switch {
+	case c.handlerErr != nil:
+		err = c.handlerErr
+	case c.t.failed != nil:
+		err = c.t.failed
+	}
+	if err == io.EOF { //nolint:errorlint // a handler's: bare, it would look like the end of a message
+		err = &ioError{op: "read", err: err}
+	}
+	var ended *contextError
+	if errors.As(err, &ended) {
+		c.t.cancel(ended.error)
+	}
+	c.readErr.Store(&err)
+	return err
+}
+
+// A messageReader reads one message. It never ends in io.EOF but where the
+// message does.
+type messageReader struct {
+	c    *Conn
+	r    io.Reader
+	ctx  context.Context
+	n    int64 // bytes read
+	done bool
+}
+
+var errStaleReader = errors.New("websocket: reader of an earlier message")
+
+// Read reads on in the message, to its end, which is io.EOF.
+func (m *messageReader) Read(p []byte) (int, error) {
+	c := m.c
+	switch {
+	case m.done:
+		return 0, io.EOF
+	case c.reader != m && c.readErr.Load() == nil:
+		return 0, errStaleReader
+	}
+	if err := c.unreadable(m.ctx); err != nil {
+		return 0, err
+	}
+	release := c.t.boundRead(m.ctx)
+	n, err := m.read(p)
+	if m.done {
+		release(nil)
+	} else {
+		release(err)
+	}
+	return n, err
+}
+
+func (m *messageReader) read(p []byte) (int, error) {
+	c := m.c
+	n, err := m.r.Read(p)
+	if c.t.closeSent.Load() {
+		_, _, err = c.nextReader() // what is left of this message and those after it
+		return 0, err
+	}
+	m.n += int64(n)
+	switch limit := c.t.limit.Load(); {
+	case limit > 0 && m.n > limit:
+		return 0, c.refuse(errTooBig)
+	case err == nil:
+		return n, nil
+	case err == io.EOF: //nolint:errorlint // a wrapped one is no end
+		m.done = true
+		return n, err
+	case c.handlerErr == nil && c.t.failed == nil: // the inflater's own
+		return 0, c.refuse(&protocolError{code: CloseInvalidFramePayloadData, reason: "corrupt compressed data", cause: err})
+	default:
+		return n, c.readFailed(err)
+	}
+}
+
+// refuse ends the connection because of what a message contains.
+func (c *Conn) refuse(breach *protocolError) error {
+	var err error = breach
+	if c.t.lockRead() {
+		err = c.t.refuse(breach)
+		c.t.unlockRead()
+	}
+	c.readErr.Store(&err)
+	return err
+}
+
+// ReadJSON reads the next message and decodes it into v, as encoding/json does.
+// A message that is no JSON is an error, but not one of the connection's: the
+// next one can be read.
+func (c *Conn) ReadJSON(v any) error { return c.ReadJSONContext(context.Background(), v) }
+
+// ReadJSONContext is ReadJSON bounded by a context, as ReadMessageContext is.
+func (c *Conn) ReadJSONContext(ctx context.Context, v any) error {
+	_, r, err := c.NextReaderContext(ctx)
+	if err != nil {
+		return err
+	}
+	err = json.NewDecoder(r).Decode(v)
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF // the message was empty
+	}
+	return err
+}
+
+// JoinMessages returns a reader of all the messages to come, each followed by
+// term. It ends with the error of the connection, never in io.EOF.
+func JoinMessages(c *Conn, term string) io.Reader { return &joinedReader{c: c, term: term} }
+
+type joinedReader struct {
+	c    *Conn
+	term string
+	r    io.Reader
+}
+
+func (j *joinedReader) Read(p []byte) (int, error) {
+	if j.r == nil {
+		_, r, err := j.c.NextReader()
+		if err != nil {
+			return 0, err
+		}
+		j.r = io.MultiReader(r, strings.NewReader(j.term))
+	}
+	n, err := j.r.Read(p)
+	if err == io.EOF { //nolint:errorlint // a wrapped one is no end
+		j.r, err = nil, nil
+	}
+	return n, err
+}

@@ -1,0 +1,452 @@
+package websocket
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	defaultReadBuffer = 4096
+	minReadBuffer     = 256 // a whole control frame fits
+	handshakeBuffer   = 16  // what gorilla reads the request through: nothing
+
+	// A peer that broke the protocol is read from for so long and so much after
+	// our close frame, lest a reset of the socket destroys the frame on its way.
+	lingerTime  = time.Second
+	lingerBytes = 1 << 20
+)
+
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
+
+// reading is what the transport needs to read. All but the deadlines is guarded
+// by the lock, which is held for one Read or one drain: it is free while the
+// caller handles what it read.
+type reading struct {
+	lock       chan struct{}
+	buf        []byte
+	r, w       int
+	size       int          // of buf, which is made when it is needed
+	gate       uint64       // bytes of the current frame not handed on yet
+	fragmented bool         // the current message has more frames
+	deflated   bool         // and is compressed
+	length     uint64       // bytes of it on the wire
+	err        error        // nothing more can be read
+	limit      atomic.Int64 // bytes of a message; 0 or less: none
+
+	// failed is what Read returned last, if an error. Only the reading goroutine
+	// touches it.
+	failed error
+
+	peerClose  *CloseError // read before peerClosed is closed
+	peerClosed chan struct{}
+	peerOnce   sync.Once
+
+	deadlines readDeadlines
+}
+
+func (t *reading) init(early []byte, size int) {
+	if size <= 0 {
+		size = defaultReadBuffer
+	}
+	t.lock = make(chan struct{}, 1)
+	t.peerClosed = make(chan struct{})
+	t.size = max(size, minReadBuffer)
+	if len(early) > 0 {
+		t.buf = make([]byte, max(t.size, len(early)))
+		t.w = copy(t.buf, early)
+	}
+}
+
+// Read serves gorilla: bytes of one frame, never beyond it.
+func (t *transport) Read(p []byte) (int, error) {
+	n, err := t.readLocked(p)
+	if ce := t.peerCloseRead(); ce != nil && err == error(ce) {
+		t.peerOnce.Do(func() {
+			if handlerErr := t.onPeerClose(ce); handlerErr != nil {
+				err = handlerErr
+			}
+		})
+	}
+	if err != nil {
+		t.failed = err
+	}
+	return n, err
+}
+
+// peerCloseRead returns the peer's close frame, nil until it is read.
+func (t *transport) peerCloseRead() *CloseError {
+	select {
+	case <-t.peerClosed:
+		return t.peerClose
+	default:
+		return nil
+	}
+}
+
+func (t *transport) readLocked(p []byte) (int, error) {
+	if !t.lockRead() {
+		if ce := t.peerCloseRead(); ce != nil {
+			return 0, ce
+		}
+		return 0, t.endError()
+	}
+	defer t.unlockRead()
+	if t.gate == 0 {
+		h, err := t.nextFrame()
+		if err != nil {
+			return 0, err
+		}
+		t.gate = uint64(h.size) + h.length
+	}
+	if uint64(len(p)) > t.gate {
+		p = p[:t.gate]
+	}
+	n := copy(p, t.buf[t.r:t.w])
+	t.r += n
+	if n == 0 && len(p) > 0 {
+		// The frame's payload goes where it is wanted, not by way of the buffer.
+		var err error
+		if n, err = t.nc.Read(p); n == 0 {
+			return 0, t.readFailed(err)
+		}
+	}
+	t.gate -= uint64(n)
+	return n, nil
+}
+
+func (t *transport) lockRead() bool {
+	select {
+	case t.reading.lock <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case t.reading.lock <- struct{}{}:
+		return true
+	case <-t.closed:
+		return false
+	}
+}
+
+func (t *transport) unlockRead() { <-t.reading.lock }
+
+// nextFrame waits for the header of the next frame and checks it. The frame
+// stays where it is, but for the peer's close frame, which comes back as its
+// *CloseError: nothing is read after it.
+func (t *transport) nextFrame() (frameHeader, error) {
+	if t.reading.err != nil {
+		return frameHeader{}, t.reading.err
+	}
+	if err := t.peek(2); err != nil {
+		return frameHeader{}, err
+	}
+	h := parseHeader(t.buf[t.r : t.r+2])
+	if breach := t.breach(h); breach != "" {
+		return h, t.refuse(&protocolError{code: CloseProtocolError, reason: breach})
+	}
+	if err := t.peek(h.size); err != nil {
+		return h, err
+	}
+	h = parseHeader(t.buf[t.r:t.w])
+	switch {
+	case !h.control():
+		if h.opcode != opContinuation {
+			t.length, t.deflated = 0, h.rsv != 0
+		}
+		t.fragmented = !h.fin
+		return h, t.measure(h.length)
+	case h.opcode == opClose:
+		return h, t.readClose(h)
+	default:
+		return h, nil
+	}
+}
+
+// breach says what is wrong with a frame's first two bytes.
+func (t *transport) breach(h frameHeader) string {
+	switch {
+	case h.rsv&^bitRSV1 != 0:
+		return "RSV2 or RSV3 is set"
+	case h.rsv != 0 && !t.deflate:
+		return "RSV1 is set, but no extension was agreed on"
+	case !h.masked:
+		return "frame is not masked"
+	}
+	switch h.opcode {
+	case opText, opBinary:
+		if t.fragmented {
+			return "new message inside a fragmented one"
+		}
+	case opContinuation:
+		if !t.fragmented {
+			return "continuation of no message"
+		}
+		if h.rsv != 0 {
+			return "RSV1 is set on a continuation"
+		}
+	case opClose, opPing, opPong:
+		switch {
+		case h.rsv != 0:
+			return "RSV1 is set on a control frame"
+		case !h.fin:
+			return "control frame is fragmented"
+		case h.length > maxControlPayload:
+			return "control frame is longer than 125 bytes"
+		}
+	default:
+		return "reserved opcode"
+	}
+	return ""
+}
+
+// measure counts a data frame towards its message and refuses one that is too
+// long. A compressed message may be longer on the wire than its content, a
+// little; the content is measured where it is inflated.
+func (t *transport) measure(length uint64) error {
+	limit := uint64(math.MaxInt64)
+	if n := t.limit.Load(); n > 0 {
+		limit = uint64(n)
+		if t.deflated {
+			limit = min(limit+limit/8+1024, math.MaxInt64)
+		}
+	}
+	if length > limit || t.length > limit-length {
+		return t.refuse(errTooBig)
+	}
+	t.length += length
+	return nil
+}
+
+var errTooBig = &protocolError{code: CloseMessageTooBig, reason: "message too big", cause: ErrReadLimit}
+
+// readClose takes the peer's close frame out of the stream.
+func (t *transport) readClose(h frameHeader) error {
+	whole := h.size + int(h.length)
+	if err := t.peek(whole); err != nil {
+		return err
+	}
+	payload := t.buf[t.r+h.size : t.r+whole]
+	for i := range payload {
+		payload[i] ^= h.key[i%4]
+	}
+	ce, breach := parseClosePayload(payload)
+	if breach != nil {
+		return t.refuse(breach)
+	}
+	t.r = t.w
+	t.reading.err = ce
+	t.peerClose = ce
+	t.decide(endedByPeer, ce)
+	close(t.peerClosed)
+	return ce
+}
+
+// peek waits until n bytes are in the buffer.
+func (t *transport) peek(n int) error {
+	for t.w-t.r < n {
+		if t.reading.err != nil {
+			return t.reading.err
+		}
+		if t.r == t.w {
+			t.r, t.w = 0, 0
+		}
+		if t.buf == nil {
+			t.buf = make([]byte, t.size)
+		}
+		if len(t.buf)-t.r < n {
+			t.r, t.w = 0, copy(t.buf, t.buf[t.r:t.w])
+		}
+		m, err := t.nc.Read(t.buf[t.w:])
+		t.w += m
+		if m == 0 {
+			return t.readFailed(err)
+		}
+	}
+	return nil
+}
+
+// readFailed tells what became of a read of the socket that got nothing. A
+// deadline or a context that ended leaves the transport as it is: the peer's
+// close frame can still be waited for.
+func (t *transport) readFailed(err error) error {
+	switch {
+	case t.reading.err != nil:
+		return t.reading.err
+	case t.isClosed():
+		t.reading.err = t.endError()
+	case isTimeout(err):
+		return &ioError{op: "read", err: t.deadlines.reason(err)}
+	case errors.Is(err, net.ErrClosed): // by way of NetConn
+		t.reading.err = net.ErrClosed
+		_ = t.Close()
+	case err == nil || errors.Is(err, io.EOF):
+		// What gorilla makes of it, and applications look for.
+		t.reading.err = &CloseError{Code: CloseAbnormalClosure, Text: io.ErrUnexpectedEOF.Error()}
+		t.decide(endedByVanished, t.reading.err)
+	default:
+		t.reading.err = &ioError{op: "read", err: err, gone: true}
+		t.decide(endedByVanished, t.reading.err)
+	}
+	return t.reading.err
+}
+
+// refuse ends the connection because the peer broke the protocol: a close
+// frame, and the socket is closed as soon as the peer had it. The read lock is
+// held.
+func (t *transport) refuse(breach *protocolError) error {
+	t.reading.err = breach
+	t.decide(endedByBreach, breach)
+	wait := min(lingerTime, time.Duration(t.closeTimeout.Load()))
+	err := t.writeClose(context.Background(), FormatCloseMessage(breach.code, cutReason(breach.reason)), closeDeadline(wait))
+	if err == nil || errors.Is(err, ErrCloseSent) {
+		t.linger(wait)
+	}
+	t.cut()
+	return breach
+}
+
+// linger says that nothing more will come and reads what the peer still sends.
+func (t *transport) linger(wait time.Duration) {
+	half, ok := t.nc.(interface{ CloseWrite() error })
+	if wait <= 0 || !ok || half.CloseWrite() != nil {
+		return
+	}
+	t.deadlines.take(t.nc, time.Now().Add(wait))
+	var scrap [512]byte
+	for left := lingerBytes; left > 0; {
+		n, err := t.nc.Read(scrap[:])
+		if err != nil {
+			return
+		}
+		left -= n
+	}
+}
+
+// awaitPeerClose waits until somebody has read the peer's close frame or the
+// socket is closed, which the caller makes sure of. Where nobody is reading, it
+// reads frames away itself and keeps nothing.
+func (t *transport) awaitPeerClose() {
+	select {
+	case <-t.peerClosed:
+		return
+	case <-t.closed:
+		return
+	case t.reading.lock <- struct{}{}:
+	}
+	defer t.unlockRead()
+	t.deadlines.take(t.nc, time.Time{})
+	for {
+		for t.gate > 0 {
+			if t.peek(1) != nil {
+				return
+			}
+			n := min(uint64(t.w-t.r), t.gate)
+			t.r += int(n)
+			t.gate -= n
+		}
+		h, err := t.nextFrame()
+		if err != nil {
+			return
+		}
+		t.gate = uint64(h.size) + h.length
+	}
+}
+
+// SetReadDeadline sets the caller's deadline for reads.
+func (t *transport) SetReadDeadline(d time.Time) error { return t.deadlines.set(t.nc, d) }
+
+// readDeadlines decides which read deadline the socket has: the caller's, one
+// that has passed to interrupt a read, or that of the closing handshake, which
+// no other moves again.
+type readDeadlines struct {
+	mu        sync.Mutex
+	callers   time.Time
+	interrupt error // why reads are interrupted
+	taken     bool
+}
+
+func (d *readDeadlines) set(nc net.Conn, at time.Time) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.callers = at
+	if d.taken || d.interrupt != nil {
+		return nil
+	}
+	return nc.SetReadDeadline(at)
+}
+
+func (d *readDeadlines) take(nc net.Conn, at time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.taken = true
+	_ = nc.SetReadDeadline(at)
+}
+
+// interruptRead makes the waiting read and every later one fail with cause.
+func (d *readDeadlines) interruptRead(nc net.Conn, cause error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.taken || d.interrupt != nil {
+		return
+	}
+	d.interrupt = cause
+	_ = nc.SetReadDeadline(longAgo)
+}
+
+// resumeRead takes back an interruption that came too late.
+func (d *readDeadlines) resumeRead(nc net.Conn, cause error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.taken || d.interrupt != cause {
+		return
+	}
+	d.interrupt = nil
+	_ = nc.SetReadDeadline(d.callers)
+}
+
+// reason is why a read timed out.
+func (d *readDeadlines) reason(timeout error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.interrupt != nil {
+		return d.interrupt
+	}
+	return timeout
+}
+
+// boundRead ends the reads until release when ctx ends. Release is given their
+// error: where they succeeded all the same, later reads are not touched.
+func (t *transport) boundRead(ctx context.Context) (release func(error)) {
+	if ctx.Done() == nil {
+		return func(error) {}
+	}
+	interrupted := make(chan struct{})
+	var cause error
+	stop := context.AfterFunc(ctx, func() {
+		defer close(interrupted)
+		cause = &contextError{context.Cause(ctx)}
+		t.deadlines.interruptRead(t.nc, cause)
+	})
+	return func(err error) {
+		if stop() {
+			return
+		}
+		<-interrupted
+		if err == nil {
+			t.deadlines.resumeRead(t.nc, cause)
+		}
+	}
+}
+
+// A contextError is the cause of a context that ended a read or a write; each
+// is another one.
+type contextError struct{ error }
+
+func (e *contextError) Unwrap() error { return e.error }

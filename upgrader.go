@@ -1,0 +1,101 @@
+package websocket
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+
+	ws "github.com/gorilla/websocket"
+)
+
+// An Upgrader makes a [Controller] an endpoint of net/http. It is an
+// http.Handler; RegisterRoutes mounts it. Set its fields before that.
+//
+// A response writer that middleware wrapped must have an Unwrap method, as
+// http.ResponseController asks for, or be a http.Hijacker.
+type Upgrader struct {
+	Options
+
+	Controller Controller
+
+	// Settings are gorilla's: ReadBufferSize is the size of the connection's read
+	// buffer, WriteBufferSize that of a streamed message's frames, HandshakeTimeout
+	// bounds writing the response (zero: WriteTimeout). Error and CheckOrigin are
+	// ignored: see UpgradeErrorHandler and OriginChecker.
+	Settings ws.Upgrader
+
+	once     sync.Once
+	endpoint *Endpoint
+}
+
+var _ http.Handler = (*Upgrader)(nil)
+
+// New returns an Upgrader with the default options.
+func New(controller Controller) *Upgrader { return &Upgrader{Controller: controller} }
+
+// RegisterRoutes mounts the controller on mux: for GET requests that match the
+// pattern, or as its own RegisterRoute says. The pattern has no method; one that
+// has, or that is no pattern of ServeMux, panics.
+func (u *Upgrader) RegisterRoutes(mux *http.ServeMux, pattern string) {
+	if strings.ContainsAny(pattern, " \t") {
+		panic("websocket: pattern " + pattern + " has a method: the route is always GET")
+	}
+	if r, ok := u.Controller.(Registrer); ok {
+		r.RegisterRoute(mux, pattern, u)
+		return
+	}
+	mux.Handle("GET "+pattern, u)
+}
+
+// ServeHTTP upgrades the request and returns when Serve runs, in a goroutine of
+// its own.
+func (u *Upgrader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := Handshake{
+		Settings: &u.Settings,
+		Refuse:   func(status int, reason error) { u.refuse(w, r, status, reason) },
+	}
+	if ctrl, ok := u.Controller.(HeaderUpgrader); ok {
+		h.Header = ctrl.UpgradeHeaders(r)
+	}
+	if ctrl, ok := u.Controller.(OriginChecker); ok {
+		h.CheckOrigin = func() bool { return ctrl.CheckOrigin(r) }
+	}
+	conn, err := u.lazyEndpoint().Accept(w, r, h)
+	if err != nil {
+		return // it was answered
+	}
+	request := r.WithContext(conn.Context())
+	var report func(error)
+	if ctrl, ok := u.Controller.(ErrorHandler); ok {
+		report = func(err error) { ctrl.OnError(request, err) }
+	}
+	u.lazyEndpoint().Run(conn, func() error { return u.Controller.Serve(conn, request) }, report)
+}
+
+// Shutdown ends all connections of the Upgrader: see [Endpoint.Shutdown].
+// http.Server.Shutdown knows nothing of them: call both.
+func (u *Upgrader) Shutdown(ctx context.Context) error { return u.lazyEndpoint().Shutdown(ctx) }
+
+// Stats returns the numbers of this moment.
+func (u *Upgrader) Stats() Stats { return u.lazyEndpoint().Stats() }
+
+func (u *Upgrader) lazyEndpoint() *Endpoint {
+	u.once.Do(func() { u.endpoint = NewEndpoint(u.Options) })
+	return u.endpoint
+}
+
+func (u *Upgrader) refuse(w http.ResponseWriter, r *http.Request, status int, reason error) {
+	if ctrl, ok := u.Controller.(UpgradeErrorHandler); ok {
+		ctrl.OnUpgradeError(w, r, status, reason)
+		return
+	}
+	text := http.StatusText(status)
+	if u.Debug {
+		text = reason.Error()
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": text}) // the client hung up
+}

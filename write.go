@@ -1,0 +1,250 @@
+package websocket
+
+import (
+	"bytes"
+	"compress/flate"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// defaultCompressionLevel is gorilla's.
+const defaultCompressionLevel = flate.BestSpeed
+
+// Errors of calls that make no sense. Nothing was written.
+var (
+	errMessageType  = errors.New("websocket: unknown message type")
+	errControlType  = errors.New("websocket: not a control message type")
+	errControlSize  = errors.New("websocket: control message is longer than 125 bytes")
+	errWriterClosed = errors.New("websocket: write to a closed message")
+	errLevel        = errors.New("websocket: invalid compression level")
+)
+
+// WriteMessage writes one message: text or binary, or a control message, which
+// passes between the frames of others. It waits while another message is being
+// written, at most WriteTimeout or until the deadline that SetWriteDeadline set.
+func (c *Conn) WriteMessage(messageType int, data []byte) error {
+	return c.WriteMessageContext(context.Background(), messageType, data)
+}
+
+// WriteMessageContext is WriteMessage bounded by a context. If ctx ends while
+// the message is being written, the connection ends with it, and the error wraps
+// the context's cause. If it ends while the message still waits for others,
+// nothing has happened but that it is not written.
+func (c *Conn) WriteMessageContext(ctx context.Context, messageType int, data []byte) error {
+	switch messageType {
+	case TextMessage, BinaryMessage:
+	case CloseMessage, PingMessage, PongMessage:
+		return c.writeControl(ctx, messageType, data, c.t.writeDeadline())
+	default:
+		return errMessageType
+	}
+	if err := c.lockMessage(ctx); err != nil {
+		return err
+	}
+	defer c.unlockMessage()
+	if c.pooled || c.compresses() {
+		return c.throughGorilla(ctx, func() error { return c.Conn.WriteMessage(messageType, data) })
+	}
+	return c.t.writeFrame(ctx, byte(messageType), data, c.t.writeDeadline())
+}
+
+// WritePreparedMessage writes a message that was encoded before.
+func (c *Conn) WritePreparedMessage(message *PreparedMessage) error {
+	return c.WritePreparedMessageContext(context.Background(), message)
+}
+
+// WritePreparedMessageContext is WritePreparedMessage bounded by a context, as
+// WriteMessageContext is.
+func (c *Conn) WritePreparedMessageContext(ctx context.Context, message *PreparedMessage) error {
+	if err := c.lockMessage(ctx); err != nil {
+		return err
+	}
+	defer c.unlockMessage()
+	return c.throughGorilla(ctx, func() error { return c.Conn.WritePreparedMessage(message) })
+}
+
+// WriteJSON writes v as a text message, encoded by encoding/json and ended by a
+// newline. Nothing is written where v can't be encoded.
+func (c *Conn) WriteJSON(v any) error { return c.WriteJSONContext(context.Background(), v) }
+
+// WriteJSONContext is WriteJSON bounded by a context, as WriteMessageContext is.
+func (c *Conn) WriteJSONContext(ctx context.Context, v any) error {
+	var b bytes.Buffer
+	if err := json.NewEncoder(&b).Encode(v); err != nil {
+		return err
+	}
+	return c.WriteMessageContext(ctx, TextMessage, b.Bytes())
+}
+
+// NextWriter returns a writer of the next message, which leaves in frames as it
+// grows; Close ends it. Until then no other message is written: a second
+// NextWriter or WriteMessage waits, at most WriteTimeout, then fails and may be
+// tried again. Control messages pass. The writer is for one goroutine.
+func (c *Conn) NextWriter(messageType int) (io.WriteCloser, error) {
+	return c.NextWriterContext(context.Background(), messageType)
+}
+
+// NextWriterContext is NextWriter bounded by a context, which bounds the writer
+// too, as with WriteMessageContext.
+func (c *Conn) NextWriterContext(ctx context.Context, messageType int) (io.WriteCloser, error) {
+	switch messageType {
+	case TextMessage, BinaryMessage:
+	case CloseMessage, PingMessage, PongMessage:
+		return &controlWriter{c: c, ctx: ctx, messageType: messageType}, nil
+	default:
+		return nil, errMessageType
+	}
+	if err := c.lockMessage(ctx); err != nil {
+		return nil, err
+	}
+	m := &messageWriter{c: c, ctx: ctx}
+	err := c.throughGorilla(ctx, func() (err error) {
+		m.w, err = c.Conn.NextWriter(messageType)
+		return err
+	})
+	if err != nil {
+		c.unlockMessage()
+		return nil, err
+	}
+	return m, nil
+}
+
+// WriteControl writes a close, ping or pong message of at most 125 bytes. The
+// deadline bounds it; a zero one stands for WriteTimeout. A CloseMessage that an
+// endpoint may not send (its code, a payload of one byte, a text that is not
+// UTF-8) is refused and nothing sent; one that is sent begins the closing
+// handshake, which Close or the end of Serve completes.
+func (c *Conn) WriteControl(messageType int, data []byte, at time.Time) error {
+	d := deadline{at: at, callers: true}
+	if at.IsZero() {
+		d = c.t.writeDeadline()
+	}
+	return c.writeControl(context.Background(), messageType, data, d)
+}
+
+func (c *Conn) writeControl(ctx context.Context, messageType int, data []byte, d deadline) error {
+	if len(data) > maxControlPayload {
+		return errControlSize
+	}
+	switch messageType {
+	case CloseMessage:
+		if _, breach := parseClosePayload(data); breach != nil {
+			return fmt.Errorf("websocket: invalid close message: %s", breach.reason)
+		}
+		return c.t.writeClose(ctx, data, d)
+	case PingMessage:
+	case PongMessage:
+		if p := c.ping.Load(); p != nil && p.data == string(data) {
+			p.answered.Store(true)
+		}
+	default:
+		return errControlType
+	}
+	return c.t.writeFrame(ctx, byte(messageType), data, d)
+}
+
+// EnableWriteCompression switches the compression of later messages, where it
+// was negotiated; it is on then.
+func (c *Conn) EnableWriteCompression(enable bool) { c.uncompressed.Store(!enable) }
+
+// SetCompressionLevel sets the level of later messages: one of compress/flate,
+// from HuffmanOnly (-2) to BestCompression (9). Another one is an error.
+func (c *Conn) SetCompressionLevel(level int) error {
+	if level < flate.HuffmanOnly || level > flate.BestCompression {
+		return errLevel
+	}
+	c.level.Store(int32(level))
+	return nil
+}
+
+func (c *Conn) compresses() bool { return c.t.deflate && !c.uncompressed.Load() }
+
+// lockMessage waits for its turn to write a message.
+func (c *Conn) lockMessage(ctx context.Context) error {
+	if err := c.t.unwritable(); err != nil {
+		return err
+	}
+	return c.t.wait(ctx, c.message, c.t.writeDeadline())
+}
+
+func (c *Conn) unlockMessage() { <-c.message }
+
+// throughGorilla has gorilla write, within the message lock, and returns what
+// went wrong in the transport rather than what gorilla makes of it.
+func (c *Conn) throughGorilla(ctx context.Context, write func() error) error {
+	c.Conn.EnableWriteCompression(!c.uncompressed.Load())
+	_ = c.Conn.SetCompressionLevel(int(c.level.Load())) // it was checked when it was set
+	if ctx.Done() != nil {
+		c.t.bound.Store(&ctx)
+		defer c.t.bound.Store(nil)
+	}
+	err := write()
+	if err == nil {
+		return nil
+	}
+	if reason := c.t.unwritable(); reason != nil {
+		return reason
+	}
+	return err
+}
+
+// A messageWriter writes one message and holds the message lock until Close.
+type messageWriter struct {
+	c    *Conn
+	w    io.WriteCloser
+	ctx  context.Context
+	done bool
+}
+
+func (m *messageWriter) Write(p []byte) (n int, err error) {
+	if m.done {
+		return 0, errWriterClosed
+	}
+	err = m.c.throughGorilla(m.ctx, func() error {
+		n, err = m.w.Write(p)
+		return err
+	})
+	return n, err
+}
+
+// Close sends the rest of the message. A second call is an error.
+func (m *messageWriter) Close() error {
+	if m.done {
+		return errWriterClosed
+	}
+	m.done = true
+	defer m.c.unlockMessage()
+	return m.c.throughGorilla(m.ctx, m.w.Close)
+}
+
+// A controlWriter collects a control message, which is one frame.
+type controlWriter struct {
+	c           *Conn
+	ctx         context.Context
+	messageType int
+	data        []byte
+	done        bool
+}
+
+func (w *controlWriter) Write(p []byte) (int, error) {
+	switch {
+	case w.done:
+		return 0, errWriterClosed
+	case len(w.data)+len(p) > maxControlPayload:
+		return 0, errControlSize
+	}
+	w.data = append(w.data, p...)
+	return len(p), nil
+}
+
+func (w *controlWriter) Close() error {
+	if w.done {
+		return errWriterClosed
+	}
+	w.done = true
+	return w.c.writeControl(w.ctx, w.messageType, w.data, w.c.t.writeDeadline())
+}
