@@ -84,7 +84,7 @@ func FromContext(ctx context.Context) (*Conn, bool) {
 }
 
 // Context returns a context that lives as long as the connection, with the
-// values of the request's. It is cancelled as soon as a close frame is read or
+// values of the request's. It is canceled as soon as a close frame is read or
 // sent, the socket fails or Shutdown begins, which takes somebody who reads or
 // writes to notice. context.Cause tells why: the *CloseError, ErrShutdown,
 // ErrPeerGone, the error of the socket.

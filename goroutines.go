@@ -60,7 +60,7 @@ type group struct {
 // Go calls f in a goroutine that belongs to the connection. Its context is the
 // connection's, and f must return soon after that has ended; the end of Serve
 // waits for it. If f returns an error or panics, the connection is ended as if
-// Serve had: reads fail, the context is cancelled, and when Serve has returned
+// Serve had: reads fail, the context is canceled, and when Serve has returned
 // the first error counts. So a loop that only writes is:
 //
 //	conn.Go(func(ctx context.Context) error { return pump(ctx, conn) })

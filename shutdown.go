@@ -22,7 +22,7 @@ func (e *Endpoint) Stats() Stats {
 }
 
 // Shutdown ends all connections: new upgrades are refused with 503, every
-// connection's context is cancelled with ErrShutdown, a close frame with code
+// connection's context is canceled with ErrShutdown, a close frame with code
 // 1001 is sent to all at once. It returns nil when every Serve has returned and
 // every socket is closed: nothing of the Endpoint runs then. When ctx ends first,
 // the sockets that are left are closed and an error says how many they were; it

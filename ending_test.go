@@ -1,0 +1,353 @@
+package websocket_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var errDatabase = errors.New("database is away")
+
+// reader is a Serve that reads until it fails and returns that error through
+// wrap.
+func reader(wrap func(error) error) func(*websocket.Conn, *http.Request) error {
+	return func(conn *websocket.Conn, _ *http.Request) error {
+		for {
+			if _, _, err := conn.ReadMessage(); err != nil {
+				return wrap(err)
+			}
+		}
+	}
+}
+
+func returned(err error) error { return err }
+func wrapped(err error) error  { return fmt.Errorf("reading a command: %w", err) }
+func hidden(error) error       { return nil }
+func failing(error) error      { return errDatabase }
+
+const silence = slog.Level(-100) // nobody is told
+
+// TestEndings is the table "how connections end", row by row.
+func TestEndings(t *testing.T) {
+	closeFrame := func(code int, text string) *wstest.Frame {
+		f := wstest.Close(code, text)
+		return &f
+	}
+	cases := []struct {
+		name  string
+		serve func(conn *websocket.Conn, r *http.Request) error
+		send  []wstest.Frame
+		hang  bool // the client closes its socket instead
+
+		want   *wstest.Frame // nil: the socket ends without a close frame
+		level  slog.Level    // at which it is told
+		is     error         // what the error told is
+		text   string        // or contains
+		dbg    bool
+		answer bool // the client answers the close frame
+	}{
+		// The peer sent a close frame.
+		{name: "the peer closes with 1000", serve: reader(returned), send: []wstest.Frame{wstest.Close(1000, "bye")}, want: closeFrame(1000, ""), level: silence},
+		{name: "the peer closes with 1001", serve: reader(wrapped), send: []wstest.Frame{wstest.Close(1001, "")}, want: closeFrame(1001, ""), level: silence},
+		{name: "the peer closes with 1002, which is its word and not ours", serve: reader(wrapped), send: []wstest.Frame{wstest.Close(1002, "you are wrong")}, want: closeFrame(1002, ""), level: silence},
+		{name: "the peer closes with 1014, which gorilla does not know", serve: reader(returned), send: []wstest.Frame{wstest.Close(1014, "")}, want: closeFrame(1014, ""), level: silence},
+		{name: "the peer closes with 3000", serve: reader(hidden), send: []wstest.Frame{wstest.Close(3000, "x")}, want: closeFrame(3000, ""), level: silence},
+		{name: "the peer closes with 4999", serve: reader(returned), send: []wstest.Frame{wstest.Close(4999, "x")}, want: closeFrame(4999, ""), level: silence},
+		{name: "the peer closes without a code", serve: reader(returned), send: []wstest.Frame{wstest.Close(0, "")}, want: closeFrame(1005, ""), level: silence},
+		{name: "the peer closes inside a fragmented message", serve: reader(returned), send: []wstest.Frame{{Opcode: wstest.OpText, Masked: true, Payload: []byte("a")}, wstest.Close(1000, "")}, want: closeFrame(1000, ""), level: silence},
+		{name: "the peer closes, and Serve fails for a reason of its own", serve: reader(failing), send: []wstest.Frame{wstest.Close(1000, "")}, want: closeFrame(1000, ""), level: slog.LevelError, is: errDatabase},
+		{name: "the peer closes, and Serve chooses a code too late", serve: reader(func(error) error { return websocket.NewCloseError(4000, "") }), send: []wstest.Frame{wstest.Close(1000, "")}, want: closeFrame(1000, ""), level: silence},
+		{name: "the peer closes, and Serve panics with what it read", serve: reader(func(err error) error { panic(err) }), send: []wstest.Frame{wstest.Close(1000, "")}, want: closeFrame(1000, ""), level: slog.LevelError, text: "panic: websocket: close 1000"},
+		{name: "the peer closes, and Serve returns the end of its context", serve: reader(func(error) error { return context.Canceled }), send: []wstest.Frame{wstest.Close(1000, "")}, want: closeFrame(1000, ""), level: silence},
+
+		// Our own Close was called.
+		{name: "Close inside Serve", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			return conn.Close(4001, "enough")
+		}, answer: true, want: closeFrame(4001, "enough"), level: silence},
+		{name: "Close, then what a write returns", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			_ = conn.Close(4001, "enough")
+			return wrapped(conn.WriteMessage(websocket.TextMessage, nil))
+		}, answer: true, want: closeFrame(4001, "enough"), level: silence},
+		{name: "Close, then another failure", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			_ = conn.Close(4001, "enough")
+			return errDatabase
+		}, answer: true, want: closeFrame(4001, "enough"), level: slog.LevelError, is: errDatabase},
+		{name: "Close, then a panic", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			_ = conn.Close(4001, "enough")
+			panic(errDatabase)
+		}, answer: true, want: closeFrame(4001, "enough"), level: slog.LevelError, is: errDatabase},
+		{name: "CloseNormal", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			return conn.CloseNormal()
+		}, answer: true, want: closeFrame(1000, "Server closed connection"), level: silence},
+		{name: "CloseWithError", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			return conn.CloseWithError(errDatabase)
+		}, answer: true, want: closeFrame(1011, "Internal Server Error"), level: silence},
+		{name: "CloseWithError with Debug", dbg: true, serve: func(conn *websocket.Conn, _ *http.Request) error {
+			return conn.CloseWithError(errDatabase)
+		}, answer: true, want: closeFrame(1011, "database is away"), level: silence},
+		{name: "a CloseMessage written by Serve", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			_ = conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(4002, "mine"))
+			return reader(wrapped)(conn, nil)
+		}, answer: true, want: closeFrame(4002, "mine"), level: silence},
+		{name: "a CloseMessage written by Serve, which returns at once", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			return conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4002, "mine"), time.Time{})
+		}, answer: true, want: closeFrame(4002, "mine"), level: silence},
+		{name: "CloseNow", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			_ = conn.CloseNow()
+			return reader(wrapped)(conn, nil)
+		}, level: silence},
+		{name: "the socket closed by way of NetConn", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			_ = conn.NetConn().Close()
+			return reader(wrapped)(conn, nil)
+		}, level: silence},
+		{name: "the embedded connection closed", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			_ = conn.Conn.Close()
+			return reader(wrapped)(conn, nil)
+		}, level: silence},
+
+		// The peer broke the protocol.
+		{name: "a reserved opcode", serve: reader(returned), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, want: closeFrame(1002, "reserved opcode"), level: slog.LevelWarn, text: "reserved opcode"},
+		{name: "a reserved opcode, told in Serve's words", serve: reader(wrapped), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, want: closeFrame(1002, "reserved opcode"), level: slog.LevelWarn, text: "reading a command: websocket: protocol error: reserved opcode"},
+		{name: "a reserved opcode that Serve keeps to itself", serve: reader(hidden), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, want: closeFrame(1002, "reserved opcode"), level: slog.LevelWarn, text: "websocket: protocol error: reserved opcode"},
+		{name: "a reserved opcode, and a failure of Serve's own", serve: reader(failing), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, want: closeFrame(1002, "reserved opcode"), level: slog.LevelError, is: errDatabase},
+		{name: "a close reason that is not UTF-8", serve: reader(returned), send: []wstest.Frame{wstest.Close(1000, "\xff")}, want: closeFrame(1007, "close reason is not UTF-8"), level: slog.LevelWarn, text: "not UTF-8"},
+		{name: "a message over the limit", serve: func(conn *websocket.Conn, r *http.Request) error {
+			conn.SetReadLimit(4)
+			return reader(returned)(conn, r)
+		}, send: []wstest.Frame{wstest.Text("12345")}, want: closeFrame(1009, "message too big"), level: slog.LevelWarn, is: websocket.ErrReadLimit},
+		{name: "a breach, then Close", serve: reader(func(err error) error { return err }), send: []wstest.Frame{wstest.Ping(strings.Repeat("x", 126))}, want: closeFrame(1002, "control frame is longer than 125 bytes"), level: slog.LevelWarn, text: "125"},
+
+		// The peer vanished.
+		{name: "the peer hangs up", serve: reader(wrapped), hang: true, level: slog.LevelDebug, text: "reading a command: websocket: close 1006"},
+		{name: "the peer hangs up and Serve does not care", serve: reader(hidden), hang: true, level: slog.LevelDebug, text: "1006"},
+		{name: "the peer hangs up, and Serve fails for a reason of its own", serve: reader(failing), hang: true, level: slog.LevelError, is: errDatabase},
+
+		// Serve decides.
+		{name: "Serve returns nil", serve: func(*websocket.Conn, *http.Request) error { return nil }, answer: true, want: closeFrame(1000, "Server closed connection"), level: silence},
+		{name: "Serve chooses", serve: func(*websocket.Conn, *http.Request) error {
+			return fmt.Errorf("kicked: %w", websocket.NewCloseError(4003, "kicked"))
+		}, answer: true, want: closeFrame(4003, "kicked"), level: silence},
+		{name: "Serve chooses an empty frame", serve: func(*websocket.Conn, *http.Request) error {
+			return websocket.NewCloseError(1005, "not sent")
+		}, answer: true, want: closeFrame(1005, ""), level: silence},
+		{name: "Serve chooses a long text", serve: func(*websocket.Conn, *http.Request) error {
+			return websocket.NewCloseError(4003, strings.Repeat("é", 100))
+		}, answer: true, want: closeFrame(4003, strings.Repeat("é", 61)), level: silence},
+		{name: "Serve chooses a code that may not be sent", serve: func(*websocket.Conn, *http.Request) error {
+			return websocket.NewCloseError(1006, "")
+		}, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, text: "1006"},
+		{name: "Serve fails", serve: func(*websocket.Conn, *http.Request) error { return errDatabase }, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, is: errDatabase},
+		{name: "Serve fails, with Debug", dbg: true, serve: func(*websocket.Conn, *http.Request) error {
+			return fmt.Errorf("%s: %w", strings.Repeat("é", 70), errDatabase)
+		}, answer: true, want: closeFrame(1011, strings.Repeat("é", 61)), level: slog.LevelError, is: errDatabase},
+		{name: "Serve panics", serve: func(*websocket.Conn, *http.Request) error { panic("oh") }, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, text: "panic: oh"},
+		{name: "Serve panics with nil", serve: func(*websocket.Conn, *http.Request) error {
+			panic(nil) //nolint:govet // meant
+		}, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, text: "panic"},
+		{name: "Serve panics as net/http's handlers may", serve: func(*websocket.Conn, *http.Request) error { panic(http.ErrAbortHandler) }, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, is: http.ErrAbortHandler},
+		{name: "Serve leaves by Goexit", serve: func(*websocket.Conn, *http.Request) error {
+			runtime.Goexit()
+			return nil
+		}, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, text: "runtime.Goexit"},
+		{name: "a read deadline of Serve's own", serve: func(conn *websocket.Conn, r *http.Request) error {
+			_ = conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+			return reader(wrapped)(conn, r)
+		}, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, is: os.ErrDeadlineExceeded},
+		{name: "a context of Serve's own", serve: func(conn *websocket.Conn, r *http.Request) error {
+			ctx, cancel := context.WithTimeout(r.Context(), 10*time.Millisecond)
+			defer cancel()
+			_, _, err := conn.ReadMessageContext(ctx)
+			return wrapped(err)
+		}, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, is: context.DeadlineExceeded},
+		{name: "a handler's error", serve: func(conn *websocket.Conn, r *http.Request) error {
+			conn.SetPingHandler(func(string) error { return errDatabase })
+			return reader(wrapped)(conn, r)
+		}, send: []wstest.Frame{wstest.Ping("")}, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, is: errDatabase},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				var log logs
+				ctrl := &controller{serve: c.serve}
+				for _, handler := range []websocket.Controller{ctrl, websocket.ControllerFunc(c.serve)} {
+					u := websocket.New(handler)
+					u.Debug = c.dbg
+					u.Log = log.log
+					client := wstest.DialRaw(t, serve(u), "/", nil)
+					if len(c.send) > 0 {
+						client.Send(c.send...)
+					}
+					if c.hang {
+						require.NoError(t, client.Close())
+					} else {
+						if c.want != nil {
+							client.ExpectClose(c.want.CloseCode(), c.want.CloseReason())
+						}
+						if c.answer {
+							client.Send(wstest.Close(c.want.CloseCode(), ""))
+						}
+						client.ExpectEnd()
+						require.NoError(t, client.Close())
+					}
+					ended(t, u)
+				}
+
+				told := ctrl.told.all()
+				if c.level == silence {
+					assert.Empty(t, told)
+					for _, line := range log.all() {
+						assert.Equal(t, slog.LevelDebug, line.level, line.err)
+					}
+					return
+				}
+				require.Len(t, told, 1, "OnError")
+				lines := log.all()
+				require.NotEmpty(t, lines, "log")
+				line := lines[len(lines)-1] // without OnError
+				assert.Equal(t, c.level, line.level)
+				assert.NotEmpty(t, line.attrs["remote"].String())
+				assert.Contains(t, line.attrs, "duration")
+				for _, err := range []error{told[0], line.err} {
+					if c.is != nil {
+						assert.ErrorIs(t, err, c.is)
+					}
+					assert.ErrorContains(t, err, c.text)
+				}
+			})
+		})
+	}
+}
+
+func TestResetIsADisconnect(t *testing.T) {
+	ctrl := &controller{serve: reader(wrapped)}
+	u := websocket.New(ctrl)
+	client := wstest.DialRaw(t, u, "/", nil)
+	wstest.Reset(client.Conn)
+	ended(t, u)
+	require.Len(t, ctrl.told.all(), 1)
+	assert.True(t, websocket.IsDisconnect(ctrl.told.all()[0]))
+}
+
+func TestPanicKeepsItsStack(t *testing.T) {
+	ctrl := &controller{serve: func(*websocket.Conn, *http.Request) error { panic(errDatabase) }}
+	u := websocket.New(ctrl)
+	client := wstest.DialRaw(t, u, "/", nil)
+	client.ExpectClose(1011, "Internal Server Error")
+	require.NoError(t, client.Close())
+	ended(t, u)
+
+	var p *websocket.PanicError
+	require.ErrorAs(t, ctrl.told.all()[0], &p)
+	assert.Equal(t, errDatabase, p.Value)
+	assert.Contains(t, string(p.Stack), "TestPanicKeepsItsStack")
+}
+
+func TestOnErrorMayWriteBeforeTheCloseFrame(t *testing.T) {
+	ctrl := &controller{
+		serve: func(*websocket.Conn, *http.Request) error { return errDatabase },
+		onError: func(r *http.Request, err error) {
+			conn, ok := websocket.FromContext(r.Context())
+			if assert.True(t, ok) {
+				assert.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte(err.Error())))
+			}
+		},
+	}
+	client := wstest.Dial(t, websocket.New(ctrl), "/", nil)
+	client.ExpectText("database is away")
+	client.ExpectClose(1011, "Internal Server Error")
+}
+
+func TestOnErrorMayFail(t *testing.T) {
+	for name, fail := range map[string]func(){
+		"by panic":  func() { panic("in OnError") },
+		"by Goexit": runtime.Goexit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log logs
+			u := websocket.New(&controller{
+				serve:   func(*websocket.Conn, *http.Request) error { return errDatabase },
+				onError: func(*http.Request, error) { fail() },
+			})
+			u.Log = log.log
+			client := wstest.Dial(t, u, "/", nil)
+			client.ExpectClose(1011, "Internal Server Error")
+			_ = client.Conn.Close()
+			ended(t, u)
+			lines := log.all()
+			require.Len(t, lines, 1)
+			assert.Equal(t, slog.LevelError, lines[0].level)
+			assert.ErrorContains(t, lines[0].err, "OnError failed")
+			assert.Contains(t, lines[0].attrs["stack"].String(), "TestOnErrorMayFail")
+		})
+	}
+}
+
+func TestLogMayPanic(t *testing.T) {
+	u := websocket.New(websocket.ControllerFunc(func(*websocket.Conn, *http.Request) error { return errDatabase }))
+	u.Log = func(context.Context, slog.Level, error, ...slog.Attr) { panic("in Log") }
+	client := wstest.Dial(t, u, "/", nil)
+	client.ExpectClose(1011, "Internal Server Error")
+	_ = client.Conn.Close()
+	ended(t, u)
+}
+
+func TestContextTellsWhyTheConnectionEnded(t *testing.T) {
+	causes := make(chan error, 1)
+	wait := func(conn *websocket.Conn, r *http.Request) error {
+		conn.Go(func(ctx context.Context) error {
+			<-ctx.Done()
+			causes <- context.Cause(ctx)
+			return nil
+		})
+		return echo(conn, r)
+	}
+	dial := func(t *testing.T) (*websocket.Upgrader, *wstest.Raw) {
+		u := websocket.New(websocket.ControllerFunc(wait))
+		u.Log = silent
+		return u, wstest.DialRaw(t, u, "/", nil)
+	}
+	t.Run("close frame", func(t *testing.T) {
+		u, client := dial(t)
+		client.Send(wstest.Close(4000, "why"))
+		assert.Equal(t, &websocket.CloseError{Code: 4000, Text: "why"}, <-causes)
+		ended(t, u)
+	})
+	t.Run("shutdown", func(t *testing.T) {
+		u, client := dial(t)
+		done := make(chan error)
+		go func() { done <- u.Shutdown(t.Context()) }()
+		assert.Equal(t, websocket.ErrShutdown, <-causes)
+		client.ExpectClose(1001, "Server shutting down")
+		client.Send(wstest.Close(1001, ""))
+		assert.NoError(t, <-done)
+	})
+	t.Run("reset", func(t *testing.T) {
+		u, client := dial(t)
+		wstest.Reset(client.Conn)
+		assert.True(t, websocket.IsDisconnect(<-causes))
+		ended(t, u)
+	})
+	t.Run("CloseNow", func(t *testing.T) {
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+			_ = conn.CloseNow()
+			causes <- context.Cause(conn.Context())
+			return nil
+		}))
+		_ = wstest.DialRaw(t, u, "/", nil)
+		assert.ErrorIs(t, <-causes, net.ErrClosed)
+		ended(t, u)
+	})
+}

@@ -1,0 +1,127 @@
+// Command echo serves a WebSocket endpoint that sends every message back, and
+// a small page to try it with.
+//
+//	go run ./examples/echo
+//
+// An interrupt (or SIGTERM) ends it in good order: every connection is closed
+// with code 1001 before the process exits with status 0. A second one kills it.
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+)
+
+const (
+	readHeaderTimeout = 5 * time.Second
+	// shutdownTimeout is longer than the 10 seconds that one silent client may
+	// take for its closing handshake.
+	shutdownTimeout = 15 * time.Second
+)
+
+//go:embed index.html
+var page []byte
+
+// Echo sends every message back as it came.
+type Echo struct{}
+
+// Serve is the whole life of one connection.
+func (*Echo) Serve(conn *websocket.Conn, _ *http.Request) error {
+	for {
+		messageType, message, err := conn.ReadMessage()
+		if err != nil {
+			return err
+		}
+		if err := conn.WriteMessage(messageType, message); err != nil {
+			return err
+		}
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // from then on a second signal kills
+
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "echo:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx is done, then closes every connection and returns nil.
+// It writes one line to stdout: the address it listens on.
+func run(ctx context.Context, args []string, stdout io.Writer) error {
+	flags := flag.NewFlagSet("echo", flag.ContinueOnError)
+	addr := flags.String("addr", "127.0.0.1:8080", "`address` to listen on; port 0 takes a free one")
+	compress := flags.Bool("compress", false, "offer compression (permessage-deflate)")
+	debug := flags.Bool("debug", false, "tell clients the details of errors")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return err
+	}
+
+	upgrader := websocket.New(&Echo{})
+	upgrader.Settings.EnableCompression = *compress
+	upgrader.Debug = *debug
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", servePage)
+	upgrader.RegisterRoutes(mux, "/echo")
+
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: readHeaderTimeout}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+
+	if _, err := fmt.Fprintf(stdout, "listening on http://%s\n", listener.Addr()); err != nil {
+		return errors.Join(err, shutdown(ctx, server, upgrader), ended(<-served))
+	}
+	select {
+	case err := <-served: // the listener failed
+		return errors.Join(err, shutdown(ctx, server, upgrader))
+	case <-ctx.Done():
+		return errors.Join(shutdown(ctx, server, upgrader), ended(<-served))
+	}
+}
+
+// shutdown ends both: the HTTP server knows nothing of the connections that
+// were upgraded. The upgrader is first, so that clients are told at once.
+func shutdown(ctx context.Context, server *http.Server, upgrader *websocket.Upgrader) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	err := upgrader.Shutdown(ctx)
+	if serverErr := server.Shutdown(ctx); serverErr != nil {
+		err = errors.Join(err, serverErr, server.Close())
+	}
+	return err
+}
+
+// ended takes away the error by which Serve says that it was told to end.
+func ended(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func servePage(response http.ResponseWriter, _ *http.Request) {
+	response.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = response.Write(page) // the browser has gone: nobody to tell
+}

@@ -1,0 +1,314 @@
+package wstest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// PipeBuffer is how many bytes each direction of a [Pipe] holds before a write
+// waits for the reader.
+const PipeBuffer = 64 << 10
+
+// The addresses of every pipe. Servers and logs take a remote address apart as
+// host:port, so it looks like one.
+const (
+	clientAddr addr = "127.0.0.1:1"
+	serverAddr addr = "127.0.0.1:80"
+)
+
+type addr string
+
+func (addr) Network() string  { return "mem" }
+func (a addr) String() string { return string(a) }
+
+// Pipe returns the two ends of a connection in memory that behaves like TCP.
+// The two differ by their addresses only. All methods of both ends may be
+// called from any goroutine at the same time; concurrent writes to one end are
+// not interleaved.
+//
+// A write returns once all of it is buffered ([PipeBuffer] bytes in each
+// direction). A larger one waits for the reader until its deadline passes or
+// an end is closed, and then tells how much was buffered. As in TCP a deadline
+// also holds for calls that wait already, a past one fails at once even where
+// bytes could be read, and the zero time removes it.
+//
+// Close fails every other call of this end, waiting ones included, and a second
+// Close. The peer reads what is buffered and then [io.EOF], and its writes fail;
+// what it wrote and this end did not read is lost. Both ends also have a method
+// CloseWrite() error: the peer reads what is buffered and then io.EOF, writes of
+// this end fail, the other direction goes on, and a second call does nothing.
+// [Reset] cuts the connection.
+//
+// Other than io.EOF every error is a [*net.OpError] around one of
+//   - [net.ErrClosed]: this end is closed
+//   - [os.ErrDeadlineExceeded]: the deadline passed; Timeout is true
+//   - [syscall.EPIPE]: a write after the peer's Close or this end's CloseWrite
+//   - [syscall.ECONNRESET]: Reset was called with the peer
+//
+// In contrast to TCP the peer knows at once: the first write after a Close
+// fails, and closing an end with unread bytes is not a reset.
+//
+// A pipe has no goroutines, and a timer only while a call with a deadline
+// waits. A waiting call is durably blocked in a testing/synctest bubble.
+func Pipe() (client, server net.Conn) {
+	mu := new(sync.Mutex)
+	up, down := &stream{mu: mu}, &stream{mu: mu}
+	return &end{in: down, out: up, local: clientAddr, remote: serverAddr},
+		&end{in: up, out: down, local: serverAddr, remote: clientAddr}
+}
+
+// Reset cuts a connection as a TCP reset does: what is buffered in either
+// direction is lost, calls of the peer, waiting ones included, fail with
+// [syscall.ECONNRESET] and those of conn with [net.ErrClosed]. It may be called
+// after Close; a second call does nothing.
+//
+// It panics if conn is not an end of a [Pipe]: a test that cut nothing would
+// prove nothing.
+func Reset(conn net.Conn) {
+	e, ok := conn.(*end)
+	if !ok {
+		panic(fmt.Sprintf("wstest: Reset: %T is not an end of a Pipe", conn))
+	}
+	e.Reset()
+}
+
+// end is one end of a pipe.
+type end struct {
+	in, out       *stream
+	local, remote addr
+}
+
+func (e *end) Read(p []byte) (int, error) {
+	n, err := e.in.read(p)
+	return n, e.wrap("read", err)
+}
+
+func (e *end) Write(p []byte) (int, error) {
+	n, err := e.out.write(p)
+	return n, e.wrap("write", err)
+}
+
+func (e *end) Close() error {
+	e.in.mu.Lock()
+	defer e.in.mu.Unlock()
+
+	if e.in.reader.closed {
+		return e.wrap("close", net.ErrClosed)
+	}
+	e.shut()
+	return nil
+}
+
+func (e *end) CloseWrite() error {
+	return e.wrap("close", e.out.finish())
+}
+
+func (e *end) Reset() {
+	e.in.mu.Lock()
+	defer e.in.mu.Unlock()
+
+	e.in.cut, e.out.cut = true, true
+	e.out.buf = bytes.Buffer{}
+	e.shut()
+}
+
+// shut closes this end in one step for both directions: who is told by one must
+// not find the other open. The caller holds the mutex.
+func (e *end) shut() {
+	e.in.reader.closed = true
+	e.in.buf = bytes.Buffer{}
+	e.in.signal()
+
+	e.out.writer.closed = true
+	e.out.fin = true
+	e.out.signal()
+}
+
+func (e *end) LocalAddr() net.Addr  { return e.local }
+func (e *end) RemoteAddr() net.Addr { return e.remote }
+
+func (e *end) SetDeadline(t time.Time) error {
+	if err := e.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return e.SetWriteDeadline(t)
+}
+
+func (e *end) SetReadDeadline(t time.Time) error {
+	return e.wrap("set", e.in.set(&e.in.reader, t))
+}
+
+func (e *end) SetWriteDeadline(t time.Time) error {
+	return e.wrap("set", e.out.set(&e.out.writer, t))
+}
+
+// wrap makes errors look as package net's do. io.EOF stays bare, as readers
+// compare it with ==.
+func (e *end) wrap(op string, err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	return &net.OpError{Op: op, Net: e.local.Network(), Source: e.local, Addr: e.remote, Err: err}
+}
+
+// stream is one direction of a pipe. A call that must wait gives up the mutex
+// and looks at everything again after each change, so one broadcast channel is
+// all there is to wait for.
+type stream struct {
+	mu      *sync.Mutex   // of both directions, around memory only
+	changed chan struct{} // closed at the next change; nil while nobody waits
+
+	buf     bytes.Buffer // at most PipeBuffer bytes
+	writing bool         // a write is under way: others wait for their turn
+	fin     bool         // nothing is written any more: io.EOF after buf
+	cut     bool         // reset by either end
+
+	reader, writer side
+}
+
+// side is what an end of the pipe set for its use of a stream.
+type side struct {
+	closed   bool
+	deadline time.Time // zero: none
+}
+
+func (s *side) err() error {
+	if s.closed {
+		return net.ErrClosed
+	}
+	if !s.deadline.IsZero() && !time.Now().Before(s.deadline) {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+func (s *stream) read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	for {
+		if err := s.reader.err(); err != nil {
+			return 0, err
+		}
+		switch {
+		case len(p) == 0:
+			return 0, nil
+		case s.cut:
+			return 0, os.NewSyscallError("read", syscall.ECONNRESET)
+		case s.buf.Len() > 0:
+			s.signal()
+			return s.buf.Read(p)
+		case s.fin:
+			return 0, io.EOF
+		}
+		s.wait(s.reader.deadline)
+	}
+}
+
+func (s *stream) write(p []byte) (n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	for s.writing && s.writeErr() == nil {
+		s.wait(s.writer.deadline)
+	}
+	if err := s.writeErr(); err != nil {
+		return 0, err
+	}
+	s.writing = true
+	defer func() {
+		s.writing = false
+		s.signal()
+	}()
+
+	for n < len(p) {
+		if err := s.writeErr(); err != nil {
+			return n, err
+		}
+		room := min(PipeBuffer-s.buf.Len(), len(p)-n)
+		if room == 0 {
+			s.wait(s.writer.deadline)
+			continue
+		}
+		s.buf.Write(p[n : n+room])
+		n += room
+		s.signal()
+	}
+	return n, nil
+}
+
+// writeErr tells why nothing can be written. The caller holds the mutex.
+func (s *stream) writeErr() error {
+	if err := s.writer.err(); err != nil {
+		return err
+	}
+	switch {
+	case s.cut:
+		return os.NewSyscallError("write", syscall.ECONNRESET)
+	case s.fin, s.reader.closed:
+		return os.NewSyscallError("write", syscall.EPIPE)
+	}
+	return nil
+}
+
+// wait gives up the mutex until the stream changes or the deadline passes. The
+// caller holds the mutex, and holds it again after.
+func (s *stream) wait(deadline time.Time) {
+	if s.changed == nil {
+		s.changed = make(chan struct{})
+	}
+	changed := s.changed
+	s.mu.Unlock()
+	defer s.mu.Lock()
+
+	var expired <-chan time.Time
+	if !deadline.IsZero() {
+		timer := time.NewTimer(time.Until(deadline))
+		defer timer.Stop()
+		expired = timer.C
+	}
+	select {
+	case <-changed:
+	case <-expired:
+	}
+}
+
+// signal wakes all that wait. The caller holds the mutex.
+func (s *stream) signal() {
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+}
+
+// set changes a side's deadline, for calls that wait already too.
+func (s *stream) set(side *side, deadline time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if side.closed {
+		return net.ErrClosed
+	}
+	side.deadline = deadline
+	s.signal()
+	return nil
+}
+
+func (s *stream) finish() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if s.writer.closed {
+		return net.ErrClosed
+	}
+	s.fin = true
+	s.signal()
+	return nil
+}
