@@ -1,0 +1,527 @@
+package websocket_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// rawPair returns the two ends of a connection in memory, the client's to be
+// used frame by frame. The server's is open until the test ends.
+func rawPair(t *testing.T, options websocket.Options) (*wstest.Raw, *websocket.Conn) {
+	t.Helper()
+	conns := make(chan *websocket.Conn, 1)
+	ended := make(chan struct{})
+	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+		conns <- conn
+		<-ended
+		return nil
+	}))
+	if options.Log == nil {
+		options.Log = silent
+	}
+	u.Options = options
+	client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: time.Hour})
+	t.Cleanup(func() {
+		_ = client.Close()
+		close(ended)
+		assert.NoError(t, u.Shutdown(context.Background()))
+	})
+	return client, <-conns
+}
+
+// after asserts that so much time has passed since start, to the nanosecond.
+func after(t *testing.T, start time.Time, want time.Duration) {
+	t.Helper()
+	assert.Equal(t, want, time.Since(start))
+}
+
+// fill writes to the connection, in another goroutine, more than the network
+// takes, and returns when the write waits. The channel gets its error.
+func fill(conn *websocket.Conn) <-chan error {
+	errs := make(chan error, 1)
+	go func() { errs <- conn.WriteMessage(websocket.BinaryMessage, make([]byte, 2*wstest.PipeBuffer)) }()
+	synctest.Wait()
+	return errs
+}
+
+func TestCloseWaitsForThePeer(t *testing.T) {
+	cases := []struct {
+		name    string
+		timeout time.Duration
+		peer    func(client *wstest.Raw)
+		want    time.Duration
+	}{
+		{name: "that answers at once", peer: func(client *wstest.Raw) {
+			client.Send(wstest.Close(4000, ""))
+		}},
+		{name: "that answers after three seconds", peer: func(client *wstest.Raw) {
+			time.Sleep(3 * time.Second)
+			client.Send(wstest.Close(4000, ""))
+		}, want: 3 * time.Second},
+		{name: "that answers after what it still had to say", peer: func(client *wstest.Raw) {
+			client.Send(wstest.Text("late"), wstest.Ping("late"), wstest.Binary(make([]byte, 10_000)))
+			time.Sleep(time.Second)
+			client.Send(wstest.Close(4000, ""))
+		}, want: time.Second},
+		{name: "that answers with another code", peer: func(client *wstest.Raw) {
+			client.Send(wstest.Close(1001, "me too"))
+		}},
+		{name: "that never answers", peer: func(*wstest.Raw) {}, want: 10 * time.Second},
+		{name: "that never answers, for the connection's own timeout", timeout: 2 * time.Second, peer: func(*wstest.Raw) {}, want: 2 * time.Second},
+		{name: "that is not waited for", timeout: -1, peer: func(*wstest.Raw) {}},
+		{name: "that stops in the middle of a frame", peer: func(client *wstest.Raw) {
+			client.SendBytes(wstest.Text("hello").Bytes()[:8])
+		}, want: 10 * time.Second},
+		{name: "that half-closes", peer: func(client *wstest.Raw) {
+			time.Sleep(time.Second)
+			_ = client.Conn.(interface{ CloseWrite() error }).CloseWrite()
+		}, want: time.Second},
+		{name: "that hangs up", peer: func(client *wstest.Raw) {
+			time.Sleep(time.Second)
+			_ = client.Close()
+		}, want: time.Second},
+		{name: "that resets the connection", peer: func(client *wstest.Raw) {
+			time.Sleep(time.Second)
+			wstest.Reset(client.Conn)
+		}, want: time.Second},
+		{name: "that breaks the protocol and stays", peer: func(client *wstest.Raw) {
+			client.Send(wstest.Frame{Fin: true, Opcode: 7, Masked: true})
+		}, want: time.Second},
+		{name: "that floods", peer: func(client *wstest.Raw) {
+			for {
+				if _, err := client.Write(wstest.Text(strings.Repeat("x", 1000)).Bytes()); err != nil {
+					return
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}, want: 10 * time.Second},
+	}
+	readers := map[string]func(conn *websocket.Conn){
+		"nobody reading":         func(*websocket.Conn) {},
+		"a reader":               func(conn *websocket.Conn) { _ = reader(returned)(conn, nil) },
+		"a reader that stops":    func(conn *websocket.Conn) { _, _, _ = conn.ReadMessage() },
+		"a reader of parts":      func(conn *websocket.Conn) { readByte(conn) },
+		"a reader with deadline": func(conn *websocket.Conn) { _ = conn.SetReadDeadline(time.Now().Add(time.Millisecond)); readByte(conn) },
+	}
+	for _, c := range cases {
+		for name, read := range readers {
+			t.Run(c.name+", with "+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					client, conn := rawPair(t, websocket.Options{})
+					if c.timeout != 0 {
+						conn.SetCloseHandshakeTimeout(c.timeout)
+					}
+					var running sync.WaitGroup
+					defer running.Wait()
+					running.Go(func() { read(conn) })
+					synctest.Wait()
+
+					start := time.Now()
+					running.Go(func() {
+						client.ExpectClose(4000, "bye")
+						c.peer(client)
+					})
+					require.NoError(t, conn.Close(4000, "bye"))
+					after(t, start, c.want)
+					_, err := conn.NetConn().Read(make([]byte, 1))
+					require.ErrorIs(t, err, net.ErrClosed)
+				})
+			})
+		}
+	}
+}
+
+// readByte begins to read a message and goes no further.
+func readByte(conn *websocket.Conn) {
+	if _, r, err := conn.NextReader(); err == nil {
+		_, _ = r.Read(make([]byte, 1))
+	}
+}
+
+func TestCloseAgainstAPeerThatNeverReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, conn := rawPair(t, websocket.Options{WriteTimeout: -1})
+		write := fill(conn)
+		start := time.Now()
+		require.ErrorIs(t, conn.Close(4000, ""), os.ErrDeadlineExceeded)
+		after(t, start, 10*time.Second)
+		require.ErrorIs(t, <-write, net.ErrClosed)
+		assert.Equal(t, &websocket.CloseError{Code: 4000}, context.Cause(conn.Context()))
+	})
+}
+
+func TestCloseDuringAWriteThatThePeerTakesLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		write := fill(conn)
+		closed := make(chan error, 1)
+		go func() { closed <- conn.Close(4000, "") }()
+		time.Sleep(5 * time.Second)
+		message, err := client.Receive()
+		require.NoError(t, err)
+		assert.Len(t, message.Payload, 2*wstest.PipeBuffer, "the frame under way is whole")
+		require.NoError(t, <-write)
+		client.ExpectClose(4000, "")
+		client.Send(wstest.Close(4000, ""))
+		require.NoError(t, <-closed)
+	})
+}
+
+func TestCloseFrameIsEchoedAfterTheFrameUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		write := fill(conn)
+		client.Send(wstest.Close(3000, "bye"))
+		read := make(chan error, 1)
+		go func() { _, _, err := conn.ReadMessage(); read <- err }()
+		synctest.Wait()
+		assert.Error(t, conn.Context().Err(), "the context ends when the close frame is read")
+
+		message, err := client.Receive()
+		require.NoError(t, err)
+		assert.Len(t, message.Payload, 2*wstest.PipeBuffer)
+		client.ExpectClose(3000, "")
+		client.ExpectEnd()
+		require.NoError(t, <-write)
+		require.Equal(t, &websocket.CloseError{Code: 3000, Text: "bye"}, <-read)
+	})
+}
+
+func TestCloseFrameOfAPeerThatNeverReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{WriteTimeout: time.Minute})
+		write := fill(conn)
+		client.Send(wstest.Close(3000, ""))
+		start := time.Now()
+		_, _, err := conn.ReadMessage()
+		require.Equal(t, 3000, websocket.CloseStatus(err))
+		after(t, start, 10*time.Second)
+		require.ErrorIs(t, <-write, net.ErrClosed)
+	})
+}
+
+func TestCloseFromAnywhere(t *testing.T) {
+	goodbye := func(conn *websocket.Conn) { _ = conn.Close(4000, "") }
+	cases := map[string]struct {
+		serve func(conn *websocket.Conn) error
+		send  wstest.Frame
+	}{
+		"a ping handler": {send: wstest.Ping("x"), serve: func(conn *websocket.Conn) error {
+			conn.SetPingHandler(func(string) error { goodbye(conn); return nil })
+			return reader(returned)(conn, nil)
+		}},
+		"a pong handler": {send: wstest.Pong("x"), serve: func(conn *websocket.Conn) error {
+			conn.SetPongHandler(func(string) error { goodbye(conn); return nil })
+			return reader(returned)(conn, nil)
+		}},
+		"another goroutine during a read": {send: wstest.Text("x"), serve: func(conn *websocket.Conn) error {
+			go goodbye(conn)
+			return reader(returned)(conn, nil)
+		}},
+		"two goroutines at once, and a third later": {send: wstest.Text("x"), serve: func(conn *websocket.Conn) error {
+			go goodbye(conn)
+			go goodbye(conn)
+			err := reader(returned)(conn, nil)
+			goodbye(conn)
+			return err
+		}},
+		"a function of the connection": {send: wstest.Text("x"), serve: func(conn *websocket.Conn) error {
+			conn.Go(func(context.Context) error { goodbye(conn); return nil })
+			return reader(returned)(conn, nil)
+		}},
+		"within a message that is half read": {send: wstest.Text(strings.Repeat("x", 1000)), serve: func(conn *websocket.Conn) error {
+			readByte(conn)
+			goodbye(conn)
+			return nil
+		}},
+		"within a message that is half written": {send: wstest.Text("x"), serve: func(conn *websocket.Conn) error {
+			_, _ = conn.NextWriter(websocket.TextMessage)
+			goodbye(conn)
+			return nil
+		}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error { return c.serve(conn) }}
+				u := websocket.New(ctrl)
+				client := wstest.DialRaw(t, serve(u), "/", nil)
+				client.Send(c.send)
+				client.ExpectClose(4000, "")
+				client.Send(wstest.Text("not delivered"), wstest.Close(4000, ""))
+				client.ExpectEnd()
+				ended(t, u)
+				assert.Empty(t, ctrl.told.all())
+			})
+		})
+	}
+}
+
+func TestCloseFromTheCloseHandlerIsTheAnswer(t *testing.T) {
+	for name, answer := range map[string]func(conn *websocket.Conn) error{
+		"by Close": func(conn *websocket.Conn) error { return conn.Close(4001, "mine") },
+		"by a CloseMessage": func(conn *websocket.Conn) error {
+			return conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(4001, "mine"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+					conn.SetCloseHandler(func(code int, text string) error {
+						assert.Equal(t, 1000, code)
+						assert.Equal(t, "bye", text)
+						return answer(conn)
+					})
+					return echo(conn, r)
+				}))
+				client := wstest.DialRaw(t, serve(u), "/", nil)
+				client.Send(wstest.Close(1000, "bye"))
+				client.ExpectClose(4001, "mine")
+				client.ExpectEnd()
+				ended(t, u)
+			})
+		})
+	}
+}
+
+func TestOnlyTheFirstCloseWritesAFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		start := time.Now()
+		var running sync.WaitGroup
+		for range 10 {
+			running.Go(func() {
+				assert.NoError(t, conn.Close(4000, "one of them"))
+				after(t, start, 4*time.Second) // all wait for the first
+			})
+		}
+		client.ExpectClose(4000, "one of them")
+		time.Sleep(4 * time.Second)
+		client.Send(wstest.Close(4000, ""))
+		running.Wait()
+		client.ExpectEnd()
+		require.NoError(t, conn.Close(4001, "again"))
+	})
+}
+
+func TestNoMessageIsDeliveredAfterOurCloseFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, read := range map[string]func(conn *websocket.Conn) error{
+			"whole": func(conn *websocket.Conn) error {
+				_, _, err := conn.ReadMessage()
+				return err
+			},
+			"streamed": func(conn *websocket.Conn) error {
+				_, r, err := conn.NextReader()
+				if err == nil {
+					_, err = io.Copy(io.Discard, r)
+				}
+				return err
+			},
+			"joined": func(conn *websocket.Conn) error {
+				_, err := io.Copy(io.Discard, websocket.JoinMessages(conn, ""))
+				return err
+			},
+		} {
+			client, conn := rawPair(t, websocket.Options{})
+			read1 := make(chan error, 1)
+			go func() { read1 <- read(conn) }()
+			half := wstest.Text("half a message").Bytes()
+			client.SendBytes(half[:10])
+			synctest.Wait()
+			require.NoError(t, conn.WriteControl(websocket.CloseMessage, nil, time.Time{}))
+			client.ExpectClose(1005, "")
+			client.SendBytes(half[10:])
+			client.Send(wstest.Text("another"), wstest.Close(1000, "done"))
+			require.Equal(t, &websocket.CloseError{Code: 1000, Text: "done"}, <-read1, name)
+		}
+	})
+}
+
+func TestDrainedMessageDoesNotLookWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		client.Send(wstest.Frame{Opcode: wstest.OpText, Masked: true, Payload: []byte("begin")}, wstest.Text("")) // and a breach that nobody reads
+		_, r, err := conn.NextReader()
+		require.NoError(t, err)
+		got := make([]byte, 5)
+		_, err = io.ReadFull(r, got)
+		require.NoError(t, err)
+		require.NoError(t, conn.Close(4000, "")) // drains up to the breach
+		rest, err := io.ReadAll(r)
+		require.Error(t, err)
+		assert.Empty(t, rest)
+	})
+}
+
+func TestCloseCodesThatMayNotBeSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		for _, code := range []int{-1, 0, 1, 999, 1004, 1006, 1015, 1016, 2999, 5000, 65536 + 1000} {
+			require.ErrorContains(t, conn.Close(code, ""), "may not be sent", code)
+			if code >= 0 && code != 65536+1000 {
+				require.Error(t, conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(code, "")), code)
+			}
+		}
+		for name, payload := range map[string][]byte{
+			"one byte":  {3},
+			"not UTF-8": websocket.FormatCloseMessage(1000, "\xff"),
+			"too long":  websocket.FormatCloseMessage(1000, strings.Repeat("x", 124)),
+		} {
+			require.Error(t, conn.WriteControl(websocket.CloseMessage, payload, time.Time{}), name)
+		}
+		require.NoError(t, conn.Context().Err(), "nothing has happened")
+		go func() {
+			client.ExpectClose(1014, "")
+			client.Send(wstest.Close(1014, ""))
+		}()
+		require.NoError(t, conn.Close(websocket.CloseBadGateway, ""))
+	})
+}
+
+func TestEachCodeThatMayBeSentIsSent(t *testing.T) {
+	codes := []int{1000, 1001, 1002, 1003, 1005, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999}
+	synctest.Test(t, func(t *testing.T) {
+		for _, code := range codes {
+			client, conn := rawPair(t, websocket.Options{CloseTimeout: -1})
+			require.NoError(t, conn.Close(code, ""))
+			client.ExpectClose(code, "")
+			client.ExpectEnd()
+		}
+	})
+}
+
+func TestReasonIsCutBetweenCharacters(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"short":           {"bye", "bye"},
+		"as long as fits": {strings.Repeat("x", 123), strings.Repeat("x", 123)},
+		"a byte too long": {strings.Repeat("x", 124), strings.Repeat("x", 123)},
+		"cut in a rune":   {strings.Repeat("x", 122) + "é", strings.Repeat("x", 122)},
+		"of long runes":   {strings.Repeat("世", 100), strings.Repeat("世", 41)},
+		"not UTF-8":       {"a\xffb", "a\ufffdb"},
+		"all bad":         {strings.Repeat("\xff", 200), "\ufffd"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, conn := rawPair(t, websocket.Options{CloseTimeout: -1})
+				require.NoError(t, conn.Close(4000, c.text))
+				client.ExpectClose(4000, c.want)
+			})
+		})
+	}
+}
+
+func TestBreachEndsTheSocketPromptly(t *testing.T) {
+	breach := wstest.Frame{Fin: true, Opcode: 3, Masked: true}
+	t.Run("as soon as the peer hung up", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client, conn := rawPair(t, websocket.Options{})
+			client.Send(breach, wstest.Text("more"))
+			go func() {
+				client.ExpectClose(1002, "reserved opcode")
+				client.ExpectEnd()
+				time.Sleep(300 * time.Millisecond)
+				_ = client.Close()
+			}()
+			start := time.Now()
+			_, _, err := conn.ReadMessage()
+			require.ErrorContains(t, err, "reserved opcode")
+			after(t, start, 300*time.Millisecond)
+		})
+	})
+	t.Run("after a second", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client, conn := rawPair(t, websocket.Options{})
+			client.Send(breach)
+			start := time.Now()
+			_, _, err := conn.ReadMessage()
+			require.Error(t, err)
+			after(t, start, time.Second)
+			_, again := conn.NetConn().Read(nil)
+			require.ErrorIs(t, again, net.ErrClosed)
+		})
+	})
+	t.Run("after a megabyte", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client, conn := rawPair(t, websocket.Options{})
+			client.Send(breach)
+			go func() { _, _ = io.Copy(client.Conn, zeros{}) }()
+			start := time.Now()
+			_, _, err := conn.ReadMessage()
+			require.Error(t, err)
+			after(t, start, 0)
+		})
+	})
+	t.Run("at once where nothing is waited for", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client, conn := rawPair(t, websocket.Options{CloseTimeout: -1})
+			client.Send(breach)
+			start := time.Now()
+			_, _, err := conn.ReadMessage()
+			require.Error(t, err)
+			after(t, start, 0)
+			client.ExpectClose(1002, "reserved opcode")
+		})
+	})
+	t.Run("of a peer that never reads", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client, conn := rawPair(t, websocket.Options{})
+			write := fill(conn)
+			client.Send(breach)
+			start := time.Now()
+			_, _, err := conn.ReadMessage()
+			require.ErrorContains(t, err, "reserved opcode")
+			after(t, start, time.Second)
+			require.ErrorIs(t, <-write, net.ErrClosed)
+		})
+	})
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestCloseErrors(t *testing.T) {
+	for name, c := range map[string]struct {
+		err        error
+		goodbye    bool
+		status     int
+		disconnect bool
+	}{
+		"none":          {nil, false, -1, false},
+		"another":       {errDatabase, false, -1, false},
+		"normal":        {&websocket.CloseError{Code: 1000}, true, 1000, false},
+		"going away":    {&websocket.CloseError{Code: 1001}, true, 1001, false},
+		"no code":       {&websocket.CloseError{Code: 1005}, true, 1005, false},
+		"wrapped":       {wrapped(&websocket.CloseError{Code: 1000}), true, 1000, false},
+		"abnormal":      {wrapped(&websocket.CloseError{Code: 1006}), false, 1006, true},
+		"protocol":      {&websocket.CloseError{Code: 1002}, false, 1002, false},
+		"own code":      {websocket.NewCloseError(4000, ""), false, 4000, false},
+		"peer is gone":  {wrapped(websocket.ErrPeerGone), false, -1, true},
+		"closed by us":  {net.ErrClosed, false, -1, false},
+		"somebody's IO": {io.EOF, false, -1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, c.goodbye, websocket.IsCloseError(c.err))
+			assert.Equal(t, c.status, websocket.CloseStatus(c.err))
+			assert.Equal(t, c.disconnect, websocket.IsDisconnect(c.err))
+		})
+	}
+	assert.True(t, websocket.IsUnexpectedCloseError(wrapped(&websocket.CloseError{Code: 1006}), 1000, 1001))
+	assert.False(t, websocket.IsUnexpectedCloseError(wrapped(&websocket.CloseError{Code: 1000}), 1000, 1001))
+	assert.False(t, websocket.IsUnexpectedCloseError(errors.New("x"), 1000))
+}
