@@ -1,0 +1,428 @@
+package websocket_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// part is a frame of a fragmented text message.
+func part(opcode byte, fin bool, payload string) wstest.Frame {
+	return wstest.Frame{Fin: fin, Opcode: opcode, Masked: true, Payload: []byte(payload)}
+}
+
+func TestBreaches(t *testing.T) {
+	const protocol, tooBig, notUTF8 = 1002, 1009, 1007
+	header := func(f wstest.Frame, length uint64) []byte { return f.AppendHeader(nil, length) }
+	start := part(wstest.OpText, false, "a")
+	cases := []struct {
+		name   string
+		before []wstest.Frame
+		send   []byte
+		code   int
+		reason string
+	}{
+		{name: "RSV1 without an extension", send: wstest.Frame{Fin: true, RSV: 4, Opcode: 1, Masked: true}.Bytes(), code: protocol, reason: "RSV1"},
+		{name: "RSV2", send: wstest.Frame{Fin: true, RSV: 2, Opcode: 1, Masked: true}.Bytes(), code: protocol, reason: "RSV2"},
+		{name: "RSV3", send: wstest.Frame{Fin: true, RSV: 1, Opcode: 1, Masked: true}.Bytes(), code: protocol, reason: "RSV3"},
+		{name: "RSV1 on a ping", send: wstest.Frame{Fin: true, RSV: 4, Opcode: 9, Masked: true}.Bytes(), code: protocol, reason: "RSV1"},
+		{name: "RSV2 on a close frame", send: wstest.Frame{Fin: true, RSV: 2, Opcode: 8, Masked: true}.Bytes(), code: protocol, reason: "RSV2"},
+		{name: "opcode 3", send: part(3, true, "").Bytes(), code: protocol, reason: "reserved opcode"},
+		{name: "opcode 7", send: part(7, true, "").Bytes(), code: protocol, reason: "reserved opcode"},
+		{name: "opcode 11", send: part(11, true, "").Bytes(), code: protocol, reason: "reserved opcode"},
+		{name: "opcode 15", send: part(15, true, "").Bytes(), code: protocol, reason: "reserved opcode"},
+		{name: "an unmasked text frame", send: wstest.Text("x").Unmasked().Bytes(), code: protocol, reason: "not masked"},
+		{name: "an unmasked close frame", send: wstest.Close(1000, "").Unmasked().Bytes(), code: protocol, reason: "not masked"},
+		{name: "a fragmented ping", send: part(wstest.OpPing, false, "x").Bytes(), code: protocol, reason: "fragmented"},
+		{name: "a fragmented close frame", send: part(wstest.OpClose, false, "").Bytes(), code: protocol, reason: "fragmented"},
+		{name: "a ping of 126 bytes", send: wstest.Ping(strings.Repeat("x", 126)).Bytes(), code: protocol, reason: "125"},
+		{name: "a pong that announces 64 KiB", send: header(wstest.Pong(""), 65536), code: protocol, reason: "125"},
+		{name: "a close frame of 126 bytes", send: wstest.Close(1000, strings.Repeat("x", 124)).Bytes(), code: protocol, reason: "125"},
+		{name: "a close frame of one byte", send: part(wstest.OpClose, true, "\x03").Bytes(), code: protocol, reason: "one byte"},
+		{name: "close code 0", send: part(wstest.OpClose, true, "\x00\x00").Bytes(), code: protocol, reason: "close code 0"},
+		{name: "close code 999", send: wstest.Close(999, "").Bytes(), code: protocol, reason: "close code 999"},
+		{name: "close code 1004", send: wstest.Close(1004, "").Bytes(), code: protocol, reason: "close code 1004"},
+		{name: "close code 1005 on the wire", send: part(wstest.OpClose, true, "\x03\xed").Bytes(), code: protocol, reason: "close code 1005"},
+		{name: "close code 1006", send: wstest.Close(1006, "").Bytes(), code: protocol, reason: "close code 1006"},
+		{name: "close code 1015", send: wstest.Close(1015, "").Bytes(), code: protocol, reason: "close code 1015"},
+		{name: "close code 2000", send: wstest.Close(2000, "").Bytes(), code: protocol, reason: "close code 2000"},
+		{name: "close code 5000", send: wstest.Close(5000, "").Bytes(), code: protocol, reason: "close code 5000"},
+		{name: "a close reason that is not UTF-8", send: wstest.Close(1000, "\xce\xba\xe1\xbd").Bytes(), code: notUTF8, reason: "not UTF-8"},
+		{name: "a continuation of nothing", send: part(0, true, "x").Bytes(), code: protocol, reason: "continuation"},
+		{name: "a continuation after the end", before: []wstest.Frame{start, part(0, true, "b")}, send: part(0, true, "x").Bytes(), code: protocol, reason: "continuation"},
+		{name: "a message inside a fragmented one", before: []wstest.Frame{start}, send: wstest.Text("x").Bytes(), code: protocol, reason: "inside"},
+		{name: "a message inside a fragmented one, after a ping", before: []wstest.Frame{start, wstest.Ping("x")}, send: wstest.Binary(nil).Bytes(), code: protocol, reason: "inside"},
+		{name: "a length with the top bit set", send: header(wstest.Text(""), 1<<63), code: tooBig, reason: "too big"},
+		{name: "all bits of the length set", send: header(wstest.Text(""), 1<<64-1), code: tooBig, reason: "too big"},
+		{name: "fragments whose sum has the top bit set", before: []wstest.Frame{start}, send: header(part(0, false, ""), 1<<63-1), code: tooBig, reason: "too big"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				ctrl := &controller{serve: reader(returned)}
+				u := websocket.New(ctrl)
+				client := wstest.DialRaw(t, serve(u), "/", nil)
+				for _, f := range c.before {
+					client.Send(f)
+				}
+				for _, b := range c.send { // it is found out as early as can be
+					if _, err := client.Write([]byte{b}); err != nil {
+						break
+					}
+				}
+				var got wstest.Frame
+				for got.Opcode != wstest.OpClose {
+					var err error
+					got, err = client.Receive()
+					require.NoError(t, err)
+				}
+				assert.Equal(t, c.code, got.CloseCode())
+				assert.Contains(t, got.CloseReason(), c.reason)
+				client.ExpectEnd()
+				_ = client.Close()
+				ended(t, u)
+
+				require.Len(t, ctrl.told.all(), 1)
+				err := ctrl.told.all()[0]
+				require.ErrorContains(t, err, c.reason)
+				assert.Equal(t, c.code == tooBig, errors.Is(err, websocket.ErrReadLimit))
+				assert.Equal(t, -1, websocket.CloseStatus(err), "the peer sent no close frame")
+				assert.False(t, websocket.IsDisconnect(err))
+			})
+		})
+	}
+}
+
+func TestMessagesOfAllSizesInSingleBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		for _, size := range []int{0, 1, 125, 126, 127, 4095, 4096, 4097, 65535, 65536} {
+			message := strings.Repeat("x", size)
+			go func() {
+				for _, b := range wstest.Text(message).Bytes() {
+					client.SendBytes([]byte{b})
+				}
+			}()
+			messageType, got, err := conn.ReadMessage()
+			require.NoError(t, err)
+			require.Equal(t, websocket.TextMessage, messageType)
+			require.Equal(t, message, string(got))
+		}
+	})
+}
+
+func TestFragmentsWithControlFramesBetween(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		client.Send(part(wstest.OpBinary, false, "a"), wstest.Ping("1"), part(0, false, ""), wstest.Pong("unasked"), wstest.Ping(""), part(0, true, "b"), wstest.Text("next"))
+		messageType, got, err := conn.ReadMessage()
+		require.NoError(t, err)
+		assert.Equal(t, websocket.BinaryMessage, messageType)
+		assert.Equal(t, "ab", string(got))
+		client.Expect(wstest.Pong("1"), wstest.Pong(""))
+		_, got, err = conn.ReadMessage()
+		require.NoError(t, err)
+		assert.Equal(t, "next", string(got))
+	})
+}
+
+func TestReadErrorsAreFinal(t *testing.T) {
+	for name, c := range map[string]struct {
+		end func(client *wstest.Raw, conn *websocket.Conn)
+		is  error
+	}{
+		"close frame":     {end: func(client *wstest.Raw, _ *websocket.Conn) { client.Send(wstest.Close(1000, "")) }},
+		"end of stream":   {end: func(client *wstest.Raw, _ *websocket.Conn) { _ = client.Close() }},
+		"reset":           {end: func(client *wstest.Raw, _ *websocket.Conn) { wstest.Reset(client.Conn) }},
+		"breach":          {end: func(client *wstest.Raw, _ *websocket.Conn) { client.Send(part(3, true, "")) }},
+		"deadline":        {end: func(_ *wstest.Raw, conn *websocket.Conn) { _ = conn.SetReadDeadline(time.Now().Add(time.Second)) }, is: os.ErrDeadlineExceeded},
+		"passed deadline": {end: func(_ *wstest.Raw, conn *websocket.Conn) { _ = conn.SetReadDeadline(time.Now().Add(-time.Second)) }, is: os.ErrDeadlineExceeded},
+		"CloseNow":        {end: func(_ *wstest.Raw, conn *websocket.Conn) { _ = conn.CloseNow() }, is: net.ErrClosed},
+		"handler": {end: func(client *wstest.Raw, conn *websocket.Conn) {
+			conn.SetPongHandler(func(string) error { return io.EOF })
+			client.Send(wstest.Pong(""), wstest.Text("not read any more"))
+		}, is: io.EOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, conn := rawPair(t, websocket.Options{})
+				c.end(client, conn)
+				messageType, _, first := conn.ReadMessage()
+				require.Error(t, first)
+				assert.Equal(t, -1, messageType)
+				if c.is != nil {
+					require.ErrorIs(t, first, c.is)
+				}
+				_ = conn.SetReadDeadline(time.Time{})
+				for range 2000 { // gorilla panics at the thousandth
+					_, _, err := conn.ReadMessage()
+					require.True(t, first == err, "%v, then %v", first, err) //nolint:errorlint,testifylint // the same error
+				}
+				_, _, err := conn.NextReader()
+				require.Equal(t, first, err)
+				require.Equal(t, first, conn.ReadJSON(nil))
+				_, err = websocket.JoinMessages(conn, "").Read(make([]byte, 1))
+				require.Equal(t, first, err)
+			})
+		})
+	}
+}
+
+func TestPeerThatHangsUpIsCode1006ForGorillasHelpers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		client.SendBytes(wstest.Text("hello").Bytes()[:4])
+		_ = client.Close()
+		_, _, err := conn.ReadMessage()
+		require.Equal(t, &websocket.CloseError{Code: 1006, Text: "unexpected EOF"}, err)
+		require.True(t, websocket.IsDisconnect(err))
+	})
+}
+
+func TestTimeoutIsANetError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		start := time.Now()
+		require.NoError(t, conn.SetReadDeadline(start.Add(3*time.Second)))
+		_, _, err := conn.ReadMessage()
+		after(t, start, 3*time.Second)
+		timeout, ok := err.(net.Error) //nolint:errorlint // as applications of gorilla ask
+		require.True(t, ok)
+		assert.True(t, timeout.Timeout())
+		assert.False(t, websocket.IsDisconnect(err))
+		assert.NoError(t, conn.Context().Err())
+
+		require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("writes go on")))
+		client.Expect(wstest.Text("writes go on"))
+	})
+}
+
+func TestReadDeadlineMovesWhileAReadWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, conn := rawPair(t, websocket.Options{})
+		start := time.Now()
+		require.NoError(t, conn.SetReadDeadline(start.Add(time.Second)))
+		time.AfterFunc(500*time.Millisecond, func() { _ = conn.SetReadDeadline(start.Add(2 * time.Second)) })
+		_, _, err := conn.ReadMessage()
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		after(t, start, 2*time.Second)
+	})
+}
+
+func TestReadContext(t *testing.T) {
+	cause := errors.New("enough of this")
+	t.Run("that ends while the read waits ends the connection", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client, conn := rawPair(t, websocket.Options{})
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, cause)
+			defer cancel()
+			start := time.Now()
+			_, _, err := conn.ReadMessageContext(ctx)
+			after(t, start, 3*time.Second)
+			require.ErrorIs(t, err, cause)
+			require.ErrorIs(t, context.Cause(conn.Context()), cause)
+			_, _, again := conn.ReadMessage()
+			require.Equal(t, err, again)
+			go func() {
+				client.ExpectClose(1011, "")
+				client.Send(wstest.Close(1011, ""))
+			}()
+			require.NoError(t, conn.Close(1011, ""))
+		})
+	})
+	t.Run("that ended before is not the connection's fault", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client, conn := rawPair(t, websocket.Options{})
+			ctx, cancel := context.WithCancelCause(t.Context())
+			cancel(cause)
+			_, _, err := conn.ReadMessageContext(ctx)
+			require.ErrorIs(t, err, cause)
+			client.Send(wstest.Text("x"))
+			_, _, err = conn.ReadMessage()
+			require.NoError(t, err)
+		})
+	})
+	t.Run("that ends after the read means nothing", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client, conn := rawPair(t, websocket.Options{})
+			client.Send(wstest.Text("1"), wstest.Text("2"))
+			ctx, cancel := context.WithCancel(t.Context())
+			_, _, err := conn.ReadMessageContext(ctx)
+			require.NoError(t, err)
+			cancel()
+			_, _, err = conn.ReadMessage()
+			require.NoError(t, err)
+			require.NoError(t, conn.Context().Err())
+		})
+	})
+	t.Run("bounds the reader too", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client, conn := rawPair(t, websocket.Options{})
+			client.SendBytes(wstest.Text("hello").Bytes()[:8])
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, r, err := conn.NextReaderContext(ctx)
+			require.NoError(t, err)
+			start := time.Now()
+			_, err = io.ReadAll(r)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			after(t, start, time.Second)
+			_, err = r.Read(make([]byte, 1))
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		})
+	})
+	t.Run("bounds ReadJSON", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, conn := rawPair(t, websocket.Options{})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			require.ErrorIs(t, conn.ReadJSONContext(ctx, nil), context.DeadlineExceeded)
+		})
+	})
+}
+
+func TestReadLimit(t *testing.T) {
+	compressed := &wstest.Options{Compression: true}
+	cases := []struct {
+		name   string
+		frames []wstest.Frame
+		fits   bool
+	}{
+		{name: "a message of the limit", frames: []wstest.Frame{wstest.Text("12345678")}, fits: true},
+		{name: "a message over it", frames: []wstest.Frame{wstest.Text("123456789")}},
+		{name: "fragments of the limit", frames: []wstest.Frame{part(1, false, "1234"), part(0, true, "5678")}, fits: true},
+		{name: "fragments over it", frames: []wstest.Frame{part(1, false, "1234"), part(0, true, "56789")}},
+		{name: "control frames do not count", frames: []wstest.Frame{part(1, false, "1234"), wstest.Ping("12345678"), part(0, true, "5678")}, fits: true},
+		{name: "a compressed message of the limit", frames: []wstest.Frame{deflated("12345678")}, fits: true},
+		{name: "a compressed message that inflates over it", frames: []wstest.Frame{deflated(strings.Repeat("x", 1000))}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+				conn.SetReadLimit(8)
+				return echo(conn, r)
+			}}
+			u := websocket.New(ctrl)
+			u.Settings.EnableCompression = true
+			client := wstest.DialRaw(t, u, "/", compressed)
+			client.Send(c.frames...)
+			client.Send(wstest.Close(1000, ""))
+			for {
+				got, err := client.Receive()
+				require.NoError(t, err)
+				if got.Opcode != wstest.OpClose {
+					continue
+				}
+				if c.fits {
+					assert.Equal(t, 1000, got.CloseCode())
+				} else {
+					assert.Equal(t, 1009, got.CloseCode())
+				}
+				break
+			}
+			_ = client.Close()
+			ended(t, u)
+			if c.fits {
+				assert.Empty(t, ctrl.told.all())
+			} else {
+				require.ErrorIs(t, ctrl.told.all()[0], websocket.ErrReadLimit)
+			}
+		})
+	}
+}
+
+func TestCorruptCompressedDataIs1007(t *testing.T) {
+	u := websocket.New(websocket.ControllerFunc(echo))
+	u.Log = silent
+	u.Settings.EnableCompression = true
+	client := wstest.DialRaw(t, u, "/", &wstest.Options{Compression: true})
+	client.Send(wstest.Frame{Fin: true, RSV: 4, Opcode: wstest.OpText, Masked: true, Payload: []byte("\xff\xff\xff")})
+	client.ExpectClose(1007, "corrupt compressed data")
+	client.ExpectEnd()
+}
+
+func TestJSON(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		client.Send(wstest.Text(`{"a":1}`), wstest.Text(`{`), wstest.Text(``), wstest.Text(`{"a":2}`))
+		var v struct{ A int }
+		require.NoError(t, conn.ReadJSON(&v))
+		assert.Equal(t, 1, v.A)
+		require.ErrorIs(t, conn.ReadJSON(&v), io.ErrUnexpectedEOF)
+		require.ErrorIs(t, conn.ReadJSON(&v), io.ErrUnexpectedEOF)
+		require.NoError(t, conn.ReadJSON(&v), "bad JSON is not the end of the connection")
+		assert.Equal(t, 2, v.A)
+
+		require.Error(t, conn.WriteJSON(func() {}))
+		require.NoError(t, conn.WriteJSON(v))
+		client.Expect(wstest.Text("{\"A\":2}\n")) // and nothing of what could not be encoded
+	})
+}
+
+func TestJoinMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		client.Send(wstest.Text("a"), part(wstest.OpText, false, "b"), part(0, true, "c"), wstest.Text(""), wstest.Close(1000, ""))
+		got, err := io.ReadAll(websocket.JoinMessages(conn, "\n"))
+		require.Equal(t, 1000, websocket.CloseStatus(err))
+		assert.Equal(t, "a\nbc\n\n", string(got))
+	})
+}
+
+func TestStaleReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		client.Send(wstest.Text("first"), wstest.Text("second"))
+		_, first, err := conn.NextReader()
+		require.NoError(t, err)
+		_, second, err := conn.NextReader()
+		require.NoError(t, err)
+		_, err = first.Read(make([]byte, 5))
+		require.ErrorContains(t, err, "earlier message", "it must not look whole")
+		got, err := io.ReadAll(second)
+		require.NoError(t, err)
+		assert.Equal(t, "second", string(got))
+		n, err := second.Read(make([]byte, 5))
+		assert.Zero(t, n)
+		assert.Equal(t, io.EOF, err)
+	})
+}
+
+func TestCodeWrittenForGorilla(t *testing.T) {
+	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+		gorilla := conn.Conn
+		var code int
+		gorilla.SetCloseHandler(func(c int, _ string) error { code = c; return nil })
+		gorilla.SetReadLimit(1 << 20)
+		for {
+			messageType, message, err := gorilla.ReadMessage()
+			if err != nil {
+				assert.Equal(t, 4000, code, "its close handler runs")
+				return err
+			}
+			if err := gorilla.WriteMessage(messageType, message); err != nil {
+				return err
+			}
+		}
+	}))
+	client := wstest.Dial(t, u, "/", nil)
+	for _, size := range []int{0, 100, 10_000, 1_000_000} {
+		message := strings.Repeat("x", size)
+		client.WriteText(message)
+		client.ExpectText(message)
+	}
+	client.Close(4000, "bye")
+	ended(t, u)
+}
