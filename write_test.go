@@ -1,0 +1,585 @@
+package websocket_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestConcurrentWriters has many goroutines write in each way there is, while
+// others ping, and reads every message whole at the client.
+func TestConcurrentWriters(t *testing.T) {
+	const writers, each = 32, 50
+	body := func(writer, i int) string {
+		return fmt.Sprintf("%d/%d/%s", writer, i, strings.Repeat("x", (writer*i*37)%9000))
+	}
+	ways := []func(conn *websocket.Conn, message string) error{
+		func(conn *websocket.Conn, message string) error {
+			return conn.WriteMessage(websocket.TextMessage, []byte(message))
+		},
+		func(conn *websocket.Conn, message string) error {
+			w, err := conn.NextWriter(websocket.TextMessage)
+			if err != nil {
+				return err
+			}
+			for chunk := range slices.Chunk([]byte(message), 1000) {
+				if _, err := w.Write(chunk); err != nil {
+					return errors.Join(err, w.Close())
+				}
+			}
+			return w.Close()
+		},
+		func(conn *websocket.Conn, message string) error {
+			prepared, err := websocket.NewPreparedMessage(websocket.TextMessage, []byte(message))
+			if err != nil {
+				return err
+			}
+			return conn.WritePreparedMessage(prepared)
+		},
+		func(conn *websocket.Conn, message string) error {
+			return conn.WriteMessageContext(conn.Context(), websocket.TextMessage, []byte(message))
+		},
+	}
+	for name, compression := range map[string]bool{"plain": false, "compressed": true} {
+		t.Run(name, func(t *testing.T) {
+			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+					for w := range writers {
+						conn.Go(func(context.Context) error {
+							for i := range each {
+								if err := ways[(w+i)%len(ways)](conn, body(w, i)); err != nil {
+									return err
+								}
+								conn.EnableWriteCompression(i%3 != 0)
+								if err := conn.SetCompressionLevel(i % 9); err != nil {
+									return err
+								}
+							}
+							return nil
+						})
+						conn.Go(func(ctx context.Context) error {
+							for range each {
+								if err := conn.WriteControl(websocket.PingMessage, []byte("still there?"), time.Time{}); err != nil {
+									return err
+								}
+								_ = conn.SetWriteDeadline(time.Time{})
+								_ = conn.SetReadDeadline(time.Time{})
+							}
+							return nil
+						})
+					}
+					return reader(returned)(conn, nil)
+				}))
+				u.Settings.EnableCompression = compression
+				client := wstest.Dial(t, serve(u), "/", &wstest.Options{Compression: compression, Timeout: time.Minute})
+				pings := 0
+				client.SetPingHandler(func(data string) error {
+					assert.Equal(t, "still there?", data)
+					pings++
+					return nil
+				})
+				next := make([]int, writers)
+				for range writers * each {
+					_, p, err := client.ReadMessage()
+					require.NoError(t, err)
+					message := string(p)
+					var w, i int
+					_, err = fmt.Sscanf(message, "%d/%d/", &w, &i)
+					require.NoError(t, err)
+					require.Equal(t, next[w], i, "the messages of one goroutine are in order")
+					next[w]++
+					require.Equal(t, body(w, i), message)
+				}
+				client.Close(1000, "")
+				assert.Equal(t, writers*each, pings, "pings before the close frame")
+				ended(t, u)
+			})
+		})
+	}
+}
+
+func TestOneMessageAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		w, err := conn.NextWriter(websocket.TextMessage)
+		require.NoError(t, err)
+		_, err = io.WriteString(w, strings.Repeat("a", 10_000))
+		require.NoError(t, err)
+
+		start := time.Now()
+		_, err = conn.NextWriter(websocket.BinaryMessage)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		after(t, start, 10*time.Second)
+		require.ErrorIs(t, conn.WriteMessage(websocket.BinaryMessage, nil), os.ErrDeadlineExceeded)
+		after(t, start, 20*time.Second)
+		require.NoError(t, conn.SetWriteDeadline(time.Now().Add(time.Second)))
+		require.ErrorIs(t, conn.WriteJSON(1), os.ErrDeadlineExceeded)
+		after(t, start, 21*time.Second)
+		require.NoError(t, conn.SetWriteDeadline(time.Time{}))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, conn.WriteMessageContext(ctx, websocket.BinaryMessage, nil), context.DeadlineExceeded)
+		after(t, start, 22*time.Second)
+
+		require.NoError(t, conn.WriteControl(websocket.PingMessage, []byte("between"), time.Time{}))
+		waiting := make(chan error, 1)
+		go func() { waiting <- conn.WriteMessage(websocket.BinaryMessage, []byte("second")) }()
+		synctest.Wait()
+		require.NoError(t, w.Close(), "what waited in vain has harmed nobody")
+		require.NoError(t, <-waiting)
+
+		message := readMessage(t, client, func(f wstest.Frame) {
+			assert.Equal(t, wstest.Ping("between").Unmasked(), f)
+		})
+		assert.Equal(t, strings.Repeat("a", 10_000), message)
+		client.Expect(wstest.Binary([]byte("second")))
+
+		_, err = w.Write(nil)
+		require.Error(t, err)
+		require.Error(t, w.Close(), "the second time")
+		require.NoError(t, conn.WriteMessage(websocket.TextMessage, nil), "and the lock is not given back twice")
+		second, err := conn.NextWriter(websocket.TextMessage)
+		require.NoError(t, err)
+		require.NoError(t, second.Close())
+	})
+}
+
+// readMessage reads frames up to the end of a message, whose payload it
+// returns. Control frames are given to control.
+func readMessage(t *testing.T, client *wstest.Raw, control func(wstest.Frame)) string {
+	t.Helper()
+	var message bytes.Buffer
+	for {
+		f, err := client.Receive()
+		require.NoError(t, err)
+		if f.Opcode >= wstest.OpClose {
+			control(f)
+			continue
+		}
+		message.Write(f.Payload)
+		if f.Fin {
+			return message.String()
+		}
+	}
+}
+
+// TestControlFramesNeverEnterAFrame has gorilla write large frames in two calls
+// while pings come from elsewhere.
+func TestControlFramesNeverEnterAFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		large := make([]byte, 3*wstest.PipeBuffer)
+		prepared, err := websocket.NewPreparedMessage(websocket.BinaryMessage, large)
+		require.NoError(t, err)
+		var running sync.WaitGroup
+		defer running.Wait()
+		for _, write := range []func() error{
+			func() error { return conn.WriteMessage(websocket.BinaryMessage, large) },
+			func() error { return conn.WritePreparedMessage(prepared) },
+			func() error { return conn.Conn.WriteMessage(websocket.BinaryMessage, large) }, // gorilla's own
+			func() error {
+				w, err := conn.NextWriter(websocket.BinaryMessage)
+				if err != nil {
+					return err
+				}
+				_, err = w.Write(large)
+				return errors.Join(err, w.Close())
+			},
+		} {
+			written := make(chan error, 1)
+			go func() { written <- write() }()
+			synctest.Wait()
+			running.Go(func() { assert.NoError(t, conn.WriteControl(websocket.PingMessage, nil, time.Time{})) })
+			synctest.Wait()
+			size, pinged := 0, false
+			for size < len(large) || !pinged {
+				f, err := client.Receive()
+				require.NoError(t, err)
+				if pinged = pinged || f.Opcode == wstest.OpPing; f.Opcode != wstest.OpPing {
+					size += len(f.Payload)
+				}
+			}
+			require.Equal(t, len(large), size)
+			if f := readAway(client); f != nil {
+				require.Empty(t, f.Payload) // the end of the streamed message
+			}
+			require.NoError(t, <-written)
+		}
+	})
+}
+
+// readAway reads a frame if one is there.
+func readAway(client *wstest.Raw) *wstest.Frame {
+	synctest.Wait()
+	_ = client.SetReadDeadline(time.Now().Add(time.Millisecond))
+	f, err := wstest.ReadFrame(client)
+	if err != nil {
+		return nil
+	}
+	return &f
+}
+
+func TestWriteTimeout(t *testing.T) {
+	t.Run("ends the connection of a peer that does not read", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, conn := rawPair(t, websocket.Options{WriteTimeout: 3 * time.Second})
+			read := make(chan error, 1)
+			go func() { _, _, err := conn.ReadMessage(); read <- err }()
+			start := time.Now()
+			err := <-fill(conn)
+			after(t, start, 3*time.Second)
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			assert.True(t, websocket.IsDisconnect(err))
+			assert.Equal(t, err, conn.WriteMessage(websocket.TextMessage, nil), "later writes")
+			assert.Equal(t, err, conn.WriteControl(websocket.PingMessage, nil, time.Time{}), "later pings")
+			assert.Equal(t, err, <-read, "the reader")
+			assert.Equal(t, err, context.Cause(conn.Context()))
+			require.Equal(t, err, conn.Close(1000, ""))
+			after(t, start, 3*time.Second)
+		})
+	})
+	t.Run("is OnError's business", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
+				return wrapped(conn.WriteMessage(websocket.BinaryMessage, make([]byte, 2*wstest.PipeBuffer)))
+			}}
+			u := websocket.New(ctrl)
+			_ = wstest.DialRaw(t, u, "/", nil)
+			start := time.Now()
+			ended(t, u)
+			after(t, start, 10*time.Second)
+			require.Len(t, ctrl.told.all(), 1)
+			assert.True(t, websocket.IsDisconnect(ctrl.told.all()[0]))
+		})
+	})
+	t.Run("bounds streamed messages", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, conn := rawPair(t, websocket.Options{})
+			w, err := conn.NextWriter(websocket.TextMessage)
+			require.NoError(t, err)
+			start := time.Now()
+			_, err = w.Write(make([]byte, 2*wstest.PipeBuffer))
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			after(t, start, 10*time.Second)
+			assert.Equal(t, err, w.Close())
+		})
+	})
+	t.Run("can be switched off", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client, conn := rawPair(t, websocket.Options{WriteTimeout: -1})
+			write := fill(conn)
+			time.Sleep(24 * time.Hour)
+			synctest.Wait()
+			_, err := client.Receive()
+			require.NoError(t, err)
+			require.NoError(t, <-write)
+		})
+	})
+	t.Run("is replaced by the caller's deadline", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, conn := rawPair(t, websocket.Options{})
+			start := time.Now()
+			require.NoError(t, conn.SetWriteDeadline(start.Add(25*time.Second)))
+			err := <-fill(conn)
+			after(t, start, 25*time.Second)
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			assert.False(t, websocket.IsDisconnect(err), "its own deadline says nothing about the peer")
+		})
+	})
+	t.Run("comes back when that is taken away", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, conn := rawPair(t, websocket.Options{})
+			require.NoError(t, conn.SetWriteDeadline(time.Now().Add(time.Hour)))
+			require.NoError(t, conn.SetWriteDeadline(time.Time{}))
+			start := time.Now()
+			require.Error(t, <-fill(conn))
+			after(t, start, 10*time.Second)
+		})
+	})
+	t.Run("that has passed writes nothing and harms nothing", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client, conn := rawPair(t, websocket.Options{})
+			past := time.Now().Add(-time.Second)
+			require.ErrorIs(t, conn.WriteControl(websocket.PingMessage, nil, past), os.ErrDeadlineExceeded)
+			require.NoError(t, conn.SetWriteDeadline(past))
+			require.ErrorIs(t, conn.WriteMessage(websocket.TextMessage, nil), os.ErrDeadlineExceeded)
+			require.NoError(t, conn.SetWriteDeadline(time.Time{}))
+			require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("x")))
+			client.Expect(wstest.Text("x"))
+		})
+	})
+	t.Run("of a ping that waits for a frame under way", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client, conn := rawPair(t, websocket.Options{})
+			write := fill(conn)
+			start := time.Now()
+			require.ErrorIs(t, conn.WriteControl(websocket.PingMessage, nil, start.Add(time.Second)), os.ErrDeadlineExceeded)
+			after(t, start, time.Second)
+			_, err := client.Receive()
+			require.NoError(t, err)
+			require.NoError(t, <-write)
+			require.NoError(t, conn.WriteMessage(websocket.TextMessage, nil))
+		})
+	})
+}
+
+func TestWriteContext(t *testing.T) {
+	cause := errors.New("enough of this")
+	for name, write := range map[string]func(ctx context.Context, conn *websocket.Conn) error{
+		"WriteMessage": func(ctx context.Context, conn *websocket.Conn) error {
+			return conn.WriteMessageContext(ctx, websocket.BinaryMessage, make([]byte, 2*wstest.PipeBuffer))
+		},
+		"WritePreparedMessage": func(ctx context.Context, conn *websocket.Conn) error {
+			prepared, err := websocket.NewPreparedMessage(websocket.BinaryMessage, make([]byte, 2*wstest.PipeBuffer))
+			if err != nil {
+				return err
+			}
+			return conn.WritePreparedMessageContext(ctx, prepared)
+		},
+		"WriteJSON": func(ctx context.Context, conn *websocket.Conn) error {
+			return conn.WriteJSONContext(ctx, strings.Repeat("x", 2*wstest.PipeBuffer))
+		},
+		"NextWriter": func(ctx context.Context, conn *websocket.Conn) error {
+			w, err := conn.NextWriterContext(ctx, websocket.BinaryMessage)
+			if err != nil {
+				return err
+			}
+			if _, err := w.Write(make([]byte, 2*wstest.PipeBuffer)); err != nil {
+				return err
+			}
+			return w.Close()
+		},
+	} {
+		t.Run(name+" under way when it ends", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, conn := rawPair(t, websocket.Options{})
+				ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, cause)
+				defer cancel()
+				start := time.Now()
+				err := write(ctx, conn)
+				after(t, start, 3*time.Second)
+				require.ErrorIs(t, err, cause)
+				assert.False(t, websocket.IsDisconnect(err))
+				assert.ErrorIs(t, context.Cause(conn.Context()), cause)
+				assert.Equal(t, err, conn.WriteMessage(websocket.TextMessage, nil))
+			})
+		})
+		t.Run(name+" after it ended", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, conn := rawPair(t, websocket.Options{})
+				ctx, cancel := context.WithCancelCause(t.Context())
+				cancel(cause)
+				require.ErrorIs(t, write(ctx, conn), cause)
+				require.NoError(t, conn.Context().Err())
+				require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("x")))
+				client.Expect(wstest.Text("x"))
+			})
+		})
+	}
+}
+
+func TestWritesAfterTheEnd(t *testing.T) {
+	writes := map[string]func(conn *websocket.Conn) error{
+		"WriteMessage": func(conn *websocket.Conn) error { return conn.WriteMessage(websocket.TextMessage, nil) },
+		"WriteControl": func(conn *websocket.Conn) error {
+			return conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second))
+		},
+		"a CloseMessage": func(conn *websocket.Conn) error { return conn.WriteMessage(websocket.CloseMessage, nil) },
+		"WriteJSON":      func(conn *websocket.Conn) error { return conn.WriteJSON(1) },
+		"NextWriter":     func(conn *websocket.Conn) error { _, err := conn.NextWriter(websocket.TextMessage); return err },
+		"WritePreparedMessage": func(conn *websocket.Conn) error {
+			prepared, err := websocket.NewPreparedMessage(websocket.TextMessage, nil)
+			if err != nil {
+				return err
+			}
+			return conn.WritePreparedMessage(prepared)
+		},
+	}
+	for end, c := range map[string]struct {
+		do   func(client *wstest.Raw, conn *websocket.Conn)
+		want error
+	}{
+		"our close frame": {want: websocket.ErrCloseSent, do: func(_ *wstest.Raw, conn *websocket.Conn) {
+			_ = conn.WriteControl(websocket.CloseMessage, nil, time.Time{})
+		}},
+		"the answer to the peer's": {want: websocket.ErrCloseSent, do: func(client *wstest.Raw, conn *websocket.Conn) {
+			client.Send(wstest.Close(1000, ""))
+			_, _, _ = conn.ReadMessage()
+		}},
+		"Close": {want: websocket.ErrCloseSent, do: func(client *wstest.Raw, conn *websocket.Conn) {
+			client.Send(wstest.Close(1000, ""))
+			_ = conn.Close(1000, "")
+		}},
+		"CloseNow": {want: net.ErrClosed, do: func(_ *wstest.Raw, conn *websocket.Conn) { _ = conn.CloseNow() }},
+	} {
+		for name, write := range writes {
+			t.Run(name+" after "+end, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					client, conn := rawPair(t, websocket.Options{})
+					c.do(client, conn)
+					for range 3 {
+						require.Equal(t, c.want, write(conn))
+					}
+				})
+			})
+		}
+	}
+	t.Run("a message begun before is not ended", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, conn := rawPair(t, websocket.Options{})
+			w, err := conn.NextWriter(websocket.TextMessage)
+			require.NoError(t, err)
+			require.NoError(t, conn.WriteControl(websocket.CloseMessage, nil, time.Time{}))
+			_, err = w.Write([]byte("x")) // is buffered
+			require.NoError(t, err)
+			require.Equal(t, websocket.ErrCloseSent, w.Close())
+		})
+	})
+}
+
+func TestControlMessagesByEveryWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		w, err := conn.NextWriter(websocket.PingMessage)
+		require.NoError(t, err)
+		_, err = io.WriteString(w, strings.Repeat("x", 125))
+		require.NoError(t, err)
+		_, err = io.WriteString(w, "x")
+		require.Error(t, err)
+		require.NoError(t, conn.WriteMessage(websocket.PongMessage, []byte("unasked")), "in between")
+		require.NoError(t, w.Close())
+		require.Error(t, w.Close())
+		client.Expect(wstest.Pong("unasked"), wstest.Ping(strings.Repeat("x", 125)))
+
+		require.Error(t, conn.WriteMessage(websocket.PingMessage, make([]byte, 126)))
+		require.Error(t, conn.WriteMessage(0, nil))
+		require.Error(t, conn.WriteMessage(3, nil))
+		require.Error(t, conn.WriteControl(websocket.TextMessage, nil, time.Time{}))
+		_, err = conn.NextWriter(11)
+		require.Error(t, err)
+		require.Error(t, conn.SetCompressionLevel(10))
+		require.Error(t, conn.SetCompressionLevel(-3))
+
+		w, err = conn.NextWriter(websocket.CloseMessage)
+		require.NoError(t, err)
+		_, err = w.Write(websocket.FormatCloseMessage(4000, "bye"))
+		require.NoError(t, err)
+		require.NoError(t, w.Close())
+		client.ExpectClose(4000, "bye")
+	})
+}
+
+func TestHandlers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		require.NoError(t, conn.PingHandler()("harmless"))
+		require.NoError(t, conn.PongHandler()("harmless"))
+		require.NoError(t, conn.CloseHandler()(1000, "harmless"))
+		go func() { _ = reader(returned)(conn, nil) }()
+
+		// The caller's ping handler runs, and the ping is answered.
+		pings := make(chan string, 10)
+		conn.SetPingHandler(func(data string) error { pings <- data; return nil })
+		client.Send(wstest.Ping("1"))
+		client.Expect(wstest.Pong("1"))
+		assert.Equal(t, "1", <-pings)
+
+		// Chaining does not recurse.
+		previous := conn.PingHandler()
+		conn.SetPingHandler(func(data string) error { pings <- "chained"; return previous(data) })
+		client.Send(wstest.Ping("2"))
+		client.Expect(wstest.Pong("2"))
+		assert.Equal(t, "chained", <-pings)
+		assert.Equal(t, "2", <-pings)
+
+		// A pong of the handler's own is the only one; another pong is not an answer.
+		conn.SetPingHandler(func(data string) error {
+			return conn.WriteControl(websocket.PongMessage, []byte(data), time.Time{})
+		})
+		client.Send(wstest.Ping("3"))
+		client.Expect(wstest.Pong("3"))
+		conn.SetPingHandler(func(string) error {
+			return conn.WriteControl(websocket.PongMessage, []byte("other"), time.Time{})
+		})
+		client.Send(wstest.Ping("4"))
+		client.Expect(wstest.Pong("other"), wstest.Pong("4"))
+
+		conn.SetPingHandler(nil)
+		client.Send(wstest.Ping("5"))
+		client.Expect(wstest.Pong("5"))
+
+		pongs := make(chan string, 1)
+		conn.SetPongHandler(func(data string) error { pongs <- data; return nil })
+		client.Send(wstest.Pong("6"))
+		assert.Equal(t, "6", <-pongs)
+		conn.SetPongHandler(nil)
+
+		closes := make(chan int, 1)
+		conn.SetCloseHandler(func(code int, _ string) error { closes <- code; return nil })
+		client.Send(wstest.Close(0, ""))
+		client.ExpectClose(1005, "")
+		assert.Equal(t, 1005, <-closes)
+	})
+}
+
+func TestErrorOfTheCloseHandlerIsTheReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		conn.SetCloseHandler(func(int, string) error { return errDatabase })
+		client.Send(wstest.Close(3000, ""))
+		_, _, err := conn.ReadMessage()
+		require.Equal(t, errDatabase, err)
+		client.ExpectClose(3000, "")
+		client.ExpectEnd()
+	})
+}
+
+func TestPingIsNotAnsweredWhileAFrameIsStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		write := fill(conn)
+		client.Send(wstest.Ping("x"), wstest.Text("read on"))
+		start := time.Now()
+		_, message, err := conn.ReadMessage()
+		require.NoError(t, err)
+		assert.Equal(t, "read on", string(message))
+		after(t, start, time.Second)
+		_, err = client.Receive()
+		require.NoError(t, err)
+		require.NoError(t, <-write)
+	})
+}
+
+func TestFloodOfPingsIsHeldBackByTheirAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		go func() {
+			ping := wstest.Ping(strings.Repeat("x", 125)).Bytes()
+			for {
+				if _, err := client.Write(ping); err != nil {
+					return
+				}
+			}
+		}()
+		start := time.Now()
+		_, _, err := conn.ReadMessage()
+		require.True(t, websocket.IsDisconnect(err), err)
+		after(t, start, 10*time.Second)
+	})
+}
