@@ -11,16 +11,14 @@ import (
 	"unicode/utf8"
 )
 
-// Texts of the close frames that the library sends by itself.
-const (
-	// NormalClosureMessage is the text sent with code 1000.
-	NormalClosureMessage = "Server closed connection"
+// NormalClosureMessage is the text sent with code 1000 when Serve returns nil.
+const NormalClosureMessage = "Server closed connection"
 
-	shutdownMessage = "Server shutting down" // with 1001
+// Close frames that the library sends by itself.
+var (
+	normalFrame   = &CloseError{Code: CloseNormalClosure, Text: NormalClosureMessage}
+	shutdownFrame = &CloseError{Code: CloseGoingAway, Text: "Server shutting down"}
 )
-
-// shutdownFrame is what Shutdown sends.
-var shutdownFrame = &CloseError{Code: CloseGoingAway, Text: shutdownMessage}
 
 var (
 	// ErrShutdown is the cause of a connection's context once its Endpoint shuts
@@ -157,10 +155,12 @@ func (c *Conn) closeHandshake() error {
 // only when its turn has come.
 func (c *Conn) sendChosen(timeout time.Duration) error {
 	d := closeDeadline(timeout)
-	err := c.t.lockWrite(context.Background(), d)
+	err := c.t.wait(context.Background(), c.t.writing.lock, d) // also where one was sent: it must be whole
 	if err == nil {
-		frame := c.frame.Load()
-		err = c.t.sendClose(context.Background(), FormatCloseMessage(frame.Code, frame.Text), d)
+		if err = c.t.unwritable(); err == nil {
+			frame := c.frame.Load()
+			err = c.t.sendClose(context.Background(), FormatCloseMessage(frame.Code, frame.Text), d)
+		}
 		c.t.unlockWrite()
 	}
 	if errors.Is(err, ErrCloseSent) {

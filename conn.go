@@ -57,7 +57,7 @@ type connKey struct{}
 
 // newConn makes gorilla's connection safe. The values of parent, and not its
 // end, are those of the connection's context.
-func newConn(gorilla *ws.Conn, t *transport, parent context.Context, options *Options, pooled bool) *Conn {
+func newConn(parent context.Context, gorilla *ws.Conn, t *transport, options *Options, pooled bool) *Conn {
 	c := &Conn{
 		Conn:       gorilla,
 		t:          t,

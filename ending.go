@@ -11,7 +11,7 @@ import (
 type verdict struct {
 	tell  error // nil: nobody, it is logged for debugging
 	level slog.Level
-	frame *CloseError // to send, unless a close frame was sent already; nil: none can arrive
+	frame *CloseError // to send, unless one was sent already; nil: none can arrive
 }
 
 // judge decides how the connection ends after the functions that served it
@@ -34,17 +34,20 @@ func (c *Conn) judge(errs []error) verdict {
 		}
 	}
 
-	v := verdict{tell: errors.Join(failures...), level: slog.LevelError, frame: shutdownFrame}
+	v := verdict{tell: errors.Join(failures...), level: slog.LevelError, frame: normalFrame}
 	if len(failures) == 1 {
 		v.tell = failures[0]
 	}
 	switch {
+	case down && chosen != nil:
+		v.frame = chosen
 	case down:
-		if chosen != nil {
-			v.frame = chosen
-		}
-	case how == endedByPeer, how == endedByUs:
+		v.frame = shutdownFrame
+	case how == endedByPeer:
+		v.frame = &CloseError{Code: CloseStatus(cause)} // the answer, if its reader has not got so far
+	case how == endedByUs: // whoever ended it has sent a frame, or closed the socket
 	case how == endedByBreach:
+		v.frame = breachFrame(cause)
 		v.blame(cause, errs, slog.LevelWarn)
 	case how == endedByVanished:
 		v.blame(cause, errs, slog.LevelDebug)
@@ -53,8 +56,6 @@ func (c *Conn) judge(errs []error) verdict {
 		v.frame = &CloseError{Code: CloseInternalServerErr, Text: cutReason(c.failureText(v.tell))}
 	case chosen != nil:
 		v.frame = chosen
-	default:
-		v.frame = &CloseError{Code: CloseNormalClosure, Text: NormalClosureMessage}
 	}
 	return v
 }
@@ -73,6 +74,15 @@ func (v *verdict) blame(cause error, errs []error, level slog.Level) {
 			return
 		}
 	}
+}
+
+// breachFrame is what the peer is told of a breach of the protocol.
+func breachFrame(cause error) *CloseError {
+	var breach *protocolError
+	if errors.As(cause, &breach) {
+		return breach.frame()
+	}
+	return normalFrame
 }
 
 // chosenEnding returns the *CloseError with which a controller chose how to end

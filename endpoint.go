@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -61,57 +62,47 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 	refuse := func(status int, reason error) {
 		refused = reason
 		w.Header().Set("Sec-Websocket-Version", "13")
-		if status == http.StatusServiceUnavailable {
+		switch status {
+		case http.StatusMethodNotAllowed:
+			w.Header().Set("Allow", http.MethodGet)
+		case http.StatusServiceUnavailable:
 			w.Header().Set("Retry-After", retryAfter)
 		}
 		h.Refuse(status, reason)
 	}
-	if !e.live.reserve() {
+	hj := &hijacker{ResponseWriter: w, options: &e.options}
+	if !e.live.begin(hj) {
 		refuse(http.StatusServiceUnavailable, ErrShutdown)
 		return nil, refused
 	}
 	var conn *Conn
 	defer func() {
 		if conn == nil { // also when a function in h panics
-			e.live.giveBack()
+			e.live.abandon(hj)
 		}
 	}()
+	if r.ProtoMajor != 1 || r.ProtoMinor < 1 { // RFC 6455, 4.2.1; HTTP/2 has no Upgrade
+		refuse(http.StatusBadRequest, fmt.Errorf("websocket: only HTTP/1.1 can be upgraded, the request is %s", r.Proto))
+		return nil, refused
+	}
 
-	var upgrader ws.Upgrader
-	if h.Settings != nil {
-		upgrader = *h.Settings
-	}
-	hj := &hijacker{ResponseWriter: w, options: &e.options, readBuffer: upgrader.ReadBufferSize}
-	pooled := upgrader.WriteBufferPool != nil
-	if !pooled {
-		upgrader.WriteBufferPool = &e.buffers
-	}
-	upgrader.ReadBufferSize = gorillaReadBuffer
-	if upgrader.HandshakeTimeout == 0 {
-		upgrader.HandshakeTimeout = e.options.writeTimeout()
-	}
+	upgrader := e.upgrader(h, hj)
 	var badOrigin error
 	upgrader.CheckOrigin = func(r *http.Request) bool {
 		if h.CheckOrigin == nil {
 			badOrigin = checkSameOrigin(r)
 		} else if !h.CheckOrigin() {
-			badOrigin = fmt.Errorf("websocket: origin %q is not allowed", r.Header["Origin"])
+			badOrigin = originError(r)
 		}
 		return badOrigin == nil
 	}
-	upgrader.Error = func(_ http.ResponseWriter, r *http.Request, status int, reason error) {
-		switch {
-		case badOrigin != nil:
-			reason = badOrigin
-		case hj.err != nil:
-			reason = hj.err
-		case r.ProtoMajor > 1:
-			reason = fmt.Errorf("websocket: only HTTP/1.1 can be upgraded, the request is %s", r.Proto)
+	upgrader.Error = func(_ http.ResponseWriter, _ *http.Request, status int, reason error) {
+		if better := cmp.Or(badOrigin, hj.err); better != nil {
+			reason = better
 		}
 		refuse(status, reason)
 	}
-
-	gorilla, err := upgrader.Upgrade(hj, r, h.Header)
+	gorilla, err := upgrader.Upgrade(hj, r, canonical(h.Header))
 	switch {
 	case refused != nil:
 		return nil, refused
@@ -120,11 +111,44 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 		e.options.log(r.Context(), slog.LevelDebug, err, slog.String("remote", r.RemoteAddr))
 		return nil, err
 	}
-	conn = newConn(gorilla, hj.t, r.Context(), &e.options, pooled)
-	if down := e.live.add(conn); down {
+	pooled := upgrader.WriteBufferPool != &e.buffers
+	conn = newConn(r.Context(), gorilla, hj.t, &e.options, pooled)
+	if down := e.live.add(hj, conn); down {
 		conn.shutDown()
 	}
 	return conn, nil
+}
+
+// upgrader is gorilla's with the settings of the handshake, as far as they
+// concern it, and ours for the rest.
+func (e *Endpoint) upgrader(h Handshake, hj *hijacker) ws.Upgrader {
+	var u ws.Upgrader
+	if h.Settings != nil {
+		u = *h.Settings
+	}
+	hj.readBuffer = u.ReadBufferSize
+	u.ReadBufferSize = gorillaReadBuffer
+	if u.WriteBufferPool == nil {
+		u.WriteBufferPool = &e.buffers
+	}
+	if u.HandshakeTimeout == 0 {
+		u.HandshakeTimeout = e.options.writeTimeout()
+	}
+	return u
+}
+
+// canonical spells the names of headers as gorilla looks for them:
+// "Sec-WebSocket-Protocol" in a map literal is another key.
+func canonical(h http.Header) http.Header {
+	if h == nil {
+		return nil
+	}
+	c := make(http.Header, len(h))
+	for name, values := range h {
+		name = http.CanonicalHeaderKey(name)
+		c[name] = append(c[name], values...)
+	}
+	return c
 }
 
 // Run serves a connection that Accept returned, in a goroutine of its own, and

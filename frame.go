@@ -141,3 +141,8 @@ func (e *protocolError) Error() string {
 }
 
 func (e *protocolError) Unwrap() error { return e.cause }
+
+// frame is what the peer is told.
+func (e *protocolError) frame() *CloseError {
+	return &CloseError{Code: e.code, Text: cutReason(e.reason)}
+}

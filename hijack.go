@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 )
 
 // gorillaReadBuffer is the size in bytes of gorilla's own read buffer: a control
@@ -20,6 +21,9 @@ type hijacker struct {
 
 	t   *transport // set by Hijack
 	err error
+
+	mu    sync.Mutex
+	isCut bool
 }
 
 // Hijack keeps what the client sent early for the transport, so gorilla, which
@@ -32,6 +36,21 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, h.err
 	}
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // what is buffered can be peeked at
+	h.mu.Lock()
 	h.t = newTransport(nc, early, h.readBuffer, h.options)
+	if h.isCut {
+		h.t.cut()
+	}
+	h.mu.Unlock()
 	return h.t, bufio.NewReadWriter(bufio.NewReaderSize(h.t, handshakeBuffer), rw.Writer), nil
+}
+
+// cut ends the upgrade where it is: its 101 can't be written.
+func (h *hijacker) cut() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.isCut = true
+	if h.t != nil {
+		h.t.cut()
+	}
 }

@@ -1,8 +1,12 @@
 package websocket_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -12,6 +16,7 @@ import (
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -115,5 +120,30 @@ func echo(conn *websocket.Conn, _ *http.Request) error {
 // ended waits until no connection of the upgrader is left, without hurrying any.
 func ended(t *testing.T, u *websocket.Upgrader) {
 	t.Helper()
-	require.Eventually(t, func() bool { return u.Stats().Open == 0 }, 30*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		stats := u.Stats() // a client has the 101 before it is counted
+		return stats.Upgrades > 0 && stats.Open == 0
+	}, 30*time.Second, time.Millisecond)
+}
+
+// upgradeBare performs the opening handshake on a bare connection and returns the
+// status of the answer. It reads nothing beyond.
+func upgradeBare(t *testing.T, conn net.Conn) int {
+	t.Helper()
+	request := "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+	_, err := io.WriteString(conn, request)
+	assert.NoError(t, err)
+	var answer []byte
+	for !bytes.HasSuffix(answer, []byte("\r\n\r\n")) {
+		var b [1]byte
+		if _, err := io.ReadFull(conn, b[:]); !assert.NoError(t, err) {
+			return 0
+		}
+		answer = append(answer, b[0])
+	}
+	var status int
+	_, err = fmt.Sscanf(string(answer), "HTTP/1.1 %d", &status)
+	assert.NoError(t, err)
+	return status
 }

@@ -21,12 +21,16 @@ func checkSameOrigin(r *http.Request) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("websocket: origin %q is not allowed on host %q", values, r.Host)
+	return originError(r)
+}
+
+func originError(r *http.Request) error {
+	return fmt.Errorf("websocket: origin %q is not allowed on host %q", r.Header["Origin"], r.Host)
 }
 
 func canonicalHost(scheme, host string) string {
 	host = strings.ToLower(host)
-	switch strings.ToLower(scheme) {
+	switch scheme { // in lower case, by url.Parse
 	case "http", "ws":
 		return strings.TrimSuffix(host, ":80")
 	case "https", "wss":

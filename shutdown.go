@@ -25,13 +25,12 @@ func (e *Endpoint) Stats() Stats {
 // connection's context is canceled with ErrShutdown, a close frame with code
 // 1001 is sent to all at once. It returns nil when every Serve has returned and
 // every socket is closed: nothing of the Endpoint runs then. When ctx ends first,
-// the sockets that are left are closed and an error says how many they were; it
-// wraps the cause of ctx.
+// the sockets that are left, of upgrades under way too, are closed and an error
+// says how many they were; it wraps the cause of ctx.
 //
 // It may be called again, also at the same time. There is no way back.
 func (e *Endpoint) Shutdown(ctx context.Context) error {
-	idle := e.live.refuse()
-	conns := e.live.all()
+	idle, conns := e.live.refuse()
 	for _, conn := range conns {
 		conn.shutDown()
 	}
@@ -50,11 +49,7 @@ func (e *Endpoint) Shutdown(ctx context.Context) error {
 		return nil
 	default:
 	}
-	left := e.live.all()
-	for _, conn := range left {
-		_ = conn.CloseNow()
-	}
-	return fmt.Errorf("websocket: shutdown: %d connections cut: %w", len(left), context.Cause(ctx))
+	return fmt.Errorf("websocket: shutdown: %d connections cut: %w", e.live.cut(), context.Cause(ctx))
 }
 
 // shutDown tells the connection that its Endpoint shuts down.
@@ -67,42 +62,42 @@ func (c *Conn) shutDown() {
 
 // register is the live connections of an Endpoint and the upgrades under way.
 type register struct {
-	mu       sync.Mutex
-	conns    map[*Conn]struct{}
-	reserved int
-	upgrades uint64
-	idle     chan struct{} // once upgrades are refused; closed when nothing is left
+	mu        sync.Mutex
+	conns     map[*Conn]struct{}
+	upgrading map[*hijacker]struct{}
+	upgrades  uint64
+	idle      chan struct{} // once upgrades are refused; closed when nothing is left
 }
 
-// reserve counts an upgrade that begins. It is given back, or becomes a
-// connection.
-func (r *register) reserve() bool {
+// begin takes in an upgrade that begins, unless Shutdown has begun. It ends with
+// abandon or with add.
+func (r *register) begin(upgrade *hijacker) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.idle != nil {
 		return false
 	}
-	r.reserved++
+	if r.upgrading == nil {
+		r.upgrading = make(map[*hijacker]struct{})
+		r.conns = make(map[*Conn]struct{})
+	}
+	r.upgrading[upgrade] = struct{}{}
 	return true
 }
 
-func (r *register) giveBack() {
+func (r *register) abandon(upgrade *hijacker) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.reserved--
+	delete(r.upgrading, upgrade)
 	r.check()
 }
 
-// add makes a reservation a connection and tells whether Shutdown began
-// meanwhile.
-func (r *register) add(conn *Conn) (down bool) {
+// add makes an upgrade a connection and tells whether Shutdown began meanwhile.
+func (r *register) add(upgrade *hijacker, conn *Conn) (down bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.conns == nil {
-		r.conns = make(map[*Conn]struct{})
-	}
+	delete(r.upgrading, upgrade)
 	r.conns[conn] = struct{}{}
-	r.reserved--
 	r.upgrades++
 	return r.idle != nil
 }
@@ -114,26 +109,37 @@ func (r *register) remove(conn *Conn) {
 	r.check()
 }
 
-// refuse ends the reservations and returns a channel that is closed when the
-// last connection is removed.
-func (r *register) refuse() <-chan struct{} {
+// refuse has every later upgrade refused and returns a channel that is closed
+// when nothing is left, and the connections that there are.
+func (r *register) refuse() (idle <-chan struct{}, conns []*Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.idle == nil {
 		r.idle = make(chan struct{})
 		r.check()
 	}
-	return r.idle
+	return r.idle, slices.Collect(maps.Keys(r.conns))
 }
 
+// check closes idle when nothing is left. What is taken out stays out, so that
+// happens once.
 func (r *register) check() {
-	if r.idle != nil && r.reserved == 0 && len(r.conns) == 0 {
+	if r.idle != nil && len(r.upgrading) == 0 && len(r.conns) == 0 {
 		close(r.idle)
 	}
 }
 
-func (r *register) all() []*Conn {
+// cut closes the sockets that are left and counts them.
+func (r *register) cut() int {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Collect(maps.Keys(r.conns))
+	conns := slices.Collect(maps.Keys(r.conns))
+	upgrading := slices.Collect(maps.Keys(r.upgrading))
+	r.mu.Unlock()
+	for _, conn := range conns {
+		_ = conn.CloseNow()
+	}
+	for _, upgrade := range upgrading {
+		upgrade.cut()
+	}
+	return len(conns) + len(upgrading)
 }

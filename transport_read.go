@@ -304,7 +304,8 @@ func (t *transport) refuse(breach *protocolError) error {
 	t.reading.err = breach
 	t.decide(endedByBreach, breach)
 	wait := min(lingerTime, time.Duration(t.closeTimeout.Load()))
-	err := t.writeClose(context.Background(), FormatCloseMessage(breach.code, cutReason(breach.reason)), closeDeadline(wait))
+	frame := breach.frame()
+	err := t.writeClose(context.Background(), FormatCloseMessage(frame.Code, frame.Text), closeDeadline(wait))
 	if err == nil || errors.Is(err, ErrCloseSent) {
 		t.linger(wait)
 	}

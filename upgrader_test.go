@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -68,49 +69,86 @@ func dialHTTP(t testing.TB, server any) *httpConn {
 	switch server := server.(type) {
 	case *wstest.Server:
 		conn, err = server.DialContext(t.Context(), "", "")
+	case *wstest.Listener:
+		conn, err = server.DialContext(t.Context())
 	case *httptest.Server:
 		conn, err = net.Dial("tcp", server.Listener.Addr().String())
 	default:
 		require.Failf(t, "no server", "%T", server)
 	}
 	require.NoError(t, err)
-	require.NoError(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
 	t.Cleanup(func() { _ = conn.Close() })
 	return &httpConn{Conn: conn, t: t, r: bufio.NewReader(conn)}
 }
 
-// do sends a request and reads the whole answer.
-func (c *httpConn) do(request *http.Request) (response *http.Response, body string) {
+// hurry bounds what is expected next.
+func (c *httpConn) hurry() {
+	c.t.Helper()
+	require.NoError(c.t, c.SetReadDeadline(time.Now().Add(5*time.Second)))
+}
+
+// send writes bytes as they are.
+func (c *httpConn) send(p []byte) {
+	c.t.Helper()
+	_, err := c.Write(p)
+	require.NoError(c.t, err)
+}
+
+// A reply is the answer to a request, read to its end.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do sends a request and reads the answer.
+func (c *httpConn) do(request *http.Request) reply {
 	c.t.Helper()
 	require.NoError(c.t, request.Write(c))
 	return c.answer(request)
 }
 
-func (c *httpConn) answer(request *http.Request) (response *http.Response, body string) {
+func (c *httpConn) answer(request *http.Request) reply {
 	c.t.Helper()
+	c.hurry()
 	response, err := http.ReadResponse(c.r, request)
 	require.NoError(c.t, err)
 	if response.StatusCode == http.StatusSwitchingProtocols {
-		return response, ""
+		require.NoError(c.t, response.Body.Close()) // there is none: what follows is frames
+		return reply{status: response.StatusCode, header: response.Header}
 	}
-	content, err := io.ReadAll(response.Body)
-	require.NoError(c.t, err)
-	require.NoError(c.t, response.Body.Close())
-	return response, string(content)
+	return readReply(c.t, response)
+}
+
+func readReply(t testing.TB, response *http.Response) reply {
+	t.Helper()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	return reply{status: response.StatusCode, header: response.Header, body: string(body)}
+}
+
+// dialRefused is wstest's, as a reply.
+func dialRefused(t testing.TB, target any, path string, options *wstest.Options) reply {
+	t.Helper()
+	response := wstest.DialRefused(t, target, path, options)
+	defer func() { _ = response.Body.Close() }()
+	return readReply(t, response)
 }
 
 // expectAlive checks that the connection is still one to an HTTP server, on
 // which no byte too many was written.
 func (c *httpConn) expectAlive() {
 	c.t.Helper()
-	response, body := c.do(httptest.NewRequest(http.MethodGet, "http://example.com/alive", http.NoBody))
-	require.Equal(c.t, http.StatusOK, response.StatusCode)
-	require.Equal(c.t, "alive", body)
+	response := c.do(httptest.NewRequest(http.MethodGet, "http://example.com/alive", http.NoBody))
+	require.Equal(c.t, http.StatusOK, response.status)
+	require.Equal(c.t, "alive", response.body)
 }
 
 // expectFrames reads frames of the server.
 func (c *httpConn) expectFrames(frames ...wstest.Frame) {
 	c.t.Helper()
+	c.hurry()
 	for _, want := range frames {
 		got, err := wstest.ReadFrame(c.r)
 		require.NoError(c.t, err)
@@ -119,9 +157,9 @@ func (c *httpConn) expectFrames(frames ...wstest.Frame) {
 	}
 }
 
-// handshake is the request of a client that does everything right, but for the
-// change.
-func handshake(change func(r *http.Request)) *http.Request {
+// upgradeRequest is the request of a client that does everything right, but for
+// the change.
+func upgradeRequest(change func(r *http.Request)) *http.Request {
 	request := httptest.NewRequest(http.MethodGet, "http://example.com/ws", http.NoBody)
 	request.Header.Set("Connection", "Upgrade")
 	request.Header.Set("Upgrade", "websocket")
@@ -133,10 +171,10 @@ func handshake(change func(r *http.Request)) *http.Request {
 	return request
 }
 
-func handshakeBytes(t *testing.T) []byte {
+func upgradeBytes(t *testing.T) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	require.NoError(t, handshake(nil).Write(&b))
+	require.NoError(t, upgradeRequest(nil).Write(&b))
 	return b.Bytes()
 }
 
@@ -150,7 +188,9 @@ func besidesAlive(handler http.Handler) *http.ServeMux {
 
 // requireIdle checks that nothing is open, or counted as if it were: Shutdown
 // has nothing to wait for.
-func requireIdle(t *testing.T, endpoint interface{ Shutdown(context.Context) error }) {
+func requireIdle(t *testing.T, endpoint interface {
+	Shutdown(ctx context.Context) error
+}) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -229,31 +269,31 @@ func TestManyClientsAtOnce(t *testing.T) {
 	upgrader := &websocket.Upgrader{Controller: websocket.ControllerFunc(echo)}
 	server := httptest.NewServer(upgrader)
 	defer server.Close()
+	roundTrip := func(message string) (string, error) {
+		client, response, err := ws.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil)
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = errors.Join(response.Body.Close(), client.Close()) }()
+		if err := client.WriteMessage(websocket.TextMessage, []byte(message)); err != nil {
+			return "", err
+		}
+		_, answer, err := client.ReadMessage()
+		return string(answer), err
+	}
+
 	const clients = 20
+	var answers [clients]string
+	var errs [clients]error
 	var working sync.WaitGroup
 	for i := range clients {
-		client := make(chan *wstest.Client, 1)
-		working.Go(func() {
-			conn, response, err := ws.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil)
-			if assert.NoError(t, err) {
-				_ = response.Body.Close()
-				client <- &wstest.Client{Conn: conn}
-			}
-			close(client)
-		})
-		working.Go(func() {
-			conn, ok := <-client
-			if !ok {
-				return
-			}
-			defer conn.Conn.Close()
-			assert.NoError(t, conn.WriteMessage(websocket.TextMessage, fmt.Append(nil, i)))
-			_, message, err := conn.ReadMessage()
-			assert.NoError(t, err)
-			assert.Equal(t, fmt.Sprint(i), string(message))
-		})
+		working.Go(func() { answers[i], errs[i] = roundTrip(fmt.Sprint("hello from ", i)) })
 	}
 	working.Wait()
+	require.NoError(t, errors.Join(errs[:]...))
+	for i, answer := range answers {
+		assert.Equal(t, fmt.Sprint("hello from ", i), answer)
+	}
 	assert.EqualValues(t, clients, upgrader.Stats().Upgrades)
 }
 
@@ -291,7 +331,13 @@ func TestHandlerReturnsWhileServeRuns(t *testing.T) {
 			assert.True(t, ok)
 			assert.Same(t, conn, found)
 			assert.Equal(t, conn.Context(), ctx)
-			assert.NoError(t, ctx.Err(), "the connection lives on")
+			select {
+			case <-ctx.Done():
+				assert.Fail(t, "the connection lives on")
+			default:
+			}
+			_, bounded := ctx.Deadline()
+			assert.False(t, bounded, "the deadline was the handler's")
 			assert.NotNil(t, ctx.Value(http.ServerContextKey), "what the server put there is still there")
 			user, _ := ctx.Value(userKey{}).(string)
 			if err := conn.WriteMessage(websocket.TextMessage, []byte("hello, "+user)); err != nil {
@@ -306,8 +352,10 @@ func TestHandlerReturnsWhileServeRuns(t *testing.T) {
 			ofRequest = r.Context()
 			_, ok := websocket.FromContext(ofRequest)
 			assert.False(t, ok, "there is no connection yet")
-			upgrader.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), userKey{}, "Ada")))
-			close(returned)
+			ctx, cancel := context.WithTimeout(context.WithValue(ofRequest, userKey{}, "Ada"), time.Second)
+			defer close(returned)
+			defer cancel()
+			upgrader.ServeHTTP(w, r.WithContext(ctx))
 		})
 
 		client := wstest.Dial(t, middleware, "/", nil)
@@ -349,7 +397,7 @@ func TestRegistrer(t *testing.T) {
 	server := wstest.Serve(t, mux)
 	client := wstest.Dial(t, server, "/v2/ws", nil)
 	client.ExpectText("\"Ada\"\n")
-	require.Equal(t, http.StatusNotFound, wstest.DialRefused(t, server, "/ws", nil).StatusCode, "the route is the controller's own alone")
+	require.Equal(t, http.StatusNotFound, dialRefused(t, server, "/ws", nil).status, "the route is the controller's own alone")
 }
 
 func TestPatternHasNoMethod(t *testing.T) {
@@ -382,7 +430,7 @@ func TestOtherMethodsOnTheRoute(t *testing.T) {
 	websocket.New(websocket.ControllerFunc(echo)).RegisterRoutes(mux, "/route")
 	conn := dialHTTP(t, wstest.Serve(t, mux))
 	request := func(method string, upgrade bool) *http.Request {
-		return handshake(func(r *http.Request) {
+		return upgradeRequest(func(r *http.Request) {
 			r.URL.Path, r.Method = "/route", method
 			if !upgrade {
 				r.Header.Del("Connection")
@@ -401,13 +449,13 @@ func TestOtherMethodsOnTheRoute(t *testing.T) {
 		{name: "GET without", request: request(http.MethodGet, false), status: http.StatusBadRequest},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			response, _ := conn.do(tt.request)
-			require.Equal(t, tt.status, response.StatusCode)
+			response := conn.do(tt.request)
+			require.Equal(t, tt.status, response.status)
 			conn.expectAlive()
 		})
 	}
-	response, _ := conn.do(request(http.MethodGet, true))
-	require.Equal(t, http.StatusSwitchingProtocols, response.StatusCode)
+	response := conn.do(request(http.MethodGet, true))
+	require.Equal(t, http.StatusSwitchingProtocols, response.status)
 }
 
 // opaqueWriter is what a careless middleware makes of a response writer.
@@ -496,7 +544,7 @@ var refusals = []struct {
 	},
 	{
 		name:    "extensions that the application sets by itself, in RFC 6455's spelling",
-		headers: http.Header{"Sec-WebSocket-Extensions": {"permessage-deflate"}}, //nolint:staticcheck // SA1008: so it is written by hand
+		headers: http.Header{"Sec-WebSocket-Extensions": {"permessage-deflate"}}, // not what http.Header.Set makes of it
 		status:  http.StatusInternalServerError, reasons: []string{"Sec-WebSocket-Extensions"},
 	},
 	{
@@ -518,9 +566,10 @@ func TestRefusals(t *testing.T) {
 			headers := func(*http.Request) http.Header { return tt.headers }
 			// answer is the answer to the request, checked for what is the same
 			// whoever wrote it.
-			answer := func(t *testing.T, upgrader *websocket.Upgrader) (*http.Response, string) {
+			answer := func(t *testing.T, upgrader *websocket.Upgrader) reply {
 				t.Helper()
-				upgrader.Log = func(_ context.Context, _ slog.Level, err error, _ ...slog.Attr) { assert.NoError(t, err, "the log") }
+				var log logs
+				upgrader.Log = log.log
 				if tt.down {
 					require.NoError(t, upgrader.Shutdown(t.Context()))
 				}
@@ -530,36 +579,38 @@ func TestRefusals(t *testing.T) {
 					}
 					upgrader.ServeHTTP(w, r)
 				}))))
-				response, body := conn.do(handshake(tt.change))
+				response := conn.do(upgradeRequest(tt.change))
+				require.NotEqual(t, http.StatusSwitchingProtocols, response.status)
 				conn.expectAlive()
-				assert.Equal(t, "13", response.Header.Get("Sec-WebSocket-Version"))
-				assert.Empty(t, response.Header.Get("Upgrade"))
-				assert.Empty(t, response.Header.Get("Sec-WebSocket-Accept"))
+				assert.Equal(t, "13", response.header.Get("Sec-WebSocket-Version"))
+				assert.Empty(t, response.header.Get("Upgrade"))
+				assert.Empty(t, response.header.Get("Sec-WebSocket-Accept"))
 				for name := range tt.answer {
-					assert.Equal(t, tt.answer.Get(name), response.Header.Get(name))
+					assert.Equal(t, tt.answer.Get(name), response.header.Get(name))
 				}
 				if !tt.down {
-					assert.Empty(t, response.Header.Get("Retry-After"))
+					assert.Empty(t, response.header.Get("Retry-After"))
 				}
+				assert.Empty(t, log.all(), "a refusal is the client's to know")
 				assert.Equal(t, websocket.Stats{}, upgrader.Stats())
 				requireIdle(t, upgrader)
-				return response, body
+				return response
 			}
 
 			t.Run("by default the status is explained", func(t *testing.T) {
-				response, body := answer(t, websocket.New(&headerController{ControllerFunc: echo, headers: headers}))
-				assert.Equal(t, tt.status, response.StatusCode)
-				assert.Equal(t, "application/json; charset=utf-8", response.Header.Get("Content-Type"))
-				assert.JSONEq(t, fmt.Sprintf(`{"error": %q}`, http.StatusText(tt.status)), body)
+				response := answer(t, websocket.New(&headerController{ControllerFunc: echo, headers: headers}))
+				assert.Equal(t, tt.status, response.status)
+				assert.Equal(t, "application/json; charset=utf-8", response.header.Get("Content-Type"))
+				assert.JSONEq(t, fmt.Sprintf(`{"error": %q}`, http.StatusText(tt.status)), response.body)
 			})
 			t.Run("with Debug the reason is told", func(t *testing.T) {
 				upgrader := websocket.New(&headerController{ControllerFunc: echo, headers: headers})
 				upgrader.Debug = true
-				response, body := answer(t, upgrader)
-				assert.Equal(t, tt.status, response.StatusCode)
-				assert.Equal(t, "application/json; charset=utf-8", response.Header.Get("Content-Type"))
+				response := answer(t, upgrader)
+				assert.Equal(t, tt.status, response.status)
+				assert.Equal(t, "application/json; charset=utf-8", response.header.Get("Content-Type"))
 				var told map[string]string
-				require.NoError(t, json.Unmarshal([]byte(body), &told))
+				require.NoError(t, json.Unmarshal([]byte(response.body), &told))
 				require.Len(t, told, 1)
 				for _, mentioned := range tt.reasons {
 					assert.Contains(t, told["error"], mentioned)
@@ -568,7 +619,7 @@ func TestRefusals(t *testing.T) {
 			t.Run("OnUpgradeError answers instead", func(t *testing.T) {
 				var status, calls int
 				var reason error
-				response, body := answer(t, websocket.New(&refusalController{
+				response := answer(t, websocket.New(&refusalController{
 					headerController: headerController{ControllerFunc: echo, headers: headers},
 					refuse: func(w http.ResponseWriter, r *http.Request, s int, err error) {
 						status, reason = s, err
@@ -577,14 +628,14 @@ func TestRefusals(t *testing.T) {
 						_, _ = io.WriteString(w, "no tea for "+r.Host)
 					},
 				}))
-				assert.Equal(t, http.StatusTeapot, response.StatusCode)
-				assert.Equal(t, "no tea for example.com", body)
-				assert.NotContains(t, response.Header.Get("Content-Type"), "json")
+				assert.Equal(t, http.StatusTeapot, response.status)
+				assert.Equal(t, "no tea for example.com", response.body)
+				assert.NotContains(t, response.header.Get("Content-Type"), "json")
 				assert.Equal(t, 1, calls)
 				assert.Equal(t, tt.status, status)
 				require.Error(t, reason)
 				for _, mentioned := range tt.reasons {
-					assert.ErrorContains(t, reason, mentioned)
+					require.ErrorContains(t, reason, mentioned)
 				}
 				assert.Equal(t, tt.down, errors.Is(reason, websocket.ErrShutdown))
 				assert.Equal(t, tt.opaque, errors.Is(reason, http.ErrNotSupported))
@@ -593,13 +644,52 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+func TestHandshakesOfClients(t *testing.T) {
+	server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo)))
+	for _, tt := range []struct {
+		name   string
+		change func(r *http.Request)
+	}{
+		{name: "only what is needed"},
+		{name: "Firefox: other connection options", change: func(r *http.Request) { r.Header.Set("Connection", "keep-alive, Upgrade") }},
+		{name: "tokens in other case", change: func(r *http.Request) {
+			r.Header.Set("Connection", "uPGRADE")
+			r.Header.Set("Upgrade", "WebSocket")
+		}},
+		{name: "a header on two lines", change: func(r *http.Request) { r.Header["Connection"] = []string{"keep-alive", "Upgrade"} }},
+		{name: "a choice of protocols", change: func(r *http.Request) { r.Header.Set("Upgrade", "h2c, websocket") }},
+		{name: "extensions that nobody knows", change: func(r *http.Request) { r.Header.Set("Sec-Websocket-Extensions", "x-telepathy; range=10") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			conn := dialHTTP(t, server)
+			response := conn.do(upgradeRequest(tt.change))
+			require.Equal(t, http.StatusSwitchingProtocols, response.status)
+			assert.Equal(t, "websocket", strings.ToLower(response.header.Get("Upgrade")))
+			assert.Equal(t, "upgrade", strings.ToLower(response.header.Get("Connection")))
+			assert.Equal(t, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", response.header.Get("Sec-WebSocket-Accept"), "as in RFC 6455, 1.3")
+			assert.Empty(t, response.header.Get("Sec-WebSocket-Extensions"))
+			conn.send(wstest.Text("hello").Bytes())
+			conn.expectFrames(wstest.Text("hello"))
+		})
+	}
+}
+
+// TestHTTP10 is about a version that has no upgrades (RFC 6455, 4.2.1; RFC 9110,
+// 7.8: a server must ignore the Upgrade header there).
+func TestHTTP10(t *testing.T) {
+	conn := dialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo))))
+	conn.send(bytes.Replace(upgradeBytes(t), []byte("HTTP/1.1"), []byte("HTTP/1.0"), 1))
+	response := conn.answer(upgradeRequest(nil))
+	require.Equal(t, http.StatusBadRequest, response.status)
+}
+
 // TestMethodNotAllowed is about what the answer 405 must tell (RFC 9110,
 // 15.5.6): the methods that are allowed.
 func TestMethodNotAllowed(t *testing.T) {
 	conn := dialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo))))
-	response, _ := conn.do(handshake(func(r *http.Request) { r.Method = http.MethodPost }))
-	require.Equal(t, http.StatusMethodNotAllowed, response.StatusCode)
-	require.Contains(t, response.Header.Get("Allow"), http.MethodGet)
+	response := conn.do(upgradeRequest(func(r *http.Request) { r.Method = http.MethodPost }))
+	require.Equal(t, http.StatusMethodNotAllowed, response.status)
+	require.Contains(t, response.header.Get("Allow"), http.MethodGet)
 }
 
 func TestSameOrigin(t *testing.T) {
@@ -613,6 +703,7 @@ func TestSameOrigin(t *testing.T) {
 		{name: "no origin: no browser", host: "example.com", accepted: true},
 		{name: "the host itself", origin: []string{"https://example.com"}, host: "example.com", accepted: true},
 		{name: "the host itself, with a port", origin: []string{"http://example.com:8080"}, host: "example.com:8080", accepted: true},
+		{name: "the scheme of an application", origin: []string{"app://example.com"}, host: "example.com", accepted: true},
 		{name: "an address of IPv6", origin: []string{"http://[::1]:8080"}, host: "[::1]:8080", accepted: true},
 		{name: "the origin in capitals", origin: []string{"HTTPS://EXAMPLE.COM"}, host: "example.com", accepted: true},
 		{name: "the host in capitals", origin: []string{"https://example.com"}, host: "Example.Com", accepted: true},
@@ -639,7 +730,7 @@ func TestSameOrigin(t *testing.T) {
 		{name: "two origins", origin: []string{"https://example.com", "https://evil.test"}, host: "example.com"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			response, _ := dialHTTP(t, server).do(handshake(func(r *http.Request) {
+			response := dialHTTP(t, server).do(upgradeRequest(func(r *http.Request) {
 				r.Host = tt.host
 				if tt.origin != nil {
 					r.Header["Origin"] = tt.origin
@@ -649,8 +740,21 @@ func TestSameOrigin(t *testing.T) {
 			if tt.accepted {
 				want = http.StatusSwitchingProtocols
 			}
-			require.Equal(t, want, response.StatusCode)
+			require.Equal(t, want, response.status)
 		})
+	}
+}
+
+// TestEmptyHost is about a request without a host, which HTTP/1.1 allows: an
+// origin without one is not the same.
+func TestEmptyHost(t *testing.T) {
+	server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo)))
+	for _, origin := range []string{"null", "file://", ""} {
+		conn := dialHTTP(t, server)
+		request := bytes.Replace(upgradeBytes(t), []byte("Host: example.com\r\n"), []byte("Host:\r\nOrigin: "+origin+"\r\n"), 1)
+		require.Contains(t, string(request), "\r\nHost:\r\n")
+		conn.send(request)
+		require.Equal(t, http.StatusForbidden, conn.answer(upgradeRequest(nil)).status, "origin %q", origin)
 	}
 }
 
@@ -672,15 +776,15 @@ func TestOriginCheckerWins(t *testing.T) {
 				return tt.allow
 			}})
 			upgrader.Debug = true
-			response, body := dialHTTP(t, wstest.Serve(t, upgrader)).do(handshake(func(r *http.Request) {
+			response := dialHTTP(t, wstest.Serve(t, upgrader)).do(upgradeRequest(func(r *http.Request) {
 				if tt.origin != nil {
 					r.Header["Origin"] = tt.origin
 				}
 			}))
-			require.Equal(t, tt.status, response.StatusCode)
+			require.Equal(t, tt.status, response.status)
 			if !tt.allow {
 				for _, origin := range tt.origin {
-					require.Contains(t, body, origin)
+					require.Contains(t, response.body, origin)
 				}
 			}
 		})
@@ -691,11 +795,11 @@ func TestSettingsThatAreIgnored(t *testing.T) {
 	upgrader := websocket.New(websocket.ControllerFunc(echo))
 	upgrader.Settings.CheckOrigin = func(*http.Request) bool { return true }
 	upgrader.Settings.Error = func(w http.ResponseWriter, _ *http.Request, _ int, _ error) { w.WriteHeader(http.StatusTeapot) }
-	response, body := dialHTTP(t, wstest.Serve(t, upgrader)).do(handshake(func(r *http.Request) {
+	response := dialHTTP(t, wstest.Serve(t, upgrader)).do(upgradeRequest(func(r *http.Request) {
 		r.Header.Set("Origin", "https://evil.test")
 	}))
-	require.Equal(t, http.StatusForbidden, response.StatusCode)
-	require.JSONEq(t, `{"error": "Forbidden"}`, body)
+	require.Equal(t, http.StatusForbidden, response.status)
+	require.JSONEq(t, `{"error": "Forbidden"}`, response.body)
 	require.NotNil(t, upgrader.Settings.CheckOrigin, "the application's settings are left as they are")
 	require.NotNil(t, upgrader.Settings.Error)
 	require.Nil(t, upgrader.Settings.WriteBufferPool)
@@ -730,6 +834,12 @@ func TestSubprotocols(t *testing.T) {
 		{name: "none offered", ours: []string{"chat.v2"}},
 		{name: "none known", theirs: []string{"mqtt"}},
 		{name: "the controller's choice", headers: http.Header{"Sec-Websocket-Protocol": {"mqtt"}}, theirs: []string{"mqtt"}, want: "mqtt"},
+		{
+			name:    "the controller's choice, in RFC 6455's spelling",
+			headers: http.Header{"Sec-WebSocket-Protocol": {"mqtt"}}, // not what http.Header.Set makes of it
+			theirs:  []string{"mqtt"},
+			want:    "mqtt",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			upgrader := websocket.New(&headerController{
@@ -922,7 +1032,7 @@ func TestHTTP2(t *testing.T) {
 		want       string
 	}{
 		{name: "as a client sends it", path: "/plain", status: http.StatusBadRequest, want: "the request is HTTP/2.0"},
-		{name: "with the headers of HTTP/1.1", path: "/translated", status: http.StatusInternalServerError, want: "HTTP/2"},
+		{name: "with the headers of HTTP/1.1", path: "/translated", status: http.StatusBadRequest, want: "the request is HTTP/2.0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+tt.path, http.NoBody)
@@ -931,12 +1041,10 @@ func TestHTTP2(t *testing.T) {
 			request.Header.Set("Sec-Websocket-Key", base64.StdEncoding.EncodeToString(make([]byte, 16)))
 			response, err := server.Client().Do(request)
 			require.NoError(t, err)
-			body, err := io.ReadAll(response.Body)
-			require.NoError(t, err)
-			require.NoError(t, response.Body.Close())
 			require.Equal(t, 2, response.ProtoMajor)
-			assert.Equal(t, tt.status, response.StatusCode)
-			assert.Contains(t, string(body), tt.want)
+			told := readReply(t, response)
+			assert.Equal(t, tt.status, told.status)
+			assert.Contains(t, told.body, tt.want)
 		})
 	}
 	requireIdle(t, upgrader)
@@ -984,9 +1092,9 @@ func TestPanicsBeforeTheUpgrade(t *testing.T) {
 				defer func() { http.Error(w, fmt.Sprint("recovered: ", recover()), http.StatusInternalServerError) }()
 				upgrader.ServeHTTP(w, r)
 			}))))
-			response, body := conn.do(handshake(tt.change))
-			require.Equal(t, http.StatusInternalServerError, response.StatusCode)
-			require.Equal(t, "recovered: boom\n", body)
+			response := conn.do(upgradeRequest(tt.change))
+			require.Equal(t, http.StatusInternalServerError, response.status)
+			require.Equal(t, "recovered: boom\n", response.body)
 			conn.expectAlive()
 			require.Equal(t, websocket.Stats{}, upgrader.Stats())
 			requireIdle(t, upgrader)
@@ -1011,44 +1119,58 @@ func TestEarlyData(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			onNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
 				conn := dialHTTP(t, serve(websocket.New(websocket.ControllerFunc(echo))))
-				all := handshakeBytes(t)
+				all := upgradeBytes(t)
 				for _, frame := range tt.frames {
 					all = frame.AppendTo(all)
 				}
-				_, err := conn.Write(all)
-				require.NoError(t, err)
-				response, _ := conn.answer(handshake(nil))
-				require.Equal(t, http.StatusSwitchingProtocols, response.StatusCode)
+				conn.send(all)
+				response := conn.answer(upgradeRequest(nil))
+				require.Equal(t, http.StatusSwitchingProtocols, response.status)
 				conn.expectFrames(tt.frames...)
 
-				_, err = conn.Write(wstest.Close(websocket.CloseNormalClosure, "").Bytes())
-				require.NoError(t, err)
+				conn.send(wstest.Close(websocket.CloseNormalClosure, "").Bytes())
 				conn.expectFrames(wstest.Close(websocket.CloseNormalClosure, ""))
-				_, err = conn.r.ReadByte()
+				_, err := conn.r.ReadByte()
 				require.ErrorIs(t, err, io.EOF)
 			}, "in memory", "over TCP")
 		})
 	}
+	t.Run("wherever the HTTP server's buffer ends", func(t *testing.T) {
+		const buffer = 4096 // bytes of the server's reader
+		server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo)))
+		plain := len(upgradeBytes(t))
+		for size := buffer - 20; size <= buffer+5; size++ {
+			var all bytes.Buffer
+			require.NoError(t, upgradeRequest(func(r *http.Request) {
+				r.Header.Set("X-Pad", strings.Repeat("x", size-plain-len("X-Pad: \r\n")))
+			}).Write(&all))
+			require.Equal(t, size, all.Len())
+			all.Write(wstest.Text("hello, early bird").Bytes())
+			conn := dialHTTP(t, server)
+			conn.send(all.Bytes())
+			response := conn.answer(upgradeRequest(nil))
+			require.Equal(t, http.StatusSwitchingProtocols, response.status, "%d bytes", size)
+			conn.expectFrames(wstest.Text("hello, early bird"))
+		}
+	})
 	t.Run("a close frame and nothing else", func(t *testing.T) {
 		conn := dialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo))))
-		_, err := conn.Write(append(handshakeBytes(t), wstest.Close(websocket.CloseGoingAway, "gone").Bytes()...))
-		require.NoError(t, err)
-		response, _ := conn.answer(handshake(nil))
-		require.Equal(t, http.StatusSwitchingProtocols, response.StatusCode)
+		conn.send(append(upgradeBytes(t), wstest.Close(websocket.CloseGoingAway, "gone").Bytes()...))
+		response := conn.answer(upgradeRequest(nil))
+		require.Equal(t, http.StatusSwitchingProtocols, response.status)
 		conn.expectFrames(wstest.Close(websocket.CloseGoingAway, ""))
 	})
 	t.Run("after a request that is refused: the next request", func(t *testing.T) {
 		conn := dialHTTP(t, wstest.Serve(t, besidesAlive(websocket.New(websocket.ControllerFunc(echo)))))
 		var all bytes.Buffer
-		require.NoError(t, handshake(func(r *http.Request) { r.Header.Set("Origin", "https://evil.test") }).Write(&all))
-		require.NoError(t, handshake(nil).Write(&all))
+		require.NoError(t, upgradeRequest(func(r *http.Request) { r.Header.Set("Origin", "https://evil.test") }).Write(&all))
+		require.NoError(t, upgradeRequest(nil).Write(&all))
 		all.Write(wstest.Text("hello").Bytes())
-		_, err := conn.Write(all.Bytes())
-		require.NoError(t, err)
-		response, _ := conn.answer(handshake(nil))
-		require.Equal(t, http.StatusForbidden, response.StatusCode)
-		response, _ = conn.answer(handshake(nil))
-		require.Equal(t, http.StatusSwitchingProtocols, response.StatusCode)
+		conn.send(all.Bytes())
+		response := conn.answer(upgradeRequest(nil))
+		require.Equal(t, http.StatusForbidden, response.status)
+		response = conn.answer(upgradeRequest(nil))
+		require.Equal(t, http.StatusSwitchingProtocols, response.status)
 		conn.expectFrames(wstest.Text("hello"))
 	})
 }
@@ -1056,12 +1178,11 @@ func TestEarlyData(t *testing.T) {
 func TestHandshakeByteByByte(t *testing.T) {
 	onNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
 		conn := dialHTTP(t, serve(websocket.New(websocket.ControllerFunc(echo))))
-		for _, b := range append(handshakeBytes(t), wstest.Text("hello").Bytes()...) {
-			_, err := conn.Write([]byte{b})
-			require.NoError(t, err)
+		for _, b := range append(upgradeBytes(t), wstest.Text("hello").Bytes()...) {
+			conn.send([]byte{b})
 		}
-		response, _ := conn.answer(handshake(nil))
-		require.Equal(t, http.StatusSwitchingProtocols, response.StatusCode)
+		response := conn.answer(upgradeRequest(nil))
+		require.Equal(t, http.StatusSwitchingProtocols, response.status)
 		conn.expectFrames(wstest.Text("hello"))
 	}, "in memory", "over TCP")
 }
@@ -1076,24 +1197,14 @@ func TestTimeoutsOfTheServer(t *testing.T) {
 			ReadTimeout: 2 * time.Second, WriteTimeout: 3 * time.Second, IdleTimeout: time.Second,
 		}
 		go func() { _ = server.Serve(listener) }()
-		defer server.Close()
+		t.Cleanup(func() { _ = server.Close() })
 
-		conn, err := listener.DialContext(t.Context())
-		require.NoError(t, err)
-		defer conn.Close()
-		require.NoError(t, handshake(nil).Write(conn))
-		r := bufio.NewReader(conn)
-		response, err := http.ReadResponse(r, nil)
-		require.NoError(t, err)
-		require.Equal(t, http.StatusSwitchingProtocols, response.StatusCode)
-
+		conn := dialHTTP(t, listener)
+		require.Equal(t, http.StatusSwitchingProtocols, conn.do(upgradeRequest(nil)).status)
 		for range 3 {
 			time.Sleep(20 * time.Second)
-			_, err = conn.Write(wstest.Text("still there?").Bytes())
-			require.NoError(t, err)
-			frame, err := wstest.ReadFrame(r)
-			require.NoError(t, err)
-			require.Equal(t, "still there?", string(frame.Payload))
+			conn.send(wstest.Text("still there?").Bytes())
+			conn.expectFrames(wstest.Text("still there?"))
 		}
 	})
 }
@@ -1123,7 +1234,7 @@ func TestAnswerThatCannotBeWritten(t *testing.T) {
 	gone := errors.New("the peer is gone")
 	recorder := httptest.NewRecorder()
 
-	conn, err := endpoint.Accept(&hijackedWriter{recorder, &unwritableConn{server, gone}}, handshake(nil), websocket.Handshake{
+	conn, err := endpoint.Accept(&hijackedWriter{recorder, &unwritableConn{server, gone}}, upgradeRequest(nil), websocket.Handshake{
 		Refuse: func(int, error) { assert.Fail(t, "there is no HTTP left to refuse with") },
 	})
 	require.ErrorIs(t, err, gone)
@@ -1160,7 +1271,7 @@ func TestClientHangsUpBeforeTheUpgrade(t *testing.T) {
 			<-r.Context().Done() // the HTTP server has noticed
 			upgrader.ServeHTTP(w, r)
 		})))
-		require.NoError(t, handshake(nil).Write(conn))
+		conn.send(upgradeBytes(t))
 		<-arrived
 		if tcp, ok := conn.Conn.(*net.TCPConn); ok {
 			require.NoError(t, tcp.SetLinger(0)) // a reset
@@ -1186,6 +1297,8 @@ func TestHandshakeTimeout(t *testing.T) {
 		{name: "longer than a write", handshakeTimeout: time.Minute, writeTimeout: time.Second, want: time.Minute},
 		{name: "as long as a write", writeTimeout: 7 * time.Second, want: 7 * time.Second},
 		{name: "by default", want: 10 * time.Second},
+		{name: "switched off", handshakeTimeout: -1, want: time.Hour},
+		{name: "switched off for all writes", writeTimeout: -1, want: time.Hour},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -1196,18 +1309,20 @@ func TestHandshakeTimeout(t *testing.T) {
 				upgrader.Settings.HandshakeTimeout = tt.handshakeTimeout
 				upgrader.WriteTimeout = tt.writeTimeout
 				upgrader.Log = func(_ context.Context, _ slog.Level, err error, _ ...slog.Attr) { failed <- err }
-				conn, err := wstest.Serve(t, upgrader).DialContext(t.Context(), "", "")
-				require.NoError(t, err)
-				defer conn.Close()
+				conn := dialHTTP(t, wstest.Serve(t, upgrader))
 				start := time.Now()
-				require.NoError(t, handshake(nil).Write(conn)) // and nothing is read
+				conn.send(upgradeBytes(t)) // and nothing is read
+				hangUp := time.AfterFunc(time.Hour, func() { _ = conn.Close() })
+				defer hangUp.Stop()
 
-				var timeout net.Error
-				require.ErrorAs(t, <-failed, &timeout)
-				require.True(t, timeout.Timeout())
+				err := <-failed
 				require.Equal(t, tt.want, time.Since(start))
-				_, err = io.Copy(io.Discard, conn)
-				require.NoError(t, err, "the socket is closed")
+				if tt.want < time.Hour {
+					require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+					_, err = io.Copy(io.Discard, conn)
+					require.NoError(t, err, "the socket is closed")
+				}
+				synctest.Wait()
 				requireIdle(t, upgrader)
 			})
 		})
@@ -1236,7 +1351,7 @@ func TestStats(t *testing.T) {
 
 		first, second := wstest.Dial(t, server, "/", nil), wstest.Dial(t, server, "/", nil)
 		require.Equal(t, websocket.Stats{Open: 2, Upgrades: 2}, upgrader.Stats())
-		wstest.DialRefused(t, server, "/", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}})
+		dialRefused(t, server, "/", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}})
 		require.Equal(t, websocket.Stats{Open: 2, Upgrades: 2}, upgrader.Stats(), "what is refused does not count")
 
 		first.Close(websocket.CloseNormalClosure, "")
@@ -1250,7 +1365,7 @@ func TestStats(t *testing.T) {
 		wstest.Dial(t, server, "/", nil).Close(websocket.CloseNormalClosure, "")
 		require.NoError(t, upgrader.Shutdown(t.Context()))
 		require.Equal(t, websocket.Stats{Open: 0, Upgrades: 3}, upgrader.Stats())
-		wstest.DialRefused(t, server, "/", nil)
+		dialRefused(t, server, "/", nil)
 		require.Equal(t, websocket.Stats{Open: 0, Upgrades: 3}, upgrader.Stats())
 	})
 }
@@ -1302,9 +1417,9 @@ func TestEndpoint(t *testing.T) {
 		require.NoError(t, a.endpoint.Shutdown(t.Context()))
 		require.Equal(t, []error{failed}, a.told.all(), "a goodbye is no failure")
 
-		response := wstest.DialRefused(t, server, "/", nil)
-		require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
-		require.Equal(t, "5", response.Header.Get("Retry-After"))
+		response := dialRefused(t, server, "/", nil)
+		require.Equal(t, http.StatusServiceUnavailable, response.status)
+		require.Equal(t, "5", response.header.Get("Retry-After"))
 		require.Equal(t, []error{nil, nil, websocket.ErrShutdown}, a.accepted.all())
 	})
 }
@@ -1329,7 +1444,7 @@ func TestEndpointHandshake(t *testing.T) {
 			a := &adapter{handshake: tt.handshake, serve: func(conn *websocket.Conn) error { return echo(conn, nil) }}
 			options := &wstest.Options{Header: http.Header{"Origin": {tt.origin}}, Subprotocols: []string{"chat"}}
 			if tt.refused {
-				require.Equal(t, http.StatusForbidden, wstest.DialRefused(t, a, "/", options).StatusCode)
+				require.Equal(t, http.StatusForbidden, dialRefused(t, a, "/", options).status)
 				require.Len(t, a.accepted.all(), 1)
 				require.ErrorContains(t, a.accepted.all()[0], tt.origin)
 				requireIdle(t, &a.endpoint)
@@ -1344,6 +1459,75 @@ func TestEndpointHandshake(t *testing.T) {
 			client.ExpectText("hello")
 		})
 	}
+}
+
+// TestShutdownDuringTheUpgrade is about upgrades that have begun when Shutdown
+// does: it waits for them.
+func TestShutdownDuringTheUpgrade(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		allowed bool
+	}{
+		{name: "that succeed", allowed: true},
+		{name: "that are refused"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				decided := make(chan bool)
+				upgrader := websocket.New(&originController{
+					ControllerFunc: func(*websocket.Conn, *http.Request) error {
+						assert.Fail(t, "nobody is there to be served")
+						return nil
+					},
+					check: func(*http.Request) bool { return <-decided },
+				})
+				conn := dialHTTP(t, wstest.Serve(t, upgrader))
+				conn.send(upgradeBytes(t))
+				synctest.Wait()
+
+				down := make(chan error, 1)
+				go func() { down <- upgrader.Shutdown(context.Background()) }()
+				synctest.Wait()
+				require.Empty(t, down, "an upgrade is under way")
+				decided <- tt.allowed
+
+				response := conn.answer(upgradeRequest(nil))
+				if tt.allowed {
+					require.Equal(t, http.StatusSwitchingProtocols, response.status)
+					conn.expectFrames(wstest.Close(websocket.CloseGoingAway, "Server shutting down"))
+					conn.send(wstest.Close(websocket.CloseGoingAway, "").Bytes())
+				} else {
+					require.Equal(t, http.StatusForbidden, response.status)
+				}
+				require.NoError(t, <-down)
+			})
+		})
+	}
+}
+
+// TestShutdownCutsAnUpgrade is about a client that does not take the 101: when
+// Shutdown's context ends, no socket of the endpoint is left.
+func TestShutdownCutsAnUpgrade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		failed := make(chan error, 1)
+		upgrader := websocket.New(&headerController{ControllerFunc: echo, headers: func(*http.Request) http.Header {
+			return http.Header{"X-Long": {strings.Repeat("x", 2*wstest.PipeBuffer)}}
+		}})
+		upgrader.Settings.HandshakeTimeout = time.Hour
+		upgrader.Log = func(_ context.Context, _ slog.Level, err error, _ ...slog.Attr) { failed <- err }
+		conn := dialHTTP(t, wstest.Serve(t, upgrader))
+		conn.send(upgradeBytes(t))
+		synctest.Wait()
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := upgrader.Shutdown(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.NotContains(t, err.Error(), "0 connections", "the one under way counts")
+		start := time.Now()
+		require.Error(t, <-failed)
+		assert.Zero(t, time.Since(start), "the socket is closed when Shutdown returns")
+	})
 }
 
 // TestShutdownBetweenAcceptAndRun is about a connection that is upgraded but

@@ -259,11 +259,11 @@ func TestWriteTimeout(t *testing.T) {
 			ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
 				return wrapped(conn.WriteMessage(websocket.BinaryMessage, make([]byte, 2*wstest.PipeBuffer)))
 			}}
+			start := time.Now()
+			ctrl.onError = func(*http.Request, error) { after(t, start, 10*time.Second) }
 			u := websocket.New(ctrl)
 			_ = wstest.DialRaw(t, u, "/", nil)
-			start := time.Now()
 			ended(t, u)
-			after(t, start, 10*time.Second)
 			require.Len(t, ctrl.told.all(), 1)
 			assert.True(t, websocket.IsDisconnect(ctrl.told.all()[0]))
 		})

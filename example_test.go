@@ -1,0 +1,486 @@
+package websocket_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/signal"
+	"strings"
+	"testing"
+	"time"
+
+	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+)
+
+// Echo sends every message back as it came.
+type Echo struct{}
+
+func (ctrl *Echo) Serve(conn *websocket.Conn, _ *http.Request) error {
+	for {
+		messageType, message, err := conn.ReadMessage()
+		if err != nil {
+			return err
+		}
+		if err := conn.WriteMessage(messageType, message); err != nil {
+			return err
+		}
+	}
+}
+
+func ExampleNew() {
+	mux := http.NewServeMux()
+	websocket.New(&Echo{}).RegisterRoutes(mux, "/echo")
+
+	talk(mux, "/echo", nil, "hello")
+	// Output:
+	// > hello
+	// < hello
+	// closed: 1000
+}
+
+func ExampleController() {
+	// Echo is a struct with the method
+	//
+	//	Serve(conn *websocket.Conn, request *http.Request) error
+	//
+	// and so a whole endpoint.
+	var ctrl websocket.Controller = &Echo{}
+
+	talk(websocket.New(ctrl), "/", nil, "hello", "world")
+	// Output:
+	// > hello
+	// < hello
+	// > world
+	// < world
+	// closed: 1000
+}
+
+func ExampleControllerFunc() {
+	greet := websocket.ControllerFunc(func(conn *websocket.Conn, request *http.Request) error {
+		greeting := "hello, " + request.PathValue("name")
+		return conn.WriteMessage(websocket.TextMessage, []byte(greeting))
+	})
+
+	mux := http.NewServeMux()
+	websocket.New(greet).RegisterRoutes(mux, "/greet/{name}")
+
+	talk(mux, "/greet/Ada", nil)
+	// Output:
+	// < hello, Ada
+	// closed: 1000 Server closed connection
+}
+
+func ExampleUpgrader() {
+	upgrader := websocket.New(&Echo{})
+	upgrader.CloseTimeout = 5 * time.Second
+	upgrader.Settings.Subprotocols = []string{"echo.example.com"}
+	upgrader.Settings.EnableCompression = true
+
+	// RegisterRoutes mounts it on a ServeMux; for any other router it is an
+	// http.Handler.
+	var handler http.Handler = upgrader
+
+	talk(handler, "/", nil, "hello")
+	// Output:
+	// > hello
+	// < hello
+	// closed: 1000
+}
+
+// http.Server.Shutdown knows nothing of connections that were upgraded: the
+// Upgrader ends them.
+func ExampleUpgrader_Shutdown() {
+	upgrader := websocket.New(&Echo{})
+	mux := http.NewServeMux()
+	upgrader.RegisterRoutes(mux, "/echo")
+	server := &http.Server{Addr: ":8080", Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+
+	interrupted, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	go func() {
+		if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+			slog.Error("server failed", "error", err)
+			stop()
+		}
+	}()
+	<-interrupted.Done()
+
+	// Longer than CloseTimeout, so that one silent client is not cut.
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	if err := errors.Join(upgrader.Shutdown(ctx), server.Shutdown(ctx)); err != nil {
+		slog.Error("shutdown failed", "error", err)
+	}
+}
+
+// Chat mounts itself behind a middleware.
+type Chat struct{ Echo }
+
+func (ctrl *Chat) RegisterRoute(mux *http.ServeMux, pattern string, handler http.Handler) {
+	mux.Handle("GET "+pattern, loggedIn(handler))
+}
+
+// loggedIn lets in who has a session.
+func loggedIn(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := r.Cookie("session"); err != nil {
+			http.Error(w, "log in first", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func ExampleRegistrer() {
+	mux := http.NewServeMux()
+	websocket.New(&Chat{}).RegisterRoutes(mux, "/chat")
+
+	talk(mux, "/chat", nil)
+	talk(mux, "/chat", http.Header{"Cookie": {"session=s3cr3t"}}, "hello")
+	// Output:
+	// refused: 401 log in first
+	// > hello
+	// < hello
+	// closed: 1000
+}
+
+// Widget may be used by the pages of a partner.
+type Widget struct{ Echo }
+
+func (ctrl *Widget) CheckOrigin(request *http.Request) bool {
+	switch request.Header.Get("Origin") {
+	case "https://www.example.com", "https://partner.example.net":
+		return true
+	default:
+		return false
+	}
+}
+
+func ExampleOriginChecker() {
+	upgrader := websocket.New(&Widget{})
+
+	talk(upgrader, "/", http.Header{"Origin": {"https://partner.example.net"}}, "hello")
+	talk(upgrader, "/", http.Header{"Origin": {"https://evil.example.org"}})
+	// Output:
+	// > hello
+	// < hello
+	// closed: 1000
+	// refused: 403 {"error":"Forbidden"}
+}
+
+// Visit gives its visitors a number.
+type Visit struct{}
+
+func (ctrl *Visit) UpgradeHeaders(_ *http.Request) http.Header {
+	cookie := &http.Cookie{Name: "visitor", Value: "42", HttpOnly: true, Secure: true}
+	return http.Header{"Set-Cookie": {cookie.String()}}
+}
+
+func (ctrl *Visit) Serve(conn *websocket.Conn, _ *http.Request) error {
+	return conn.WriteMessage(websocket.TextMessage, []byte("welcome"))
+}
+
+func ExampleHeaderUpgrader() {
+	talk(websocket.New(&Visit{}), "/", nil)
+	// Output:
+	// set-cookie: visitor=42; HttpOnly; Secure
+	// < welcome
+	// closed: 1000 Server closed connection
+}
+
+// Plain answers refused upgrades in plain text.
+type Plain struct{ Echo }
+
+func (ctrl *Plain) OnUpgradeError(w http.ResponseWriter, request *http.Request, status int, reason error) {
+	slog.DebugContext(request.Context(), "upgrade refused", "status", status, "reason", reason)
+	http.Error(w, "this is a WebSocket", status)
+}
+
+func ExampleUpgradeErrorHandler() {
+	talk(websocket.New(&Plain{}), "/", http.Header{"Origin": {"https://evil.example.org"}})
+	// Output:
+	// refused: 403 this is a WebSocket
+}
+
+// Fragile fails at once, and tells.
+type Fragile struct{}
+
+func (ctrl *Fragile) Serve(_ *websocket.Conn, _ *http.Request) error {
+	return errors.New("out of coffee")
+}
+
+func (ctrl *Fragile) OnError(request *http.Request, err error) {
+	fmt.Println(request.URL.Path, "failed:", err)
+	if conn, ok := websocket.FromContext(request.Context()); ok {
+		// It runs before the close frame is sent.
+		_ = conn.WriteMessage(websocket.TextMessage, []byte("sorry"))
+	}
+}
+
+func ExampleErrorHandler() {
+	talk(websocket.New(&Fragile{}), "/fragile", nil)
+	// Output:
+	// /fragile failed: out of coffee
+	// < sorry
+	// closed: 1011 Internal Server Error
+}
+
+// A controller that writes by itself still has to read: the peer's goodbye
+// arrives through a read.
+func ExampleConn_Go() {
+	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+		conn.Go(func(ctx context.Context) error {
+			for i := 3; i > 0; i-- {
+				if err := conn.WriteMessageContext(ctx, websocket.TextMessage, fmt.Append(nil, i)); err != nil {
+					return err
+				}
+			}
+			return websocket.NewCloseError(websocket.CloseNormalClosure, "liftoff")
+		})
+		for {
+			if _, _, err := conn.ReadMessage(); err != nil {
+				return err
+			}
+		}
+	}))
+
+	talk(upgrader, "/", nil)
+	// Output:
+	// < 3
+	// < 2
+	// < 1
+	// closed: 1000 liftoff
+}
+
+// Close may be called from any goroutine, also while another one reads.
+func ExampleConn_Close() {
+	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, request *http.Request) error {
+		limit := time.AfterFunc(time.Millisecond, func() {
+			_ = conn.Close(websocket.ClosePolicyViolation, "time is up")
+		})
+		defer limit.Stop()
+		return (&Echo{}).Serve(conn, request)
+	}))
+
+	talk(upgrader, "/", nil)
+	// Output:
+	// closed: 1008 time is up
+}
+
+// Serve chooses how the connection is closed by what it returns.
+func ExampleNewCloseError() {
+	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+		_, message, err := conn.ReadMessage()
+		if err != nil {
+			return err
+		}
+		if string(message) != "open sesame" {
+			return websocket.NewCloseError(websocket.ClosePolicyViolation, "wrong password")
+		}
+		return nil // code 1000
+	}))
+
+	talk(upgrader, "/", nil, "open barley")
+	talk(upgrader, "/", nil, "open sesame")
+	// Output:
+	// > open barley
+	// closed: 1008 wrong password
+	// > open sesame
+	// closed: 1000 Server closed connection
+}
+
+// A function that is given only the request's context finds the connection.
+func ExampleFromContext() {
+	progress := func(ctx context.Context, percent int) {
+		if conn, ok := websocket.FromContext(ctx); ok {
+			_ = conn.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, "%d %%", percent))
+		}
+	}
+	upgrader := websocket.New(websocket.ControllerFunc(func(_ *websocket.Conn, request *http.Request) error {
+		progress(request.Context(), 50)
+		progress(request.Context(), 100)
+		return nil
+	}))
+
+	progress(context.Background(), 0) // belongs to no connection
+	talk(upgrader, "/", nil)
+	// Output:
+	// < 50 %
+	// < 100 %
+	// closed: 1000 Server closed connection
+}
+
+// A message for many connections is encoded once.
+func ExamplePreparedMessage() {
+	news, err := websocket.NewPreparedMessage(websocket.TextMessage, []byte("it snows"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+		return conn.WritePreparedMessage(news)
+	}))
+
+	talk(upgrader, "/", nil)
+	talk(upgrader, "/", nil)
+	// Output:
+	// < it snows
+	// closed: 1000 Server closed connection
+	// < it snows
+	// closed: 1000 Server closed connection
+}
+
+func ExampleConn_ReadJSON() {
+	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+		var question struct{ A, B int }
+		if err := conn.ReadJSON(&question); err != nil {
+			return websocket.NewCloseError(websocket.CloseUnsupportedData, "no question")
+		}
+		return conn.WriteJSON(map[string]int{"sum": question.A + question.B})
+	}))
+
+	talk(upgrader, "/", nil, `{"a": 2, "b": 3}`)
+	// Output:
+	// > {"a": 2, "b": 3}
+	// < {"sum":5}
+	// closed: 1000 Server closed connection
+}
+
+// Endings that are nobody's fault can be told from others.
+func ExampleIsCloseError() {
+	for _, err := range []error{
+		fmt.Errorf("reading a vote: %w", websocket.NewCloseError(websocket.CloseGoingAway, "")),
+		websocket.NewCloseError(websocket.CloseInternalServerErr, ""),
+		errors.New("out of coffee"),
+	} {
+		fmt.Println(websocket.IsCloseError(err), websocket.CloseStatus(err))
+	}
+	// Output:
+	// true 1001
+	// false 1011
+	// false -1
+}
+
+// Options are fields of the Upgrader: set what you need before it is mounted.
+func ExampleOptions() {
+	upgrader := &websocket.Upgrader{
+		Controller: &Echo{},
+		Options: websocket.Options{
+			CloseTimeout: 3 * time.Second,
+			WriteTimeout: 5 * time.Second,
+			Log: func(ctx context.Context, level slog.Level, err error, attrs ...slog.Attr) {
+				slog.Default().LogAttrs(ctx, level, "websocket", append(attrs, slog.Any("error", err))...)
+			},
+		},
+	}
+	upgrader.Debug = os.Getenv("APP_ENV") == "development"
+
+	talk(upgrader, "/", nil, "hello")
+	// Output:
+	// > hello
+	// < hello
+	// closed: 1000
+}
+
+// An adapter for a framework needs an Endpoint for each route. This one is for
+// a framework whose handlers are functions of a context.
+func ExampleEndpoint() {
+	type Context struct {
+		Response http.ResponseWriter
+		Request  *http.Request
+	}
+	endpoint := websocket.NewEndpoint(websocket.Options{})
+	serve := func(conn *websocket.Conn, _ *Context) error {
+		return conn.WriteMessage(websocket.TextMessage, []byte("hello"))
+	}
+
+	handle := func(c *Context) {
+		conn, err := endpoint.Accept(c.Response, c.Request, websocket.Handshake{
+			Refuse: func(status int, reason error) { http.Error(c.Response, reason.Error(), status) },
+		})
+		if err != nil {
+			return // it was answered
+		}
+		request := &Context{Request: c.Request.WithContext(conn.Context())}
+		endpoint.Run(conn, func() error { return serve(conn, request) }, func(err error) {
+			slog.ErrorContext(conn.Context(), "serve failed", "error", err)
+		})
+	}
+
+	talk(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handle(&Context{Response: w, Request: r}) }), "/", nil)
+	// Output:
+	// < hello
+	// closed: 1000 Server closed connection
+}
+
+// Package wstest tests a controller in memory; an expectation that is not met
+// fails the test.
+func Example_testing() {
+	TestEcho := func(t *testing.T) {
+		client := wstest.Dial(t, websocket.New(&Echo{}), "/", nil)
+		client.WriteText("hello")
+		client.ExpectText("hello")
+		client.Close(websocket.CloseNormalClosure, "bye")
+	}
+	_ = TestEcho // go test runs it where it is a function of the package
+}
+
+// talk is the client of the examples: it prints what it sends and what comes
+// back. When its last message is answered it says goodbye; where it has none, it
+// listens until the server does.
+func talk(handler http.Handler, path string, header http.Header, messages ...string) {
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	client, response, err := ws.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http")+path, header)
+	if response == nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = response.Body.Close() }()
+	if err != nil {
+		body, _ := io.ReadAll(response.Body)
+		fmt.Println("refused:", response.StatusCode, strings.TrimSpace(string(body)))
+		return
+	}
+	defer func() { _ = client.Close() }()
+	if cookie := response.Header.Get("Set-Cookie"); cookie != "" {
+		fmt.Println("set-cookie:", cookie)
+	}
+
+	if len(messages) == 0 {
+		for listen(client) {
+		}
+		return
+	}
+	for _, message := range messages {
+		fmt.Println(">", message)
+		_ = client.WriteMessage(ws.TextMessage, []byte(message)) // then reading fails, too
+		if !listen(client) {
+			return
+		}
+	}
+	_ = client.WriteMessage(ws.CloseMessage, ws.FormatCloseMessage(ws.CloseNormalClosure, ""))
+	listen(client)
+}
+
+// listen prints the next message, or how the connection was closed.
+func listen(client *ws.Conn) bool {
+	_, message, err := client.ReadMessage()
+	var closed *ws.CloseError
+	switch {
+	case err == nil:
+		fmt.Println("<", strings.TrimSpace(string(message)))
+	case errors.As(err, &closed):
+		fmt.Println(strings.TrimSpace(fmt.Sprint("closed: ", closed.Code, " ", closed.Text)))
+	default:
+		fmt.Println(err)
+	}
+	return err == nil
+}

@@ -1,0 +1,224 @@
+package websocket_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestShutdownTellsEveryClientAtOnce(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		var returned atomic.Int32
+		ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+			defer returned.Add(1)
+			return wrapped(echo(conn, r))
+		}}
+		u := websocket.New(ctrl)
+		target := serve(u)
+		clients := make([]*wstest.Client, 20)
+		for i := range clients {
+			clients[i] = wstest.Dial(t, target, "/", nil)
+			clients[i].WriteText("hello")
+			clients[i].ExpectText("hello")
+		}
+		down := make(chan error, 1)
+		go func() { down <- u.Shutdown(t.Context()) }()
+		for _, client := range clients {
+			client.ExpectClose(websocket.CloseGoingAway, "Server shutting down")
+		}
+		require.NoError(t, <-down)
+		assert.EqualValues(t, len(clients), returned.Load(), "every Serve has returned")
+		assert.Zero(t, u.Stats().Open)
+		assert.Empty(t, ctrl.told.all())
+
+		response := wstest.DialRefused(t, target, "/", nil)
+		assert.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
+		assert.NotEmpty(t, response.Header.Get("Retry-After"))
+		require.NoError(t, u.Shutdown(t.Context()), "again")
+	})
+}
+
+func TestShutdown(t *testing.T) {
+	waits := func(conn *websocket.Conn, _ *http.Request) error { <-conn.Context().Done(); return nil }
+	cases := []struct {
+		name  string
+		serve func(conn *websocket.Conn, r *http.Request) error
+		peer  func(client *wstest.Raw) // after it was told
+		bound time.Duration
+		want  time.Duration
+		cut   bool
+		code  int
+		told  error
+	}{
+		{name: "of a peer that answers late", serve: waits, peer: func(client *wstest.Raw) {
+			time.Sleep(4 * time.Second)
+			client.Send(wstest.Close(1001, ""))
+		}, bound: time.Minute, want: 4 * time.Second, code: 1001},
+		{name: "of a peer that never answers", serve: waits, bound: time.Minute, want: 10 * time.Second, code: 1001},
+		{name: "of a peer that never answers, within a shorter bound", serve: waits, bound: 3 * time.Second, want: 3 * time.Second, cut: true, code: 1001},
+		{name: "of a Serve that hangs", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			time.Sleep(70 * time.Second)
+			return nil
+		}, bound: time.Minute, want: time.Minute, cut: true, code: 1001},
+		{name: "of a Serve that cleans up", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			<-conn.Context().Done()
+			time.Sleep(30 * time.Second)
+			return context.Cause(conn.Context())
+		}, bound: time.Minute, want: 30 * time.Second, code: 1001},
+		{name: "of a Serve that fails", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			<-conn.Context().Done()
+			return errDatabase
+		}, bound: time.Minute, want: 10 * time.Second, code: 1001, told: errDatabase},
+		{name: "of a Serve that panics", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			<-conn.Context().Done()
+			panic(context.Cause(conn.Context()))
+		}, bound: time.Minute, want: 10 * time.Second, code: 1001, told: websocket.ErrShutdown},
+		{name: "of a connection that is being closed", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			return conn.Close(4000, "")
+		}, bound: time.Minute, want: 10 * time.Second, code: 4000},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctrl := &controller{serve: c.serve}
+				u := websocket.New(ctrl)
+				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: time.Hour})
+				synctest.Wait()
+				var running sync.WaitGroup
+				defer running.Wait()
+				running.Go(func() {
+					got, err := client.Receive()
+					assert.NoError(t, err)
+					assert.Equal(t, c.code, got.CloseCode())
+					if c.peer != nil {
+						c.peer(client)
+					}
+				})
+				ctx, cancel := context.WithTimeoutCause(t.Context(), c.bound, errDatabase)
+				defer cancel()
+				start := time.Now()
+				err := u.Shutdown(ctx)
+				after(t, start, c.want)
+				if c.cut {
+					require.ErrorIs(t, err, errDatabase)
+					require.ErrorContains(t, err, "1 connections cut")
+					client.ExpectEnd()
+				} else {
+					require.NoError(t, err)
+				}
+				if c.told != nil {
+					require.Len(t, ctrl.told.all(), 1)
+					require.ErrorIs(t, ctrl.told.all()[0], c.told)
+				} else {
+					require.Empty(t, ctrl.told.all())
+				}
+				ended(t, u)
+			})
+		})
+	}
+}
+
+func TestChosenEndingWinsOverShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+			conn.Go(func(context.Context) error {
+				return conn.WriteMessage(websocket.BinaryMessage, make([]byte, 2*wstest.PipeBuffer))
+			})
+			<-conn.Context().Done()
+			time.Sleep(time.Second) // Shutdown's frame waits for the message
+			return websocket.NewCloseError(websocket.CloseServiceRestart, "back in a minute")
+		}))
+		client := wstest.DialRaw(t, u, "/", nil)
+		synctest.Wait()
+		down := make(chan error, 1)
+		go func() { down <- u.Shutdown(t.Context()) }()
+		time.Sleep(2 * time.Second)
+		_, err := client.Receive()
+		require.NoError(t, err)
+		client.ExpectClose(1012, "back in a minute")
+		client.Send(wstest.Close(1012, ""))
+		require.NoError(t, <-down)
+	})
+}
+
+// TestShutdownDuringUpgrades races upgrades with Shutdown: each is refused or
+// told 1001.
+func TestShutdownDuringUpgrades(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 50 {
+			var served, unserved atomic.Int32
+			u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+				served.Add(1)
+				defer unserved.Add(1)
+				return echo(conn, r)
+			}))
+			u.Log = silent
+			server := wstest.Serve(t, u)
+			var running sync.WaitGroup
+			var refused, told atomic.Int32
+			const clients = 20
+			for range clients {
+				running.Go(func() {
+					client, err := server.DialContext(t.Context(), "", "")
+					if !assert.NoError(t, err) {
+						return
+					}
+					defer client.Close()
+					switch code := upgradeBare(t, client); code {
+					case http.StatusSwitchingProtocols:
+						f, err := wstest.ReadFrame(client)
+						assert.NoError(t, err)
+						assert.Equal(t, 1001, f.CloseCode())
+						told.Add(1)
+					case http.StatusServiceUnavailable:
+						refused.Add(1)
+					default:
+						assert.Fail(t, "unexpected status", code)
+					}
+				})
+			}
+			require.NoError(t, u.Shutdown(t.Context()))
+			assert.Equal(t, served.Load(), unserved.Load())
+			running.Wait()
+			assert.EqualValues(t, clients, refused.Load()+told.Load())
+			assert.Zero(t, u.Stats().Open)
+		}
+	})
+}
+
+// TestShutdownWaitsForUpgradesUnderWay has an origin check take its time.
+func TestShutdownWaitsForUpgradesUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var e websocket.Endpoint
+		server := wstest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			conn, err := e.Accept(w, r, websocket.Handshake{
+				CheckOrigin: func() bool { time.Sleep(5 * time.Second); return true },
+				Refuse:      func(status int, reason error) { http.Error(w, reason.Error(), status) },
+			})
+			if assert.NoError(t, err) {
+				e.Run(conn, func() error { return errors.New("nobody is served") }, nil)
+			}
+		}))
+		dialed := make(chan *wstest.Raw, 1)
+		go func() { dialed <- wstest.DialRaw(t, server, "/", &wstest.Options{Timeout: time.Minute}) }()
+		synctest.Wait()
+		down := make(chan error, 1)
+		start := time.Now()
+		go func() { down <- e.Shutdown(t.Context()) }()
+		client := <-dialed
+		after(t, start, 5*time.Second)
+		client.ExpectClose(1001, "Server shutting down")
+		client.Send(wstest.Close(1001, ""))
+		require.NoError(t, <-down)
+	})
+}
