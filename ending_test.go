@@ -317,7 +317,10 @@ func TestContextTellsWhyTheConnectionEnded(t *testing.T) {
 	dial := func(t *testing.T) (*websocket.Upgrader, *wstest.Raw) {
 		u := websocket.New(websocket.ControllerFunc(wait))
 		u.Log = silent
-		return u, wstest.DialRaw(t, u, "/", nil)
+		client := wstest.DialRaw(t, u, "/", nil)
+		client.Send(wstest.Text("served?"))
+		client.Expect(wstest.Text("served?"))
+		return u, client
 	}
 	t.Run("close frame", func(t *testing.T) {
 		u, client := dial(t)

@@ -127,7 +127,7 @@ func TestEndOfServeWaitsForItsFunctions(t *testing.T) {
 
 func TestServeMayWriteWhileAFunctionReads(t *testing.T) {
 	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 			conn.Go(func(context.Context) error { return reader(wrapped)(conn, nil) })
 			for {
 				select {

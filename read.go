@@ -213,7 +213,7 @@ func (j *joinedReader) Read(p []byte) (int, error) {
 		j.r = io.MultiReader(r, strings.NewReader(j.term))
 	}
 	n, err := j.r.Read(p)
-	if err == io.EOF { //nolint:errorlint // a wrapped one is no end
+	if err == io.EOF { // a wrapped one is no end
 		j.r, err = nil, nil
 	}
 	return n, err

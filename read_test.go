@@ -401,7 +401,7 @@ func TestStaleReader(t *testing.T) {
 }
 
 func TestCodeWrittenForGorilla(t *testing.T) {
-	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 		gorilla := conn.Conn
 		var code int
 		gorilla.SetCloseHandler(func(c int, _ string) error { code = c; return nil })

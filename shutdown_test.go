@@ -41,7 +41,7 @@ func TestShutdownTellsEveryClientAtOnce(t *testing.T) {
 		assert.Zero(t, u.Stats().Open)
 		assert.Empty(t, ctrl.told.all())
 
-		response := wstest.DialRefused(t, target, "/", nil)
+		response := wstest.DialRefused(t, target, "/", nil) //nolint:bodyclose // it is in memory
 		assert.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 		assert.NotEmpty(t, response.Header.Get("Retry-After"))
 		require.NoError(t, u.Shutdown(t.Context()), "again")
@@ -66,7 +66,7 @@ func TestShutdown(t *testing.T) {
 		}, bound: time.Minute, want: 4 * time.Second, code: 1001},
 		{name: "of a peer that never answers", serve: waits, bound: time.Minute, want: 10 * time.Second, code: 1001},
 		{name: "of a peer that never answers, within a shorter bound", serve: waits, bound: 3 * time.Second, want: 3 * time.Second, cut: true, code: 1001},
-		{name: "of a Serve that hangs", serve: func(conn *websocket.Conn, _ *http.Request) error {
+		{name: "of a Serve that hangs", serve: func(*websocket.Conn, *http.Request) error {
 			time.Sleep(70 * time.Second)
 			return nil
 		}, bound: time.Minute, want: time.Minute, cut: true, code: 1001},
@@ -173,7 +173,7 @@ func TestShutdownDuringUpgrades(t *testing.T) {
 					if !assert.NoError(t, err) {
 						return
 					}
-					defer client.Close()
+					defer func() { _ = client.Close() }()
 					switch code := upgradeBare(t, client); code {
 					case http.StatusSwitchingProtocols:
 						f, err := wstest.ReadFrame(client)

@@ -67,7 +67,7 @@ func (t *reading) init(early []byte, size int) {
 // Read serves gorilla: bytes of one frame, never beyond it.
 func (t *transport) Read(p []byte) (int, error) {
 	n, err := t.readLocked(p)
-	if ce := t.peerCloseRead(); ce != nil && err == error(ce) {
+	if ce := t.peerCloseRead(); ce != nil && err == error(ce) { //nolint:errorlint // the same error
 		t.peerOnce.Do(func() {
 			if handlerErr := t.onPeerClose(ce); handlerErr != nil {
 				err = handlerErr
@@ -405,7 +405,7 @@ func (d *readDeadlines) interruptRead(nc net.Conn, cause error) {
 func (d *readDeadlines) resumeRead(nc net.Conn, cause error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.taken || d.interrupt != cause {
+	if d.taken || d.interrupt != cause { //nolint:errorlint // the same error
 		return
 	}
 	d.interrupt = nil

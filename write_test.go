@@ -73,7 +73,7 @@ func TestConcurrentWriters(t *testing.T) {
 							}
 							return nil
 						})
-						conn.Go(func(ctx context.Context) error {
+						conn.Go(func(context.Context) error {
 							for range each {
 								if err := conn.WriteControl(websocket.PingMessage, []byte("still there?"), time.Time{}); err != nil {
 									return err

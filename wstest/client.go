@@ -65,7 +65,7 @@ type Client struct {
 // test if the handshake does.
 func Dial(t testing.TB, target any, path string, options *Options) *Client {
 	t.Helper()
-	c, response, err := dial(t, target, path, options)
+	c, response, err := dial(t, target, path, options) //nolint:bodyclose // gorilla keeps its start in memory
 	if err != nil {
 		t.Fatalf("wstest: dial %s: %v%s", path, err, describe(response))
 	}

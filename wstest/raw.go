@@ -78,7 +78,7 @@ func DialRaw(t testing.TB, target any, path string, options *Options) *Raw {
 		t.Fatalf("wstest: dial %s: %v", path, err)
 	}
 	c.r = bufio.NewReader(c.Conn)
-	if c.Response, err = http.ReadResponse(c.r, request); err != nil {
+	if c.Response, err = http.ReadResponse(c.r, request); err != nil { //nolint:bodyclose // the connection is closed
 		t.Fatalf("wstest: dial %s: %v", path, err)
 	}
 	if c.Response.StatusCode != http.StatusSwitchingProtocols {
