@@ -20,21 +20,26 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// onEveryNetwork runs a test in memory, in a bubble, and over TCP. Serve puts
-// the endpoint under test on that network.
+// onEveryNetwork runs a test in memory, in a bubble, over TCP and over TLS. Serve
+// puts the endpoint under test on that network.
 func onEveryNetwork(t *testing.T, test func(t *testing.T, serve func(http.Handler) any)) {
 	t.Run("memory", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			test(t, func(h http.Handler) any { return wstest.Serve(t, h) })
 		})
 	})
-	t.Run("TCP", func(t *testing.T) {
-		test(t, func(h http.Handler) any {
-			server := httptest.NewServer(h)
-			t.Cleanup(server.Close)
-			return server
+	for name, start := range map[string]func(http.Handler) *httptest.Server{
+		"TCP": httptest.NewServer,
+		"TLS": httptest.NewTLSServer,
+	} {
+		t.Run(name, func(t *testing.T) {
+			test(t, func(h http.Handler) any {
+				server := start(h)
+				t.Cleanup(server.Close)
+				return server
+			})
 		})
-	})
+	}
 }
 
 // controller is a Controller made of functions. It keeps what it is told.
