@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -54,7 +53,7 @@ func IsCloseError(err error) bool {
 // there is none.
 func CloseStatus(err error) int {
 	var ce *CloseError
-	if errors.As(err, &ce) {
+	if errors.As(err, &ce) && ce != nil {
 		return ce.Code
 	}
 	return -1
@@ -141,8 +140,7 @@ func (c *Conn) closeHandshake() error {
 		c.t.cut()
 		return err
 	}
-	cut := time.AfterFunc(timeout, c.t.cut)
-	defer cut.Stop()
+	defer c.t.cutAfter(timeout)()
 	err := c.sendChosen(timeout)
 	if err == nil {
 		c.t.awaitPeerClose()
@@ -155,12 +153,10 @@ func (c *Conn) closeHandshake() error {
 // only when its turn has come.
 func (c *Conn) sendChosen(timeout time.Duration) error {
 	d := closeDeadline(timeout)
-	err := c.t.wait(context.Background(), c.t.writing.lock, d) // also where one was sent: it must be whole
+	err := c.t.lockClose(context.Background(), d)
 	if err == nil {
-		if err = c.t.unwritable(); err == nil {
-			frame := c.frame.Load()
-			err = c.t.sendClose(context.Background(), FormatCloseMessage(frame.Code, frame.Text), d)
-		}
+		frame := c.frame.Load()
+		err = c.t.sendClose(context.Background(), FormatCloseMessage(frame.Code, frame.Text), d)
 		c.t.unlockWrite()
 	}
 	if errors.Is(err, ErrCloseSent) {
@@ -172,7 +168,7 @@ func (c *Conn) sendChosen(timeout time.Duration) error {
 // CloseNow closes the socket without a closing handshake. Reads and writes that
 // wait return net.ErrClosed.
 func (c *Conn) CloseNow() error {
-	c.t.decide(endedByUs, net.ErrClosed)
+	c.t.decide(endedByUs, errClosed)
 	c.t.cut()
 	return nil
 }

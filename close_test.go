@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -531,4 +532,170 @@ func TestCloseErrors(t *testing.T) {
 	assert.True(t, websocket.IsUnexpectedCloseError(wrapped(&websocket.CloseError{Code: 1006}), 1000, 1001))
 	assert.False(t, websocket.IsUnexpectedCloseError(wrapped(&websocket.CloseError{Code: 1000}), 1000, 1001))
 	assert.False(t, websocket.IsUnexpectedCloseError(errors.New("x"), 1000))
+}
+
+// TestAnswersAreNotOvertaken has Serve return the moment that its context ends,
+// while a reader of the connection's is still answering.
+func TestAnswersAreNotOvertaken(t *testing.T) {
+	cases := map[string]struct {
+		send wstest.Frame
+		code int
+	}{
+		"the echo of a close frame": {wstest.Close(3000, "bye"), 3000},
+		"the answer to a breach":    {wstest.Text("x").Unmasked(), 1002},
+	}
+	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+		conn.Go(func(context.Context) error { return reader(returned)(conn, r) })
+		<-r.Context().Done()
+		return nil
+	}))
+	u.Log = silent
+	server := wstest.Serve(t, u)
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			for range 1000 {
+				client := wstest.DialRaw(t, server, "/", nil)
+				client.Send(c.send)
+				got, err := client.Receive()
+				require.NoError(t, err)
+				require.Equal(t, c.code, got.CloseCode())
+				_ = client.Close()
+			}
+		})
+	}
+}
+
+func TestCloseNowSendsNothing(t *testing.T) {
+	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+		conn.Go(func(context.Context) error { return conn.CloseNow() })
+		<-r.Context().Done()
+		return nil
+	}))
+	u.Log = silent
+	server := wstest.Serve(t, u)
+	for range 1000 {
+		client := wstest.DialRaw(t, server, "/", nil)
+		client.ExpectEnd()
+		_ = client.Close()
+	}
+}
+
+// TestCloseFrameUnderWayIsNotCut has our close frame stuck half way when
+// something happens that closes the socket.
+func TestCloseFrameUnderWayIsNotCut(t *testing.T) {
+	for name, last := range map[string]wstest.Frame{
+		"by the peer's": wstest.Close(1000, ""),
+		"by a breach":   wstest.Text("").Unmasked(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, conn := rawPair(t, websocket.Options{})
+				const header = 4                               // bytes, of a frame of this length
+				for left := wstest.PipeBuffer - 1; left > 0; { // all but one byte
+					n := min(left, 1+wstest.PipeBuffer/2)
+					require.NoError(t, conn.WriteMessage(websocket.BinaryMessage, make([]byte, n-header)))
+					left -= n
+				}
+				go func() { _, _, _ = conn.ReadMessage() }()
+				closed := make(chan error, 1)
+				go func() { closed <- conn.Close(3000, "bye") }()
+				synctest.Wait()
+				client.Send(last)
+				time.Sleep(100 * time.Millisecond)
+				var got wstest.Frame
+				for got.Opcode != wstest.OpClose {
+					var err error
+					got, err = client.Receive()
+					require.NoError(t, err)
+				}
+				assert.Equal(t, 3000, got.CloseCode())
+				require.NoError(t, <-closed)
+			})
+		})
+	}
+}
+
+func TestCloseMessageIsFollowedByTheCloseTimeout(t *testing.T) {
+	payload := websocket.FormatCloseMessage(1000, "")
+	for name, write := range map[string]func(conn *websocket.Conn) error{
+		"written by the caller": func(conn *websocket.Conn) error { return conn.WriteMessage(websocket.CloseMessage, payload) },
+		"written past us":       func(conn *websocket.Conn) error { return conn.Conn.WriteMessage(websocket.CloseMessage, payload) },
+		"with a deadline passed": func(conn *websocket.Conn) error {
+			return conn.WriteControl(websocket.CloseMessage, payload, time.Now().Add(time.Second))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, conn := rawPair(t, websocket.Options{})
+				start := time.Now()
+				require.NoError(t, write(conn))
+				client.ExpectClose(1000, "")
+				require.ErrorIs(t, reader(returned)(conn, nil), net.ErrClosed)
+				after(t, start, 10*time.Second)
+			})
+		})
+	}
+}
+
+// TestBreachOfASlowReader has the frame under way take part of the time that the
+// whole ending has.
+func TestBreachOfASlowReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		write := fill(conn)
+		client.Send(wstest.Text("").Unmasked())
+		start := time.Now()
+		go func() {
+			time.Sleep(400 * time.Millisecond)
+			_, _ = io.Copy(io.Discard, client)
+		}()
+		_, _, err := conn.ReadMessage()
+		require.ErrorContains(t, err, "not masked")
+		after(t, start, time.Second)
+		require.NoError(t, <-write)
+	})
+}
+
+// plainListener accepts connections that can do no more than a net.Conn can, as
+// wrappers of listeners make them.
+type plainListener struct{ net.Listener }
+
+type plainConn struct{ net.Conn }
+
+func (l plainListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return plainConn{conn}, err
+}
+
+// TestAnswerToABreachSurvivesUnreadData has much on its way in both directions
+// when the socket is closed: a reset would destroy it.
+func TestAnswerToABreachSurvivesUnreadData(t *testing.T) {
+	for name, wrap := range map[string]func(net.Listener) net.Listener{
+		"on TCP":                  func(l net.Listener) net.Listener { return l },
+		"on a wrapped connection": func(l net.Listener) net.Listener { return plainListener{l} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			sent := make(chan struct{})
+			u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+				conn.SetReadLimit(1024)
+				if err := conn.WriteMessage(websocket.BinaryMessage, make([]byte, 200_000)); err != nil {
+					return err
+				}
+				<-sent
+				return reader(returned)(conn, r)
+			}))
+			u.Log = silent
+			server := httptest.NewUnstartedServer(u)
+			server.Listener = wrap(server.Listener)
+			server.Start()
+			defer server.Close()
+			client := wstest.DialRaw(t, server, "/", nil)
+			client.SendBytes(wstest.Binary(make([]byte, 100_000)).Bytes())
+			close(sent)
+			_, err := client.Receive()
+			require.NoError(t, err)
+			client.ExpectClose(1009, "message too big")
+			client.ExpectEnd()
+		})
+	}
 }

@@ -39,8 +39,9 @@ type Conn struct {
 	level        atomic.Int32 // by SetCompressionLevel
 
 	readErr    atomic.Pointer[error] // what every read returns from now on
+	handling   bool                  // a handler runs; this and the next two are the reading goroutine's
 	handlerErr error                 // of a handler
-	reader     *messageReader        // the current one; like handlerErr, the reading goroutine's
+	reader     *messageReader        // the current one
 	onClose    handler[func(code int, text string) error]
 	onPing     handler[func(data string) error]
 	onPong     handler[func(data string) error]

@@ -4,14 +4,32 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
+	"net/http"
 )
 
 // A verdict says how a connection is ended and who is told.
 type verdict struct {
 	tell  error // nil: nobody, it is logged for debugging
 	level slog.Level
-	frame *CloseError // to send, unless one was sent already; nil: none can arrive
+	frame *CloseError // to send, unless one was sent already; nil: none is to be sent
+
+	failed bool // what is told is the controller's failure, not only what the peer did
+	chosen bool // the frame is the controller's choice
+}
+
+// verdict is judge's. The errors are somebody else's, and so are the methods
+// that look into them: if one panics, that is the failure.
+func (c *Conn) verdict(errs []error) (v verdict) {
+	recovered(func() error {
+		v = c.judge(errs)
+		return nil
+	}, func(failure error) {
+		if failure != nil {
+			text := http.StatusText(http.StatusInternalServerError)
+			v = verdict{tell: failure, level: slog.LevelError, failed: true, frame: &CloseError{Code: CloseInternalServerErr, Text: text}}
+		}
+	})
+	return v
 }
 
 // judge decides how the connection ends after the functions that served it
@@ -19,51 +37,54 @@ type verdict struct {
 func (c *Conn) judge(errs []error) verdict {
 	how, cause := c.t.decided()
 	down := c.shutdown.Load()
-
-	var failures []error
-	var chosen *CloseError
-	for i, err := range errs {
-		consequence := down || how != undecided || i > 0
-		switch ce := c.chosenEnding(err); {
-		case err == nil:
-		case ce != nil:
-			chosen = ce
-		case consequence && c.knows(err):
-		default:
-			failures = append(failures, err)
-		}
-	}
-
-	v := verdict{tell: errors.Join(failures...), level: slog.LevelError, frame: normalFrame}
+	failures, chosen := c.sift(errs, down || how != undecided)
+	v := verdict{tell: errors.Join(failures...), level: slog.LevelError, frame: normalFrame, failed: len(failures) > 0}
 	if len(failures) == 1 {
 		v.tell = failures[0]
 	}
 	switch {
 	case down && chosen != nil:
-		v.frame = chosen
+		v.frame, v.chosen = chosen, true
 	case down:
 		v.frame = shutdownFrame
 	case how == endedByPeer:
 		v.frame = &CloseError{Code: CloseStatus(cause)} // the answer, if its reader has not got so far
-	case how == endedByUs: // whoever ended it has sent a frame, or closed the socket
+	case how == endedByUs:
+		v.frame, _ = cause.(*CloseError) //nolint:errorlint // nil after CloseNow
 	case how == endedByBreach:
 		v.frame = breachFrame(cause)
 		v.blame(cause, errs, slog.LevelWarn)
 	case how == endedByVanished:
 		v.blame(cause, errs, slog.LevelDebug)
 		v.frame = nil
-	case v.tell != nil:
+	case v.failed:
 		v.frame = &CloseError{Code: CloseInternalServerErr, Text: cutReason(c.failureText(v.tell))}
 	case chosen != nil:
-		v.frame = chosen
+		v.frame, v.chosen = chosen, true
 	}
 	return v
+}
+
+// sift finds the failures among errs, and an ending that was chosen. Once the end
+// is explained, what the connection itself has returned is no failure.
+func (c *Conn) sift(errs []error, explained bool) (failures []error, chosen *CloseError) {
+	for _, err := range errs {
+		switch ce := c.chosenEnding(err); {
+		case err == nil, c.merelyCanceled(err):
+		case ce != nil:
+			chosen, explained = ce, true
+		case explained && c.knows(err):
+		default:
+			failures, explained = append(failures, err), true
+		}
+	}
+	return failures, chosen
 }
 
 // blame tells of what the peer did, in the words of the first error that knows
 // of it, or together with a failure of the controller's own.
 func (v *verdict) blame(cause error, errs []error, level slog.Level) {
-	if v.tell != nil {
+	if v.failed {
 		v.tell = errors.Join(v.tell, cause)
 		return
 	}
@@ -89,7 +110,7 @@ func breachFrame(cause error) *CloseError {
 // the connection, nil if err is none or that of a peer that is passed on.
 func (c *Conn) chosenEnding(err error) *CloseError {
 	var ce *CloseError
-	if !errors.As(err, &ce) || ce == c.t.peerCloseRead() || isPanic(err) {
+	if !errors.As(err, &ce) || ce == nil || ce == c.t.peerCloseRead() || isPanic(err) {
 		return nil
 	}
 	if ce.Code != CloseNoStatusReceived && !mayBeSent(ce.Code) {
@@ -113,18 +134,24 @@ func (c *Conn) knows(err error) bool {
 	if ce := c.t.peerCloseRead(); ce != nil && errors.Is(err, ce) {
 		return true
 	}
-	return errors.Is(err, ErrCloseSent) ||
-		c.t.isClosed() && errors.Is(err, net.ErrClosed) ||
+	return errors.Is(err, ErrCloseSent) || errors.Is(err, errClosed) ||
 		c.ctx.Err() != nil && (errors.Is(err, context.Cause(c.ctx)) || errors.Is(err, c.ctx.Err()))
 }
 
+// merelyCanceled tells whether err says that the context has ended, and nothing
+// of the reason.
+func (c *Conn) merelyCanceled(err error) bool {
+	return c.ctx.Err() != nil && errors.Is(err, c.ctx.Err()) && !errors.Is(err, context.Cause(c.ctx)) && !isPanic(err)
+}
+
 // finish closes the connection with the frame of the verdict.
-func (c *Conn) finish(frame *CloseError) {
-	if frame == nil {
+func (c *Conn) finish(v verdict) {
+	if v.frame == nil {
 		c.t.cut()
 		return
 	}
-	// While Shutdown's frame waits for its turn, a chosen one takes its place.
-	c.frame.CompareAndSwap(shutdownFrame, frame)
-	_ = c.closeWith(frame) // the socket is closed, which is what counts
+	if v.chosen { // it takes the place of Shutdown's, if that still waits for its turn
+		c.frame.CompareAndSwap(shutdownFrame, v.frame)
+	}
+	_ = c.closeWith(v.frame) // the socket is closed, which is what counts
 }

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/goyave-contrib/websocket"
@@ -352,5 +353,83 @@ func TestContextTellsWhyTheConnectionEnded(t *testing.T) {
 		_ = wstest.DialRaw(t, u, "/", nil)
 		assert.ErrorIs(t, <-causes, net.ErrClosed)
 		ended(t, u)
+	})
+}
+
+type ownError struct{ details any }
+
+func (e *ownError) Error() string { return fmt.Sprint(e.details) }
+
+type uncomparable struct{ details []string }
+
+func (e uncomparable) Error() string { return e.details[0] }
+
+// TestErrorsThatPanic returns errors from Serve that nothing can be done with.
+func TestErrorsThatPanic(t *testing.T) {
+	for name, err := range map[string]error{
+		"a nil *CloseError":       (*websocket.CloseError)(nil),
+		"a nil pointer":           (*ownError)(nil),
+		"one that can't compared": uncomparable{[]string{"x"}},
+		"one whose method panics": uncomparable{},
+	} {
+		for _, debug := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, debug %t", name, debug), func(t *testing.T) {
+				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+					conn.Go(func(context.Context) error { return err })
+					<-conn.Context().Done()
+					return err
+				}))
+				u.Debug = debug
+				client := wstest.DialRaw(t, u, "/", nil)
+				got, receiveErr := client.Receive()
+				require.NoError(t, receiveErr)
+				assert.Equal(t, 1011, got.CloseCode())
+				_ = client.Close()
+				ended(t, u)
+			})
+		}
+		t.Run(name+", told", func(t *testing.T) {
+			ctrl := &controller{serve: func(*websocket.Conn, *http.Request) error { return err }}
+			u := websocket.New(ctrl)
+			client := wstest.DialRaw(t, u, "/", nil)
+			client.ExpectClose(1011, "Internal Server Error")
+			_ = client.Close()
+			ended(t, u)
+			assert.Len(t, ctrl.told.all(), 1)
+		})
+	}
+}
+
+func TestPanicOfTheCloseHandler(t *testing.T) {
+	ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+		conn.SetCloseHandler(func(int, string) error { panic("x") })
+		return echo(conn, r)
+	}}
+	u := websocket.New(ctrl)
+	client := wstest.DialRaw(t, u, "/", nil)
+	client.Send(wstest.Close(3000, "bye"))
+	client.ExpectClose(3000, "")
+	client.ExpectEnd()
+	ended(t, u)
+	assert.Len(t, ctrl.told.all(), 1)
+}
+
+// TestConsequencesHideNoReason has a function of the connection return before
+// Serve, which knows why it all ended.
+func TestConsequencesHideNoReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
+			conn.Go(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, _, err := conn.ReadMessageContext(ctx)
+			time.Sleep(time.Millisecond)
+			return wrapped(err)
+		}}
+		client := wstest.DialRaw(t, websocket.New(ctrl), "/", nil)
+		client.ExpectClose(1011, "Internal Server Error")
+		require.Len(t, ctrl.told.all(), 1)
+		require.ErrorIs(t, ctrl.told.all()[0], context.DeadlineExceeded)
+		require.NotErrorIs(t, ctrl.told.all()[0], context.Canceled)
 	})
 }

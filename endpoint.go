@@ -176,8 +176,8 @@ func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
 // end closes the connection after serve returned err. Report may leave by panic
 // or Goexit: the connection is closed all the same.
 func (e *Endpoint) end(conn *Conn, err error, report func(error)) {
-	v := conn.judge(append(conn.group.stop(), err))
-	defer conn.finish(v.frame)
+	v := conn.verdict(append(conn.group.stop(), err))
+	defer conn.finish(v)
 	if v.tell != nil {
 		e.tell(conn, v.level, v.tell, report)
 	} else if _, cause := conn.t.decided(); cause != nil {
@@ -188,7 +188,7 @@ func (e *Endpoint) end(conn *Conn, err error, report func(error)) {
 // join waits for the functions that were started with Conn.Go and tells what
 // went wrong in them since serve returned.
 func (e *Endpoint) join(conn *Conn, report func(error)) {
-	if late := conn.judge(conn.group.wait()); late.level == slog.LevelError && late.tell != nil {
+	if late := conn.verdict(conn.group.wait()); late.failed {
 		e.tell(conn, late.level, late.tell, report)
 	}
 }

@@ -142,6 +142,11 @@ func (e *protocolError) Error() string {
 
 func (e *protocolError) Unwrap() error { return e.cause }
 
+// invalidClose is the error of a close message of ours that may not be sent.
+func invalidClose(breach *protocolError) error {
+	return fmt.Errorf("websocket: invalid close message: %s", breach.reason)
+}
+
 // frame is what the peer is told.
 func (e *protocolError) frame() *CloseError {
 	return &CloseError{Code: e.code, Text: cutReason(e.reason)}

@@ -62,8 +62,13 @@ type (
 )
 
 // NewPreparedMessage returns a message that is encoded once for all the
-// connections it is written to.
+// connections it is written to. A CloseMessage that may not be sent is an error.
 func NewPreparedMessage(messageType int, data []byte) (*PreparedMessage, error) {
+	if messageType == CloseMessage {
+		if _, breach := parseClosePayload(data); breach != nil {
+			return nil, invalidClose(breach)
+		}
+	}
 	return ws.NewPreparedMessage(messageType, data)
 }
 

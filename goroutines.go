@@ -89,7 +89,7 @@ func (c *Conn) goroutineEnded(err error) {
 	serving := !g.stopped
 	g.mu.Unlock()
 	if serving {
-		c.t.deadlines.interruptRead(c.t.nc, err)
+		c.t.deadlines.fail(c.t.nc, err)
 		c.t.cancel(err)
 	}
 }

@@ -20,20 +20,27 @@ type pendingPing struct {
 // there.
 func (c *Conn) installHandlers() {
 	c.Conn.SetCloseHandler(func(code int, text string) error {
-		return c.handled(c.CloseHandler()(code, text))
+		return c.handle(func() error { return c.CloseHandler()(code, text) })
 	})
 	c.Conn.SetPingHandler(func(data string) error {
-		return c.handled(c.pinged(data))
+		return c.handle(func() error { return c.pinged(data) })
 	})
 	c.Conn.SetPongHandler(func(data string) error {
-		return c.handled(c.PongHandler()(data))
+		return c.handle(func() error { return c.PongHandler()(data) })
 	})
 }
 
-// handled remembers a handler's error, to tell it from gorilla's own.
-func (c *Conn) handled(err error) error {
-	c.handlerErr = err
-	return err
+// handle runs a handler and remembers its error, to tell it from gorilla's own.
+// A handler that comes back here, because it was taken from the embedded
+// connection, has done its work.
+func (c *Conn) handle(handler func() error) error {
+	if c.handling {
+		return nil
+	}
+	c.handling = true
+	defer func() { c.handling = false }()
+	c.handlerErr = handler()
+	return c.handlerErr
 }
 
 // peerClosed answers the peer's close frame, after the caller's handler, and
@@ -42,8 +49,10 @@ func (c *Conn) handled(err error) error {
 // handler that was set on the embedded connection.
 func (c *Conn) peerClosed(ce *CloseError) error {
 	err := c.Conn.CloseHandler()(ce.Code, ce.Text)
+	timeout := c.GetCloseHandshakeTimeout()
+	defer c.t.cutAfter(max(timeout, closeGrace))()
 	echo := FormatCloseMessage(ce.Code, "")
-	_ = c.t.writeClose(context.Background(), echo, closeDeadline(c.GetCloseHandshakeTimeout())) // ErrCloseSent: it was an answer itself
+	_ = c.t.writeClose(context.Background(), echo, closeDeadline(timeout)) // ErrCloseSent: it was an answer itself
 	_ = c.t.close()
 	return err
 }
@@ -52,9 +61,8 @@ func (c *Conn) peerClosed(ce *CloseError) error {
 func (c *Conn) pinged(data string) error {
 	p := &pendingPing{data: data}
 	c.ping.Store(p)
-	err := c.PingHandler()(data)
-	c.ping.Store(nil)
-	if err != nil || p.answered.Load() {
+	defer c.ping.Store(nil)
+	if err := c.PingHandler()(data); err != nil || p.answered.Load() {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), pongWait)
@@ -63,7 +71,8 @@ func (c *Conn) pinged(data string) error {
 		return nil // the peer may ping again, and a failure shows where it happened
 	}
 	defer c.t.unlockWrite()
-	return c.t.sendFrame(context.Background(), opPong, []byte(data), c.t.writeDeadline())
+	// The caller's write deadline is for the caller's writes.
+	return c.t.sendFrame(context.Background(), opPong, []byte(data), deadline{at: after(c.t.options.writeTimeout())})
 }
 
 // SetCloseHandler sets a function that runs when a read meets the peer's close

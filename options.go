@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 )
@@ -17,7 +18,8 @@ const (
 type Options struct {
 	// CloseTimeout bounds the whole closing handshake: writing our close frame
 	// and waiting for the peer's. Zero means 10 seconds; negative means no
-	// waiting: the frame is tried and the socket closed at once.
+	// waiting: the frame is tried and the socket closed at once, which may lose it
+	// on its way.
 	// [Conn.SetCloseHandshakeTimeout] changes it for one connection.
 	CloseTimeout time.Duration
 
@@ -47,15 +49,15 @@ func (o *Options) writeTimeout() time.Duration {
 }
 
 func (o *Options) log(ctx context.Context, level slog.Level, err error, attrs ...slog.Attr) {
-	if o.Log == nil {
-		slog.Default().LogAttrs(ctx, level, err.Error(), attrs...)
-		return
-	}
-	defer func() {
-		if p := recover(); p != nil { // a connection's goroutine must not end the process
-			slog.Default().LogAttrs(ctx, slog.LevelError, "websocket: Options.Log panicked", slog.Any("panic", p), slog.Any("error", err))
+	defer func() { // a connection's goroutine must not end the process
+		if p := recover(); p != nil && o.Log != nil {
+			slog.Default().LogAttrs(ctx, slog.LevelError, "websocket: Options.Log panicked", slog.Any("panic", p))
 		}
 	}()
+	if o.Log == nil {
+		slog.Default().LogAttrs(ctx, level, fmt.Sprint(err), attrs...) // fmt survives an Error method that does not
+		return
+	}
 	o.Log(ctx, level, err, attrs...)
 }
 

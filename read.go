@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"compress/flate"
 	"context"
 	"encoding/json"
 	"errors"
@@ -51,8 +52,10 @@ func (c *Conn) NextReaderContext(ctx context.Context) (messageType int, r io.Rea
 		return noMessage, nil, err
 	}
 	release := c.t.boundRead(ctx)
+	succeeded := false
+	defer func() { release(succeeded) }() // a handler may panic
 	messageType, gr, err := c.nextReader()
-	release(err)
+	succeeded = err == nil
 	if err != nil {
 		return noMessage, nil, err
 	}
@@ -70,7 +73,7 @@ func (c *Conn) nextReader() (messageType int, r io.Reader, err error) {
 		if err != nil {
 			return noMessage, nil, c.readFailed(err)
 		}
-		if !c.t.closeSent.Load() {
+		if !c.t.closeBegun.Load() {
 			return messageType, r, nil
 		}
 	}
@@ -129,23 +132,24 @@ func (m *messageReader) Read(p []byte) (int, error) {
 	case c.reader != m && c.readErr.Load() == nil:
 		return 0, errStaleReader
 	}
-	if err := c.unreadable(m.ctx); err != nil {
-		return 0, err
+	if err := c.readErr.Load(); err != nil {
+		return 0, *err
+	}
+	if m.ctx.Err() != nil { // in the middle of a message: there is no way back
+		return 0, c.readFailed(&ioError{op: "read", err: &contextError{context.Cause(m.ctx)}})
 	}
 	release := c.t.boundRead(m.ctx)
+	succeeded := false
+	defer func() { release(succeeded) }() // a handler may panic
 	n, err := m.read(p)
-	if m.done {
-		release(nil)
-	} else {
-		release(err)
-	}
+	succeeded = err == nil || m.done
 	return n, err
 }
 
 func (m *messageReader) read(p []byte) (int, error) {
 	c := m.c
 	n, err := m.r.Read(p)
-	if c.t.closeSent.Load() {
+	if c.t.closeBegun.Load() {
 		_, _, err = c.nextReader() // what is left of this message and those after it
 		return 0, err
 	}
@@ -155,14 +159,22 @@ func (m *messageReader) read(p []byte) (int, error) {
 		return 0, c.refuse(errTooBig)
 	case err == nil:
 		return n, nil
-	case err == io.EOF: //nolint:errorlint // a wrapped one is no end
+	case err == io.EOF && c.t.midMessage(): //nolint:errorlint // a wrapped one is no end
+		return 0, c.refuse(&protocolError{code: CloseInvalidFramePayloadData, reason: "compressed data ends before its message"})
+	case err == io.EOF: //nolint:errorlint // likewise
 		m.done = true
 		return n, err
-	case c.handlerErr == nil && c.t.failed == nil: // the inflater's own
+	case corrupt(err):
 		return 0, c.refuse(&protocolError{code: CloseInvalidFramePayloadData, reason: "corrupt compressed data", cause: err})
 	default:
 		return n, c.readFailed(err)
 	}
+}
+
+// corrupt tells whether an error is the inflater's own.
+func corrupt(err error) bool {
+	var input flate.CorruptInputError
+	return errors.As(err, &input) || err == io.ErrUnexpectedEOF //nolint:errorlint // bare, as it comes from there
 }
 
 // refuse ends the connection because of what a message contains.
@@ -176,9 +188,9 @@ func (c *Conn) refuse(breach *protocolError) error {
 	return err
 }
 
-// ReadJSON reads the next message and decodes it into v, as encoding/json does.
-// A message that is no JSON is an error, but not one of the connection's: the
-// next one can be read.
+// ReadJSON reads the next message and decodes the value that it begins with into
+// v, as encoding/json does. A message that is no JSON is an error, but not one of
+// the connection's: the next one can be read.
 func (c *Conn) ReadJSON(v any) error { return c.ReadJSONContext(context.Background(), v) }
 
 // ReadJSONContext is ReadJSON bounded by a context, as ReadMessageContext is.
@@ -187,10 +199,13 @@ func (c *Conn) ReadJSONContext(ctx context.Context, v any) error {
 	if err != nil {
 		return err
 	}
-	err = json.NewDecoder(r).Decode(v)
-	if errors.Is(err, io.EOF) {
+	switch err = json.NewDecoder(r).Decode(v); {
+	case errors.Is(err, io.EOF):
 		return io.ErrUnexpectedEOF // the message was empty
+	case err != nil:
+		return err
 	}
+	_, err = io.Copy(io.Discard, r) // a message without an end is none
 	return err
 }
 

@@ -1,13 +1,17 @@
 package websocket_test
 
 import (
+	"bytes"
+	"compress/flate"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -425,4 +429,178 @@ func TestCodeWrittenForGorilla(t *testing.T) {
 	}
 	client.Close(4000, "bye")
 	ended(t, u)
+}
+
+func TestUnfinishedMessagesDoNotLookWhole(t *testing.T) {
+	final := func(message string) []byte { // a deflate block that says it is the last
+		var b bytes.Buffer
+		w, err := flate.NewWriter(&b, flate.BestSpeed)
+		require.NoError(t, err)
+		_, _ = w.Write([]byte(message))
+		require.NoError(t, w.Close())
+		return b.Bytes()
+	}
+	for name, c := range map[string]struct {
+		send wstest.Frame
+		read func(conn *websocket.Conn) error
+	}{
+		"compressed data that ends early": {
+			send: wstest.Frame{RSV: 4, Opcode: wstest.OpText, Masked: true, Payload: final("half")},
+			read: func(conn *websocket.Conn) error { _, _, err := conn.ReadMessage(); return err },
+		},
+		"JSON that could be all": {
+			send: part(wstest.OpText, false, `{"amount":1}`),
+			read: func(conn *websocket.Conn) error { var v any; return conn.ReadJSON(&v) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			read := make(chan error, 1)
+			u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+				err := c.read(conn)
+				read <- err
+				return err
+			}))
+			u.Settings.EnableCompression = true
+			u.Log = silent
+			client := wstest.DialRaw(t, u, "/", &wstest.Options{Compression: true})
+			client.Send(c.send)
+			_ = client.Close()
+			require.Error(t, <-read)
+		})
+	}
+}
+
+func TestNothingIsReadAfterCloseNow(t *testing.T) {
+	client, conn := rawPair(t, websocket.Options{})
+	client.Send(wstest.Text("one"), wstest.Text("two"))
+	_, _, err := conn.ReadMessage()
+	require.NoError(t, err)
+	require.NoError(t, conn.CloseNow())
+	_, _, err = conn.ReadMessage()
+	require.ErrorIs(t, err, net.ErrClosed)
+}
+
+func TestFailureOfAFunctionIsNotLostToAContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		conn.SetPingHandler(func(string) error { // within the read that ctx bounds
+			cancel()
+			synctest.Wait()
+			conn.Go(func(context.Context) error { return errDatabase })
+			synctest.Wait()
+			return nil
+		})
+		client.Send(wstest.Ping(""), wstest.Text("one"))
+		_, _, err := conn.NextReaderContext(ctx)
+		require.NoError(t, err, "it was there already")
+		_, _, err = conn.ReadMessage()
+		require.ErrorIs(t, err, errDatabase)
+	})
+}
+
+func TestContextThatEndsBetweenTwoReadsOfAMessage(t *testing.T) {
+	client, conn := rawPair(t, websocket.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	client.Send(wstest.Text("hello"), wstest.Text("next"))
+	_, r, err := conn.NextReaderContext(ctx)
+	require.NoError(t, err)
+	var b [2]byte
+	_, err = r.Read(b[:])
+	require.NoError(t, err)
+	cancel()
+	_, err = r.Read(b[:])
+	require.ErrorIs(t, err, context.Canceled)
+	_, _, again := conn.ReadMessage()
+	require.Equal(t, err, again)
+	require.Error(t, conn.Context().Err())
+}
+
+func TestHandlerThatPanicsLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		conn.SetPingHandler(func(string) error { panic("x") })
+		ctx, cancel := context.WithCancel(t.Context())
+		client.Send(wstest.Ping(""))
+		require.Panics(t, func() { _, _, _ = conn.ReadMessageContext(ctx) })
+		conn.SetPingHandler(nil)
+		read := make(chan error, 1)
+		go func() { _, _, err := conn.ReadMessage(); read <- err }()
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		client.Send(wstest.Ping("y"), wstest.Text("x"))
+		require.NoError(t, <-read)
+		client.Expect(wstest.Pong("y"))
+	})
+}
+
+func TestHandlerOfTheEmbeddedConnection(t *testing.T) {
+	t.Run("that fails is no corrupt data", func(t *testing.T) {
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+			conn.Conn.SetPingHandler(func(string) error { return errDatabase })
+			return reader(returned)(conn, r)
+		}))
+		u.Log = silent
+		client := wstest.DialRaw(t, u, "/", nil)
+		client.Send(part(wstest.OpText, false, "a"), wstest.Ping(""))
+		client.ExpectClose(1011, "Internal Server Error")
+	})
+	t.Run("does not recurse when it is ours", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client, conn := rawPair(t, websocket.Options{})
+			conn.SetPingHandler(conn.Conn.PingHandler())
+			conn.SetPongHandler(conn.Conn.PongHandler())
+			conn.SetCloseHandler(conn.Conn.CloseHandler())
+			client.Send(wstest.Ping("x"), wstest.Pong("y"), wstest.Close(3000, ""))
+			require.Equal(t, 3000, websocket.CloseStatus(reader(returned)(conn, nil)))
+			client.Expect(wstest.Pong("x"), wstest.Close(3000, ""))
+		})
+	})
+}
+
+// timedOut is a connection whose reads fail as TCP's do when the peer answers
+// no probe any more.
+type timedOut struct {
+	net.Conn
+	fail <-chan struct{}
+}
+
+func (c timedOut) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	select {
+	case <-c.fail:
+		return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ETIMEDOUT)}
+	default:
+		return n, err
+	}
+}
+
+type timedOutListener struct {
+	net.Listener
+	fail <-chan struct{}
+}
+
+func (l timedOutListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return timedOut{conn, l.fail}, err
+}
+
+func TestTimeoutOfTheNetworkIsADisconnect(t *testing.T) {
+	ctrl := &controller{serve: echo}
+	u := websocket.New(ctrl)
+	fail := make(chan struct{})
+	server := httptest.NewUnstartedServer(u)
+	server.Listener = timedOutListener{server.Listener, fail}
+	server.Start()
+	defer server.Close()
+	client := wstest.DialRaw(t, server, "/", nil)
+	client.Send(wstest.Text("x"))
+	client.Expect(wstest.Text("x"))
+	close(fail)
+	client.Send(wstest.Text("wakes the read"))
+	client.ExpectEnd()
+	ended(t, u)
+	require.Len(t, ctrl.told.all(), 1)
+	assert.True(t, websocket.IsDisconnect(ctrl.told.all()[0]))
 }

@@ -54,7 +54,7 @@ func (e *Endpoint) Shutdown(ctx context.Context) error {
 
 // shutDown tells the connection that its Endpoint shuts down.
 func (c *Conn) shutDown() {
-	if !c.t.closeSent.Load() {
+	if !c.t.closeBegun.Load() {
 		c.shutdown.Store(true)
 	}
 	c.t.cancel(ErrShutdown)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -20,6 +21,7 @@ import (
 // that are given up when the socket is closed; mu is held over memory only.
 type transport struct {
 	nc      net.Conn
+	secure  *tls.Conn // nc, where it is one
 	options *Options
 	deflate bool // permessage-deflate was agreed on
 	open    bool // the 101 is written; set before anybody else has the transport
@@ -42,6 +44,7 @@ type transport struct {
 	ending  ending
 	cause   error // of ending
 	failure error // of the socket, the first; what every later call returns
+	expiry  *time.Timer
 }
 
 // An ending is what decided on the wire how a connection ends. The first one
@@ -58,6 +61,7 @@ const (
 
 func newTransport(nc net.Conn, early []byte, readBuffer int, options *Options) *transport {
 	t := &transport{nc: nc, options: options, cancel: func(error) {}, closed: make(chan struct{})}
+	t.secure, _ = nc.(*tls.Conn)
 	t.closeTimeout.Store(int64(options.closeTimeout()))
 	t.reading.init(early, readBuffer)
 	t.writing.lock = make(chan struct{}, 1)
@@ -106,8 +110,11 @@ func (t *transport) endError() error {
 	if t.failure != nil {
 		return t.failure
 	}
-	return net.ErrClosed
+	return errClosed
 }
+
+// errClosed is net.ErrClosed, of a connection of ours.
+var errClosed = fmt.Errorf("websocket: %w", net.ErrClosed)
 
 func (t *transport) isClosed() bool {
 	select {
@@ -121,7 +128,7 @@ func (t *transport) isClosed() bool {
 // Close is what gorilla's Close and its failed handshakes come to: the
 // application ends the connection without a closing handshake.
 func (t *transport) Close() error {
-	t.decide(endedByUs, net.ErrClosed)
+	t.decide(endedByUs, errClosed)
 	return t.close()
 }
 
@@ -129,6 +136,11 @@ func (t *transport) Close() error {
 func (t *transport) close() error {
 	t.closeOnce.Do(func() {
 		close(t.closed)
+		t.mu.Lock()
+		if t.expiry != nil {
+			t.expiry.Stop()
+		}
+		t.mu.Unlock()
 		t.closeErr = t.nc.Close()
 	})
 	return t.closeErr
@@ -137,10 +149,27 @@ func (t *transport) close() error {
 // cut closes the socket without politeness: TLS would first write an alert, and
 // wait up to five seconds for a peer that takes nothing.
 func (t *transport) cut() {
-	if secure, ok := t.nc.(*tls.Conn); ok {
-		_ = secure.NetConn().Close()
+	if t.secure != nil {
+		_ = t.secure.NetConn().Close()
 	}
 	_ = t.close()
+}
+
+// cutAfter bounds what the caller does until it calls stop: then the socket is
+// cut.
+func (t *transport) cutAfter(d time.Duration) (stop func() bool) {
+	return time.AfterFunc(d, t.cut).Stop
+}
+
+// expire cuts the socket when the close timeout is over, unless it is closed
+// before: a close frame of ours is on the wire and nobody waits for the answer
+// in Close.
+func (t *transport) expire() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.expiry == nil && !t.isClosed() {
+		t.expiry = time.AfterFunc(max(time.Duration(t.closeTimeout.Load()), 0), t.cut)
+	}
 }
 
 func (t *transport) LocalAddr() net.Addr  { return t.nc.LocalAddr() }
@@ -159,14 +188,17 @@ type ioError struct {
 	gone bool // the peer vanished; false for a deadline or context of the caller's
 }
 
-func (e *ioError) Error() string   { return "websocket: " + e.op + ": " + e.err.Error() }
-func (e *ioError) Unwrap() error   { return e.err }
-func (e *ioError) Timeout() bool   { return isTimeout(e.err) }
+func (e *ioError) Error() string { return "websocket: " + e.op + ": " + e.err.Error() }
+func (e *ioError) Unwrap() error { return e.err }
+func (e *ioError) Timeout() bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(e.err, &timeout) && timeout.Timeout()
+}
 func (e *ioError) Temporary() bool { return false }
 
 var _ net.Error = (*ioError)(nil)
 
-func isTimeout(err error) bool {
-	var timeout interface{ Timeout() bool }
-	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
-}
+// isDeadline tells whether a call of the socket failed because of a deadline
+// that was set. The network has timeouts of its own: they mean that the peer is
+// gone.
+func isDeadline(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

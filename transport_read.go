@@ -98,6 +98,12 @@ func (t *transport) readLocked(p []byte) (int, error) {
 		return 0, t.endError()
 	}
 	defer t.unlockRead()
+	if t.reading.err == nil && t.isClosed() {
+		t.reading.err = t.endError()
+	}
+	if t.reading.err != nil {
+		return 0, t.reading.err
+	}
 	if t.gate == 0 {
 		h, err := t.nextFrame()
 		if err != nil {
@@ -281,10 +287,10 @@ func (t *transport) readFailed(err error) error {
 		return t.reading.err
 	case t.isClosed():
 		t.reading.err = t.endError()
-	case isTimeout(err):
+	case isDeadline(err):
 		return &ioError{op: "read", err: t.deadlines.reason(err)}
 	case errors.Is(err, net.ErrClosed): // by way of NetConn
-		t.reading.err = net.ErrClosed
+		t.reading.err = errClosed
 		_ = t.Close()
 	case err == nil || errors.Is(err, io.EOF):
 		// What gorilla makes of it, and applications look for.
@@ -304,22 +310,23 @@ func (t *transport) refuse(breach *protocolError) error {
 	t.reading.err = breach
 	t.decide(endedByBreach, breach)
 	wait := min(lingerTime, time.Duration(t.closeTimeout.Load()))
+	defer t.cutAfter(max(wait, closeGrace))()
 	frame := breach.frame()
 	err := t.writeClose(context.Background(), FormatCloseMessage(frame.Code, frame.Text), closeDeadline(wait))
-	if err == nil || errors.Is(err, ErrCloseSent) {
-		t.linger(wait)
+	if wait > 0 && (err == nil || errors.Is(err, ErrCloseSent)) {
+		t.linger()
 	}
 	t.cut()
 	return breach
 }
 
-// linger says that nothing more will come and reads what the peer still sends.
-func (t *transport) linger(wait time.Duration) {
-	half, ok := t.nc.(interface{ CloseWrite() error })
-	if wait <= 0 || !ok || half.CloseWrite() != nil {
-		return
+// linger says that nothing more will come, where the socket can, and reads what
+// the peer still sends. The caller sees to it that it ends.
+func (t *transport) linger() {
+	if half, ok := t.nc.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
 	}
-	t.deadlines.take(t.nc, time.Now().Add(wait))
+	t.deadlines.take(t.nc)
 	var scrap [512]byte
 	for left := lingerBytes; left > 0; {
 		n, err := t.nc.Read(scrap[:])
@@ -342,7 +349,7 @@ func (t *transport) awaitPeerClose() {
 	case t.reading.lock <- struct{}{}:
 	}
 	defer t.unlockRead()
-	t.deadlines.take(t.nc, time.Time{})
+	t.deadlines.take(t.nc)
 	for {
 		for t.gate > 0 {
 			if t.peek(1) != nil {
@@ -360,94 +367,110 @@ func (t *transport) awaitPeerClose() {
 	}
 }
 
+// midMessage tells whether more of the current message is to come.
+func (t *transport) midMessage() bool {
+	if !t.lockRead() {
+		return true
+	}
+	defer t.unlockRead()
+	return t.fragmented
+}
+
 // SetReadDeadline sets the caller's deadline for reads.
 func (t *transport) SetReadDeadline(d time.Time) error { return t.deadlines.set(t.nc, d) }
 
 // readDeadlines decides which read deadline the socket has: the caller's, one
-// that has passed to interrupt a read, or that of the closing handshake, which
-// no other moves again.
+// that has passed to interrupt a read, or none for the closing handshake, which
+// is bounded otherwise and not touched any more.
 type readDeadlines struct {
-	mu        sync.Mutex
-	callers   time.Time
-	interrupt error // why reads are interrupted
-	taken     bool
+	mu      sync.Mutex
+	callers time.Time
+	failed  error // of a function of the connection: no read succeeds any more
+	ended   error // of the context of the read under way
+	taken   bool
 }
 
 func (d *readDeadlines) set(nc net.Conn, at time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.callers = at
-	if d.taken || d.interrupt != nil {
-		return nil
-	}
-	return nc.SetReadDeadline(at)
+	return d.apply(nc)
 }
 
-func (d *readDeadlines) take(nc net.Conn, at time.Time) {
+// take leaves the socket to the closing handshake.
+func (d *readDeadlines) take(nc net.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.taken = true
-	_ = nc.SetReadDeadline(at)
+	_ = nc.SetReadDeadline(time.Time{})
 }
 
-// interruptRead makes the waiting read and every later one fail with cause.
-func (d *readDeadlines) interruptRead(nc net.Conn, cause error) {
+// fail makes the waiting read and every later one fail.
+func (d *readDeadlines) fail(nc net.Conn, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.taken || d.interrupt != nil {
-		return
-	}
-	d.interrupt = cause
-	_ = nc.SetReadDeadline(longAgo)
+	d.failed = err
+	_ = d.apply(nc)
 }
 
-// resumeRead takes back an interruption that came too late.
-func (d *readDeadlines) resumeRead(nc net.Conn, cause error) {
+// end makes the waiting read fail because its context ended; nil takes that
+// back.
+func (d *readDeadlines) end(nc net.Conn, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.taken || d.interrupt != cause { //nolint:errorlint // the same error
-		return
+	d.ended = err
+	_ = d.apply(nc)
+}
+
+// apply sets the deadline that holds. The mutex is held.
+func (d *readDeadlines) apply(nc net.Conn) error {
+	switch {
+	case d.taken:
+		return nil
+	case d.failed != nil || d.ended != nil:
+		return nc.SetReadDeadline(longAgo)
+	default:
+		return nc.SetReadDeadline(d.callers)
 	}
-	d.interrupt = nil
-	_ = nc.SetReadDeadline(d.callers)
 }
 
 // reason is why a read timed out.
 func (d *readDeadlines) reason(timeout error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.interrupt != nil {
-		return d.interrupt
+	switch {
+	case d.failed != nil:
+		return d.failed
+	case d.ended != nil:
+		return d.ended
+	default:
+		return timeout
 	}
-	return timeout
 }
 
-// boundRead ends the reads until release when ctx ends. Release is given their
-// error: where they succeeded all the same, later reads are not touched.
-func (t *transport) boundRead(ctx context.Context) (release func(error)) {
+// boundRead ends the reads until release when ctx ends. Release is told whether
+// they succeeded: then later reads are not touched.
+func (t *transport) boundRead(ctx context.Context) (release func(succeeded bool)) {
 	if ctx.Done() == nil {
-		return func(error) {}
+		return func(bool) {}
 	}
-	interrupted := make(chan struct{})
-	var cause error
+	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		defer close(interrupted)
-		cause = &contextError{context.Cause(ctx)}
-		t.deadlines.interruptRead(t.nc, cause)
+		defer close(ended)
+		t.deadlines.end(t.nc, &contextError{context.Cause(ctx)})
 	})
-	return func(err error) {
+	return func(succeeded bool) {
 		if stop() {
 			return
 		}
-		<-interrupted
-		if err == nil {
-			t.deadlines.resumeRead(t.nc, cause)
+		<-ended
+		if succeeded {
+			t.deadlines.end(t.nc, nil)
 		}
 	}
 }
 
-// A contextError is the cause of a context that ended a read or a write; each
-// is another one.
+// A contextError is the cause of a context that ended a read.
 type contextError struct{ error }
 
 func (e *contextError) Unwrap() error { return e.error }

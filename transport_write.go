@@ -28,7 +28,7 @@ type writing struct {
 	lock chan struct{}
 	rest uint64 // bytes of a frame of gorilla's still to come; its writer holds the lock
 
-	closeSent atomic.Bool
+	closeBegun atomic.Bool
 
 	// bound, where set, is the context of the message that gorilla is writing.
 	bound atomic.Pointer[context.Context]
@@ -128,10 +128,10 @@ func (t *transport) unwritable() error {
 	switch {
 	case failure != nil:
 		return failure
-	case t.closeSent.Load():
+	case t.closeBegun.Load():
 		return ErrCloseSent
 	case t.isClosed():
-		return net.ErrClosed
+		return errClosed
 	default:
 		return nil
 	}
@@ -163,16 +163,38 @@ func (t *transport) writeFrame(ctx context.Context, opcode byte, payload []byte,
 		return err
 	}
 	defer t.unlockWrite()
-	return t.sendFrame(ctx, opcode, payload, d)
+	return t.sendFrame(ctx, opcode, payload, t.begin(d))
+}
+
+// begin is the deadline of a write whose turn has come: one of ours begins
+// anew, for the wait says nothing about the peer.
+func (t *transport) begin(d deadline) deadline {
+	if d.callers {
+		return d
+	}
+	return t.writeDeadline()
 }
 
 // writeClose writes our close frame, the last frame of ours there is.
 func (t *transport) writeClose(ctx context.Context, payload []byte, d deadline) error {
-	if err := t.lockWrite(ctx, d); err != nil {
+	if err := t.lockClose(ctx, d); err != nil {
 		return err
 	}
 	defer t.unlockWrite()
 	return t.sendClose(ctx, payload, d)
+}
+
+// lockClose takes the write lock for a close frame. ErrCloseSent comes when the
+// other close frame is on the wire, whole: the socket may be closed then.
+func (t *transport) lockClose(ctx context.Context, d deadline) error {
+	if err := t.wait(ctx, t.writing.lock, d); err != nil {
+		return err
+	}
+	if err := t.unwritable(); err != nil {
+		t.unlockWrite()
+		return err
+	}
+	return nil
 }
 
 func (t *transport) sendClose(ctx context.Context, payload []byte, d deadline) error {
@@ -183,11 +205,8 @@ func (t *transport) sendClose(ctx context.Context, payload []byte, d deadline) e
 // closing notes that a close frame begins: nothing is written after it. The
 // write lock is held.
 func (t *transport) closing(payload []byte) {
-	t.closeSent.Store(true)
-	ce, breach := parseClosePayload(payload)
-	if breach != nil { // by way of gorilla, which checks nothing
-		ce = &CloseError{Code: breach.code, Text: breach.reason}
-	}
+	t.closeBegun.Store(true)
+	ce, _ := parseClosePayload(payload) // it was checked
 	t.decide(endedByUs, ce)
 }
 
@@ -219,8 +238,11 @@ func (t *transport) send(ctx context.Context, d deadline, parts ...[]byte) (int,
 		n, err = buffers.WriteTo(t.nc)
 	}
 	release()
-	if err != nil {
+	switch {
+	case err != nil:
 		err = t.writeFailed(ctx, d, err)
+	case t.secure != nil:
+		_ = t.nc.SetWriteDeadline(time.Time{}) // reads of TLS write, too: answers to key updates
 	}
 	return int(n), err
 }
@@ -247,13 +269,13 @@ func (t *transport) writeFailed(ctx context.Context, d deadline, err error) erro
 	switch {
 	case t.isClosed():
 		return t.endError()
-	case isTimeout(err) && ctx.Err() != nil:
+	case isDeadline(err) && ctx.Err() != nil:
 		return t.fail(&ioError{op: "write", err: context.Cause(ctx)})
-	case isTimeout(err):
+	case isDeadline(err):
 		return t.fail(&ioError{op: "write", err: err, gone: !d.callers})
 	case errors.Is(err, net.ErrClosed): // by way of NetConn
 		_ = t.Close()
-		return net.ErrClosed
+		return errClosed
 	default:
 		return t.fail(&ioError{op: "write", err: err, gone: true})
 	}
@@ -267,28 +289,53 @@ func (t *transport) Write(p []byte) (int, error) {
 		t.deflate = bytes.Contains(p, []byte("\r\nSec-WebSocket-Extensions: permessage-deflate"))
 		return t.nc.Write(p)
 	}
-	d := t.gorillaDeadline()
-	if t.rest == 0 {
-		// The wait has no deadline but those of the writes it waits for: gorilla
-		// never writes again after an error, and this write has not begun.
-		if err := t.lockWrite(context.Background(), deadline{}); err != nil {
-			return 0, err
-		}
-		t.rest = framesLength(p)
-		if p[0]&0xf == opClose && t.rest == uint64(len(p)) {
-			t.closing(p[parseHeader(p).size:])
-		}
-	}
 	ctx := context.Background()
 	if bound := t.bound.Load(); bound != nil {
 		ctx = *bound
 	}
-	n, err := t.send(ctx, d, p)
+	d := t.gorillaDeadline()
+	isClose := false
+	if t.rest == 0 {
+		t.rest = framesLength(p)
+		isClose = p[0]&0xf == opClose && t.rest == uint64(len(p))
+		if err := t.beginGorillas(ctx, d, p, isClose); err != nil {
+			t.rest = 0
+			return 0, err
+		}
+	}
+	n, err := t.send(ctx, t.begin(d), p)
 	if t.rest -= min(t.rest, uint64(len(p))); t.rest == 0 || err != nil {
 		t.rest = 0
 		t.unlockWrite()
 	}
+	if isClose {
+		t.expire()
+	}
 	return n, err
+}
+
+// beginGorillas takes the write lock for a frame of gorilla's.
+func (t *transport) beginGorillas(ctx context.Context, d deadline, p []byte, isClose bool) error {
+	var payload []byte
+	if isClose {
+		payload = p[parseHeader(p).size:]
+		if _, breach := parseClosePayload(payload); breach != nil {
+			return invalidClose(breach)
+		}
+	}
+	if err := t.lockWrite(ctx, d); err != nil {
+		var waited *ioError
+		if errors.As(err, &waited) && !d.callers {
+			// Gorilla writes nothing more after an error, so this one is final.
+			// The peer has taken nothing for WriteTimeout; or the context ended.
+			return t.fail(&ioError{op: "write", err: waited.err, gone: ctx.Err() == nil})
+		}
+		return err
+	}
+	if isClose {
+		t.closing(payload)
+	}
+	return nil
 }
 
 func (t *transport) gorillaDeadline() deadline {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 )
@@ -102,12 +101,17 @@ func (c *Conn) NextWriterContext(ctx context.Context, messageType int) (io.Write
 		return nil, err
 	}
 	m := &messageWriter{c: c, ctx: ctx}
+	defer func() {
+		if m.w == nil { // also when the application's buffer pool panics
+			c.unlockMessage()
+		}
+	}()
 	err := c.throughGorilla(ctx, func() (err error) {
 		m.w, err = c.Conn.NextWriter(messageType)
 		return err
 	})
 	if err != nil {
-		c.unlockMessage()
+		m.w = nil
 		return nil, err
 	}
 	return m, nil
@@ -133,9 +137,13 @@ func (c *Conn) writeControl(ctx context.Context, messageType int, data []byte, d
 	switch messageType {
 	case CloseMessage:
 		if _, breach := parseClosePayload(data); breach != nil {
-			return fmt.Errorf("websocket: invalid close message: %s", breach.reason)
+			return invalidClose(breach)
 		}
-		return c.t.writeClose(ctx, data, d)
+		err := c.t.writeClose(ctx, data, d)
+		if err == nil {
+			c.t.expire()
+		}
+		return err
 	case PingMessage:
 	case PongMessage:
 		if p := c.ping.Load(); p != nil && p.data == string(data) {

@@ -434,7 +434,10 @@ func TestWritesAfterTheEnd(t *testing.T) {
 					client, conn := rawPair(t, websocket.Options{})
 					c.do(client, conn)
 					for range 3 {
-						require.Equal(t, c.want, write(conn))
+						require.ErrorIs(t, write(conn), c.want)
+						if c.want == websocket.ErrCloseSent { //nolint:errorlint // the variable of the table
+							require.Equal(t, c.want, write(conn), "itself")
+						}
 					}
 				})
 			})
@@ -581,5 +584,131 @@ func TestFloodOfPingsIsHeldBackByTheirAnswers(t *testing.T) {
 		_, _, err := conn.ReadMessage()
 		require.True(t, websocket.IsDisconnect(err), err)
 		after(t, start, 10*time.Second)
+	})
+}
+
+func TestPongsHaveADeadlineOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		require.NoError(t, conn.SetWriteDeadline(time.Now().Add(time.Second)))
+		require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("hello")))
+		client.Expect(wstest.Text("hello"))
+		time.Sleep(time.Minute)
+		client.Send(wstest.Ping("x"), wstest.Text("after"))
+		_, _, err := conn.ReadMessage()
+		require.NoError(t, err)
+		client.Expect(wstest.Pong("x"))
+	})
+}
+
+// flood writes pings, with deadlines of its own, until the network takes no
+// more.
+func flood(conn *websocket.Conn) {
+	go func() {
+		var err error
+		for err == nil {
+			err = conn.WriteControl(websocket.PingMessage, make([]byte, 125), time.Now().Add(time.Hour))
+		}
+	}()
+	synctest.Wait()
+}
+
+// TestStreamsWaitForControlFrames has a frame of a streamed message wait for a
+// ping that the peer does not take.
+func TestStreamsWaitForControlFrames(t *testing.T) {
+	t.Run("for the write timeout", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, conn := rawPair(t, websocket.Options{})
+			w, err := conn.NextWriter(websocket.TextMessage)
+			require.NoError(t, err)
+			flood(conn)
+			start := time.Now()
+			_, _ = w.Write([]byte("hello"))
+			err = w.Close()
+			after(t, start, 10*time.Second)
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			assert.True(t, websocket.IsDisconnect(err), "the peer took nothing")
+		})
+	})
+	t.Run("as long as the context allows", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, conn := rawPair(t, websocket.Options{WriteTimeout: -1})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			w, err := conn.NextWriterContext(ctx, websocket.TextMessage)
+			require.NoError(t, err)
+			flood(conn)
+			start := time.Now()
+			_, _ = w.Write([]byte("hello"))
+			require.ErrorIs(t, w.Close(), context.DeadlineExceeded)
+			after(t, start, time.Second)
+		})
+	})
+	t.Run("and have their full time when their turn comes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client, conn := rawPair(t, websocket.Options{})
+			first := fill(conn)
+			second := make(chan error, 1)
+			go func() { second <- conn.WriteMessage(websocket.BinaryMessage, make([]byte, 2*wstest.PipeBuffer)) }()
+			time.Sleep(9 * time.Second)
+			_, err := client.Receive()
+			require.NoError(t, err)
+			require.NoError(t, <-first)
+			time.Sleep(9 * time.Second)
+			_, err = client.Receive()
+			require.NoError(t, err)
+			require.NoError(t, <-second)
+		})
+	})
+}
+
+func TestGorillasPingWithADeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		write := fill(conn)
+		start := time.Now()
+		require.Error(t, conn.Conn.WriteControl(websocket.PingMessage, nil, start.Add(time.Second)))
+		after(t, start, time.Second)
+		_, err := client.Receive()
+		require.NoError(t, err)
+		require.NoError(t, <-write)
+		require.NoError(t, conn.WriteMessage(websocket.TextMessage, nil))
+	})
+}
+
+func TestInvalidCloseMessagesByGorillasWays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		bad := websocket.FormatCloseMessage(1006, "")
+		_, err := websocket.NewPreparedMessage(websocket.CloseMessage, bad)
+		require.ErrorContains(t, err, "invalid close message")
+		require.ErrorContains(t, conn.Conn.WriteMessage(websocket.CloseMessage, bad), "invalid close message")
+		require.NoError(t, conn.Context().Err())
+		require.NoError(t, conn.WriteMessage(websocket.TextMessage, nil))
+		client.Expect(wstest.Text(""))
+	})
+}
+
+// onePanic is a WriteBufferPool that fails once.
+type onePanic struct{ n int }
+
+func (*onePanic) Put(any) {}
+
+func (p *onePanic) Get() any {
+	if p.n++; p.n == 1 {
+		panic("pool")
+	}
+	return nil
+}
+
+func TestPanicOfTheBufferPoolLeavesNoLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+			assert.Panics(t, func() { _, _ = conn.NextWriter(websocket.TextMessage) })
+			return conn.WriteMessage(websocket.TextMessage, []byte("x"))
+		}))
+		u.Settings.WriteBufferPool = &onePanic{}
+		u.Log = silent
+		wstest.DialRaw(t, u, "/", nil).Expect(wstest.Text("x"))
 	})
 }
