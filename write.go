@@ -130,6 +130,12 @@ func (c *Conn) WriteControl(messageType int, data []byte, at time.Time) error {
 	return c.writeControl(context.Background(), messageType, data, d)
 }
 
+// WriteControlContext is WriteControl bounded by a context, and by WriteTimeout
+// or the caller's write deadline, as WriteMessageContext is.
+func (c *Conn) WriteControlContext(ctx context.Context, messageType int, data []byte) error {
+	return c.writeControl(ctx, messageType, data, c.t.writeDeadline())
+}
+
 func (c *Conn) writeControl(ctx context.Context, messageType int, data []byte, d deadline) error {
 	if len(data) > maxControlPayload {
 		return errControlSize

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -112,6 +113,62 @@ func TestConcurrentWriters(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestConcurrentClosers has goroutines close while many write and ping: what the
+// client gets is whole messages and one close frame.
+func TestConcurrentClosers(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		enough := make(chan struct{})
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+			for w := range 32 {
+				message := bytes.Repeat([]byte{byte('a' + w%26)}, 100*w)
+				conn.Go(func(context.Context) error {
+					for {
+						if err := conn.WriteMessage(websocket.BinaryMessage, message); err != nil {
+							return err
+						}
+						if err := conn.WriteControl(websocket.PingMessage, nil, time.Time{}); err != nil {
+							return err
+						}
+					}
+				})
+			}
+			for range 4 {
+				conn.Go(func(context.Context) error {
+					<-enough
+					return conn.Close(4000, "enough")
+				})
+			}
+			return reader(wrapped)(conn, r)
+		}))
+		var log logs
+		u.Log = log.log
+		client := wstest.DialRaw(t, serve(u), "/", nil)
+		for messages := 0; ; {
+			f, err := client.Receive()
+			require.NoError(t, err)
+			if f.Opcode == wstest.OpClose {
+				assert.Equal(t, wstest.Close(4000, "enough").Unmasked(), f)
+				break
+			}
+			if f.Opcode == wstest.OpBinary {
+				if messages++; messages == 200 {
+					close(enough)
+				}
+				require.Zero(t, len(f.Payload)%100)
+				if len(f.Payload) > 0 {
+					require.Equal(t, len(f.Payload), bytes.Count(f.Payload, f.Payload[:1]), "a message is mixed")
+				}
+			}
+		}
+		client.Send(wstest.Close(4000, ""))
+		client.ExpectEnd()
+		ended(t, u)
+		for _, line := range log.all() {
+			assert.Equal(t, slog.LevelDebug, line.level, line.err)
+		}
+	})
 }
 
 func TestOneMessageAtATime(t *testing.T) {
@@ -386,7 +443,10 @@ func TestWriteContext(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				cancel(cause)
 				require.ErrorIs(t, write(ctx, conn), cause)
+				require.ErrorIs(t, conn.WriteControlContext(ctx, websocket.PingMessage, nil), cause)
 				require.NoError(t, conn.Context().Err())
+				require.NoError(t, conn.WriteControlContext(t.Context(), websocket.PingMessage, nil))
+				client.Expect(wstest.Ping(""))
 				require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("x")))
 				client.Expect(wstest.Text("x"))
 			})

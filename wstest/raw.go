@@ -82,7 +82,7 @@ func DialRaw(t testing.TB, target any, path string, options *Options) *Raw {
 		t.Fatalf("wstest: dial %s: %v", path, err)
 	}
 	if c.Response.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatalf("wstest: dial %s: %s", path, describe(c.Response))
+		t.Fatalf("wstest: dial %s%s", path, describe(c.Response))
 	}
 	_ = c.SetDeadline(time.Time{})
 	return c
