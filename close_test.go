@@ -675,13 +675,21 @@ func TestAnswerToABreachSurvivesUnreadData(t *testing.T) {
 		"on a wrapped connection": func(l net.Listener) net.Listener { return plainListener{l} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			sent := make(chan struct{})
+			const size = 200_000
+			begin := make(chan struct{})
 			u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 				conn.SetReadLimit(1024)
-				if err := conn.WriteMessage(websocket.BinaryMessage, make([]byte, 200_000)); err != nil {
+				nc := conn.NetConn()
+				if plain, ok := nc.(plainConn); ok {
+					nc = plain.Conn
+				}
+				if tcp, ok := nc.(*net.TCPConn); ok {
+					_ = tcp.SetWriteBuffer(8 * size)
+				}
+				<-begin
+				if err := conn.WriteMessage(websocket.BinaryMessage, make([]byte, size)); err != nil {
 					return err
 				}
-				<-sent
 				return reader(returned)(conn, r)
 			}))
 			u.Log = silent
@@ -690,8 +698,12 @@ func TestAnswerToABreachSurvivesUnreadData(t *testing.T) {
 			server.Start()
 			defer server.Close()
 			client := wstest.DialRaw(t, server, "/", nil)
-			client.SendBytes(wstest.Binary(make([]byte, 100_000)).Bytes())
-			close(sent)
+			if tcp, ok := client.Conn.(*net.TCPConn); ok {
+				require.NoError(t, tcp.SetReadBuffer(size/8))
+			}
+			client.SendBytes(wstest.Binary(make([]byte, size/2)).Bytes())
+			close(begin)
+			ended(t, u) // most of the message is still to be sent
 			_, err := client.Receive()
 			require.NoError(t, err)
 			client.ExpectClose(1009, "message too big")
