@@ -325,10 +325,11 @@ func (t *transport) beginGorillas(ctx context.Context, d deadline, p []byte, isC
 	}
 	if err := t.lockWrite(ctx, d); err != nil {
 		var waited *ioError
-		if errors.As(err, &waited) && !d.callers {
-			// Gorilla writes nothing more after an error, so this one is final.
-			// The peer has taken nothing for WriteTimeout; or the context ended.
-			return t.fail(&ioError{op: "write", err: waited.err, gone: ctx.Err() == nil})
+		control := p[0]&0x8 != 0 // of code that has the embedded connection
+		if errors.As(err, &waited) && !control {
+			// Gorilla writes nothing more after an error, and the message may have
+			// begun: there is no going on.
+			return t.fail(&ioError{op: "write", err: waited.err, gone: !d.callers && ctx.Err() == nil})
 		}
 		return err
 	}

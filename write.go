@@ -46,7 +46,7 @@ func (c *Conn) WriteMessageContext(ctx context.Context, messageType int, data []
 	}
 	defer c.unlockMessage()
 	if c.pooled || c.compresses() {
-		return c.throughGorilla(ctx, func() error { return c.Conn.WriteMessage(messageType, data) })
+		return c.wholeThroughGorilla(ctx, func() error { return c.Conn.WriteMessage(messageType, data) })
 	}
 	return c.t.writeFrame(ctx, byte(messageType), data, c.t.writeDeadline())
 }
@@ -63,7 +63,7 @@ func (c *Conn) WritePreparedMessageContext(ctx context.Context, message *Prepare
 		return err
 	}
 	defer c.unlockMessage()
-	return c.throughGorilla(ctx, func() error { return c.Conn.WritePreparedMessage(message) })
+	return c.wholeThroughGorilla(ctx, func() error { return c.Conn.WritePreparedMessage(message) })
 }
 
 // WriteJSON writes v as a text message, encoded by encoding/json and ended by a
@@ -82,7 +82,8 @@ func (c *Conn) WriteJSONContext(ctx context.Context, v any) error {
 // NextWriter returns a writer of the next message, which leaves in frames as it
 // grows; Close ends it. Until then no other message is written: a second
 // NextWriter or WriteMessage waits, at most WriteTimeout, then fails and may be
-// tried again. Control messages pass. The writer is for one goroutine.
+// tried again. Control messages pass. The writer is for one goroutine; if one of
+// its frames does not leave in time, the connection ends.
 func (c *Conn) NextWriter(messageType int) (io.WriteCloser, error) {
 	return c.NextWriterContext(context.Background(), messageType)
 }
@@ -204,6 +205,16 @@ func (c *Conn) throughGorilla(ctx context.Context, write func() error) error {
 		return reason
 	}
 	return err
+}
+
+// wholeThroughGorilla has gorilla write a whole message. It does not begin before
+// its turn has come: gorilla would not write again after having waited in vain.
+func (c *Conn) wholeThroughGorilla(ctx context.Context, write func() error) error {
+	if err := c.t.lockWrite(ctx, c.t.writeDeadline()); err != nil {
+		return err
+	}
+	c.t.unlockWrite() // gorilla takes it for each frame; who comes between is bounded
+	return c.throughGorilla(ctx, write)
 }
 
 // A messageWriter writes one message and holds the message lock until Close.

@@ -372,13 +372,17 @@ func TestWriteTimeout(t *testing.T) {
 	t.Run("that has passed writes nothing and harms nothing", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			client, conn := rawPair(t, websocket.Options{})
+			prepared, err := websocket.NewPreparedMessage(websocket.TextMessage, []byte("x"))
+			require.NoError(t, err)
 			past := time.Now().Add(-time.Second)
 			require.ErrorIs(t, conn.WriteControl(websocket.PingMessage, nil, past), os.ErrDeadlineExceeded)
 			require.NoError(t, conn.SetWriteDeadline(past))
 			require.ErrorIs(t, conn.WriteMessage(websocket.TextMessage, nil), os.ErrDeadlineExceeded)
+			require.ErrorIs(t, conn.WritePreparedMessage(prepared), os.ErrDeadlineExceeded)
 			require.NoError(t, conn.SetWriteDeadline(time.Time{}))
 			require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("x")))
-			client.Expect(wstest.Text("x"))
+			require.NoError(t, conn.WritePreparedMessage(prepared))
+			client.Expect(wstest.Text("x"), wstest.Text("x"))
 		})
 	})
 	t.Run("of a ping that waits for a frame under way", func(t *testing.T) {
@@ -703,6 +707,31 @@ func TestStreamsWaitForControlFrames(t *testing.T) {
 			require.ErrorIs(t, w.Close(), context.DeadlineExceeded)
 			after(t, start, time.Second)
 		})
+	})
+}
+
+// TestUnfinishedStreamEndsTheConnection has the caller's deadline pass in the
+// middle of a message: another must not follow its beginning.
+func TestUnfinishedStreamEndsTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		w, err := conn.NextWriter(websocket.TextMessage)
+		require.NoError(t, err)
+		_, err = w.Write(make([]byte, 10_000))
+		require.NoError(t, err)
+		require.NoError(t, conn.SetWriteDeadline(time.Now().Add(-time.Second)))
+		err = w.Close()
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		assert.False(t, websocket.IsDisconnect(err))
+		require.NoError(t, conn.SetWriteDeadline(time.Time{}))
+		require.Equal(t, err, conn.WriteMessage(websocket.TextMessage, nil))
+		for {
+			f, err := client.Receive()
+			if err != nil {
+				break
+			}
+			require.False(t, f.Fin)
+		}
 	})
 }
 
