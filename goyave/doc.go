@@ -1,0 +1,55 @@
+// Package websocket turns a Goyave controller with a Serve method into a
+// WebSocket endpoint. It takes the place of goyave.dev/goyave/v5/websocket: an
+// application changes the import line. The upgrade, the origin check, panics,
+// concurrent writers, the closing handshake and shutdown are taken care of; a
+// controller reads and writes messages:
+//
+//	import websocket "github.com/goyave-contrib/websocket/goyave"
+//
+//	type Echo struct {
+//		goyave.Component
+//	}
+//
+//	func (ctrl *Echo) Serve(conn *websocket.Conn, request *goyave.Request) error {
+//		for {
+//			messageType, message, err := conn.ReadMessage()
+//			if err != nil {
+//				return err
+//			}
+//			if err := conn.WriteMessage(messageType, message); err != nil {
+//				return err
+//			}
+//		}
+//	}
+//
+//	router.Subrouter("/echo").Controller(websocket.New(&Echo{}))
+//
+// What else it wants to decide, a controller says by implementing [Registrer],
+// [OriginChecker], [HeaderUpgrader], [UpgradeErrorHandler] or [ErrorHandler].
+//
+// # Configuration
+//
+// These entries hold for all Upgraders of a server; a field set in code wins.
+// They are in seconds, 0 means off, and a negative one panics when a route is
+// registered.
+//
+//	server.websocketCloseTimeout (10)  Options.CloseTimeout; Goyave's own entry
+//	websocket.writeTimeout (10)        Options.WriteTimeout
+//	websocket.shutdownTimeout (15)     how long a stopping server waits for
+//	                                   connections; 0: as long as they take
+//
+// The entry app.debug switches Options.Debug on.
+//
+// # Shutdown
+//
+// When the server stops, new upgrades are refused with 503 and every client is
+// told 1001. [goyave.Server.Start] returns when every Serve has returned, or
+// when websocket.shutdownTimeout has passed; then the connections that are left
+// are cut, which is logged as an error. Give it more than the close timeout, so
+// that one silent client is not cut. It is one shutdown hook, in the order of
+// registration with the application's own, registered with the first route. A
+// Serve that stops the server must do so from another goroutine: Stop waits for
+// it.
+//
+// On net/http, see github.com/goyave-contrib/websocket, whose Conn this is.
+package websocket

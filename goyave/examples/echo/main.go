@@ -1,0 +1,69 @@
+// Command echo sends every message back; a small page tries it out.
+//
+//	go run ./examples/echo
+//
+// An interrupt (or SIGTERM) ends it in good order: every client is told 1001
+// before the process exits with status 0.
+package main
+
+import (
+	_ "embed"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/goyave-contrib/websocket/goyave/examples/echo/http/route"
+	"goyave.dev/goyave/v5"
+	"goyave.dev/goyave/v5/config"
+	"goyave.dev/goyave/v5/util/errors"
+)
+
+// Embedded, so that the example runs in any folder; applications of your own
+// leave it to goyave.New to load their config.json.
+//
+//go:embed config.json
+var configJSON string
+
+func main() {
+	port := flag.Int("port", -1, "`port` to listen on instead of the configured one; 0 takes a free one")
+	flag.Parse()
+
+	server, err := newServer(*port, os.Stdout)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	server.RegisterSignalHook()
+	if err := server.Start(); err != nil {
+		server.Logger.Error(err)
+		os.Exit(2)
+	}
+}
+
+// newServer returns the application, ready to start. It writes one line to
+// stdout when it listens.
+func newServer(port int, stdout io.Writer) (*goyave.Server, error) {
+	cfg, err := config.LoadJSON(configJSON)
+	if err != nil {
+		return nil, err
+	}
+	if port >= 0 {
+		cfg.Set("server.port", port)
+	}
+	server, err := goyave.New(goyave.Options{Config: cfg})
+	if err != nil {
+		return nil, err
+	}
+
+	server.RegisterStartupHook(func(s *goyave.Server) {
+		if _, err := fmt.Fprintf(stdout, "listening on http://%s\n", s.Host()); err != nil {
+			s.Logger.Error(errors.New(err))
+		}
+	})
+	server.RegisterShutdownHook(func(s *goyave.Server) {
+		s.Logger.Info("all clients are gone, goodbye")
+	})
+	server.RegisterRoutes(route.Register)
+	return server, nil
+}

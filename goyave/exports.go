@@ -1,0 +1,132 @@
+package websocket
+
+import (
+	"context"
+	"io"
+	"net/http"
+
+	root "github.com/goyave-contrib/websocket"
+)
+
+// What a Goyave application needs of github.com/goyave-contrib/websocket, so
+// that one import is enough.
+
+// Message types (RFC 6455, 11.8).
+const (
+	TextMessage   = root.TextMessage
+	BinaryMessage = root.BinaryMessage
+	CloseMessage  = root.CloseMessage
+	PingMessage   = root.PingMessage
+	PongMessage   = root.PongMessage
+)
+
+// Close codes (RFC 6455, 7.4.1 and the IANA registry). CloseNoStatusReceived
+// stands for an empty close frame; CloseAbnormalClosure and CloseTLSHandshake
+// are never sent.
+const (
+	CloseNormalClosure           = root.CloseNormalClosure
+	CloseGoingAway               = root.CloseGoingAway
+	CloseProtocolError           = root.CloseProtocolError
+	CloseUnsupportedData         = root.CloseUnsupportedData
+	CloseNoStatusReceived        = root.CloseNoStatusReceived
+	CloseAbnormalClosure         = root.CloseAbnormalClosure
+	CloseInvalidFramePayloadData = root.CloseInvalidFramePayloadData
+	ClosePolicyViolation         = root.ClosePolicyViolation
+	CloseMessageTooBig           = root.CloseMessageTooBig
+	CloseMandatoryExtension      = root.CloseMandatoryExtension
+	CloseInternalServerErr       = root.CloseInternalServerErr
+	CloseServiceRestart          = root.CloseServiceRestart
+	CloseTryAgainLater           = root.CloseTryAgainLater
+	CloseBadGateway              = root.CloseBadGateway
+	CloseTLSHandshake            = root.CloseTLSHandshake
+)
+
+// NormalClosureMessage is the text sent with code 1000 when Serve returns nil.
+const NormalClosureMessage = root.NormalClosureMessage
+
+var (
+	// ErrShutdown is the cause of a connection's context once its server or its
+	// Upgrader shuts down, and the reason of upgrades that are refused then.
+	ErrShutdown = root.ErrShutdown
+	// ErrPeerGone is the error of a connection whose peer stopped answering.
+	ErrPeerGone = root.ErrPeerGone
+	// ErrCloseSent is returned by writes after a close frame was sent.
+	ErrCloseSent = root.ErrCloseSent
+	// ErrReadLimit is wrapped by the error of a read whose message was longer
+	// than the connection accepts.
+	ErrReadLimit = root.ErrReadLimit
+	// ErrBadHandshake is returned by gorilla's Dialer when the server refuses.
+	ErrBadHandshake = root.ErrBadHandshake
+)
+
+type (
+	// Conn is one upgraded connection. One goroutine may read and any number may
+	// write, ping or close at the same time.
+	Conn = root.Conn
+
+	// Options tunes an [Upgrader]. The zero value is ready to use: zero means
+	// what the configuration says, negative means off.
+	Options = root.Options
+
+	// Stats counts what an [Upgrader] does.
+	Stats = root.Stats
+
+	// A CloseError is a close frame: the code and text that the peer sent, when
+	// a read returns it; those to send, when Serve does.
+	CloseError = root.CloseError
+
+	// A PanicError is a panic that was recovered, or a runtime.Goexit; see
+	// [ErrorHandler].
+	PanicError = root.PanicError
+
+	// A PreparedMessage is encoded once and sent to many connections with
+	// [Conn.WritePreparedMessage].
+	PreparedMessage = root.PreparedMessage
+)
+
+// FromContext returns the connection that ctx belongs to: that of an upgraded
+// request, or one derived from it.
+func FromContext(ctx context.Context) (*Conn, bool) { return root.FromContext(ctx) }
+
+// NewCloseError returns an error for Serve to return: the connection is closed
+// with this code and text, and nobody is told. The text is cut to 123 bytes. A
+// code that may not be sent (allowed are 1000-1003, 1007-1014, 3000-4999, and
+// 1005 for an empty frame) makes it an error like any other.
+//
+// The text is for the peer to see: put no secrets into it.
+func NewCloseError(code int, text string) *CloseError { return root.NewCloseError(code, text) }
+
+// IsCloseError tells whether err is or wraps a *CloseError that says goodbye:
+// code 1000 (normal closure), 1001 (going away) or 1005 (no code).
+func IsCloseError(err error) bool { return root.IsCloseError(err) }
+
+// IsUnexpectedCloseError tells whether err is or wraps a *CloseError whose code
+// is none of the expected ones.
+func IsUnexpectedCloseError(err error, expected ...int) bool {
+	return root.IsUnexpectedCloseError(err, expected...)
+}
+
+// CloseStatus returns the code of the *CloseError that err is or wraps, -1 where
+// there is none.
+func CloseStatus(err error) int { return root.CloseStatus(err) }
+
+// IsDisconnect tells whether err is or wraps what a connection's read or write
+// returned because the peer vanished without a close frame.
+func IsDisconnect(err error) bool { return root.IsDisconnect(err) }
+
+// NewPreparedMessage returns a message that is encoded once for all the
+// connections it is written to. A CloseMessage that may not be sent is an error.
+func NewPreparedMessage(messageType int, data []byte) (*PreparedMessage, error) {
+	return root.NewPreparedMessage(messageType, data)
+}
+
+// FormatCloseMessage returns the payload of a close frame with the given code
+// and text, an empty one for CloseNoStatusReceived.
+func FormatCloseMessage(code int, text string) []byte { return root.FormatCloseMessage(code, text) }
+
+// IsWebSocketUpgrade tells whether the client asks for an upgrade.
+func IsWebSocketUpgrade(r *http.Request) bool { return root.IsWebSocketUpgrade(r) }
+
+// JoinMessages returns a reader of all the messages to come, each followed by
+// term. It ends with the error of the connection, never in io.EOF.
+func JoinMessages(conn *Conn, term string) io.Reader { return root.JoinMessages(conn, term) }

@@ -1,0 +1,136 @@
+package websocket_test
+
+import (
+	"go/ast"
+	"go/build"
+	"go/parser"
+	"go/token"
+	"maps"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	ws "github.com/gorilla/websocket"
+	root "github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/goyave"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"goyave.dev/goyave/v5"
+	original "goyave.dev/goyave/v5/websocket"
+)
+
+// The signatures of the original, in the words of an application: what it does
+// with them compiles.
+var (
+	_ func(websocket.Controller) *websocket.Upgrader = websocket.New
+	_ func(*websocket.Upgrader, *goyave.Router)      = (*websocket.Upgrader).RegisterRoutes
+	_ func(*websocket.Upgrader) goyave.Handler       = (*websocket.Upgrader).Handler
+	_ func(*websocket.Upgrader, *goyave.Server)      = (*websocket.Upgrader).Init
+	_ func(error) bool                               = websocket.IsCloseError
+	_ goyave.Registrer                               = (*websocket.Upgrader)(nil)
+	_ goyave.Composable                              = websocket.Controller(nil)
+
+	// Interfaces without a type of the package are the same ones.
+	_ original.Registrer            = websocket.Registrer(nil)
+	_ websocket.Registrer           = original.Registrer(nil)
+	_ original.OriginChecker        = websocket.OriginChecker(nil)
+	_ websocket.OriginChecker       = original.OriginChecker(nil)
+	_ original.HeaderUpgrader       = websocket.HeaderUpgrader(nil)
+	_ websocket.HeaderUpgrader      = original.HeaderUpgrader(nil)
+	_ original.UpgradeErrorHandler  = websocket.UpgradeErrorHandler(nil)
+	_ websocket.UpgradeErrorHandler = original.UpgradeErrorHandler(nil)
+	_ original.ErrorHandler         = websocket.ErrorHandler(nil)
+	_ websocket.ErrorHandler        = original.ErrorHandler(nil)
+
+	_ interface {
+		connMethods
+		Serve(conn *websocket.Conn, request *goyave.Request) error
+	} = (interface {
+		connMethods
+		websocket.Controller
+	})(nil)
+	_ connMethods = (*original.Conn)(nil)
+	_ connMethods = (*websocket.Conn)(nil)
+	_ *ws.Conn    = websocket.Conn{}.Conn
+	_ *root.Conn  = (*websocket.Conn)(nil) // code for either face can share it
+)
+
+// connMethods are the methods that the original adds to gorilla's connection.
+type connMethods interface {
+	SetCloseHandshakeTimeout(timeout time.Duration)
+	GetCloseHandshakeTimeout() time.Duration
+	CloseNormal() error
+	CloseWithError(err error) error
+	Close(code int, message string) error
+}
+
+func TestLiterals(t *testing.T) {
+	ctrl := &plain{}
+	settings := ws.Upgrader{ReadBufferSize: 256}
+	u := &websocket.Upgrader{Controller: ctrl, Settings: settings}
+	assert.Equal(t, ctrl, u.Controller)
+	assert.Equal(t, 256, u.Settings.ReadBufferSize)
+	u = &websocket.Upgrader{Controller: ctrl, Options: websocket.Options{CloseTimeout: time.Second}}
+	u.WriteTimeout = time.Minute
+	u.Settings.ReadBufferSize = 512
+	assert.Equal(t, websocket.Options{CloseTimeout: time.Second, WriteTimeout: time.Minute}, u.Options)
+	assert.Equal(t, ctrl, u.Controller)
+	assert.Equal(t, 512, u.Settings.ReadBufferSize)
+	assert.Equal(t, ctrl, websocket.New(ctrl).Controller)
+	assert.Equal(t, original.NormalClosureMessage, websocket.NormalClosureMessage)
+}
+
+// exported returns the names that a package exports.
+func exported(t *testing.T, path string) []string {
+	t.Helper()
+	found, err := build.Import(path, ".", 0)
+	require.NoError(t, err)
+	names := map[string]bool{}
+	for _, name := range found.GoFiles {
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(found.Dir, name), nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		for _, decl := range file.Decls {
+			switch decl := decl.(type) {
+			case *ast.FuncDecl:
+				if decl.Recv == nil {
+					names[decl.Name.Name] = true
+				}
+			case *ast.GenDecl:
+				for _, spec := range decl.Specs {
+					switch spec := spec.(type) {
+					case *ast.TypeSpec:
+						names[spec.Name.Name] = true
+					case *ast.ValueSpec:
+						for _, name := range spec.Names {
+							names[name.Name] = true
+						}
+					}
+				}
+			}
+		}
+	}
+	maps.DeleteFunc(names, func(name string, _ bool) bool { return !ast.IsExported(name) })
+	return slices.Sorted(maps.Keys(names))
+}
+
+func TestNamesOfTheOriginal(t *testing.T) {
+	names := exported(t, "goyave.dev/goyave/v5/websocket")
+	assert.Contains(t, names, "Upgrader")
+	assert.Subset(t, exported(t, "github.com/goyave-contrib/websocket/goyave"), names)
+}
+
+// One import is enough: what the root package has is here too.
+func TestNamesOfTheRoot(t *testing.T) {
+	names := slices.DeleteFunc(exported(t, "github.com/goyave-contrib/websocket"), func(name string) bool {
+		switch name {
+		case "ControllerFunc": // a function is no Component
+			return true
+		case "Endpoint", "NewEndpoint", "Handshake": // for adapters of other frameworks
+			return true
+		}
+		return false
+	})
+	assert.Contains(t, names, "ErrShutdown")
+	assert.Subset(t, exported(t, "github.com/goyave-contrib/websocket/goyave"), names)
+}

@@ -1,0 +1,91 @@
+package websocket
+
+import (
+	"net/http"
+
+	"goyave.dev/goyave/v5"
+)
+
+// A Controller is a WebSocket endpoint of a Goyave application. The interfaces
+// below are optional: an Upgrader looks for them on its controller.
+type Controller interface {
+	goyave.Composable
+
+	// Serve handles one connection, on a goroutine of its own; calls for
+	// different connections overlap. The request is the upgraded one, with all
+	// that middleware put into it; its context lives as long as the connection.
+	//
+	// The connection is closed when Serve returns: nil closes it normally
+	// (1000), a *CloseError from NewCloseError with its code and text, any other
+	// error, or a panic, as a failure (1011). Errors of the connection's own
+	// reads and writes may be returned as they are or wrapped.
+	//
+	// Goroutines that Serve starts must have returned before it does; those
+	// started with Conn.Go are waited for.
+	Serve(conn *Conn, request *goyave.Request) error
+}
+
+// Registrer allows a [Controller] to register its route itself, with
+// validation, middleware, meta or a name.
+//
+// If not implemented, the route is GET and the router's own path.
+type Registrer interface {
+	// RegisterRoute registers handler, which upgrades and serves, for GET. It is
+	// called by Upgrader.RegisterRoutes.
+	RegisterRoute(router *goyave.Router, handler goyave.Handler)
+}
+
+// OriginChecker allows a [Controller] to decide which origins may connect.
+//
+// If not implemented, a request is accepted if it has no Origin header (it
+// comes from no browser) or its origin's host is the request's. The host of the
+// config entry server.domain counts as such, with the default port or the
+// server's, and so does the address that the entries server.proxy describe. What
+// the client says of a proxy (X-Forwarded-Host) does not count.
+type OriginChecker interface {
+	// CheckOrigin reports whether the request's Origin header is acceptable. It
+	// must be careful: browsers send cookies with every WebSocket handshake,
+	// whatever page starts it. It runs on the HTTP handler's goroutine.
+	CheckOrigin(request *goyave.Request) bool
+}
+
+// HeaderUpgrader allows a [Controller] to add headers to the 101 response, such
+// as Set-Cookie.
+type HeaderUpgrader interface {
+	// UpgradeHeaders returns the headers to add. It runs on the HTTP handler's
+	// goroutine, before the request is checked.
+	UpgradeHeaders(request *goyave.Request) http.Header
+}
+
+// UpgradeErrorHandler allows a [Controller] to answer refused upgrades.
+//
+// If not implemented, the answer is the JSON object {"error": "..."} with the
+// status text, or the reason with Debug. Status 500 then is an error like any
+// other in Goyave: it is logged, and the status handler answers.
+type UpgradeErrorHandler interface {
+	// OnUpgradeError writes the HTTP response of an upgrade that was refused with
+	// the given status: the client's mistake (4xx), a connection that can't be
+	// hijacked (500) or a server that shuts down (503). It runs on the HTTP
+	// handler's goroutine; the connection is not hijacked.
+	OnUpgradeError(response *goyave.Response, request *goyave.Request, status int, reason error)
+}
+
+// ErrorHandler allows a [Controller] to be told of errors.
+//
+// If not implemented, they are logged with the server's logger: failures of
+// Serve as errors, breaches of the protocol as warnings, vanished peers at debug
+// level.
+type ErrorHandler interface {
+	// OnError is told how a connection failed: the error that Serve or a function
+	// given to Conn.Go returned, its panic, or what the peer did. Endings by a
+	// close frame or by the server's shutdown are no errors.
+	//
+	// The error is Goyave's, *errors.Error. A panic of Serve is what Goyave's own
+	// recovery makes of it: the panic's value and trace. One of a function given
+	// to Conn.Go, and a runtime.Goexit, wrap a *PanicError.
+	//
+	// It runs on Serve's goroutine once Serve has returned and before the close
+	// frame is sent, so it may still write: FromContext(request.Context()) is the
+	// connection. A panic in it is recovered and logged.
+	OnError(request *goyave.Request, err error)
+}

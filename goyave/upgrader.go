@@ -1,0 +1,209 @@
+package websocket
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+
+	ws "github.com/gorilla/websocket"
+	root "github.com/goyave-contrib/websocket"
+	"goyave.dev/goyave/v5"
+	"goyave.dev/goyave/v5/util/errors"
+)
+
+// An Upgrader makes a [Controller] an endpoint of a Goyave application. It is a
+// Goyave controller itself: router.Controller mounts it. Set its fields before
+// that.
+type Upgrader struct {
+	goyave.Component
+	Options
+
+	Controller Controller
+
+	// Settings are gorilla's: ReadBufferSize is the size of the connection's read
+	// buffer, WriteBufferSize that of a streamed message's frames, HandshakeTimeout
+	// bounds writing the response (zero: WriteTimeout). Error and CheckOrigin are
+	// ignored: see UpgradeErrorHandler and OriginChecker.
+	Settings ws.Upgrader
+
+	mounted *mounted
+}
+
+// mounted is what an Upgrader is on one server.
+type mounted struct {
+	upgrader *Upgrader
+	server   *goyave.Server
+	options  Options // with what the configuration says
+	endpoint *root.Endpoint
+}
+
+var _ goyave.Registrer = (*Upgrader)(nil)
+
+// New returns an Upgrader with the default options.
+func New(controller Controller) *Upgrader { return &Upgrader{Controller: controller} }
+
+// RegisterRoutes mounts the controller on router: for GET at the router's own
+// path, or as its own RegisterRoute says. Goyave's router.Controller calls it.
+func (u *Upgrader) RegisterRoutes(router *goyave.Router) {
+	if r, ok := u.Controller.(Registrer); ok {
+		r.RegisterRoute(router, u.Handler())
+		return
+	}
+	router.Get("", u.Handler())
+}
+
+// Handler returns the handler of the route, for those who register it
+// themselves; Init must come first. It initializes the controller. It may be
+// called again, for another route: Shutdown and Stats are of all.
+//
+// The handler upgrades the request, sets the response's status to 101, and
+// returns when Serve runs, in a goroutine of its own: so does all the middleware
+// around it.
+func (u *Upgrader) Handler() goyave.Handler {
+	server := u.Server()
+	if server == nil {
+		panic(errors.New("websocket: the Upgrader is not initialized: call Init before Handler"))
+	}
+	u.Controller.Init(server)
+	if u.mounted == nil || u.mounted.server != server {
+		u.mounted = u.mount(server)
+	}
+	return u.mounted.handle
+}
+
+func (u *Upgrader) mount(server *goyave.Server) *mounted {
+	m := &mounted{upgrader: u, server: server, options: configured(u.Options, server.Config())}
+	if m.options.Log == nil {
+		m.options.Log = m.log
+	}
+	service := serviceOf(server)
+	m.endpoint = root.NewEndpoint(m.options)
+	service.add(m.endpoint)
+	return m
+}
+
+// Shutdown ends all connections of the Upgrader: new upgrades are refused with
+// 503, every client is told 1001, and nil is returned when every Serve has
+// returned. When ctx ends first, the connections that are left are cut and an
+// error says how many they were. The server's own shutdown does this for all
+// Upgraders. Before the route is registered it does nothing.
+func (u *Upgrader) Shutdown(ctx context.Context) error {
+	if u.mounted == nil {
+		return nil
+	}
+	return u.mounted.endpoint.Shutdown(ctx)
+}
+
+// Stats returns the numbers of this moment.
+func (u *Upgrader) Stats() Stats {
+	if u.mounted == nil {
+		return Stats{}
+	}
+	return u.mounted.endpoint.Stats()
+}
+
+func (m *mounted) handle(response *goyave.Response, request *goyave.Request) {
+	h := root.Handshake{
+		Refuse: func(status int, reason error) { m.refuse(response, request, status, reason) },
+	}
+	if ctrl, ok := m.upgrader.Controller.(HeaderUpgrader); ok {
+		h.Header = ctrl.UpgradeHeaders(request)
+	}
+	h.Settings, h.Header = negotiated(request, &m.upgrader.Settings, h.Header)
+	if ctrl, ok := m.upgrader.Controller.(OriginChecker); ok {
+		h.CheckOrigin = func() bool { return ctrl.CheckOrigin(request) }
+	} else if isOwnOrigin(m.server, request.Request()) {
+		h.CheckOrigin = func() bool { return true }
+	}
+	ctx := context.WithValue(request.Context(), routeKey{}, request.Route) // for the log
+	conn, err := m.endpoint.Accept(response, request.Request().WithContext(ctx), h)
+	if response.Hijacked() { // even if the 101 could not be written: Goyave must not take it for a 204
+		response.Status(http.StatusSwitchingProtocols)
+	}
+	if err != nil {
+		return // it was answered
+	}
+	request.WithContext(conn.Context())
+	request.Cookies() // keeps what it parses, and from here on two goroutines may call it
+	var report func(error)
+	if ctrl, ok := m.upgrader.Controller.(ErrorHandler); ok {
+		report = func(err error) { ctrl.OnError(request, goyaveError(err)) }
+	}
+	m.endpoint.Run(conn, func() error { return m.serve(conn, request) }, report)
+}
+
+// serve makes Goyave's errors of what the controller returns and of its panics.
+func (m *mounted) serve(conn *Conn, request *goyave.Request) (err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			traced := errors.NewSkip(reason, 4) // skipped: runtime.Callers, NewSkip, this function, runtime.gopanic
+			err = &PanicError{Value: traced, Stack: debug.Stack()}
+		}
+	}()
+	return errors.New(m.upgrader.Controller.Serve(conn, request))
+}
+
+func (m *mounted) refuse(response *goyave.Response, request *goyave.Request, status int, reason error) {
+	if ctrl, ok := m.upgrader.Controller.(UpgradeErrorHandler); ok {
+		ctrl.OnUpgradeError(response, request, status, reason)
+		return
+	}
+	if status == http.StatusInternalServerError {
+		panic(errors.New(reason)) // Goyave's recovery logs it and its status handler answers
+	}
+	text := http.StatusText(status)
+	if m.options.Debug {
+		text = reason.Error()
+	}
+	response.JSON(status, map[string]string{"error": text})
+}
+
+// routeKey is the key of the route in the context of a connection.
+type routeKey struct{}
+
+// log is Options.Log of those who set none: the server's logger, which the
+// application may replace at any time before the start.
+func (m *mounted) log(ctx context.Context, level slog.Level, err error, attrs ...slog.Attr) {
+	if route, ok := ctx.Value(routeKey{}).(*goyave.Route); ok && route != nil {
+		name := route.GetName()
+		if name == "" {
+			name = route.GetFullURI()
+		}
+		attrs = append([]slog.Attr{slog.String("route", name)}, attrs...)
+	}
+	logger := m.server.Logger
+	if level < slog.LevelError {
+		logger.LogAttrs(ctx, level, fmt.Sprint(err), attrs...) // fmt survives an Error method that does not
+		return
+	}
+	if traced, ok := tracedPanic(err); ok {
+		err = traced
+		attrs = slices.DeleteFunc(attrs, func(a slog.Attr) bool { return a.Key == "stack" }) // the trace says it
+	}
+	args := make([]any, len(attrs))
+	for i, attr := range attrs {
+		args[i] = attr
+	}
+	logger.ErrorCtx(ctx, err, args...) // with the traces that there are
+}
+
+// goyaveError returns the error as one of Goyave's, with a trace.
+func goyaveError(err error) error {
+	if traced, ok := tracedPanic(err); ok {
+		return traced
+	}
+	return errors.New(err)
+}
+
+// tracedPanic returns what serve made of a panic.
+func tracedPanic(err error) (*errors.Error, bool) {
+	p, ok := err.(*PanicError) //nolint:errorlint // joined with other errors it must not stand for them
+	if !ok {
+		return nil, false
+	}
+	traced, ok := p.Value.(*errors.Error)
+	return traced, ok && traced != nil
+}

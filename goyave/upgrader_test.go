@@ -1,0 +1,885 @@
+package websocket_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	stdslog "log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	ws "github.com/gorilla/websocket"
+	root "github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/goyave"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"goyave.dev/goyave/v5"
+	"goyave.dev/goyave/v5/auth"
+	"goyave.dev/goyave/v5/cors"
+	"goyave.dev/goyave/v5/log"
+	"goyave.dev/goyave/v5/middleware/compress"
+	"goyave.dev/goyave/v5/middleware/parse"
+	errorutil "goyave.dev/goyave/v5/util/errors"
+	original "goyave.dev/goyave/v5/websocket"
+)
+
+func TestHandlerBeforeInitPanics(t *testing.T) {
+	defer func() {
+		err, ok := recover().(*errorutil.Error)
+		require.True(t, ok)
+		assert.Contains(t, err.Error(), "call Init before Handler")
+	}()
+	websocket.New(&plain{}).Handler()
+}
+
+// An Upgrader serves any number of routes, as one.
+func TestHandlerForSeveralRoutes(t *testing.T) {
+	upgrader := websocket.New(&plain{})
+	a := start(t, func(server *goyave.Server, router *goyave.Router) {
+		upgrader.Init(server)
+		router.Get("/a", upgrader.Handler())
+		router.Get("/b", upgrader.Handler())
+		router.Subrouter("/c").Controller(upgrader)
+	})
+	clients := make([]*wstest.Client, 0, 3)
+	for _, path := range []string{"/a", "/b", "/c"} {
+		client := a.dial(path)
+		client.WriteText(path)
+		client.ExpectText(path)
+		clients = append(clients, client)
+	}
+	assert.Equal(t, websocket.Stats{Open: 3, Upgrades: 3}, upgrader.Stats())
+
+	ended := make(chan error, 1)
+	go func() { ended <- upgrader.Shutdown(t.Context()) }()
+	for _, client := range clients {
+		client.ExpectClose(websocket.CloseGoingAway, "Server shutting down")
+	}
+	require.NoError(t, receive(t, ended))
+	response, body := a.refused("/a", nil)
+	assert.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
+	assert.Equal(t, "5", response.Header.Get("Retry-After"))
+	assert.JSONEq(t, `{"error": "Service Unavailable"}`, body)
+	assert.Equal(t, websocket.Stats{Upgrades: 3}, upgrader.Stats())
+}
+
+func TestShutdownAndStatsBeforeHandler(t *testing.T) {
+	upgrader := websocket.New(&plain{})
+	require.NoError(t, upgrader.Shutdown(t.Context()))
+	assert.Zero(t, upgrader.Stats())
+	a := start(t, func(_ *goyave.Server, router *goyave.Router) { router.Subrouter("/ws").Controller(upgrader) })
+	a.dial("/ws").Close(websocket.CloseNormalClosure, "")
+}
+
+// seenRequest is what middleware finds in a request.
+type seenRequest struct {
+	Query       map[string]any
+	Data        any
+	User        any
+	Extra       any
+	Lang        string
+	Params      map[string]string
+	Header      string
+	Cookie      string
+	Route       string
+	UserContext any
+}
+
+type extraKey struct{}
+
+func look(request *goyave.Request) seenRequest {
+	user, _ := auth.UserFromContext[tokenUser](request.Context()), true
+	seen := seenRequest{
+		Query:       request.Query,
+		Data:        request.Data,
+		User:        request.User,
+		Extra:       request.Extra[extraKey{}],
+		Lang:        request.Lang.Name(),
+		Params:      request.RouteParams,
+		Header:      request.Header().Get("X-Test"),
+		Route:       request.Route.GetName(),
+		UserContext: user,
+	}
+	for _, cookie := range request.Cookies() {
+		seen.Cookie += cookie.String()
+	}
+	return seen
+}
+
+// around is a middleware.
+type around struct {
+	goyave.Component
+	before func(response *goyave.Response, request *goyave.Request)
+	after  func(response *goyave.Response, request *goyave.Request)
+}
+
+func (m *around) Handle(next goyave.Handler) goyave.Handler {
+	return func(response *goyave.Response, request *goyave.Request) {
+		if m.before != nil {
+			m.before(response, request)
+		}
+		next(response, request)
+		if m.after != nil {
+			m.after(response, request)
+		}
+	}
+}
+
+// registering is a plain controller that registers its route.
+type registering struct {
+	plain
+	register func(router *goyave.Router, handler goyave.Handler)
+}
+
+func (ctrl *registering) RegisterRoute(router *goyave.Router, handler goyave.Handler) {
+	ctrl.register(router, handler)
+}
+
+// Serve sees what the middleware saw, while ten of them look at the request at
+// the same time and the access log is written. The race detector watches.
+func TestServeReceivesTheRequest(t *testing.T) {
+	const rounds = 20
+	var (
+		sawBefore = make(chan seenRequest, 1)
+		sawAfter  = make(chan seenRequest, 10)
+		inServe   = make(chan seenRequest, 1)
+		identity  = make(chan *goyave.Request, 2)
+	)
+	ctrl := &registering{
+		register: func(router *goyave.Router, handler goyave.Handler) {
+			router.Get("/{room}", handler).Name("rooms").SetMeta(auth.MetaAuth, true)
+		},
+	}
+	ctrl.serve = func(conn *websocket.Conn, request *goyave.Request) error {
+		seen := look(request)
+		for range 10 {
+			look(request)
+		}
+		identity <- request
+		inServe <- seen
+		return echo(conn, request)
+	}
+	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
+		router.GlobalMiddleware(log.CombinedLogMiddleware(), &parse.Middleware{}, auth.Middleware(&tokenAuthenticator{}))
+		router.CORS(cors.Default())
+		for range 10 {
+			router.Middleware(&around{after: func(response *goyave.Response, request *goyave.Request) {
+				if response.GetStatus() == http.StatusSwitchingProtocols && response.Hijacked() && response.IsEmpty() && !response.IsHeaderWritten() {
+					sawAfter <- look(request)
+				}
+			}})
+		}
+		router.Middleware(&around{before: func(_ *goyave.Response, request *goyave.Request) {
+			request.Extra[extraKey{}] = "extra"
+			identity <- request
+			sawBefore <- look(request)
+		}})
+		router.Subrouter("/chat").Controller(websocket.New(ctrl))
+	})
+	for range rounds {
+		client := a.dialWith("/chat/goyave?name=Ada&n=1&n=2", http.Header{
+			"X-Test":          {"yes"},
+			"Cookie":          {"a=b; c=d"},
+			"Authorization":   {"Bearer Ada"},
+			"Accept-Language": {"en-US"},
+			"Accept-Encoding": {"gzip"},
+		})
+		want := receive(t, sawBefore)
+		assert.Equal(t, map[string]any{"name": "Ada", "n": []string{"1", "2"}}, want.Query)
+		assert.Equal(t, &tokenUser{Name: "Ada"}, want.User)
+		assert.Equal(t, seenRequest{
+			Query: want.Query, User: want.User, Extra: "extra", Lang: "en-US", Params: map[string]string{"room": "goyave"},
+			Header: "yes", Cookie: "a=bc=d", Route: "rooms", UserContext: want.UserContext,
+		}, want)
+		assert.Equal(t, want, receive(t, inServe))
+		for range 10 {
+			assert.Equal(t, want, receive(t, sawAfter))
+		}
+		inMiddleware := receive(t, identity)
+		assert.Same(t, inMiddleware, receive(t, identity))
+		client.WriteText("hello")
+		client.ExpectText("hello")
+		client.Close(websocket.CloseNormalClosure, "")
+	}
+	require.Eventually(t, func() bool { return len(a.log.with("GET \"/chat/goyave")) == rounds }, patience, time.Millisecond)
+	for _, line := range a.log.with("GET \"/chat/goyave") {
+		assert.Contains(t, line["msg"], `HTTP/1.1" 101 0 `)
+	}
+}
+
+// statusHandler tells of the responses it is called for.
+type statusHandler struct {
+	goyave.Component
+	handle func(response *goyave.Response, request *goyave.Request)
+}
+
+func (h *statusHandler) Handle(response *goyave.Response, request *goyave.Request) {
+	h.handle(response, request)
+}
+
+// All that Goyave puts around a handler sees the status 101 and writes nothing.
+func TestMiddlewareAroundAnUpgrade(t *testing.T) {
+	status := make(chan int, 10)
+	after := make(chan int, 10)
+	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
+		router.GlobalMiddleware(
+			log.CombinedLogMiddleware(),
+			&compress.Middleware{Encoders: []compress.Encoder{&compress.Gzip{}}},
+			&parse.Middleware{},
+		)
+		router.CORS(&cors.Options{AllowedOrigins: []string{"https://other.test"}, MaxAge: time.Hour})
+		router.StatusHandler(&statusHandler{handle: func(response *goyave.Response, _ *goyave.Request) {
+			status <- response.GetStatus()
+		}}, http.StatusSwitchingProtocols, http.StatusOK, http.StatusNoContent, http.StatusInternalServerError)
+		router.Middleware(&around{after: func(response *goyave.Response, _ *goyave.Request) { after <- response.GetStatus() }})
+		router.Subrouter("/ws").Controller(websocket.New(&plain{}))
+	})
+	client := wstest.DialRaw(t, a.url, "/ws", &wstest.Options{Header: http.Header{"Accept-Encoding": {"gzip"}}, Timeout: patience})
+	assert.Equal(t, http.StatusSwitchingProtocols, receive(t, status))
+	assert.Equal(t, http.StatusSwitchingProtocols, receive(t, after))
+	assert.Contains(t, a.log.wait(t, "GET")["msg"], `HTTP/1.1" 101 0 `)
+	client.Send(wstest.Text("hello"), wstest.Close(websocket.CloseNormalClosure, ""))
+	client.Expect(wstest.Text("hello"))
+	client.ExpectClose(websocket.CloseNormalClosure, "")
+	client.ExpectEnd()
+	assert.Empty(t, status)
+	assert.Empty(t, client.Response.Header.Get("Content-Encoding"))
+
+	response, _ := a.answer(http.MethodOptions, "/ws") // a preflight without its header
+	assert.Equal(t, http.StatusBadRequest, response.StatusCode)
+}
+
+// A middleware that fails when the connection is hijacked already spoils its
+// own log line only.
+func TestPanicOfMiddlewareAfterTheUpgrade(t *testing.T) {
+	for _, debug := range []bool{false, true} {
+		a := start(t, func(_ *goyave.Server, router *goyave.Router) {
+			router.Middleware(&around{after: func(*goyave.Response, *goyave.Request) { panic("too late") }})
+			router.Subrouter("/ws").Controller(websocket.New(&plain{}))
+		}, setting{"app.debug", debug})
+		client := a.dial("/ws")
+		a.log.wait(t, "too late")
+		client.WriteText("hello")
+		client.ExpectText("hello")
+		client.Close(websocket.CloseNormalClosure, "")
+	}
+}
+
+// unwritable is a listener whose connections can be read from only.
+type unwritable struct{ net.Listener }
+
+func (l unwritable) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return unwritableConn{conn}, nil
+}
+
+type unwritableConn struct{ net.Conn }
+
+func (unwritableConn) Write([]byte) (int, error) { return 0, errors.New("unwritable") }
+
+// Where the 101 can't be written, nothing is left to answer.
+func TestResponseThatCannotBeWritten(t *testing.T) {
+	status := make(chan int, 10)
+	a := newApp(t)
+	a.RegisterRoutes(func(_ *goyave.Server, router *goyave.Router) {
+		for _, s := range []int{http.StatusSwitchingProtocols, http.StatusNoContent, http.StatusInternalServerError} {
+			router.StatusHandler(&statusHandler{handle: func(*goyave.Response, *goyave.Request) { status <- s }}, s)
+		}
+		router.Subrouter("/ws").Controller(websocket.New(&told{
+			plain:   plain{serve: func(*websocket.Conn, *goyave.Request) error { panic("served") }},
+			onError: func(_ *goyave.Request, err error) { assert.NoError(t, err) },
+		}))
+	})
+	listener := wstest.Listen()
+	server := &http.Server{Handler: a.Router(), ReadHeaderTimeout: patience}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(unwritable{listener}) }()
+	conn, err := listener.DialContext(t.Context())
+	require.NoError(t, err)
+	_, err = io.WriteString(conn, "GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusSwitchingProtocols, receive(t, status))
+	_, err = bufio.NewReader(conn).ReadByte()
+	require.ErrorIs(t, err, io.EOF)
+	assert.Equal(t, "DEBUG", a.log.wait(t, "writing the handshake's response")["level"])
+	require.NoError(t, server.Close())
+	require.ErrorIs(t, receive(t, ended), http.ErrServerClosed)
+	assert.Empty(t, status)
+}
+
+// refusing is a controller whose upgrades fail.
+type refusing struct {
+	plain
+	header http.Header
+	origin func(request *goyave.Request) bool
+}
+
+func (ctrl *refusing) UpgradeHeaders(*goyave.Request) http.Header { return ctrl.header }
+
+func (ctrl *refusing) CheckOrigin(request *goyave.Request) bool {
+	return ctrl.origin == nil || ctrl.origin(request)
+}
+
+// answering answers refused upgrades itself.
+type answering struct {
+	refusing
+	answer func(response *goyave.Response, request *goyave.Request, status int, reason error)
+}
+
+func (ctrl *answering) OnUpgradeError(response *goyave.Response, request *goyave.Request, status int, reason error) {
+	ctrl.answer(response, request, status, reason)
+}
+
+// extensions are headers that no upgrade may have: the controller's mistake,
+// which is status 500.
+var extensions = http.Header{"Sec-Websocket-Extensions": {"x"}}
+
+// Status 500 is answered as the original does, also where the application
+// handles the status itself.
+func TestServerErrorIsGoyaves(t *testing.T) {
+	for _, debug := range []bool{false, true} {
+		for _, custom := range []bool{false, true} {
+			t.Run(fmt.Sprintf("debug %t, status handler %t", debug, custom), func(t *testing.T) {
+				ctrl := &refusing{header: extensions}
+				a := start(t, func(_ *goyave.Server, router *goyave.Router) {
+					if custom {
+						router.StatusHandler(&statusHandler{handle: func(response *goyave.Response, _ *goyave.Request) {
+							response.String(response.GetStatus(), "custom: "+response.GetError().Error())
+						}}, http.StatusInternalServerError)
+					}
+					router.Subrouter("/ours").Controller(websocket.New(ctrl))
+					router.Subrouter("/theirs").Controller(original.New(&originalRefusing{ctrl}))
+				}, setting{"app.debug", debug})
+				ours, oursBody := a.refused("/ours", nil)
+				theirs, theirsBody := a.refused("/theirs", nil)
+				assert.Equal(t, http.StatusInternalServerError, ours.StatusCode)
+				assert.Equal(t, theirs.StatusCode, ours.StatusCode)
+				assert.Equal(t, theirsBody, oursBody)
+				assert.Equal(t, theirs.Header.Get("Content-Type"), ours.Header.Get("Content-Type"))
+				logged := a.log.with("Sec-WebSocket-Extensions")
+				require.Len(t, logged, 2, "one each")
+				for _, line := range logged {
+					assert.Equal(t, "ERROR", line["level"])
+					assert.NotEmpty(t, line["trace"])
+				}
+				assert.Equal(t, logged[1]["msg"], logged[0]["msg"])
+			})
+		}
+	}
+}
+
+// originalRefusing is the controller for the original package.
+type originalRefusing struct{ *refusing }
+
+func (*originalRefusing) Serve(*original.Conn, *goyave.Request) error { return nil }
+
+func TestUpgradeErrorHandlerAnswersEveryStatus(t *testing.T) {
+	ctrl := &answering{answer: func(response *goyave.Response, request *goyave.Request, status int, reason error) {
+		assert.NotNil(t, request)
+		assert.False(t, response.Hijacked())
+		response.String(status, "custom: "+reason.Error())
+	}}
+	upgrader := websocket.New(ctrl)
+	a := start(t, func(_ *goyave.Server, router *goyave.Router) { router.Subrouter("/ws").Controller(upgrader) })
+
+	response, body := a.answer(http.MethodGet, "/ws")
+	assert.Equal(t, http.StatusBadRequest, response.StatusCode)
+	assert.Equal(t, "13", response.Header.Get("Sec-Websocket-Version"))
+	assert.Contains(t, body, "custom: websocket: ")
+
+	ctrl.origin = func(*goyave.Request) bool { return false }
+	response, body = a.refused("/ws", http.Header{"Origin": {"https://evil.test"}})
+	assert.Equal(t, http.StatusForbidden, response.StatusCode)
+	assert.Contains(t, body, "https://evil.test")
+
+	ctrl.origin, ctrl.header = nil, extensions
+	response, body = a.refused("/ws", nil)
+	assert.Equal(t, http.StatusInternalServerError, response.StatusCode)
+	assert.Contains(t, body, "custom: ")
+
+	ctrl.header = nil
+	require.NoError(t, upgrader.Shutdown(t.Context()))
+	response, body = a.refused("/ws", nil)
+	assert.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
+	assert.Equal(t, "custom: "+websocket.ErrShutdown.Error(), body)
+	assert.Empty(t, a.log.with("custom"))
+}
+
+// A panic before the upgrade is Goyave's to recover, and shutdown does not wait
+// for the request.
+func TestPanicBeforeTheUpgrade(t *testing.T) {
+	ctrl := &refusing{origin: func(*goyave.Request) bool { panic("unchecked") }}
+	upgrader := websocket.New(ctrl)
+	a := start(t, func(_ *goyave.Server, router *goyave.Router) { router.Subrouter("/ws").Controller(upgrader) })
+	response, body := a.refused("/ws", nil)
+	assert.Equal(t, http.StatusInternalServerError, response.StatusCode)
+	assert.JSONEq(t, `{"error": "Internal Server Error"}`, body)
+	a.log.wait(t, "unchecked")
+	require.NoError(t, upgrader.Shutdown(t.Context()))
+}
+
+func TestOrigin(t *testing.T) {
+	proxied := []setting{{"server.proxy.host", "www.example.test"}, {"server.proxy.protocol", "https"}, {"server.proxy.port", 443}}
+	for _, tc := range []struct {
+		name     string
+		settings []setting
+		origin   []string
+		header   http.Header
+		want     int
+	}{
+		{name: "no origin: no browser", want: http.StatusSwitchingProtocols},
+		{name: "the server's own", origin: []string{"http://HOST"}, want: http.StatusSwitchingProtocols},
+		{name: "another host", origin: []string{"https://evil.test"}, want: http.StatusForbidden},
+		{name: "an opaque origin", origin: []string{"null"}, want: http.StatusForbidden},
+		{name: "several", origin: []string{"http://HOST", "http://HOST"}, want: http.StatusForbidden},
+		{name: "the host in a forwarded header", origin: []string{"https://evil.test"}, header: http.Header{
+			"X-Forwarded-Host": {"evil.test"}, "X-Forwarded-Proto": {"https"}, "Forwarded": {"host=evil.test;proto=https"},
+			"X-Original-Host": {"evil.test"}, "X-Host": {"evil.test"},
+		}, want: http.StatusForbidden},
+
+		{name: "the domain", settings: []setting{{"server.domain", "Example.test"}}, origin: []string{"https://example.test"}, want: http.StatusSwitchingProtocols},
+		{name: "the domain in plain text", settings: []setting{{"server.domain", "example.test"}}, origin: []string{"http://EXAMPLE.test:80"}, want: http.StatusSwitchingProtocols},
+		{name: "the domain with the server's port", settings: []setting{{"server.domain", "example.test"}}, origin: []string{"http://example.test:PORT"}, want: http.StatusSwitchingProtocols},
+		{name: "the domain with another port", settings: []setting{{"server.domain", "example.test"}}, origin: []string{"http://example.test:1"}, want: http.StatusForbidden},
+		{name: "a subdomain", settings: []setting{{"server.domain", "example.test"}}, origin: []string{"https://evil.example.test"}, want: http.StatusForbidden},
+		{name: "a domain that begins alike", settings: []setting{{"server.domain", "example.test"}}, origin: []string{"https://example.test.evil.test"}, want: http.StatusForbidden},
+		{name: "the domain of another scheme", settings: []setting{{"server.domain", "example.test"}}, origin: []string{"ftp://example.test"}, want: http.StatusForbidden},
+		{name: "the domain, twice", settings: []setting{{"server.domain", "example.test"}}, origin: []string{"https://example.test", "https://example.test"}, want: http.StatusForbidden},
+		{name: "the domain and another", settings: []setting{{"server.domain", "example.test"}}, origin: []string{"https://evil.test"}, want: http.StatusForbidden},
+		{name: "an address with a user", settings: []setting{{"server.domain", "example.test"}}, origin: []string{"https://example.test@evil.test"}, want: http.StatusForbidden},
+		{name: "IPv6", settings: []setting{{"server.domain", "::1"}}, origin: []string{"http://[::1]:PORT"}, want: http.StatusSwitchingProtocols},
+		{name: "no domain is no host", origin: []string{"http://:80"}, want: http.StatusForbidden},
+
+		{name: "the proxy", settings: proxied, origin: []string{"https://www.example.test"}, want: http.StatusSwitchingProtocols},
+		{name: "the proxy in plain text", settings: proxied, origin: []string{"http://www.example.test"}, want: http.StatusForbidden},
+		{name: "the proxy with another port", settings: proxied, origin: []string{"https://www.example.test:8443"}, want: http.StatusForbidden},
+		{name: "the proxy with the server's port", settings: proxied, origin: []string{"https://www.example.test:PORT"}, want: http.StatusForbidden},
+		{name: "the proxy's port", settings: append([]setting{{"server.proxy.port", 8443}}, proxied[:2]...), origin: []string{"https://www.example.test:8443"}, want: http.StatusSwitchingProtocols},
+		{name: "another host than the proxy", settings: proxied, origin: []string{"https://evil.test"}, want: http.StatusForbidden},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := start(t, at("/ws", &plain{}), tc.settings...)
+			header := http.Header{}
+			maps.Copy(header, tc.header)
+			for _, origin := range tc.origin {
+				origin = strings.ReplaceAll(origin, "HOST", a.Host())
+				header.Add("Origin", strings.ReplaceAll(origin, "PORT", fmt.Sprint(a.Port())))
+			}
+			if tc.want == http.StatusSwitchingProtocols {
+				a.dialWith("/ws", header).Close(websocket.CloseNormalClosure, "")
+				return
+			}
+			response, body := a.refused("/ws", header)
+			assert.Equal(t, tc.want, response.StatusCode)
+			assert.JSONEq(t, `{"error": "Forbidden"}`, body)
+		})
+	}
+}
+
+// The controller decides, whatever the configuration says.
+func TestOriginCheckerWins(t *testing.T) {
+	var asked atomic.Int32
+	ctrl := &refusing{origin: func(request *goyave.Request) bool {
+		asked.Add(1)
+		return request.Header().Get("Origin") == "https://friend.test"
+	}}
+	a := start(t, at("/ws", ctrl), setting{"server.domain", "example.test"})
+	a.dialWith("/ws", http.Header{"Origin": {"https://friend.test"}}).Close(websocket.CloseNormalClosure, "")
+	for _, origin := range []string{"https://example.test", "http://" + a.Host()} {
+		response, _ := a.refused("/ws", http.Header{"Origin": {origin}})
+		assert.Equal(t, http.StatusForbidden, response.StatusCode)
+	}
+	assert.EqualValues(t, 3, asked.Load())
+}
+
+func panicking(*websocket.Conn, *goyave.Request) error { panic("the value") }
+
+type errCustom struct{ code int }
+
+func (e *errCustom) Error() string { return fmt.Sprintf("custom %d", e.code) }
+
+// OnError is told goyave errors, with message and trace, however Serve fails.
+func TestOnErrorIsToldGoyaveErrors(t *testing.T) {
+	traced := errorutil.New("traced where it happened")
+	for _, tc := range []struct {
+		name    string
+		serve   func(conn *websocket.Conn, request *goyave.Request) error
+		message string
+		first   string // function in the trace; "" where it does not matter
+		in      string // a function somewhere in it
+		check   func(t *testing.T, err error)
+	}{
+		{
+			name:    "an error",
+			serve:   func(*websocket.Conn, *goyave.Request) error { return &errCustom{7} },
+			message: "custom 7",
+			check: func(t *testing.T, err error) {
+				t.Helper()
+				var custom *errCustom
+				require.ErrorAs(t, err, &custom)
+				assert.Equal(t, 7, custom.code)
+			},
+		},
+		{
+			name:    "an error of Goyave's",
+			serve:   func(*websocket.Conn, *goyave.Request) error { return traced },
+			message: "traced where it happened",
+			first:   "TestOnErrorIsToldGoyaveErrors",
+			check:   func(t *testing.T, err error) { t.Helper(); assert.Same(t, traced, err) },
+		},
+		{
+			name:    "a panic",
+			serve:   panicking,
+			message: "the value",
+			first:   "goyave_test.panicking",
+		},
+		{
+			name:    "a panic with an error",
+			serve:   func(*websocket.Conn, *goyave.Request) error { panic(io.ErrUnexpectedEOF) },
+			message: io.ErrUnexpectedEOF.Error(),
+			first:   "TestOnErrorIsToldGoyaveErrors",
+			check:   func(t *testing.T, err error) { t.Helper(); assert.ErrorIs(t, err, io.ErrUnexpectedEOF) },
+		},
+		{
+			name:    "a panic with an error of Goyave's",
+			serve:   func(*websocket.Conn, *goyave.Request) error { panic(traced) },
+			message: "traced where it happened",
+			check:   func(t *testing.T, err error) { t.Helper(); assert.Same(t, traced, err) },
+		},
+		{
+			name: "a panic with a close error",
+			serve: func(*websocket.Conn, *goyave.Request) error {
+				panic(websocket.NewCloseError(websocket.CloseNormalClosure, "not chosen"))
+			},
+			message: "websocket: close 1000 (normal): not chosen",
+		},
+		{
+			name: "a runtime error",
+			serve: func(_ *websocket.Conn, request *goyave.Request) error {
+				return fmt.Errorf("%d", []int{}[len(request.Query)])
+			},
+			message: "index out of range [0] with length 0",
+			in:      "TestOnErrorIsToldGoyaveErrors",
+			check: func(t *testing.T, err error) {
+				t.Helper()
+				var failure runtime.Error
+				assert.ErrorAs(t, err, &failure)
+			},
+		},
+		{
+			name:    "a panic with nil",
+			serve:   func(*websocket.Conn, *goyave.Request) error { panic(nil) }, //nolint:govet // that is the test
+			message: "panic called with nil argument",
+		},
+		{
+			name: "runtime.Goexit",
+			serve: func(*websocket.Conn, *goyave.Request) error {
+				runtime.Goexit()
+				return nil
+			},
+			message: "websocket: controller left by runtime.Goexit",
+			in:      "TestOnErrorIsToldGoyaveErrors",
+			check: func(t *testing.T, err error) {
+				t.Helper()
+				var p *websocket.PanicError
+				require.ErrorAs(t, err, &p)
+				assert.Contains(t, string(p.Stack), "TestOnErrorIsToldGoyaveErrors")
+			},
+		},
+		{
+			name: "a panic of a function that belongs to the connection",
+			serve: func(conn *websocket.Conn, request *goyave.Request) error {
+				conn.Go(func(context.Context) error { return panicking(conn, request) })
+				return echo(conn, request)
+			},
+			message: "websocket: panic: the value",
+			check: func(t *testing.T, err error) {
+				t.Helper()
+				var p *websocket.PanicError
+				require.ErrorAs(t, err, &p)
+				assert.Contains(t, string(p.Stack), "goyave_test.panicking")
+			},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			failures := make(chan error, 2)
+			ctrl := &told{plain: plain{serve: tc.serve}, onError: func(request *goyave.Request, err error) {
+				conn, ok := websocket.FromContext(request.Context())
+				if assert.True(t, ok) {
+					assert.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("last words")))
+				}
+				failures <- err
+			}}
+			a := start(t, at("/ws", ctrl))
+			client := a.dial("/ws")
+			client.ExpectText("last words")
+			client.ExpectClose(websocket.CloseInternalServerErr, http.StatusText(http.StatusInternalServerError))
+
+			err := receive(t, failures)
+			failure, ok := err.(*errorutil.Error) //nolint:errorlint // the type itself is promised
+			require.True(t, ok, "%T", err)
+			assert.Contains(t, failure.Error(), tc.message)
+			frames := failure.StackFrames()
+			require.NotEmpty(t, frames)
+			assert.Contains(t, frames[0].Function, tc.first)
+			assert.Contains(t, frames.String(), tc.in)
+			if tc.check != nil {
+				tc.check(t, err)
+			}
+			assert.Empty(t, a.log.with(tc.message), "who is told does not find it in the log, too")
+		})
+	}
+}
+
+// What happens to the connection is told as an error of Goyave's as well.
+func TestOnErrorIsToldOfThePeer(t *testing.T) {
+	failures := make(chan error, 2)
+	ctrl := &told{plain: plain{serve: func(conn *websocket.Conn, _ *goyave.Request) error {
+		_, _, _ = conn.ReadMessage()
+		return nil // says nothing
+	}}, onError: func(_ *goyave.Request, err error) { failures <- err }}
+	a := start(t, at("/ws", ctrl))
+	client := wstest.DialRaw(t, a.url, "/ws", nil)
+	client.Send(wstest.Text("not masked").Unmasked())
+	client.ExpectClose(websocket.CloseProtocolError, "frame is not masked")
+	require.NoError(t, client.Conn.Close())
+	var failure *errorutil.Error
+	err := receive(t, failures)
+	require.ErrorAs(t, err, &failure)
+	assert.Contains(t, err.Error(), "frame is not masked")
+
+	require.NoError(t, a.dial("/ws").Conn.Close())
+	err = receive(t, failures)
+	require.ErrorAs(t, err, &failure)
+	assert.True(t, websocket.IsDisconnect(err))
+}
+
+func TestDefaultLog(t *testing.T) {
+	for _, tc := range []struct {
+		name        string
+		serve       func(conn *websocket.Conn, request *goyave.Request) error
+		level, text string
+		trace       string // "" where there is none
+		stack       string
+	}{
+		{
+			name:  "an error",
+			serve: func(*websocket.Conn, *goyave.Request) error { return errors.New("something failed") },
+			level: "ERROR", text: "something failed", trace: "serve",
+		},
+		{
+			name:  "a panic",
+			serve: panicking,
+			level: "ERROR", text: "the value", trace: "goyave_test.panicking",
+		},
+		{
+			name: "runtime.Goexit",
+			serve: func(*websocket.Conn, *goyave.Request) error {
+				runtime.Goexit()
+				return nil
+			},
+			level: "ERROR", text: "controller left by runtime.Goexit", stack: "TestDefaultLog",
+		},
+		{
+			name: "a panic of a function that belongs to the connection",
+			serve: func(conn *websocket.Conn, request *goyave.Request) error {
+				conn.Go(func(context.Context) error { return panicking(conn, request) })
+				return echo(conn, request)
+			},
+			level: "ERROR", text: "the value", stack: "goyave_test.panicking",
+		},
+		{
+			name:  "an ending",
+			serve: func(*websocket.Conn, *goyave.Request) error { return websocket.NewCloseError(4001, "chosen") },
+			level: "DEBUG", text: "",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			ctrl := &registering{plain: plain{serve: tc.serve}, register: func(router *goyave.Router, handler goyave.Handler) {
+				router.Get("/unnamed/{id}", handler)
+				router.Get("/named", handler).Name("the name")
+			}}
+			for _, route := range []struct{ path, name string }{
+				{"/ws/unnamed/1?secret=1", "/ws/unnamed/{id}"},
+				{"/ws/named", "the name"},
+			} {
+				a := start(t, at("/ws", ctrl))
+				client := a.dial(route.path)
+				_, _, err := client.ReadMessage()
+				require.Error(t, err)
+				if tc.level == "DEBUG" {
+					return
+				}
+				line := a.log.wait(t, tc.text)
+				assert.Equal(t, tc.level, line["level"])
+				assert.Equal(t, route.name, line["route"])
+				assert.Equal(t, client.LocalAddr().String(), line["remote"])
+				assert.Contains(t, line, "duration")
+				checkText(t, line, "trace", tc.trace)
+				checkText(t, line, "stack", tc.stack)
+			}
+		})
+	}
+}
+
+func checkText(t *testing.T, line map[string]any, key, want string) {
+	t.Helper()
+	if want == "" {
+		assert.NotContains(t, line, key)
+		return
+	}
+	assert.Contains(t, line[key], want)
+}
+
+func TestDefaultLogOfThePeer(t *testing.T) {
+	a := start(t, at("/ws", &plain{}))
+	client := wstest.DialRaw(t, a.url, "/ws", nil)
+	client.Send(wstest.Text("not masked").Unmasked())
+	line := a.log.wait(t, "mask")
+	require.NoError(t, client.Conn.Close())
+	assert.Equal(t, "WARN", line["level"])
+	assert.Equal(t, "/ws", line["route"])
+
+	require.NoError(t, a.dial("/ws").Conn.Close())
+	line = a.log.wait(t, "1006")
+	assert.Equal(t, "DEBUG", line["level"])
+	assert.Equal(t, "/ws", line["route"])
+}
+
+// A logger that takes the original's place until the start is the one.
+func TestDefaultLogIsTheServers(t *testing.T) {
+	a := newApp(t)
+	a.RegisterRoutes(at("/ws", &plain{serve: panicking}))
+	later := newApp(t)
+	a.Logger = later.Logger
+	a.run()
+	a.dial("/ws").ExpectClose(websocket.CloseInternalServerErr, "Internal Server Error")
+	later.log.wait(t, "the value")
+	assert.Empty(t, a.log.with("the value"))
+}
+
+func TestDebug(t *testing.T) {
+	fails := func(*websocket.Conn, *goyave.Request) error { return errors.New("the details") }
+	for _, tc := range []struct {
+		name         string
+		config, code bool
+		want, reason string
+	}{
+		{name: "off", want: "Internal Server Error", reason: "Forbidden"},
+		{name: "app.debug", config: true, want: "the details", reason: "evil.test"},
+		{name: "the field", code: true, want: "the details", reason: "evil.test"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := start(t, func(_ *goyave.Server, router *goyave.Router) {
+				upgrader := websocket.New(&plain{serve: fails})
+				upgrader.Debug = tc.code
+				router.Subrouter("/ws").Controller(upgrader)
+			}, setting{"app.debug", tc.config})
+			a.dial("/ws").ExpectClose(websocket.CloseInternalServerErr, tc.want)
+			_, body := a.refused("/ws", http.Header{"Origin": {"https://evil.test"}})
+			assert.Contains(t, body, tc.reason)
+		})
+	}
+}
+
+// The options that hold are those of the moment the route was registered.
+func TestOptionsReachTheConnection(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		config int
+		code   time.Duration
+		want   time.Duration
+	}{
+		{name: "from the configuration", config: 3, want: 3 * time.Second},
+		{name: "off in the configuration", config: 0, want: -1},
+		{name: "from the code", config: 3, code: time.Minute, want: time.Minute},
+		{name: "off in the code", config: 3, code: -5, want: 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			timeouts := make(chan time.Duration, 1)
+			a := start(t, func(_ *goyave.Server, router *goyave.Router) {
+				upgrader := websocket.New(&plain{serve: func(conn *websocket.Conn, _ *goyave.Request) error {
+					timeouts <- conn.GetCloseHandshakeTimeout()
+					return nil
+				}})
+				upgrader.CloseTimeout = tc.code
+				router.Subrouter("/ws").Controller(upgrader)
+			}, setting{"server.websocketCloseTimeout", tc.config})
+			a.dial("/ws").ExpectClose(websocket.CloseNormalClosure, websocket.NormalClosureMessage)
+			got := receive(t, timeouts)
+			assert.Equal(t, max(tc.want, 0), max(got, 0))
+		})
+	}
+}
+
+// The subprotocols and the marker of BrowserToken go through the Upgrader.
+func TestSettings(t *testing.T) {
+	pool := &countingPool{}
+	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
+		upgrader := &websocket.Upgrader{Controller: &plain{}, Settings: ws.Upgrader{
+			Subprotocols:      []string{"v2", "v1"},
+			EnableCompression: true,
+			WriteBufferPool:   pool,
+			Error:             func(http.ResponseWriter, *http.Request, int, error) { panic("not called") },
+			CheckOrigin:       func(*http.Request) bool { panic("not called") },
+		}}
+		router.Subrouter("/ws").Controller(upgrader)
+	})
+	client := wstest.Dial(t, a.url, "/ws", &wstest.Options{Subprotocols: []string{"v1", "v0"}, Compression: true})
+	assert.Equal(t, "v1", client.Subprotocol())
+	assert.Contains(t, client.Response.Header.Get("Sec-Websocket-Extensions"), "permessage-deflate")
+	client.WriteText(strings.Repeat("hello ", 1000))
+	client.ExpectText(strings.Repeat("hello ", 1000))
+	client.Close(websocket.CloseNormalClosure, "")
+	assert.Positive(t, pool.got.Load())
+	response, _ := a.refused("/ws", http.Header{"Origin": {"https://evil.test"}})
+	assert.Equal(t, http.StatusForbidden, response.StatusCode)
+}
+
+type countingPool struct{ got atomic.Int32 }
+
+func (p *countingPool) Get() any { p.got.Add(1); return nil }
+
+func (*countingPool) Put(any) {}
+
+// An application's own log gets everything.
+func TestLogOption(t *testing.T) {
+	lines := make(chan error, 10)
+	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
+		upgrader := websocket.New(&plain{serve: panicking})
+		upgrader.Log = func(_ context.Context, _ stdslog.Level, err error, _ ...stdslog.Attr) { lines <- err }
+		router.Subrouter("/ws").Controller(upgrader)
+	})
+	a.dial("/ws").ExpectClose(websocket.CloseInternalServerErr, "Internal Server Error")
+	err := receive(t, lines)
+	var p *root.PanicError
+	require.ErrorAs(t, err, &p)
+	var traced *errorutil.Error
+	require.ErrorAs(t, err, &traced)
+	assert.Empty(t, a.log.with("the value"))
+}
+
+// In memory, without a listener, and through a router of its own.
+func TestRouterInMemory(t *testing.T) {
+	a := newApp(t)
+	a.RegisterRoutes(at("/ws", &plain{}))
+	client := wstest.Dial(t, a.Router(), "/ws?"+url.Values{"a": {"b"}}.Encode(), nil)
+	client.WriteBinary(bytes.Repeat([]byte{0}, 100_000))
+	client.ExpectBinary(bytes.Repeat([]byte{0}, 100_000))
+	client.Close(websocket.CloseNormalClosure, "")
+}
