@@ -190,7 +190,9 @@ func visit(path string, register func(*goyave.Server, *goyave.Router), client fu
 		return
 	}
 	server.RegisterRoutes(register)
+	visited := make(chan struct{})
 	server.RegisterStartupHook(func(s *goyave.Server) {
+		defer close(visited)
 		defer func() { go s.Stop() }()
 		conn, response, err := ws.DefaultDialer.Dial("ws://"+s.Host()+path, nil)
 		if err != nil {
@@ -202,5 +204,7 @@ func visit(path string, register func(*goyave.Server, *goyave.Router), client fu
 	})
 	if err := server.Start(); err != nil {
 		fmt.Println(err)
+		return
 	}
+	<-visited // Start does not wait for startup hooks
 }

@@ -1,10 +1,12 @@
 package websocket_test
 
 import (
+	"fmt"
 	"go/ast"
 	"go/build"
 	"go/parser"
 	"go/token"
+	"io"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -133,4 +135,32 @@ func TestNamesOfTheRoot(t *testing.T) {
 	})
 	assert.Contains(t, names, "ErrShutdown")
 	assert.Subset(t, exported(t, "github.com/goyave-contrib/websocket/goyave"), names)
+}
+
+// The functions are the root package's.
+func TestFunctionsOfTheRoot(t *testing.T) {
+	goingAway := fmt.Errorf("read: %w", websocket.NewCloseError(websocket.CloseGoingAway, ""))
+	assert.True(t, websocket.IsUnexpectedCloseError(goingAway, websocket.CloseNormalClosure))
+	assert.False(t, websocket.IsUnexpectedCloseError(goingAway, websocket.CloseGoingAway))
+	assert.Equal(t, ws.FormatCloseMessage(4000, "x"), websocket.FormatCloseMessage(4000, "x"))
+
+	prepared, err := websocket.NewPreparedMessage(websocket.TextMessage, []byte("hello"))
+	require.NoError(t, err)
+	_, err = websocket.NewPreparedMessage(websocket.CloseMessage, []byte{0})
+	require.Error(t, err)
+
+	text := make(chan string, 1)
+	a := start(t, at("/ws", &plain{serve: func(conn *websocket.Conn, request *goyave.Request) error {
+		assert.True(t, websocket.IsWebSocketUpgrade(request.Request()))
+		assert.NoError(t, conn.WritePreparedMessage(prepared))
+		joined, err := io.ReadAll(websocket.JoinMessages(conn, "\n"))
+		text <- string(joined)
+		return err
+	}}))
+	client := a.dial("/ws")
+	client.ExpectText("hello")
+	client.WriteText("one")
+	client.WriteText("two")
+	client.Close(websocket.CloseNormalClosure, "")
+	assert.Equal(t, "one\ntwo\n", receive(t, text))
 }

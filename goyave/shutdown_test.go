@@ -31,6 +31,15 @@ func (a *app) stop() {
 	receive(a.t, stopped)
 }
 
+// entered makes a controller's function say that it runs: one that would begin
+// after the shutdown never does.
+func entered(running chan<- struct{}, serve func(conn *websocket.Conn, request *goyave.Request) error) *plain {
+	return &plain{serve: func(conn *websocket.Conn, request *goyave.Request) error {
+		running <- struct{}{}
+		return serve(conn, request)
+	}}
+}
+
 // begin makes the application stop, and lets the test go on.
 func (a *app) begin() { go a.Stop() }
 
@@ -75,7 +84,10 @@ func TestShutdown(t *testing.T) {
 func TestShutdownIsParallel(t *testing.T) {
 	first, second := make(chan struct{}), make(chan struct{})
 	waiting := func(own, other chan struct{}) *plain {
-		return &plain{serve: func(_ *websocket.Conn, request *goyave.Request) error {
+		return &plain{serve: func(conn *websocket.Conn, request *goyave.Request) error {
+			if err := conn.WriteMessage(websocket.TextMessage, []byte("served")); err != nil {
+				return err
+			}
 			<-request.Context().Done()
 			close(own)
 			<-other
@@ -87,6 +99,9 @@ func TestShutdownIsParallel(t *testing.T) {
 		router.Subrouter("/b").Controller(websocket.New(waiting(second, first)))
 	})
 	clients := []*wstest.Client{a.dial("/a"), a.dial("/b")}
+	for _, client := range clients {
+		client.ExpectText("served")
+	}
 	a.begin()
 	for _, client := range clients {
 		client.ExpectClose(websocket.CloseGoingAway, shuttingDown)
@@ -97,17 +112,17 @@ func TestShutdownIsParallel(t *testing.T) {
 
 // What does not end in time is cut, and Start returns.
 func TestShutdownTimeout(t *testing.T) {
-	release := make(chan struct{})
-	returned := make(chan struct{})
+	running, release, returned := make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
-		router.Subrouter("/stuck").Controller(websocket.New(&plain{serve: func(*websocket.Conn, *goyave.Request) error {
+		router.Subrouter("/stuck").Controller(websocket.New(entered(running, func(*websocket.Conn, *goyave.Request) error {
 			defer close(returned)
 			<-release
 			return nil
-		}}))
+		})))
 		router.Subrouter("/ws").Controller(websocket.New(&plain{}))
 	}, setting{"websocket.shutdownTimeout", 1})
 	stuck := a.dial("/stuck")
+	receive(t, running)
 	silent := wstest.DialRaw(t, a.url, "/ws", &wstest.Options{Timeout: patience})
 	silent.Send(wstest.Text("hello"))
 	silent.Expect(wstest.Text("hello"))
@@ -130,14 +145,15 @@ func TestShutdownTimeout(t *testing.T) {
 
 // Without a bound it takes what it takes.
 func TestShutdownTimeoutOff(t *testing.T) {
-	release := make(chan struct{})
+	running, release := make(chan struct{}, 1), make(chan struct{})
 	var returned atomic.Bool
-	a := start(t, at("/ws", &plain{serve: func(*websocket.Conn, *goyave.Request) error {
+	a := start(t, at("/ws", entered(running, func(*websocket.Conn, *goyave.Request) error {
 		<-release
 		returned.Store(true)
 		return nil
-	}}), setting{"websocket.shutdownTimeout", 0})
+	})), setting{"websocket.shutdownTimeout", 0})
 	client := a.dial("/ws")
+	receive(t, running)
 	a.begin()
 	client.ExpectClose(websocket.CloseGoingAway, shuttingDown)
 	close(release)
@@ -148,14 +164,14 @@ func TestShutdownTimeoutOff(t *testing.T) {
 
 // An upgrade that is under way when the shutdown begins is refused.
 func TestUpgradeDuringShutdown(t *testing.T) {
-	arrived, release, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	running, arrived, release, ended := make(chan struct{}, 1), make(chan struct{}), make(chan struct{}), make(chan struct{})
 	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
-		upgrader := websocket.New(&plain{serve: func(_ *websocket.Conn, request *goyave.Request) error {
+		upgrader := websocket.New(entered(running, func(_ *websocket.Conn, request *goyave.Request) error {
 			<-request.Context().Done() // the shutdown has begun
 			close(release)
 			<-ended
 			return nil
-		}})
+		}))
 		router.Subrouter("/ws").Middleware(&around{before: func(_ *goyave.Response, request *goyave.Request) {
 			if request.URL().RawQuery == "late" {
 				close(arrived)
@@ -164,6 +180,7 @@ func TestUpgradeDuringShutdown(t *testing.T) {
 		}}).Controller(upgrader)
 	})
 	client := a.dial("/ws")
+	receive(t, running)
 
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", a.Host())
 	require.NoError(t, err)
@@ -264,11 +281,13 @@ func TestApplicationsOwnShutdownHook(t *testing.T) {
 
 // A panic of Serve during the shutdown is still told.
 func TestFailureDuringShutdown(t *testing.T) {
-	a := start(t, at("/ws", &plain{serve: func(_ *websocket.Conn, request *goyave.Request) error {
+	running := make(chan struct{}, 1)
+	a := start(t, at("/ws", entered(running, func(_ *websocket.Conn, request *goyave.Request) error {
 		<-request.Context().Done()
 		panic("late failure")
-	}}))
+	})))
 	client := a.dial("/ws")
+	receive(t, running)
 	a.begin()
 	client.ExpectClose(websocket.CloseGoingAway, shuttingDown)
 	receive(t, a.stopped)
