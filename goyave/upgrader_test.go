@@ -218,6 +218,23 @@ func TestServeReceivesTheRequest(t *testing.T) {
 	}
 }
 
+// Goyave parses cookies when it is first asked for them, wherever that is.
+func TestCookiesAreNoRace(t *testing.T) {
+	names := make(chan string, 2)
+	first := func(request *goyave.Request) { names <- request.Cookies()[0].Name }
+	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
+		router.Middleware(&around{after: func(_ *goyave.Response, request *goyave.Request) { first(request) }})
+		router.Subrouter("/ws").Controller(websocket.New(&plain{serve: func(conn *websocket.Conn, request *goyave.Request) error {
+			first(request)
+			return echo(conn, request)
+		}}))
+	})
+	client := a.dialWith("/ws", http.Header{"Cookie": {"a=b"}})
+	assert.Equal(t, "a", receive(t, names))
+	assert.Equal(t, "a", receive(t, names))
+	client.Close(websocket.CloseNormalClosure, "")
+}
+
 // statusHandler tells of the responses it is called for.
 type statusHandler struct {
 	goyave.Component
@@ -470,6 +487,7 @@ func TestOrigin(t *testing.T) {
 		{name: "the proxy with another port", settings: proxied, origin: []string{"https://www.example.test:8443"}, want: http.StatusForbidden},
 		{name: "the proxy with the server's port", settings: proxied, origin: []string{"https://www.example.test:PORT"}, want: http.StatusForbidden},
 		{name: "the proxy's port", settings: append([]setting{{"server.proxy.port", 8443}}, proxied[:2]...), origin: []string{"https://www.example.test:8443"}, want: http.StatusSwitchingProtocols},
+		{name: "the proxy's port in plain text", settings: append([]setting{{"server.proxy.port", 8443}}, proxied[:2]...), origin: []string{"http://www.example.test:8443"}, want: http.StatusForbidden},
 		{name: "another host than the proxy", settings: proxied, origin: []string{"https://evil.test"}, want: http.StatusForbidden},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
