@@ -154,7 +154,7 @@ func canonical(h http.Header) http.Header {
 // Run serves a connection that Accept returned, in a goroutine of its own, and
 // returns at once. When serve returns, the connection is closed: how, is decided
 // by what happened on the wire and by the error. A panic of serve is recovered,
-// and its runtime.Goexit noticed.
+// and its runtime.Goexit noticed. Serve is not called if Shutdown comes before.
 //
 // Report is told of failures, on the same goroutine before the close frame is
 // sent; its panic is recovered. Where it is nil, they are logged.

@@ -28,6 +28,9 @@ func (e *Endpoint) Stats() Stats {
 // the sockets that are left, of upgrades under way too, are closed and an error
 // says how many they were; it wraps the cause of ctx.
 //
+// A connection that was upgraded at the last moment, and whose Serve has not
+// begun, is closed like the others and not served.
+//
 // It may be called again, also at the same time. There is no way back.
 func (e *Endpoint) Shutdown(ctx context.Context) error {
 	idle, conns := e.live.refuse()
@@ -49,7 +52,7 @@ func (e *Endpoint) Shutdown(ctx context.Context) error {
 		return nil
 	default:
 	}
-	return fmt.Errorf("websocket: shutdown: %d connections cut: %w", e.live.cut(), context.Cause(ctx))
+	return fmt.Errorf("websocket: shutdown: connections cut: %d: %w", e.live.cut(), context.Cause(ctx))
 }
 
 // shutDown tells the connection that its Endpoint shuts down.

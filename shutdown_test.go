@@ -111,7 +111,7 @@ func TestShutdown(t *testing.T) {
 				after(t, start, c.want)
 				if c.cut {
 					require.ErrorIs(t, err, errDatabase)
-					require.ErrorContains(t, err, "1 connections cut")
+					require.ErrorContains(t, err, "connections cut: 1")
 					client.ExpectEnd()
 				} else {
 					require.NoError(t, err)

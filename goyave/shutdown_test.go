@@ -133,7 +133,7 @@ func TestShutdownTimeout(t *testing.T) {
 	assert.GreaterOrEqual(t, time.Since(begun), time.Second)
 	silent.ExpectClose(websocket.CloseGoingAway, shuttingDown)
 	silent.ExpectEnd()
-	cut := a.log.with("1 connections cut")
+	cut := a.log.with("connections cut: 1")
 	require.Len(t, cut, 2, "one of each Upgrader")
 	for _, line := range cut {
 		assert.Equal(t, "ERROR", line["level"])
