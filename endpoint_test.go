@@ -1,0 +1,240 @@
+package websocket_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestStats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		upgrader := websocket.New(websocket.ControllerFunc(echo))
+		server := wstest.Serve(t, upgrader)
+		require.Equal(t, websocket.Stats{}, upgrader.Stats())
+
+		first, second := wstest.Dial(t, server, "/", nil), wstest.Dial(t, server, "/", nil)
+		require.Equal(t, websocket.Stats{Open: 2, Upgrades: 2}, upgrader.Stats())
+		dialRefused(t, server, "/", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}})
+		require.Equal(t, websocket.Stats{Open: 2, Upgrades: 2}, upgrader.Stats(), "what is refused does not count")
+
+		first.Close(websocket.CloseNormalClosure, "")
+		synctest.Wait()
+		require.Equal(t, websocket.Stats{Open: 1, Upgrades: 2}, upgrader.Stats())
+
+		require.NoError(t, second.Conn.Close())
+		synctest.Wait()
+		require.Equal(t, websocket.Stats{Open: 0, Upgrades: 2}, upgrader.Stats())
+
+		wstest.Dial(t, server, "/", nil).Close(websocket.CloseNormalClosure, "")
+		require.NoError(t, upgrader.Shutdown(t.Context()))
+		require.Equal(t, websocket.Stats{Open: 0, Upgrades: 3}, upgrader.Stats())
+		dialRefused(t, server, "/", nil)
+		require.Equal(t, websocket.Stats{Open: 0, Upgrades: 3}, upgrader.Stats())
+	})
+}
+
+// adapter is all that a framework needs to stand on an Endpoint.
+type adapter struct {
+	endpoint  websocket.Endpoint
+	handshake websocket.Handshake
+	serve     func(conn *websocket.Conn) error
+	told      errorList
+	accepted  errorList // what Accept returned
+}
+
+func (a *adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := a.handshake
+	h.Refuse = func(status int, reason error) { http.Error(w, reason.Error(), status) }
+	conn, err := a.endpoint.Accept(w, r, h)
+	a.accepted.add(err)
+	if err != nil {
+		return
+	}
+	a.endpoint.Run(conn, func() error { return a.serve(conn) }, a.told.add)
+}
+
+func TestEndpoint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		failed := errors.New("out of coffee")
+		a := &adapter{serve: func(conn *websocket.Conn) error {
+			if err := conn.WriteMessage(websocket.TextMessage, []byte("hello")); err != nil {
+				return err
+			}
+			if _, _, err := conn.ReadMessage(); err != nil {
+				return err
+			}
+			return failed
+		}}
+		server := wstest.Serve(t, a)
+
+		client := wstest.Dial(t, server, "/", nil)
+		client.ExpectText("hello")
+		require.Equal(t, websocket.Stats{Open: 1, Upgrades: 1}, a.endpoint.Stats())
+		client.WriteText("go on")
+		client.ExpectClose(websocket.CloseInternalServerErr, http.StatusText(http.StatusInternalServerError))
+		require.Equal(t, []error{failed}, a.told.all(), "told before the close frame is sent")
+
+		client = wstest.Dial(t, server, "/", nil)
+		client.ExpectText("hello")
+		client.Close(websocket.CloseGoingAway, "")
+		require.NoError(t, a.endpoint.Shutdown(t.Context()))
+		require.Equal(t, []error{failed}, a.told.all(), "a goodbye is no failure")
+
+		response := dialRefused(t, server, "/", nil)
+		require.Equal(t, http.StatusServiceUnavailable, response.status)
+		require.Equal(t, "5", response.header.Get("Retry-After"))
+		require.Equal(t, []error{nil, nil, websocket.ErrShutdown}, a.accepted.all())
+	})
+}
+
+func TestEndpointHandshake(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		handshake websocket.Handshake
+		origin    string
+		refused   bool
+	}{
+		{name: "the same origin, without a CheckOrigin", origin: "http://wstest"},
+		{name: "another origin, without a CheckOrigin", origin: "https://evil.test", refused: true},
+		{name: "another origin, with a CheckOrigin", origin: "https://partner.test", handshake: websocket.Handshake{CheckOrigin: func() bool { return true }}},
+		{name: "the same origin, with a CheckOrigin", origin: "http://wstest", handshake: websocket.Handshake{CheckOrigin: func() bool { return false }}, refused: true},
+		{name: "Settings and a Header", origin: "http://wstest", handshake: websocket.Handshake{
+			Settings: &ws.Upgrader{Subprotocols: []string{"chat"}},
+			Header:   http.Header{"X-Served-By": {"me"}},
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := &adapter{handshake: tt.handshake, serve: func(conn *websocket.Conn) error { return echo(conn, nil) }}
+			options := &wstest.Options{Header: http.Header{"Origin": {tt.origin}}, Subprotocols: []string{"chat"}}
+			if tt.refused {
+				require.Equal(t, http.StatusForbidden, dialRefused(t, a, "/", options).status)
+				require.Len(t, a.accepted.all(), 1)
+				require.ErrorContains(t, a.accepted.all()[0], tt.origin)
+				requireIdle(t, &a.endpoint)
+				return
+			}
+			client := wstest.Dial(t, a, "/", options)
+			require.Equal(t, tt.handshake.Header.Get("X-Served-By"), client.Response.Header.Get("X-Served-By"))
+			if tt.handshake.Settings != nil {
+				require.Equal(t, "chat", client.Subprotocol())
+			}
+			client.WriteText("hello")
+			client.ExpectText("hello")
+		})
+	}
+}
+
+// TestShutdownDuringTheUpgrade is about upgrades that have begun when Shutdown
+// does: it waits for them.
+func TestShutdownDuringTheUpgrade(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		allowed bool
+	}{
+		{name: "that succeed", allowed: true},
+		{name: "that are refused"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				decided := make(chan bool)
+				upgrader := websocket.New(&originController{
+					ControllerFunc: func(*websocket.Conn, *http.Request) error {
+						assert.Fail(t, "nobody is there to be served")
+						return nil
+					},
+					check: func(*http.Request) bool { return <-decided },
+				})
+				conn := dialHTTP(t, wstest.Serve(t, upgrader))
+				conn.send(upgradeBytes(t))
+				synctest.Wait()
+
+				down := make(chan error, 1)
+				go func() { down <- upgrader.Shutdown(context.Background()) }()
+				synctest.Wait()
+				require.Empty(t, down, "an upgrade is under way")
+				decided <- tt.allowed
+
+				response := conn.answer(upgradeRequest(nil))
+				if tt.allowed {
+					require.Equal(t, http.StatusSwitchingProtocols, response.status)
+					conn.expectFrames(wstest.Close(websocket.CloseGoingAway, "Server shutting down"))
+					conn.send(wstest.Close(websocket.CloseGoingAway, "").Bytes())
+				} else {
+					require.Equal(t, http.StatusForbidden, response.status)
+				}
+				require.NoError(t, <-down)
+			})
+		})
+	}
+}
+
+// TestShutdownCutsAnUpgrade is about a client that does not take the 101: when
+// Shutdown's context ends, no socket of the endpoint is left.
+func TestShutdownCutsAnUpgrade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		failed := make(chan error, 1)
+		upgrader := websocket.New(&headerController{ControllerFunc: echo, headers: func(*http.Request) http.Header {
+			return http.Header{"X-Long": {strings.Repeat("x", 2*wstest.PipeBuffer)}}
+		}})
+		upgrader.Settings.HandshakeTimeout = time.Hour
+		upgrader.Log = func(_ context.Context, _ slog.Level, err error, _ ...slog.Attr) { failed <- err }
+		conn := dialHTTP(t, wstest.Serve(t, upgrader))
+		conn.send(upgradeBytes(t))
+		synctest.Wait()
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := upgrader.Shutdown(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.NotContains(t, err.Error(), "connections cut: 0", "the one under way counts")
+		start := time.Now()
+		require.Error(t, <-failed)
+		assert.Zero(t, time.Since(start), "the socket is closed when Shutdown returns")
+	})
+}
+
+// TestShutdownBetweenAcceptAndRun is about a connection that is upgraded but
+// not yet served.
+func TestShutdownBetweenAcceptAndRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var endpoint websocket.Endpoint
+		accepted, run := make(chan *websocket.Conn), make(chan struct{})
+		client := wstest.DialRaw(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			conn, err := endpoint.Accept(w, r, websocket.Handshake{})
+			assert.NoError(t, err)
+			accepted <- conn
+			<-run
+			endpoint.Run(conn, func() error {
+				assert.Fail(t, "nobody is there to be served")
+				return nil
+			}, func(err error) { assert.NoError(t, err) })
+		}), "/", nil)
+		conn := <-accepted
+		down := make(chan error)
+		go func() { down <- endpoint.Shutdown(context.Background()) }()
+		client.ExpectClose(websocket.CloseGoingAway, "Server shutting down")
+		require.ErrorIs(t, context.Cause(conn.Context()), websocket.ErrShutdown)
+		client.Send(wstest.Close(websocket.CloseGoingAway, ""))
+		client.ExpectEnd()
+		synctest.Wait()
+		select {
+		case err := <-down:
+			require.Fail(t, "Shutdown does not wait for Run", "%v", err)
+		default:
+		}
+		close(run)
+		require.NoError(t, <-down)
+		require.Equal(t, websocket.Stats{Upgrades: 1}, endpoint.Stats())
+	})
+}

@@ -1,0 +1,376 @@
+package websocket_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// opaqueWriter is what a careless middleware makes of a response writer.
+type opaqueWriter struct{ http.ResponseWriter }
+
+// unwrappingWriter is what a careful one does.
+type unwrappingWriter struct{ http.ResponseWriter }
+
+func (w unwrappingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func TestWriterOfAMiddleware(t *testing.T) {
+	onNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
+		upgrader := websocket.New(websocket.ControllerFunc(echo))
+		client := wstest.Dial(t, serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			upgrader.ServeHTTP(unwrappingWriter{unwrappingWriter{w}}, r)
+		})), "/", nil)
+		client.WriteText("hello")
+		client.ExpectText("hello")
+	}, "in memory", "over TCP")
+}
+
+func TestHTTP2(t *testing.T) {
+	upgrader := websocket.New(websocket.ControllerFunc(echo))
+	upgrader.Debug = true
+	mux := http.NewServeMux()
+	mux.Handle("/plain", upgrader)
+	mux.HandleFunc("/translated", func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Set("Connection", "Upgrade") // which HTTP/2 does not have
+		r.Header.Set("Upgrade", "websocket")
+		upgrader.ServeHTTP(w, r)
+	})
+	server := httptest.NewUnstartedServer(mux)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+
+	for _, tt := range []struct {
+		name, path string
+		status     int
+		want       string
+	}{
+		{name: "as a client sends it", path: "/plain", status: http.StatusBadRequest, want: "the request is HTTP/2.0"},
+		{name: "with the headers of HTTP/1.1", path: "/translated", status: http.StatusBadRequest, want: "the request is HTTP/2.0"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+tt.path, http.NoBody)
+			require.NoError(t, err)
+			request.Header.Set("Sec-Websocket-Version", "13")
+			request.Header.Set("Sec-Websocket-Key", base64.StdEncoding.EncodeToString(make([]byte, 16)))
+			response, err := server.Client().Do(request)
+			require.NoError(t, err)
+			require.Equal(t, 2, response.ProtoMajor)
+			told := readReply(t, response)
+			assert.Equal(t, tt.status, told.status)
+			assert.Contains(t, told.body, tt.want)
+		})
+	}
+	requireIdle(t, upgrader)
+}
+
+func TestPanicsBeforeTheUpgrade(t *testing.T) {
+	boom := func() { panic("boom") }
+	for _, tt := range []struct {
+		name   string
+		ctrl   websocket.Controller
+		change func(r *http.Request)
+		down   bool
+	}{
+		{
+			name: "CheckOrigin",
+			ctrl: &originController{ControllerFunc: echo, check: func(*http.Request) bool { boom(); return true }},
+		},
+		{
+			name: "UpgradeHeaders",
+			ctrl: &headerController{ControllerFunc: echo, headers: func(*http.Request) http.Header { boom(); return nil }},
+		},
+		{
+			name: "OnUpgradeError",
+			ctrl: &refusalController{
+				headerController: headerController{ControllerFunc: echo, headers: noHeaders},
+				refuse:           func(http.ResponseWriter, *http.Request, int, error) { boom() },
+			},
+			change: func(r *http.Request) { r.Header.Del("Upgrade") },
+		},
+		{
+			name: "OnUpgradeError, while the server shuts down",
+			ctrl: &refusalController{
+				headerController: headerController{ControllerFunc: echo, headers: noHeaders},
+				refuse:           func(http.ResponseWriter, *http.Request, int, error) { boom() },
+			},
+			down: true,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			upgrader := websocket.New(tt.ctrl)
+			if tt.down {
+				requireIdle(t, upgrader)
+			}
+			conn := dialHTTP(t, wstest.Serve(t, besidesAlive(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer func() { http.Error(w, fmt.Sprint("recovered: ", recover()), http.StatusInternalServerError) }()
+				upgrader.ServeHTTP(w, r)
+			}))))
+			response := conn.do(upgradeRequest(tt.change))
+			require.Equal(t, http.StatusInternalServerError, response.status)
+			require.Equal(t, "recovered: boom\n", response.body)
+			conn.expectAlive()
+			require.Equal(t, websocket.Stats{}, upgrader.Stats())
+			requireIdle(t, upgrader)
+		})
+	}
+}
+
+func TestEarlyData(t *testing.T) {
+	var many []wstest.Frame
+	for i := range 1000 {
+		many = append(many, wstest.Text(fmt.Sprint("message ", i)))
+	}
+	for _, tt := range []struct {
+		name   string
+		frames []wstest.Frame
+	}{
+		{name: "one frame", frames: []wstest.Frame{wstest.Text("hello")}},
+		{name: "two frames", frames: []wstest.Frame{wstest.Text("hello"), wstest.Text("again")}},
+		{name: "more than the HTTP server's buffer", frames: many},
+		{name: "one frame larger than the HTTP server's buffer", frames: []wstest.Frame{wstest.Binary(bytes.Repeat([]byte("x"), 50_000))}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			onNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
+				conn := dialHTTP(t, serve(websocket.New(websocket.ControllerFunc(echo))))
+				all := upgradeBytes(t)
+				for _, frame := range tt.frames {
+					all = frame.AppendTo(all)
+				}
+				conn.send(all)
+				response := conn.answer(upgradeRequest(nil))
+				require.Equal(t, http.StatusSwitchingProtocols, response.status)
+				conn.expectFrames(tt.frames...)
+
+				conn.send(wstest.Close(websocket.CloseNormalClosure, "").Bytes())
+				conn.expectFrames(wstest.Close(websocket.CloseNormalClosure, ""))
+				_, err := conn.r.ReadByte()
+				require.ErrorIs(t, err, io.EOF)
+			}, "in memory", "over TCP")
+		})
+	}
+	t.Run("wherever the HTTP server's buffer ends", func(t *testing.T) {
+		const buffer = 4096 // bytes of the server's reader
+		server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo)))
+		plain := len(upgradeBytes(t))
+		for size := buffer - 20; size <= buffer+5; size++ {
+			var all bytes.Buffer
+			require.NoError(t, upgradeRequest(func(r *http.Request) {
+				r.Header.Set("X-Pad", strings.Repeat("x", size-plain-len("X-Pad: \r\n")))
+			}).Write(&all))
+			require.Equal(t, size, all.Len())
+			all.Write(wstest.Text("hello, early bird").Bytes())
+			conn := dialHTTP(t, server)
+			conn.send(all.Bytes())
+			response := conn.answer(upgradeRequest(nil))
+			require.Equal(t, http.StatusSwitchingProtocols, response.status, "%d bytes", size)
+			conn.expectFrames(wstest.Text("hello, early bird"))
+		}
+	})
+	t.Run("a close frame and nothing else", func(t *testing.T) {
+		conn := dialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo))))
+		conn.send(append(upgradeBytes(t), wstest.Close(websocket.CloseGoingAway, "gone").Bytes()...))
+		response := conn.answer(upgradeRequest(nil))
+		require.Equal(t, http.StatusSwitchingProtocols, response.status)
+		conn.expectFrames(wstest.Close(websocket.CloseGoingAway, ""))
+	})
+	t.Run("after a request that is refused: the next request", func(t *testing.T) {
+		conn := dialHTTP(t, wstest.Serve(t, besidesAlive(websocket.New(websocket.ControllerFunc(echo)))))
+		var all bytes.Buffer
+		require.NoError(t, upgradeRequest(func(r *http.Request) { r.Header.Set("Origin", "https://evil.test") }).Write(&all))
+		require.NoError(t, upgradeRequest(nil).Write(&all))
+		all.Write(wstest.Text("hello").Bytes())
+		conn.send(all.Bytes())
+		response := conn.answer(upgradeRequest(nil))
+		require.Equal(t, http.StatusForbidden, response.status)
+		response = conn.answer(upgradeRequest(nil))
+		require.Equal(t, http.StatusSwitchingProtocols, response.status)
+		conn.expectFrames(wstest.Text("hello"))
+	})
+}
+
+func TestHandshakeByteByByte(t *testing.T) {
+	onNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
+		conn := dialHTTP(t, serve(websocket.New(websocket.ControllerFunc(echo))))
+		for _, b := range append(upgradeBytes(t), wstest.Text("hello").Bytes()...) {
+			conn.send([]byte{b})
+		}
+		response := conn.answer(upgradeRequest(nil))
+		require.Equal(t, http.StatusSwitchingProtocols, response.status)
+		conn.expectFrames(wstest.Text("hello"))
+	}, "in memory", "over TCP")
+}
+
+// TestTimeoutsOfTheServer is about deadlines that the HTTP server has set when
+// the connection is taken over.
+func TestTimeoutsOfTheServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		listener := wstest.Listen()
+		server := &http.Server{
+			Handler:     websocket.New(websocket.ControllerFunc(echo)),
+			ReadTimeout: 2 * time.Second, WriteTimeout: 3 * time.Second, IdleTimeout: time.Second,
+		}
+		go func() { _ = server.Serve(listener) }()
+		t.Cleanup(func() { _ = server.Close() })
+
+		conn := dialHTTP(t, listener)
+		require.Equal(t, http.StatusSwitchingProtocols, conn.do(upgradeRequest(nil)).status)
+		for range 3 {
+			time.Sleep(20 * time.Second)
+			conn.send(wstest.Text("still there?").Bytes())
+			conn.expectFrames(wstest.Text("still there?"))
+		}
+	})
+}
+
+// unwritableConn is a connection whose peer is gone.
+type unwritableConn struct {
+	net.Conn
+	err error
+}
+
+func (c *unwritableConn) Write([]byte) (int, error) { return 0, c.err }
+
+// hijackedWriter is a response writer that gives its connection away.
+type hijackedWriter struct {
+	*httptest.ResponseRecorder
+	conn net.Conn
+}
+
+func (w *hijackedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return w.conn, bufio.NewReadWriter(bufio.NewReader(w.conn), bufio.NewWriter(w.conn)), nil
+}
+
+func TestAnswerThatCannotBeWritten(t *testing.T) {
+	var log logs
+	endpoint := websocket.NewEndpoint(websocket.Options{Log: log.log})
+	client, server := wstest.Pipe()
+	gone := errors.New("the peer is gone")
+	recorder := httptest.NewRecorder()
+
+	conn, err := endpoint.Accept(&hijackedWriter{recorder, &unwritableConn{server, gone}}, upgradeRequest(nil), websocket.Handshake{
+		Refuse: func(int, error) { assert.Fail(t, "there is no HTTP left to refuse with") },
+	})
+	require.ErrorIs(t, err, gone)
+	require.Nil(t, conn)
+	require.False(t, recorder.Flushed)
+	require.Empty(t, recorder.Body.String())
+	_, err = client.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF, "the socket is closed")
+	require.Len(t, log.all(), 1)
+	assert.Equal(t, slog.LevelDebug, log.all()[0].level)
+	require.ErrorIs(t, log.all()[0].err, gone)
+	assert.Equal(t, "192.0.2.1:1234", log.all()[0].attrs["remote"].String())
+	require.Equal(t, websocket.Stats{}, endpoint.Stats())
+	requireIdle(t, endpoint)
+}
+
+func TestClientHangsUpBeforeTheUpgrade(t *testing.T) {
+	onNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
+		var log logs
+		upgrader := websocket.New(&refusalController{
+			headerController: headerController{headers: noHeaders, ControllerFunc: func(*websocket.Conn, *http.Request) error {
+				assert.Fail(t, "nobody is there to be served")
+				return nil
+			}},
+			refuse: func(_ http.ResponseWriter, _ *http.Request, status int, reason error) {
+				assert.Fail(t, "refused", "%d: %v", status, reason)
+			},
+		})
+		upgrader.Log = log.log
+		arrived, returned := make(chan struct{}), make(chan struct{})
+		conn := dialHTTP(t, serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer close(returned)
+			close(arrived)
+			<-r.Context().Done() // the HTTP server has noticed
+			upgrader.ServeHTTP(w, r)
+		})))
+		conn.send(upgradeBytes(t))
+		<-arrived
+		if tcp, ok := conn.Conn.(*net.TCPConn); ok {
+			require.NoError(t, tcp.SetLinger(0)) // a reset
+			require.NoError(t, tcp.Close())
+		} else {
+			wstest.Reset(conn.Conn)
+		}
+		<-returned
+		require.Len(t, log.all(), 1)
+		assert.Equal(t, slog.LevelDebug, log.all()[0].level)
+		require.Equal(t, websocket.Stats{}, upgrader.Stats())
+		requireIdle(t, upgrader)
+	}, "in memory", "over TCP")
+}
+
+func TestHandshakeTimeout(t *testing.T) {
+	for _, tt := range []struct {
+		name                           string
+		handshakeTimeout, writeTimeout time.Duration
+		want                           time.Duration
+	}{
+		{name: "as it is set", handshakeTimeout: 3 * time.Second, want: 3 * time.Second},
+		{name: "longer than a write", handshakeTimeout: time.Minute, writeTimeout: time.Second, want: time.Minute},
+		{name: "as long as a write", writeTimeout: 7 * time.Second, want: 7 * time.Second},
+		{name: "by default", want: 10 * time.Second},
+		{name: "switched off", handshakeTimeout: -1, want: time.Hour},
+		{name: "switched off for all writes", writeTimeout: -1, want: time.Hour},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				failed := make(chan error, 1)
+				upgrader := websocket.New(&headerController{ControllerFunc: echo, headers: func(*http.Request) http.Header {
+					return http.Header{"X-Long": {strings.Repeat("x", 2*wstest.PipeBuffer)}}
+				}})
+				upgrader.Settings.HandshakeTimeout = tt.handshakeTimeout
+				upgrader.WriteTimeout = tt.writeTimeout
+				upgrader.Log = func(_ context.Context, _ slog.Level, err error, _ ...slog.Attr) { failed <- err }
+				conn := dialHTTP(t, wstest.Serve(t, upgrader))
+				start := time.Now()
+				conn.send(upgradeBytes(t)) // and nothing is read
+				hangUp := time.AfterFunc(time.Hour, func() { _ = conn.Close() })
+				defer hangUp.Stop()
+
+				err := <-failed
+				require.Equal(t, tt.want, time.Since(start))
+				if tt.want < time.Hour {
+					require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+					_, err = io.Copy(io.Discard, conn)
+					require.NoError(t, err, "the socket is closed")
+				}
+				synctest.Wait()
+				requireIdle(t, upgrader)
+			})
+		})
+	}
+}
+
+// TestHandshakeTimeoutEnds is about the deadline of the 101: it is not one of
+// the connection.
+func TestHandshakeTimeoutEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		upgrader := websocket.New(websocket.ControllerFunc(echo))
+		upgrader.Settings.HandshakeTimeout = time.Second
+		client := wstest.Dial(t, upgrader, "/", nil)
+		time.Sleep(20 * time.Second)
+		client.WriteText("hello")
+		client.ExpectText("hello")
+		client.Close(websocket.CloseNormalClosure, "")
+	})
+}

@@ -1,0 +1,134 @@
+package websocket_test
+
+import (
+	"bytes"
+	"net/http"
+	"testing"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// originController decides about origins.
+type originController struct {
+	websocket.ControllerFunc
+	check func(r *http.Request) bool
+}
+
+func (ctrl *originController) CheckOrigin(r *http.Request) bool { return ctrl.check(r) }
+
+func TestSameOrigin(t *testing.T) {
+	server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo)))
+	for _, tt := range []struct {
+		name     string
+		origin   []string
+		host     string
+		accepted bool
+	}{
+		{name: "no origin: no browser", host: "example.com", accepted: true},
+		{name: "the host itself", origin: []string{"https://example.com"}, host: "example.com", accepted: true},
+		{name: "the host itself, with a port", origin: []string{"http://example.com:8080"}, host: "example.com:8080", accepted: true},
+		{name: "the scheme of an application", origin: []string{"app://example.com"}, host: "example.com", accepted: true},
+		{name: "an address of IPv6", origin: []string{"http://[::1]:8080"}, host: "[::1]:8080", accepted: true},
+		{name: "the origin in capitals", origin: []string{"HTTPS://EXAMPLE.COM"}, host: "example.com", accepted: true},
+		{name: "the host in capitals", origin: []string{"https://example.com"}, host: "Example.Com", accepted: true},
+		{name: "the host names the default port of https", origin: []string{"https://example.com"}, host: "example.com:443", accepted: true},
+		{name: "the host names the default port of http", origin: []string{"http://example.com"}, host: "example.com:80", accepted: true},
+		{name: "the origin names the default port of https", origin: []string{"https://example.com:443"}, host: "example.com", accepted: true},
+		{name: "the origin names the default port of http", origin: []string{"http://example.com:80"}, host: "example.com", accepted: true},
+		{name: "an address of IPv6 and a default port", origin: []string{"http://[::1]"}, host: "[::1]:80", accepted: true},
+
+		{name: "the default port of the other scheme", origin: []string{"http://example.com"}, host: "example.com:443"},
+		{name: "the default port of the other scheme, the other way round", origin: []string{"https://example.com"}, host: "example.com:80"},
+		{name: "another port", origin: []string{"https://example.com:8443"}, host: "example.com"},
+		{name: "another port of the host", origin: []string{"https://example.com"}, host: "example.com:8443"},
+		{name: "another host", origin: []string{"https://evil.test"}, host: "example.com"},
+		{name: "a subdomain", origin: []string{"https://www.example.com"}, host: "example.com"},
+		{name: "a host that ends with ours", origin: []string{"https://notexample.com"}, host: "example.com"},
+		{name: "a host that begins with ours", origin: []string{"https://example.com.evil.test"}, host: "example.com"},
+		{name: "our host as the user of another", origin: []string{"https://example.com@evil.test"}, host: "example.com"},
+		{name: "an IPv6 address that ends like a port", origin: []string{"http://[1::80]"}, host: "[1:]"},
+		{name: "a page without an origin", origin: []string{"null"}, host: "example.com"},
+		{name: "a file", origin: []string{"file://"}, host: "example.com"},
+		{name: "a host without a scheme", origin: []string{"example.com"}, host: "example.com"},
+		{name: "an empty origin", origin: []string{""}, host: "example.com"},
+		{name: "two origins", origin: []string{"https://example.com", "https://evil.test"}, host: "example.com"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			response := dialHTTP(t, server).do(upgradeRequest(func(r *http.Request) {
+				r.Host = tt.host
+				if tt.origin != nil {
+					r.Header["Origin"] = tt.origin
+				}
+			}))
+			want := http.StatusForbidden
+			if tt.accepted {
+				want = http.StatusSwitchingProtocols
+			}
+			require.Equal(t, want, response.status)
+		})
+	}
+}
+
+// TestEmptyHost is about a request without a host, which HTTP/1.1 allows: an
+// origin without one is not the same.
+func TestEmptyHost(t *testing.T) {
+	server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo)))
+	for _, origin := range []string{"null", "file://", ""} {
+		conn := dialHTTP(t, server)
+		request := bytes.Replace(upgradeBytes(t), []byte("Host: example.com\r\n"), []byte("Host:\r\nOrigin: "+origin+"\r\n"), 1)
+		require.Contains(t, string(request), "\r\nHost:\r\n")
+		conn.send(request)
+		require.Equal(t, http.StatusForbidden, conn.answer(upgradeRequest(nil)).status, "origin %q", origin)
+	}
+}
+
+func TestOriginCheckerWins(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		allow  bool
+		origin []string
+		status int
+	}{
+		{name: "it lets another host in", allow: true, origin: []string{"https://partner.test"}, status: http.StatusSwitchingProtocols},
+		{name: "it lets a malformed origin in", allow: true, origin: []string{"::"}, status: http.StatusSwitchingProtocols},
+		{name: "it keeps the same host out", origin: []string{"http://example.com"}, status: http.StatusForbidden},
+		{name: "it keeps clients without an origin out", status: http.StatusForbidden},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			upgrader := websocket.New(&originController{ControllerFunc: echo, check: func(r *http.Request) bool {
+				assert.Equal(t, tt.origin, r.Header["Origin"])
+				return tt.allow
+			}})
+			upgrader.Debug = true
+			response := dialHTTP(t, wstest.Serve(t, upgrader)).do(upgradeRequest(func(r *http.Request) {
+				if tt.origin != nil {
+					r.Header["Origin"] = tt.origin
+				}
+			}))
+			require.Equal(t, tt.status, response.status)
+			if !tt.allow {
+				for _, origin := range tt.origin {
+					require.Contains(t, response.body, origin)
+				}
+			}
+		})
+	}
+}
+
+func TestSettingsThatAreIgnored(t *testing.T) {
+	upgrader := websocket.New(websocket.ControllerFunc(echo))
+	upgrader.Settings.CheckOrigin = func(*http.Request) bool { return true }
+	upgrader.Settings.Error = func(w http.ResponseWriter, _ *http.Request, _ int, _ error) { w.WriteHeader(http.StatusTeapot) }
+	response := dialHTTP(t, wstest.Serve(t, upgrader)).do(upgradeRequest(func(r *http.Request) {
+		r.Header.Set("Origin", "https://evil.test")
+	}))
+	require.Equal(t, http.StatusForbidden, response.status)
+	require.JSONEq(t, `{"error": "Forbidden"}`, response.body)
+	require.NotNil(t, upgrader.Settings.CheckOrigin, "the application's settings are left as they are")
+	require.NotNil(t, upgrader.Settings.Error)
+	require.Nil(t, upgrader.Settings.WriteBufferPool)
+	require.Zero(t, upgrader.Settings.HandshakeTimeout)
+}
