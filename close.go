@@ -126,7 +126,8 @@ func (c *Conn) closeWith(frame *CloseError) error {
 		return nil
 	}
 	defer close(c.handshaken)
-	c.t.decide(endedByUs, frame)
+	c.t.record(endedByUs, frame)
+	defer c.t.cancel(frame) // if that was not done when the frame was sent
 	return c.closeHandshake()
 }
 

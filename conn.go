@@ -72,6 +72,7 @@ func newConn(parent context.Context, gorilla *ws.Conn, t *transport, options *Op
 	values := context.WithValue(context.WithoutCancel(parent), connKey{}, c)
 	c.ctx, t.cancel = context.WithCancelCause(values)
 	t.onPeerClose = c.peerClosed
+	t.limit.Store(options.maxMessageSize())
 	c.installHandlers()
 	t.open = true
 	return c
@@ -114,7 +115,7 @@ func (c *Conn) SetWriteDeadline(d time.Time) error {
 	return nil
 }
 
-// SetReadLimit bounds the messages read from now on, in bytes. A longer message
-// ends the connection with code 1009 and fails its read with an error that is
-// ErrReadLimit. Zero or less means no limit.
+// SetReadLimit bounds the messages read from now on, in bytes, in place of
+// MaxMessageSize. A longer message ends the connection with code 1009 and fails
+// its read with an error that is ErrReadLimit. Zero or less means no limit.
 func (c *Conn) SetReadLimit(limit int64) { c.t.limit.Store(limit) }

@@ -8,6 +8,8 @@ import (
 )
 
 const (
+	defaultMaxMessageSize = 1 << 20 // bytes
+
 	defaultCloseTimeout = 10 * time.Second
 	defaultWriteTimeout = 10 * time.Second
 )
@@ -16,6 +18,12 @@ const (
 // zero means the default, negative means off. Set the fields before the first
 // request.
 type Options struct {
+	// MaxMessageSize bounds one message that is read, in bytes, after
+	// decompression. A longer one ends the connection with code 1009, and its
+	// read fails with an error that is ErrReadLimit. Zero means 1 MiB; negative
+	// means no bound. [Conn.SetReadLimit] changes it for one connection.
+	MaxMessageSize int64
+
 	// CloseTimeout bounds the whole closing handshake: writing our close frame
 	// and waiting for the peer's. Zero means 10 seconds; negative means no
 	// waiting: the frame is tried and the socket closed at once, which may lose it
@@ -38,6 +46,10 @@ type Options struct {
 	// context is the connection's (the request's where there is none yet). It is
 	// called from many goroutines at once. Nil means slog.Default().
 	Log func(ctx context.Context, level slog.Level, err error, attrs ...slog.Attr)
+}
+
+func (o *Options) maxMessageSize() int64 {
+	return orDefault(o.MaxMessageSize, defaultMaxMessageSize)
 }
 
 func (o *Options) closeTimeout() time.Duration {

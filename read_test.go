@@ -347,6 +347,42 @@ func TestReadLimit(t *testing.T) {
 	}
 }
 
+func TestMaxMessageSize(t *testing.T) {
+	const mib = 1 << 20
+	for name, c := range map[string]struct {
+		option int64
+		size   int
+		fits   bool
+	}{
+		"the default is 1 MiB":       {option: 0, size: mib, fits: true},
+		"and no byte more":           {option: 0, size: mib + 1},
+		"another size":               {option: 10, size: 10, fits: true},
+		"more than that":             {option: 10, size: 11},
+		"off":                        {option: -1, size: 3 * mib, fits: true},
+		"a bomb of three MiB":        {option: 0, size: -3 * mib},
+		"compressed, to the default": {option: 0, size: -mib, fits: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := websocket.New(websocket.ControllerFunc(echo))
+			u.MaxMessageSize = c.option
+			u.Settings.EnableCompression = true
+			u.Log = silent
+			client := wstest.DialRaw(t, u, "/", &wstest.Options{Compression: true})
+			if c.size < 0 {
+				client.Send(deflated(strings.Repeat("x", -c.size)))
+			} else {
+				go func() { _, _ = client.Write(wstest.Binary(make([]byte, c.size)).Bytes()) }()
+			}
+			got, err := client.Receive()
+			require.NoError(t, err)
+			assert.Equal(t, c.fits, got.Opcode != wstest.OpClose)
+			if !c.fits {
+				assert.Equal(t, 1009, got.CloseCode())
+			}
+		})
+	}
+}
+
 func TestCorruptCompressedDataIs1007(t *testing.T) {
 	u := websocket.New(websocket.ControllerFunc(echo))
 	u.Log = silent

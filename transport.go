@@ -71,12 +71,16 @@ func newTransport(nc net.Conn, early []byte, readBuffer int, options *Options) *
 // decide records how the connection ends, unless that is decided already, and
 // cancels its context.
 func (t *transport) decide(how ending, cause error) {
+	t.record(how, cause)
+	t.cancel(cause)
+}
+
+func (t *transport) record(how ending, cause error) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.ending == undecided {
 		t.ending, t.cause = how, cause
 	}
-	t.mu.Unlock()
-	t.cancel(cause)
 }
 
 func (t *transport) decided() (ending, error) {

@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"cmp"
 	"math"
 	"reflect"
 	"time"
@@ -9,21 +10,23 @@ import (
 	"goyave.dev/goyave/v5/util/errors"
 )
 
-// Entries of the configuration, in seconds.
+// Entries of the configuration, in seconds but for the size, which is in bytes.
 const (
+	maxMessageSizeEntry  = "websocket.maxMessageSize"
 	closeTimeoutEntry    = "server.websocketCloseTimeout" // Goyave registers it
 	writeTimeoutEntry    = "websocket.writeTimeout"
 	shutdownTimeoutEntry = "websocket.shutdownTimeout"
 )
 
 func init() {
-	registerSeconds(writeTimeoutEntry, 10)
-	registerSeconds(shutdownTimeoutEntry, 15)
+	register(maxMessageSizeEntry, 1<<20)
+	register(writeTimeoutEntry, 10)
+	register(shutdownTimeoutEntry, 15)
 }
 
-func registerSeconds(key string, seconds int) {
+func register(key string, value int) {
 	config.Register(key, config.Entry{
-		Value:            seconds,
+		Value:            value,
 		Type:             reflect.Int,
 		AuthorizedValues: []any{},
 		Required:         true,
@@ -33,33 +36,36 @@ func registerSeconds(key string, seconds int) {
 // configured returns the options with what the configuration says where the code
 // says nothing.
 func configured(options Options, cfg *config.Config) Options {
-	options.CloseTimeout = orConfigured(options.CloseTimeout, cfg, closeTimeoutEntry)
-	options.WriteTimeout = orConfigured(options.WriteTimeout, cfg, writeTimeoutEntry)
+	// All are read: a bad entry is refused even where the code wins.
+	options.MaxMessageSize = cmp.Or(options.MaxMessageSize, configured64(cfg, maxMessageSizeEntry, math.MaxInt64))
+	options.CloseTimeout = cmp.Or(options.CloseTimeout, configuredSeconds(cfg, closeTimeoutEntry))
+	options.WriteTimeout = cmp.Or(options.WriteTimeout, configuredSeconds(cfg, writeTimeoutEntry))
 	options.Debug = options.Debug || cfg.GetBool("app.debug")
 	return options
 }
 
-func orConfigured(field time.Duration, cfg *config.Config, key string) time.Duration {
-	fromConfig := configuredSeconds(cfg, key) // a bad entry is refused in any case
-	if field != 0 {
-		return field
-	}
-	return fromConfig
-}
-
-// configuredSeconds returns an entry as fields of Options have it: negative for
-// off and, where the configuration was made before the entry was registered,
-// zero for the default.
+// configuredSeconds is configured64 for a time.
 func configuredSeconds(cfg *config.Config, key string) time.Duration {
-	if !cfg.Has(key) {
-		return 0
-	}
-	seconds := int64(cfg.GetInt(key))
-	switch {
-	case seconds < 0 || seconds > math.MaxInt64/int64(time.Second):
-		panic(errors.Errorf("websocket: config entry %q is %d: want seconds, 0 for off", key, seconds))
-	case seconds == 0:
+	seconds := configured64(cfg, key, math.MaxInt64/int64(time.Second))
+	if seconds < 0 {
 		return -1
 	}
 	return time.Duration(seconds) * time.Second
+}
+
+// configured64 returns an entry as fields of Options have it: negative for off
+// and, where the configuration was made before the entry was registered, zero
+// for the default.
+func configured64(cfg *config.Config, key string, most int64) int64 {
+	if !cfg.Has(key) {
+		return 0
+	}
+	value := int64(cfg.GetInt(key))
+	switch {
+	case value < 0 || value > most:
+		panic(errors.Errorf("websocket: config entry %q is %d: want 1 to %d, or 0 for off", key, value, most))
+	case value == 0:
+		return -1
+	}
+	return value
 }

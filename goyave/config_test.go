@@ -17,10 +17,12 @@ func TestConfigDefaults(t *testing.T) {
 	cfg := config.LoadDefault()
 	assert.Equal(t, 10, cfg.GetInt("websocket.writeTimeout"))
 	assert.Equal(t, 15, cfg.GetInt("websocket.shutdownTimeout"))
+	assert.Equal(t, 1<<20, cfg.GetInt("websocket.maxMessageSize"))
 
 	o := configured(Options{}, cfg)
 	assert.Equal(t, 10*time.Second, o.WriteTimeout)
 	assert.Equal(t, 10*time.Second, o.CloseTimeout)
+	assert.EqualValues(t, 1<<20, o.MaxMessageSize)
 	assert.True(t, o.Debug, "app.debug is true by default")
 }
 
@@ -48,11 +50,13 @@ func TestConfigFromFile(t *testing.T) {
 
 func TestConfigZeroIsOff(t *testing.T) {
 	cfg := config.LoadDefault()
+	cfg.Set("websocket.maxMessageSize", 0)
 	cfg.Set("websocket.writeTimeout", 0)
 	cfg.Set("server.websocketCloseTimeout", 0)
 	o := configured(Options{}, cfg)
 	assert.Negative(t, o.WriteTimeout)
 	assert.Negative(t, o.CloseTimeout)
+	assert.Negative(t, o.MaxMessageSize)
 }
 
 func TestConfigCodeWins(t *testing.T) {
@@ -61,7 +65,9 @@ func TestConfigCodeWins(t *testing.T) {
 	for _, seconds := range []int{0, 5} {
 		cfg.Set("websocket.writeTimeout", seconds)
 		cfg.Set("server.websocketCloseTimeout", seconds)
-		o := configured(Options{WriteTimeout: time.Minute, CloseTimeout: -1, Debug: true}, cfg)
+		cfg.Set("websocket.maxMessageSize", seconds)
+		o := configured(Options{MaxMessageSize: 7, WriteTimeout: time.Minute, CloseTimeout: -1, Debug: true}, cfg)
+		assert.EqualValues(t, 7, o.MaxMessageSize)
 		assert.Equal(t, time.Minute, o.WriteTimeout)
 		assert.Negative(t, o.CloseTimeout)
 		assert.True(t, o.Debug)
@@ -80,7 +86,7 @@ func (*idle) Serve(*Conn, *goyave.Request) error { return nil }
 
 func TestConfigBadEntriesAreRefused(t *testing.T) {
 	for _, key := range []string{closeTimeoutEntry, writeTimeoutEntry, shutdownTimeoutEntry} {
-		for _, seconds := range []int{-1, math.MaxInt} {
+		for _, seconds := range []int{-1, math.MaxInt} { // too many for a Duration
 			cfg := config.LoadDefault()
 			cfg.Set(key, seconds)
 			server, err := goyave.New(goyave.Options{Config: cfg, Logger: slog.DiscardLogger()})
@@ -128,4 +134,12 @@ func TestHostname(t *testing.T) {
 	} {
 		assert.Equal(t, want, hostname(configured))
 	}
+}
+
+func TestConfigNegativeSizeIsRefused(t *testing.T) {
+	cfg := config.LoadDefault()
+	cfg.Set(maxMessageSizeEntry, -1)
+	assert.PanicsWithError(t, `websocket: config entry "websocket.maxMessageSize" is -1: want 1 to 9223372036854775807, or 0 for off`, func() {
+		configured(Options{MaxMessageSize: 1}, cfg)
+	})
 }

@@ -30,9 +30,10 @@
 // # Configuration
 //
 // These entries hold for all Upgraders of a server; a field set in code wins.
-// They are in seconds, 0 means off, and a negative one panics when a route is
+// Times are in seconds, 0 means off, and a negative one panics when a route is
 // registered.
 //
+//	websocket.maxMessageSize (1 MiB)   Options.MaxMessageSize, in bytes
 //	server.websocketCloseTimeout (10)  Options.CloseTimeout; Goyave's own entry
 //	websocket.writeTimeout (10)        Options.WriteTimeout
 //	websocket.shutdownTimeout (15)     how long a stopping server waits for

@@ -75,8 +75,9 @@ func TestLiterals(t *testing.T) {
 	assert.Equal(t, 256, u.Settings.ReadBufferSize)
 	u = &websocket.Upgrader{Controller: ctrl, Options: websocket.Options{CloseTimeout: time.Second}}
 	u.WriteTimeout = time.Minute
+	u.MaxMessageSize = 1 << 16
 	u.Settings.ReadBufferSize = 512
-	assert.Equal(t, websocket.Options{CloseTimeout: time.Second, WriteTimeout: time.Minute}, u.Options)
+	assert.Equal(t, websocket.Options{CloseTimeout: time.Second, WriteTimeout: time.Minute, MaxMessageSize: 1 << 16}, u.Options)
 	assert.Equal(t, ctrl, u.Controller)
 	assert.Equal(t, 512, u.Settings.ReadBufferSize)
 	assert.Equal(t, ctrl, websocket.New(ctrl).Controller)

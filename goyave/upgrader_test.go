@@ -816,6 +816,37 @@ func TestDebug(t *testing.T) {
 }
 
 // The options that hold are those of the moment the route was registered.
+func TestMessageLimit(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		config int
+		code   int64
+		fits   bool
+	}{
+		{name: "from the configuration", config: 10},
+		{name: "off in the configuration", config: 0, fits: true},
+		{name: "from the code", config: 0, code: 10},
+		{name: "off in the code", config: 10, code: -1, fits: true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := start(t, func(_ *goyave.Server, router *goyave.Router) {
+				upgrader := websocket.New(&plain{})
+				upgrader.MaxMessageSize = tc.code
+				router.Subrouter("/ws").Controller(upgrader)
+			}, setting{"websocket.maxMessageSize", tc.config})
+			client := a.dial("/ws")
+			client.WriteText("0123456789")
+			client.ExpectText("0123456789")
+			client.WriteText("0123456789+")
+			if tc.fits {
+				client.ExpectText("0123456789+")
+			} else {
+				client.ExpectClose(websocket.CloseMessageTooBig, "message too big")
+			}
+		})
+	}
+}
+
 func TestOptionsReachTheConnection(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
