@@ -164,7 +164,7 @@ func (m *messageReader) read(p []byte) (int, error) {
 	case err == io.EOF: //nolint:errorlint // likewise
 		m.done = true
 		return n, err
-	case corrupt(err):
+	case corrupt(err) && c.handlerErr == nil && c.t.failed == nil:
 		return 0, c.refuse(&protocolError{code: CloseInvalidFramePayloadData, reason: "corrupt compressed data", cause: err})
 	default:
 		return n, c.readFailed(err)

@@ -595,6 +595,17 @@ func TestHandlerOfTheEmbeddedConnection(t *testing.T) {
 	})
 }
 
+func TestErrorOfAHandlerIsNoCorruptData(t *testing.T) {
+	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+		conn.SetPingHandler(func(string) error { return io.ErrUnexpectedEOF })
+		return reader(returned)(conn, r)
+	}))
+	u.Log = silent
+	client := wstest.DialRaw(t, u, "/", nil)
+	client.Send(part(wstest.OpText, false, "a"), wstest.Ping(""))
+	client.ExpectClose(1011, "Internal Server Error")
+}
+
 // timedOut is a connection whose reads fail as TCP's do when the peer answers
 // no probe any more.
 type timedOut struct {

@@ -3,6 +3,7 @@ package websocket_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"io"
 	"net/http/httptest"
 	"os/exec"
@@ -14,6 +15,22 @@ import (
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/require"
 )
+
+// TestTLSPeerThatHangsUpRudely has the peer close its socket without the alert
+// that TLS asks for: the end of the stream all the same.
+func TestTLSPeerThatHangsUpRudely(t *testing.T) {
+	ctrl := &controller{serve: reader(returned)}
+	u := websocket.New(ctrl)
+	server := httptest.NewTLSServer(u)
+	defer server.Close()
+	client := wstest.DialRaw(t, server, "/", nil)
+	secure, ok := client.Conn.(*tls.Conn)
+	require.True(t, ok)
+	require.NoError(t, secure.NetConn().Close())
+	ended(t, u)
+	require.Len(t, ctrl.told.all(), 1)
+	require.Equal(t, websocket.CloseAbnormalClosure, websocket.CloseStatus(ctrl.told.all()[0]))
+}
 
 // TestTLSKeyUpdate has the peer ask for new keys when the deadline of the last
 // write has passed long ago: the read that meets it writes.

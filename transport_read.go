@@ -292,7 +292,7 @@ func (t *transport) readFailed(err error) error {
 	case errors.Is(err, net.ErrClosed): // by way of NetConn
 		t.reading.err = errClosed
 		_ = t.Close()
-	case err == nil || errors.Is(err, io.EOF):
+	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // the last in the middle of a TLS record
 		// What gorilla makes of it, and applications look for.
 		t.reading.err = &CloseError{Code: CloseAbnormalClosure, Text: io.ErrUnexpectedEOF.Error()}
 		t.decide(endedByVanished, t.reading.err)

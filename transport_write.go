@@ -137,7 +137,8 @@ func (t *transport) unwritable() error {
 	}
 }
 
-// lockWrite takes the write lock for one frame.
+// lockWrite takes the write lock for a frame, unless it is known by now that it
+// can't be written.
 func (t *transport) lockWrite(ctx context.Context, d deadline) error {
 	if err := t.unwritable(); err != nil {
 		return err
@@ -145,14 +146,7 @@ func (t *transport) lockWrite(ctx context.Context, d deadline) error {
 	if !d.at.IsZero() && !time.Now().Before(d.at) {
 		return &ioError{op: "write", err: os.ErrDeadlineExceeded}
 	}
-	if err := t.wait(ctx, t.writing.lock, d); err != nil {
-		return err
-	}
-	if err := t.unwritable(); err != nil {
-		t.unlockWrite()
-		return err
-	}
-	return nil
+	return t.lockClose(ctx, d)
 }
 
 func (t *transport) unlockWrite() { <-t.writing.lock }
