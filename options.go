@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"compress/flate"
 	"context"
 	"fmt"
 	"log/slog"
@@ -8,10 +9,14 @@ import (
 )
 
 const (
-	defaultMaxMessageSize = 1 << 20 // bytes
+	defaultMaxMessageSize       = 1 << 20 // bytes
+	defaultCompressionThreshold = 512     // bytes
+	defaultCompressionLevel     = flate.BestSpeed
 
 	defaultCloseTimeout = 10 * time.Second
 	defaultWriteTimeout = 10 * time.Second
+	defaultPingInterval = 30 * time.Second
+	defaultPongTimeout  = 10 * time.Second
 )
 
 // Options tunes an [Upgrader] or an [Endpoint]. The zero value is ready to use:
@@ -24,6 +29,10 @@ type Options struct {
 	// means no bound. [Conn.SetReadLimit] changes it for one connection.
 	MaxMessageSize int64
 
+	// SkipUTF8Validation lets text through as it comes. Without it, text that is
+	// not UTF-8 ends the connection with code 1007 (RFC 6455, 8.1).
+	SkipUTF8Validation bool
+
 	// CloseTimeout bounds the whole closing handshake: writing our close frame
 	// and waiting for the peer's. Zero means 10 seconds; negative means no
 	// waiting: the frame is tried and the socket closed at once, which may lose it
@@ -33,9 +42,56 @@ type Options struct {
 
 	// WriteTimeout bounds each write to the socket and the wait for another
 	// message that is being written. A peer that does not take a frame in time
-	// has vanished: the socket is closed. Zero means 10 seconds; negative means
-	// no bound. [Conn.SetWriteDeadline] takes its place for one connection.
+	// has vanished: the socket is closed, up to a sixteenth of the time earlier
+	// than this. Zero means 10 seconds; negative means no bound.
+	// [Conn.SetWriteDeadline] takes its place for one connection.
 	WriteTimeout time.Duration
+
+	// PingInterval is the time between the pings that keep a connection alive and
+	// find out whether the peer is. Zero means 30 seconds; negative means no
+	// pings, and that nobody looks whether the peer is there. Keep it below the
+	// idle timeout of every proxy on the way.
+	PingInterval time.Duration
+
+	// PongTimeout is how long a ping may stay without an answer: a peer from
+	// which nothing at all came for PingInterval and PongTimeout together, while
+	// a read was waiting, is gone, and the read fails with ErrPeerGone. Zero means
+	// 10 seconds; negative means that pings are sent and no answer is expected.
+	PongTimeout time.Duration
+
+	// MaxConnections bounds the connections of one Upgrader that are open at the
+	// same time. More are refused with 503 and a Retry-After header. Zero or less
+	// means no bound.
+	MaxConnections int
+
+	// AllowedOrigins are the origins beside the request's own host whose pages may
+	// connect: "example.com" for a host, with any scheme, on the scheme's default
+	// port; "*.example.com" for all hosts below it, but not itself;
+	// "https://app.example.com:8443" for one scheme and port. They are compared
+	// without case. A pattern that is none of these panics when the route is
+	// registered. Empty means the same origin only. A controller that is an
+	// OriginChecker decides alone.
+	AllowedOrigins []string
+
+	// InsecureSkipOriginCheck lets pages of any origin connect. Browsers send
+	// cookies with the handshake whatever page starts it: do this only where
+	// nothing depends on them.
+	InsecureSkipOriginCheck bool
+
+	// RequireSubprotocol refuses a client that offers none of the subprotocols
+	// with 400. Without it, such a connection has none.
+	RequireSubprotocol bool
+
+	// CompressionThreshold is the size in bytes from which a whole message is
+	// compressed, where compression was agreed on (Settings.EnableCompression);
+	// messages written in parts always are. Zero means 512; negative means that
+	// all are compressed.
+	CompressionThreshold int
+
+	// CompressionLevel is that of compress/flate, 1 (fastest) to 9 (smallest).
+	// Zero means 1; negative means that nothing is compressed that is written.
+	// [Conn.SetCompressionLevel] changes it for one connection.
+	CompressionLevel int
 
 	// Debug shows errors to clients: the reason of a refused upgrade in its
 	// body, the error of Serve in the close frame. Not for production.
@@ -46,6 +102,20 @@ type Options struct {
 	// context is the connection's (the request's where there is none yet). It is
 	// called from many goroutines at once. Nil means slog.Default().
 	Log func(ctx context.Context, level slog.Level, err error, attrs ...slog.Attr)
+
+	// Observer is told of refused upgrades and of connections that begin and end.
+	// Nil means nobody is.
+	Observer Observer
+}
+
+// Validate returns an error that says which setting makes no sense, nil if all
+// do. RegisterRoutes panics with it, and an [Endpoint] refuses every upgrade with
+// 500.
+func (o *Options) Validate() error {
+	if o.CompressionLevel > flate.BestCompression {
+		return fmt.Errorf("websocket: CompressionLevel is %d: want at most %d", o.CompressionLevel, flate.BestCompression)
+	}
+	return nil
 }
 
 func (o *Options) maxMessageSize() int64 {
@@ -58,6 +128,22 @@ func (o *Options) closeTimeout() time.Duration {
 
 func (o *Options) writeTimeout() time.Duration {
 	return orDefault(o.WriteTimeout, defaultWriteTimeout)
+}
+
+func (o *Options) pingInterval() time.Duration {
+	return orDefault(o.PingInterval, defaultPingInterval)
+}
+
+func (o *Options) pongTimeout() time.Duration {
+	return orDefault(o.PongTimeout, defaultPongTimeout)
+}
+
+func (o *Options) compressionThreshold() int {
+	return orDefault(o.CompressionThreshold, defaultCompressionThreshold)
+}
+
+func (o *Options) compressionLevel() int {
+	return orDefault(o.CompressionLevel, defaultCompressionLevel)
 }
 
 func (o *Options) log(ctx context.Context, level slog.Level, err error, attrs ...slog.Attr) {

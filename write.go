@@ -10,9 +10,6 @@ import (
 	"time"
 )
 
-// defaultCompressionLevel is gorilla's.
-const defaultCompressionLevel = flate.BestSpeed
-
 // Errors of calls that make no sense. Nothing was written.
 var (
 	errMessageType  = errors.New("websocket: unknown message type")
