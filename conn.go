@@ -31,6 +31,8 @@ type Conn struct {
 	begun time.Time
 	debug bool
 
+	skipUTF8 bool
+
 	// message is the lock of one message, from its first frame to its last.
 	message chan struct{}
 	// pooled: the application's own WriteBufferPool is used, by gorilla.
@@ -64,6 +66,7 @@ func newConn(parent context.Context, gorilla *ws.Conn, t *transport, options *Op
 		t:          t,
 		begun:      time.Now(),
 		debug:      options.Debug,
+		skipUTF8:   options.SkipUTF8Validation,
 		message:    make(chan struct{}, 1),
 		pooled:     pooled,
 		handshaken: make(chan struct{}),
