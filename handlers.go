@@ -72,7 +72,7 @@ func (c *Conn) pinged(data string) error {
 	}
 	defer c.t.unlockWrite()
 	// The caller's write deadline is for the caller's writes.
-	return c.t.sendFrame(context.Background(), opPong, []byte(data), deadline{at: after(c.t.options.writeTimeout())})
+	return c.t.sendFrame(context.Background(), opPong, []byte(data), c.t.ownDeadline())
 }
 
 // SetCloseHandler sets a function that runs when a read meets the peer's close

@@ -74,8 +74,10 @@ func (c *Conn) skipMessage(ctx context.Context) error {
 	if m == nil || m.done || !m.text {
 		return nil
 	}
-	m.ctx = ctx
-	_, err := io.Copy(io.Discard, m)
+	rest := *m
+	rest.ctx = ctx
+	c.reader = &rest // the caller's becomes stale, and does not look whole
+	_, err := io.Copy(io.Discard, c.reader)
 	return err
 }
 

@@ -16,6 +16,11 @@ const (
 	// waits for the answer.
 	closeGrace = 10 * time.Millisecond
 
+	// coarseness is the part of WriteTimeout that a deadline on the socket may be
+	// short of it and still serve the next write: setting one for each write costs
+	// more than all else that is done about it.
+	coarseness = 16
+
 	// coalesceMax is the payload in bytes up to which it is copied behind its
 	// header and both leave in one write.
 	coalesceMax = 4096
@@ -30,6 +35,9 @@ type writing struct {
 
 	closeBegun atomic.Bool
 
+	// armed is the socket's own deadline. Its writer holds the lock.
+	armed time.Time
+
 	// bound, where set, is the context of the message that gorilla is writing.
 	bound atomic.Pointer[context.Context]
 
@@ -38,17 +46,24 @@ type writing struct {
 	gorillas time.Time // what gorilla set last, for the frame it writes
 }
 
-// A deadline bounds one write.
+// A deadline bounds one write. The zero value does not.
 type deadline struct {
-	at      time.Time // zero: no bound
-	callers bool      // not ours: it says nothing about the peer
+	at      time.Time
+	within  time.Duration // where at is zero: for the wait, and anew for the write
+	callers bool          // not ours: it says nothing about the peer
 }
 
-func after(d time.Duration) time.Time {
-	if d <= 0 {
-		return time.Time{}
+// expired returns a channel that gets something at the deadline.
+func (d deadline) expired() (c <-chan time.Time, stop func() bool) {
+	left := d.within
+	switch {
+	case !d.at.IsZero():
+		left = time.Until(d.at)
+	case d.within <= 0:
+		return nil, func() bool { return true }
 	}
-	return time.Now().Add(d)
+	timer := time.NewTimer(left)
+	return timer.C, timer.Stop
 }
 
 // closeDeadline bounds the writing of a close frame.
@@ -84,8 +99,10 @@ func (t *transport) writeDeadline() deadline {
 	if !callers.IsZero() {
 		return deadline{at: callers, callers: true}
 	}
-	return deadline{at: after(t.options.writeTimeout())}
+	return t.ownDeadline()
 }
+
+func (t *transport) ownDeadline() deadline { return deadline{within: t.options.writeTimeout()} }
 
 // wait takes a lock that is a one-slot channel. It gives up when the socket is
 // closed, at the deadline and when ctx ends: the write has not begun.
@@ -98,12 +115,8 @@ func (t *transport) wait(ctx context.Context, lock chan struct{}, d deadline) er
 		return nil
 	default:
 	}
-	var expired <-chan time.Time
-	if !d.at.IsZero() {
-		timer := time.NewTimer(time.Until(d.at))
-		defer timer.Stop()
-		expired = timer.C
-	}
+	expired, stop := d.expired()
+	defer stop()
 	select {
 	case lock <- struct{}{}:
 		return nil
@@ -157,16 +170,7 @@ func (t *transport) writeFrame(ctx context.Context, opcode byte, payload []byte,
 		return err
 	}
 	defer t.unlockWrite()
-	return t.sendFrame(ctx, opcode, payload, t.begin(d))
-}
-
-// begin is the deadline of a write whose turn has come: one of ours begins
-// anew, for the wait says nothing about the peer.
-func (t *transport) begin(d deadline) deadline {
-	if d.callers {
-		return d
-	}
-	return t.writeDeadline()
+	return t.sendFrame(ctx, opcode, payload, d)
 }
 
 // writeClose writes our close frame, the last frame of ours there is.
@@ -219,7 +223,7 @@ func (t *transport) sendFrame(ctx context.Context, opcode byte, payload []byte, 
 // send writes to the socket. The write lock is held; a frame that does not
 // leave whole ends the connection.
 func (t *transport) send(ctx context.Context, d deadline, parts ...[]byte) (int, error) {
-	_ = t.nc.SetWriteDeadline(d.at) // where it fails, so does the write
+	t.arm(d)
 	release := t.boundWrite(ctx)
 	var n int64
 	var err error
@@ -236,9 +240,29 @@ func (t *transport) send(ctx context.Context, d deadline, parts ...[]byte) (int,
 	case err != nil:
 		err = t.writeFailed(ctx, d, err)
 	case t.secure != nil:
-		_ = t.nc.SetWriteDeadline(time.Time{}) // reads of TLS write, too: answers to key updates
+		t.set(time.Time{}) // reads of TLS write, too: answers to key updates
 	}
 	return int(n), err
+}
+
+// arm gives the socket a deadline to write with. One of ours that is left from
+// an earlier write and nearly as late is good enough.
+func (t *transport) arm(d deadline) {
+	at := d.at
+	if at.IsZero() && d.within > 0 {
+		if left := time.Until(t.armed); left <= d.within && left >= d.within-d.within/coarseness {
+			return
+		}
+		at = time.Now().Add(d.within)
+	}
+	if at != t.armed {
+		t.set(at)
+	}
+}
+
+func (t *transport) set(writeDeadline time.Time) {
+	t.armed = writeDeadline
+	_ = t.nc.SetWriteDeadline(writeDeadline) // where it fails, so does the write
 }
 
 // boundWrite ends the write under way when ctx ends. Whoever writes next sets a
@@ -255,6 +279,7 @@ func (t *transport) boundWrite(ctx context.Context) (release func()) {
 	return func() {
 		if !stop() {
 			<-interrupted
+			t.armed = longAgo
 		}
 	}
 }
@@ -297,7 +322,7 @@ func (t *transport) Write(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	n, err := t.send(ctx, t.begin(d), p)
+	n, err := t.send(ctx, d, p)
 	if t.rest -= min(t.rest, uint64(len(p))); t.rest == 0 || err != nil {
 		t.rest = 0
 		t.unlockWrite()
