@@ -28,7 +28,6 @@ type Conn struct {
 	*ws.Conn
 	t     *transport
 	ctx   context.Context
-	begun time.Time
 	debug bool
 
 	skipUTF8 bool
@@ -47,7 +46,10 @@ type Conn struct {
 	onClose    handler[func(code int, text string) error]
 	onPing     handler[func(data string) error]
 	onPong     handler[func(data string) error]
-	ping       atomic.Pointer[pendingPing]
+	pinged     atomic.Pointer[pingHandled]
+
+	pings     pings
+	keepalive keepalive
 
 	frame      atomic.Pointer[CloseError] // what Close was called with first
 	handshaken chan struct{}              // closed when that call is done
@@ -64,7 +66,6 @@ func newConn(parent context.Context, gorilla *ws.Conn, t *transport, options *Op
 	c := &Conn{
 		Conn:       gorilla,
 		t:          t,
-		begun:      time.Now(),
 		debug:      options.Debug,
 		skipUTF8:   options.SkipUTF8Validation,
 		message:    make(chan struct{}, 1),
@@ -78,6 +79,7 @@ func newConn(parent context.Context, gorilla *ws.Conn, t *transport, options *Op
 	t.limit.Store(options.maxMessageSize())
 	c.installHandlers()
 	t.open = true
+	c.keepalive.start(c, options)
 	return c
 }
 

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
-	"time"
 
 	ws "github.com/gorilla/websocket"
 )
@@ -161,6 +160,7 @@ func canonical(h http.Header) http.Header {
 func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
 	go func() {
 		defer e.live.remove(conn)
+		defer conn.keepalive.stop()
 		defer e.join(conn, report)
 		recovered(func() error {
 			if conn.shutdown.Load() {
@@ -212,7 +212,7 @@ func (e *Endpoint) tell(conn *Conn, level slog.Level, err error, report func(err
 func (e *Endpoint) log(conn *Conn, level slog.Level, err error) {
 	attrs := []slog.Attr{
 		slog.String("remote", conn.RemoteAddr().String()),
-		slog.Duration("duration", time.Since(conn.begun)),
+		slog.Duration("duration", conn.t.age()),
 	}
 	var p *PanicError
 	if errors.As(err, &p) {

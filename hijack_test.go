@@ -224,8 +224,10 @@ func TestHandshakeByteByByte(t *testing.T) {
 func TestTimeoutsOfTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		listener := wstest.Listen()
+		u := websocket.New(websocket.ControllerFunc(echo))
+		u.PingInterval = -1
 		server := &http.Server{
-			Handler:     websocket.New(websocket.ControllerFunc(echo)),
+			Handler:     u,
 			ReadTimeout: 2 * time.Second, WriteTimeout: 3 * time.Second, IdleTimeout: time.Second,
 		}
 		go func() { _ = server.Serve(listener) }()

@@ -255,7 +255,7 @@ func (t *transport) arm(d deadline) {
 		}
 		at = time.Now().Add(d.within)
 	}
-	if at != t.armed {
+	if !at.Equal(t.armed) {
 		t.set(at)
 	}
 }

@@ -654,7 +654,7 @@ func TestFloodOfPingsIsHeldBackByTheirAnswers(t *testing.T) {
 
 func TestPongsHaveADeadlineOfTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := rawPair(t, websocket.Options{PingInterval: -1})
 		require.NoError(t, conn.SetWriteDeadline(time.Now().Add(time.Second)))
 		require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("hello")))
 		client.Expect(wstest.Text("hello"))
@@ -848,11 +848,11 @@ func TestWriteDeadlinesAreCoarse(t *testing.T) {
 		memory := wstest.Listen()
 		listener := &deadlinesListener{Listener: memory, conns: make(chan *deadlines, 1)}
 		server := &http.Server{Handler: u, ReadHeaderTimeout: time.Minute}
-		defer server.Close()
+		defer func() { _ = server.Close() }()
 		go func() { _ = server.Serve(listener) }()
 		nc, err := memory.DialContext(t.Context())
 		require.NoError(t, err)
-		defer nc.Close()
+		defer func() { _ = nc.Close() }()
 		require.Equal(t, http.StatusSwitchingProtocols, upgradeBare(t, nc))
 		conn, socket := <-conns, <-listener.conns
 		write := func(size int) error { return conn.WriteMessage(websocket.BinaryMessage, make([]byte, size)) }
