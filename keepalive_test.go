@@ -385,28 +385,27 @@ func TestPingWithoutAnAnswer(t *testing.T) {
 }
 
 func TestKeepAliveOnEveryNetwork(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	endpoint := func(pongTimeout time.Duration) (*controller, *websocket.Upgrader) {
 		ctrl := &controller{serve: reader(wrapped)}
 		u := websocket.New(ctrl)
-		u.PingInterval, u.PongTimeout = 20*time.Millisecond, 40*time.Millisecond
-		target := serve(u)
-		silent := wstest.DialRaw(t, target, "/", nil)
-		silent.Expect(ping(1), ping(2))
-
-		answering := wstest.DialRaw(t, target, "/", nil)
+		u.PingInterval, u.PongTimeout = 10*time.Millisecond, pongTimeout
+		return ctrl, u
+	}
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		ctrl, u := endpoint(time.Minute)
+		client := wstest.DialRaw(t, serve(u), "/", nil)
 		for n := range uint64(10) {
-			answering.Expect(ping(n + 1))
-			answering.Send(pong(n + 1))
+			client.Expect(ping(n + 1))
+			client.Send(pong(n + 1))
 		}
-		answering.Send(wstest.Close(1000, ""))
-		for {
-			frame, err := answering.Receive()
-			require.NoError(t, err)
-			if frame.Opcode == wstest.OpClose {
-				break
-			}
-		}
-		_, _ = io.Copy(io.Discard, silent)
+		client.Send(wstest.Close(1000, ""))
+		_, _ = io.Copy(io.Discard, client)
+		ended(t, u)
+		assert.Empty(t, ctrl.told.all())
+
+		ctrl, u = endpoint(50 * time.Millisecond)
+		client = wstest.DialRaw(t, serve(u), "/", nil)
+		_, _ = io.Copy(io.Discard, client)
 		ended(t, u)
 		if told := ctrl.told.all(); assert.Len(t, told, 1) {
 			assert.ErrorIs(t, told[0], websocket.ErrPeerGone)
