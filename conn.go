@@ -3,6 +3,7 @@ package websocket
 import (
 	"context"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,6 +51,9 @@ type Conn struct {
 
 	pings     pings
 	keepalive keepalive
+
+	closeReadOnce sync.Once
+	closeRead     context.Context // what CloseRead returned
 
 	frame      atomic.Pointer[CloseError] // what Close was called with first
 	handshaken chan struct{}              // closed when that call is done

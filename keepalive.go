@@ -57,6 +57,7 @@ func (k *keepalive) tick() {
 	now := t.age()
 	due, waiting := k.due()
 	if waiting && now >= due {
+		t.counts.peerGone.Store(true)
 		_ = t.fail(&ioError{op: "read", err: ErrPeerGone, gone: true})
 		return
 	}

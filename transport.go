@@ -40,6 +40,7 @@ type transport struct {
 
 	reading
 	writing
+	counts counts
 
 	mu      sync.Mutex
 	ending  ending
@@ -65,6 +66,7 @@ func newTransport(nc net.Conn, early []byte, readBuffer int, options *Options) *
 	t.secure, _ = nc.(*tls.Conn)
 	t.closeTimeout.Store(int64(options.closeTimeout()))
 	t.reading.init(early, readBuffer)
+	t.counts.bytesReceived.Add(uint64(len(early)))
 	t.writing.lock = make(chan struct{}, 1)
 	return t
 }

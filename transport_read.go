@@ -169,7 +169,11 @@ func (t *transport) nextFrame() (frameHeader, error) {
 			t.length, t.deflated = 0, h.rsv != 0
 		}
 		t.fragmented = !h.fin
-		return h, t.measure(h.length)
+		err := t.measure(h.length)
+		if err == nil && h.fin {
+			t.counts.messagesReceived.Add(1)
+		}
+		return h, err
 	case h.opcode == opClose:
 		return h, t.readClose(h)
 	default:
@@ -251,6 +255,7 @@ func (t *transport) readClose(h frameHeader) error {
 	t.r = t.w
 	t.reading.err = ce
 	t.peerClose = ce
+	t.counts.closeReceived.Store(int32(ce.Code))
 	t.decide(endedByPeer, ce)
 	close(t.peerClosed)
 	return ce
@@ -285,6 +290,7 @@ func (t *transport) readSocket(p []byte) (int, error) {
 	t.waiting.Store(1 + int64(t.age()))
 	n, err := t.nc.Read(p)
 	t.waiting.Store(0)
+	t.counts.bytesReceived.Add(uint64(n))
 	return n, err
 }
 

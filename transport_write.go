@@ -31,7 +31,7 @@ type writing struct {
 	// lock is held from a frame's first byte to its last, whatever number of
 	// calls gorilla needs for it.
 	lock chan struct{}
-	rest uint64 // bytes of a frame of gorilla's still to come; its writer holds the lock
+	rest gorillaFrames // of what gorilla is writing; its writer holds the lock
 
 	closeBegun atomic.Bool
 
@@ -170,7 +170,11 @@ func (t *transport) writeFrame(ctx context.Context, opcode byte, payload []byte,
 		return err
 	}
 	defer t.unlockWrite()
-	return t.sendFrame(ctx, opcode, payload, d)
+	err := t.sendFrame(ctx, opcode, payload, d)
+	if err == nil && opcode < opClose {
+		t.counts.messagesSent.Add(1)
+	}
+	return err
 }
 
 // writeClose writes our close frame, the last frame of ours there is.
@@ -196,16 +200,21 @@ func (t *transport) lockClose(ctx context.Context, d deadline) error {
 }
 
 func (t *transport) sendClose(ctx context.Context, payload []byte, d deadline) error {
-	t.closing(payload)
-	return t.sendFrame(ctx, opClose, payload, d)
+	code := t.closing(payload)
+	err := t.sendFrame(ctx, opClose, payload, d)
+	if err == nil {
+		t.counts.closeSent.Store(int32(code))
+	}
+	return err
 }
 
-// closing notes that a close frame begins: nothing is written after it. The
-// write lock is held.
-func (t *transport) closing(payload []byte) {
+// closing notes that a close frame begins, and returns its code: nothing is
+// written after it. The write lock is held.
+func (t *transport) closing(payload []byte) (code int) {
 	t.closeBegun.Store(true)
 	ce, _ := parseClosePayload(payload) // it was checked
 	t.decide(endedByUs, ce)
+	return ce.Code
 }
 
 func (t *transport) sendFrame(ctx context.Context, opcode byte, payload []byte, d deadline) error {
@@ -236,6 +245,7 @@ func (t *transport) send(ctx context.Context, d deadline, parts ...[]byte) (int,
 		n, err = buffers.WriteTo(t.nc)
 	}
 	release()
+	t.counts.bytesSent.Add(uint64(n))
 	switch {
 	case err != nil:
 		err = t.writeFailed(ctx, d, err)
@@ -313,29 +323,36 @@ func (t *transport) Write(p []byte) (int, error) {
 		ctx = *bound
 	}
 	d := t.gorillaDeadline()
-	isClose := false
-	if t.rest == 0 {
-		t.rest = framesLength(p)
-		isClose = p[0]&0xf == opClose && t.rest == uint64(len(p))
-		if err := t.beginGorillas(ctx, d, p, isClose); err != nil {
-			t.rest = 0
+	if t.rest.bytes == 0 {
+		rest := framesOf(p)
+		if err := t.beginGorillas(ctx, d, p, &rest); err != nil {
 			return 0, err
 		}
+		t.rest = rest
 	}
 	n, err := t.send(ctx, d, p)
-	if t.rest -= min(t.rest, uint64(len(p))); t.rest == 0 || err != nil {
-		t.rest = 0
+	rest := t.rest
+	t.rest.bytes -= min(t.rest.bytes, uint64(len(p)))
+	if err != nil {
+		t.rest.bytes = 0
+	}
+	if t.rest.bytes == 0 {
+		if err == nil {
+			t.counts.messagesSent.Add(rest.messages)
+			t.counts.closeSent.Add(rest.closeCode)
+		}
 		t.unlockWrite()
 	}
-	if isClose {
+	if rest.closeCode != 0 {
 		t.expire()
 	}
 	return n, err
 }
 
 // beginGorillas takes the write lock for a frame of gorilla's.
-func (t *transport) beginGorillas(ctx context.Context, d deadline, p []byte, isClose bool) error {
+func (t *transport) beginGorillas(ctx context.Context, d deadline, p []byte, rest *gorillaFrames) error {
 	var payload []byte
+	isClose := p[0]&0xf == opClose && rest.bytes == uint64(len(p))
 	if isClose {
 		payload = p[parseHeader(p).size:]
 		if _, breach := parseClosePayload(payload); breach != nil {
@@ -353,7 +370,7 @@ func (t *transport) beginGorillas(ctx context.Context, d deadline, p []byte, isC
 		return err
 	}
 	if isClose {
-		t.closing(payload)
+		rest.closeCode = int32(t.closing(payload))
 	}
 	return nil
 }
@@ -368,16 +385,26 @@ func (t *transport) gorillaDeadline() deadline {
 	return deadline{at: at, callers: true}
 }
 
-// framesLength is the length of the frames that p begins, of which the last may
-// be longer than p.
-func framesLength(p []byte) uint64 {
-	var length uint64
-	for length < uint64(len(p)) {
-		if len(p[length:]) < 2 || len(p[length:]) < headerSize(p[length:]) {
-			return uint64(len(p)) // no frame: somebody writes past gorilla
+// gorillaFrames are frames that gorilla writes.
+type gorillaFrames struct {
+	bytes     uint64 // still to come
+	messages  uint64 // that end in them
+	closeCode int32  // of a close frame; 0: none
+}
+
+// framesOf looks at the frames that p begins, of which the last may be longer
+// than p.
+func framesOf(p []byte) (f gorillaFrames) {
+	for f.bytes < uint64(len(p)) {
+		rest := p[f.bytes:]
+		if len(rest) < 2 || len(rest) < headerSize(rest) {
+			return gorillaFrames{bytes: uint64(len(p))} // no frame: somebody writes past gorilla
 		}
-		h := parseHeader(p[length:])
-		length += uint64(h.size) + h.length
+		h := parseHeader(rest)
+		f.bytes += uint64(h.size) + h.length
+		if h.fin && !h.control() {
+			f.messages++
+		}
 	}
-	return length
+	return f
 }
