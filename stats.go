@@ -9,7 +9,7 @@ import (
 type Stats struct {
 	Open     int            // connections whose ending is not complete, now
 	Upgrades uint64         // requests upgraded
-	Refusals map[int]uint64 // requests refused, by HTTP status
+	Refusals map[int]uint64 // requests refused, by the status that an UpgradeErrorHandler is given
 
 	// Messages are text and binary ones, whose last frame has come or left. Bytes
 	// are what the network has seen of the connections: all frames, with their
