@@ -86,7 +86,7 @@ func TestEndpoint(t *testing.T) {
 
 		client := wstest.Dial(t, server, "/", nil)
 		client.ExpectText("hello")
-		require.Equal(t, websocket.Stats{Open: 1, Upgrades: 1}, a.endpoint.Stats())
+		require.Equal(t, websocket.Stats{Open: 1, Upgrades: 1, MessagesSent: 1, BytesSent: 7}, a.endpoint.Stats())
 		client.WriteText("go on")
 		client.ExpectClose(websocket.CloseInternalServerErr, http.StatusText(http.StatusInternalServerError))
 		require.Equal(t, []error{failed}, a.told.all(), "told before the close frame is sent")
