@@ -13,61 +13,42 @@ import (
 
 // Stream makes a connection a stream of bytes, for what runs on a net.Conn: SSH,
 // yamux, a database's protocol, TLS, net/http. Each Write is one message of the
-// given type, which must be TextMessage or BinaryMessage (it panics otherwise);
-// an empty one writes nothing. Reads see the payloads of all messages one after
-// another, without a trace of where one ended.
-//
-// The stream has the connection to itself from now on: nobody else may read from
-// it, write messages to it or set its deadlines. Call it in Serve, before
-// anything was read in another goroutine, and once; as always the connection ends
-// when Serve returns, and waiting calls with it.
-//
-// # Reading
-//
-// Read returns io.EOF where the peer said goodbye between two messages, with
-// close code 1000, 1001 or none (1005), once all that came before is read. Every
-// other end is its own error, so that a stream which was cut off never looks
-// whole: the *CloseError of the peer, one with code 1006 where it vanished,
-// ErrShutdown, net.ErrClosed where the connection was closed on this side. A
-// message of the other type ends the connection with code 1003.
-//
-// The connection's message limit is switched off: a message passes through in
-// pieces, of which no more than 32 KiB are held at a time. While nobody calls
-// Read the peer can't send, nor is what comes behind the data seen, such as a
-// ping or a close frame; with nothing to be read, these are answered without a
-// Read.
-//
-// # Writing
-//
-// A peer may limit the length of messages, and so of each Write. A character of
-// text that is split between two Writes makes both messages invalid, which ends
-// the connection (RFC 6455, 8.1): use BinaryMessage for all but whole texts.
-//
-// # Deadlines
-//
-// As with every net.Conn, deadlines hold for calls that wait already. A Read
-// whose deadline passed can be tried again with a later one. So can a Write that
-// had not begun, but one whose message was under way ends the connection: there
-// is no half of a message. Where no write deadline is set, the connection's
-// WriteTimeout bounds each Write; a deadline takes its place for the Writes that
-// begin later, also a longer one.
-//
-// # Ending
-//
-// Close performs the closing handshake with code 1000 (see [Conn.Close]), all
-// within the close timeout. Reads that wait, Writes that wait for their turn and
-// all later calls fail with net.ErrClosed, as a second Close does. A Write whose
-// message is under way has until the close timeout to complete, so that the peer
-// gets whole messages and then the end. There is no closing of one direction
-// alone. From a handler of the connection, Close returns only when the close
-// timeout is over.
-//
-// When ctx ends, reads and writes fail with an error that wraps its cause, and
-// the socket is closed without a closing handshake: the peer must not take that
-// for the end of the data. Once the connection is ending by itself, ctx changes
-// nothing, so the connection's own context, or that of its request, does well.
-//
+// given type, TextMessage or BinaryMessage (it panics for another one); an empty
+// Write sends nothing. Reads see the payloads of all messages one after another.
 // All methods may be called from any goroutine at the same time.
+//
+// From now on nobody else may read from the connection, write messages to it or
+// set its deadlines. It still ends when Serve returns, and waiting calls with it.
+//
+// Read returns io.EOF, once all is read that came before, where the peer said
+// goodbye between two messages: with close code 1000, 1001 or none (1005). Every
+// other end is its own error, lest a stream that was cut off looks whole: the
+// peer's *CloseError, one with code 1006 where it vanished, ErrShutdown,
+// net.ErrClosed where this side closed the connection. A message of the other
+// type ends it with code 1003. There is no message limit: a message passes
+// through in pieces, of which at most 32 KiB are held. Pings and the like are
+// answered without a Read, but not while data before them waits for one.
+//
+// A peer may limit the length of a message, and so of a Write. A character of
+// text split between two Writes makes both messages invalid, and ends the
+// connection (RFC 6455, 8.1): use BinaryMessage for all but whole texts.
+//
+// Deadlines hold for calls that wait already, too. A Read whose deadline passed
+// may be tried again, and so may a Write that had not begun; one that had ends the
+// connection, as there is no half of a message. Without a write deadline the
+// connection's WriteTimeout bounds each Write; with one, longer or shorter, it
+// does not bound those that begin later.
+//
+// Close performs the closing handshake with code 1000, all within the close
+// timeout; see [Conn.Close]. Waiting Reads and all later calls, a second Close
+// too, fail with net.ErrClosed. So do waiting Writes, but one whose message is
+// under way may complete within the close timeout. One direction can't be closed
+// alone. Called from a handler of the connection, Close takes the whole timeout.
+//
+// When ctx ends, reads and writes fail with its cause, wrapped, and the socket is
+// closed without a handshake: the peer must not take that for the end of the
+// data. Once the connection is ending by itself, ctx changes nothing; so the
+// context of the request, which ends with the connection, does well.
 func Stream(ctx context.Context, conn *Conn, messageType int) net.Conn {
 	if messageType != TextMessage && messageType != BinaryMessage {
 		panic("websocket: Stream: the message type is neither TextMessage nor BinaryMessage")

@@ -187,34 +187,35 @@ func TestStreamEndings(t *testing.T) {
 		name string
 		end  func(client *wstest.Raw)
 		want func(*testing.T, error)
+		told int // errors
 	}{
-		{"normal closure", func(client *wstest.Raw) { client.Send(wstest.Close(1000, "bye")) }, eof},
-		{"going away", func(client *wstest.Raw) { client.Send(wstest.Close(1001, "")) }, eof},
-		{"an empty close frame", func(client *wstest.Raw) { client.Send(wstest.Close(1005, "")) }, eof},
-		{"an error of the peer's", func(client *wstest.Raw) { client.Send(wstest.Close(1011, "oh")) }, closed(1011)},
-		{"a code of the application's", func(client *wstest.Raw) { client.Send(wstest.Close(4000, "")) }, closed(4000)},
+		{"normal closure", func(client *wstest.Raw) { client.Send(wstest.Close(1000, "bye")) }, eof, 0},
+		{"going away", func(client *wstest.Raw) { client.Send(wstest.Close(1001, "")) }, eof, 0},
+		{"an empty close frame", func(client *wstest.Raw) { client.Send(wstest.Close(1005, "")) }, eof, 0},
+		{"an error of the peer's", func(client *wstest.Raw) { client.Send(wstest.Close(1011, "oh")) }, closed(1011), 0},
+		{"a code of the application's", func(client *wstest.Raw) { client.Send(wstest.Close(4000, "")) }, closed(4000), 0},
 		{"goodbye inside a message", func(client *wstest.Raw) {
 			client.Send(part(wstest.OpBinary, false, ""), wstest.Close(1000, ""))
-		}, closed(1000)},
-		{"hung up", func(client *wstest.Raw) { _ = client.Close() }, closed(1006)},
+		}, closed(1000), 0},
+		{"hung up", func(client *wstest.Raw) { _ = client.Close() }, closed(1006), 1},
 		{"hung up inside a message", func(client *wstest.Raw) {
 			client.Send(part(wstest.OpBinary, false, ""))
 			_ = client.Close()
-		}, closed(1006)},
+		}, closed(1006), 1},
 		{"a breach of the protocol", func(client *wstest.Raw) { client.Send(wstest.Frame{Fin: true, Opcode: 0xb, Masked: true}) }, func(t *testing.T, err error) {
 			t.Helper()
 			assert.ErrorContains(t, err, "reserved opcode")
-		}},
+		}, 1},
 		{"a message of the other type", func(client *wstest.Raw) { client.Send(wstest.Text("what?")) }, func(t *testing.T, err error) {
 			t.Helper()
 			assert.EqualError(t, err, "websocket: protocol error: text and binary messages in one stream")
-		}},
+		}, 1},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 				ends := make(chan error, 2)
-				u := websocket.New(onStream(func(stream net.Conn) error {
+				ctrl := &controller{serve: onStream(func(stream net.Conn) error {
 					got := make([]byte, 9)
 					_, err := io.ReadFull(stream, got)
 					assert.NoError(t, err)
@@ -224,8 +225,8 @@ func TestStreamEndings(t *testing.T) {
 						ends <- err
 					}
 					return nil
-				}))
-				u.Log = silent
+				})}
+				u := websocket.New(ctrl)
 				client := wstest.DialRaw(t, serve(u), "/", nil)
 				client.Send(wstest.Binary([]byte("up to now")))
 				c.end(client)
@@ -233,6 +234,7 @@ func TestStreamEndings(t *testing.T) {
 				c.want(t, <-ends)
 				_ = client.Close()
 				ended(t, u)
+				assert.Len(t, ctrl.told.all(), c.told)
 			})
 		})
 	}
