@@ -402,8 +402,10 @@ func TestStreamWritesThatNeverBeganCanBeTriedAgain(t *testing.T) {
 			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		}
 		require.NoError(t, stream.SetWriteDeadline(time.Now().Add(time.Second)))
+		_, err := stream.Write([]byte("early"))
+		require.NoError(t, err)
 		time.Sleep(time.Second)
-		_, err := stream.Write([]byte("late"))
+		_, err = stream.Write([]byte("late"))
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		require.NoError(t, stream.SetWriteDeadline(time.Now().Add(time.Second)))
 		_, err = stream.Write([]byte("in time"))
@@ -412,7 +414,7 @@ func TestStreamWritesThatNeverBeganCanBeTriedAgain(t *testing.T) {
 		time.Sleep(time.Hour)
 		_, err = stream.Write([]byte("again"))
 		require.NoError(t, err)
-		client.Expect(wstest.Binary([]byte("in time")), wstest.Binary([]byte("again")))
+		client.Expect(wstest.Binary([]byte("early")), wstest.Binary([]byte("in time")), wstest.Binary([]byte("again")))
 	})
 }
 
@@ -444,6 +446,8 @@ func TestStreamClose(t *testing.T) {
 		_, err = stream.Write([]byte("x"))
 		require.ErrorIs(t, err, net.ErrClosed)
 		require.ErrorIs(t, stream.SetDeadline(time.Time{}), net.ErrClosed)
+		require.ErrorIs(t, stream.SetReadDeadline(time.Time{}), net.ErrClosed)
+		require.ErrorIs(t, stream.SetWriteDeadline(time.Time{}), net.ErrClosed)
 	})
 }
 
