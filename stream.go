@@ -100,19 +100,20 @@ type stream struct {
 // chunks are what the reading goroutines copy with, while there is a message.
 var chunks = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
-// receive hands on the messages until the connection ends. Its error is that of
-// a read which the connection knows of, or that of a handler: this one ends the
-// connection.
+// receive hands on the messages until the connection ends, which says why by
+// itself. Where it has not ended, a handler failed: the error goes to Conn.Go,
+// which ends the connection with it and so the reads, in this order, lest Serve
+// sees it first.
 func (s *stream) receive(context.Context) error {
 	s.started.Store(true)
 	defer close(s.received)
 	defer s.unwatch()
 	err := s.copyMessages()
-	s.end(err)
-	if err == io.EOF || errors.Is(err, errClosed) || errors.Is(err, ErrShutdown) { //nolint:errorlint // a handler's is wrapped
-		return nil
+	if how, _ := s.conn.t.decided(); how == undecided && s.conn.ctx.Err() == nil {
+		return err
 	}
-	return err
+	s.end(err)
+	return nil
 }
 
 func (s *stream) copyMessages() error {
