@@ -60,6 +60,11 @@ func TestAllowedOrigins(t *testing.T) {
 			refused: []string{"https://friend.test", "https://friend.test:8444", "https://friend.test:08443"},
 		},
 		{
+			name:    "a port with a leading zero",
+			pattern: "friend.test:08443",
+			allowed: []string{"https://friend.test:8443"},
+		},
+		{
 			name:    "a host and a port that is one scheme's default",
 			pattern: "friend.test:443",
 			allowed: []string{"https://friend.test", "https://friend.test:443", "http://friend.test:443"},

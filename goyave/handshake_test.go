@@ -195,6 +195,7 @@ func TestSubprotocolLister(t *testing.T) {
 		{path: "/ws", offered: []string{"chat.v2", "chat.v1"}, want: "chat.v1"},
 		{path: "/ws?version=2", offered: []string{"chat.v1", "chat.v2"}, want: "chat.v2"},
 		{path: "/ws?version=none", offered: []string{"chat.v1"}},
+		{path: "/ws", offered: []string{"chat.v2", "chat.v1"}, want: "chat.v1"}, // the settings are left as they are
 		{path: "/ws?version=2", offered: []string{"bearer", "token", "chat.v2"}, want: "chat.v2"},
 		{path: "/ws?version=2", offered: []string{"bearer", "token", "chat.v1"}, want: "bearer"},
 		{path: "/ws?version=none", offered: []string{"bearer", "token", "chat.v1"}, want: "bearer"},
