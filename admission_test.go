@@ -52,7 +52,9 @@ func TestCheckUpgrade(t *testing.T) {
 		mentions   string
 	}{
 		{name: "nothing to say", want: http.StatusSwitchingProtocols},
-		{name: "no reason, whatever the status", status: http.StatusForbidden, want: http.StatusSwitchingProtocols},
+		{name: "a success, no reason", status: http.StatusOK, want: http.StatusSwitchingProtocols},
+		{name: "forbidden, no reason", status: http.StatusForbidden, want: http.StatusForbidden, mentions: "refused: Forbidden"},
+		{name: "a status without a name, no reason", status: 599, want: 599, mentions: "refused: 599"},
 		{name: "forbidden", status: http.StatusForbidden, reason: full, want: http.StatusForbidden},
 		{name: "unauthorized", status: http.StatusUnauthorized, reason: full, want: http.StatusUnauthorized},
 		{name: "too often", status: http.StatusTooManyRequests, reason: full, want: http.StatusTooManyRequests, retryAfter: "5"},
@@ -86,16 +88,18 @@ func TestCheckUpgrade(t *testing.T) {
 				return
 			}
 			require.Equal(t, tt.want, ctrl.status)
-			require.ErrorIs(t, ctrl.reason, full)
+			if tt.reason != nil {
+				require.ErrorIs(t, ctrl.reason, full)
+			}
 			require.ErrorContains(t, ctrl.reason, tt.mentions)
-			require.Equal(t, websocket.Stats{}, upgrader.Stats())
+			require.Equal(t, websocket.Stats{Refusals: map[int]uint64{tt.want: 1}}, upgrader.Stats())
 			requireIdle(t, upgrader)
 
 			upgrader = websocket.New(&check)
 			upgrader.Debug = true
 			response = connect(t, besidesAlive(upgrader))
 			require.Equal(t, tt.want, response.status)
-			require.Contains(t, response.body, full.Error())
+			require.Contains(t, response.body, ctrl.reason.Error())
 			require.Equal(t, "13", response.header.Get("Sec-WebSocket-Version"))
 		})
 	}

@@ -1,9 +1,11 @@
 package websocket
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"sync"
 
 	ws "github.com/gorilla/websocket"
@@ -138,8 +140,13 @@ func (e *Endpoint) admit(r *http.Request, h Handshake, subprotocols []string) (s
 	if h.CheckUpgrade == nil {
 		return 0, nil
 	}
-	if status, reason = h.CheckUpgrade(); reason != nil && (status < 400 || status > 599) {
-		return http.StatusInternalServerError, fmt.Errorf("websocket: CheckUpgrade refuses with status %d, want 400 to 599: %w", status, reason)
+	status, reason = h.CheckUpgrade()
+	switch {
+	case status >= 400 && status <= 599 && reason == nil:
+		reason = fmt.Errorf("websocket: refused: %s", cmp.Or(http.StatusText(status), strconv.Itoa(status)))
+	case reason != nil && (status < 400 || status > 599):
+		reason = fmt.Errorf("websocket: CheckUpgrade refuses with status %d, want 400 to 599: %w", status, reason)
+		status = http.StatusInternalServerError
 	}
 	return status, reason
 }

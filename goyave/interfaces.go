@@ -56,11 +56,11 @@ type OriginChecker interface {
 //
 // If not implemented, every valid handshake is upgraded.
 type UpgradeChecker interface {
-	// CheckUpgrade returns why the upgrade is refused, and the status to refuse it
-	// with, 4xx or 5xx; a nil reason lets it pass, whatever the status. 429 and
-	// 503 are answered with a Retry-After header. Any other status than 400 to 599
-	// is a mistake, and refused with 500. The reason is handled like that of every
-	// other refusal: see UpgradeErrorHandler.
+	// CheckUpgrade returns the status to refuse the upgrade with, 4xx or 5xx, and
+	// why; 0 and nil let it pass. 429 and 503 are answered with a Retry-After
+	// header. A reason with any other status is a mistake, and refused with 500.
+	// The reason is handled like that of every other refusal: see
+	// UpgradeErrorHandler.
 	//
 	// It runs on the HTTP handler's goroutine, once nothing else is wrong with the
 	// handshake, its origin included, and before the connection counts for
