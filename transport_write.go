@@ -205,6 +205,10 @@ func (t *transport) closing(payload []byte) {
 }
 
 func (t *transport) sendFrame(ctx context.Context, opcode byte, payload []byte, d deadline) error {
+	if t.client {
+		_, err := t.send(ctx, d, maskedFrame(opcode, payload))
+		return err
+	}
 	if len(payload) <= coalesceMax {
 		frame := make([]byte, 0, maxHeaderSize+len(payload))
 		frame = append(appendHeader(frame, opcode, len(payload)), payload...)
@@ -296,6 +300,9 @@ func (t *transport) Write(p []byte) (int, error) {
 			t.rest = 0
 			return 0, err
 		}
+		if t.client && t.rest == uint64(len(p)) { // as are all of gorilla's there
+			p = remasked(p)
+		}
 	}
 	n, err := t.send(ctx, t.begin(d), p)
 	if t.rest -= min(t.rest, uint64(len(p))); t.rest == 0 || err != nil {
@@ -312,7 +319,9 @@ func (t *transport) Write(p []byte) (int, error) {
 func (t *transport) beginGorillas(ctx context.Context, d deadline, p []byte, isClose bool) error {
 	var payload []byte
 	if isClose {
-		payload = p[parseHeader(p).size:]
+		h := parseHeader(p)
+		payload = bytes.Clone(p[h.size:])
+		mask(payload, h.key)
 		if _, breach := parseClosePayload(payload); breach != nil {
 			return invalidClose(breach)
 		}
@@ -348,7 +357,7 @@ func (t *transport) gorillaDeadline() deadline {
 func framesLength(p []byte) uint64 {
 	var length uint64
 	for length < uint64(len(p)) {
-		if len(p[length:]) < 2 || len(p[length:]) < headerSize(p[length:]) {
+		if !hasHeader(p[length:]) {
 			return uint64(len(p)) // no frame: somebody writes past gorilla
 		}
 		h := parseHeader(p[length:])
