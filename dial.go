@@ -58,8 +58,8 @@ type DialOptions struct {
 	EnableCompression bool
 
 	// TLSConfig is used with wss and https, and with a proxy that is reached over
-	// TLS. It is cloned, and HTTP/1.1 is what is negotiated, whatever NextProtos
-	// says. Nil means Go's defaults.
+	// TLS. NextProtos is ignored: it is always HTTP/1.1 that is spoken. Nil means
+	// Go's defaults.
 	TLSConfig *tls.Config
 
 	// Proxy returns the proxy of a request, whose URL has scheme http or https;
@@ -217,7 +217,7 @@ type dialing struct {
 // dial makes the connection. Where it returns an error, or panics in a function
 // of the caller's, nothing is left open.
 func (d *dialing) dial() (gorilla *ws.Conn, err error) {
-	stop := context.AfterFunc(d.ctx, d.abandon) // whatever waits for the network ends then
+	stop := context.AfterFunc(d.ctx, d.abandon) // ends also what net/http does not
 	defer func() {
 		stop()
 		if gorilla == nil {
@@ -230,7 +230,7 @@ func (d *dialing) dial() (gorilla *ws.Conn, err error) {
 		ReadBufferSize:  gorillaReadBuffer,
 		WriteBufferPool: &gorillaBuffers,
 	}
-	made, _, err := dialer.DialContext(context.Background(), "ws://"+d.request.URL.Host, nil) //nolint:bodyclose // it is our answer, in memory
+	made, _, err := dialer.DialContext(context.Background(), "ws://server", nil) //nolint:bodyclose // it is our answer, in memory
 	switch {
 	case err == nil && stop():
 		c.Conn = d.t
@@ -334,11 +334,9 @@ func (d *dialing) roundTrip() (nc net.Conn, response *http.Response, err error) 
 	carried := &http.Transport{
 		DialContext:        d.dialNetwork,
 		TLSClientConfig:    d.options.TLSConfig.Clone(),
-		Protocols:          new(http.Protocols),
 		DisableCompression: true,
 		DisableKeepAlives:  true,
 	}
-	carried.Protocols.SetHTTP1(true)
 	if carried.Proxy, err = d.chooseProxy(); err != nil {
 		return nil, nil, err
 	}

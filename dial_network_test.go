@@ -466,6 +466,29 @@ type noDeadlines struct{ net.Conn }
 
 func (noDeadlines) SetReadDeadline(time.Time) error { return errors.ErrUnsupported }
 
+// brokenDeadlines is a network that says it can.
+type brokenDeadlines struct{ net.Conn }
+
+func (brokenDeadlines) SetReadDeadline(time.Time) error { return nil }
+
+func TestDialWithBrokenDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := wstest.Serve(t, says())
+		opened := &openConns{}
+		dial := opened.by(server.DialContext)
+		begun := time.Now()
+		_, _, err := websocket.Dial(t.Context(), "ws://wstest/", &websocket.DialOptions{
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				nc, err := dial(ctx, network, address)
+				return brokenDeadlines{nc}, err
+			},
+		})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 30*time.Second, time.Since(begun))
+		require.Zero(t, opened.count())
+	})
+}
+
 func TestDialWithoutDeadlines(t *testing.T) {
 	server := wstest.Serve(t, says())
 	opened := &openConns{}
