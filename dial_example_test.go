@@ -23,7 +23,7 @@ func ExampleDial() {
 		fmt.Println(err)
 		return
 	}
-	defer conn.CloseNow() // where Close is not reached
+	defer func() { _ = conn.CloseNow() }() // where Close is not reached
 
 	if err := conn.WriteMessage(websocket.TextMessage, []byte("hello")); err != nil {
 		fmt.Println(err)
@@ -79,7 +79,7 @@ func ExampleDialOptions() {
 		fmt.Println(err)
 		return
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 
 	_, message, err := conn.ReadMessage()
 	fmt.Println(string(message), err)

@@ -441,9 +441,10 @@ func TestLateSocket(t *testing.T) {
 		server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo)))
 		dial := opened.by(func(_ context.Context, network, address string) (net.Conn, error) {
 			time.Sleep(time.Minute) // it has never heard of contexts
-			return server.DialContext(context.Background(), network, address)
+			nc, err := server.DialContext(context.Background(), network, address)
+			return mute{nc}, err // a handshake of TLS would wait forever
 		})
-		_, _, err := websocket.Dial(t.Context(), "ws://wstest/", &websocket.DialOptions{DialContext: dial, HandshakeTimeout: time.Second})
+		_, _, err := websocket.Dial(t.Context(), "wss://wstest/", &websocket.DialOptions{DialContext: dial, HandshakeTimeout: time.Second})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		time.Sleep(2 * time.Minute)
 		require.Zero(t, opened.count())
@@ -454,7 +455,7 @@ func TestLateSocket(t *testing.T) {
 func TestPanickingProxyFunction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		require.PanicsWithValue(t, "oh", func() {
-			_, _, _ = websocket.Dial(t.Context(), "ws://wstest/", &websocket.DialOptions{ //nolint:bodyclose // there is none
+			_, _, _ = websocket.Dial(t.Context(), "ws://wstest/", &websocket.DialOptions{
 				Proxy: func(*http.Request) (*url.URL, error) { panic("oh") },
 			})
 		})

@@ -41,16 +41,16 @@ func target(server any, path string) (string, websocket.DialOptions) {
 
 // dial connects, with options that change may set, and closes the socket at the
 // end of the test.
-func dial(t *testing.T, server any, change func(o *websocket.DialOptions)) (*websocket.Conn, *http.Response) {
+func dial(t *testing.T, server any, change func(o *websocket.DialOptions)) *websocket.Conn {
 	t.Helper()
 	u, options := target(server, "/")
 	if change != nil {
 		change(&options)
 	}
-	conn, response, err := websocket.Dial(t.Context(), u, &options)
+	conn, _, err := websocket.Dial(t.Context(), u, &options)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.CloseNow() })
-	return conn, response
+	return conn
 }
 
 // bare is a server that answers handshakes by hand, and hangs up when handle
@@ -127,7 +127,11 @@ func TestDial(t *testing.T) {
 		for _, compress := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, compression %t", s.name, compress), func(t *testing.T) {
 				onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-					conn, response := dial(t, serve(s.make(compress)), func(o *websocket.DialOptions) { o.EnableCompression = compress })
+					u, options := target(serve(s.make(compress)), "/")
+					options.EnableCompression = compress
+					conn, response, err := websocket.Dial(t.Context(), u, &options)
+					require.NoError(t, err)
+					defer func() { _ = conn.CloseNow() }()
 					assert.Equal(t, http.StatusSwitchingProtocols, response.StatusCode)
 					assert.Equal(t, compress, response.Header.Get("Sec-WebSocket-Extensions") != "")
 					body, err := io.ReadAll(response.Body)
@@ -198,7 +202,7 @@ func TestDialedFrames(t *testing.T) {
 	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		frames := make(chan wstest.Frame)
 		keys := map[string]bool{}
-		conn, _ := dial(t, serve(bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+		conn := dial(t, serve(bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
 			defer close(frames)
 			_, _ = io.WriteString(conn, switching(r))
 			for {
@@ -273,7 +277,7 @@ func TestDialedCloses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 				got := make(chan wstest.Frame, 1)
-				conn, _ := dial(t, serve(bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+				conn := dial(t, serve(bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
 					_, _ = io.WriteString(conn, switching(r))
 					f, err := wstest.ReadFrame(rw)
 					assert.NoError(t, err)
@@ -295,7 +299,7 @@ func TestServerCloses(t *testing.T) {
 		u := websocket.New(websocket.ControllerFunc(func(*websocket.Conn, *http.Request) error {
 			return websocket.NewCloseError(4002, "go away")
 		}))
-		conn, _ := dial(t, serve(u), nil)
+		conn := dial(t, serve(u), nil)
 		_, _, err := conn.ReadMessage()
 		var ce *websocket.CloseError
 		require.ErrorAs(t, err, &ce)
@@ -306,10 +310,38 @@ func TestServerCloses(t *testing.T) {
 	})
 }
 
+// TestDialedAnswers are those to the server's pings and close frame.
+func TestDialedAnswers(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		pinged := make(chan string, 1)
+		done := make(chan struct{})
+		conn := dial(t, serve(bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+			defer close(done)
+			_, _ = io.WriteString(conn, switching(r))
+			for _, tt := range []struct{ sent, want wstest.Frame }{
+				{sent: wstest.Ping("are you there?"), want: wstest.Pong("are you there?")},
+				{sent: wstest.Close(4002, "go away"), want: wstest.Close(4002, "")},
+			} {
+				_, _ = conn.Write(tt.sent.Unmasked().Bytes())
+				f, err := wstest.ReadFrame(rw)
+				assert.NoError(t, err)
+				assert.Equal(t, tt.want, f)
+			}
+			_, err := rw.ReadByte()
+			assert.ErrorIs(t, err, io.EOF)
+		})), nil)
+		conn.SetPingHandler(func(data string) error { pinged <- data; return nil })
+		_, _, err := conn.ReadMessage()
+		require.Equal(t, 4002, websocket.CloseStatus(err))
+		require.Equal(t, "are you there?", <-pinged)
+		<-done
+	})
+}
+
 // TestServerThatNeverAnswersClose waits for the close timeout, to the instant.
 func TestServerThatNeverAnswersClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, _ := dial(t, wstest.Serve(t, says()), func(o *websocket.DialOptions) { o.CloseTimeout = 7 * time.Second })
+		conn := dial(t, wstest.Serve(t, says()), func(o *websocket.DialOptions) { o.CloseTimeout = 7 * time.Second })
 		begun := time.Now()
 		require.NoError(t, conn.Close(1000, ""))
 		require.Equal(t, 7*time.Second, time.Since(begun))
@@ -318,7 +350,7 @@ func TestServerThatNeverAnswersClose(t *testing.T) {
 
 func TestDialedConcurrentWriters(t *testing.T) {
 	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		conn, _ := dial(t, serve(websocket.New(websocket.ControllerFunc(echo))), nil)
+		conn := dial(t, serve(websocket.New(websocket.ControllerFunc(echo))), nil)
 		const writers, each = 8, 20
 		var running sync.WaitGroup
 		for i := range writers {
@@ -363,7 +395,7 @@ func TestBreachesOfServers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 				answer := make(chan wstest.Frame, 1)
-				conn, _ := dial(t, serve(bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+				conn := dial(t, serve(bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
 					_, _ = io.WriteString(conn, switching(r))
 					_, _ = conn.Write(tt.sent.Bytes())
 					f, err := wstest.ReadFrame(rw)
@@ -386,7 +418,7 @@ func TestEarlyFrames(t *testing.T) {
 		t.Run(fmt.Sprint(size, " bytes"), func(t *testing.T) {
 			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 				message := strings.Repeat("x", size)
-				conn, _ := dial(t, serve(says(
+				conn := dial(t, serve(says(
 					wstest.Text(message).Unmasked(), wstest.Ping("!").Unmasked(), wstest.Text("end").Unmasked(), wstest.Close(1000, "").Unmasked(),
 				)), nil)
 				for _, want := range []string{message, "end"} {
@@ -406,7 +438,7 @@ func TestEarlyFrames(t *testing.T) {
 func TestHalfAnEarlyFrame(t *testing.T) {
 	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		proceed := make(chan struct{})
-		conn, _ := dial(t, serve(bare(func(r *http.Request, conn net.Conn, _ *bufio.ReadWriter) {
+		conn := dial(t, serve(bare(func(r *http.Request, conn net.Conn, _ *bufio.ReadWriter) {
 			frame := wstest.Text("hello").Unmasked().Bytes()
 			_, _ = conn.Write(append([]byte(switching(r)), frame[:3]...))
 			<-proceed
@@ -537,6 +569,7 @@ func TestDialCompression(t *testing.T) {
 		{name: "without any parameter", extensions: "permessage-deflate", refused: true},
 		{name: "another kind", extensions: "x-webkit-deflate-frame; server_no_context_takeover", refused: true},
 		{name: "and one more", extensions: offered + ", x-telepathy", refused: true},
+		{name: "and one more, behind a value", extensions: offered + "; server_max_window_bits=10, x-telepathy", refused: true},
 		{name: "twice", extensions: offered + "\r\nSec-WebSocket-Extensions: " + offered, refused: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -714,7 +747,7 @@ func TestDialedContext(t *testing.T) {
 // TestDialedGo has a function of the connection fail.
 func TestDialedGo(t *testing.T) {
 	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		conn, _ := dial(t, serve(websocket.New(websocket.ControllerFunc(echo))), nil)
+		conn := dial(t, serve(websocket.New(websocket.ControllerFunc(echo))), nil)
 		conn.Go(func(context.Context) error { return errDatabase })
 		_, _, err := conn.ReadMessage()
 		require.ErrorIs(t, err, errDatabase)

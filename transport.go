@@ -23,7 +23,7 @@ type transport struct {
 	nc      net.Conn
 	secure  *tls.Conn // nc, where it is one
 	options *Options
-	client  bool // we are: what we write is masked, what we read is not
+	client  bool // we are one: what we write is masked, what we read is not
 	deflate bool // permessage-deflate was agreed on
 	open    bool // the 101 is written; set before anybody else has the transport
 
