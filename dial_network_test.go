@@ -148,6 +148,40 @@ func TestDialThroughProxy(t *testing.T) {
 	}
 }
 
+// TestCutOfTLSInTLS has a peer behind a proxy take nothing any more: neither layer
+// of TLS may wait for it to take an alert.
+func TestCutOfTLSInTLS(t *testing.T) {
+	certified := httptest.NewTLSServer(http.NotFoundHandler())
+	certified.Close()
+	_, options := target(certified, "/")
+	config := &tls.Config{Certificates: certified.TLS.Certificates} //nolint:gosec // Go's default version
+	synctest.Test(t, func(t *testing.T) {
+		client, server := wstest.Pipe()
+		defer func() { _ = server.Close() }()
+		go func() {
+			proxy := tls.Server(server, config)
+			r := bufio.NewReader(proxy)
+			_, err := http.ReadRequest(r)
+			assert.NoError(t, err)
+			_, _ = io.WriteString(proxy, "HTTP/1.1 200 OK\r\n\r\n")
+			end := tls.Server(proxy, config)
+			request, err := http.ReadRequest(bufio.NewReader(end))
+			if assert.NoError(t, err) {
+				_, _ = io.WriteString(end, switching(request))
+			}
+		}()
+		options.DialContext = func(context.Context, string, string) (net.Conn, error) { return client, nil }
+		options.Proxy = http.ProxyURL(&url.URL{Scheme: "https", Host: "example.com"})
+		options.WriteTimeout = time.Second
+		conn, _, err := websocket.Dial(t.Context(), "wss://example.com/", &options)
+		require.NoError(t, err)
+		begun := time.Now()
+		require.Error(t, conn.WriteMessage(websocket.BinaryMessage, make([]byte, 10<<20)))
+		require.NoError(t, conn.CloseNow())
+		require.LessOrEqual(t, time.Since(begun), time.Second)
+	})
+}
+
 // TestDialThroughSOCKS5 is about what net/http does for us.
 func TestDialThroughSOCKS5(t *testing.T) {
 	for name, start := range map[string]func(http.Handler) *httptest.Server{"ws": httptest.NewServer, "wss": httptest.NewTLSServer} {

@@ -154,8 +154,12 @@ func (t *transport) close() error {
 // cut closes the socket without politeness: TLS would first write an alert, and
 // wait up to five seconds for a peer that takes nothing.
 func (t *transport) cut() {
+	beneath := t.nc
+	for secure := t.secure; secure != nil; secure, _ = beneath.(*tls.Conn) { // a proxy may have TLS of its own
+		beneath = secure.NetConn()
+	}
 	if t.secure != nil {
-		_ = t.secure.NetConn().Close()
+		_ = beneath.Close()
 	}
 	_ = t.close()
 }
