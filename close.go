@@ -127,6 +127,7 @@ func (c *Conn) closeWith(frame *CloseError) error {
 	}
 	defer close(c.handshaken)
 	c.t.record(endedByUs, frame)
+	defer c.keepalive.stop()
 	defer c.t.cancel(frame) // if that was not done when the frame was sent
 	return c.closeHandshake()
 }
@@ -171,6 +172,7 @@ func (c *Conn) sendChosen(timeout time.Duration) error {
 func (c *Conn) CloseNow() error {
 	c.t.decide(endedByUs, errClosed)
 	c.t.cut()
+	c.keepalive.stop()
 	return nil
 }
 

@@ -3,6 +3,7 @@ package websocket
 import (
 	"context"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,8 +29,9 @@ type Conn struct {
 	*ws.Conn
 	t     *transport
 	ctx   context.Context
-	begun time.Time
 	debug bool
+
+	skipUTF8 bool
 
 	// message is the lock of one message, from its first frame to its last.
 	message chan struct{}
@@ -45,7 +47,13 @@ type Conn struct {
 	onClose    handler[func(code int, text string) error]
 	onPing     handler[func(data string) error]
 	onPong     handler[func(data string) error]
-	ping       atomic.Pointer[pendingPing]
+	pinged     atomic.Pointer[pingHandled]
+
+	pings     pings
+	keepalive keepalive
+
+	closeReadOnce sync.Once
+	closeRead     context.Context // what CloseRead returned
 
 	frame      atomic.Pointer[CloseError] // what Close was called with first
 	handshaken chan struct{}              // closed when that call is done
@@ -62,8 +70,8 @@ func newConn(parent context.Context, gorilla *ws.Conn, t *transport, options *Op
 	c := &Conn{
 		Conn:       gorilla,
 		t:          t,
-		begun:      time.Now(),
 		debug:      options.Debug,
+		skipUTF8:   options.SkipUTF8Validation,
 		message:    make(chan struct{}, 1),
 		pooled:     pooled,
 		handshaken: make(chan struct{}),
@@ -75,6 +83,7 @@ func newConn(parent context.Context, gorilla *ws.Conn, t *transport, options *Op
 	t.limit.Store(options.maxMessageSize())
 	c.installHandlers()
 	t.open = true
+	c.keepalive.start(c, options)
 	return c
 }
 

@@ -348,6 +348,19 @@ func TestServerThatNeverAnswersClose(t *testing.T) {
 	})
 }
 
+// TestServerThatIsGone answers no ping of the client's.
+func TestServerThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := dial(t, wstest.Serve(t, says()), func(o *websocket.DialOptions) {
+			o.PingInterval, o.PongTimeout = time.Minute, 10*time.Second
+		})
+		begun := time.Now()
+		_, _, err := conn.ReadMessage()
+		require.ErrorIs(t, err, websocket.ErrPeerGone)
+		require.Equal(t, 70*time.Second, time.Since(begun))
+	})
+}
+
 func TestDialedConcurrentWriters(t *testing.T) {
 	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		conn := dial(t, serve(websocket.New(websocket.ControllerFunc(echo))), nil)

@@ -2,12 +2,10 @@ package websocket
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
-	"time"
 
 	ws "github.com/gorilla/websocket"
 )
@@ -61,6 +59,8 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 	var refused error
 	refuse := func(status int, reason error) {
 		refused = reason
+		e.live.refused(status)
+		e.observe(r.Context(), func(o Observer) { o.UpgradeRefused(r, status, reason) })
 		w.Header().Set("Sec-Websocket-Version", "13")
 		switch status {
 		case http.StatusMethodNotAllowed:
@@ -149,74 +149,4 @@ func canonical(h http.Header) http.Header {
 		c[name] = append(c[name], values...)
 	}
 	return c
-}
-
-// Run serves a connection that Accept returned, in a goroutine of its own, and
-// returns at once. When serve returns, the connection is closed: how, is decided
-// by what happened on the wire and by the error. A panic of serve is recovered,
-// and its runtime.Goexit noticed. Serve is not called if Shutdown comes before.
-//
-// Report is told of failures, on the same goroutine before the close frame is
-// sent; its panic is recovered. Where it is nil, they are logged.
-func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
-	go func() {
-		defer e.live.remove(conn)
-		defer e.join(conn, report)
-		recovered(func() error {
-			if conn.shutdown.Load() {
-				return nil // nobody is there to be served
-			}
-			return serve()
-		}, func(err error) {
-			e.end(conn, err, report)
-		})
-	}()
-}
-
-// end closes the connection after serve returned err. Report may leave by panic
-// or Goexit: the connection is closed all the same.
-func (e *Endpoint) end(conn *Conn, err error, report func(error)) {
-	v := conn.verdict(append(conn.group.stop(), err))
-	defer conn.finish(v)
-	if v.tell != nil {
-		e.tell(conn, v.level, v.tell, report)
-	} else if _, cause := conn.t.decided(); cause != nil {
-		e.log(conn, slog.LevelDebug, cause)
-	}
-}
-
-// join waits for the functions that were started with Conn.Go and tells what
-// went wrong in them since serve returned.
-func (e *Endpoint) join(conn *Conn, report func(error)) {
-	if late := conn.verdict(conn.group.wait()); late.failed {
-		e.tell(conn, late.level, late.tell, report)
-	}
-}
-
-// tell hands an error to report, or to the log.
-func (e *Endpoint) tell(conn *Conn, level slog.Level, err error, report func(error)) {
-	if report == nil {
-		e.log(conn, level, err)
-		return
-	}
-	recovered(func() error {
-		report(err)
-		return nil
-	}, func(failure error) {
-		if failure != nil {
-			e.log(conn, slog.LevelError, fmt.Errorf("websocket: OnError failed: %w", failure))
-		}
-	})
-}
-
-func (e *Endpoint) log(conn *Conn, level slog.Level, err error) {
-	attrs := []slog.Attr{
-		slog.String("remote", conn.RemoteAddr().String()),
-		slog.Duration("duration", time.Since(conn.begun)),
-	}
-	var p *PanicError
-	if errors.As(err, &p) {
-		attrs = append(attrs, slog.String("stack", string(p.Stack)))
-	}
-	e.options.log(conn.Context(), level, err, attrs...)
 }

@@ -17,30 +17,36 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestStats(t *testing.T) {
+func TestStatsOfOpenConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		upgrader := websocket.New(websocket.ControllerFunc(echo))
 		server := wstest.Serve(t, upgrader)
 		require.Equal(t, websocket.Stats{}, upgrader.Stats())
 
+		counts := func(open int, upgrades uint64) {
+			t.Helper()
+			stats := upgrader.Stats()
+			require.Equal(t, open, stats.Open)
+			require.Equal(t, upgrades, stats.Upgrades)
+		}
 		first, second := wstest.Dial(t, server, "/", nil), wstest.Dial(t, server, "/", nil)
-		require.Equal(t, websocket.Stats{Open: 2, Upgrades: 2}, upgrader.Stats())
+		counts(2, 2)
 		dialRefused(t, server, "/", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}})
-		require.Equal(t, websocket.Stats{Open: 2, Upgrades: 2}, upgrader.Stats(), "what is refused does not count")
+		counts(2, 2)
 
 		first.Close(websocket.CloseNormalClosure, "")
 		synctest.Wait()
-		require.Equal(t, websocket.Stats{Open: 1, Upgrades: 2}, upgrader.Stats())
+		counts(1, 2)
 
 		require.NoError(t, second.Conn.Close())
 		synctest.Wait()
-		require.Equal(t, websocket.Stats{Open: 0, Upgrades: 2}, upgrader.Stats())
+		counts(0, 2)
 
 		wstest.Dial(t, server, "/", nil).Close(websocket.CloseNormalClosure, "")
 		require.NoError(t, upgrader.Shutdown(t.Context()))
-		require.Equal(t, websocket.Stats{Open: 0, Upgrades: 3}, upgrader.Stats())
+		counts(0, 3)
 		dialRefused(t, server, "/", nil)
-		require.Equal(t, websocket.Stats{Open: 0, Upgrades: 3}, upgrader.Stats())
+		counts(0, 3)
 	})
 }
 
@@ -80,7 +86,7 @@ func TestEndpoint(t *testing.T) {
 
 		client := wstest.Dial(t, server, "/", nil)
 		client.ExpectText("hello")
-		require.Equal(t, websocket.Stats{Open: 1, Upgrades: 1}, a.endpoint.Stats())
+		require.Equal(t, websocket.Stats{Open: 1, Upgrades: 1, MessagesSent: 1, BytesSent: 7}, a.endpoint.Stats())
 		client.WriteText("go on")
 		client.ExpectClose(websocket.CloseInternalServerErr, http.StatusText(http.StatusInternalServerError))
 		require.Equal(t, []error{failed}, a.told.all(), "told before the close frame is sent")

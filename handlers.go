@@ -10,8 +10,8 @@ import (
 // a ping without an answer, as gorilla does.
 const pongWait = time.Second
 
-// A pendingPing is a ping whose handler is running.
-type pendingPing struct {
+// A pingHandled is a ping whose handler is running.
+type pingHandled struct {
 	data     string
 	answered atomic.Bool
 }
@@ -23,9 +23,10 @@ func (c *Conn) installHandlers() {
 		return c.handle(func() error { return c.CloseHandler()(code, text) })
 	})
 	c.Conn.SetPingHandler(func(data string) error {
-		return c.handle(func() error { return c.pinged(data) })
+		return c.handle(func() error { return c.handlePing(data) })
 	})
 	c.Conn.SetPongHandler(func(data string) error {
+		c.pings.answer(data)
 		return c.handle(func() error { return c.PongHandler()(data) })
 	})
 }
@@ -57,11 +58,11 @@ func (c *Conn) peerClosed(ce *CloseError) error {
 	return err
 }
 
-// pinged runs the caller's handler and answers, unless the handler did.
-func (c *Conn) pinged(data string) error {
-	p := &pendingPing{data: data}
-	c.ping.Store(p)
-	defer c.ping.Store(nil)
+// handlePing runs the caller's handler and answers, unless the handler did.
+func (c *Conn) handlePing(data string) error {
+	p := &pingHandled{data: data}
+	c.pinged.Store(p)
+	defer c.pinged.Store(nil)
 	if err := c.PingHandler()(data); err != nil || p.answered.Load() {
 		return err
 	}
@@ -72,7 +73,7 @@ func (c *Conn) pinged(data string) error {
 	}
 	defer c.t.unlockWrite()
 	// The caller's write deadline is for the caller's writes.
-	return c.t.sendFrame(context.Background(), opPong, []byte(data), deadline{at: after(c.t.options.writeTimeout())})
+	return c.t.sendFrame(context.Background(), opPong, []byte(data), c.t.ownDeadline())
 }
 
 // SetCloseHandler sets a function that runs when a read meets the peer's close

@@ -51,6 +51,9 @@ func (c *Conn) NextReaderContext(ctx context.Context) (messageType int, r io.Rea
 	if err := c.unreadable(ctx); err != nil {
 		return noMessage, nil, err
 	}
+	if err := c.skipMessage(ctx); err != nil {
+		return noMessage, nil, err
+	}
 	release := c.t.boundRead(ctx)
 	succeeded := false
 	defer func() { release(succeeded) }() // a handler may panic
@@ -59,9 +62,23 @@ func (c *Conn) NextReaderContext(ctx context.Context) (messageType int, r io.Rea
 	if err != nil {
 		return noMessage, nil, err
 	}
-	m := &messageReader{c: c, r: gr, ctx: ctx}
+	m := &messageReader{c: c, r: gr, ctx: ctx, text: messageType == TextMessage && !c.skipUTF8}
 	c.reader = m
 	return messageType, m, nil
+}
+
+// skipMessage reads away what is left of a text, which must be valid though
+// nobody wants it. Gorilla skips the rest of other messages.
+func (c *Conn) skipMessage(ctx context.Context) error {
+	m := c.reader
+	if m == nil || m.done || !m.text {
+		return nil
+	}
+	rest := *m
+	rest.ctx = ctx
+	c.reader = &rest // the caller's becomes stale, and does not look whole
+	_, err := io.Copy(io.Discard, c.reader)
+	return err
 }
 
 // nextReader is gorilla's NextReader, but for messages that come after our close
@@ -118,6 +135,8 @@ type messageReader struct {
 	r    io.Reader
 	ctx  context.Context
 	n    int64 // bytes read
+	text bool  // to be checked
+	utf8 utf8Validator
 	done bool
 }
 
@@ -157,10 +176,14 @@ func (m *messageReader) read(p []byte) (int, error) {
 	switch limit := c.t.limit.Load(); {
 	case limit > 0 && m.n > limit:
 		return 0, c.refuse(errTooBig)
+	case m.text && !m.utf8.valid(p[:n]):
+		return 0, c.refuse(errInvalidText)
 	case err == nil:
 		return n, nil
 	case err == io.EOF && c.t.midMessage(): //nolint:errorlint // a wrapped one is no end
 		return 0, c.refuse(&protocolError{code: CloseInvalidFramePayloadData, reason: "compressed data ends before its message"})
+	case err == io.EOF && m.text && !m.utf8.complete(): //nolint:errorlint // likewise
+		return 0, c.refuse(errInvalidText)
 	case err == io.EOF: //nolint:errorlint // likewise
 		m.done = true
 		return n, err
@@ -170,6 +193,8 @@ func (m *messageReader) read(p []byte) (int, error) {
 		return n, c.readFailed(err)
 	}
 }
+
+var errInvalidText = &protocolError{code: CloseInvalidFramePayloadData, reason: "text is not UTF-8"}
 
 // corrupt tells whether an error is the inflater's own.
 func corrupt(err error) bool {

@@ -142,7 +142,7 @@ func TestRefusals(t *testing.T) {
 					assert.Empty(t, response.header.Get("Retry-After"))
 				}
 				assert.Empty(t, log.all(), "a refusal is the client's to know")
-				assert.Equal(t, websocket.Stats{}, upgrader.Stats())
+				assert.Equal(t, websocket.Stats{Refusals: map[int]uint64{tt.status: 1}}, upgrader.Stats())
 				requireIdle(t, upgrader)
 				return response
 			}

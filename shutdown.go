@@ -8,19 +8,6 @@ import (
 	"sync"
 )
 
-// Stats counts what an Endpoint does.
-type Stats struct {
-	Open     int    // connections whose ending is not complete, now
-	Upgrades uint64 // requests upgraded since the start
-}
-
-// Stats returns the numbers of this moment.
-func (e *Endpoint) Stats() Stats {
-	e.live.mu.Lock()
-	defer e.live.mu.Unlock()
-	return Stats{Open: len(e.live.conns), Upgrades: e.live.upgrades}
-}
-
 // Shutdown ends all connections: new upgrades are refused with 503, every
 // connection's context is canceled with ErrShutdown, a close frame with code
 // 1001 is sent to all at once. It returns nil when every Serve has returned and
@@ -68,7 +55,7 @@ type register struct {
 	mu        sync.Mutex
 	conns     map[*Conn]struct{}
 	upgrading map[*hijacker]struct{}
-	upgrades  uint64
+	total     Stats         // of connections that are gone, and of upgrades
 	idle      chan struct{} // once upgrades are refused; closed when nothing is left
 }
 
@@ -101,7 +88,7 @@ func (r *register) add(upgrade *hijacker, conn *Conn) (down bool) {
 	defer r.mu.Unlock()
 	delete(r.upgrading, upgrade)
 	r.conns[conn] = struct{}{}
-	r.upgrades++
+	r.total.Upgrades++
 	return r.idle != nil
 }
 
@@ -109,6 +96,7 @@ func (r *register) remove(conn *Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.conns, conn)
+	conn.t.counts.addTo(&r.total)
 	r.check()
 }
 

@@ -21,6 +21,7 @@ import (
 // that are given up when the socket is closed; mu is held over memory only.
 type transport struct {
 	nc      net.Conn
+	begun   time.Time
 	secure  *tls.Conn // nc, where it is one
 	options *Options
 	client  bool // we are one: what we write is masked, what we read is not
@@ -40,6 +41,7 @@ type transport struct {
 
 	reading
 	writing
+	counts counts
 
 	mu      sync.Mutex
 	ending  ending
@@ -61,13 +63,17 @@ const (
 )
 
 func newTransport(nc net.Conn, early []byte, readBuffer int, options *Options) *transport {
-	t := &transport{nc: nc, options: options, cancel: func(error) {}, closed: make(chan struct{})}
+	t := &transport{nc: nc, begun: time.Now(), options: options, cancel: func(error) {}, closed: make(chan struct{})}
 	t.secure, _ = nc.(*tls.Conn)
 	t.closeTimeout.Store(int64(options.closeTimeout()))
 	t.reading.init(early, readBuffer)
+	t.counts.bytesReceived.Add(uint64(len(early)))
 	t.writing.lock = make(chan struct{}, 1)
 	return t
 }
+
+// age is the time since the connection began.
+func (t *transport) age() time.Duration { return time.Since(t.begun) }
 
 // decide records how the connection ends, unless that is decided already, and
 // cancels its context.

@@ -44,6 +44,8 @@ type reading struct {
 	// touches it.
 	failed error
 
+	waiting atomic.Int64 // 1 + the age at which the read of the socket began; 0: none
+
 	peerClose  *CloseError // read before peerClosed is closed
 	peerClosed chan struct{}
 	peerOnce   sync.Once
@@ -119,7 +121,7 @@ func (t *transport) readLocked(p []byte) (int, error) {
 	if n == 0 && len(p) > 0 {
 		// The frame's payload goes where it is wanted, not by way of the buffer.
 		var err error
-		if n, err = t.nc.Read(p); n == 0 {
+		if n, err = t.readSocket(p); n == 0 {
 			return 0, t.readFailed(err)
 		}
 	}
@@ -167,7 +169,11 @@ func (t *transport) nextFrame() (frameHeader, error) {
 			t.length, t.deflated = 0, h.rsv != 0
 		}
 		t.fragmented = !h.fin
-		return h, t.measure(h.length)
+		err := t.measure(h.length)
+		if err == nil && h.fin {
+			t.counts.messagesReceived.Add(1)
+		}
+		return h, err
 	case h.opcode == opClose:
 		return h, t.readClose(h)
 	default:
@@ -249,6 +255,7 @@ func (t *transport) readClose(h frameHeader) error {
 	t.r = t.w
 	t.reading.err = ce
 	t.peerClose = ce
+	t.counts.closeReceived.Store(int32(ce.Code))
 	t.decide(endedByPeer, ce)
 	close(t.peerClosed)
 	return ce
@@ -269,13 +276,28 @@ func (t *transport) peek(n int) error {
 		if len(t.buf)-t.r < n {
 			t.r, t.w = 0, copy(t.buf, t.buf[t.r:t.w])
 		}
-		m, err := t.nc.Read(t.buf[t.w:])
+		m, err := t.readSocket(t.buf[t.w:])
 		t.w += m
 		if m == 0 {
 			return t.readFailed(err)
 		}
 	}
 	return nil
+}
+
+// readSocket is where a read waits for the peer.
+func (t *transport) readSocket(p []byte) (int, error) {
+	t.waiting.Store(1 + int64(t.age()))
+	n, err := t.nc.Read(p)
+	t.waiting.Store(0)
+	t.counts.bytesReceived.Add(uint64(n))
+	return n, err
+}
+
+// waitingSince is the age at which the read that waits began to.
+func (t *transport) waitingSince() (since time.Duration, waiting bool) {
+	w := t.waiting.Load()
+	return time.Duration(w - 1), w != 0
 }
 
 // readFailed tells what became of a read of the socket that got nothing. A

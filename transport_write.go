@@ -16,6 +16,11 @@ const (
 	// waits for the answer.
 	closeGrace = 10 * time.Millisecond
 
+	// coarseness is the part of WriteTimeout that a deadline on the socket may be
+	// short of it and still serve the next write: setting one for each write costs
+	// more than all else that is done about it.
+	coarseness = 16
+
 	// coalesceMax is the payload in bytes up to which it is copied behind its
 	// header and both leave in one write.
 	coalesceMax = 4096
@@ -26,9 +31,12 @@ type writing struct {
 	// lock is held from a frame's first byte to its last, whatever number of
 	// calls gorilla needs for it.
 	lock chan struct{}
-	rest uint64 // bytes of a frame of gorilla's still to come; its writer holds the lock
+	rest gorillaFrames // of what gorilla is writing; its writer holds the lock
 
 	closeBegun atomic.Bool
+
+	// armed is the socket's own deadline. Its writer holds the lock.
+	armed time.Time
 
 	// bound, where set, is the context of the message that gorilla is writing.
 	bound atomic.Pointer[context.Context]
@@ -38,17 +46,24 @@ type writing struct {
 	gorillas time.Time // what gorilla set last, for the frame it writes
 }
 
-// A deadline bounds one write.
+// A deadline bounds one write. The zero value does not.
 type deadline struct {
-	at      time.Time // zero: no bound
-	callers bool      // not ours: it says nothing about the peer
+	at      time.Time
+	within  time.Duration // where at is zero: for the wait, and anew for the write
+	callers bool          // not ours: it says nothing about the peer
 }
 
-func after(d time.Duration) time.Time {
-	if d <= 0 {
-		return time.Time{}
+// expired returns a channel that gets something at the deadline.
+func (d deadline) expired() (c <-chan time.Time, stop func() bool) {
+	left := d.within
+	switch {
+	case !d.at.IsZero():
+		left = time.Until(d.at)
+	case d.within <= 0:
+		return nil, func() bool { return true }
 	}
-	return time.Now().Add(d)
+	timer := time.NewTimer(left)
+	return timer.C, timer.Stop
 }
 
 // closeDeadline bounds the writing of a close frame.
@@ -84,8 +99,10 @@ func (t *transport) writeDeadline() deadline {
 	if !callers.IsZero() {
 		return deadline{at: callers, callers: true}
 	}
-	return deadline{at: after(t.options.writeTimeout())}
+	return t.ownDeadline()
 }
+
+func (t *transport) ownDeadline() deadline { return deadline{within: t.options.writeTimeout()} }
 
 // wait takes a lock that is a one-slot channel. It gives up when the socket is
 // closed, at the deadline and when ctx ends: the write has not begun.
@@ -98,12 +115,8 @@ func (t *transport) wait(ctx context.Context, lock chan struct{}, d deadline) er
 		return nil
 	default:
 	}
-	var expired <-chan time.Time
-	if !d.at.IsZero() {
-		timer := time.NewTimer(time.Until(d.at))
-		defer timer.Stop()
-		expired = timer.C
-	}
+	expired, stop := d.expired()
+	defer stop()
 	select {
 	case lock <- struct{}{}:
 		return nil
@@ -157,16 +170,11 @@ func (t *transport) writeFrame(ctx context.Context, opcode byte, payload []byte,
 		return err
 	}
 	defer t.unlockWrite()
-	return t.sendFrame(ctx, opcode, payload, t.begin(d))
-}
-
-// begin is the deadline of a write whose turn has come: one of ours begins
-// anew, for the wait says nothing about the peer.
-func (t *transport) begin(d deadline) deadline {
-	if d.callers {
-		return d
+	err := t.sendFrame(ctx, opcode, payload, d)
+	if err == nil && opcode < opClose {
+		t.counts.messagesSent.Add(1)
 	}
-	return t.writeDeadline()
+	return err
 }
 
 // writeClose writes our close frame, the last frame of ours there is.
@@ -192,16 +200,21 @@ func (t *transport) lockClose(ctx context.Context, d deadline) error {
 }
 
 func (t *transport) sendClose(ctx context.Context, payload []byte, d deadline) error {
-	t.closing(payload)
-	return t.sendFrame(ctx, opClose, payload, d)
+	code := t.closing(payload)
+	err := t.sendFrame(ctx, opClose, payload, d)
+	if err == nil {
+		t.counts.closeSent.Store(int32(code))
+	}
+	return err
 }
 
-// closing notes that a close frame begins: nothing is written after it. The
-// write lock is held.
-func (t *transport) closing(payload []byte) {
+// closing notes that a close frame begins, and returns its code: nothing is
+// written after it. The write lock is held.
+func (t *transport) closing(payload []byte) (code int) {
 	t.closeBegun.Store(true)
 	ce, _ := parseClosePayload(payload) // it was checked
 	t.decide(endedByUs, ce)
+	return ce.Code
 }
 
 func (t *transport) sendFrame(ctx context.Context, opcode byte, payload []byte, d deadline) error {
@@ -223,7 +236,7 @@ func (t *transport) sendFrame(ctx context.Context, opcode byte, payload []byte, 
 // send writes to the socket. The write lock is held; a frame that does not
 // leave whole ends the connection.
 func (t *transport) send(ctx context.Context, d deadline, parts ...[]byte) (int, error) {
-	_ = t.nc.SetWriteDeadline(d.at) // where it fails, so does the write
+	t.arm(d)
 	release := t.boundWrite(ctx)
 	var n int64
 	var err error
@@ -236,13 +249,34 @@ func (t *transport) send(ctx context.Context, d deadline, parts ...[]byte) (int,
 		n, err = buffers.WriteTo(t.nc)
 	}
 	release()
+	t.counts.bytesSent.Add(uint64(n))
 	switch {
 	case err != nil:
 		err = t.writeFailed(ctx, d, err)
 	case t.secure != nil:
-		_ = t.nc.SetWriteDeadline(time.Time{}) // reads of TLS write, too: answers to key updates
+		t.set(time.Time{}) // reads of TLS write, too: answers to key updates
 	}
 	return int(n), err
+}
+
+// arm gives the socket a deadline to write with. One of ours that is left from
+// an earlier write and nearly as late is good enough.
+func (t *transport) arm(d deadline) {
+	at := d.at
+	if at.IsZero() && d.within > 0 {
+		if left := time.Until(t.armed); left <= d.within && left >= d.within-d.within/coarseness {
+			return
+		}
+		at = time.Now().Add(d.within)
+	}
+	if !at.Equal(t.armed) {
+		t.set(at)
+	}
+}
+
+func (t *transport) set(writeDeadline time.Time) {
+	t.armed = writeDeadline
+	_ = t.nc.SetWriteDeadline(writeDeadline) // where it fails, so does the write
 }
 
 // boundWrite ends the write under way when ctx ends. Whoever writes next sets a
@@ -259,6 +293,7 @@ func (t *transport) boundWrite(ctx context.Context) (release func()) {
 	return func() {
 		if !stop() {
 			<-interrupted
+			t.armed = longAgo
 		}
 	}
 }
@@ -292,32 +327,39 @@ func (t *transport) Write(p []byte) (int, error) {
 		ctx = *bound
 	}
 	d := t.gorillaDeadline()
-	isClose := false
-	if t.rest == 0 {
-		t.rest = framesLength(p)
-		isClose = p[0]&0xf == opClose && t.rest == uint64(len(p))
-		if err := t.beginGorillas(ctx, d, p, isClose); err != nil {
-			t.rest = 0
+	if t.rest.bytes == 0 {
+		rest := framesOf(p)
+		if err := t.beginGorillas(ctx, d, p, &rest); err != nil {
 			return 0, err
 		}
-		if t.client && t.rest == uint64(len(p)) { // as are all of gorilla's there
+		t.rest = rest
+		if t.client && rest.bytes == uint64(len(p)) { // as are all of gorilla's there
 			p = remasked(p)
 		}
 	}
-	n, err := t.send(ctx, t.begin(d), p)
-	if t.rest -= min(t.rest, uint64(len(p))); t.rest == 0 || err != nil {
-		t.rest = 0
+	n, err := t.send(ctx, d, p)
+	rest := t.rest
+	t.rest.bytes -= min(t.rest.bytes, uint64(len(p)))
+	if err != nil {
+		t.rest.bytes = 0
+	}
+	if t.rest.bytes == 0 {
+		if err == nil {
+			t.counts.messagesSent.Add(rest.messages)
+			t.counts.closeSent.Add(rest.closeCode)
+		}
 		t.unlockWrite()
 	}
-	if isClose {
+	if rest.closeCode != 0 {
 		t.expire()
 	}
 	return n, err
 }
 
 // beginGorillas takes the write lock for a frame of gorilla's.
-func (t *transport) beginGorillas(ctx context.Context, d deadline, p []byte, isClose bool) error {
+func (t *transport) beginGorillas(ctx context.Context, d deadline, p []byte, rest *gorillaFrames) error {
 	var payload []byte
+	isClose := p[0]&0xf == opClose && rest.bytes == uint64(len(p))
 	if isClose {
 		h := parseHeader(p)
 		payload = bytes.Clone(p[h.size:])
@@ -337,7 +379,7 @@ func (t *transport) beginGorillas(ctx context.Context, d deadline, p []byte, isC
 		return err
 	}
 	if isClose {
-		t.closing(payload)
+		rest.closeCode = int32(t.closing(payload))
 	}
 	return nil
 }
@@ -352,16 +394,26 @@ func (t *transport) gorillaDeadline() deadline {
 	return deadline{at: at, callers: true}
 }
 
-// framesLength is the length of the frames that p begins, of which the last may
-// be longer than p.
-func framesLength(p []byte) uint64 {
-	var length uint64
-	for length < uint64(len(p)) {
-		if !hasHeader(p[length:]) {
-			return uint64(len(p)) // no frame: somebody writes past gorilla
+// gorillaFrames are frames that gorilla writes.
+type gorillaFrames struct {
+	bytes     uint64 // still to come
+	messages  uint64 // that end in them
+	closeCode int32  // of a close frame; 0: none
+}
+
+// framesOf looks at the frames that p begins, of which the last may be longer
+// than p.
+func framesOf(p []byte) (f gorillaFrames) {
+	for f.bytes < uint64(len(p)) {
+		rest := p[f.bytes:]
+		if !hasHeader(rest) {
+			return gorillaFrames{bytes: uint64(len(p))} // no frame: somebody writes past gorilla
 		}
-		h := parseHeader(p[length:])
-		length += uint64(h.size) + h.length
+		h := parseHeader(rest)
+		f.bytes += uint64(h.size) + h.length
+		if h.fin && !h.control() {
+			f.messages++
+		}
 	}
-	return length
+	return f
 }

@@ -150,7 +150,7 @@ func (c *Conn) writeControl(ctx context.Context, messageType int, data []byte, d
 		return err
 	case PingMessage:
 	case PongMessage:
-		if p := c.ping.Load(); p != nil && p.data == string(data) {
+		if p := c.pinged.Load(); p != nil && p.data == string(data) {
 			p.answered.Store(true)
 		}
 	default:

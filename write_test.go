@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -653,7 +654,7 @@ func TestFloodOfPingsIsHeldBackByTheirAnswers(t *testing.T) {
 
 func TestPongsHaveADeadlineOfTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := rawPair(t, websocket.Options{PingInterval: -1})
 		require.NoError(t, conn.SetWriteDeadline(time.Now().Add(time.Second)))
 		require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("hello")))
 		client.Expect(wstest.Text("hello"))
@@ -804,4 +805,104 @@ func TestPanicOfTheBufferPoolLeavesNoLock(t *testing.T) {
 		u.Log = silent
 		wstest.DialRaw(t, u, "/", nil).Expect(wstest.Text("x"))
 	})
+}
+
+// deadlines counts how often a deadline is set for writes.
+type deadlines struct {
+	net.Conn
+	set atomic.Int32
+}
+
+func (d *deadlines) SetWriteDeadline(at time.Time) error {
+	d.set.Add(1)
+	return d.Conn.SetWriteDeadline(at)
+}
+
+type deadlinesListener struct {
+	net.Listener
+	conns chan *deadlines
+}
+
+func (l *deadlinesListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	conn := &deadlines{Conn: nc}
+	l.conns <- conn
+	return conn, nil
+}
+
+// The deadline of the socket serves many writes, none of which gets more than
+// WriteTimeout or less than fifteen sixteenths of it.
+func TestWriteDeadlinesAreCoarse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conns := make(chan *websocket.Conn, 1)
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+			conns <- conn
+			<-conn.Context().Done()
+			return nil
+		}))
+		u.WriteTimeout, u.PingInterval = 16*time.Second, -1
+		u.Log = silent
+		memory := wstest.Listen()
+		listener := &deadlinesListener{Listener: memory, conns: make(chan *deadlines, 1)}
+		server := &http.Server{Handler: u, ReadHeaderTimeout: time.Minute}
+		defer func() { _ = server.Close() }()
+		go func() { _ = server.Serve(listener) }()
+		nc, err := memory.DialContext(t.Context())
+		require.NoError(t, err)
+		defer func() { _ = nc.Close() }()
+		require.Equal(t, http.StatusSwitchingProtocols, upgradeBare(t, nc))
+		conn, socket := <-conns, <-listener.conns
+		write := func(size int) error { return conn.WriteMessage(websocket.BinaryMessage, make([]byte, size)) }
+
+		socket.set.Store(0)
+		for range 100 {
+			require.NoError(t, write(10))
+		}
+		time.Sleep(time.Second)
+		require.NoError(t, write(10))
+		assert.EqualValues(t, 1, socket.set.Load())
+		time.Sleep(time.Nanosecond)
+		require.NoError(t, write(10))
+		assert.EqualValues(t, 2, socket.set.Load())
+
+		time.Sleep(time.Second)
+		start := time.Now()
+		err = write(1 << 20) // more than fits
+		after(t, start, 15*time.Second)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		assert.EqualValues(t, 2, socket.set.Load())
+	})
+}
+
+// A caller's deadline is the socket's, whatever was left there, and ours comes
+// back after it; so does none.
+func TestCallersWriteDeadlineTakesThePlaceOfOurs(t *testing.T) {
+	for name, writeTimeout := range map[string]time.Duration{"with WriteTimeout": 10 * time.Second, "without": -1} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, conn := rawPair(t, websocket.Options{WriteTimeout: writeTimeout, PingInterval: -1})
+				write := func() error { return conn.WriteMessage(websocket.BinaryMessage, []byte("x")) }
+				require.NoError(t, write())
+				_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
+				require.NoError(t, write())
+				time.Sleep(time.Second)
+				require.ErrorIs(t, write(), os.ErrDeadlineExceeded) // it did not begin
+				_ = conn.SetWriteDeadline(time.Time{})
+				require.NoError(t, write())
+				ctx, cancel := context.WithCancel(t.Context())
+				require.NoError(t, conn.WriteMessageContext(ctx, websocket.BinaryMessage, nil))
+				cancel()
+				require.NoError(t, write())
+				_ = conn.SetWriteDeadline(time.Now().Add(time.Minute))
+				go fill(conn)
+				start := time.Now()
+				<-conn.Context().Done()
+				after(t, start, time.Minute)
+				_ = client
+			})
+		})
+	}
 }

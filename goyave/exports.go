@@ -3,6 +3,7 @@ package websocket
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 
 	root "github.com/goyave-contrib/websocket"
@@ -142,3 +143,9 @@ func IsWebSocketUpgrade(r *http.Request) bool { return root.IsWebSocketUpgrade(r
 // JoinMessages returns a reader of all the messages to come, each followed by
 // term. It ends with the error of the connection, never in io.EOF.
 func JoinMessages(conn *Conn, term string) io.Reader { return root.JoinMessages(conn, term) }
+
+// Stream makes a connection a stream of bytes, for what runs on a net.Conn: each
+// Write is one message of the given type, TextMessage or BinaryMessage.
+func Stream(ctx context.Context, conn *Conn, messageType int) net.Conn {
+	return root.Stream(ctx, conn, messageType)
+}

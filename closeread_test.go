@@ -1,0 +1,164 @@
+package websocket_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// ticker writes until the context of CloseRead ends, and returns how it did.
+func ticker(conn *websocket.Conn, r *http.Request) error {
+	ctx := conn.CloseRead(r.Context())
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Millisecond):
+			if err := conn.WriteMessage(websocket.TextMessage, []byte("tick")); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// skipTicks reads up to the first frame that is no tick.
+func skipTicks(t *testing.T, client *wstest.Raw) wstest.Frame {
+	t.Helper()
+	for {
+		frame, err := client.Receive()
+		require.NoError(t, err)
+		if string(frame.Payload) != "tick" {
+			return frame
+		}
+	}
+}
+
+func TestCloseRead(t *testing.T) {
+	cases := []struct {
+		name string
+		send wstest.Frame
+		want []wstest.Frame
+	}{
+		{name: "a ping is answered, and the close frame", send: wstest.Ping("x"), want: []wstest.Frame{wstest.Pong("x")}},
+		{name: "the peer closes", send: wstest.Close(3000, "bye"), want: []wstest.Frame{wstest.Close(3000, "")}},
+		{name: "the peer sends text", send: wstest.Text("x"), want: []wstest.Frame{wstest.Close(1008, "unexpected data message")}},
+		{name: "the peer sends a binary message", send: wstest.Binary(nil), want: []wstest.Frame{wstest.Close(1008, "unexpected data message")}},
+		{name: "the peer breaks the protocol", send: wstest.Text("x").Unmasked(), want: []wstest.Frame{wstest.Close(1002, "frame is not masked")}},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				ctrl := &controller{serve: ticker}
+				u := websocket.New(ctrl)
+				client := wstest.DialRaw(t, serve(u), "/", nil)
+				client.Expect(wstest.Text("tick"))
+				client.Send(tc.send)
+				for _, want := range tc.want {
+					got := skipTicks(t, client)
+					assert.Equal(t, want.Unmasked().String(), got.String())
+				}
+				last := tc.want[len(tc.want)-1]
+				if last.Opcode == wstest.OpPong {
+					client.Send(wstest.Close(1000, ""))
+					assert.Equal(t, wstest.Close(1000, "").Unmasked().String(), skipTicks(t, client).String())
+				}
+				_, _ = client.Write(wstest.Close(1000, "").Bytes()) // an answer where one is waited for
+				_ = client.Conn.Close()
+				ended(t, u)
+				if tc.name == "the peer breaks the protocol" {
+					assert.Len(t, ctrl.told.all(), 1)
+				} else {
+					assert.Empty(t, ctrl.told.all())
+				}
+			})
+		})
+	}
+}
+
+func TestCloseReadNoticesASilentPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		ctx := conn.CloseRead(context.WithValue(t.Context(), "key", "value")) //nolint:revive,staticcheck // of this test alone
+		assert.Equal(t, "value", ctx.Value("key"))
+		assert.Equal(t, ctx, conn.CloseRead(t.Context()), "the second call changes nothing")
+		start := time.Now()
+		<-ctx.Done()
+		after(t, start, 40*time.Second)
+		require.ErrorIs(t, context.Cause(ctx), websocket.ErrPeerGone)
+		_ = client
+	})
+}
+
+func TestCloseReadWithPing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		conn.CloseRead(t.Context())
+		go func() {
+			client.Expect(ping(1))
+			time.Sleep(3 * time.Second)
+			client.Send(pong(1))
+		}()
+		roundTrip, err := conn.Ping(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, 3*time.Second, roundTrip)
+	})
+}
+
+// The end of the caller's context ends the reading, which is no failure, and
+// leaves the rest to Serve.
+func TestCloseReadWhoseContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		enough := errors.New("enough")
+		ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+			ctx, cancel := context.WithTimeoutCause(r.Context(), 10*time.Second, enough)
+			defer cancel()
+			ctx = conn.CloseRead(ctx)
+			<-ctx.Done()
+			assert.Equal(t, enough, context.Cause(ctx))
+			return conn.WriteMessage(websocket.TextMessage, []byte("last words"))
+		}}
+		u := websocket.New(ctrl)
+		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
+		start := time.Now()
+		client.Expect(wstest.Text("last words"))
+		after(t, start, 10*time.Second)
+		client.ExpectClose(1000, websocket.NormalClosureMessage)
+		client.Send(wstest.Close(1000, ""))
+		client.ExpectEnd()
+		after(t, start, 10*time.Second)
+		ended(t, u)
+		assert.Empty(t, ctrl.told.all())
+	})
+}
+
+// The context ends when the server begins to shut down, and the goroutine with
+// Serve.
+func TestCloseReadAtShutdown(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		causes := make(chan error, 1)
+		ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+			ctx := conn.CloseRead(r.Context())
+			if err := conn.WriteMessage(websocket.TextMessage, []byte("tick")); err != nil {
+				return err
+			}
+			<-ctx.Done()
+			causes <- context.Cause(ctx)
+			return ctx.Err()
+		}}
+		u := websocket.New(ctrl)
+		client := wstest.Dial(t, serve(u), "/", nil)
+		client.ExpectText("tick")
+		go client.ExpectClose(1001, "Server shutting down")
+		require.NoError(t, u.Shutdown(t.Context()))
+		assert.Equal(t, websocket.ErrShutdown, <-causes)
+		assert.Empty(t, ctrl.told.all())
+	})
+}

@@ -1,0 +1,420 @@
+package websocket_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+	"weak"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// ping is the n-th ping of ours.
+func ping(n uint64) wstest.Frame { return wstest.Ping(string(binary.BigEndian.AppendUint64(nil, n))) }
+
+// pong is the answer to it.
+func pong(n uint64) wstest.Frame { return wstest.Pong(string(binary.BigEndian.AppendUint64(nil, n))) }
+
+func TestSilentPeerIsGone(t *testing.T) {
+	cases := []struct {
+		name    string
+		options websocket.Options
+		pings   int
+		want    time.Duration
+	}{
+		{name: "by default", pings: 1, want: 40 * time.Second},
+		{name: "with times of its own", options: websocket.Options{PingInterval: time.Minute, PongTimeout: 10 * time.Second}, pings: 1, want: 70 * time.Second},
+		{name: "with more time for the answer than between pings", options: websocket.Options{PingInterval: time.Second, PongTimeout: time.Minute}, pings: 60, want: 61 * time.Second},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctrl := &controller{serve: reader(wrapped)}
+				u := websocket.New(ctrl)
+				u.Options = tc.options
+				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
+				start := time.Now()
+				for n := range tc.pings {
+					client.Expect(ping(uint64(n + 1)))
+				}
+				client.ExpectEnd()
+				after(t, start, tc.want)
+				ended(t, u)
+				if told := ctrl.told.all(); assert.Len(t, told, 1) {
+					assert.ErrorIs(t, told[0], websocket.ErrPeerGone)
+					assert.True(t, websocket.IsDisconnect(told[0]))
+				}
+			})
+		})
+	}
+}
+
+func TestGonePeerIsTheCauseOfTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines logs
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+			_, _, err := conn.ReadMessage()
+			assert.ErrorIs(t, context.Cause(r.Context()), websocket.ErrPeerGone)
+			assert.ErrorIs(t, conn.WriteMessage(websocket.TextMessage, nil), websocket.ErrPeerGone)
+			_, _, again := conn.ReadMessage()
+			assert.Equal(t, err, again)
+			return err
+		}))
+		u.Log = lines.log
+		_ = wstest.DialRaw(t, u, "/", nil)
+		time.Sleep(40 * time.Second)
+		ended(t, u)
+		if all := lines.all(); assert.Len(t, all, 1) {
+			assert.Equal(t, slog.LevelDebug, all[0].level)
+			assert.ErrorIs(t, all[0].err, websocket.ErrPeerGone)
+		}
+	})
+}
+
+// Whatever a peer sends within PingInterval and PongTimeout is a sign of life.
+func TestLivePeerStays(t *testing.T) {
+	message := wstest.Text("x").Bytes()
+	cases := []struct {
+		name string
+		send func(client *wstest.Raw, n int)
+	}{
+		{name: "that answers pings at the last moment", send: func(client *wstest.Raw, n int) {
+			time.Sleep(10*time.Second - 1)
+			client.Send(pong(uint64(n)))
+		}},
+		{name: "that sends pongs of its own", send: func(client *wstest.Raw, _ int) { client.Send(wstest.Pong("")) }},
+		{name: "that sends pings", send: func(client *wstest.Raw, _ int) {
+			client.Send(wstest.Ping("me"))
+			client.Expect(wstest.Pong("me"))
+		}},
+		{name: "that sends messages", send: func(client *wstest.Raw, _ int) { client.Send(wstest.Text("x")) }},
+		{name: "that sends a message byte by byte", send: func(client *wstest.Raw, n int) {
+			client.SendBytes([]byte{message[(n-1)%len(message)]})
+		}},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				u := websocket.New(websocket.ControllerFunc(reader(wrapped)))
+				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
+				start := time.Now()
+				for n := 1; n <= 120; n++ { // an hour
+					client.Expect(ping(uint64(n)))
+					after(t, start, time.Duration(n)*30*time.Second)
+					tc.send(client, n)
+				}
+				assert.Equal(t, 1, u.Stats().Open)
+			})
+		})
+	}
+}
+
+// A controller that does not read says nothing about its peer.
+func TestControllerThatDoesNotReadIsSpared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		read := make(chan time.Time, 1)
+		ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
+			time.Sleep(time.Hour + time.Second)
+			read <- time.Now()
+			_, _, err := conn.ReadMessage()
+			return err
+		}}
+		u := websocket.New(ctrl)
+		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
+		start := time.Now()
+		for n := 1; n <= 121; n++ {
+			client.Expect(ping(uint64(n)))
+			after(t, start, time.Duration(n)*30*time.Second)
+		}
+		client.ExpectEnd()
+		assert.Equal(t, 40*time.Second, time.Since(<-read), "what counts is when the read began")
+		ended(t, u)
+	})
+}
+
+func TestKeepAliveSwitchedOff(t *testing.T) {
+	t.Run("no pings", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			u := websocket.New(websocket.ControllerFunc(echo))
+			u.PingInterval = -1
+			client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
+			time.Sleep(24 * time.Hour)
+			client.Send(wstest.Text("x"))
+			client.Expect(wstest.Text("x"))
+		})
+	})
+	t.Run("no answers expected", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			u := websocket.New(websocket.ControllerFunc(echo))
+			u.PongTimeout = -1
+			client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
+			for n := range uint64(120) {
+				client.Expect(ping(n + 1))
+			}
+			client.Send(wstest.Text("x"))
+			client.Expect(wstest.Text("x"))
+		})
+	})
+}
+
+// Pings pass between the frames of a message that takes its time, and wait for
+// the frame that is on its way.
+func TestPingsDuringAMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+			w, err := conn.NextWriter(websocket.TextMessage)
+			if err != nil {
+				return err
+			}
+			for range 3 {
+				time.Sleep(21 * time.Second)
+				_, _ = w.Write(make([]byte, 5000)) // more than the buffer
+			}
+			return w.Close()
+		}))
+		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
+		var kinds []byte
+		for {
+			frame, err := client.Receive()
+			require.NoError(t, err)
+			kinds = append(kinds, frame.Opcode)
+			if frame.Opcode == wstest.OpClose {
+				break
+			}
+		}
+		const text, more, ping, end = wstest.OpText, wstest.OpContinuation, wstest.OpPing, wstest.OpClose
+		assert.Equal(t, []byte{text, ping, more, ping, more, more, end}, kinds)
+	})
+}
+
+// A writer that hangs does not keep the peer's absence from being noticed, even
+// if nothing bounds its writes.
+func TestGonePeerOfAWriterThatHangs(t *testing.T) {
+	for name, writeTimeout := range map[string]time.Duration{"for a while": time.Hour, "without a bound": -1} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, conn := rawPair(t, websocket.Options{WriteTimeout: writeTimeout})
+				start := time.Now()
+				written := fill(conn)
+				_, _, err := conn.ReadMessage()
+				require.ErrorIs(t, err, websocket.ErrPeerGone)
+				after(t, start, 40*time.Second)
+				require.ErrorIs(t, <-written, websocket.ErrPeerGone)
+			})
+		})
+	}
+}
+
+// A ping that is not taken within WriteTimeout says what any frame would.
+func TestPingThatIsNotTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, conn := rawPair(t, websocket.Options{})
+		start := time.Now()
+		for range wstest.PipeBuffer / 64 { // to the last byte
+			require.NoError(t, conn.WriteMessage(websocket.BinaryMessage, make([]byte, 62)))
+		}
+		<-conn.Context().Done()
+		after(t, start, 40*time.Second)
+		assert.True(t, websocket.IsDisconnect(context.Cause(conn.Context())))
+	})
+}
+
+func TestKeepAliveEndsWithTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var conn weak.Pointer[websocket.Conn]
+		var mu sync.Mutex
+		u := websocket.New(websocket.ControllerFunc(func(c *websocket.Conn, _ *http.Request) error {
+			mu.Lock()
+			conn = weak.Make(c)
+			mu.Unlock()
+			return nil
+		}))
+		client := wstest.DialRaw(t, u, "/", nil)
+		client.ExpectClose(1000, websocket.NormalClosureMessage)
+		client.Send(wstest.Close(1000, ""))
+		client.ExpectEnd()
+		ended(t, u)
+		mu.Lock()
+		defer mu.Unlock()
+		held := true // by a timer that is set, or for a while by a goroutine that ends
+		for range 1000 {
+			time.Sleep(time.Millisecond)
+			runtime.GC()
+			if held = conn.Value() != nil; !held {
+				break
+			}
+		}
+		assert.False(t, held)
+	})
+}
+
+// No goroutine waits for the next ping.
+func TestKeepAliveHasNoGoroutine(t *testing.T) {
+	goroutines := func(interval time.Duration) (n int) {
+		synctest.Test(t, func(t *testing.T) {
+			u := websocket.New(websocket.ControllerFunc(echo))
+			u.PingInterval = interval
+			server := wstest.Serve(t, u)
+			synctest.Wait()
+			before := runtime.NumGoroutine()
+			for range 50 {
+				wstest.DialRaw(t, server, "/", nil)
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			n = runtime.NumGoroutine() - before
+		})
+		return n
+	}
+	assert.Equal(t, goroutines(-1), goroutines(time.Minute))
+}
+
+func TestPingReturnsTheRoundTrip(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{PingInterval: -1})
+		pongs := 0
+		conn.SetPongHandler(func(string) error { pongs++; return nil })
+		go func() { _, _, _ = conn.ReadMessage() }()
+		go func() {
+			for n := range uint64(3) {
+				client.Expect(ping(n + 1))
+				time.Sleep(time.Duration(n) * time.Second)
+				client.Send(wstest.Pong("unsolicited"), pong(1<<60), wstest.Pong("8 bytes!"), pong(n+1))
+			}
+		}()
+		for n := range 3 {
+			roundTrip, err := conn.Ping(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, time.Duration(n)*time.Second, roundTrip)
+		}
+		synctest.Wait()
+		assert.Equal(t, 3*4, pongs, "the caller's handler sees them all")
+	})
+}
+
+// A pong answers the pings before its own as well (RFC 6455, 5.5.3).
+func TestPingsAtTheSameTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{PingInterval: 5 * time.Second, PongTimeout: time.Minute})
+		go func() { _, _, _ = conn.ReadMessage() }()
+		var pinging sync.WaitGroup
+		answered := func(want time.Duration) func() {
+			return func() {
+				roundTrip, err := conn.Ping(t.Context())
+				assert.NoError(t, err)
+				assert.Equal(t, want, roundTrip)
+			}
+		}
+		for range 10 {
+			pinging.Go(answered(6 * time.Second))
+		}
+		synctest.Wait()
+		time.Sleep(time.Second)
+		for range 10 {
+			pinging.Go(answered(5 * time.Second))
+		}
+		synctest.Wait()
+		time.Sleep(time.Second)
+		pinging.Go(answered(8 * time.Second))
+		time.Sleep(4 * time.Second)
+		for n := range uint64(22) { // the last one is of the keep-alive
+			client.Expect(ping(n + 1))
+		}
+		client.Send(pong(20))
+		time.Sleep(4 * time.Second)
+		client.Send(pong(22))
+		pinging.Wait()
+	})
+}
+
+func TestPingWithoutAnAnswer(t *testing.T) {
+	cause := errors.New("no more patience")
+	cases := []struct {
+		name string
+		end  func(client *wstest.Raw, conn *websocket.Conn)
+		want error
+	}{
+		{name: "until its context ends", want: cause},
+		{name: "until the peer closes", want: &websocket.CloseError{Code: 1001, Text: "bye"}, end: func(client *wstest.Raw, _ *websocket.Conn) {
+			client.Send(wstest.Close(1001, "bye"))
+		}},
+		{name: "until the connection is cut", want: errors.ErrUnsupported, end: func(_ *wstest.Raw, conn *websocket.Conn) {
+			_ = conn.CloseNow()
+		}},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, conn := rawPair(t, websocket.Options{})
+				go func() { _, _, _ = conn.ReadMessage() }()
+				ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, cause)
+				defer cancel()
+				go func() {
+					time.Sleep(time.Second)
+					if tc.end != nil {
+						tc.end(client, conn)
+					}
+				}()
+				start := time.Now()
+				_, err := conn.Ping(ctx)
+				switch want := tc.want; {
+				case tc.end == nil:
+					after(t, start, 3*time.Second)
+					require.ErrorIs(t, err, want)
+					assert.NoError(t, conn.WriteMessage(websocket.TextMessage, nil), "the connection goes on")
+				case errors.Is(want, errors.ErrUnsupported):
+					after(t, start, time.Second)
+					require.ErrorIs(t, err, context.Cause(conn.Context()))
+				default:
+					after(t, start, time.Second)
+					var got *websocket.CloseError
+					require.ErrorAs(t, err, &got)
+					assert.Equal(t, want, got)
+				}
+				_ = conn.CloseNow()
+				_, err = conn.Ping(t.Context())
+				assert.Error(t, err)
+			})
+		})
+	}
+}
+
+func TestKeepAliveOnEveryNetwork(t *testing.T) {
+	endpoint := func(pongTimeout time.Duration) (*controller, *websocket.Upgrader) {
+		ctrl := &controller{serve: reader(wrapped)}
+		u := websocket.New(ctrl)
+		u.PingInterval, u.PongTimeout = 10*time.Millisecond, pongTimeout
+		return ctrl, u
+	}
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		ctrl, u := endpoint(time.Minute)
+		client := wstest.DialRaw(t, serve(u), "/", nil)
+		for n := range uint64(10) {
+			client.Expect(ping(n + 1))
+			client.Send(pong(n + 1))
+		}
+		client.Send(wstest.Close(1000, ""))
+		_, _ = io.Copy(io.Discard, client)
+		ended(t, u)
+		assert.Empty(t, ctrl.told.all())
+
+		ctrl, u = endpoint(50 * time.Millisecond)
+		client = wstest.DialRaw(t, serve(u), "/", nil)
+		_, _ = io.Copy(io.Discard, client)
+		ended(t, u)
+		if told := ctrl.told.all(); assert.Len(t, told, 1) {
+			assert.ErrorIs(t, told[0], websocket.ErrPeerGone)
+		}
+	})
+}

@@ -1,0 +1,207 @@
+package websocket_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// observed is an Observer that writes down what it is told.
+type observed struct {
+	mu      sync.Mutex
+	opened  []*websocket.Conn
+	ended   []*websocket.Conn
+	endings []websocket.Ending
+	refused []string
+}
+
+func (o *observed) UpgradeRefused(r *http.Request, status int, reason error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.refused = append(o.refused, fmt.Sprint(r.URL.Path, " ", status, " ", reason))
+}
+
+func (o *observed) Opened(conn *websocket.Conn) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.opened = append(o.opened, conn)
+}
+
+func (o *observed) Ended(conn *websocket.Conn, ending websocket.Ending) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ended = append(o.ended, conn)
+	o.endings = append(o.endings, ending)
+}
+
+// only is the ending of the only connection there was.
+func (o *observed) only(t *testing.T) websocket.Ending {
+	t.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	require.Len(t, o.endings, 1)
+	require.Equal(t, o.opened, o.ended)
+	return o.endings[0]
+}
+
+func TestObserverOfEndings(t *testing.T) {
+	cases := []struct {
+		name     string
+		serve    websocket.ControllerFunc
+		peer     func(client *wstest.Raw)
+		code     int
+		cause    error // nil: what the close frame says
+		panicked bool
+		after    time.Duration
+	}{
+		{name: "Serve returns nil", code: 1000, serve: func(*websocket.Conn, *http.Request) error { return nil }},
+		{name: "Serve fails", code: 1011, cause: errDatabase, serve: func(*websocket.Conn, *http.Request) error { return errDatabase }},
+		{name: "Serve panics", code: 1011, cause: errDatabase, panicked: true, serve: func(*websocket.Conn, *http.Request) error { panic(errDatabase) }},
+		{name: "Serve leaves by Goexit", code: 1011, panicked: true, cause: &websocket.PanicError{}, serve: func(*websocket.Conn, *http.Request) error {
+			runtime.Goexit()
+			return nil
+		}},
+		{name: "a goroutine panics", code: 1011, cause: errDatabase, panicked: true, serve: func(conn *websocket.Conn, _ *http.Request) error {
+			conn.Go(func(context.Context) error { panic(errDatabase) })
+			<-conn.Context().Done()
+			return nil
+		}},
+		{name: "a goroutine panics when all is over", code: 1000, cause: errDatabase, panicked: true, serve: func(conn *websocket.Conn, _ *http.Request) error {
+			conn.Go(func(ctx context.Context) error { <-ctx.Done(); panic(errDatabase) })
+			return nil
+		}},
+		{name: "Serve chooses a code", code: 4003, serve: func(*websocket.Conn, *http.Request) error { return websocket.NewCloseError(4003, "why") }},
+		{name: "Close is called", code: 4004, serve: func(conn *websocket.Conn, _ *http.Request) error { return conn.Close(4004, "") }},
+		{name: "CloseNow is called", code: 1006, cause: net.ErrClosed, serve: func(conn *websocket.Conn, _ *http.Request) error {
+			time.Sleep(time.Second)
+			return conn.CloseNow()
+		}},
+		{name: "the peer closes", code: 3000, serve: echo, peer: func(client *wstest.Raw) { client.Send(wstest.Close(3000, "bye")) }},
+		{name: "the peer closes without a code", code: 1005, serve: echo, peer: func(client *wstest.Raw) { client.Send(wstest.Close(1005, "")) }},
+		{name: "the peer breaks the protocol", code: 1002, cause: errors.ErrUnsupported, serve: echo, peer: func(client *wstest.Raw) { client.Send(wstest.Text("").Unmasked()) }},
+		{name: "the peer hangs up", code: 1006, serve: echo, peer: func(client *wstest.Raw) { _ = client.Conn.Close() }},
+		{name: "the peer is silent", code: 1006, cause: websocket.ErrPeerGone, after: 40 * time.Second, serve: echo, peer: func(*wstest.Raw) {}},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var o observed
+				u := websocket.New(tc.serve)
+				u.Log, u.Observer = silent, &o
+				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
+				synctest.Wait()
+				o.mu.Lock()
+				assert.Len(t, o.opened, 1)
+				o.mu.Unlock()
+				time.Sleep(time.Second)
+				if tc.peer != nil {
+					tc.peer(client)
+				} else {
+					_, _ = client.Receive()
+					_, _ = client.Write(wstest.Close(1000, "").Bytes()) // whatever it was
+				}
+				time.Sleep(tc.after)
+				synctest.Wait()
+				if tc.code == 1002 {
+					_ = client.Conn.Close()
+				}
+				ended(t, u)
+				got := o.only(t)
+				assert.Equal(t, tc.code, got.Code)
+				assert.Equal(t, tc.panicked, got.Panicked)
+				assert.Equal(t, max(tc.after, time.Second), got.Duration.Truncate(time.Second))
+				var breach *websocket.CloseError
+				switch {
+				case tc.cause == nil:
+					require.ErrorAs(t, got.Cause, &breach)
+					assert.Equal(t, tc.code, breach.Code)
+				case errors.Is(tc.cause, errors.ErrUnsupported):
+					assert.ErrorContains(t, got.Cause, "not masked")
+				case errors.As(tc.cause, new(*websocket.PanicError)):
+					assert.ErrorContains(t, got.Cause, "Goexit")
+				default:
+					assert.ErrorIs(t, got.Cause, tc.cause)
+				}
+			})
+		})
+	}
+}
+
+func TestObserverOfShutdown(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		var o observed
+		u := websocket.New(websocket.ControllerFunc(echo))
+		u.Observer = &o
+		target := serve(u)
+		client := wstest.Dial(t, target, "/", nil)
+		client.WriteText("x")
+		client.ExpectText("x")
+		go client.ExpectClose(1001, "Server shutting down")
+		require.NoError(t, u.Shutdown(t.Context()))
+		got := o.only(t) // Shutdown has waited for it
+		assert.Equal(t, websocket.CloseGoingAway, got.Code)
+		assert.Equal(t, websocket.ErrShutdown, got.Cause)
+
+		wstest.DialRefused(t, target, "/late", nil) //nolint:bodyclose // it is in memory
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		assert.Equal(t, []string{"/late 503 websocket: server shutting down"}, o.refused)
+	})
+}
+
+func TestObserverOfRefusals(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		var o observed
+		u := websocket.New(websocket.ControllerFunc(echo))
+		u.Observer = &o
+		wstest.DialRefused(t, serve(u), "/room", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}}) //nolint:bodyclose // it is in memory
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		require.Len(t, o.refused, 1)
+		assert.Regexp(t, `^/room 403 .*evil\.test`, o.refused[0])
+		assert.Empty(t, o.opened)
+	})
+}
+
+// panicking is an Observer that is of no use.
+type panicking struct{}
+
+func (panicking) UpgradeRefused(*http.Request, int, error) { panic("refused") }
+func (panicking) Opened(*websocket.Conn)                   { panic("opened") }
+func (panicking) Ended(*websocket.Conn, websocket.Ending)  { runtime.Goexit() }
+
+func TestObserverThatPanicsHurtsNobody(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		var lines logs
+		u := websocket.New(websocket.ControllerFunc(echo))
+		u.Observer, u.Log = panicking{}, lines.log
+		target := serve(u)
+		response := wstest.DialRefused(t, target, "/", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}}) //nolint:bodyclose // it is in memory
+		assert.Equal(t, http.StatusForbidden, response.StatusCode)
+		client := wstest.Dial(t, target, "/", nil)
+		client.WriteText("x")
+		client.ExpectText("x")
+		client.Close(1000, "")
+		ended(t, u)
+		failures := 0
+		for _, line := range lines.all() {
+			if line.err != nil && errors.As(line.err, new(*websocket.PanicError)) {
+				assert.ErrorContains(t, line.err, "Options.Observer failed")
+				failures++
+			}
+		}
+		assert.Equal(t, 3, failures)
+	})
+}

@@ -1,0 +1,106 @@
+package websocket
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Ping sends a ping and waits for its answer, as long as ctx allows. It returns
+// the round trip. It may be called from any goroutine, but the answer arrives
+// only if somebody reads meanwhile: a [Conn.ReadMessage] that waits, or
+// [Conn.CloseRead]. If ctx ends first, nothing happens to the connection, and the
+// error wraps the context's cause; if the connection ends, it wraps the cause of
+// the connection's context.
+func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
+	d := c.t.writeDeadline()
+	if err := c.t.lockWrite(ctx, d); err != nil {
+		return 0, err
+	}
+	p, payload := c.pings.begin()
+	defer c.pings.forget(p)
+	err := c.t.sendFrame(ctx, opPing, payload, d)
+	c.t.unlockWrite()
+	if err != nil {
+		return 0, err
+	}
+	select {
+	case <-p.answered:
+		return p.roundTrip, nil
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	case <-c.ctx.Done():
+		err = context.Cause(c.ctx)
+	}
+	return 0, fmt.Errorf("websocket: ping: %w", err)
+}
+
+// pings are those of ours, which carry consecutive numbers. A pong may answer
+// only the last of several pings (RFC 6455, 5.5.3), so it answers those before,
+// too.
+type pings struct {
+	mu   sync.Mutex
+	last uint64
+	open []*pingUnderWay
+}
+
+// A pingUnderWay is one that somebody waits for.
+type pingUnderWay struct {
+	number    uint64
+	sent      time.Time
+	roundTrip time.Duration // set before answered is closed
+	answered  chan struct{}
+}
+
+// next returns the payload of another ping.
+func (p *pings) next() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.count()
+}
+
+// count is next, with the lock held.
+func (p *pings) count() []byte {
+	p.last++
+	return binary.BigEndian.AppendUint64(nil, p.last)
+}
+
+// begin is next for a ping that is waited for; forget must follow.
+func (p *pings) begin() (*pingUnderWay, []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	payload := p.count()
+	ping := &pingUnderWay{number: p.last, sent: time.Now(), answered: make(chan struct{})}
+	p.open = append(p.open, ping)
+	return ping, payload
+}
+
+func (p *pings) forget(ping *pingUnderWay) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = slices.DeleteFunc(p.open, func(open *pingUnderWay) bool { return open == ping })
+}
+
+// answer takes in a pong.
+func (p *pings) answer(payload string) {
+	if len(payload) != 8 {
+		return // somebody else's
+	}
+	number := binary.BigEndian.Uint64([]byte(payload))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if number > p.last {
+		return
+	}
+	p.open = slices.DeleteFunc(p.open, func(open *pingUnderWay) bool {
+		if open.number > number {
+			return false
+		}
+		open.roundTrip = time.Since(open.sent)
+		close(open.answered)
+		return true
+	})
+}

@@ -1,0 +1,131 @@
+package websocket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+)
+
+// Run serves a connection that Accept returned, in a goroutine of its own, and
+// returns at once. When serve returns, the connection is closed: how, is decided
+// by what happened on the wire and by the error. A panic of serve is recovered,
+// and its runtime.Goexit noticed. Serve is not called if Shutdown comes before.
+//
+// Report is told of failures, on the same goroutine before the close frame is
+// sent; its panic is recovered. Where it is nil, they are logged.
+func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
+	r := &run{e: e, conn: conn, report: report}
+	go func() {
+		defer e.live.remove(conn)
+		defer r.ended()
+		defer conn.keepalive.stop()
+		defer r.join()
+		recovered(func() error {
+			e.observe(conn.Context(), func(o Observer) { o.Opened(conn) })
+			if conn.shutdown.Load() {
+				return nil // nobody is there to be served
+			}
+			return serve()
+		}, r.end)
+	}()
+}
+
+// A run is the life of one connection.
+type run struct {
+	e      *Endpoint
+	conn   *Conn
+	report func(error)
+
+	told     error // the first that report or the log was told
+	panicked bool
+}
+
+// end closes the connection after serve returned err. Report may leave by panic
+// or Goexit: the connection is closed all the same.
+func (r *run) end(err error) {
+	v := r.conn.verdict(append(r.conn.group.stop(), err))
+	defer r.conn.finish(v)
+	if v.tell != nil {
+		r.tell(v)
+	} else if _, cause := r.conn.t.decided(); cause != nil {
+		r.log(slog.LevelDebug, cause)
+	}
+}
+
+// join waits for the functions that were started with Conn.Go and tells what
+// went wrong in them since serve returned.
+func (r *run) join() {
+	if late := r.conn.verdict(r.conn.group.wait()); late.failed {
+		r.tell(late)
+	}
+}
+
+// tell hands an error to report, or to the log.
+func (r *run) tell(v verdict) {
+	if r.told == nil {
+		r.told = v.tell
+	}
+	r.panicked = r.panicked || isPanic(v.tell)
+	if r.report == nil {
+		r.log(v.level, v.tell)
+		return
+	}
+	recovered(func() error {
+		r.report(v.tell)
+		return nil
+	}, func(failure error) {
+		if failure != nil {
+			r.log(slog.LevelError, fmt.Errorf("websocket: OnError failed: %w", failure))
+		}
+	})
+}
+
+func (r *run) log(level slog.Level, err error) {
+	attrs := []slog.Attr{
+		slog.String("remote", r.conn.RemoteAddr().String()),
+		slog.Duration("duration", r.conn.t.age()),
+	}
+	var p *PanicError
+	if errors.As(err, &p) {
+		attrs = append(attrs, slog.String("stack", string(p.Stack)))
+	}
+	r.e.options.log(r.conn.Context(), level, err, attrs...)
+}
+
+// ended tells the observer how it all ended.
+func (r *run) ended() {
+	r.e.observe(r.conn.Context(), func(o Observer) { o.Ended(r.conn, r.ending()) })
+}
+
+func (r *run) ending() Ending {
+	t := r.conn.t
+	how, cause := t.decided()
+	if r.conn.shutdown.Load() {
+		cause = ErrShutdown
+	}
+	if r.told != nil {
+		cause = r.told
+	}
+	return Ending{
+		Code:     t.counts.code(how == endedByPeer),
+		Duration: t.age(),
+		Cause:    cause,
+		Panicked: r.panicked,
+	}
+}
+
+// observe calls the observer, if there is one, and survives it.
+func (e *Endpoint) observe(ctx context.Context, tell func(Observer)) {
+	if e.options.Observer == nil {
+		return
+	}
+	recovered(func() error {
+		tell(e.options.Observer)
+		return nil
+	}, func(failure error) {
+		if failure != nil {
+			e.options.log(ctx, slog.LevelError, fmt.Errorf("websocket: Options.Observer failed: %w", failure))
+		}
+	})
+}
