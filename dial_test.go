@@ -348,6 +348,25 @@ func TestServerThatNeverAnswersClose(t *testing.T) {
 	})
 }
 
+func TestDialedStream(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		conn := dial(t, serve(websocket.New(websocket.ControllerFunc(echo))), nil)
+		stream := websocket.Stream(t.Context(), conn, websocket.BinaryMessage)
+		sent := bytes.Repeat([]byte("a stream of bytes "), 5000)
+		var writing sync.WaitGroup
+		writing.Go(func() {
+			_, err := stream.Write(sent)
+			assert.NoError(t, err)
+		})
+		received := make([]byte, len(sent))
+		_, err := io.ReadFull(stream, received)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(sent, received))
+		writing.Wait()
+		require.NoError(t, stream.Close())
+	})
+}
+
 // TestServerThatIsGone answers no ping of the client's.
 func TestServerThatIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
