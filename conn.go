@@ -76,7 +76,7 @@ func newConn(parent context.Context, gorilla *ws.Conn, t *transport, options *Op
 		pooled:     pooled,
 		handshaken: make(chan struct{}),
 	}
-	c.level.Store(defaultCompressionLevel)
+	c.setCompression(gorilla, options)
 	values := context.WithValue(context.WithoutCancel(parent), connKey{}, c)
 	c.ctx, t.cancel = context.WithCancelCause(values)
 	t.onPeerClose = c.peerClosed

@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"cmp"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -10,8 +9,8 @@ import (
 	ws "github.com/gorilla/websocket"
 )
 
-// retryAfter is the Retry-After header, in seconds, of an upgrade refused
-// because the server shuts down.
+// retryAfter is the Retry-After header, in seconds, of an upgrade that may succeed
+// later: the server shuts down, or has too much to do.
 const retryAfter = "5"
 
 // Endpoint is what a framework's adapter stands on: it upgrades the requests of
@@ -23,12 +22,19 @@ const retryAfter = "5"
 // connection's context, calls Run and returns from the handler.
 type Endpoint struct {
 	options Options
+	invalid error          // what is wrong with the options
+	origins originPatterns // AllowedOrigins
 	live    register
 	buffers sync.Pool // gorilla's, to write with
 }
 
-// NewEndpoint returns an Endpoint with the given options.
-func NewEndpoint(options Options) *Endpoint { return &Endpoint{options: options} }
+// NewEndpoint returns an Endpoint with the given options. It refuses every
+// upgrade with 500 if they are not valid: see [Options.Validate].
+func NewEndpoint(options Options) *Endpoint {
+	e := &Endpoint{options: options, invalid: options.Validate()}
+	e.origins, _ = parseOrigins(options.AllowedOrigins) // its error is one of Validate's
+	return e
+}
 
 // Handshake is what an adapter knows of one request.
 type Handshake struct {
@@ -39,9 +45,15 @@ type Handshake struct {
 	// Header is added to the 101 response.
 	Header http.Header
 
-	// CheckOrigin decides about the request's origin. Nil means that its host
-	// must be the request's.
+	// CheckOrigin decides about the request's origin. Nil leaves that to the
+	// options: its host must be the request's, or AllowedOrigins have it, or
+	// InsecureSkipOriginCheck is set.
 	CheckOrigin func() bool
+
+	// CheckUpgrade refuses a handshake in which nothing else is wrong, before the
+	// connection counts for MaxConnections: see [UpgradeChecker]. Nil refuses
+	// none.
+	CheckUpgrade func() (status int, reason error)
 
 	// Refuse writes the HTTP response of a refused upgrade. It is called at most
 	// once, before Accept returns.
@@ -65,12 +77,12 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 		switch status {
 		case http.StatusMethodNotAllowed:
 			w.Header().Set("Allow", http.MethodGet)
-		case http.StatusServiceUnavailable:
+		case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 			w.Header().Set("Retry-After", retryAfter)
 		}
 		h.Refuse(status, reason)
 	}
-	hj := &hijacker{ResponseWriter: w, options: &e.options}
+	hj := &hijacker{ResponseWriter: w, options: &e.options, live: &e.live}
 	if !e.live.begin(hj) {
 		refuse(http.StatusServiceUnavailable, ErrShutdown)
 		return nil, refused
@@ -81,28 +93,24 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 			e.live.abandon(hj)
 		}
 	}()
+	if e.invalid != nil {
+		refuse(http.StatusInternalServerError, e.invalid)
+		return nil, refused
+	}
 	if r.ProtoMajor != 1 || r.ProtoMinor < 1 { // RFC 6455, 4.2.1; HTTP/2 has no Upgrade
 		refuse(http.StatusBadRequest, fmt.Errorf("websocket: only HTTP/1.1 can be upgraded, the request is %s", r.Proto))
 		return nil, refused
 	}
 
-	upgrader := e.upgrader(h, hj)
-	var badOrigin error
-	upgrader.CheckOrigin = func(r *http.Request) bool {
-		if h.CheckOrigin == nil {
-			badOrigin = checkSameOrigin(r)
-		} else if !h.CheckOrigin() {
-			badOrigin = originError(r)
-		}
-		return badOrigin == nil
-	}
+	h.Header = canonical(h.Header)
+	upgrader := e.upgrader(r, h, hj)
 	upgrader.Error = func(_ http.ResponseWriter, _ *http.Request, status int, reason error) {
-		if better := cmp.Or(badOrigin, hj.err); better != nil {
-			reason = better
+		if hj.reason != nil {
+			status, reason = hj.status, hj.reason
 		}
 		refuse(status, reason)
 	}
-	gorilla, err := upgrader.Upgrade(hj, r, canonical(h.Header))
+	gorilla, err := upgrader.Upgrade(hj, r, h.Header)
 	switch {
 	case refused != nil:
 		return nil, refused
@@ -119,13 +127,36 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 	return conn, nil
 }
 
+// admit returns why a handshake that is valid is refused all the same: it is
+// asked last.
+func (e *Endpoint) admit(r *http.Request, h Handshake, subprotocols []string) (status int, reason error) {
+	if e.options.RequireSubprotocol {
+		if err := checkSubprotocol(r, subprotocols, h.Header); err != nil {
+			return http.StatusBadRequest, err
+		}
+	}
+	if h.CheckUpgrade == nil {
+		return 0, nil
+	}
+	if status, reason = h.CheckUpgrade(); reason != nil && (status < 400 || status > 599) {
+		return http.StatusInternalServerError, fmt.Errorf("websocket: CheckUpgrade refuses with status %d, want 400 to 599: %w", status, reason)
+	}
+	return status, reason
+}
+
 // upgrader is gorilla's with the settings of the handshake, as far as they
 // concern it, and ours for the rest.
-func (e *Endpoint) upgrader(h Handshake, hj *hijacker) ws.Upgrader {
-	var u ws.Upgrader
+func (e *Endpoint) upgrader(r *http.Request, h Handshake, hj *hijacker) *ws.Upgrader {
+	u := &ws.Upgrader{}
 	if h.Settings != nil {
-		u = *h.Settings
+		*u = *h.Settings
 	}
+	u.CheckOrigin = func(r *http.Request) bool {
+		hj.status, hj.reason = http.StatusForbidden, e.checkOrigin(r, h.CheckOrigin)
+		return hj.reason == nil
+	}
+	hj.admit = func() (int, error) { return e.admit(r, h, u.Subprotocols) }
+	u.EnableCompression = u.EnableCompression && offersDeflate(r.Header)
 	hj.readBuffer = u.ReadBufferSize
 	u.ReadBufferSize = gorillaReadBuffer
 	if u.WriteBufferPool == nil {

@@ -175,6 +175,61 @@ func ExampleOriginChecker() {
 	// refused: 403 {"error":"Forbidden"}
 }
 
+// Lobby lets nobody in without a ticket.
+type Lobby struct{ Echo }
+
+func (ctrl *Lobby) CheckUpgrade(request *http.Request) (status int, reason error) {
+	if request.URL.Query().Get("ticket") != "7" {
+		return http.StatusForbidden, errors.New("no such ticket")
+	}
+	return 0, nil
+}
+
+func ExampleUpgradeChecker() {
+	upgrader := websocket.New(&Lobby{})
+
+	talk(upgrader, "/?ticket=7", nil, "hello")
+	talk(upgrader, "/?ticket=8", nil)
+	// Output:
+	// > hello
+	// < hello
+	// closed: 1000
+	// refused: 403 {"error":"Forbidden"}
+}
+
+// Dialects speaks the next version with those who try it out.
+type Dialects struct{}
+
+func (ctrl *Dialects) Subprotocols(request *http.Request) []string {
+	if request.URL.Query().Has("beta") {
+		return []string{"chat.v3", "chat.v2"}
+	}
+	return nil // those of the Settings
+}
+
+func (ctrl *Dialects) Serve(conn *websocket.Conn, _ *http.Request) error {
+	return conn.WriteMessage(websocket.TextMessage, []byte(conn.Subprotocol()))
+}
+
+func ExampleSubprotocolLister() {
+	upgrader := websocket.New(&Dialects{})
+	upgrader.Settings.Subprotocols = []string{"chat.v2"}
+	upgrader.RequireSubprotocol = true
+
+	offers := func(subprotocols string) http.Header {
+		return http.Header{"Sec-WebSocket-Protocol": {subprotocols}}
+	}
+	talk(upgrader, "/", offers("chat.v2, chat.v3"))
+	talk(upgrader, "/?beta", offers("chat.v2, chat.v3"))
+	talk(upgrader, "/", offers("chat.v1"))
+	// Output:
+	// < chat.v2
+	// closed: 1000 Server closed connection
+	// < chat.v3
+	// closed: 1000 Server closed connection
+	// refused: 400 {"error":"Bad Request"}
+}
+
 // Visit gives its visitors a number.
 type Visit struct{}
 

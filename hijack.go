@@ -17,23 +17,44 @@ const gorillaReadBuffer = 128
 type hijacker struct {
 	http.ResponseWriter
 	options    *Options
+	live       *register
 	readBuffer int
 
-	t   *transport // set by Hijack
-	err error
+	// admit has the last word on the upgrade before there is no way back to an
+	// HTTP response: gorilla hijacks when it has found nothing wrong.
+	admit func() (status int, reason error)
+
+	// The answer where this package, and not gorilla, refuses.
+	status int
+	reason error
+
+	t        *transport // set by Hijack
+	reserved bool       // a place among MaxConnections; guarded by live
 
 	mu    sync.Mutex
 	isCut bool
 }
 
+// refuse keeps the answer for Accept. Gorilla, which makes it a 500, is told
+// nothing of it.
+func (h *hijacker) refuse(status int, reason error) (net.Conn, *bufio.ReadWriter, error) {
+	h.status, h.reason = status, reason
+	return nil, nil, http.ErrHijacked
+}
+
 // Hijack keeps what the client sent early for the transport, so gorilla, which
 // would hang up, sees none of it.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if status, reason := h.admit(); reason != nil {
+		return h.refuse(status, reason)
+	}
+	if !h.live.reserve(h, h.options.MaxConnections) {
+		return h.refuse(http.StatusServiceUnavailable, ErrTooManyConnections)
+	}
 	nc, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
 	if err != nil {
-		h.err = fmt.Errorf("websocket: the connection can't be taken over from the HTTP server "+
-			"(HTTP/2, or a writer of a middleware without an Unwrap method): %w", err)
-		return nil, nil, h.err
+		return h.refuse(http.StatusInternalServerError, fmt.Errorf("websocket: the connection can't be taken over from "+
+			"the HTTP server (HTTP/2, or a writer of a middleware without an Unwrap method): %w", err))
 	}
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // what is buffered can be peeked at
 	h.mu.Lock()

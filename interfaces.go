@@ -39,12 +39,43 @@ type Registrer interface {
 // OriginChecker allows a [Controller] to decide which origins may connect.
 //
 // If not implemented, a request is accepted if it has no Origin header (it
-// comes from no browser) or its origin's host is the request's.
+// comes from no browser), if its origin's host is the request's, or if
+// Options.AllowedOrigins have it.
 type OriginChecker interface {
 	// CheckOrigin reports whether the request's Origin header is acceptable. It
-	// must be careful: browsers send cookies with every WebSocket handshake,
-	// whatever page starts it. It runs on the HTTP handler's goroutine.
+	// decides alone, whatever the options say. It must be careful: browsers send
+	// cookies with every WebSocket handshake, whatever page starts it. It runs on
+	// the HTTP handler's goroutine.
 	CheckOrigin(request *http.Request) bool
+}
+
+// UpgradeChecker allows a [Controller] to refuse upgrades for reasons of its own:
+// a room that is full, a client that comes too often.
+//
+// If not implemented, every valid handshake is upgraded.
+type UpgradeChecker interface {
+	// CheckUpgrade returns why the upgrade is refused, and the status to refuse it
+	// with, 4xx or 5xx; a nil reason lets it pass, whatever the status. 429 and
+	// 503 are answered with a Retry-After header. Any other status than 400 to 599
+	// is a mistake, and refused with 500. The reason is handled like that of every
+	// other refusal: see UpgradeErrorHandler.
+	//
+	// It runs on the HTTP handler's goroutine, once nothing else is wrong with the
+	// handshake, its origin included, and before the connection counts for
+	// MaxConnections. The connection may still fail to come about.
+	CheckUpgrade(request *http.Request) (status int, reason error)
+}
+
+// SubprotocolLister allows a [Controller] to speak other subprotocols with one
+// client than with another.
+//
+// If not implemented, they are those of Settings.Subprotocols.
+type SubprotocolLister interface {
+	// Subprotocols returns the subprotocols for one request, the preferred one
+	// first, in place of Settings.Subprotocols; nil stands for those. The first
+	// that the client offers is selected. It runs on the HTTP handler's goroutine,
+	// before the request is checked.
+	Subprotocols(request *http.Request) []string
 }
 
 // HeaderUpgrader allows a [Controller] to add headers to the 101 response, such
@@ -62,8 +93,10 @@ type HeaderUpgrader interface {
 type UpgradeErrorHandler interface {
 	// OnUpgradeError writes the HTTP response of an upgrade that was refused with
 	// the given status: the client's mistake (4xx), a writer that can't be
-	// hijacked (500) or a server that shuts down (503). It runs on the HTTP
-	// handler's goroutine; the connection is not hijacked.
+	// hijacked or options that are not valid (500), a server that shuts down or
+	// has too many connections (503: ErrShutdown, ErrTooManyConnections), or what
+	// CheckUpgrade returned. It runs on the HTTP handler's goroutine; the
+	// connection is not hijacked.
 	OnUpgradeError(w http.ResponseWriter, request *http.Request, status int, reason error)
 }
 

@@ -60,37 +60,50 @@ type Options struct {
 	PongTimeout time.Duration
 
 	// MaxConnections bounds the connections of one Upgrader that are open at the
-	// same time. More are refused with 503 and a Retry-After header. Zero or less
-	// means no bound.
+	// same time: from the upgrade until Serve has returned and the socket is
+	// closed. More are refused with 503, a Retry-After header and
+	// ErrTooManyConnections. Zero or less means no bound.
 	MaxConnections int
 
 	// AllowedOrigins are the origins beside the request's own host whose pages may
 	// connect: "example.com" for a host, with any scheme, on the scheme's default
-	// port; "*.example.com" for all hosts below it, but not itself;
-	// "https://app.example.com:8443" for one scheme and port. They are compared
-	// without case. A pattern that is none of these panics when the route is
-	// registered. Empty means the same origin only. A controller that is an
-	// OriginChecker decides alone.
+	// port; "*.example.com" for all hosts below it, but not itself. A scheme
+	// (http or https; ws and wss stand for them) before and a port behind either
+	// form restrict it: "https://app.example.com:8443", "https://*.example.com",
+	// "example.com:8443" with any scheme.
+	//
+	// Patterns are compared without case. IPv6 addresses are in brackets
+	// ("[::1]:8080"), internationalized names as browsers send them ("xn--..."). A
+	// pattern that is none of these is an error: see Validate. "*" alone is, too;
+	// that is what InsecureSkipOriginCheck is for. The origin "null" of sandboxed
+	// pages and local files never matches.
+	//
+	// Empty means the same origin only. A controller that is an OriginChecker
+	// decides alone.
 	AllowedOrigins []string
 
 	// InsecureSkipOriginCheck lets pages of any origin connect. Browsers send
 	// cookies with the handshake whatever page starts it: do this only where
-	// nothing depends on them.
+	// nothing depends on them. A controller that is an OriginChecker decides all
+	// the same.
 	InsecureSkipOriginCheck bool
 
-	// RequireSubprotocol refuses a client that offers none of the subprotocols
-	// with 400. Without it, such a connection has none.
+	// RequireSubprotocol refuses a client with 400 that offers none of the
+	// subprotocols: those of Settings.Subprotocols or a SubprotocolLister or, where
+	// there is no list, the one that UpgradeHeaders selects. Without it, such a
+	// connection has none.
 	RequireSubprotocol bool
 
 	// CompressionThreshold is the size in bytes from which a whole message is
 	// compressed, where compression was agreed on (Settings.EnableCompression);
-	// messages written in parts always are. Zero means 512; negative means that
-	// all are compressed.
+	// messages written in parts and prepared ones always are. Zero means 512;
+	// negative means that all are compressed.
 	CompressionThreshold int
 
 	// CompressionLevel is that of compress/flate, 1 (fastest) to 9 (smallest).
-	// Zero means 1; negative means that nothing is compressed that is written.
-	// [Conn.SetCompressionLevel] changes it for one connection.
+	// Zero means 1; negative means that nothing is compressed that is written,
+	// unless [Conn.EnableWriteCompression] switches it on for one connection.
+	// [Conn.SetCompressionLevel] changes the level for one connection.
 	CompressionLevel int
 
 	// Debug shows errors to clients: the reason of a refused upgrade in its
@@ -110,12 +123,13 @@ type Options struct {
 
 // Validate returns an error that says which setting makes no sense, nil if all
 // do. RegisterRoutes panics with it, and an [Endpoint] refuses every upgrade with
-// 500.
+// 500 and this reason.
 func (o *Options) Validate() error {
 	if o.CompressionLevel > flate.BestCompression {
 		return fmt.Errorf("websocket: CompressionLevel is %d: want at most %d", o.CompressionLevel, flate.BestCompression)
 	}
-	return nil
+	_, err := parseOrigins(o.AllowedOrigins)
+	return err
 }
 
 func (o *Options) maxMessageSize() int64 {

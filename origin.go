@@ -7,35 +7,52 @@ import (
 	"strings"
 )
 
-// checkSameOrigin returns nil for a request that no page of another host can
-// have made: without an Origin header it comes from no browser. Hosts are
-// compared without case and without the default port of the origin's scheme.
-func checkSameOrigin(r *http.Request) error {
-	values := r.Header["Origin"]
-	if len(values) == 0 {
-		return nil
+// checkOrigin decides whether pages of the request's origin may connect, and says
+// why not. Decide, where it is not nil, decides alone.
+func (e *Endpoint) checkOrigin(r *http.Request, decide func() bool) error {
+	var allowed bool
+	switch {
+	case decide != nil:
+		allowed = decide()
+	case e.options.InsecureSkipOriginCheck:
+		allowed = true
+	default:
+		allowed = isSameOrigin(r) || e.origins.allow(r)
 	}
-	if len(values) == 1 {
-		origin, err := url.Parse(values[0])
-		if err == nil && origin.Host != "" && canonicalHost(origin.Scheme, origin.Host) == canonicalHost(origin.Scheme, r.Host) {
-			return nil
-		}
+	if !allowed {
+		return fmt.Errorf("websocket: origin %q is not allowed on host %q", r.Header["Origin"], r.Host)
 	}
-	return originError(r)
+	return nil
 }
 
-func originError(r *http.Request) error {
-	return fmt.Errorf("websocket: origin %q is not allowed on host %q", r.Header["Origin"], r.Host)
+// isSameOrigin tells whether no page of another host can have made the request:
+// without an Origin header it comes from no browser. Hosts are compared without
+// case and without the default port of the origin's scheme.
+func isSameOrigin(r *http.Request) bool {
+	values := r.Header["Origin"]
+	if len(values) != 1 {
+		return len(values) == 0
+	}
+	origin, err := url.Parse(values[0])
+	return err == nil && origin.Host != "" && canonicalHost(origin.Scheme, origin.Host) == canonicalHost(origin.Scheme, r.Host)
 }
 
 func canonicalHost(scheme, host string) string {
 	host = strings.ToLower(host)
-	switch scheme { // in lower case, by url.Parse
+	if port := defaultPort(scheme); port != "" {
+		return strings.TrimSuffix(host, ":"+port)
+	}
+	return host
+}
+
+// defaultPort is that of a scheme in lower case, "" for one that has none.
+func defaultPort(scheme string) string {
+	switch scheme {
 	case "http", "ws":
-		return strings.TrimSuffix(host, ":80")
+		return "80"
 	case "https", "wss":
-		return strings.TrimSuffix(host, ":443")
+		return "443"
 	default:
-		return host
+		return ""
 	}
 }

@@ -55,6 +55,7 @@ type register struct {
 	mu        sync.Mutex
 	conns     map[*Conn]struct{}
 	upgrading map[*hijacker]struct{}
+	reserved  int           // of the upgrades under way, places for connections
 	total     Stats         // of connections that are gone, and of upgrades
 	idle      chan struct{} // once upgrades are refused; closed when nothing is left
 }
@@ -79,6 +80,7 @@ func (r *register) abandon(upgrade *hijacker) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.upgrading, upgrade)
+	r.release(upgrade)
 	r.check()
 }
 
@@ -87,6 +89,7 @@ func (r *register) add(upgrade *hijacker, conn *Conn) (down bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.upgrading, upgrade)
+	r.release(upgrade)
 	r.conns[conn] = struct{}{}
 	r.total.Upgrades++
 	return r.idle != nil

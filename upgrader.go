@@ -37,8 +37,12 @@ func New(controller Controller) *Upgrader { return &Upgrader{Controller: control
 
 // RegisterRoutes mounts the controller on mux: for GET requests that match the
 // pattern, or as its own RegisterRoute says. The pattern has no method; one that
-// has, or that is no pattern of ServeMux, panics.
+// has, or that is no pattern of ServeMux, panics, and so do options that are not
+// valid.
 func (u *Upgrader) RegisterRoutes(mux *http.ServeMux, pattern string) {
+	if err := u.Validate(); err != nil {
+		panic(err)
+	}
 	if strings.ContainsAny(pattern, " \t") {
 		panic("websocket: pattern " + pattern + " has a method: the route is always GET")
 	}
@@ -53,7 +57,7 @@ func (u *Upgrader) RegisterRoutes(mux *http.ServeMux, pattern string) {
 // its own.
 func (u *Upgrader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := Handshake{
-		Settings: &u.Settings,
+		Settings: u.settings(r),
 		Refuse:   func(status int, reason error) { u.refuse(w, r, status, reason) },
 	}
 	if ctrl, ok := u.Controller.(HeaderUpgrader); ok {
@@ -61,6 +65,9 @@ func (u *Upgrader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if ctrl, ok := u.Controller.(OriginChecker); ok {
 		h.CheckOrigin = func() bool { return ctrl.CheckOrigin(r) }
+	}
+	if ctrl, ok := u.Controller.(UpgradeChecker); ok {
+		h.CheckUpgrade = func() (int, error) { return ctrl.CheckUpgrade(r) }
 	}
 	conn, err := u.lazyEndpoint().Accept(w, r, h)
 	if err != nil {
@@ -72,6 +79,21 @@ func (u *Upgrader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		report = func(err error) { ctrl.OnError(request, err) }
 	}
 	u.lazyEndpoint().Run(conn, func() error { return u.Controller.Serve(conn, request) }, report)
+}
+
+// settings are those for one request.
+func (u *Upgrader) settings(r *http.Request) *ws.Upgrader {
+	ctrl, ok := u.Controller.(SubprotocolLister)
+	if !ok {
+		return &u.Settings
+	}
+	list := ctrl.Subprotocols(r)
+	if list == nil {
+		return &u.Settings
+	}
+	settings := u.Settings
+	settings.Subprotocols = list
+	return &settings
 }
 
 // Shutdown ends all connections of the Upgrader: see [Endpoint.Shutdown].

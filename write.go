@@ -42,8 +42,11 @@ func (c *Conn) WriteMessageContext(ctx context.Context, messageType int, data []
 		return err
 	}
 	defer c.unlockMessage()
-	if c.pooled || c.compresses() {
-		return c.wholeThroughGorilla(ctx, func() error { return c.Conn.WriteMessage(messageType, data) })
+	if compress := c.compresses(len(data)); c.pooled || compress {
+		return c.wholeThroughGorilla(ctx, func() error {
+			c.Conn.EnableWriteCompression(compress)
+			return c.Conn.WriteMessage(messageType, data)
+		})
 	}
 	return c.t.writeFrame(ctx, byte(messageType), data, c.t.writeDeadline())
 }
@@ -160,7 +163,8 @@ func (c *Conn) writeControl(ctx context.Context, messageType int, data []byte, d
 }
 
 // EnableWriteCompression switches the compression of later messages, where it
-// was negotiated; it is on then.
+// was negotiated; it is on then, unless CompressionLevel is negative. Messages
+// shorter than CompressionThreshold are not compressed all the same.
 func (c *Conn) EnableWriteCompression(enable bool) { c.uncompressed.Store(!enable) }
 
 // SetCompressionLevel sets the level of later messages: one of compress/flate,
@@ -172,8 +176,6 @@ func (c *Conn) SetCompressionLevel(level int) error {
 	c.level.Store(int32(level))
 	return nil
 }
-
-func (c *Conn) compresses() bool { return c.t.deflate && !c.uncompressed.Load() }
 
 // lockMessage waits for its turn to write a message.
 func (c *Conn) lockMessage(ctx context.Context) error {

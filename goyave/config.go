@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"cmp"
+	"compress/flate"
 	"math"
 	"reflect"
 	"time"
@@ -10,18 +11,36 @@ import (
 	"goyave.dev/goyave/v5/util/errors"
 )
 
-// Entries of the configuration, in seconds but for the size, which is in bytes.
+// Entries of the configuration: times in seconds, sizes in bytes.
 const (
-	maxMessageSizeEntry  = "websocket.maxMessageSize"
-	closeTimeoutEntry    = "server.websocketCloseTimeout" // Goyave registers it
-	writeTimeoutEntry    = "websocket.writeTimeout"
-	shutdownTimeoutEntry = "websocket.shutdownTimeout"
+	maxMessageSizeEntry       = "websocket.maxMessageSize"
+	closeTimeoutEntry         = "server.websocketCloseTimeout" // Goyave registers it
+	writeTimeoutEntry         = "websocket.writeTimeout"
+	pingIntervalEntry         = "websocket.pingInterval"
+	pongTimeoutEntry          = "websocket.pongTimeout"
+	maxConnectionsEntry       = "websocket.maxConnections"
+	allowedOriginsEntry       = "websocket.allowedOrigins"
+	compressionThresholdEntry = "websocket.compressionThreshold"
+	compressionLevelEntry     = "websocket.compressionLevel"
+	shutdownTimeoutEntry      = "websocket.shutdownTimeout"
 )
 
 func init() {
 	register(maxMessageSizeEntry, 1<<20)
 	register(writeTimeoutEntry, 10)
+	register(pingIntervalEntry, 30)
+	register(pongTimeoutEntry, 10)
+	register(maxConnectionsEntry, 0)
+	register(compressionThresholdEntry, 512)
+	register(compressionLevelEntry, 1)
 	register(shutdownTimeoutEntry, 15)
+	config.Register(allowedOriginsEntry, config.Entry{
+		Value:            []string{},
+		Type:             reflect.String,
+		IsSlice:          true,
+		AuthorizedValues: []any{},
+		Required:         true,
+	})
 }
 
 func register(key string, value int) {
@@ -40,6 +59,14 @@ func configured(options Options, cfg *config.Config) Options {
 	options.MaxMessageSize = cmp.Or(options.MaxMessageSize, configured64(cfg, maxMessageSizeEntry, math.MaxInt64))
 	options.CloseTimeout = cmp.Or(options.CloseTimeout, configuredSeconds(cfg, closeTimeoutEntry))
 	options.WriteTimeout = cmp.Or(options.WriteTimeout, configuredSeconds(cfg, writeTimeoutEntry))
+	options.PingInterval = cmp.Or(options.PingInterval, configuredSeconds(cfg, pingIntervalEntry))
+	options.PongTimeout = cmp.Or(options.PongTimeout, configuredSeconds(cfg, pongTimeoutEntry))
+	options.MaxConnections = cmp.Or(options.MaxConnections, configuredInt(cfg, maxConnectionsEntry, math.MaxInt))
+	options.CompressionThreshold = cmp.Or(options.CompressionThreshold, configuredInt(cfg, compressionThresholdEntry, math.MaxInt))
+	options.CompressionLevel = cmp.Or(options.CompressionLevel, configuredInt(cfg, compressionLevelEntry, flate.BestCompression))
+	if origins := configuredOrigins(cfg); options.AllowedOrigins == nil {
+		options.AllowedOrigins = origins
+	}
 	options.Debug = options.Debug || cfg.GetBool("app.debug")
 	return options
 }
@@ -51,6 +78,23 @@ func configuredSeconds(cfg *config.Config, key string) time.Duration {
 		return -1
 	}
 	return time.Duration(seconds) * time.Second
+}
+
+// configuredInt is configured64 for an int.
+func configuredInt(cfg *config.Config, key string, most int) int {
+	return int(configured64(cfg, key, int64(most)))
+}
+
+// configuredOrigins returns the patterns of the configuration, which are valid.
+func configuredOrigins(cfg *config.Config) []string {
+	if !cfg.Has(allowedOriginsEntry) {
+		return nil
+	}
+	options := Options{AllowedOrigins: cfg.GetStringSlice(allowedOriginsEntry)}
+	if err := options.Validate(); err != nil {
+		panic(errors.Errorf("websocket: config entry %q: %w", allowedOriginsEntry, err))
+	}
+	return options.AllowedOrigins
 }
 
 // configured64 returns an entry as fields of Options have it: negative for off

@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -18,11 +19,24 @@ func TestConfigDefaults(t *testing.T) {
 	assert.Equal(t, 10, cfg.GetInt("websocket.writeTimeout"))
 	assert.Equal(t, 15, cfg.GetInt("websocket.shutdownTimeout"))
 	assert.Equal(t, 1<<20, cfg.GetInt("websocket.maxMessageSize"))
+	assert.Equal(t, 30, cfg.GetInt("websocket.pingInterval"))
+	assert.Equal(t, 10, cfg.GetInt("websocket.pongTimeout"))
+	assert.Equal(t, 0, cfg.GetInt("websocket.maxConnections"))
+	assert.Equal(t, []string{}, cfg.GetStringSlice("websocket.allowedOrigins"))
+	assert.Equal(t, 512, cfg.GetInt("websocket.compressionThreshold"))
+	assert.Equal(t, 1, cfg.GetInt("websocket.compressionLevel"))
 
 	o := configured(Options{}, cfg)
 	assert.Equal(t, 10*time.Second, o.WriteTimeout)
 	assert.Equal(t, 10*time.Second, o.CloseTimeout)
 	assert.EqualValues(t, 1<<20, o.MaxMessageSize)
+	assert.Equal(t, 30*time.Second, o.PingInterval)
+	assert.Equal(t, 10*time.Second, o.PongTimeout)
+	assert.Negative(t, o.MaxConnections)
+	assert.Empty(t, o.AllowedOrigins)
+	assert.Equal(t, 512, o.CompressionThreshold)
+	assert.Equal(t, 1, o.CompressionLevel)
+	assert.False(t, o.InsecureSkipOriginCheck)
 	assert.True(t, o.Debug, "app.debug is true by default")
 }
 
@@ -30,18 +44,34 @@ func TestConfigFromFile(t *testing.T) {
 	cfg, err := config.LoadJSON(`{
 		"app": {"debug": false},
 		"server": {"websocketCloseTimeout": 3},
-		"websocket": {"writeTimeout": 4}
+		"websocket": {
+			"writeTimeout": 4, "pingInterval": 5, "pongTimeout": 6, "maxConnections": 7,
+			"allowedOrigins": ["example.com", "https://*.example.com"],
+			"compressionThreshold": 8, "compressionLevel": 9
+		}
 	}`)
 	require.NoError(t, err)
 	o := configured(Options{}, cfg)
 	assert.Equal(t, 4*time.Second, o.WriteTimeout)
 	assert.Equal(t, 3*time.Second, o.CloseTimeout)
+	assert.Equal(t, 5*time.Second, o.PingInterval)
+	assert.Equal(t, 6*time.Second, o.PongTimeout)
+	assert.Equal(t, 7, o.MaxConnections)
+	assert.Equal(t, []string{"example.com", "https://*.example.com"}, o.AllowedOrigins)
+	assert.Equal(t, 8, o.CompressionThreshold)
+	assert.Equal(t, 9, o.CompressionLevel)
 	assert.False(t, o.Debug)
+
+	_, err = config.LoadJSON(`{"websocket": {"allowedOrigins": []}}`)
+	require.NoError(t, err)
 
 	for _, bad := range []string{
 		`{"websocket": {"writeTimeout": "4"}}`,
 		`{"websocket": {"writeTimeout": null}}`,
 		`{"websocket": {"shutdownTimeout": 1.5}}`,
+		`{"websocket": {"allowedOrigins": [1]}}`,
+		`{"websocket": {"allowedOrigins": null}}`,
+		`{"websocket": {"compressionLevel": 1.5}}`,
 	} {
 		_, err := config.LoadJSON(bad)
 		require.Error(t, err, bad)
@@ -53,7 +83,17 @@ func TestConfigZeroIsOff(t *testing.T) {
 	cfg.Set("websocket.maxMessageSize", 0)
 	cfg.Set("websocket.writeTimeout", 0)
 	cfg.Set("server.websocketCloseTimeout", 0)
+	cfg.Set("websocket.pingInterval", 0)
+	cfg.Set("websocket.pongTimeout", 0)
+	cfg.Set("websocket.maxConnections", 0)
+	cfg.Set("websocket.compressionThreshold", 0)
+	cfg.Set("websocket.compressionLevel", 0)
 	o := configured(Options{}, cfg)
+	assert.Negative(t, o.PingInterval)
+	assert.Negative(t, o.PongTimeout)
+	assert.Negative(t, o.MaxConnections)
+	assert.Negative(t, o.CompressionThreshold)
+	assert.Negative(t, o.CompressionLevel)
 	assert.Negative(t, o.WriteTimeout)
 	assert.Negative(t, o.CloseTimeout)
 	assert.Negative(t, o.MaxMessageSize)
@@ -66,12 +106,36 @@ func TestConfigCodeWins(t *testing.T) {
 		cfg.Set("websocket.writeTimeout", seconds)
 		cfg.Set("server.websocketCloseTimeout", seconds)
 		cfg.Set("websocket.maxMessageSize", seconds)
-		o := configured(Options{MaxMessageSize: 7, WriteTimeout: time.Minute, CloseTimeout: -1, Debug: true}, cfg)
+		cfg.Set("websocket.pingInterval", seconds)
+		cfg.Set("websocket.pongTimeout", seconds)
+		cfg.Set("websocket.maxConnections", seconds)
+		cfg.Set("websocket.compressionThreshold", seconds)
+		cfg.Set("websocket.compressionLevel", seconds)
+		cfg.Set("websocket.allowedOrigins", []string{"config.test"})
+		o := configured(Options{
+			MaxMessageSize: 7, WriteTimeout: time.Minute, CloseTimeout: -1, Debug: true,
+			PingInterval: time.Hour, PongTimeout: -1, MaxConnections: 8, AllowedOrigins: []string{"code.test"},
+			CompressionThreshold: 9, CompressionLevel: 6,
+		}, cfg)
+		assert.Equal(t, time.Hour, o.PingInterval)
+		assert.Negative(t, o.PongTimeout)
+		assert.Equal(t, 8, o.MaxConnections)
+		assert.Equal(t, []string{"code.test"}, o.AllowedOrigins)
+		assert.Equal(t, 9, o.CompressionThreshold)
+		assert.Equal(t, 6, o.CompressionLevel)
 		assert.EqualValues(t, 7, o.MaxMessageSize)
 		assert.Equal(t, time.Minute, o.WriteTimeout)
 		assert.Negative(t, o.CloseTimeout)
 		assert.True(t, o.Debug)
 	}
+}
+
+// An empty list in the code is something that the code says.
+func TestConfigEmptyListInTheCodeWins(t *testing.T) {
+	cfg := config.LoadDefault()
+	cfg.Set("websocket.allowedOrigins", []string{"config.test"})
+	assert.Empty(t, configured(Options{AllowedOrigins: []string{}}, cfg).AllowedOrigins)
+	assert.Equal(t, []string{"config.test"}, configured(Options{}, cfg).AllowedOrigins)
 }
 
 // A configuration may be older than the entries: packages are initialized in an
@@ -84,25 +148,61 @@ type idle struct{ goyave.Component }
 
 func (*idle) Serve(*Conn, *goyave.Request) error { return nil }
 
+// registration mounts an upgrader and returns what it panics with.
+func registration(t *testing.T, cfg *config.Config, options Options) (failure *errors.Error) {
+	t.Helper()
+	server, err := goyave.New(goyave.Options{Config: cfg, Logger: slog.DiscardLogger()})
+	require.NoError(t, err)
+	upgrader := New(&idle{})
+	upgrader.Options = options
+	defer func() {
+		var ok bool
+		failure, ok = recover().(*errors.Error)
+		require.True(t, ok, "it does not panic, or not with Goyave's error")
+	}()
+	server.Router().Subrouter("/ws").Controller(upgrader)
+	return nil
+}
+
 func TestConfigBadEntriesAreRefused(t *testing.T) {
-	for _, key := range []string{closeTimeoutEntry, writeTimeoutEntry, shutdownTimeoutEntry} {
-		for _, seconds := range []int{-1, math.MaxInt} { // too many for a Duration
-			cfg := config.LoadDefault()
-			cfg.Set(key, seconds)
-			server, err := goyave.New(goyave.Options{Config: cfg, Logger: slog.DiscardLogger()})
-			require.NoError(t, err)
-			upgrader := New(&idle{})
-			upgrader.CloseTimeout, upgrader.WriteTimeout = time.Second, time.Second // does not help
-			func() {
-				defer func() {
-					failure, ok := recover().(*errors.Error)
-					require.True(t, ok, "%s %d", key, seconds)
-					assert.Contains(t, failure.Error(), key)
-				}()
-				server.Router().Subrouter("/ws").Controller(upgrader)
-			}()
+	const tooLong = math.MaxInt // for a Duration
+	for key, bad := range map[string][]any{
+		closeTimeoutEntry:         {-1, tooLong},
+		writeTimeoutEntry:         {-1, tooLong},
+		shutdownTimeoutEntry:      {-1, tooLong},
+		pingIntervalEntry:         {-1, tooLong},
+		pongTimeoutEntry:          {-1, tooLong},
+		maxConnectionsEntry:       {-1},
+		compressionThresholdEntry: {-1},
+		compressionLevelEntry:     {-1, 10},
+		allowedOriginsEntry:       {[]string{"*"}, []string{"example.com", "example.com/path"}, []string{""}},
+	} {
+		for _, value := range bad {
+			t.Run(fmt.Sprint(key, " ", value), func(t *testing.T) {
+				cfg := config.LoadDefault()
+				cfg.Set(key, value)
+				failure := registration(t, cfg, Options{ // does not help
+					CloseTimeout: time.Second, WriteTimeout: time.Second, PingInterval: time.Second, PongTimeout: time.Second,
+					MaxConnections: 1, AllowedOrigins: []string{"example.com"}, CompressionThreshold: 1, CompressionLevel: 1,
+				})
+				assert.Contains(t, failure.Error(), key)
+			})
 		}
 	}
+}
+
+// Goyave lets a string pass for a list of strings.
+func TestConfigOriginThatIsNoListIsRefused(t *testing.T) {
+	cfg, err := config.LoadJSON(`{"websocket": {"allowedOrigins": "example.com"}}`)
+	require.NoError(t, err)
+	assert.Contains(t, registration(t, cfg, Options{}).Error(), allowedOriginsEntry)
+}
+
+func TestBadOptionsAreRefused(t *testing.T) {
+	failure := registration(t, config.LoadDefault(), Options{AllowedOrigins: []string{"https://*"}})
+	assert.Contains(t, failure.Error(), `AllowedOrigins: "https://*" would allow every origin`)
+	failure = registration(t, config.LoadDefault(), Options{CompressionLevel: 10})
+	assert.Contains(t, failure.Error(), "CompressionLevel is 10")
 }
 
 func TestShutdownTimeoutOfTheService(t *testing.T) {

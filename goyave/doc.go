@@ -25,19 +25,29 @@
 //	router.Subrouter("/echo").Controller(websocket.New(&Echo{}))
 //
 // What else it wants to decide, a controller says by implementing [Registrer],
-// [OriginChecker], [HeaderUpgrader], [UpgradeErrorHandler] or [ErrorHandler].
+// [OriginChecker], [UpgradeChecker], [SubprotocolLister], [HeaderUpgrader],
+// [UpgradeErrorHandler] or [ErrorHandler].
 //
 // # Configuration
 //
 // These entries hold for all Upgraders of a server; a field set in code wins.
-// Times are in seconds, 0 means off, and a negative one panics when a route is
-// registered.
+// Times are in seconds, sizes in bytes, 0 means off, and one that is negative or
+// too large panics when a route is registered.
 //
-//	websocket.maxMessageSize (1 MiB)   Options.MaxMessageSize, in bytes
-//	server.websocketCloseTimeout (10)  Options.CloseTimeout; Goyave's own entry
-//	websocket.writeTimeout (10)        Options.WriteTimeout
-//	websocket.shutdownTimeout (15)     how long a stopping server waits for
-//	                                   connections; 0: as long as they take
+//	websocket.maxMessageSize (1 MiB)     Options.MaxMessageSize
+//	server.websocketCloseTimeout (10)    Options.CloseTimeout; Goyave's own entry
+//	websocket.writeTimeout (10)          Options.WriteTimeout
+//	websocket.pingInterval (30)          Options.PingInterval
+//	websocket.pongTimeout (10)           Options.PongTimeout
+//	websocket.maxConnections (0)         Options.MaxConnections, of each Upgrader
+//	websocket.allowedOrigins ([])        Options.AllowedOrigins, a list of strings;
+//	                                     a malformed pattern panics, too
+//	websocket.compressionThreshold (512) Options.CompressionThreshold; 0: all
+//	                                     messages are compressed
+//	websocket.compressionLevel (1)       Options.CompressionLevel, at most 9; 0:
+//	                                     nothing is compressed that is written
+//	websocket.shutdownTimeout (15)       how long a stopping server waits for
+//	                                     connections; 0: as long as they take
 //
 // The entry app.debug switches Options.Debug on.
 //

@@ -49,6 +49,9 @@ var (
 	// ErrShutdown is the cause of a connection's context once its server or its
 	// Upgrader shuts down, and the reason of upgrades that are refused then.
 	ErrShutdown = root.ErrShutdown
+	// ErrTooManyConnections is the reason of an upgrade that is refused because of
+	// MaxConnections.
+	ErrTooManyConnections = root.ErrTooManyConnections
 	// ErrPeerGone is the error of a connection whose peer stopped answering.
 	ErrPeerGone = root.ErrPeerGone
 	// ErrCloseSent is returned by writes after a close frame was sent.
@@ -72,6 +75,13 @@ type (
 	// DialOptions tunes a connection made by [Dial]. The zero value, and nil, are
 	// ready to use.
 	DialOptions = root.DialOptions
+
+	// An Observer is told what happens to the connections of an [Upgrader], for
+	// metrics and traces; see [Options].
+	Observer = root.Observer
+
+	// An Ending says how a connection ended.
+	Ending = root.Ending
 
 	// Stats counts what an [Upgrader] does.
 	Stats = root.Stats

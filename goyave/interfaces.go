@@ -41,12 +41,43 @@ type Registrer interface {
 // comes from no browser) or its origin's host is the request's. The host of the
 // config entry server.domain counts as such, with the default port or the
 // server's, and so does the address that the entries server.proxy describe. What
-// the client says of a proxy (X-Forwarded-Host) does not count.
+// the client says of a proxy (X-Forwarded-Host) does not count. Beside these,
+// Options.AllowedOrigins and the entry websocket.allowedOrigins name others.
 type OriginChecker interface {
 	// CheckOrigin reports whether the request's Origin header is acceptable. It
-	// must be careful: browsers send cookies with every WebSocket handshake,
-	// whatever page starts it. It runs on the HTTP handler's goroutine.
+	// decides alone, whatever options and configuration say. It must be careful:
+	// browsers send cookies with every WebSocket handshake, whatever page starts
+	// it. It runs on the HTTP handler's goroutine.
 	CheckOrigin(request *goyave.Request) bool
+}
+
+// UpgradeChecker allows a [Controller] to refuse upgrades for reasons of its own:
+// a room that is full, a client that comes too often.
+//
+// If not implemented, every valid handshake is upgraded.
+type UpgradeChecker interface {
+	// CheckUpgrade returns why the upgrade is refused, and the status to refuse it
+	// with, 4xx or 5xx; a nil reason lets it pass, whatever the status. 429 and
+	// 503 are answered with a Retry-After header. Any other status than 400 to 599
+	// is a mistake, and refused with 500. The reason is handled like that of every
+	// other refusal: see UpgradeErrorHandler.
+	//
+	// It runs on the HTTP handler's goroutine, once nothing else is wrong with the
+	// handshake, its origin included, and before the connection counts for
+	// MaxConnections. The connection may still fail to come about.
+	CheckUpgrade(request *goyave.Request) (status int, reason error)
+}
+
+// SubprotocolLister allows a [Controller] to speak other subprotocols with one
+// client than with another.
+//
+// If not implemented, they are those of Settings.Subprotocols.
+type SubprotocolLister interface {
+	// Subprotocols returns the subprotocols for one request, the preferred one
+	// first, in place of Settings.Subprotocols; nil stands for those. The first
+	// that the client offers is selected. It runs on the HTTP handler's goroutine,
+	// before the request is checked.
+	Subprotocols(request *goyave.Request) []string
 }
 
 // HeaderUpgrader allows a [Controller] to add headers to the 101 response, such
@@ -65,8 +96,9 @@ type HeaderUpgrader interface {
 type UpgradeErrorHandler interface {
 	// OnUpgradeError writes the HTTP response of an upgrade that was refused with
 	// the given status: the client's mistake (4xx), a connection that can't be
-	// hijacked (500) or a server that shuts down (503). It runs on the HTTP
-	// handler's goroutine; the connection is not hijacked.
+	// hijacked (500), a server that shuts down or has too many connections (503:
+	// ErrShutdown, ErrTooManyConnections), or what CheckUpgrade returned. It runs
+	// on the HTTP handler's goroutine; the connection is not hijacked.
 	OnUpgradeError(response *goyave.Response, request *goyave.Request, status int, reason error)
 }
 

@@ -46,7 +46,8 @@ var _ goyave.Registrer = (*Upgrader)(nil)
 func New(controller Controller) *Upgrader { return &Upgrader{Controller: controller} }
 
 // RegisterRoutes mounts the controller on router: for GET at the router's own
-// path, or as its own RegisterRoute says. Goyave's router.Controller calls it.
+// path, or as its own RegisterRoute says. Goyave's router.Controller calls it. It
+// panics where options or entries of the configuration are not valid.
 func (u *Upgrader) RegisterRoutes(router *goyave.Router) {
 	if r, ok := u.Controller.(Registrer); ok {
 		r.RegisterRoute(router, u.Handler())
@@ -76,6 +77,9 @@ func (u *Upgrader) Handler() goyave.Handler {
 
 func (u *Upgrader) mount(server *goyave.Server) *mounted {
 	m := &mounted{upgrader: u, server: server, options: configured(u.Options, server.Config())}
+	if err := m.options.Validate(); err != nil {
+		panic(errors.New(err))
+	}
 	if m.options.Log == nil {
 		m.options.Log = m.log
 	}
@@ -112,11 +116,17 @@ func (m *mounted) handle(response *goyave.Response, request *goyave.Request) {
 	if ctrl, ok := m.upgrader.Controller.(HeaderUpgrader); ok {
 		h.Header = ctrl.UpgradeHeaders(request)
 	}
-	h.Settings, h.Header = negotiated(request, &m.upgrader.Settings, h.Header)
+	h.Settings = m.settings(request)
+	if !m.options.RequireSubprotocol { // the marker is none
+		h.Settings, h.Header = negotiated(request, h.Settings, h.Header)
+	}
 	if ctrl, ok := m.upgrader.Controller.(OriginChecker); ok {
 		h.CheckOrigin = func() bool { return ctrl.CheckOrigin(request) }
 	} else if isOwnOrigin(m.server, request.Request()) {
 		h.CheckOrigin = func() bool { return true }
+	}
+	if ctrl, ok := m.upgrader.Controller.(UpgradeChecker); ok {
+		h.CheckUpgrade = func() (int, error) { return ctrl.CheckUpgrade(request) }
 	}
 	ctx := context.WithValue(request.Context(), routeKey{}, request.Route) // for the log
 	conn, err := m.endpoint.Accept(response, request.Request().WithContext(ctx), h)
@@ -133,6 +143,21 @@ func (m *mounted) handle(response *goyave.Response, request *goyave.Request) {
 		report = func(err error) { ctrl.OnError(request, goyaveError(err)) }
 	}
 	m.endpoint.Run(conn, func() error { return m.serve(conn, request) }, report)
+}
+
+// settings are those for one request.
+func (m *mounted) settings(request *goyave.Request) *ws.Upgrader {
+	ctrl, ok := m.upgrader.Controller.(SubprotocolLister)
+	if !ok {
+		return &m.upgrader.Settings
+	}
+	list := ctrl.Subprotocols(request)
+	if list == nil {
+		return &m.upgrader.Settings
+	}
+	settings := m.upgrader.Settings
+	settings.Subprotocols = list
+	return &settings
 }
 
 // serve makes Goyave's errors of what the controller returns and of its panics.

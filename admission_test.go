@@ -1,0 +1,247 @@
+package websocket_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// checkController has the last word on upgrades.
+type checkController struct {
+	websocket.ControllerFunc
+	check func(r *http.Request) (int, error)
+}
+
+func (ctrl *checkController) CheckUpgrade(r *http.Request) (int, error) { return ctrl.check(r) }
+
+// checkedRefusals keeps what OnUpgradeError is told.
+type checkedRefusals struct {
+	checkController
+	status int
+	reason error
+}
+
+func (ctrl *checkedRefusals) OnUpgradeError(w http.ResponseWriter, _ *http.Request, status int, reason error) {
+	ctrl.status, ctrl.reason = status, reason
+	w.WriteHeader(status)
+}
+
+// checkedHeaders is a checkController that adds headers.
+type checkedHeaders struct {
+	headerController
+	check func(r *http.Request) (int, error)
+}
+
+func (ctrl *checkedHeaders) CheckUpgrade(r *http.Request) (int, error) { return ctrl.check(r) }
+
+func TestCheckUpgrade(t *testing.T) {
+	full := errors.New("the room is full")
+	for _, tt := range []struct {
+		name       string
+		status     int
+		reason     error
+		want       int
+		retryAfter string
+		mentions   string
+	}{
+		{name: "nothing to say", want: http.StatusSwitchingProtocols},
+		{name: "no reason, whatever the status", status: http.StatusForbidden, want: http.StatusSwitchingProtocols},
+		{name: "forbidden", status: http.StatusForbidden, reason: full, want: http.StatusForbidden},
+		{name: "unauthorized", status: http.StatusUnauthorized, reason: full, want: http.StatusUnauthorized},
+		{name: "too often", status: http.StatusTooManyRequests, reason: full, want: http.StatusTooManyRequests, retryAfter: "5"},
+		{name: "not now", status: http.StatusServiceUnavailable, reason: full, want: http.StatusServiceUnavailable, retryAfter: "5"},
+		{name: "out of order", status: http.StatusInternalServerError, reason: full, want: http.StatusInternalServerError},
+		{name: "the first status that is possible", status: 400, reason: full, want: 400},
+		{name: "the last status that is possible", status: 599, reason: full, want: 599},
+		{name: "a success", status: http.StatusOK, reason: full, want: http.StatusInternalServerError, mentions: "status 200, want 400 to 599"},
+		{name: "an upgrade", status: http.StatusSwitchingProtocols, reason: full, want: http.StatusInternalServerError, mentions: "status 101"},
+		{name: "a redirect", status: http.StatusFound, reason: full, want: http.StatusInternalServerError, mentions: "status 302"},
+		{name: "no status", reason: full, want: http.StatusInternalServerError, mentions: "status 0"},
+		{name: "no status of HTTP", status: 600, reason: full, want: http.StatusInternalServerError, mentions: "status 600"},
+		{name: "a negative status", status: -1, reason: full, want: http.StatusInternalServerError, mentions: "status -1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var calls int
+			check := checkController{ControllerFunc: echo, check: func(r *http.Request) (int, error) {
+				calls++
+				assert.Equal(t, "/ws", r.URL.Path)
+				return tt.status, tt.reason
+			}}
+			ctrl := &checkedRefusals{checkController: check}
+			upgrader := websocket.New(ctrl)
+			upgrader.MaxConnections = 1
+			response := connect(t, besidesAlive(upgrader))
+			require.Equal(t, tt.want, response.status)
+			require.Equal(t, 1, calls)
+			require.Equal(t, tt.retryAfter, response.header.Get("Retry-After"))
+			if tt.want == http.StatusSwitchingProtocols {
+				require.NoError(t, ctrl.reason)
+				return
+			}
+			require.Equal(t, tt.want, ctrl.status)
+			require.ErrorIs(t, ctrl.reason, full)
+			require.ErrorContains(t, ctrl.reason, tt.mentions)
+			require.Equal(t, websocket.Stats{}, upgrader.Stats())
+			requireIdle(t, upgrader)
+
+			upgrader = websocket.New(&check)
+			upgrader.Debug = true
+			response = connect(t, besidesAlive(upgrader))
+			require.Equal(t, tt.want, response.status)
+			require.Contains(t, response.body, full.Error())
+			require.Equal(t, "13", response.header.Get("Sec-WebSocket-Version"))
+		})
+	}
+}
+
+// TestCheckUpgradeIsAskedLast is about handshakes that are refused anyway.
+func TestCheckUpgradeIsAskedLast(t *testing.T) {
+	for _, tt := range refusals {
+		if tt.opaque {
+			continue // the connection is taken over when all have agreed
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			upgrader := websocket.New(&checkedHeaders{
+				headerController: headerController{ControllerFunc: echo, headers: func(*http.Request) http.Header { return tt.headers }},
+				check: func(*http.Request) (int, error) {
+					assert.Fail(t, "the check is asked")
+					return 0, nil
+				},
+			})
+			if tt.down {
+				requireIdle(t, upgrader)
+			}
+			conn := dialHTTP(t, wstest.Serve(t, upgrader))
+			require.Equal(t, tt.status, conn.do(upgradeRequest(tt.change)).status)
+		})
+	}
+}
+
+func TestCheckUpgradePanics(t *testing.T) {
+	ctrl := &checkController{ControllerFunc: echo, check: func(*http.Request) (int, error) { panic("boom") }}
+	upgrader := websocket.New(ctrl)
+	upgrader.MaxConnections = 1
+	server := wstest.Serve(t, besidesAlive(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if p := recover(); p != nil {
+				http.Error(w, fmt.Sprint("recovered: ", p), http.StatusInternalServerError)
+			}
+		}()
+		upgrader.ServeHTTP(w, r)
+	})))
+	conn := dialHTTP(t, server)
+	for range 2 {
+		response := conn.do(upgradeRequest(nil))
+		require.Equal(t, http.StatusInternalServerError, response.status)
+		require.Equal(t, "recovered: boom\n", response.body)
+		conn.expectAlive()
+	}
+	ctrl.check = func(*http.Request) (int, error) { return 0, nil }
+	require.Equal(t, http.StatusSwitchingProtocols, conn.do(upgradeRequest(nil)).status)
+}
+
+// listController speaks other subprotocols with each client.
+type listController struct {
+	headerController
+	list func(r *http.Request) []string
+}
+
+func (ctrl *listController) Subprotocols(r *http.Request) []string { return ctrl.list(r) }
+
+func TestSubprotocolLister(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		list    []string
+		ours    []string
+		headers http.Header
+		theirs  []string
+		want    string
+	}{
+		{name: "the one that is listed", list: []string{"chat.v2"}, theirs: []string{"chat.v1", "chat.v2"}, want: "chat.v2"},
+		{name: "the preferred one", list: []string{"chat.v2", "chat.v1"}, theirs: []string{"chat.v1", "chat.v2"}, want: "chat.v2"},
+		{name: "instead of the settings'", list: []string{"chat.v2"}, ours: []string{"chat.v1"}, theirs: []string{"chat.v1", "chat.v2"}, want: "chat.v2"},
+		{name: "none of the settings'", list: []string{"chat.v2"}, ours: []string{"chat.v1"}, theirs: []string{"chat.v1"}},
+		{name: "nil: the settings'", ours: []string{"chat.v1"}, theirs: []string{"chat.v1", "chat.v2"}, want: "chat.v1"},
+		{name: "empty: none", list: []string{}, ours: []string{"chat.v1"}, theirs: []string{"chat.v1"}},
+		{name: "the headers' choice does not count", list: []string{"chat.v2"}, headers: http.Header{"Sec-Websocket-Protocol": {"mqtt"}}, theirs: []string{"mqtt"}},
+		{name: "nil: the headers' choice", headers: http.Header{"Sec-Websocket-Protocol": {"mqtt"}}, theirs: []string{"mqtt"}, want: "mqtt"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			upgrader := websocket.New(&listController{
+				headerController: headerController{ControllerFunc: echo, headers: func(*http.Request) http.Header { return tt.headers }},
+				list: func(r *http.Request) []string {
+					assert.Equal(t, "/ws", r.URL.Path)
+					return tt.list
+				},
+			})
+			upgrader.Settings.Subprotocols = tt.ours
+			client := wstest.Dial(t, upgrader, "/ws", &wstest.Options{Subprotocols: tt.theirs})
+			require.Equal(t, tt.want, client.Subprotocol())
+			require.Equal(t, tt.ours, upgrader.Settings.Subprotocols, "the application's settings are left as they are")
+		})
+	}
+}
+
+func TestRequireSubprotocol(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		ours    []string
+		list    []string
+		headers http.Header
+		theirs  []string
+		want    string   // "": refused
+		reasons []string // what the reason mentions
+	}{
+		{name: "one in common", ours: []string{"chat.v2", "chat.v1"}, theirs: []string{"mqtt", "chat.v1"}, want: "chat.v1"},
+		{name: "none in common", ours: []string{"chat.v2", "chat.v1"}, theirs: []string{"mqtt", "stomp"}, reasons: []string{`["mqtt" "stomp"]`, `["chat.v2" "chat.v1"]`}},
+		{name: "none offered", ours: []string{"chat.v2"}, reasons: []string{"offers []", `["chat.v2"]`}},
+		{name: "none known", theirs: []string{"mqtt"}, reasons: []string{`["mqtt"]`, "has []"}},
+		{name: "in another case", ours: []string{"chat"}, theirs: []string{"Chat"}, reasons: []string{`["Chat"]`, `["chat"]`}},
+		{name: "the controller's list", ours: []string{"chat.v1"}, list: []string{"chat.v2"}, theirs: []string{"chat.v2"}, want: "chat.v2"},
+		{name: "not in the controller's list", ours: []string{"chat.v1"}, list: []string{"chat.v2"}, theirs: []string{"chat.v1"}, reasons: []string{`["chat.v1"]`, `["chat.v2"]`}},
+		{name: "an empty list", list: []string{}, headers: http.Header{"Sec-Websocket-Protocol": {"mqtt"}}, theirs: []string{"mqtt"}, reasons: []string{"has []"}},
+		{name: "the headers' choice", headers: http.Header{"Sec-WebSocket-Protocol": {"mqtt"}}, theirs: []string{"stomp", "mqtt"}, want: "mqtt"},
+		{name: "the headers' choice that was not offered", headers: http.Header{"Sec-Websocket-Protocol": {"mqtt"}}, theirs: []string{"stomp"}, reasons: []string{`["stomp"]`, `["mqtt"]`}},
+		{name: "the headers' choice beside a list", ours: []string{"chat"}, headers: http.Header{"Sec-Websocket-Protocol": {"mqtt"}}, theirs: []string{"mqtt"}, reasons: []string{`["mqtt"]`, `["chat"]`}},
+		{name: "an empty one is none", ours: []string{""}, theirs: []string{"a", ""}, reasons: []string{`["a" ""]`}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			upgrader := websocket.New(&listController{
+				headerController: headerController{ControllerFunc: echo, headers: func(*http.Request) http.Header { return tt.headers }},
+				list:             func(*http.Request) []string { return tt.list },
+			})
+			upgrader.Settings.Subprotocols = tt.ours
+			upgrader.RequireSubprotocol = true
+			upgrader.Debug = true
+			options := &wstest.Options{Subprotocols: tt.theirs}
+			if tt.want != "" {
+				client := wstest.Dial(t, upgrader, "/", options)
+				require.Equal(t, tt.want, client.Subprotocol())
+				return
+			}
+			response := dialRefused(t, upgrader, "/", options)
+			require.Equal(t, http.StatusBadRequest, response.status)
+			var told struct{ Error string }
+			require.NoError(t, json.Unmarshal([]byte(response.body), &told))
+			for _, mentioned := range tt.reasons {
+				require.Contains(t, told.Error, mentioned)
+			}
+		})
+	}
+}
+
+// TestRequireSubprotocolIsCheckedAfterTheHandshake is about a page that is looked
+// at in a browser: that it offers no subprotocol is the least of it.
+func TestRequireSubprotocolIsCheckedAfterTheHandshake(t *testing.T) {
+	upgrader := websocket.New(websocket.ControllerFunc(echo))
+	upgrader.RequireSubprotocol = true
+	require.Equal(t, http.StatusForbidden, connect(t, upgrader, "https://evil.test").status)
+	require.Equal(t, http.StatusBadRequest, connect(t, upgrader).status)
+}

@@ -1,0 +1,30 @@
+package websocket
+
+import "errors"
+
+// ErrTooManyConnections is the reason of an upgrade that is refused because of
+// MaxConnections.
+var ErrTooManyConnections = errors.New("websocket: too many connections")
+
+// reserve gives an upgrade its place among at most limit connections, if there is
+// one left; 0 or less means that there always is. The connection takes the place
+// over, or the end of the upgrade gives it back.
+func (r *register) reserve(upgrade *hijacker, limit int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if limit > 0 && len(r.conns)+r.reserved >= limit {
+		return false
+	}
+	upgrade.reserved = true
+	r.reserved++
+	return true
+}
+
+// release gives back what an upgrade has reserved, if it has. The register is
+// locked.
+func (r *register) release(upgrade *hijacker) {
+	if upgrade.reserved {
+		upgrade.reserved = false
+		r.reserved--
+	}
+}

@@ -1,0 +1,215 @@
+package websocket_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestMaxConnectionsIsExact has a thousand clients connect at once, twice.
+func TestMaxConnectionsIsExact(t *testing.T) {
+	const clients, most = 1000, 300
+	upgrader := websocket.New(websocket.ControllerFunc(echo))
+	upgrader.MaxConnections = most
+	server := wstest.Serve(t, upgrader)
+	request := upgradeBytes(t)
+
+	// handshake returns the status, and the connection if it is one.
+	handshake := func() (int, net.Conn) {
+		conn, err := server.DialContext(t.Context(), "", "")
+		if !assert.NoError(t, err) {
+			return 0, nil
+		}
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
+		_, err = conn.Write(request)
+		assert.NoError(t, err)
+		response, err := http.ReadResponse(bufio.NewReaderSize(conn, 16), nil)
+		if !assert.NoError(t, err) {
+			return 0, nil
+		}
+		_ = response.Body.Close()
+		if response.StatusCode == http.StatusSwitchingProtocols {
+			return response.StatusCode, conn
+		}
+		assert.Equal(t, "5", response.Header.Get("Retry-After"))
+		_ = conn.Close()
+		return response.StatusCode, nil
+	}
+	for range 2 {
+		var mu sync.Mutex
+		statuses := map[int]int{}
+		var open []net.Conn
+		var connecting sync.WaitGroup
+		for range clients {
+			connecting.Go(func() {
+				status, conn := handshake()
+				mu.Lock()
+				defer mu.Unlock()
+				statuses[status]++
+				if conn != nil {
+					open = append(open, conn)
+				}
+			})
+		}
+		connecting.Wait()
+		require.Equal(t, map[int]int{http.StatusSwitchingProtocols: most, http.StatusServiceUnavailable: clients - most}, statuses)
+		opened := func() bool { return upgrader.Stats().Open == most } // a client has the 101 before it is counted
+		require.Eventually(t, opened, time.Minute, time.Millisecond)
+		for _, conn := range open {
+			require.NoError(t, conn.Close())
+		}
+		require.Eventually(t, func() bool { return upgrader.Stats().Open == 0 }, time.Minute, time.Millisecond)
+	}
+}
+
+// TestFullEndpoint is about what the one client too many is told.
+func TestFullEndpoint(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		reasons := make(chan error, 10)
+		upgrader := websocket.New(&refusalController{
+			headerController: headerController{ControllerFunc: echo, headers: noHeaders},
+			refuse: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
+				w.WriteHeader(status)
+				reasons <- reason
+			},
+		})
+		upgrader.MaxConnections = 1
+		server := serve(upgrader)
+		first := wstest.Dial(t, server, "/", nil)
+		refused := dialRefused(t, server, "/", nil)
+		require.Equal(t, http.StatusServiceUnavailable, refused.status)
+		require.Equal(t, "5", refused.header.Get("Retry-After"))
+		require.ErrorIs(t, <-reasons, websocket.ErrTooManyConnections)
+
+		refused = dialRefused(t, server, "/", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}})
+		require.Equal(t, http.StatusForbidden, refused.status, "what is wrong with the request comes first")
+		require.Empty(t, refused.header.Get("Retry-After"))
+		require.NotErrorIs(t, <-reasons, websocket.ErrTooManyConnections)
+
+		first.WriteText("still served")
+		first.ExpectText("still served")
+		first.Close(websocket.CloseNormalClosure, "")
+		ended(t, upgrader)
+		wstest.Dial(t, server, "/", nil).Close(websocket.CloseNormalClosure, "")
+		ended(t, upgrader)
+		require.Empty(t, reasons)
+	})
+}
+
+func TestMaxConnectionsOff(t *testing.T) {
+	for _, most := range []int{0, -1} {
+		upgrader := websocket.New(websocket.ControllerFunc(echo))
+		upgrader.MaxConnections = most
+		server := wstest.Serve(t, upgrader)
+		for range 20 {
+			wstest.DialRaw(t, server, "/", nil)
+		}
+	}
+}
+
+// TestPlaceIsHeldUntilTheEnd is about a connection that is closed, and whose
+// controller has not returned.
+func TestPlaceIsHeldUntilTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		leave := make(chan struct{})
+		upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+			conn.Go(func(context.Context) error {
+				<-leave
+				return nil
+			})
+			return echo(conn, r)
+		}))
+		upgrader.MaxConnections = 1
+		server := wstest.Serve(t, upgrader)
+		wstest.Dial(t, server, "/", nil).Close(websocket.CloseNormalClosure, "")
+		synctest.Wait()
+		require.Equal(t, http.StatusServiceUnavailable, dialRefused(t, server, "/", nil).status)
+		close(leave)
+		synctest.Wait()
+		wstest.Dial(t, server, "/", nil).Close(websocket.CloseNormalClosure, "")
+	})
+}
+
+// TestSlowCheckHoldsNoPlace is about requests that are still being checked.
+func TestSlowCheckHoldsNoPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		decided := make(chan struct{})
+		upgrader := websocket.New(&checkController{ControllerFunc: echo, check: func(r *http.Request) (int, error) {
+			if r.URL.Path == "/slow" {
+				<-decided
+			}
+			return 0, nil
+		}})
+		upgrader.MaxConnections = 1
+		server := wstest.Serve(t, upgrader)
+		slow := dialHTTP(t, server)
+		request := upgradeRequest(func(r *http.Request) { r.URL.Path = "/slow" })
+		require.NoError(t, request.Write(slow))
+		synctest.Wait()
+		fast := wstest.Dial(t, server, "/fast", nil)
+		close(decided)
+		require.Equal(t, http.StatusServiceUnavailable, slow.answer(request).status)
+		fast.Close(websocket.CloseNormalClosure, "")
+	})
+}
+
+// panickingWriter is a broken middleware's.
+type panickingWriter struct{ http.ResponseWriter }
+
+func (panickingWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) { panic("hijack") }
+
+// TestNoPlaceIsLost has upgrades fail in all ways after a place was reserved.
+func TestNoPlaceIsLost(t *testing.T) {
+	gone := errors.New("the peer is gone")
+	for _, tt := range []struct {
+		name   string
+		writer func(t *testing.T) http.ResponseWriter
+		check  func() (int, error)
+		panics bool
+	}{
+		{name: "the connection can't be hijacked", writer: func(*testing.T) http.ResponseWriter { return httptest.NewRecorder() }},
+		{name: "the 101 can't be written", writer: func(*testing.T) http.ResponseWriter {
+			_, server := wstest.Pipe()
+			return &hijackedWriter{httptest.NewRecorder(), &unwritableConn{server, gone}}
+		}},
+		{name: "hijacking panics", panics: true, writer: func(*testing.T) http.ResponseWriter { return panickingWriter{httptest.NewRecorder()} }},
+		{name: "the check refuses", check: func() (int, error) { return http.StatusForbidden, gone }},
+		{name: "the check panics", panics: true, check: func() (int, error) { panic("check") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			endpoint := websocket.NewEndpoint(websocket.Options{MaxConnections: 1, Log: silent})
+			for range 3 {
+				var w http.ResponseWriter = httptest.NewRecorder()
+				if tt.writer != nil {
+					w = tt.writer(t)
+				}
+				attempt := func() {
+					_, err := endpoint.Accept(w, upgradeRequest(nil), websocket.Handshake{
+						CheckUpgrade: tt.check,
+						Refuse:       func(_ int, reason error) { assert.NotErrorIs(t, reason, websocket.ErrTooManyConnections) },
+					})
+					require.Error(t, err)
+					require.NotErrorIs(t, err, websocket.ErrTooManyConnections)
+				}
+				if tt.panics {
+					require.Panics(t, attempt)
+				} else {
+					attempt()
+				}
+			}
+			requireIdle(t, endpoint)
+		})
+	}
+}

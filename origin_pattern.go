@@ -1,0 +1,177 @@
+package websocket
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// An originPattern is one of Options.AllowedOrigins.
+type originPattern struct {
+	scheme string // "" for any; http stands for ws too, https for wss
+	host   string // as canonicalName spells it
+	below  bool   // the hosts below that one are meant, not itself
+	port   string // "" for the scheme's default
+}
+
+type originPatterns []originPattern
+
+// allow tells whether the request has one origin, of the form that browsers send
+// (RFC 6454, 6.1), that one of the patterns stands for.
+func (patterns originPatterns) allow(r *http.Request) bool {
+	values := r.Header["Origin"]
+	if len(patterns) == 0 || len(values) != 1 {
+		return false
+	}
+	origin, err := url.Parse(values[0])
+	if err != nil || !strings.EqualFold(values[0], origin.Scheme+"://"+origin.Host) {
+		return false // "null" is not of that form, nor is anything with a user or a path
+	}
+	scheme, host := pageScheme(origin.Scheme), canonicalName(origin.Hostname())
+	port := cmp.Or(origin.Port(), defaultPort(scheme))
+	for _, p := range patterns {
+		if p.matches(scheme, host, port) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *originPattern) matches(scheme, host, port string) bool {
+	if p.scheme != "" && p.scheme != scheme || port != cmp.Or(p.port, defaultPort(scheme)) {
+		return false
+	}
+	if p.below {
+		label, found := strings.CutSuffix(host, "."+p.host)
+		return found && label != ""
+	}
+	return host == p.host
+}
+
+// pageScheme is the scheme of the pages that connect with this one.
+func pageScheme(scheme string) string {
+	switch scheme {
+	case "ws":
+		return "http"
+	case "wss":
+		return "https"
+	default:
+		return scheme
+	}
+}
+
+// canonicalName spells a host, which has no port, in the one way of many.
+func canonicalName(host string) string {
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.String()
+	}
+	return strings.ToLower(host)
+}
+
+// parseOrigins returns an error that names the first malformed pattern and says
+// what is wrong with it.
+func parseOrigins(patterns []string) (originPatterns, error) {
+	var parsed originPatterns
+	for _, pattern := range patterns {
+		p, err := parseOrigin(pattern)
+		if err != nil {
+			return nil, fmt.Errorf("websocket: AllowedOrigins: %q %w", pattern, err)
+		}
+		parsed = append(parsed, p)
+	}
+	return parsed, nil
+}
+
+// foreignToOrigins is what an origin has not, and how it is recognized.
+var foreignToOrigins = []struct{ marks, what string }{
+	{" \t\r\n,", "a space or a comma: each origin is an element of its own"},
+	{`/\`, "a path: not even a slash may follow the host"},
+	{"?", "a query"},
+	{"#", "a fragment"},
+	{"@", "a user"},
+}
+
+// parseOrigin returns an error that goes on where the pattern's name ends.
+func parseOrigin(pattern string) (p originPattern, err error) {
+	host := strings.ToLower(pattern)
+	if scheme, rest, found := strings.Cut(host, "://"); found {
+		if defaultPort(scheme) == "" {
+			return p, errors.New("has another scheme than http, https, ws or wss")
+		}
+		p.scheme, host = pageScheme(scheme), rest
+	}
+	for _, foreign := range foreignToOrigins {
+		if strings.ContainsAny(host, foreign.marks) {
+			return p, errors.New("has " + foreign.what)
+		}
+	}
+	if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
+		port, err := strconv.ParseUint(host[colon+1:], 10, 16)
+		if err != nil || port == 0 {
+			return p, errors.New("has a bad port: want 1 to 65535")
+		}
+		host, p.port = host[:colon], strconv.FormatUint(port, 10)
+	}
+	switch {
+	case host == "":
+		return p, errors.New("has no host")
+	case host == "*":
+		return p, errors.New("would allow every origin: InsecureSkipOriginCheck is the option for that")
+	case host == "null":
+		return p, errors.New("is the origin of pages that have nothing in common")
+	case host[0] == '[':
+		p.host, err = parseIPv6(host)
+	default:
+		p.host, p.below = strings.CutPrefix(host, "*.")
+		err = checkHostname(p.host, p.below)
+	}
+	return p, err
+}
+
+func parseIPv6(bracketed string) (string, error) {
+	inner, closed := strings.CutSuffix(bracketed[1:], "]")
+	address, err := netip.ParseAddr(inner)
+	if !closed || err != nil || !address.Is6() || address.Zone() != "" {
+		return "", errors.New("has a malformed IPv6 address: want one in brackets, without a zone")
+	}
+	return address.String(), nil
+}
+
+// checkHostname refuses names that no browser sends, and which would allow nobody.
+func checkHostname(name string, below bool) error {
+	for _, c := range name {
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
+		case c == '*':
+			return errors.New(`has a "*" that is not the whole first label, before a host`)
+		case c == ':':
+			return errors.New("has an IPv6 address that is not in brackets")
+		case c > 0x7f:
+			return errors.New("has letters that browsers send in Punycode: want xn-- and so on")
+		default:
+			return fmt.Errorf("has a %q in its host", c)
+		}
+	}
+	labels := strings.Split(name, ".")
+	if slices.Contains(labels, "") {
+		return errors.New("has a host with an empty label")
+	}
+	// Browsers take a host whose last label is a number for an IPv4 address.
+	if strings.Trim(labels[len(labels)-1], "0123456789") != "" {
+		return nil
+	}
+	switch _, err := netip.ParseAddr(name); {
+	case below:
+		return errors.New("is about hosts below an address")
+	case err != nil:
+		return errors.New("has a malformed IPv4 address")
+	default:
+		return nil
+	}
+}
