@@ -22,6 +22,8 @@
 // What else it wants to decide, a controller says by implementing [Registrer],
 // [OriginChecker], [HeaderUpgrader], [UpgradeErrorHandler] or [ErrorHandler].
 //
+// [Dial] is the other end: a client whose connection keeps the same promises.
+//
 // Applications on the Goyave framework import
 // github.com/goyave-contrib/websocket/goyave instead. An adapter for another
 // framework stands on [Endpoint].

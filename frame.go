@@ -1,6 +1,9 @@
 package websocket
 
 import (
+	"bytes"
+	"crypto/rand"
+	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -59,6 +62,9 @@ func headerSize(b []byte) int {
 	return size
 }
 
+// hasHeader tells whether b begins with a whole header.
+func hasHeader(b []byte) bool { return len(b) >= 2 && len(b) >= headerSize(b) }
+
 // parseHeader reads the header that b starts with. Two bytes are enough for
 // all but the length of a longer frame and the mask.
 func parseHeader(b []byte) frameHeader {
@@ -95,6 +101,58 @@ func appendHeader(b []byte, opcode byte, length int) []byte {
 		return binary.BigEndian.AppendUint16(append(b, 126), uint16(length))
 	default:
 		return binary.BigEndian.AppendUint64(append(b, 127), uint64(length))
+	}
+}
+
+// maskedFrame returns a whole frame as a client sends it. The payload is left as
+// it is.
+func maskedFrame(opcode byte, payload []byte) []byte {
+	frame := make([]byte, 0, maxHeaderSize+len(payload))
+	frame = appendHeader(frame, opcode, len(payload))
+	frame[1] |= bitMask
+	key := newMaskKey()
+	frame = append(frame, key[:]...)
+	size := len(frame)
+	frame = append(frame, payload...)
+	mask(frame[size:], key)
+	return frame
+}
+
+// remasked returns whole frames of gorilla's with new masks: gorilla takes its
+// own from math/rand, and prepares a message with one for all its writes.
+func remasked(p []byte) []byte {
+	frames := bytes.Clone(p)
+	for rest := frames; hasHeader(rest); {
+		h := parseHeader(rest)
+		payload := rest[h.size:]
+		payload = payload[:min(uint64(len(payload)), h.length)]
+		if h.masked {
+			mask(payload, h.key)
+			key := newMaskKey()
+			copy(rest[h.size-len(key):], key[:])
+			mask(payload, key)
+		}
+		rest = rest[h.size+len(payload):]
+	}
+	return frames
+}
+
+// newMaskKey returns a key that nobody can foretell (RFC 6455, 5.3).
+func newMaskKey() (key [4]byte) {
+	_, _ = rand.Read(key[:]) // never fails
+	return key
+}
+
+// mask masks a payload in place, or unmasks it; the zero key leaves it as it is.
+func mask(payload []byte, key [4]byte) {
+	var pad [256]byte // a wide pad is much faster than four bytes
+	n := min(len(pad), len(payload))
+	for i := range pad[:n] {
+		pad[i] = key[i%len(key)]
+	}
+	for len(payload) > 0 {
+		n = subtle.XORBytes(payload, payload, pad[:n])
+		payload = payload[n:]
 	}
 }
 

@@ -47,7 +47,7 @@ var (
 	// ErrReadLimit is wrapped by the error of a read whose message was longer
 	// than the connection accepts.
 	ErrReadLimit = ws.ErrReadLimit
-	// ErrBadHandshake is returned by gorilla's Dialer when the server refuses.
+	// ErrBadHandshake is wrapped by the error of a [Dial] that the server refused.
 	ErrBadHandshake = ws.ErrBadHandshake
 )
 

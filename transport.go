@@ -24,6 +24,7 @@ type transport struct {
 	begun   time.Time
 	secure  *tls.Conn // nc, where it is one
 	options *Options
+	client  bool // we are one: what we write is masked, what we read is not
 	deflate bool // permessage-deflate was agreed on
 	open    bool // the 101 is written; set before anybody else has the transport
 
@@ -159,8 +160,12 @@ func (t *transport) close() error {
 // cut closes the socket without politeness: TLS would first write an alert, and
 // wait up to five seconds for a peer that takes nothing.
 func (t *transport) cut() {
+	beneath := t.nc
+	for secure := t.secure; secure != nil; secure, _ = beneath.(*tls.Conn) { // a proxy may have TLS of its own
+		beneath = secure.NetConn()
+	}
 	if t.secure != nil {
-		_ = t.secure.NetConn().Close()
+		_ = beneath.Close()
 	}
 	_ = t.close()
 }

@@ -188,7 +188,9 @@ func (t *transport) breach(h frameHeader) string {
 		return "RSV2 or RSV3 is set"
 	case h.rsv != 0 && !t.deflate:
 		return "RSV1 is set, but no extension was agreed on"
-	case !h.masked:
+	case h.masked && t.client:
+		return "frame is masked"
+	case !h.masked && !t.client:
 		return "frame is not masked"
 	}
 	switch h.opcode {
@@ -245,9 +247,7 @@ func (t *transport) readClose(h frameHeader) error {
 		return err
 	}
 	payload := t.buf[t.r+h.size : t.r+whole]
-	for i := range payload {
-		payload[i] ^= h.key[i%4]
-	}
+	mask(payload, h.key)
 	ce, breach := parseClosePayload(payload)
 	if breach != nil {
 		return t.refuse(breach)

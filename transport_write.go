@@ -218,6 +218,10 @@ func (t *transport) closing(payload []byte) (code int) {
 }
 
 func (t *transport) sendFrame(ctx context.Context, opcode byte, payload []byte, d deadline) error {
+	if t.client {
+		_, err := t.send(ctx, d, maskedFrame(opcode, payload))
+		return err
+	}
 	if len(payload) <= coalesceMax {
 		frame := make([]byte, 0, maxHeaderSize+len(payload))
 		frame = append(appendHeader(frame, opcode, len(payload)), payload...)
@@ -329,6 +333,9 @@ func (t *transport) Write(p []byte) (int, error) {
 			return 0, err
 		}
 		t.rest = rest
+		if t.client && rest.bytes == uint64(len(p)) { // as are all of gorilla's there
+			p = remasked(p)
+		}
 	}
 	n, err := t.send(ctx, d, p)
 	rest := t.rest
@@ -354,7 +361,9 @@ func (t *transport) beginGorillas(ctx context.Context, d deadline, p []byte, res
 	var payload []byte
 	isClose := p[0]&0xf == opClose && rest.bytes == uint64(len(p))
 	if isClose {
-		payload = p[parseHeader(p).size:]
+		h := parseHeader(p)
+		payload = bytes.Clone(p[h.size:])
+		mask(payload, h.key)
 		if _, breach := parseClosePayload(payload); breach != nil {
 			return invalidClose(breach)
 		}
@@ -397,7 +406,7 @@ type gorillaFrames struct {
 func framesOf(p []byte) (f gorillaFrames) {
 	for f.bytes < uint64(len(p)) {
 		rest := p[f.bytes:]
-		if len(rest) < 2 || len(rest) < headerSize(rest) {
+		if !hasHeader(rest) {
 			return gorillaFrames{bytes: uint64(len(p))} // no frame: somebody writes past gorilla
 		}
 		h := parseHeader(rest)

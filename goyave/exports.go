@@ -59,7 +59,7 @@ var (
 	// ErrReadLimit is wrapped by the error of a read whose message was longer
 	// than the connection accepts.
 	ErrReadLimit = root.ErrReadLimit
-	// ErrBadHandshake is returned by gorilla's Dialer when the server refuses.
+	// ErrBadHandshake is wrapped by the error of a [Dial] that the server refused.
 	ErrBadHandshake = root.ErrBadHandshake
 )
 
@@ -71,6 +71,10 @@ type (
 	// Options tunes an [Upgrader]. The zero value is ready to use: zero means
 	// what the configuration says, negative means off.
 	Options = root.Options
+
+	// DialOptions tunes a connection made by [Dial]. The zero value, and nil, are
+	// ready to use.
+	DialOptions = root.DialOptions
 
 	// An Observer is told what happens to the connections of an [Upgrader], for
 	// metrics and traces; see [Options].
@@ -98,6 +102,14 @@ type (
 // FromContext returns the connection that ctx belongs to: that of an upgraded
 // request, or one derived from it.
 func FromContext(ctx context.Context) (*Conn, bool) { return root.FromContext(ctx) }
+
+// Dial connects to a WebSocket server. The URL has the scheme ws, wss, http or
+// https; the options may be nil. Where the server refuses, the error is
+// ErrBadHandshake, and the response is returned with the start of its body. The
+// context bounds the handshake only. The connection is the caller's to close.
+func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.Response, error) {
+	return root.Dial(ctx, url, options)
+}
 
 // NewCloseError returns an error for Serve to return: the connection is closed
 // with this code and text, and nobody is told. The text is cut to 123 bytes. A

@@ -1,0 +1,789 @@
+package websocket_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha1" //nolint:gosec // RFC 6455, 4.2.2
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// target returns the URL of a server's path, and options to get there.
+func target(server any, path string) (string, websocket.DialOptions) {
+	switch server := server.(type) {
+	case *wstest.Server:
+		return "ws://wstest" + path, websocket.DialOptions{DialContext: server.DialContext}
+	case *httptest.Server:
+		options := websocket.DialOptions{TLSConfig: server.Client().Transport.(*http.Transport).TLSClientConfig} //nolint:errcheck // it is one
+		return "ws" + strings.TrimPrefix(server.URL, "http") + path, options
+	default:
+		panic(fmt.Sprintf("can't dial a %T", server))
+	}
+}
+
+// dial connects, with options that change may set, and closes the socket at the
+// end of the test.
+func dial(t *testing.T, server any, change func(o *websocket.DialOptions)) *websocket.Conn {
+	t.Helper()
+	u, options := target(server, "/")
+	if change != nil {
+		change(&options)
+	}
+	conn, _, err := websocket.Dial(t.Context(), u, &options)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.CloseNow() })
+	return conn
+}
+
+// bare is a server that answers handshakes by hand, and hangs up when handle
+// returns.
+func bare(handle func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		defer func() { _ = conn.Close() }()
+		handle(r, conn, rw)
+	})
+}
+
+// switching is a 101 with these headers more.
+func switching(r *http.Request, more ...string) string {
+	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // likewise
+	lines := append([]string{
+		"HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade",
+		"Sec-WebSocket-Accept: " + base64.StdEncoding.EncodeToString(sum[:]),
+	}, more...)
+	return strings.Join(lines, "\r\n") + "\r\n\r\n"
+}
+
+// says is a bare server that sends a 101 and frames behind it, in one write, and
+// reads until the client hangs up.
+func says(frames ...wstest.Frame) http.Handler {
+	return bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+		b := []byte(switching(r))
+		for _, f := range frames {
+			b = f.AppendTo(b)
+		}
+		_, _ = conn.Write(b)
+		_, _ = io.Copy(io.Discard, rw)
+	})
+}
+
+// plainGorilla echoes without this library.
+func plainGorilla(compress bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		upgrader := ws.Upgrader{EnableCompression: compress}
+		conn, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		for {
+			messageType, message, err := conn.ReadMessage()
+			if err != nil {
+				return
+			}
+			if err := conn.WriteMessage(messageType, message); err != nil {
+				return
+			}
+		}
+	})
+}
+
+func TestDial(t *testing.T) {
+	type server struct {
+		name string
+		make func(compress bool) http.Handler
+	}
+	for _, s := range []server{
+		{name: "a server of ours", make: func(compress bool) http.Handler {
+			u := websocket.New(websocket.ControllerFunc(echo))
+			u.Settings.EnableCompression = compress
+			u.Log = silent
+			return u
+		}},
+		{name: "gorilla's server", make: plainGorilla},
+	} {
+		for _, compress := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, compression %t", s.name, compress), func(t *testing.T) {
+				onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+					u, options := target(serve(s.make(compress)), "/")
+					options.EnableCompression = compress
+					conn, response, err := websocket.Dial(t.Context(), u, &options)
+					require.NoError(t, err)
+					defer func() { _ = conn.CloseNow() }()
+					assert.Equal(t, http.StatusSwitchingProtocols, response.StatusCode)
+					assert.Equal(t, compress, response.Header.Get("Sec-WebSocket-Extensions") != "")
+					body, err := io.ReadAll(response.Body)
+					require.NoError(t, err)
+					assert.Empty(t, body)
+					converse(t, conn)
+					require.NoError(t, conn.Close(websocket.CloseNormalClosure, "bye"))
+				})
+			})
+		}
+	}
+}
+
+// converse has a server that echoes send back all kinds of messages.
+func converse(t *testing.T, conn *websocket.Conn) {
+	t.Helper()
+	expect := func(messageType int, want []byte) {
+		t.Helper()
+		gotType, got, err := conn.ReadMessage()
+		require.NoError(t, err)
+		require.Equal(t, messageType, gotType)
+		require.True(t, bytes.Equal(want, got), "%d bytes came back as %d others", len(want), len(got))
+	}
+	for _, size := range []int{0, 1, 125, 126, 4096, 4097, 0xffff, 0x10000, 1 << 20} {
+		message := bytes.Repeat([]byte("0123456789abcdefghijklmnopqrstuvwxyz\n"), size/37+1)[:size]
+		sent := bytes.Clone(message)
+		for _, messageType := range []int{websocket.TextMessage, websocket.BinaryMessage} {
+			require.NoError(t, conn.WriteMessage(messageType, sent))
+			require.Equal(t, message, sent, "the caller's slice is left as it is")
+			expect(messageType, message)
+		}
+
+		w, err := conn.NextWriter(websocket.BinaryMessage)
+		require.NoError(t, err)
+		_, err = io.Copy(w, bytes.NewReader(message))
+		require.NoError(t, err)
+		require.NoError(t, w.Close())
+		messageType, r, err := conn.NextReader()
+		require.NoError(t, err)
+		require.Equal(t, websocket.BinaryMessage, messageType)
+		streamed, err := io.ReadAll(r)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(message, streamed))
+
+		prepared, err := websocket.NewPreparedMessage(websocket.TextMessage, message)
+		require.NoError(t, err)
+		for range 2 {
+			require.NoError(t, conn.WritePreparedMessage(prepared))
+			expect(websocket.TextMessage, message)
+		}
+	}
+	require.NoError(t, conn.WriteJSON(map[string]int{"answer": 42}))
+	var v map[string]int
+	require.NoError(t, conn.ReadJSON(&v))
+	require.Equal(t, map[string]int{"answer": 42}, v)
+
+	ponged := ""
+	conn.SetPongHandler(func(data string) error { ponged = data; return nil })
+	require.NoError(t, conn.WriteControl(websocket.PingMessage, []byte("are you there?"), time.Time{}))
+	require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("?")))
+	expect(websocket.TextMessage, []byte("?"))
+	require.Equal(t, "are you there?", ponged)
+}
+
+// TestDialedFrames looks at what a client writes: each frame is masked, with a
+// key of its own, also where gorilla made it.
+func TestDialedFrames(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		frames := make(chan wstest.Frame)
+		keys := map[string]bool{}
+		conn := dial(t, serve(bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+			defer close(frames)
+			_, _ = io.WriteString(conn, switching(r))
+			for {
+				var read bytes.Buffer
+				f, err := wstest.ReadFrame(io.TeeReader(rw, &read))
+				if err != nil {
+					return
+				}
+				header := read.Bytes()[:read.Len()-len(f.Payload)]
+				if f.Masked {
+					keys[string(header[len(header)-4:])] = true
+				}
+				frames <- f
+			}
+		})), nil)
+		var sent []wstest.Frame
+		send := func(write func() error, want ...wstest.Frame) {
+			t.Helper()
+			failed := make(chan error, 1)
+			go func() { failed <- write() }()
+			for _, w := range want {
+				require.Equal(t, w, <-frames)
+			}
+			require.NoError(t, <-failed)
+			sent = append(sent, want...)
+		}
+		long := strings.Repeat("x", 70_000)
+		send(func() error { return conn.WriteMessage(websocket.TextMessage, []byte("hello")) }, wstest.Text("hello"))
+		send(func() error { return conn.WriteMessage(websocket.TextMessage, []byte("hello")) }, wstest.Text("hello"))
+		send(func() error { return conn.WriteMessage(websocket.BinaryMessage, nil) }, wstest.Binary(nil))
+		send(func() error { return conn.WriteMessage(websocket.TextMessage, []byte(long)) }, wstest.Text(long))
+		send(func() error { return conn.WriteMessage(websocket.PingMessage, []byte("ping")) }, wstest.Ping("ping"))
+		send(func() error { return conn.Conn.WriteControl(websocket.PongMessage, []byte("g"), time.Time{}) }, wstest.Pong("g"))
+		inTwo := []wstest.Frame{ // as gorilla's buffer is
+			{Opcode: wstest.OpText, Masked: true, Payload: []byte(long[:4096])},
+			{Fin: true, Masked: true, Payload: []byte(long[4096:5000])},
+		}
+		prepared, err := websocket.NewPreparedMessage(websocket.TextMessage, []byte(long[:5000]))
+		require.NoError(t, err)
+		for range 3 {
+			send(func() error { return conn.WritePreparedMessage(prepared) }, inTwo...)
+		}
+		send(func() error {
+			w, err := conn.NextWriter(websocket.TextMessage)
+			require.NoError(t, err)
+			_, err = io.WriteString(w, long[:5000])
+			require.NoError(t, err)
+			return w.Close()
+		}, inTwo...)
+		// Code that has the embedded connection writes a close frame by itself.
+		goodbye := ws.FormatCloseMessage(4000, "good bye")
+		send(func() error { return conn.Conn.WriteControl(ws.CloseMessage, goodbye, time.Time{}) }, wstest.Close(4000, "good bye"))
+		require.Equal(t, 4000, websocket.CloseStatus(context.Cause(conn.Context())))
+		require.NoError(t, conn.CloseNow())
+		_, more := <-frames
+		require.False(t, more)
+		require.Len(t, keys, len(sent), "each frame has a key of its own")
+	})
+}
+
+func TestDialedCloses(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		end   func(conn *websocket.Conn) error
+		close wstest.Frame
+	}{
+		{name: "with a code and a text", end: func(c *websocket.Conn) error { return c.Close(4001, "enough") }, close: wstest.Close(4001, "enough")},
+		{name: "without a code", end: func(c *websocket.Conn) error { return c.Close(1005, "") }, close: wstest.Close(1005, "")},
+		{name: "normally", end: (*websocket.Conn).CloseNormal, close: wstest.Close(1000, websocket.NormalClosureMessage)},
+		{name: "with an error", end: func(c *websocket.Conn) error { return c.CloseWithError(io.ErrNoProgress) }, close: wstest.Close(1011, "Internal Server Error")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				got := make(chan wstest.Frame, 1)
+				conn := dial(t, serve(bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+					_, _ = io.WriteString(conn, switching(r))
+					f, err := wstest.ReadFrame(rw)
+					assert.NoError(t, err)
+					_, _ = conn.Write(wstest.Close(f.CloseCode(), "").Unmasked().Bytes())
+					_, _ = io.Copy(io.Discard, rw)
+					got <- f
+				})), nil)
+				require.NoError(t, tt.end(conn))
+				require.Equal(t, tt.close, <-got)
+				require.ErrorIs(t, conn.WriteMessage(websocket.TextMessage, nil), websocket.ErrCloseSent)
+				require.Error(t, conn.Context().Err())
+			})
+		})
+	}
+}
+
+func TestServerCloses(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		u := websocket.New(websocket.ControllerFunc(func(*websocket.Conn, *http.Request) error {
+			return websocket.NewCloseError(4002, "go away")
+		}))
+		conn := dial(t, serve(u), nil)
+		_, _, err := conn.ReadMessage()
+		var ce *websocket.CloseError
+		require.ErrorAs(t, err, &ce)
+		require.Equal(t, websocket.CloseError{Code: 4002, Text: "go away"}, *ce)
+		require.Same(t, ce, context.Cause(conn.Context()))
+		ended(t, u)
+		require.NoError(t, conn.Close(1000, ""))
+	})
+}
+
+// TestDialedAnswers are those to the server's pings and close frame.
+func TestDialedAnswers(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		pinged := make(chan string, 1)
+		done := make(chan struct{})
+		conn := dial(t, serve(bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+			defer close(done)
+			_, _ = io.WriteString(conn, switching(r))
+			for _, tt := range []struct{ sent, want wstest.Frame }{
+				{sent: wstest.Ping("are you there?"), want: wstest.Pong("are you there?")},
+				{sent: wstest.Close(4002, "go away"), want: wstest.Close(4002, "")},
+			} {
+				_, _ = conn.Write(tt.sent.Unmasked().Bytes())
+				f, err := wstest.ReadFrame(rw)
+				assert.NoError(t, err)
+				assert.Equal(t, tt.want, f)
+			}
+			_, err := rw.ReadByte()
+			assert.ErrorIs(t, err, io.EOF)
+		})), nil)
+		conn.SetPingHandler(func(data string) error { pinged <- data; return nil })
+		_, _, err := conn.ReadMessage()
+		require.Equal(t, 4002, websocket.CloseStatus(err))
+		require.Equal(t, "are you there?", <-pinged)
+		<-done
+	})
+}
+
+// TestServerThatNeverAnswersClose waits for the close timeout, to the instant.
+func TestServerThatNeverAnswersClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := dial(t, wstest.Serve(t, says()), func(o *websocket.DialOptions) { o.CloseTimeout = 7 * time.Second })
+		begun := time.Now()
+		require.NoError(t, conn.Close(1000, ""))
+		require.Equal(t, 7*time.Second, time.Since(begun))
+	})
+}
+
+func TestDialedStream(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		conn := dial(t, serve(websocket.New(websocket.ControllerFunc(echo))), nil)
+		stream := websocket.Stream(t.Context(), conn, websocket.BinaryMessage)
+		sent := bytes.Repeat([]byte("a stream of bytes "), 5000)
+		var writing sync.WaitGroup
+		writing.Go(func() {
+			_, err := stream.Write(sent)
+			assert.NoError(t, err)
+		})
+		received := make([]byte, len(sent))
+		_, err := io.ReadFull(stream, received)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(sent, received))
+		writing.Wait()
+		require.NoError(t, stream.Close())
+	})
+}
+
+// TestServerThatIsGone answers no ping of the client's.
+func TestServerThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := dial(t, wstest.Serve(t, says()), func(o *websocket.DialOptions) {
+			o.PingInterval, o.PongTimeout = time.Minute, 10*time.Second
+		})
+		begun := time.Now()
+		_, _, err := conn.ReadMessage()
+		require.ErrorIs(t, err, websocket.ErrPeerGone)
+		require.Equal(t, 70*time.Second, time.Since(begun))
+	})
+}
+
+func TestDialedConcurrentWriters(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		conn := dial(t, serve(websocket.New(websocket.ControllerFunc(echo))), nil)
+		const writers, each = 8, 20
+		var running sync.WaitGroup
+		for i := range writers {
+			running.Go(func() {
+				message := bytes.Repeat([]byte{byte('a' + i)}, 3000)
+				for j := range each {
+					if j%5 == 0 {
+						assert.NoError(t, conn.WriteControl(websocket.PingMessage, message[:10], time.Time{}))
+					}
+					assert.NoError(t, conn.WriteMessage(websocket.BinaryMessage, message))
+				}
+			})
+		}
+		for range writers * each {
+			_, message, err := conn.ReadMessage()
+			require.NoError(t, err)
+			require.Len(t, message, 3000)
+			require.Empty(t, bytes.Trim(message, string(message[0])))
+		}
+		running.Wait()
+		require.NoError(t, conn.Close(1000, ""))
+	})
+}
+
+// TestBreachesOfServers are answered as those of clients.
+func TestBreachesOfServers(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		sent wstest.Frame
+		want wstest.Frame
+	}{
+		{name: "a masked message", sent: wstest.Text("secret"), want: wstest.Close(1002, "frame is masked")},
+		{name: "a masked close frame", sent: wstest.Close(1000, ""), want: wstest.Close(1002, "frame is masked")},
+		{
+			name: "a compressed message, without compression",
+			sent: deflated("hello").Unmasked(),
+			want: wstest.Close(1002, "RSV1 is set, but no extension was agreed on"),
+		},
+		{name: "a message that is too long", sent: wstest.Binary(make([]byte, 1001)).Unmasked(), want: wstest.Close(1009, "message too big")},
+		{name: "a close code that may not be sent", sent: wstest.Close(1006, "").Unmasked(), want: wstest.Close(1002, "close code 1006")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				answer := make(chan wstest.Frame, 1)
+				conn := dial(t, serve(bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+					_, _ = io.WriteString(conn, switching(r))
+					_, _ = conn.Write(tt.sent.Bytes())
+					f, err := wstest.ReadFrame(rw)
+					assert.NoError(t, err)
+					answer <- f
+				})), func(o *websocket.DialOptions) { o.MaxMessageSize = 1000 })
+				_, _, err := conn.ReadMessage()
+				require.Error(t, err)
+				require.Equal(t, tt.want.CloseCode() == 1009, errors.Is(err, websocket.ErrReadLimit))
+				require.Equal(t, tt.want, <-answer)
+			})
+		})
+	}
+}
+
+// TestEarlyFrames come in one piece with the 101: net/http has read them, or TLS,
+// or nobody yet.
+func TestEarlyFrames(t *testing.T) {
+	for _, size := range []int{5, 3000, 5000, 40_000} {
+		t.Run(fmt.Sprint(size, " bytes"), func(t *testing.T) {
+			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				message := strings.Repeat("x", size)
+				conn := dial(t, serve(says(
+					wstest.Text(message).Unmasked(), wstest.Ping("!").Unmasked(), wstest.Text("end").Unmasked(), wstest.Close(1000, "").Unmasked(),
+				)), nil)
+				for _, want := range []string{message, "end"} {
+					_, got, err := conn.ReadMessage()
+					require.NoError(t, err)
+					require.Equal(t, want, string(got))
+				}
+				_, _, err := conn.ReadMessage()
+				require.Equal(t, 1000, websocket.CloseStatus(err))
+			})
+		})
+	}
+}
+
+// TestHalfAnEarlyFrame has the rest of a frame come later, and the server hang
+// up behind it.
+func TestHalfAnEarlyFrame(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		proceed := make(chan struct{})
+		conn := dial(t, serve(bare(func(r *http.Request, conn net.Conn, _ *bufio.ReadWriter) {
+			frame := wstest.Text("hello").Unmasked().Bytes()
+			_, _ = conn.Write(append([]byte(switching(r)), frame[:3]...))
+			<-proceed
+			_, _ = conn.Write(frame[3:])
+		})), nil)
+		close(proceed)
+		_, got, err := conn.ReadMessage()
+		require.NoError(t, err)
+		require.Equal(t, "hello", string(got))
+		_, _, err = conn.ReadMessage()
+		require.Equal(t, websocket.CloseAbnormalClosure, websocket.CloseStatus(err))
+	})
+}
+
+func TestDialRefused(t *testing.T) {
+	status := func(code int, header, body string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if name, value, ok := strings.Cut(header, ": "); ok {
+				w.Header().Set(name, value)
+			}
+			w.WriteHeader(code)
+			_, _ = io.WriteString(w, body)
+		})
+	}
+	raw := func(answer func(r *http.Request) string) http.Handler {
+		return bare(func(r *http.Request, conn net.Conn, _ *bufio.ReadWriter) {
+			_, _ = io.WriteString(conn, answer(r))
+		})
+	}
+	chosen := func(header string) http.Handler {
+		return raw(func(r *http.Request) string { return switching(r, header) })
+	}
+	for _, tt := range []struct {
+		name    string
+		server  http.Handler
+		status  int
+		body    string
+		mention string
+	}{
+		{name: "who are you?", server: status(401, "Www-Authenticate: Basic", "who?"), status: 401, body: "who?", mention: "401 Unauthorized"},
+		{name: "forbidden", server: status(403, "", "no"), status: 403, body: "no", mention: "403 Forbidden"},
+		{name: "overloaded", server: status(503, "Retry-After: 5", ""), status: 503, mention: "503 Service Unavailable"},
+		{name: "a long explanation", server: status(500, "", strings.Repeat("long", 10_000)), status: 500, body: strings.Repeat("long", 256), mention: "500"},
+		{name: "an ordinary page", server: status(200, "", "<html>"), status: 200, body: "<html>", mention: "200 OK"},
+		{name: "moved", server: http.RedirectHandler("/elsewhere", http.StatusFound), status: 302, body: "<a href=\"/elsewhere\">Found</a>.\n\n", mention: "302 Found"},
+		{
+			name:   "the answer to another key",
+			server: raw(func(*http.Request) string { return switching(httptest.NewRequest(http.MethodGet, "/", nil)) }), //nolint:noctx // not sent
+			status: 101, mention: "Sec-WebSocket-Accept",
+		},
+		{
+			name: "an upgrade to something else",
+			server: raw(func(r *http.Request) string {
+				return strings.Replace(switching(r), "Upgrade: websocket", "Upgrade: h2c", 1)
+			}),
+			status: 101, mention: "Upgrade",
+		},
+		{
+			name: "an upgrade to nothing",
+			server: raw(func(r *http.Request) string {
+				return strings.Replace(switching(r), "Upgrade: websocket\r\n", "", 1)
+			}),
+			status: 101, mention: "101",
+		},
+		{name: "a subprotocol that was not offered", server: chosen("Sec-WebSocket-Protocol: mqtt"), status: 101, mention: `"mqtt"`},
+		{name: "two subprotocols", server: chosen("Sec-WebSocket-Protocol: chat, talk"), status: 101, mention: `"chat, talk"`},
+		{name: "an extension that was not offered", server: chosen("Sec-WebSocket-Extensions: x-telepathy"), status: 101, mention: `"x-telepathy"`},
+		{
+			name:   "compression, which was not offered",
+			server: chosen("Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover"),
+			status: 101, mention: `"permessage-deflate;`,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				u, options := target(serve(tt.server), "/")
+				options.Subprotocols = []string{"chat", "talk"}
+				conn, response, err := websocket.Dial(t.Context(), u, &options)
+				require.Nil(t, conn)
+				require.ErrorIs(t, err, websocket.ErrBadHandshake)
+				require.ErrorContains(t, err, tt.mention)
+				require.NotNil(t, response)
+				assert.Equal(t, tt.status, response.StatusCode)
+				body, err := io.ReadAll(response.Body)
+				require.NoError(t, err)
+				assert.Equal(t, tt.body, string(body))
+			})
+		})
+	}
+}
+
+// TestBadAnswers are none that could be returned.
+func TestBadAnswers(t *testing.T) {
+	for name, answer := range map[string]string{
+		"no HTTP":   "SSH-2.0-OpenSSH_9.9\r\n",
+		"no answer": "",
+		"half one":  "HTTP/1.1 101 Switching Protocols\r\nUpgrade: webso",
+	} {
+		t.Run(name, func(t *testing.T) {
+			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				u, options := target(serve(bare(func(_ *http.Request, conn net.Conn, _ *bufio.ReadWriter) {
+					_, _ = io.WriteString(conn, answer)
+				})), "/")
+				conn, response, err := websocket.Dial(t.Context(), u, &options)
+				require.ErrorContains(t, err, "websocket: dial ")
+				require.NotErrorIs(t, err, websocket.ErrBadHandshake)
+				require.Nil(t, conn)
+				require.Nil(t, response)
+			})
+		})
+	}
+}
+
+func TestDialCompression(t *testing.T) {
+	const offered = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+	for _, tt := range []struct {
+		name       string
+		extensions string
+		compressed bool
+		refused    bool
+	}{
+		{name: "declined"},
+		{name: "agreed", extensions: offered, compressed: true},
+		{name: "agreed, without the hint about ourselves", extensions: "permessage-deflate;server_no_context_takeover", compressed: true},
+		{name: "with a smaller window of the server's", extensions: offered + "; server_max_window_bits=10", compressed: true},
+		{name: "with a smaller window of ours", extensions: offered + "; client_max_window_bits=10", refused: true},
+		{name: "with a context that is kept", extensions: "permessage-deflate; client_no_context_takeover", refused: true},
+		{name: "without any parameter", extensions: "permessage-deflate", refused: true},
+		{name: "another kind", extensions: "x-webkit-deflate-frame; server_no_context_takeover", refused: true},
+		{name: "and one more", extensions: offered + ", x-telepathy", refused: true},
+		{name: "and one more, behind a value", extensions: offered + "; server_max_window_bits=10, x-telepathy", refused: true},
+		{name: "twice", extensions: offered + "\r\nSec-WebSocket-Extensions: " + offered, refused: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			first := make(chan wstest.Frame, 1)
+			server := wstest.Serve(t, bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+				assert.Equal(t, offered, r.Header.Get("Sec-WebSocket-Extensions"))
+				answer := switching(r)
+				if tt.extensions != "" {
+					answer = switching(r, "Sec-WebSocket-Extensions: "+tt.extensions)
+				}
+				_, _ = io.WriteString(conn, answer)
+				if tt.refused {
+					return
+				}
+				if tt.compressed {
+					_, _ = conn.Write(deflated("hello").Unmasked().Bytes())
+				} else {
+					_, _ = conn.Write(wstest.Text("hello").Unmasked().Bytes())
+				}
+				f, err := wstest.ReadFrame(rw)
+				assert.NoError(t, err)
+				first <- f
+			}))
+			u, options := target(server, "/")
+			options.EnableCompression = true
+			conn, response, err := websocket.Dial(t.Context(), u, &options)
+			require.NotNil(t, response)
+			if tt.refused {
+				require.ErrorIs(t, err, websocket.ErrBadHandshake)
+				return
+			}
+			require.NoError(t, err)
+			defer func() { _ = conn.CloseNow() }()
+			_, message, err := conn.ReadMessage()
+			require.NoError(t, err)
+			require.Equal(t, "hello", string(message))
+			require.NoError(t, conn.WriteMessage(websocket.TextMessage, bytes.Repeat([]byte("x"), 1000)))
+			f := <-first
+			require.True(t, f.Masked)
+			require.Equal(t, tt.compressed, f.RSV == 4)
+			require.Equal(t, tt.compressed, len(f.Payload) < 100)
+		})
+	}
+}
+
+func TestDialRequest(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		url     string
+		options websocket.DialOptions
+		host    string
+		uri     string
+		headers http.Header // that the request has, among others
+	}{
+		{name: "nothing but a host", url: "ws://example.com", host: "example.com", uri: "/"},
+		{name: "a port", url: "http://example.com:8080/", host: "example.com:8080", uri: "/"},
+		{name: "a path and a query", url: "ws://example.com/a%20b/c?d=e&f=%2F", host: "example.com", uri: "/a%20b/c?d=e&f=%2F"},
+		{name: "an IPv6 address", url: "ws://[::1]:8080/", host: "[::1]:8080", uri: "/"},
+		{name: "another Host", url: "ws://127.0.0.1/", options: websocket.DialOptions{Host: "app.test"}, host: "app.test", uri: "/"},
+		{name: "another Host in the header", url: "ws://127.0.0.1/", options: websocket.DialOptions{Header: http.Header{"host": {"app.test"}}}, host: "app.test", uri: "/"},
+		{
+			name: "both: the field wins", url: "ws://127.0.0.1/",
+			options: websocket.DialOptions{Host: "app.test", Header: http.Header{"Host": {"other.test"}}},
+			host:    "app.test", uri: "/",
+		},
+		{
+			name: "headers", url: "ws://example.com/",
+			options: websocket.DialOptions{Header: http.Header{"origin": {"https://example.com"}, "Cookie": {"a=1", "b=2"}, "Authorization": {"Bearer x"}}},
+			host:    "example.com", uri: "/",
+			headers: http.Header{"Origin": {"https://example.com"}, "Cookie": {"a=1", "b=2"}, "Authorization": {"Bearer x"}},
+		},
+		{
+			name: "subprotocols", url: "ws://example.com/",
+			options: websocket.DialOptions{Subprotocols: []string{"chat.v2", "chat.v1"}},
+			host:    "example.com", uri: "/", headers: http.Header{"Sec-Websocket-Protocol": {"chat.v2, chat.v1"}},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			asked := make(chan *http.Request, 1)
+			u := websocket.New(websocket.ControllerFunc(func(_ *websocket.Conn, r *http.Request) error {
+				asked <- r
+				return nil
+			}))
+			u.Settings.Subprotocols = []string{"chat.v1"}
+			server := wstest.Serve(t, u)
+			tt.options.DialContext = server.DialContext
+			before := len(tt.options.Header)
+			conn, _, err := websocket.Dial(t.Context(), tt.url, &tt.options)
+			require.NoError(t, err)
+			defer func() { _ = conn.CloseNow() }()
+			r := <-asked
+			assert.Equal(t, tt.host, r.Host)
+			assert.Equal(t, tt.uri, r.RequestURI)
+			for name, values := range tt.headers {
+				assert.Equal(t, values, r.Header[name])
+			}
+			assert.Empty(t, r.Header["Accept-Encoding"])
+			assert.Len(t, tt.options.Header, before, "the caller's header is left as it is")
+			if tt.options.Subprotocols != nil {
+				assert.Equal(t, "chat.v1", conn.Subprotocol())
+			}
+		})
+	}
+}
+
+func TestDialMakesNoSense(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		url     string
+		options websocket.DialOptions
+		mention string
+	}{
+		{name: "another scheme", url: "ftp://example.com/", mention: `"ftp"`},
+		{name: "no scheme", url: "example.com/ws", mention: "scheme"},
+		{name: "no host", url: "ws:///ws", mention: "host"},
+		{name: "a port without a host", url: "ws://:8080/ws", mention: "host"},
+		{name: "a user", url: "ws://ada:secret@example.com/", mention: "Authorization"},
+		{name: "a fragment", url: "ws://example.com/#top", mention: "fragment"},
+		{name: "no URL", url: "ws://secret\x7f", mention: "invalid control character"},
+		{name: "a key", url: "ws://example.com/", options: websocket.DialOptions{Header: http.Header{"Sec-WebSocket-Key": {"x"}}}, mention: "Sec-Websocket-Key"},
+		{name: "extensions", url: "ws://example.com/", options: websocket.DialOptions{Header: http.Header{"sec-websocket-extensions": {"x"}}}, mention: "Sec-Websocket-Extensions"},
+		{name: "an upgrade", url: "ws://example.com/", options: websocket.DialOptions{Header: http.Header{"Upgrade": {"h2c"}}}, mention: "Upgrade"},
+		{name: "a connection option", url: "ws://example.com/", options: websocket.DialOptions{Header: http.Header{"Connection": {"close"}}}, mention: "Connection"},
+		{name: "two lines in a header", url: "ws://example.com/", options: websocket.DialOptions{Header: http.Header{"X-A": {"b\r\nc: d"}}}, mention: "X-A"},
+		{name: "a setting", url: "ws://example.com/", options: websocket.DialOptions{Options: websocket.Options{CompressionLevel: 10}}, mention: "CompressionLevel"},
+		{
+			name: "a proxy that can't be told", url: "ws://example.com/",
+			options: websocket.DialOptions{Proxy: func(*http.Request) (*url.URL, error) { return nil, errDatabase }},
+			mention: errDatabase.Error(),
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.options.DialContext = func(context.Context, string, string) (net.Conn, error) {
+				t.Error("dialed")
+				return nil, io.EOF
+			}
+			conn, response, err := websocket.Dial(t.Context(), tt.url, &tt.options)
+			require.ErrorContains(t, err, tt.mention)
+			require.NotContains(t, err.Error(), "secret")
+			require.Nil(t, conn)
+			require.Nil(t, response)
+		})
+	}
+}
+
+// TestDialedContext has the values of Dial's context, and an end of its own.
+func TestDialedContext(t *testing.T) {
+	type key struct{}
+	server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo)))
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "value"))
+	conn, _, err := websocket.Dial(ctx, "ws://wstest/", &websocket.DialOptions{DialContext: server.DialContext})
+	require.NoError(t, err)
+	defer func() { _ = conn.CloseNow() }()
+	cancel()
+	require.Equal(t, "value", conn.Context().Value(key{}))
+	found, ok := websocket.FromContext(conn.Context())
+	require.True(t, ok)
+	require.Same(t, conn, found)
+	require.NoError(t, conn.Context().Err())
+	require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("still here")))
+	_, message, err := conn.ReadMessage()
+	require.NoError(t, err)
+	require.Equal(t, "still here", string(message))
+
+	returned := make(chan error, 1)
+	conn.Go(func(ctx context.Context) error {
+		<-ctx.Done()
+		returned <- context.Cause(ctx)
+		return nil
+	})
+	require.NoError(t, conn.Close(4000, "enough"))
+	require.Equal(t, 4000, websocket.CloseStatus(<-returned))
+}
+
+// TestDialedGo has a function of the connection fail.
+func TestDialedGo(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		conn := dial(t, serve(websocket.New(websocket.ControllerFunc(echo))), nil)
+		conn.Go(func(context.Context) error { return errDatabase })
+		_, _, err := conn.ReadMessage()
+		require.ErrorIs(t, err, errDatabase)
+		require.ErrorIs(t, context.Cause(conn.Context()), errDatabase)
+		require.NoError(t, conn.Close(1000, ""))
+	})
+}
