@@ -43,6 +43,7 @@ func echoStream(stream net.Conn) error {
 // stream of binary messages.
 func streamPair(t *testing.T, ctx context.Context, options websocket.Options) (*wstest.Raw, net.Conn) { //nolint:revive // t comes first
 	t.Helper()
+	options.PingInterval = cmp.Or(options.PingInterval, -1) // tests wait for longer than a peer may be silent
 	client, conn := rawPair(t, options)
 	return client, websocket.Stream(ctx, conn, websocket.BinaryMessage)
 }
