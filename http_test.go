@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -49,21 +50,24 @@ type httpConn struct {
 
 func dialHTTP(t testing.TB, server any) *httpConn {
 	t.Helper()
-	var conn net.Conn
-	var err error
-	switch server := server.(type) {
-	case *wstest.Server:
-		conn, err = server.DialContext(t.Context(), "", "")
-	case *wstest.Listener:
-		conn, err = server.DialContext(t.Context())
-	case *httptest.Server:
-		conn, err = net.Dial("tcp", server.Listener.Addr().String())
-	default:
-		require.Failf(t, "no server", "%T", server)
-	}
+	conn, err := dialBare(t, server)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	return &httpConn{Conn: conn, t: t, r: bufio.NewReader(conn)}
+}
+
+// dialBare opens a connection, without TLS.
+func dialBare(t testing.TB, server any) (net.Conn, error) {
+	switch server := server.(type) {
+	case *wstest.Server:
+		return server.DialContext(t.Context(), "", "")
+	case *wstest.Listener:
+		return server.DialContext(t.Context())
+	case *httptest.Server:
+		return net.Dial("tcp", server.Listener.Addr().String())
+	default:
+		return nil, fmt.Errorf("a %T is no server", server)
+	}
 }
 
 // hurry bounds what is expected next.
