@@ -59,7 +59,9 @@ func TestHandlerForSeveralRoutes(t *testing.T) {
 		client.ExpectText(path)
 		clients = append(clients, client)
 	}
-	assert.Equal(t, websocket.Stats{Open: 3, Upgrades: 3}, upgrader.Stats())
+	stats := upgrader.Stats()
+	assert.Equal(t, 3, stats.Open)
+	assert.EqualValues(t, 3, stats.Upgrades)
 
 	ended := make(chan error, 1)
 	go func() { ended <- upgrader.Shutdown(t.Context()) }()
@@ -71,7 +73,10 @@ func TestHandlerForSeveralRoutes(t *testing.T) {
 	assert.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 	assert.Equal(t, "5", response.Header.Get("Retry-After"))
 	assert.JSONEq(t, `{"error": "Service Unavailable"}`, body)
-	assert.Equal(t, websocket.Stats{Upgrades: 3}, upgrader.Stats())
+	stats = upgrader.Stats()
+	assert.Zero(t, stats.Open)
+	assert.EqualValues(t, 3, stats.Upgrades)
+	assert.Equal(t, map[int]uint64{http.StatusServiceUnavailable: 1}, stats.Refusals)
 }
 
 func TestShutdownAndStatsBeforeHandler(t *testing.T) {
