@@ -305,6 +305,9 @@ func (d *dialing) exchange() (io.Reader, error) {
 		return nil, fmt.Errorf("%w: the server answered %s", ErrBadHandshake, response.Status)
 	}
 	response.Body = http.NoBody
+	if !response.ProtoAtLeast(1, 1) {
+		return nil, fmt.Errorf("%w: the server answered in %s", ErrBadHandshake, response.Proto)
+	}
 	compressed, err := d.agreed(response.Header)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadHandshake, err)
@@ -374,13 +377,20 @@ func (d *dialing) agreed(header http.Header) (compressed bool, err error) {
 	name, parameters, _ := strings.Cut(extensions, ";")
 	takeover := true
 	known := d.options.EnableCompression && strings.TrimSpace(name) == "permessage-deflate"
+	seen := make(map[string]bool)
 	for parameter := range strings.SplitSeq(parameters, ";") {
-		parameter, _, _ = strings.Cut(parameter, "=")
-		switch strings.TrimSpace(parameter) {
+		parameter, value, valued := strings.Cut(parameter, "=")
+		parameter, value = strings.TrimSpace(parameter), strings.TrimSpace(value)
+		known = known && !seen[parameter]
+		seen[parameter] = true
+		switch parameter {
 		case "server_no_context_takeover":
 			takeover = false
+			known = known && !valued
 		case "client_no_context_takeover": // we do so in any case
+			known = known && !valued
 		case "server_max_window_bits": // a smaller window than ours is inflated, too
+			known = known && isWindowBits(value)
 		default:
 			known = false
 		}

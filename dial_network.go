@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -28,6 +29,9 @@ func (d *dialing) open(network, address string) (net.Conn, error) {
 		dial = new(net.Dialer).DialContext
 	}
 	nc, err := dial(d.ctx, network, address)
+	if err == nil && nc == nil {
+		err = errors.New("DialContext returned neither a connection nor an error")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +96,7 @@ func (d *dialing) tunnel(network, address string) (net.Conn, error) {
 	if err := connect.Write(nc); err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	r := bufio.NewReader(nc)
+	r := bufio.NewReader(io.LimitReader(nc, 1<<20))
 	response, err := http.ReadResponse(r, connect) //nolint:bodyclose // the tunnel, or nothing that is wanted
 	switch {
 	case err != nil:

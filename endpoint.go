@@ -144,6 +144,9 @@ func (e *Endpoint) admit(r *http.Request, h Handshake, subprotocols []string) (s
 	switch {
 	case status >= 400 && status <= 599 && reason == nil:
 		reason = fmt.Errorf("websocket: refused: %s", cmp.Or(http.StatusText(status), strconv.Itoa(status)))
+	case reason == nil && status != 0 && (status < 200 || status > 299):
+		reason = fmt.Errorf("websocket: CheckUpgrade refuses with status %d, want 400 to 599", status)
+		status = http.StatusInternalServerError
 	case reason != nil && (status < 400 || status > 599):
 		reason = fmt.Errorf("websocket: CheckUpgrade refuses with status %d, want 400 to 599: %w", status, reason)
 		status = http.StatusInternalServerError

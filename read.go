@@ -190,7 +190,7 @@ func (m *messageReader) read(p []byte) (int, error) {
 	case corrupt(err) && c.handlerErr == nil && c.t.failed == nil:
 		return 0, c.refuse(&protocolError{code: CloseInvalidFramePayloadData, reason: "corrupt compressed data", cause: err})
 	default:
-		return n, c.readFailed(err)
+		return 0, c.readFailed(err) // what came with it belongs to a message without an end
 	}
 }
 

@@ -108,7 +108,14 @@ func (s *stream) receive(context.Context) error {
 	s.started.Store(true)
 	defer close(s.received)
 	defer s.unwatch()
+	returned := false
+	defer func() {
+		if !returned && s.conn.ctx.Err() != nil { // the close handler panicked
+			s.end(s.reason(context.Cause(s.conn.ctx)))
+		}
+	}()
 	err := s.copyMessages()
+	returned = true
 	if how, _ := s.conn.t.decided(); how == undecided && s.conn.ctx.Err() == nil {
 		return err
 	}
