@@ -146,14 +146,20 @@ func newMaskKey() (key [4]byte) {
 // mask masks a payload in place, or unmasks it; the zero key leaves it as it is.
 func mask(payload []byte, key [4]byte) {
 	var pad [256]byte // a wide pad is much faster than four bytes
-	n := min(len(pad), len(payload))
-	for i := range pad[:n] {
-		pad[i] = key[i%len(key)]
+	width := min(len(pad), len(payload))
+	for n := copy(pad[:width], key[:]); n < width; {
+		n += copy(pad[n:width], pad[:n])
 	}
 	for len(payload) > 0 {
-		n = subtle.XORBytes(payload, payload, pad[:n])
+		n := subtle.XORBytes(payload, payload, pad[:width])
 		payload = payload[n:]
+		width = min(width, len(payload))
 	}
+}
+
+// rotated is the key for what comes n bytes later.
+func rotated(key [4]byte, n int) [4]byte {
+	return [4]byte{key[n%4], key[(n+1)%4], key[(n+2)%4], key[(n+3)%4]}
 }
 
 // parseClosePayload reads what a close frame carries (RFC 6455, 5.5.1). An

@@ -27,6 +27,9 @@ func (c *Conn) ReadMessage() (messageType int, p []byte, err error) {
 // with an error that wraps the context's cause, and all that is left is to write
 // and to close.
 func (c *Conn) ReadMessageContext(ctx context.Context) (messageType int, p []byte, err error) {
+	if messageType, p, err = c.readWhole(ctx); p != nil || err != nil {
+		return messageType, p, err
+	}
 	messageType, r, err := c.NextReaderContext(ctx)
 	if err != nil {
 		return noMessage, nil, err
@@ -36,6 +39,30 @@ func (c *Conn) ReadMessageContext(ctx context.Context) (messageType int, p []byt
 		return noMessage, nil, err
 	}
 	return messageType, p, nil
+}
+
+// readWhole returns the next message, nil if gorilla has to read it: the plain
+// case goes beside gorilla.
+func (c *Conn) readWhole(ctx context.Context) (messageType int, p []byte, err error) {
+	if err := c.unreadable(ctx); err != nil {
+		return noMessage, nil, err
+	}
+	if c.reader != nil && !c.reader.done {
+		return noMessage, nil, nil // gorilla is within a message
+	}
+	release := c.t.boundRead(ctx)
+	succeeded := false
+	defer func() { release(succeeded) }() // a handler may panic
+	messageType, p, err = c.t.readWhole(!c.skipUTF8)
+	succeeded = err == nil
+	switch {
+	case err != nil:
+		return noMessage, nil, c.readFailed(err)
+	case p != nil && c.t.closeBegun.Load():
+		return noMessage, nil, nil // nothing is delivered any more
+	default:
+		return messageType, p, nil
+	}
 }
 
 // NextReader returns a reader of the next message, which is read as it comes.

@@ -68,7 +68,19 @@ func (t *reading) init(early []byte, size int) {
 
 // Read serves gorilla: bytes of one frame, never beyond it.
 func (t *transport) Read(p []byte) (int, error) {
+	if t.failed != nil { // perhaps beside gorilla, within a frame
+		return 0, t.failed
+	}
 	n, err := t.readLocked(p)
+	if err != nil {
+		err = t.readEnded(err)
+	}
+	return n, err
+}
+
+// readEnded is what a read returns that got the error, and what every later one
+// will. The peer's close frame is answered, with no lock held.
+func (t *transport) readEnded(err error) error {
 	if ce := t.peerCloseRead(); ce != nil && err == error(ce) { //nolint:errorlint // the same error
 		t.peerOnce.Do(func() {
 			if handlerErr := t.onPeerClose(ce); handlerErr != nil {
@@ -76,10 +88,8 @@ func (t *transport) Read(p []byte) (int, error) {
 			}
 		})
 	}
-	if err != nil {
-		t.failed = err
-	}
-	return n, err
+	t.failed = err
+	return err
 }
 
 // peerCloseRead returns the peer's close frame, nil until it is read.
@@ -116,17 +126,9 @@ func (t *transport) readLocked(p []byte) (int, error) {
 	if uint64(len(p)) > t.gate {
 		p = p[:t.gate]
 	}
-	n := copy(p, t.buf[t.r:t.w])
-	t.r += n
-	if n == 0 && len(p) > 0 {
-		// The frame's payload goes where it is wanted, not by way of the buffer.
-		var err error
-		if n, err = t.readSocket(p); n == 0 {
-			return 0, t.readFailed(err)
-		}
-	}
+	n, err := t.receive(p)
 	t.gate -= uint64(n)
-	return n, nil
+	return n, err
 }
 
 func (t *transport) lockRead() bool {
