@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -34,6 +35,10 @@ type writing struct {
 	rest gorillaFrames // of what gorilla is writing; its writer holds the lock
 
 	closeBegun atomic.Bool
+
+	// For a header and its payload; here, as they would escape otherwise.
+	parts   [2][]byte
+	buffers net.Buffers
 
 	// armed is the socket's own deadline. Its writer holds the lock.
 	armed time.Time
@@ -219,34 +224,38 @@ func (t *transport) closing(payload []byte) (code int) {
 
 func (t *transport) sendFrame(ctx context.Context, opcode byte, payload []byte, d deadline) error {
 	if t.client {
-		_, err := t.send(ctx, d, maskedFrame(opcode, payload))
+		_, err := t.send(ctx, d, maskedFrame(opcode, payload), nil)
 		return err
 	}
+	b := smallFrames.Get().(*smallFrame) //nolint:errcheck // it is
+	defer smallFrames.Put(b)
+	frame := appendHeader(b[:0], opcode, len(payload))
 	if len(payload) <= coalesceMax {
-		frame := make([]byte, 0, maxHeaderSize+len(payload))
-		frame = append(appendHeader(frame, opcode, len(payload)), payload...)
-		_, err := t.send(ctx, d, frame)
-		return err
+		frame, payload = append(frame, payload...), nil
 	}
-	var header [maxHeaderSize]byte
-	_, err := t.send(ctx, d, appendHeader(header[:0], opcode, len(payload)), payload)
+	_, err := t.send(ctx, d, frame, payload)
 	return err
 }
 
-// send writes to the socket. The write lock is held; a frame that does not
-// leave whole ends the connection.
-func (t *transport) send(ctx context.Context, d deadline, parts ...[]byte) (int, error) {
+// A smallFrame is memory for a header, or a frame that leaves in one piece.
+type smallFrame [maxHeaderSize + coalesceMax]byte
+
+var smallFrames = sync.Pool{New: func() any { return new(smallFrame) }}
+
+// send writes to the socket, in one system call where it can: a payload may follow
+// the header. The write lock is held; a frame that does not leave whole ends the
+// connection.
+func (t *transport) send(ctx context.Context, d deadline, p, payload []byte) (n int, err error) {
 	t.arm(d)
 	release := t.boundWrite(ctx)
-	var n int64
-	var err error
-	if len(parts) == 1 {
-		var m int
-		m, err = t.nc.Write(parts[0])
-		n = int64(m)
+	if payload == nil {
+		n, err = t.nc.Write(p)
 	} else {
-		buffers := net.Buffers(parts)
-		n, err = buffers.WriteTo(t.nc)
+		t.parts = [...][]byte{p, payload}
+		t.buffers = t.parts[:]
+		var long int64
+		long, err = t.buffers.WriteTo(t.nc)
+		n, t.parts, t.buffers = int(long), [2][]byte{}, nil
 	}
 	release()
 	t.counts.bytesSent.Add(uint64(n))
@@ -256,7 +265,7 @@ func (t *transport) send(ctx context.Context, d deadline, parts ...[]byte) (int,
 	case t.secure != nil:
 		t.set(time.Time{}) // reads of TLS write, too: answers to key updates
 	}
-	return int(n), err
+	return n, err
 }
 
 // arm gives the socket a deadline to write with. One of ours that is left from
@@ -337,7 +346,7 @@ func (t *transport) Write(p []byte) (int, error) {
 			p = remasked(p)
 		}
 	}
-	n, err := t.send(ctx, d, p)
+	n, err := t.send(ctx, d, p, nil)
 	rest := t.rest
 	t.rest.bytes -= min(t.rest.bytes, uint64(len(p)))
 	if err != nil {
