@@ -189,6 +189,9 @@ func parseURL(rawURL string) (*url.URL, error) {
 // dialed.
 var gorillaBuffers sync.Pool
 
+// dialReadBuffers are ours, to read with.
+var dialReadBuffers sync.Pool
+
 // A carrier is the net.Conn that gorilla keeps: the handshake at first, the
 // transport when that is done.
 type carrier struct{ net.Conn }
@@ -317,7 +320,7 @@ func (d *dialing) exchange() (io.Reader, error) {
 		return nil, d.failed(err)
 	}
 	options := d.options.Options
-	d.t = newTransport(nc, early, 0, &options)
+	d.t = newTransport(nc, early, 0, &dialReadBuffers, &options)
 	d.t.client, d.t.deflate = true, compressed
 
 	header := response.Header.Clone()

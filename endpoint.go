@@ -28,6 +28,8 @@ type Endpoint struct {
 	origins originPatterns // AllowedOrigins
 	live    register
 	buffers sync.Pool // gorilla's, to write with
+
+	readBuffers sync.Pool
 }
 
 // NewEndpoint returns an Endpoint with the given options. It refuses every
@@ -84,7 +86,7 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 		}
 		h.Refuse(status, reason)
 	}
-	hj := &hijacker{ResponseWriter: w, options: &e.options, live: &e.live}
+	hj := &hijacker{ResponseWriter: w, options: &e.options, live: &e.live, readBuffers: &e.readBuffers}
 	if !e.live.begin(hj) {
 		refuse(http.StatusServiceUnavailable, ErrShutdown)
 		return nil, refused

@@ -16,9 +16,10 @@ const gorillaReadBuffer = 128
 // It finds the connection behind writers that middleware wrapped.
 type hijacker struct {
 	http.ResponseWriter
-	options    *Options
-	live       *register
-	readBuffer int
+	options     *Options
+	live        *register
+	readBuffer  int // its size
+	readBuffers *sync.Pool
 
 	// admit has the last word on the upgrade before there is no way back to an
 	// HTTP response: gorilla hijacks when it has found nothing wrong.
@@ -58,7 +59,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // what is buffered can be peeked at
 	h.mu.Lock()
-	h.t = newTransport(nc, early, h.readBuffer, h.options)
+	h.t = newTransport(nc, early, h.readBuffer, h.readBuffers, h.options)
 	if h.isCut {
 		h.t.cut()
 	}

@@ -62,11 +62,13 @@ const (
 	endedByVanished        // EOF, a reset, no answer, a write not taken
 )
 
-func newTransport(nc net.Conn, early []byte, readBuffer int, options *Options) *transport {
+func newTransport(nc net.Conn, early []byte, readBuffer int, pool *sync.Pool, options *Options) *transport {
 	t := &transport{nc: nc, begun: time.Now(), options: options, cancel: func(error) {}, closed: make(chan struct{})}
 	t.secure, _ = nc.(*tls.Conn)
 	t.closeTimeout.Store(int64(options.closeTimeout()))
-	t.reading.init(early, readBuffer)
+	t.reading.lock = make(chan struct{}, 1)
+	t.peerClosed = make(chan struct{})
+	t.buffer.init(nc, early, readBuffer, pool)
 	t.counts.bytesReceived.Add(uint64(len(early)))
 	t.writing.lock = make(chan struct{}, 1)
 	return t

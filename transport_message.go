@@ -35,7 +35,7 @@ func (t *transport) readWholeLocked(validate bool) (messageType int, p []byte, e
 		t.gate = uint64(h.size) + h.length
 		return noMessage, nil, nil
 	}
-	t.r += h.size
+	t.buffer.r += h.size
 	p, err = t.payload(h, validate && h.opcode == opText)
 	return int(h.opcode), p, err
 }
@@ -71,8 +71,8 @@ func (t *transport) payload(h frameHeader, validate bool) ([]byte, error) {
 // receive reads some bytes to where they are wanted: what is in the buffer and,
 // when that is empty, what the socket has.
 func (t *transport) receive(p []byte) (int, error) {
-	n := copy(p, t.buf[t.r:t.w])
-	t.r += n
+	n := copy(p, t.buffer.bytes())
+	t.buffer.r += n
 	if n == 0 && len(p) > 0 {
 		var err error
 		if n, err = t.readSocket(p); n == 0 {

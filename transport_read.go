@@ -12,9 +12,7 @@ import (
 )
 
 const (
-	defaultReadBuffer = 4096
-	minReadBuffer     = 256 // a whole control frame fits
-	handshakeBuffer   = 16  // what gorilla reads the request through: nothing
+	handshakeBuffer = 16 // what gorilla reads the request through: nothing
 
 	// A peer that broke the protocol is read from for so long and so much after
 	// our close frame, lest a reset of the socket destroys the frame on its way.
@@ -30,9 +28,7 @@ var longAgo = time.Unix(1, 0)
 // caller handles what it read.
 type reading struct {
 	lock       chan struct{}
-	buf        []byte
-	r, w       int
-	size       int          // of buf, which is made when it is needed
+	buffer     readBuffer
 	gate       uint64       // bytes of the current frame not handed on yet
 	fragmented bool         // the current message has more frames
 	deflated   bool         // and is compressed
@@ -51,19 +47,6 @@ type reading struct {
 	peerOnce   sync.Once
 
 	deadlines readDeadlines
-}
-
-func (t *reading) init(early []byte, size int) {
-	if size <= 0 {
-		size = defaultReadBuffer
-	}
-	t.lock = make(chan struct{}, 1)
-	t.peerClosed = make(chan struct{})
-	t.size = max(size, minReadBuffer)
-	if len(early) > 0 {
-		t.buf = make([]byte, max(t.size, len(early)))
-		t.w = copy(t.buf, early)
-	}
 }
 
 // Read serves gorilla: bytes of one frame, never beyond it.
@@ -157,14 +140,14 @@ func (t *transport) nextFrame() (frameHeader, error) {
 	if err := t.peek(2); err != nil {
 		return frameHeader{}, err
 	}
-	h := parseHeader(t.buf[t.r : t.r+2])
+	h := parseHeader(t.buffer.bytes())
 	if breach := t.breach(h); breach != "" {
 		return h, t.refuse(&protocolError{code: CloseProtocolError, reason: breach})
 	}
 	if err := t.peek(h.size); err != nil {
 		return h, err
 	}
-	h = parseHeader(t.buf[t.r:t.w])
+	h = parseHeader(t.buffer.bytes())
 	switch {
 	case !h.control():
 		if h.opcode != opContinuation {
@@ -248,13 +231,13 @@ func (t *transport) readClose(h frameHeader) error {
 	if err := t.peek(whole); err != nil {
 		return err
 	}
-	payload := t.buf[t.r+h.size : t.r+whole]
+	payload := t.buffer.bytes()[h.size:whole]
 	mask(payload, h.key)
 	ce, breach := parseClosePayload(payload)
 	if breach != nil {
 		return t.refuse(breach)
 	}
-	t.r = t.w
+	t.buffer.r = t.buffer.w
 	t.reading.err = ce
 	t.peerClose = ce
 	t.counts.closeReceived.Store(int32(ce.Code))
@@ -265,26 +248,27 @@ func (t *transport) readClose(h frameHeader) error {
 
 // peek waits until n bytes are in the buffer.
 func (t *transport) peek(n int) error {
-	for t.w-t.r < n {
+	for t.buffer.buffered() < n {
 		if t.reading.err != nil {
 			return t.reading.err
 		}
-		if t.r == t.w {
-			t.r, t.w = 0, 0
-		}
-		if t.buf == nil {
-			t.buf = make([]byte, t.size)
-		}
-		if len(t.buf)-t.r < n {
-			t.r, t.w = 0, copy(t.buf, t.buf[t.r:t.w])
-		}
-		m, err := t.readSocket(t.buf[t.w:])
-		t.w += m
-		if m == 0 {
+		if m, err := t.fill(n); m == 0 {
 			return t.readFailed(err)
 		}
 	}
 	return nil
+}
+
+// fill reads more into the buffer, which has room for n bytes then.
+func (t *transport) fill(n int) (m int, err error) {
+	if t.buffer.raw != nil {
+		m, err = t.fillRaw(n)
+	} else {
+		t.buffer.take(n)
+		m, err = t.readSocket(t.buffer.b[t.buffer.w:])
+	}
+	t.buffer.w += m
+	return m, err
 }
 
 // readSocket is where a read waits for the peer.
@@ -379,8 +363,8 @@ func (t *transport) awaitPeerClose() {
 			if t.peek(1) != nil {
 				return
 			}
-			n := min(uint64(t.w-t.r), t.gate)
-			t.r += int(n)
+			n := min(uint64(t.buffer.buffered()), t.gate)
+			t.buffer.r += int(n)
 			t.gate -= n
 		}
 		h, err := t.nextFrame()

@@ -1,0 +1,63 @@
+//go:build unix
+
+package websocket
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+// rawConn returns what lets a socket be waited for without memory to read into;
+// nil for anything but a socket itself: a wrapper may have a Read of its own.
+func rawConn(nc net.Conn) syscall.RawConn {
+	var raw syscall.RawConn
+	switch nc := nc.(type) {
+	case *net.TCPConn:
+		raw, _ = nc.SyscallConn()
+	case *net.UnixConn:
+		raw, _ = nc.SyscallConn()
+	}
+	return raw
+}
+
+// fillRaw reads into the buffer, which has room for need bytes then.
+func (t *transport) fillRaw(need int) (int, error) {
+	if t.buffer.tryRead == nil {
+		t.buffer.tryRead = t.tryReadRaw
+	}
+	t.buffer.need = need
+	err := t.buffer.raw.Read(t.buffer.tryRead)
+	t.waiting.Store(0)
+	if err != nil {
+		return 0, err
+	}
+	t.counts.bytesReceived.Add(uint64(t.buffer.n))
+	return t.buffer.n, t.buffer.err
+}
+
+// tryReadRaw reads if there is something, and returns false if not: it is called
+// again when there is.
+func (t *transport) tryReadRaw(fd uintptr) bool {
+	b := &t.buffer
+	b.take(b.need)
+	for {
+		n, err := syscall.Read(int(fd), b.b[b.w:])
+		switch {
+		case err == syscall.EINTR: //nolint:errorlint // as it comes from the system
+			continue
+		case err == syscall.EAGAIN: //nolint:errorlint // likewise
+			b.give()
+			t.waiting.Store(1 + int64(t.age()))
+			return false
+		case err != nil:
+			b.n, b.err = 0, &net.OpError{Op: "read", Net: t.nc.RemoteAddr().Network(), Source: t.nc.LocalAddr(), Addr: t.nc.RemoteAddr(), Err: os.NewSyscallError("read", err)}
+		case n == 0:
+			b.n, b.err = 0, io.EOF
+		default:
+			b.n, b.err = n, nil
+		}
+		return true
+	}
+}
