@@ -127,7 +127,7 @@ func (c *Conn) closeWith(frame *CloseError) error {
 	}
 	defer close(c.handshaken)
 	c.t.record(endedByUs, frame)
-	defer c.keepalive.stop()
+	defer c.settle()
 	defer c.t.cancel(frame) // if that was not done when the frame was sent
 	return c.closeHandshake()
 }
@@ -172,8 +172,15 @@ func (c *Conn) sendChosen(timeout time.Duration) error {
 func (c *Conn) CloseNow() error {
 	c.t.decide(endedByUs, errClosed)
 	c.t.cut()
-	c.keepalive.stop()
+	c.settle()
 	return nil
+}
+
+// settle returns when no timer of the connection, whose socket is closed, runs any
+// more.
+func (c *Conn) settle() {
+	c.keepalive.stop()
+	c.t.cork.alarm.stop()
 }
 
 // cutReason makes a text fit into a close frame: valid UTF-8, at most 123

@@ -19,7 +19,7 @@ func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
 	go func() {
 		defer e.live.remove(conn)
 		defer r.ended()
-		defer conn.keepalive.stop()
+		defer conn.settle()
 		defer r.join()
 		recovered(func() error {
 			e.observe(conn.Context(), func(o Observer) { o.Opened(conn) })

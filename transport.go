@@ -70,6 +70,7 @@ func newTransport(nc net.Conn, early []byte, readBuffer int, pool *sync.Pool, op
 	t.peerClosed = make(chan struct{})
 	t.buffer.init(nc, early, readBuffer, pool)
 	t.counts.bytesReceived.Add(uint64(len(early)))
+	t.cork.alarm.call = t.uncorkLate
 	t.writing.lock = make(chan struct{}, 1)
 	return t
 }

@@ -52,6 +52,16 @@ func (b *readBuffer) bytes() []byte { return b.b[b.r:b.w] }
 // buffered is the number of bytes to hand on.
 func (b *readBuffer) buffered() int { return b.w - b.r }
 
+// hasFrame tells whether there is a whole frame.
+func (b *readBuffer) hasFrame() bool {
+	p := b.bytes()
+	if len(p) < 2 || len(p) < headerSize(p) {
+		return false
+	}
+	h := parseHeader(p)
+	return h.length <= uint64(len(p)-h.size)
+}
+
 // take has memory to read into, with room for n bytes from b.r on.
 func (b *readBuffer) take(n int) {
 	if b.b == nil {

@@ -37,6 +37,7 @@ func (t *transport) readWholeLocked(validate bool) (messageType int, p []byte, e
 	}
 	t.buffer.r += h.size
 	p, err = t.payload(h, validate && h.opcode == opText)
+	t.cork.more.Store(err == nil && t.buffer.hasFrame())
 	return int(h.opcode), p, err
 }
 
@@ -74,6 +75,7 @@ func (t *transport) receive(p []byte) (int, error) {
 	n := copy(p, t.buffer.bytes())
 	t.buffer.r += n
 	if n == 0 && len(p) > 0 {
+		t.uncorkBeforeWaiting()
 		var err error
 		if n, err = t.readSocket(p); n == 0 {
 			return 0, t.readFailed(err)

@@ -261,6 +261,7 @@ func (t *transport) peek(n int) error {
 
 // fill reads more into the buffer, which has room for n bytes then.
 func (t *transport) fill(n int) (m int, err error) {
+	t.uncorkBeforeWaiting()
 	if t.buffer.raw != nil {
 		m, err = t.fillRaw(n)
 	} else {

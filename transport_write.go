@@ -36,6 +36,8 @@ type writing struct {
 
 	closeBegun atomic.Bool
 
+	cork cork
+
 	// For a header and its payload; here, as they would escape otherwise.
 	parts   [2][]byte
 	buffers net.Buffers
@@ -167,7 +169,14 @@ func (t *transport) lockWrite(ctx context.Context, d deadline) error {
 	return t.lockClose(ctx, d)
 }
 
-func (t *transport) unlockWrite() { <-t.writing.lock }
+// unlockWrite gives the lock back. Nobody may be left to write what is held but who
+// has it.
+func (t *transport) unlockWrite() {
+	if t.cork.held != nil && !t.cork.more.Load() {
+		_ = t.uncork(context.Background(), t.ownDeadline(), nil, nil) // a failure is the connection's
+	}
+	<-t.writing.lock
+}
 
 // writeFrame writes one whole frame.
 func (t *transport) writeFrame(ctx context.Context, opcode byte, payload []byte, d deadline) error {
@@ -224,17 +233,18 @@ func (t *transport) closing(payload []byte) (code int) {
 
 func (t *transport) sendFrame(ctx context.Context, opcode byte, payload []byte, d deadline) error {
 	if t.client {
-		_, err := t.send(ctx, d, maskedFrame(opcode, payload), nil)
-		return err
+		return t.uncork(ctx, d, maskedFrame(opcode, payload), nil)
 	}
 	b := smallFrames.Get().(*smallFrame) //nolint:errcheck // it is
 	defer smallFrames.Put(b)
 	frame := appendHeader(b[:0], opcode, len(payload))
 	if len(payload) <= coalesceMax {
 		frame, payload = append(frame, payload...), nil
+		if opcode < opClose && !d.callers && ctx.Done() == nil && t.hold(frame) {
+			return nil
+		}
 	}
-	_, err := t.send(ctx, d, frame, payload)
-	return err
+	return t.uncork(ctx, d, frame, payload)
 }
 
 // A smallFrame is memory for a header, or a frame that leaves in one piece.
@@ -344,6 +354,13 @@ func (t *transport) Write(p []byte) (int, error) {
 		t.rest = rest
 		if t.client && rest.bytes == uint64(len(p)) { // as are all of gorilla's there
 			p = remasked(p)
+		}
+	}
+	if t.cork.held != nil {
+		if err := t.uncork(ctx, d, nil, nil); err != nil {
+			t.rest.bytes = 0
+			t.unlockWrite()
+			return 0, err
 		}
 	}
 	n, err := t.send(ctx, d, p, nil)
