@@ -22,6 +22,17 @@ func BenchmarkEcho(b *testing.B) {
 		handler http.Handler
 	}{
 		{"ReadMessage", websocket.New(websocket.ControllerFunc(echo))},
+		{"ReadSlice", websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+			for {
+				messageType, message, err := conn.ReadSlice()
+				if err != nil {
+					return err
+				}
+				if err := conn.WriteMessage(messageType, message); err != nil {
+					return err
+				}
+			}
+		}))},
 		{"gorilla", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			conn, err := upgrader.Upgrade(w, r, nil)
 			if err != nil {

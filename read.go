@@ -27,9 +27,14 @@ func (c *Conn) ReadMessage() (messageType int, p []byte, err error) {
 // with an error that wraps the context's cause, and all that is left is to write
 // and to close.
 func (c *Conn) ReadMessageContext(ctx context.Context) (messageType int, p []byte, err error) {
-	if messageType, p, err = c.readWhole(ctx); p != nil || err != nil {
+	if messageType, p, err = c.readWhole(ctx, false); p != nil || err != nil {
 		return messageType, p, err
 	}
+	return c.readAll(ctx)
+}
+
+// readAll reads the next message by way of gorilla.
+func (c *Conn) readAll(ctx context.Context) (messageType int, p []byte, err error) {
 	messageType, r, err := c.NextReaderContext(ctx)
 	if err != nil {
 		return noMessage, nil, err
@@ -41,9 +46,30 @@ func (c *Conn) ReadMessageContext(ctx context.Context) (messageType int, p []byt
 	return messageType, p, nil
 }
 
+// ReadSlice is ReadMessage without memory of its own for the message: the slice
+// is lent, and valid only until the next read of the connection, whatever method
+// that is, or until Serve returns; then its memory is used for other messages, of
+// other connections, too. Writing to it is allowed. What is kept for longer must be
+// copied. Built with the race detector, the memory is overwritten when the loan
+// ends.
+//
+// Messages in one frame that is not compressed cost no allocation and, where they
+// are small, no copy.
+func (c *Conn) ReadSlice() (messageType int, p []byte, err error) {
+	return c.ReadSliceContext(context.Background())
+}
+
+// ReadSliceContext is ReadSlice bounded by a context, as ReadMessageContext is.
+func (c *Conn) ReadSliceContext(ctx context.Context) (messageType int, p []byte, err error) {
+	if messageType, p, err = c.readWhole(ctx, true); p != nil || err != nil {
+		return messageType, p, err
+	}
+	return c.readAll(ctx)
+}
+
 // readWhole returns the next message, nil if gorilla has to read it: the plain
 // case goes beside gorilla.
-func (c *Conn) readWhole(ctx context.Context) (messageType int, p []byte, err error) {
+func (c *Conn) readWhole(ctx context.Context, lend bool) (messageType int, p []byte, err error) {
 	if err := c.unreadable(ctx); err != nil {
 		return noMessage, nil, err
 	}
@@ -53,7 +79,7 @@ func (c *Conn) readWhole(ctx context.Context) (messageType int, p []byte, err er
 	release := c.t.boundRead(ctx)
 	succeeded := false
 	defer func() { release(succeeded) }() // a handler may panic
-	messageType, p, err = c.t.readWhole(!c.skipUTF8)
+	messageType, p, err = c.t.readWhole(!c.skipUTF8, lend)
 	succeeded = err == nil
 	switch {
 	case err != nil:

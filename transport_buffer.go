@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"syscall"
@@ -77,6 +78,13 @@ func (b *readBuffer) take(n int) {
 	}
 	if len(b.b)-b.r < n {
 		b.r, b.w = 0, copy(b.b, b.b[b.r:b.w])
+	}
+}
+
+// detach goes on in other memory, and leaves what there is to whoever uses it.
+func (b *readBuffer) detach() {
+	if b.b != nil {
+		b.b, b.taken = bytes.Clone(b.b), nil
 	}
 }
 

@@ -1,5 +1,7 @@
 package websocket
 
+import "unicode/utf8"
+
 // A frame's length alone claims no more than trusted bytes of memory. For more,
 // a part of the payload must have come, and this many times it is given.
 const (
@@ -9,16 +11,18 @@ const (
 
 // readWhole reads the next message without gorilla where that is one frame,
 // neither fragmented nor compressed. Otherwise it returns none, and the frame is
-// gorilla's to read. Text is validated where that is asked for.
-func (t *transport) readWhole(validate bool) (messageType int, p []byte, err error) {
-	messageType, p, err = t.readWholeLocked(validate)
+// gorilla's to read. Text is validated where that is asked for. A message that is
+// to be lent ends the loan of the one before, and is the caller's until the next
+// read; otherwise it is the caller's for good.
+func (t *transport) readWhole(validate, lend bool) (messageType int, p []byte, err error) {
+	messageType, p, err = t.readWholeLocked(validate, lend)
 	if err != nil {
 		return noMessage, nil, t.readEnded(err)
 	}
 	return messageType, p, nil
 }
 
-func (t *transport) readWholeLocked(validate bool) (messageType int, p []byte, err error) {
+func (t *transport) readWholeLocked(validate, lend bool) (messageType int, p []byte, err error) {
 	if !t.lockRead() {
 		return noMessage, nil, nil
 	}
@@ -26,6 +30,7 @@ func (t *transport) readWholeLocked(validate bool) (messageType int, p []byte, e
 	if t.gate != 0 || t.reading.err != nil || t.isClosed() {
 		return noMessage, nil, nil
 	}
+	t.lent.end()
 	inMessage := t.fragmented
 	h, err := t.nextFrame()
 	switch {
@@ -36,21 +41,37 @@ func (t *transport) readWholeLocked(validate bool) (messageType int, p []byte, e
 		return noMessage, nil, nil
 	}
 	t.buffer.r += h.size
-	p, err = t.payload(h, validate && h.opcode == opText)
+	validate = validate && h.opcode == opText
+	if lend && h.length <= uint64(t.buffer.buffered()) {
+		p, err = t.buffered(h, validate)
+	} else {
+		p, err = t.payload(h, validate, lend)
+	}
 	t.cork.more.Store(err == nil && t.buffer.hasFrame())
 	return int(h.opcode), p, err
 }
 
+// buffered lends a payload where it stands in the buffer.
+func (t *transport) buffered(h frameHeader, validate bool) ([]byte, error) {
+	n := int(h.length)
+	p := t.buffer.bytes()[:n:n]
+	t.buffer.r += n
+	mask(p, h.key)
+	if validate && !utf8.Valid(p) {
+		return nil, t.refuse(errInvalidText)
+	}
+	t.lent.slice = p
+	return p, nil
+}
+
 // payload reads what follows a header, to its end.
-func (t *transport) payload(h frameHeader, validate bool) ([]byte, error) {
+func (t *transport) payload(h frameHeader, validate, lend bool) ([]byte, error) {
 	length := int(h.length) // a limit, or at least memory, bounds it
 	var text utf8Validator
-	p := make([]byte, min(length, trusted))
+	p := t.room(nil, min(length, trusted), lend)
 	for n := 0; n < length; {
 		if n == len(p) {
-			grown := make([]byte, min(length, n*trustFactor))
-			copy(grown, p)
-			p = grown
+			p = t.room(p, min(length, n*trustFactor), lend)
 		}
 		m, err := t.receive(p[n:])
 		if err != nil {
@@ -66,7 +87,25 @@ func (t *transport) payload(h frameHeader, validate bool) ([]byte, error) {
 	if validate && !text.complete() {
 		return nil, t.refuse(errInvalidText)
 	}
+	if lend {
+		t.lent.slice = p
+	}
 	return p, nil
+}
+
+// room returns memory for n bytes that begins with p.
+func (t *transport) room(p []byte, n int, lend bool) []byte {
+	if !lend {
+		grown := make([]byte, n)
+		copy(grown, p)
+		return grown
+	}
+	memory := borrow(n)
+	grown := (*memory)[:n:n]
+	copy(grown, p)
+	t.lent.end()
+	t.lent.memory = memory
+	return grown
 }
 
 // receive reads some bytes to where they are wanted: what is in the buffer and,

@@ -29,6 +29,7 @@ var longAgo = time.Unix(1, 0)
 type reading struct {
 	lock       chan struct{}
 	buffer     readBuffer
+	lent       lent
 	gate       uint64       // bytes of the current frame not handed on yet
 	fragmented bool         // the current message has more frames
 	deflated   bool         // and is compressed
@@ -99,6 +100,7 @@ func (t *transport) readLocked(p []byte) (int, error) {
 	if t.reading.err != nil {
 		return 0, t.reading.err
 	}
+	t.lent.end()
 	if t.gate == 0 {
 		h, err := t.nextFrame()
 		if err != nil {
@@ -358,6 +360,7 @@ func (t *transport) awaitPeerClose() {
 	case t.reading.lock <- struct{}{}:
 	}
 	defer t.unlockRead()
+	t.buffer.detach() // what is lent of it is still the caller's
 	t.deadlines.take(t.nc)
 	for {
 		for t.gate > 0 {
