@@ -36,18 +36,52 @@ func giveBack(p *[]byte) {
 
 func lentClass(n int) int { return max(bits.Len(uint(max(n, 1)-1))-smallestLent, 0) }
 
-// lent is what ReadSlice returned last. The reading goroutine has it.
-type lent struct {
-	slice  []byte
-	memory *[]byte // that it is part of; nil where that is the read buffer
+// A loan is a part of some memory.
+type loan struct {
+	start  []byte  // of the part; nil where it is that of memory
+	memory *[]byte // nil where the part is of the read buffer
+	n      int
+}
+
+func (l *loan) bytes() []byte {
+	if l.memory == nil {
+		return l.start[:l.n:l.n]
+	}
+	return (*l.memory)[:l.n:l.n]
+}
+
+// spare is what the part can grow into, which is never nothing.
+func (l *loan) spare() []byte {
+	if l.n == len(*l.memory) {
+		l.grow(2 * l.n)
+	}
+	return (*l.memory)[l.n:]
+}
+
+func (l *loan) append(s string) {
+	if l.n+len(s) > len(*l.memory) {
+		l.grow(l.n + len(s))
+	}
+	l.n += copy((*l.memory)[l.n:], s)
+}
+
+// grow has room for n bytes.
+func (l *loan) grow(n int) {
+	larger := loan{memory: borrow(n), n: l.n}
+	if l.n > 0 {
+		copy(*larger.memory, l.bytes())
+	}
+	l.end()
+	*l = larger
 }
 
 // end ends the loan: the memory is used again.
-func (l *lent) end() {
-	spoil(l.slice)
-	l.slice = nil
+func (l *loan) end() {
+	if l.n > 0 {
+		spoil(l.bytes())
+	}
 	if l.memory != nil {
 		giveBack(l.memory)
-		l.memory = nil
 	}
+	*l = loan{}
 }

@@ -36,16 +36,21 @@ func (t *transport) readWholeLocked(validate, lend bool) (messageType int, p []b
 	switch {
 	case err != nil:
 		return noMessage, nil, err
-	case inMessage, !h.fin, h.control(), h.rsv != 0:
+	case inMessage, !h.fin, h.control(), h.rsv != 0 && h.length > maxInflated:
 		t.gate = uint64(h.size) + h.length
 		return noMessage, nil, nil
 	}
 	t.buffer.r += h.size
 	validate = validate && h.opcode == opText
-	if lend && h.length <= uint64(t.buffer.buffered()) {
+	switch {
+	case h.rsv != 0:
+		p, err = t.inflated(h, validate, lend)
+	case !lend:
+		p, err = t.payload(h, validate, nil)
+	case h.length <= uint64(t.buffer.buffered()):
 		p, err = t.buffered(h, validate)
-	} else {
-		p, err = t.payload(h, validate, lend)
+	default:
+		p, err = t.payload(h, validate, &t.lent)
 	}
 	t.cork.more.Store(err == nil && t.buffer.hasFrame())
 	return int(h.opcode), p, err
@@ -60,18 +65,19 @@ func (t *transport) buffered(h frameHeader, validate bool) ([]byte, error) {
 	if validate && !utf8.Valid(p) {
 		return nil, t.refuse(errInvalidText)
 	}
-	t.lent.slice = p
+	t.lent = loan{start: p, n: n}
 	return p, nil
 }
 
-// payload reads what follows a header, to its end.
-func (t *transport) payload(h frameHeader, validate, lend bool) ([]byte, error) {
+// payload reads what follows a header, to its end, into memory of its own or, where
+// that is given, into a loan.
+func (t *transport) payload(h frameHeader, validate bool, into *loan) ([]byte, error) {
 	length := int(h.length) // a limit, or at least memory, bounds it
 	var text utf8Validator
-	p := t.room(nil, min(length, trusted), lend)
+	p := room(nil, min(length, trusted), into)
 	for n := 0; n < length; {
 		if n == len(p) {
-			p = t.room(p, min(length, n*trustFactor), lend)
+			p = room(p, min(length, n*trustFactor), into)
 		}
 		m, err := t.receive(p[n:])
 		if err != nil {
@@ -87,25 +93,17 @@ func (t *transport) payload(h frameHeader, validate, lend bool) ([]byte, error) 
 	if validate && !text.complete() {
 		return nil, t.refuse(errInvalidText)
 	}
-	if lend {
-		t.lent.slice = p
-	}
 	return p, nil
 }
 
 // room returns memory for n bytes that begins with p.
-func (t *transport) room(p []byte, n int, lend bool) []byte {
-	if !lend {
-		grown := make([]byte, n)
-		copy(grown, p)
-		return grown
+func room(p []byte, n int, into *loan) []byte {
+	if into == nil {
+		return append(make([]byte, 0, n), p...)[:n]
 	}
-	memory := borrow(n)
-	grown := (*memory)[:n:n]
-	copy(grown, p)
-	t.lent.end()
-	t.lent.memory = memory
-	return grown
+	into.grow(n)
+	into.n = n
+	return into.bytes()
 }
 
 // receive reads some bytes to where they are wanted: what is in the buffer and,

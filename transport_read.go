@@ -29,7 +29,7 @@ var longAgo = time.Unix(1, 0)
 type reading struct {
 	lock       chan struct{}
 	buffer     readBuffer
-	lent       lent
+	lent       loan         // what ReadSlice returned last
 	gate       uint64       // bytes of the current frame not handed on yet
 	fragmented bool         // the current message has more frames
 	deflated   bool         // and is compressed

@@ -1,0 +1,100 @@
+package websocket
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/klauspost/compress/flate"
+)
+
+// maxInflated is how long a compressed frame may be on the wire, in bytes, to be
+// inflated when it has come whole. Gorilla inflates longer ones as they come.
+const maxInflated = trusted
+
+const (
+	// deflateTail is what a sender takes from the end of a message, and a receiver
+	// adds (RFC 7692, 7.2.1 and 7.2.2).
+	deflateTail = "\x00\x00\xff\xff"
+	// deflateEnd, behind it, is an empty last block: without one, the inflater
+	// would miss the end.
+	deflateEnd = "\x01\x00\x00\xff\xff"
+)
+
+var errCorrupt = &protocolError{code: CloseInvalidFramePayloadData, reason: "corrupt compressed data"}
+
+// An inflater inflates whole messages.
+type inflater struct {
+	in bytes.Reader
+	r  io.ReadCloser // also a flate.Resetter
+}
+
+var inflaters = sync.Pool{New: func() any { return &inflater{r: flate.NewReader(nil)} }}
+
+// inflated reads a payload and inflates it.
+func (t *transport) inflated(h frameHeader, validate, lend bool) ([]byte, error) {
+	var in loan
+	defer in.end()
+	if _, err := t.payload(h, false, &in); err != nil {
+		return nil, err
+	}
+	in.append(deflateTail + deflateEnd)
+	return t.inflate(in.bytes(), validate, lend)
+}
+
+// inflate returns the message whose compressed form, with its end, p is.
+func (t *transport) inflate(p []byte, validate, lend bool) ([]byte, error) {
+	f := inflaters.Get().(*inflater) //nolint:errcheck // it is
+	defer inflaters.Put(f)
+	f.in.Reset(p)
+	limit := t.limit.Load()
+	out := loan{memory: borrow(4 * len(p))}
+	defer out.end()
+	var text utf8Validator
+	for err := f.reset(nil); err == nil; {
+		var m int
+		m, err = f.r.Read(out.spare())
+		if validate && !text.valid(out.spare()[:m]) {
+			return nil, t.refuse(errInvalidText)
+		}
+		if out.n += m; limit > 0 && int64(out.n) > limit {
+			return nil, t.refuse(errTooBig)
+		}
+		if errors.Is(err, io.EOF) {
+			err = f.goOn(out.bytes())
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, t.refuse(errCorrupt)
+		}
+	}
+	if validate && !text.complete() {
+		return nil, t.refuse(errInvalidText)
+	}
+	if !lend {
+		return bytes.Clone(out.bytes()), nil
+	}
+	t.lent.end()
+	t.lent, out = out, loan{}
+	return t.lent.bytes(), nil
+}
+
+// goOn is what follows a last block: a sender may end blocks for good within a
+// message (RFC 7692, 7.2.3.4). One that does at its end need not add the byte which
+// makes a block of the tail.
+func (f *inflater) goOn(message []byte) error {
+	switch left := f.in.Len(); {
+	case left == 0, left == len(deflateTail)+len(deflateEnd):
+		return io.EOF
+	case left < len(deflateTail)+len(deflateEnd):
+		return errCorrupt
+	default:
+		return f.reset(message[max(0, len(message)-windowSize):])
+	}
+}
+
+const windowSize = 32 << 10
+
+func (f *inflater) reset(window []byte) error {
+	return f.r.(flate.Resetter).Reset(&f.in, window) //nolint:errcheck // it is one
+}
