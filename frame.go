@@ -47,6 +47,9 @@ type frameHeader struct {
 
 func (h frameHeader) control() bool { return h.opcode&0x8 != 0 }
 
+// isData tells whether an opcode, perhaps with bits of RSV, is one of a message.
+func isData(opcode byte) bool { return opcode&0x8 == 0 }
+
 // headerSize tells from a frame's first two bytes how long its header is.
 func headerSize(b []byte) int {
 	size := 2

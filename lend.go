@@ -58,11 +58,13 @@ func (l *loan) spare() []byte {
 	return (*l.memory)[l.n:]
 }
 
-func (l *loan) append(s string) {
-	if l.n+len(s) > len(*l.memory) {
-		l.grow(l.n + len(s))
+// Write appends to the part.
+func (l *loan) Write(p []byte) (int, error) {
+	if l.n+len(p) > len(*l.memory) {
+		l.grow(l.n + len(p))
 	}
-	l.n += copy((*l.memory)[l.n:], s)
+	l.n += copy((*l.memory)[l.n:], p)
+	return len(p), nil
 }
 
 // grow has room for n bytes.

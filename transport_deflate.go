@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"sync"
@@ -39,7 +40,7 @@ func (t *transport) inflated(h frameHeader, validate, lend bool) ([]byte, error)
 	if _, err := t.payload(h, false, &in); err != nil {
 		return nil, err
 	}
-	in.append(deflateTail + deflateEnd)
+	_, _ = in.Write([]byte(deflateTail + deflateEnd)) // to memory
 	return t.inflate(in.bytes(), validate, lend)
 }
 
@@ -97,4 +98,33 @@ const windowSize = 32 << 10
 
 func (f *inflater) reset(window []byte) error {
 	return f.r.(flate.Resetter).Reset(&f.in, window) //nolint:errcheck // it is one
+}
+
+// A deflater deflates whole messages.
+type deflater struct {
+	w   *flate.Writer
+	out loan
+}
+
+// deflaters are pools by level, of which flate.HuffmanOnly is the lowest.
+var deflaters [flate.BestCompression - flate.HuffmanOnly + 1]sync.Pool
+
+// writeDeflated writes a message in one frame, compressed.
+func (t *transport) writeDeflated(ctx context.Context, opcode byte, p []byte, level int, d deadline) error {
+	pool := &deflaters[level-flate.HuffmanOnly]
+	f, ok := pool.Get().(*deflater)
+	if !ok {
+		w, err := flate.NewWriter(nil, level)
+		if err != nil {
+			return err
+		}
+		f = &deflater{w: w}
+	}
+	defer pool.Put(f)
+	f.out = loan{memory: borrow(len(p))}
+	defer f.out.end()
+	f.w.Reset(&f.out)
+	_, _ = f.w.Write(p) // to memory
+	_ = f.w.Flush()
+	return t.writeFrame(ctx, opcode|bitRSV1, bytes.TrimSuffix(f.out.bytes(), []byte(deflateTail)), d)
 }

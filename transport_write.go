@@ -185,7 +185,7 @@ func (t *transport) writeFrame(ctx context.Context, opcode byte, payload []byte,
 	}
 	defer t.unlockWrite()
 	err := t.sendFrame(ctx, opcode, payload, d)
-	if err == nil && opcode < opClose {
+	if err == nil && isData(opcode) {
 		t.counts.messagesSent.Add(1)
 	}
 	return err
@@ -240,7 +240,7 @@ func (t *transport) sendFrame(ctx context.Context, opcode byte, payload []byte, 
 	frame := appendHeader(b[:0], opcode, len(payload))
 	if len(payload) <= coalesceMax {
 		frame, payload = append(frame, payload...), nil
-		if opcode < opClose && !d.callers && ctx.Done() == nil && t.hold(frame) {
+		if isData(opcode) && !d.callers && ctx.Done() == nil && t.hold(frame) {
 			return nil
 		}
 	}

@@ -42,13 +42,18 @@ func (c *Conn) WriteMessageContext(ctx context.Context, messageType int, data []
 		return err
 	}
 	defer c.unlockMessage()
-	if compress := c.compresses(len(data)); c.pooled || compress {
+	compress := c.compresses(len(data))
+	switch {
+	case c.pooled:
 		return c.wholeThroughGorilla(ctx, func() error {
 			c.Conn.EnableWriteCompression(compress)
 			return c.Conn.WriteMessage(messageType, data)
 		})
+	case compress:
+		return c.t.writeDeflated(ctx, byte(messageType), data, int(c.level.Load()), c.t.writeDeadline())
+	default:
+		return c.t.writeFrame(ctx, byte(messageType), data, c.t.writeDeadline())
 	}
-	return c.t.writeFrame(ctx, byte(messageType), data, c.t.writeDeadline())
 }
 
 // WritePreparedMessage writes a message that was encoded before.
