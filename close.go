@@ -179,7 +179,7 @@ func (c *Conn) CloseNow() error {
 // settle returns when no timer of the connection, whose socket is closed, runs any
 // more.
 func (c *Conn) settle() {
-	c.keepalive.stop()
+	c.keepalive.alarm.stop()
 	c.t.cork.alarm.stop()
 }
 

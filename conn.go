@@ -80,6 +80,7 @@ func newConn(parent context.Context, gorilla *ws.Conn, t *transport, options *Op
 	values := context.WithValue(context.WithoutCancel(parent), connKey{}, c)
 	c.ctx, t.cancel = context.WithCancelCause(values)
 	t.onPeerClose = c.peerClosed
+	t.onClose = c.keepalive.alarm.unset
 	t.limit.Store(options.maxMessageSize())
 	c.installHandlers()
 	t.open = true

@@ -6,56 +6,46 @@ import (
 	"time"
 )
 
+// forever is the longest time that is reckoned with.
+const forever = time.Duration(1) << 60
+
 // keepalive pings the peer and notices when it is gone, by one timer and without
 // a goroutine of its own. Times are those since the connection began.
 type keepalive struct {
 	c           *Conn
 	interval    time.Duration
 	pongTimeout time.Duration // 0: no answer is expected
+	alarm       alarm
 
 	mu      sync.Mutex
-	timer   *time.Timer
 	next    time.Duration // when a ping is due
+	at      time.Duration // when the alarm is to call
+	resumed time.Duration // when it last called much later
 	pinging bool
-	stopped bool
-	armed   sync.WaitGroup // the timer, set or running
 }
 
 func (k *keepalive) start(c *Conn, options *Options) {
-	k.c, k.interval, k.pongTimeout = c, options.pingInterval(), options.pongTimeout()
+	k.c, k.alarm.call = c, k.tick
+	k.interval = min(options.pingInterval(), forever)
+	k.pongTimeout = min(options.pongTimeout(), forever)
 	if k.interval == 0 {
 		return
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	k.next = c.t.age() + k.interval
-	k.armed.Add(1)
-	k.timer = time.AfterFunc(k.interval, k.tick)
-}
-
-// stop returns when nothing of the keep-alive is left. The socket is closed, so
-// that takes no time.
-func (k *keepalive) stop() {
-	k.mu.Lock()
-	k.stopped = true
-	if k.timer != nil && k.timer.Stop() {
-		k.armed.Done()
-	}
-	k.mu.Unlock()
-	k.armed.Wait()
+	k.at = k.next
+	k.alarm.set(k.interval)
 }
 
 // tick runs when a ping is due, or when the peer would be gone if nothing has
 // come. The ping is written last: it may take a while, and the next tick comes
 // all the same.
 func (k *keepalive) tick() {
-	defer k.armed.Done()
 	t := k.c.t
 	if t.isClosed() || t.closeBegun.Load() {
 		return // the closing handshake has a bound of its own
 	}
 	now := t.age()
-	due, waiting := k.due()
+	due, waiting := k.due(now)
 	if waiting && now >= due {
 		t.counts.peerGone.Store(true)
 		_ = t.fail(&ioError{op: "read", err: ErrPeerGone, gone: true})
@@ -69,32 +59,36 @@ func (k *keepalive) tick() {
 	}
 }
 
-// due is when the peer is gone if nothing comes until then: what counts is for
+// due is when the peer is gone if nothing comes until then. What counts is for
 // how long the transport has been waiting, so that a controller that does not
-// read is told nothing wrong about its peer.
-func (k *keepalive) due() (at time.Duration, waiting bool) {
+// read is told nothing wrong about its peer; that the peer takes a large frame,
+// within which there is no place for a ping; and that a process which stood still
+// has not read what came meanwhile.
+func (k *keepalive) due(now time.Duration) (at time.Duration, waiting bool) {
 	since, waiting := k.c.t.waitingSince()
-	return since + k.interval + k.pongTimeout, waiting && k.pongTimeout > 0
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if now-k.at > k.pongTimeout/2 {
+		k.resumed = now
+	}
+	life := max(since, k.c.t.takenAt(), k.resumed)
+	return life + k.interval + k.pongTimeout, waiting && k.pongTimeout > 0
 }
 
-// again sets the timer for what comes next and tells whether to ping now.
+// again sets the alarm for what comes next and tells whether to ping now.
 func (k *keepalive) again(now, due time.Duration, waiting bool) (ping bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.stopped {
-		return false
-	}
 	if now >= k.next {
 		k.next = now + k.interval
 		ping = !k.pinging // the last one may still be on its way out
 		k.pinging = true
 	}
-	at := k.next
+	k.at = k.next
 	if waiting {
-		at = min(at, due)
+		k.at = min(k.at, due)
 	}
-	k.armed.Add(1)
-	k.timer.Reset(at - now)
+	k.alarm.set(k.at - now)
 	return ping
 }
 
@@ -102,17 +96,13 @@ func (k *keepalive) again(now, due time.Duration, waiting bool) (ping bool) {
 // would be.
 func (k *keepalive) ping() {
 	t := k.c.t
-	write := t.ownDeadline()
-	if write.within == 0 {
-		write.within = k.pongTimeout
-	}
-	wait := write
-	if k.pongTimeout > 0 {
-		wait.within = min(wait.within, k.pongTimeout)
+	wait := t.ownDeadline()
+	if k.pongTimeout > 0 && (wait.within == 0 || wait.within > k.pongTimeout) {
+		wait.within = k.pongTimeout
 	}
 	if t.lockWrite(context.Background(), wait) != nil {
 		return // whoever is writing finds out what is wrong
 	}
 	defer t.unlockWrite()
-	_ = t.sendFrame(context.Background(), opPing, k.c.pings.next(), write) // a failure is the connection's
+	_ = t.sendFrame(context.Background(), opPing, k.c.pings.next(), t.ownDeadline()) // a failure is the connection's
 }

@@ -14,7 +14,9 @@ import (
 // only if somebody reads meanwhile: a [Conn.ReadMessage] that waits, or
 // [Conn.CloseRead]. If ctx ends first, nothing happens to the connection, and the
 // error wraps the context's cause; if the connection ends, it wraps the cause of
-// the connection's context.
+// the connection's context. The ping is written like any message: one that can't
+// be fails as other writes do, and once it has begun to leave only WriteTimeout, or
+// the caller's write deadline, bounds that.
 func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
 	d := c.t.writeDeadline()
 	if err := c.t.lockWrite(ctx, d); err != nil {
@@ -22,7 +24,7 @@ func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
 	}
 	p, payload := c.pings.begin()
 	defer c.pings.forget(p)
-	err := c.t.sendFrame(ctx, opPing, payload, d)
+	err := c.t.sendFrame(context.Background(), opPing, payload, d) // half a ping would end the connection
 	c.t.unlockWrite()
 	if err != nil {
 		return 0, err
@@ -35,7 +37,12 @@ func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
 	case <-c.ctx.Done():
 		err = context.Cause(c.ctx)
 	}
-	return 0, fmt.Errorf("websocket: ping: %w", err)
+	select {
+	case <-p.answered: // before it all ended
+		return p.roundTrip, nil
+	default:
+		return 0, fmt.Errorf("websocket: ping: %w", err)
+	}
 }
 
 // pings are those of ours, which carry consecutive numbers. A pong may answer

@@ -101,14 +101,17 @@ func (r *run) ended() {
 func (r *run) ending() Ending {
 	t := r.conn.t
 	how, cause := t.decided()
-	if r.conn.shutdown.Load() {
+	code := t.counts.code(how == endedByPeer)
+	switch {
+	case r.told != nil:
+		cause = r.told
+	case how == endedByUs && code == CloseAbnormalClosure && t.socketFailure() != nil:
+		cause = t.socketFailure() // which is why our close frame did not leave
+	case r.conn.shutdown.Load():
 		cause = ErrShutdown
 	}
-	if r.told != nil {
-		cause = r.told
-	}
 	return Ending{
-		Code:     t.counts.code(how == endedByPeer),
+		Code:     code,
 		Duration: t.age(),
 		Cause:    cause,
 		Panicked: r.panicked,

@@ -44,7 +44,8 @@ func (e *Endpoint) Shutdown(ctx context.Context) error {
 
 // shutDown tells the connection that its Endpoint shuts down.
 func (c *Conn) shutDown() {
-	if !c.t.closeBegun.Load() {
+	how, _ := c.t.decided()
+	if how == undecided || how == endedByUs && !c.t.closeBegun.Load() && !c.t.isClosed() {
 		c.shutdown.Store(true)
 	}
 	c.t.cancel(ErrShutdown)

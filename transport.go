@@ -25,6 +25,7 @@ type transport struct {
 	secure  *tls.Conn // nc, where it is one
 	options *Options
 	client  bool // we are one: what we write is masked, what we read is not
+	coarse  bool // a write deadline may stay: reads do not write, as those of TLS do
 	deflate bool // permessage-deflate was agreed on
 	open    bool // the 101 is written; set before anybody else has the transport
 
@@ -33,6 +34,8 @@ type transport struct {
 	// onPeerClose is called once, by the read that meets the peer's close frame,
 	// with no lock held. Its error is the read's.
 	onPeerClose func(*CloseError) error
+	// onClose is called when the socket is being closed.
+	onClose func()
 
 	closeTimeout atomic.Int64 // nanoseconds; 0 or less: no waiting
 	closed       chan struct{}
@@ -65,6 +68,10 @@ const (
 func newTransport(nc net.Conn, early []byte, readBuffer int, pool *sync.Pool, options *Options) *transport {
 	t := &transport{nc: nc, begun: time.Now(), options: options, cancel: func(error) {}, closed: make(chan struct{})}
 	t.secure, _ = nc.(*tls.Conn)
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn: // and nothing else: TLS may be wrapped
+		t.coarse = true
+	}
 	t.closeTimeout.Store(int64(options.closeTimeout()))
 	t.reading.lock = make(chan struct{}, 1)
 	t.peerClosed = make(chan struct{})
@@ -117,12 +124,17 @@ func (t *transport) fail(err *ioError) error {
 	return first
 }
 
-// endError is what a call returns that finds the socket closed.
-func (t *transport) endError() error {
+// socketFailure is the first failure of the socket, nil without one.
+func (t *transport) socketFailure() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.failure != nil {
-		return t.failure
+	return t.failure
+}
+
+// endError is what a call returns that finds the socket closed.
+func (t *transport) endError() error {
+	if failure := t.socketFailure(); failure != nil {
+		return failure
 	}
 	return errClosed
 }
@@ -150,6 +162,9 @@ func (t *transport) Close() error {
 func (t *transport) close() error {
 	t.closeOnce.Do(func() {
 		close(t.closed)
+		if t.onClose != nil {
+			t.onClose()
+		}
 		t.mu.Lock()
 		if t.expiry != nil {
 			t.expiry.Stop()

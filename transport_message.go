@@ -52,8 +52,12 @@ func (t *transport) readWholeLocked(validate, lend bool) (messageType int, p []b
 	default:
 		p, err = t.payload(h, validate, &t.lent)
 	}
-	t.cork.more.Store(err == nil && t.buffer.hasFrame())
-	return int(h.opcode), p, err
+	if err != nil {
+		return noMessage, nil, err
+	}
+	t.handOn(0)
+	t.cork.more.Store(t.buffer.hasFrame())
+	return int(h.opcode), p, nil
 }
 
 // buffered lends a payload where it stands in the buffer.

@@ -31,6 +31,7 @@ type reading struct {
 	buffer     readBuffer
 	lent       loan         // what ReadSlice returned last
 	gate       uint64       // bytes of the current frame not handed on yet
+	last       bool         // it is the last one of a message
 	fragmented bool         // the current message has more frames
 	deflated   bool         // and is compressed
 	length     uint64       // bytes of it on the wire
@@ -112,8 +113,17 @@ func (t *transport) readLocked(p []byte) (int, error) {
 		p = p[:t.gate]
 	}
 	n, err := t.receive(p)
-	t.gate -= uint64(n)
+	t.handOn(n)
 	return n, err
+}
+
+// handOn counts bytes of the current frame that go to gorilla, or away.
+func (t *transport) handOn(n int) {
+	t.gate -= uint64(n)
+	if t.gate == 0 && t.last {
+		t.last = false
+		t.counts.messagesReceived.Add(1)
+	}
 }
 
 func (t *transport) lockRead() bool {
@@ -156,11 +166,8 @@ func (t *transport) nextFrame() (frameHeader, error) {
 			t.length, t.deflated = 0, h.rsv != 0
 		}
 		t.fragmented = !h.fin
-		err := t.measure(h.length)
-		if err == nil && h.fin {
-			t.counts.messagesReceived.Add(1)
-		}
-		return h, err
+		t.last = h.fin
+		return h, t.measure(h.length)
 	case h.opcode == opClose:
 		return h, t.readClose(h)
 	default:
@@ -341,6 +348,7 @@ func (t *transport) linger() {
 	var scrap [512]byte
 	for left := lingerBytes; left > 0; {
 		n, err := t.nc.Read(scrap[:])
+		t.counts.bytesReceived.Add(uint64(n))
 		if err != nil {
 			return
 		}
@@ -369,7 +377,7 @@ func (t *transport) awaitPeerClose() {
 			}
 			n := min(uint64(t.buffer.buffered()), t.gate)
 			t.buffer.r += int(n)
-			t.gate -= n
+			t.handOn(int(n))
 		}
 		h, err := t.nextFrame()
 		if err != nil {

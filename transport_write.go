@@ -38,6 +38,8 @@ type writing struct {
 
 	cork cork
 
+	taken atomic.Int64 // the age at which a piece of a large frame was last taken
+
 	// For a header and its payload; here, as they would escape otherwise.
 	parts   [2][]byte
 	buffers net.Buffers
@@ -142,10 +144,7 @@ var errBusy = &ioError{op: "write", err: fmt.Errorf("waiting for another write: 
 
 // unwritable returns why nothing can be written, nil if something can.
 func (t *transport) unwritable() error {
-	t.mu.Lock()
-	failure := t.failure
-	t.mu.Unlock()
-	switch {
+	switch failure := t.socketFailure(); {
 	case failure != nil:
 		return failure
 	case t.closeBegun.Load():
@@ -215,6 +214,7 @@ func (t *transport) lockClose(ctx context.Context, d deadline) error {
 
 func (t *transport) sendClose(ctx context.Context, payload []byte, d deadline) error {
 	code := t.closing(payload)
+	defer t.cutAfter(max(time.Duration(t.closeTimeout.Load()), closeGrace))()
 	err := t.sendFrame(ctx, opClose, payload, d)
 	if err == nil {
 		t.counts.closeSent.Store(int32(code))
@@ -258,25 +258,47 @@ var smallFrames = sync.Pool{New: func() any { return new(smallFrame) }}
 func (t *transport) send(ctx context.Context, d deadline, p, payload []byte) (n int, err error) {
 	t.arm(d)
 	release := t.boundWrite(ctx)
-	if payload == nil {
-		n, err = t.nc.Write(p)
-	} else {
-		t.parts = [...][]byte{p, payload}
-		t.buffers = t.parts[:]
-		var long int64
-		long, err = t.buffers.WriteTo(t.nc)
-		n, t.parts, t.buffers = int(long), [2][]byte{}, nil
-	}
+	n, err = t.writePieces(p, payload)
 	release()
 	t.counts.bytesSent.Add(uint64(n))
 	switch {
 	case err != nil:
 		err = t.writeFailed(ctx, d, err)
-	case t.secure != nil:
-		t.set(time.Time{}) // reads of TLS write, too: answers to key updates
+	case !t.coarse:
+		t.set(time.Time{})
 	}
 	return n, err
 }
+
+// piece is how much is written at once, in bytes.
+const piece = 128 << 10
+
+// writePieces writes to the socket. Each piece that the peer takes is a sign of
+// life: within a frame there is no place for a ping.
+func (t *transport) writePieces(p, payload []byte) (n int, err error) {
+	if payload != nil {
+		m := min(len(payload), piece)
+		t.parts = [...][]byte{p, payload[:m]}
+		t.buffers = t.parts[:]
+		var long int64
+		long, err = t.buffers.WriteTo(t.nc)
+		n, p = int(long), payload[m:]
+		t.parts, t.buffers = [2][]byte{}, nil
+	}
+	for first := payload == nil; err == nil && (first || len(p) > 0); first = false {
+		if !first {
+			t.taken.Store(int64(t.age()))
+		}
+		var m int
+		m, err = t.nc.Write(p[:min(len(p), piece)])
+		n += m
+		p = p[m:]
+	}
+	return n, err
+}
+
+// takenAt is the age at which the peer last took a piece of a large frame.
+func (t *transport) takenAt() time.Duration { return time.Duration(t.taken.Load()) }
 
 // arm gives the socket a deadline to write with. One of ours that is left from
 // an earlier write and nearly as late is good enough.
@@ -363,8 +385,12 @@ func (t *transport) Write(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	n, err := t.send(ctx, d, p, nil)
 	rest := t.rest
+	if rest.closeCode != 0 {
+		defer t.expire()
+		defer t.cutAfter(max(time.Duration(t.closeTimeout.Load()), closeGrace))()
+	}
+	n, err := t.send(ctx, d, p, nil)
 	t.rest.bytes -= min(t.rest.bytes, uint64(len(p)))
 	if err != nil {
 		t.rest.bytes = 0
@@ -375,9 +401,6 @@ func (t *transport) Write(p []byte) (int, error) {
 			t.counts.closeSent.Add(rest.closeCode)
 		}
 		t.unlockWrite()
-	}
-	if rest.closeCode != 0 {
-		t.expire()
 	}
 	return n, err
 }

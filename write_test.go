@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -804,76 +803,6 @@ func TestPanicOfTheBufferPoolLeavesNoLock(t *testing.T) {
 		u.Settings.WriteBufferPool = &onePanic{}
 		u.Log = silent
 		wstest.DialRaw(t, u, "/", nil).Expect(wstest.Text("x"))
-	})
-}
-
-// deadlines counts how often a deadline is set for writes.
-type deadlines struct {
-	net.Conn
-	set atomic.Int32
-}
-
-func (d *deadlines) SetWriteDeadline(at time.Time) error {
-	d.set.Add(1)
-	return d.Conn.SetWriteDeadline(at)
-}
-
-type deadlinesListener struct {
-	net.Listener
-	conns chan *deadlines
-}
-
-func (l *deadlinesListener) Accept() (net.Conn, error) {
-	nc, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	conn := &deadlines{Conn: nc}
-	l.conns <- conn
-	return conn, nil
-}
-
-// The deadline of the socket serves many writes, none of which gets more than
-// WriteTimeout or less than fifteen sixteenths of it.
-func TestWriteDeadlinesAreCoarse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		conns := make(chan *websocket.Conn, 1)
-		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
-			conns <- conn
-			<-conn.Context().Done()
-			return nil
-		}))
-		u.WriteTimeout, u.PingInterval = 16*time.Second, -1
-		u.Log = silent
-		memory := wstest.Listen()
-		listener := &deadlinesListener{Listener: memory, conns: make(chan *deadlines, 1)}
-		server := &http.Server{Handler: u, ReadHeaderTimeout: time.Minute}
-		defer func() { _ = server.Close() }()
-		go func() { _ = server.Serve(listener) }()
-		nc, err := memory.DialContext(t.Context())
-		require.NoError(t, err)
-		defer func() { _ = nc.Close() }()
-		require.Equal(t, http.StatusSwitchingProtocols, upgradeBare(t, nc))
-		conn, socket := <-conns, <-listener.conns
-		write := func(size int) error { return conn.WriteMessage(websocket.BinaryMessage, make([]byte, size)) }
-
-		socket.set.Store(0)
-		for range 100 {
-			require.NoError(t, write(10))
-		}
-		time.Sleep(time.Second)
-		require.NoError(t, write(10))
-		assert.EqualValues(t, 1, socket.set.Load())
-		time.Sleep(time.Nanosecond)
-		require.NoError(t, write(10))
-		assert.EqualValues(t, 2, socket.set.Load())
-
-		time.Sleep(time.Second)
-		start := time.Now()
-		err = write(1 << 20) // more than fits
-		after(t, start, 15*time.Second)
-		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-		assert.EqualValues(t, 2, socket.set.Load())
 	})
 }
 
