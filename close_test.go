@@ -711,3 +711,45 @@ func TestAnswerToABreachSurvivesUnreadData(t *testing.T) {
 		})
 	}
 }
+
+// The close timeout bounds a close frame that can't leave, whatever WriteTimeout is.
+func TestCloseMessageThatIsNotTaken(t *testing.T) {
+	for name, closing := range map[string]func(conn *websocket.Conn) error{
+		"WriteControl": func(conn *websocket.Conn) error {
+			return conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Time{})
+		},
+		"WriteMessage": func(conn *websocket.Conn) error {
+			return conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				done := make(chan time.Duration, 1)
+				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+					begun := time.Now()
+					conn.Go(func(context.Context) error { // somebody reads, so that the keep-alive may notice
+						_, _, err := conn.ReadMessage()
+						return err
+					})
+					if err := fillExactly(conn); err != nil {
+						return err
+					}
+					err := closing(conn)
+					done <- time.Since(begun)
+					return err
+				}))
+				u.WriteTimeout = -1
+				u.Log = silent
+				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
+				select {
+				case d := <-done:
+					assert.LessOrEqual(t, d, 40*time.Second)
+				case <-time.After(24 * time.Hour):
+					t.Error("a day later the controller still writes its close frame, and the peer is not declared gone")
+				}
+				_ = client.Close()
+				ended(t, u)
+			})
+		})
+	}
+}

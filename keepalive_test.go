@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
+	"net"
 	"net/http"
 	"runtime"
 	"sync"
@@ -417,4 +419,205 @@ func TestKeepAliveOnEveryNetwork(t *testing.T) {
 			assert.ErrorIs(t, told[0], websocket.ErrPeerGone)
 		}
 	})
+}
+
+// There is no place for a ping within a frame, and so nothing to answer.
+func TestPeerThatTakesALargeFrameSlowlyStays(t *testing.T) {
+	for name, tc := range map[string]struct {
+		options websocket.Options
+		size    int // at 128 KiB/s
+	}{
+		"default pings, a WriteTimeout for slow peers": {websocket.Options{WriteTimeout: 10 * time.Minute}, 16 << 20},
+		"frequent pings, default WriteTimeout":         {websocket.Options{PingInterval: 5 * time.Second, PongTimeout: 2 * time.Second}, 1 << 20},
+	} {
+		t.Run(name, func(t *testing.T) { takenSlowly(t, tc.options, tc.size) })
+	}
+}
+
+// takenSlowly has a message taken at 128 KiB a second.
+func takenSlowly(t *testing.T, options websocket.Options, size int) {
+	synctest.Test(t, func(t *testing.T) {
+		wrote := make(chan error, 1)
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+			conn.Go(func(context.Context) error {
+				wrote <- conn.WriteMessage(websocket.BinaryMessage, make([]byte, size))
+				return nil
+			})
+			_, _, err := conn.ReadMessage()
+			return err
+		}))
+		u.Options = options
+		u.Log = silent
+		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
+		var got int
+		buf := make([]byte, 32<<10)
+		for got < size { // 128 KiB/s: 128 s
+			time.Sleep(time.Second / 4)
+			n, err := io.ReadFull(client, buf)
+			got += n
+			if err != nil {
+				t.Errorf("cut after %d of %d bytes: %v", got, size, err)
+				break
+			}
+		}
+		select {
+		case err := <-wrote:
+			assert.NoError(t, err)
+		case <-time.After(time.Hour):
+			t.Error("write hangs")
+		}
+		_ = client.Close()
+		ended(t, u)
+	})
+}
+
+func TestEndlessPongTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := websocket.New(websocket.ControllerFunc(echo))
+		u.PongTimeout = math.MaxInt64
+		u.Log = silent
+		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
+		client.Expect(ping(1))
+		client.Send(pong(1))
+		client.Expect(ping(2))
+		assert.Zero(t, u.Stats().PeersGone)
+		_ = client.Close()
+		ended(t, u)
+	})
+}
+
+// Without WriteTimeout, a peer may leave a ping where it is, if it says something.
+func TestPingDoesNotBoundWhatIsUnbounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+			if err := fillExactly(conn); err != nil {
+				return err
+			}
+			for {
+				if _, _, err := conn.ReadMessage(); err != nil {
+					return err
+				}
+			}
+		}))
+		u.WriteTimeout = -1
+		u.Log = silent
+		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
+		for range 60 { // alive, and sends each second; reads after a minute
+			time.Sleep(time.Second)
+			if _, err := client.Write(wstest.Text("I am here").Bytes()); err != nil {
+				t.Error("cut: ", err)
+				break
+			}
+		}
+		_ = client.Close()
+		ended(t, u)
+	})
+}
+
+func TestPingWhoseContextEndsWhileItIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+			if err := fillExactly(conn); err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second) // WriteTimeout is 10
+			defer cancel()
+			_, err := conn.Ping(ctx)
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.NoError(t, conn.Context().Err(), "nothing happens to the connection")
+			return nil
+		}))
+		u.Log = silent
+		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
+		time.Sleep(3 * time.Second) // a short stall
+		_, _ = io.Copy(io.Discard, client)
+		ended(t, u)
+	})
+}
+
+// The writer comes back late, as any goroutine may that makes a system call.
+func TestPingThatIsAnsweredRightBeforeTheEnd(t *testing.T) {
+	failed := 0
+	const times = 100
+	for range times {
+		synctest.Test(t, func(t *testing.T) {
+			result := make(chan error, 1)
+			u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+				conn.Go(func(context.Context) error {
+					_, err := conn.Ping(context.Background())
+					result <- err
+					return nil
+				})
+				_, _, err := conn.ReadMessage()
+				return err
+			}))
+			u.Log = silent
+			l := lateListener{wstest.Listen()}
+			server := &http.Server{Handler: u}
+			go func() { _ = server.Serve(l) }()
+			nc, err := l.DialContext(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, 101, upgradeBare(t, nc))
+			_, err = io.ReadFull(nc, make([]byte, 10)) // the ping
+			require.NoError(t, err)
+			bad := wstest.Text("x").Unmasked().Bytes() // or RST, or Shutdown
+			_, _ = nc.Write(append(pong(1).Bytes(), bad...))
+			if <-result != nil {
+				failed++
+			}
+			_ = nc.Close()
+			ended(t, u)
+			_ = server.Close()
+		})
+	}
+	assert.Zero(t, failed, "of %d pings, all answered", times)
+}
+
+type lateListener struct{ *wstest.Listener }
+
+type late struct{ net.Conn }
+
+func (l lateListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return late{nc}, nil
+}
+
+func (c late) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	time.Sleep(time.Millisecond)
+	return n, err
+}
+
+func TestKeepAliveDoesNotKeepWhatNobodyCloses(t *testing.T) {
+	u := websocket.New(websocket.ControllerFunc(func(*websocket.Conn, *http.Request) error { return nil }))
+	u.Log = silent
+	server := wstest.Serve(t, u)
+	conn, _, err := websocket.Dial(t.Context(), "ws://x/", &websocket.DialOptions{DialContext: server.DialContext})
+	require.NoError(t, err)
+	_, _, err = conn.ReadMessage()
+	require.Error(t, err)
+	p := weak.Make(conn)
+	conn = nil
+	for range 50 {
+		runtime.GC()
+		if p.Value() == nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("half a second after its end the connection is still kept")
+}
+
+// fillExactly fills the buffer to the peer to the last byte.
+func fillExactly(conn *websocket.Conn) error {
+	time.Sleep(time.Second) // the client has read the 101, and reads nothing more with it
+	for range wstest.PipeBuffer / 1024 {
+		if err := conn.WriteMessage(websocket.BinaryMessage, make([]byte, 1020)); err != nil { // 1024 with the header
+			return err
+		}
+	}
+	return nil
 }

@@ -205,3 +205,78 @@ func TestObserverThatPanicsHurtsNobody(t *testing.T) {
 		assert.Equal(t, 3, failures)
 	})
 }
+
+// Shutdown comes while Serve cleans up: it is not what ended the connection.
+func TestObserverOfAnEndBeforeShutdown(t *testing.T) {
+	for name, end := range map[string]func(conn *websocket.Conn, client *wstest.Raw) error{
+		"the peer vanishes": func(conn *websocket.Conn, client *wstest.Raw) error {
+			_ = client.Close()
+			_, _, err := conn.ReadMessage()
+			return err
+		},
+		"CloseNow": func(conn *websocket.Conn, _ *wstest.Raw) error { return conn.CloseNow() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var o observed
+				clients := make(chan *wstest.Raw, 1)
+				ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
+					err := end(conn, <-clients)
+					time.Sleep(time.Second) // "user left" to the database
+					return err
+				}}
+				u := websocket.New(ctrl)
+				u.Observer, u.Log = &o, silent
+				clients <- wstest.DialRaw(t, u, "/", nil)
+				time.Sleep(time.Second / 2)
+				assert.NoError(t, u.Shutdown(context.Background()))
+				assert.NotErrorIs(t, o.only(t).Cause, websocket.ErrShutdown)
+			})
+		})
+	}
+}
+
+func TestObserverOfACloseFrameThatDidNotLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o observed
+		u := websocket.New(websocket.ControllerFunc(func(*websocket.Conn, *http.Request) error {
+			time.Sleep(time.Second)
+			return nil
+		}))
+		u.Observer, u.Log = &o, silent
+		client := wstest.DialRaw(t, u, "/", nil)
+		wstest.Reset(client.Conn)
+		ended(t, u)
+		e := o.only(t)
+		assert.Equal(t, websocket.CloseAbnormalClosure, e.Code)
+		var ce *websocket.CloseError
+		assert.False(t, errors.As(e.Cause, &ce) && ce.Code == 1000, "%v", e.Cause)
+	})
+}
+
+func TestObserverOfAPeerGoneWhileCloseWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o observed
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+			conn.Go(func(context.Context) error {
+				_ = conn.WriteMessage(websocket.BinaryMessage, make([]byte, 2*wstest.PipeBuffer))
+				return nil
+			})
+			conn.Go(func(context.Context) error {
+				time.Sleep(time.Second)
+				_ = conn.Close(4000, "")
+				return nil
+			})
+			_, _, err := conn.ReadMessage()
+			return err
+		}))
+		u.Observer, u.Log, u.WriteTimeout, u.CloseTimeout = &o, silent, -1, time.Minute
+		client := wstest.DialRaw(t, u, "/", nil)
+		time.Sleep(2 * time.Minute)
+		ended(t, u)
+		e := o.only(t)
+		assert.EqualValues(t, 1, u.Stats().PeersGone)
+		assert.ErrorIs(t, e.Cause, websocket.ErrPeerGone)
+		_ = client.Close()
+	})
+}

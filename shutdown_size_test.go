@@ -26,7 +26,7 @@ func idle(t *testing.T, server *wstest.Server) (expect func() int) {
 	return func() int {
 		defer func() { _ = conn.Close() }()
 		frame, err := wstest.ReadFrame(conn)
-		if !assert.NoError(t, err) || !assert.EqualValues(t, wstest.OpClose, frame.Opcode) {
+		if !assert.NoError(t, err) || !assert.Equal(t, byte(wstest.OpClose), frame.Opcode) {
 			return 0
 		}
 		_, _ = conn.Write(wstest.Close(1001, "").Bytes())
@@ -139,7 +139,7 @@ func TestShutdownRacesWithUpgrades(t *testing.T) {
 		assert.EqualValues(t, clients, refused.Load())
 		assert.EqualValues(t, stats.Upgrades, ended.Load())
 		assert.EqualValues(t, clients, u.Stats().Refusals[http.StatusServiceUnavailable])
-		assert.EqualValues(t, stats.Upgrades, u.Stats().CloseSent[1001]+u.Stats().CloseSent[1000])
+		assert.Equal(t, stats.Upgrades, u.Stats().CloseSent[1001]+u.Stats().CloseSent[1000])
 	}, "in memory", "over TCP")
 }
 
@@ -157,7 +157,7 @@ func connectOnce(t *testing.T, target any) int {
 		_, _ = conn.Write(wstest.Close(1000, "").Bytes()) // it may be closed by now
 		frame, err := wstest.ReadFrame(conn)
 		if assert.NoError(t, err) {
-			assert.EqualValues(t, wstest.OpClose, frame.Opcode)
+			assert.Equal(t, byte(wstest.OpClose), frame.Opcode)
 		}
 	}
 	return status

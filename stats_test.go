@@ -147,3 +147,30 @@ func TestStatsOfPeersThatAreGone(t *testing.T) {
 		assert.Empty(t, stats.CloseSent)
 	})
 }
+
+func TestStatsOfAMessageThatNeverComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := websocket.New(websocket.ControllerFunc(echo))
+		u.Log = silent
+		client := wstest.DialRaw(t, u, "/", nil)
+		client.SendBytes(wstest.Binary(make([]byte, 10_000)).AppendHeader(nil, 10_000))
+		_ = client.Close()
+		ended(t, u)
+		assert.Zero(t, u.Stats().MessagesReceived)
+	})
+}
+
+func TestStatsOfBytesAfterABreach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := websocket.New(websocket.ControllerFunc(echo))
+		u.Log = silent
+		client := wstest.DialRaw(t, u, "/", nil)
+		bad := wstest.Text("x").Unmasked().Bytes()
+		client.SendBytes(bad)
+		client.ExpectClose(1002, "frame is not masked")
+		client.SendBytes(make([]byte, 5000))
+		_ = client.Close()
+		ended(t, u)
+		assert.EqualValues(t, len(bad)+5000, u.Stats().BytesReceived)
+	})
+}

@@ -45,9 +45,9 @@ func (t *transport) tryReadRaw(fd uintptr) bool {
 	for {
 		n, err := syscall.Read(int(fd), b.b[b.w:])
 		switch {
-		case err == syscall.EINTR: //nolint:errorlint // as it comes from the system
+		case err == syscall.EINTR:
 			continue
-		case err == syscall.EAGAIN: //nolint:errorlint // likewise
+		case err == syscall.EAGAIN:
 			b.give()
 			t.waiting.Store(1 + int64(t.age()))
 			return false
