@@ -20,7 +20,8 @@
 //	websocket.New(&Echo{}).RegisterRoutes(mux, "/echo")
 //
 // What else it wants to decide, a controller says by implementing [Registrer],
-// [OriginChecker], [HeaderUpgrader], [UpgradeErrorHandler] or [ErrorHandler].
+// [OriginChecker], [UpgradeChecker], [SubprotocolLister], [HeaderUpgrader],
+// [UpgradeErrorHandler] or [ErrorHandler].
 //
 // [Dial] is the other end: a client whose connection keeps the same promises.
 //

@@ -1,0 +1,158 @@
+package websocket_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// snippetImports are what a snippet that imports nothing may use, by the name it
+// is used with.
+var snippetImports = map[string]string{
+	"assert":    "github.com/stretchr/testify/assert",
+	"context":   "context",
+	"errors":    "errors",
+	"expvar":    "expvar",
+	"fmt":       "fmt",
+	"http":      "net/http",
+	"io":        "io",
+	"json":      "encoding/json",
+	"net":       "net",
+	"os":        "os",
+	"rand":      "crypto/rand",
+	"slog":      "log/slog",
+	"strconv":   "strconv",
+	"strings":   "strings",
+	"sync":      "sync",
+	"synctest":  "testing/synctest",
+	"testing":   "testing",
+	"time":      "time",
+	"websocket": "github.com/goyave-contrib/websocket",
+	"wstest":    "github.com/goyave-contrib/websocket/wstest",
+}
+
+// leftOut are types that snippets take for granted, because another snippet of the
+// document has them or because they are the application's own.
+var leftOut = map[string]string{
+	"Chat": `type Chat struct{}
+		func (*Chat) Serve(*websocket.Conn, *http.Request) error { return nil }`,
+	"Echo": `type Echo struct{}
+		func (*Echo) Serve(*websocket.Conn, *http.Request) error { return nil }`,
+	"Lobby":  "type Lobby struct{ users Users }",
+	"Ticker": "type Ticker struct{}",
+	"Users": `type Users interface {
+			Left(ctx context.Context, user string)
+			ByToken(ctx context.Context, token string) (user string, err error)
+		}`,
+}
+
+var declares = regexp.MustCompile(`\A(?://.*\n)*(?:func|type|var|const)\b`)
+
+// uses tells whether the snippet has the name, as a word.
+func uses(snippet, name string) bool {
+	return regexp.MustCompile(`\b` + name + `\b`).MatchString(snippet)
+}
+
+// complete makes a file of a snippet. Statements go into a function, with what
+// they take for granted.
+func complete(snippet string) string {
+	switch {
+	case strings.HasPrefix(snippet, "package "):
+		return snippet
+	case strings.HasPrefix(snippet, "import "):
+		return "package snippet\n\n" + snippet
+	case !declares.MatchString(snippet):
+		snippet = "func _(ctx context.Context, mux *http.ServeMux, server *http.Server, upgrader *websocket.Upgrader," +
+			" conn *websocket.Conn) error {\n{\n" + snippet + "}\npanic(0)\n}\n"
+	}
+	for range 2 { // what is left out may need more of it
+		for name, declaration := range leftOut {
+			if uses(snippet, name) && !regexp.MustCompile(`\btype `+name+`\b`).MatchString(snippet) {
+				if strings.Contains(snippet, name+") Serve(") { // the snippet is about it
+					declaration, _, _ = strings.Cut(declaration, "\n")
+				}
+				snippet += "\n" + declaration + "\n"
+			}
+		}
+	}
+	var imports strings.Builder
+	for name, path := range snippetImports {
+		if regexp.MustCompile(`(?:^|[^\w.])` + name + `\.[A-Z]`).MatchString(snippet) {
+			fmt.Fprintf(&imports, "import %s %q\n", name, path)
+		}
+	}
+	return "package snippet\n\n" + imports.String() + snippet
+}
+
+var fence = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
+
+// Each snippet is a package of its own, in an overlay, so that nothing is written
+// into the repository. Those for Goyave are compiled in its module.
+func TestDocumentsCompile(t *testing.T) {
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	temp := t.TempDir()
+	overlay := map[string]map[string]string{"Replace": {}}
+	arguments := []string{"build", "-overlay=" + filepath.Join(temp, "overlay.json")}
+	for _, document := range []string{"README.md", "docs/guide.md", "docs/security.md", "docs/operations.md", "docs/endings.md"} {
+		content, err := os.ReadFile(document)
+		require.NoError(t, err)
+		for i, match := range fence.FindAllStringSubmatch(string(content), -1) {
+			if strings.Contains(match[1], "goyave.") {
+				continue
+			}
+			name := fmt.Sprintf("%s_%d", strings.TrimSuffix(filepath.Base(document), ".md"), i)
+			file := filepath.Join(temp, name+".go")
+			require.NoError(t, os.WriteFile(file, []byte(complete(match[1])), 0o600))
+			overlay["Replace"][filepath.Join(here, "snippets", name, "snippet.go")] = file
+			arguments = append(arguments, "./snippets/"+name)
+		}
+	}
+	require.NotEmpty(t, overlay["Replace"])
+	encoded, err := json.Marshal(overlay)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(temp, "overlay.json"), encoded, 0o600))
+
+	output, err := exec.CommandContext(t.Context(), "go", arguments...).CombinedOutput()
+	require.NoError(t, err, "%s", output)
+}
+
+// Links within the repository lead to a file and, where they name one, a heading.
+func TestDocumentsLinks(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#:]*)(?:#([^)]*))?\)`)
+	heading := regexp.MustCompile(`(?m)^#+ (.*)$`)
+	for _, pattern := range []string{"*.md", "docs/*.md", "goyave/*.md"} {
+		documents, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		require.NotEmpty(t, documents)
+		for _, document := range documents {
+			content, err := os.ReadFile(document)
+			require.NoError(t, err)
+			for _, match := range link.FindAllStringSubmatch(string(content), -1) {
+				target := document
+				if match[1] != "" {
+					target = filepath.Join(filepath.Dir(document), match[1])
+				}
+				if !assert.FileExists(t, target, "%s: %s", document, match[0]) || match[2] == "" {
+					continue
+				}
+				text, err := os.ReadFile(target)
+				require.NoError(t, err)
+				var anchors []string
+				for _, h := range heading.FindAllStringSubmatch(string(text), -1) {
+					name := strings.ReplaceAll(strings.ToLower(h[1]), " ", "-")
+					anchors = append(anchors, regexp.MustCompile(`[^\w-]`).ReplaceAllString(name, ""))
+				}
+				assert.Contains(t, anchors, match[2], "%s: %s", document, match[0])
+			}
+		}
+	}
+}
