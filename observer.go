@@ -7,7 +7,8 @@ import (
 
 // An Observer is told what happens to the connections of an [Upgrader], for
 // metrics and traces. Its methods are called on the goroutines that do the work,
-// many at once: they must not block. A panic in one is recovered and logged.
+// many at once: they must not block, or leave by runtime.Goexit. A panic in one is
+// recovered and logged.
 type Observer interface {
 	// UpgradeRefused is told of a request that is about to be answered with the
 	// status, before its controller is.

@@ -55,8 +55,9 @@ type Options struct {
 
 	// PongTimeout is how long a ping may stay without an answer: a peer from
 	// which nothing at all came for PingInterval and PongTimeout together, while
-	// a read was waiting, is gone, and the read fails with ErrPeerGone. Zero means
-	// 10 seconds; negative means that pings are sent and no answer is expected.
+	// a read was waiting, is gone, and the read fails with ErrPeerGone. With TLS, a
+	// record counts when it is whole. Zero means 10 seconds; negative means that
+	// pings are sent and no answer is expected.
 	PongTimeout time.Duration
 
 	// MaxConnections bounds the connections of one Upgrader that are open at the

@@ -20,10 +20,11 @@ type Upgrader struct {
 
 	Controller Controller
 
-	// Settings are gorilla's: ReadBufferSize is the size of the connection's read
-	// buffer, WriteBufferSize that of a streamed message's frames, HandshakeTimeout
-	// bounds writing the response (zero: WriteTimeout). Error and CheckOrigin are
-	// ignored: see UpgradeErrorHandler and OriginChecker.
+	// Settings are gorilla's: ReadBufferSize is the size of a read buffer (zero: 16
+	// KiB, or 4 KiB where a connection needs one all the time, as with TLS),
+	// WriteBufferSize that of a streamed message's frames, HandshakeTimeout bounds
+	// writing the response (zero: WriteTimeout). Error and CheckOrigin are ignored:
+	// see UpgradeErrorHandler and OriginChecker.
 	Settings ws.Upgrader
 
 	once     sync.Once
