@@ -1,6 +1,9 @@
 package websocket
 
-import "unicode/utf8"
+import (
+	"math"
+	"unicode/utf8"
+)
 
 // A frame's length alone claims no more than trusted bytes of memory. For more,
 // a part of the payload must have come, and this many times it is given.
@@ -36,7 +39,7 @@ func (t *transport) readWholeLocked(validate, lend bool) (messageType int, p []b
 	switch {
 	case err != nil:
 		return noMessage, nil, err
-	case inMessage, !h.fin, h.control(), h.rsv != 0 && h.length > maxInflated:
+	case inMessage, !h.fin, h.control(), h.rsv != 0 && h.length > maxInflated, h.length > math.MaxInt:
 		t.gate = uint64(h.size) + h.length
 		return noMessage, nil, nil
 	}
@@ -76,7 +79,7 @@ func (t *transport) buffered(h frameHeader, validate bool) ([]byte, error) {
 // payload reads what follows a header, to its end, into memory of its own or, where
 // that is given, into a loan.
 func (t *transport) payload(h frameHeader, validate bool, into *loan) ([]byte, error) {
-	length := int(h.length) // a limit, or at least memory, bounds it
+	length := int(h.length)
 	var text utf8Validator
 	p := room(nil, min(length, trusted), into)
 	for n := 0; n < length; {
