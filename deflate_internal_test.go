@@ -14,6 +14,9 @@ var honored = regexp.MustCompile(`^[ \t]*permessage-deflate(?:[ \t]*;[ \t]*(?:` 
 	`server_no_context_takeover|client_no_context_takeover|client_max_window_bits(?:[ \t]*=[ \t]*(?:[89]|1[0-5]|"(?:[89]|1[0-5])"))?` +
 	`))*[ \t]*$`)
 
+// quoted are strings in quotes, of which the last may have no end.
+var quoted = regexp.MustCompile(`(?s)"(?:[^"\\]|\\.)*(?:"|\\?$)`)
+
 func FuzzOffer(f *testing.F) {
 	for _, offer := range []string{
 		"permessage-deflate",
@@ -35,8 +38,6 @@ func FuzzOffer(f *testing.F) {
 
 		parts := splitUnquoted(offer, ',')
 		assert.Equal(t, offer, strings.Join(parts, ","), "nothing is lost")
-		for _, part := range parts {
-			assert.Len(t, splitUnquoted(part, ','), 1, "%q has one offer", part)
-		}
+		assert.Len(t, parts, strings.Count(quoted.ReplaceAllString(offer, ""), ",")+1, "%q", offer)
 	})
 }

@@ -27,10 +27,11 @@ type crumbs struct {
 
 func (c crumbs) Read(p []byte) (int, error) { return c.Conn.Read(p[:min(len(p), c.size)]) }
 
-// dialScript dials a server that answers the request with bytes, then has nothing
-// more to say, and reads until the client hangs up. What it has read behind the
+// answerBy has a dial come to a server that answers the request with bytes, then
+// has nothing more to say, and reads until the client hangs up. What came behind the
 // request is what the returned function returns, which waits for that.
-func dialScript(t *testing.T, options *websocket.DialOptions, size int, answer func(r *http.Request) []byte) (*websocket.Conn, *http.Response, error, func() []byte) { //nolint:revive // Dial's order
+func answerBy(t *testing.T, options *websocket.DialOptions, size int, answer func(r *http.Request) []byte) (written func() []byte) {
+	t.Helper()
 	client, server := wstest.Pipe()
 	require.NoError(t, server.SetDeadline(time.Now().Add(10*time.Second)))
 	read := make(chan []byte, 1)
@@ -49,8 +50,7 @@ func dialScript(t *testing.T, options *websocket.DialOptions, size int, answer f
 		read <- frames
 	}()
 	options.DialContext = func(context.Context, string, string) (net.Conn, error) { return crumbs{client, max(size, 1)}, nil }
-	conn, response, err := websocket.Dial(t.Context(), "ws://example.test/", options)
-	return conn, response, err, func() []byte { return <-read }
+	return func() []byte { return <-read }
 }
 
 // FuzzDialAnswer is about what a server may answer: Dial returns one of the three
@@ -77,21 +77,21 @@ func FuzzDialAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, answer []byte, size byte) {
 		options := &websocket.DialOptions{EnableCompression: true, Subprotocols: []string{"chat"}}
-		conn, response, err, hungUp := dialScript(t, options, int(size)*16, func(r *http.Request) []byte {
+		written := answerBy(t, options, int(size)*16, func(r *http.Request) []byte {
 			_, accept, _ := strings.Cut(switching(r), "Sec-WebSocket-Accept: ")
 			return bytes.ReplaceAll(answer, []byte("KEY"), []byte(strings.TrimSpace(accept)))
 		})
-		switch {
-		case err == nil:
+		conn, response, err := websocket.Dial(t.Context(), "ws://example.test/", options)
+		if err == nil {
 			assert.Equal(t, http.StatusSwitchingProtocols, response.StatusCode)
 			assert.Contains(t, []string{"", "chat"}, conn.Subprotocol())
 			_ = conn.CloseNow()
-		default:
+		} else {
 			assert.Nil(t, conn)
 			assert.Equal(t, errors.Is(err, websocket.ErrBadHandshake), response != nil, "%v", err)
 			assert.NotErrorIs(t, err, context.DeadlineExceeded)
 		}
-		hungUp()
+		written()
 	})
 }
 
@@ -137,17 +137,19 @@ func FuzzServerFrames(f *testing.F) {
 		"\x81\x81aaaax", "\x88\x00", "\x8a\x00\x82\x00\x01\x02\xc3\x28", "\x01\x02\xc3\xa9\x80\x00", "\x89\x7f",
 	} {
 		f.Add([]byte(frames), byte(1), false)
+		f.Add([]byte(frames), byte(255), false) // some come with the 101
 		f.Add([]byte(frames), byte(200), true)
 	}
 	f.Fuzz(func(t *testing.T, frames []byte, size byte, compress bool) {
 		options := &websocket.DialOptions{EnableCompression: compress}
-		conn, _, err, written := dialScript(t, options, int(size), func(r *http.Request) []byte {
+		written := answerBy(t, options, int(size), func(r *http.Request) []byte {
 			var more []string
 			if compress {
 				more = append(more, "Sec-WebSocket-Extensions: "+agreedOn)
 			}
 			return append([]byte(switching(r, more...)), frames...)
 		})
+		conn, _, err := websocket.Dial(t.Context(), "ws://example.test/", options)
 		require.NoError(t, err)
 		var messages []string
 		for {
