@@ -53,6 +53,12 @@ func TestCheckUpgrade(t *testing.T) {
 	}{
 		{name: "nothing to say", want: http.StatusSwitchingProtocols},
 		{name: "a success, no reason", status: http.StatusOK, want: http.StatusSwitchingProtocols},
+		{name: "another success, no reason", status: http.StatusNoContent, want: http.StatusSwitchingProtocols},
+		{name: "the last success, no reason", status: 299, want: http.StatusSwitchingProtocols},
+		{name: "a redirect, no reason", status: http.StatusSeeOther, want: http.StatusInternalServerError, mentions: "status 303, want 400 to 599"},
+		{name: "an upgrade, no reason", status: http.StatusSwitchingProtocols, want: http.StatusInternalServerError, mentions: "status 101"},
+		{name: "no status of HTTP, no reason", status: 600, want: http.StatusInternalServerError, mentions: "status 600"},
+		{name: "a negative status, no reason", status: -1, want: http.StatusInternalServerError, mentions: "status -1"},
 		{name: "forbidden, no reason", status: http.StatusForbidden, want: http.StatusForbidden, mentions: "refused: Forbidden"},
 		{name: "a status without a name, no reason", status: 599, want: 599, mentions: "refused: 599"},
 		{name: "forbidden", status: http.StatusForbidden, reason: full, want: http.StatusForbidden},
@@ -236,6 +242,33 @@ func TestRequireSubprotocol(t *testing.T) {
 			require.NoError(t, json.Unmarshal([]byte(response.body), &told))
 			for _, mentioned := range tt.reasons {
 				require.Contains(t, told.Error, mentioned)
+			}
+		})
+	}
+}
+
+// TestRequiredSubprotocolOnSeveralLines is about clients, or proxies, that send a
+// header for each subprotocol (RFC 6455, 11.3.4).
+func TestRequiredSubprotocolOnSeveralLines(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		lines []string
+		want  int
+	}{
+		{name: "on the second", lines: []string{"v1", "v2"}, want: http.StatusSwitchingProtocols},
+		{name: "on the last, among others", lines: []string{"v1", "", "mqtt, v2,stomp"}, want: http.StatusSwitchingProtocols},
+		{name: "on none", lines: []string{"v1", "mqtt"}, want: http.StatusBadRequest},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			upgrader := websocket.New(websocket.ControllerFunc(echo))
+			upgrader.RequireSubprotocol = true
+			upgrader.Settings.Subprotocols = []string{"v2"}
+			response := dialHTTP(t, wstest.Serve(t, upgrader)).do(upgradeRequest(func(r *http.Request) {
+				r.Header["Sec-Websocket-Protocol"] = tt.lines
+			}))
+			require.Equal(t, tt.want, response.status)
+			if tt.want == http.StatusSwitchingProtocols {
+				require.Equal(t, "v2", response.header.Get("Sec-Websocket-Protocol"))
 			}
 		})
 	}

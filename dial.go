@@ -36,8 +36,9 @@ const (
 // ready to use. Dial changes nothing in it and keeps only the Options.
 type DialOptions struct {
 	// Options are those of the connection, with the same defaults as on a server.
-	// What is about requests and endpoints has no meaning here: MaxConnections,
-	// AllowedOrigins, InsecureSkipOriginCheck, RequireSubprotocol, Log, Observer.
+	// What is about requests and endpoints has no meaning here and is ignored:
+	// MaxConnections, AllowedOrigins, InsecureSkipOriginCheck, RequireSubprotocol,
+	// Log, Observer.
 	Options
 
 	// Header is added to the request: Origin, Cookie, Authorization. What belongs
@@ -46,7 +47,7 @@ type DialOptions struct {
 
 	// Host is the request's Host header. Empty means the Host of Header or, where
 	// there is none, that of the URL, which in any case is the host that is dialed
-	// and whose certificate is checked.
+	// and whose certificate is checked. What can't be sent as one is an error.
 	Host string
 
 	// Subprotocols are offered, the preferred one first. [Conn.Subprotocol] is the
@@ -67,11 +68,14 @@ type DialOptions struct {
 	// which user and password in the proxy's URL authorize; socks5 and socks5h
 	// work as in [http.Transport]. A nil Proxy means [http.ProxyFromEnvironment] or,
 	// where DialContext is set, no proxy. To use none in any case, return nil, nil.
+	// A URL with any other scheme is an error, one without a scheme is taken for
+	// http.
 	Proxy func(*http.Request) (*url.URL, error)
 
 	// DialContext opens the connection beneath TLS, to the host or the proxy: the
 	// place for a unix socket or a network in memory. What it returns must have
-	// deadlines. Nil means a [net.Dialer].
+	// deadlines. It runs on a goroutine of its own; a panic in it is one of Dial,
+	// unless that has returned. Nil means a [net.Dialer].
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// HandshakeTimeout bounds Dial, from the name's look-up to the response. Zero
@@ -102,20 +106,23 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 	if options == nil {
 		options = &DialOptions{}
 	}
-	if err := options.Validate(); err != nil {
+	meant := options.Options
+	meant.AllowedOrigins = nil
+	if err := meant.Validate(); err != nil {
 		return nil, nil, err
 	}
 	request, err := options.request(url)
 	if err != nil {
 		return nil, nil, err
 	}
-	bounded, cancel := context.WithCancel(ctx)
-	defer cancel()
+	bounded, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	if timeout := orDefault(options.HandshakeTimeout, defaultHandshakeTimeout); timeout > 0 {
-		bounded, cancel = context.WithTimeout(bounded, timeout)
-		defer cancel()
+		var stop context.CancelFunc
+		bounded, stop = context.WithTimeout(bounded, timeout)
+		defer stop()
 	}
-	d := &dialing{ctx: bounded, options: options, request: request}
+	d := &dialing{ctx: bounded, cancel: cancel, options: options, request: request}
 	gorilla, err := d.dial()
 	switch {
 	case errors.Is(err, ErrBadHandshake):
@@ -141,8 +148,11 @@ func (o *DialOptions) request(rawURL string) (*http.Request, error) {
 			return nil, fmt.Errorf("websocket: header %s belongs to the handshake and can't be set", name)
 		}
 	}
-	host := cmp.Or(o.Host, header.Get("Host"))
+	host := cmp.Or(o.Host, header.Get("Host"), u.Host)
 	header.Del("Host")
+	if !canBeSent(host) {
+		return nil, fmt.Errorf("websocket: %q can't be sent as the Host header", host)
+	}
 	// The spelling of RFC 6455, for servers that insist on it.
 	header["Upgrade"] = []string{"websocket"}
 	header["Connection"] = []string{"Upgrade"}
@@ -157,6 +167,17 @@ func (o *DialOptions) request(rawURL string) (*http.Request, error) {
 		Method: http.MethodGet, URL: u, Host: host, Header: header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}, nil
+}
+
+// canBeSent tells whether net/http sends the host: one that it takes for malformed
+// it leaves out without a word.
+func canBeSent(host string) bool {
+	var written bytes.Buffer
+	if err := (&http.Request{URL: &url.URL{Path: "/"}, Host: host}).Write(&written); err != nil {
+		return false
+	}
+	read, err := http.ReadRequest(bufio.NewReader(&written))
+	return err == nil && read.Host != ""
 }
 
 // parseURL returns a WebSocket URL as net/http wants it. Its errors do not show
@@ -203,6 +224,7 @@ type carrier struct{ net.Conn }
 type dialing struct {
 	net.Conn
 	ctx     context.Context // ends with Dial at the latest
+	cancel  context.CancelCauseFunc
 	options *DialOptions
 	request *http.Request
 	proxy   *url.URL // that gets a CONNECT; nil: none
@@ -212,9 +234,10 @@ type dialing struct {
 	response *http.Response // that the caller gets
 	t        *transport
 
-	mu      sync.Mutex
-	sockets []net.Conn // that were opened
-	over    bool       // they are closed, and so are others that come
+	mu       sync.Mutex
+	sockets  []net.Conn // that were opened
+	over     bool       // they are closed, and so are others that come
+	panicked any        // the value of a panic in dialNetwork
 }
 
 // dial makes the connection. Where it returns an error, or panics in a function
@@ -225,6 +248,7 @@ func (d *dialing) dial() (gorilla *ws.Conn, err error) {
 		stop()
 		if gorilla == nil {
 			d.abandon()
+			d.panicAgain()
 		}
 	}()
 	c := &carrier{Conn: d}
@@ -249,8 +273,12 @@ func (d *dialing) dial() (gorilla *ws.Conn, err error) {
 	}
 }
 
-// failed is the error of a dial that got no answer.
+// failed is the error of a dial that got no answer. Only the text is kept of one
+// that is about the handshake of another, beneath this one.
 func (d *dialing) failed(err error) error {
+	if errors.Is(err, ErrBadHandshake) {
+		return fmt.Errorf("websocket: dial %s: %v", d.request.URL.Host, err) //nolint:errorlint // it must not be ours
+	}
 	return fmt.Errorf("websocket: dial %s: %w", d.request.URL.Host, err)
 }
 

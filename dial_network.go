@@ -11,15 +11,50 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 )
+
+var errDialExited = errors.New("DialContext was left by runtime.Goexit")
 
 // dialNetwork opens the connection that net/http speaks on, or TLS in net/http.
 // The context is Dial's: that of net/http may outlive it.
-func (d *dialing) dialNetwork(_ context.Context, network, address string) (net.Conn, error) {
+//
+// The goroutine is one of net/http's, where a panic would end the process and a
+// Goexit be noticed by nobody: both end the dial.
+func (d *dialing) dialNetwork(_ context.Context, network, address string) (nc net.Conn, err error) {
+	open := d.open
 	if d.proxy != nil {
-		return d.tunnel(network, address)
+		open = d.tunnel
 	}
-	return d.open(network, address)
+	recovered(func() error {
+		nc, err = open(network, address)
+		return nil
+	}, func(left error) {
+		var p *PanicError
+		if !errors.As(left, &p) {
+			return
+		}
+		err = errDialExited
+		if p.Value != nil {
+			err = p
+		}
+		d.mu.Lock()
+		d.panicked = p.Value
+		d.mu.Unlock()
+		d.cancel(err)
+	})
+	return nc, err
+}
+
+// panicAgain goes on with the panic of dialNetwork, if there was one, on the
+// goroutine of Dial's caller, who may recover it.
+func (d *dialing) panicAgain() {
+	d.mu.Lock()
+	value := d.panicked
+	d.mu.Unlock()
+	if value != nil {
+		panic(value)
+	}
 }
 
 // open opens a socket that is closed when the handshake fails.
@@ -60,11 +95,19 @@ func (d *dialing) chooseProxy() (func(*http.Request) (*url.URL, error), error) {
 	if err != nil {
 		return nil, err
 	}
-	if proxy != nil && (proxy.Scheme == "http" || proxy.Scheme == "https") {
-		d.proxy = proxy
+	if proxy == nil {
 		return nil, nil
 	}
-	return http.ProxyURL(proxy), nil
+	known := *proxy
+	switch known.Scheme = cmp.Or(strings.ToLower(proxy.Scheme), "http"); known.Scheme {
+	case "http", "https":
+		d.proxy = &known
+		return nil, nil
+	case "socks5", "socks5h":
+		return http.ProxyURL(&known), nil
+	default: // net/http would speak plain HTTP with it
+		return nil, fmt.Errorf("proxy: scheme %q: want http, https, socks5 or socks5h", proxy.Scheme)
+	}
 }
 
 // tunnel opens a connection through an HTTP proxy. Net/http asks for one only

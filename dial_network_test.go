@@ -148,6 +148,67 @@ func TestDialThroughProxy(t *testing.T) {
 	}
 }
 
+// TestProxySchemes tells those that we speak from others, with which net/http would
+// speak plain HTTP, and no CONNECT.
+func TestProxySchemes(t *testing.T) {
+	for _, tt := range []struct {
+		scheme  string
+		address string // that is dialed; "": none
+	}{
+		{scheme: "http", address: "proxy.test:80"},
+		{scheme: "HTTP", address: "proxy.test:80"},
+		{scheme: "", address: "proxy.test:80"},
+		{scheme: "https", address: "proxy.test:443"},
+		{scheme: "Https", address: "proxy.test:443"},
+		{scheme: "socks5", address: "proxy.test:1080"},
+		{scheme: "SOCKS5", address: "proxy.test:1080"},
+		{scheme: "socks5h", address: "proxy.test:1080"},
+		{scheme: "socks4"},
+		{scheme: "ftp"},
+		{scheme: "ws"},
+	} {
+		t.Run(tt.scheme, func(t *testing.T) {
+			proxy := &url.URL{Scheme: tt.scheme, Host: "proxy.test", User: url.UserPassword("ada", "secret")}
+			dialed := ""
+			_, _, err := websocket.Dial(t.Context(), "ws://example.com/", &websocket.DialOptions{
+				DialContext: func(_ context.Context, _, address string) (net.Conn, error) {
+					dialed = address
+					return nil, errDatabase
+				},
+				Proxy: http.ProxyURL(proxy),
+			})
+			require.Equal(t, tt.address, dialed)
+			require.Equal(t, tt.scheme, proxy.Scheme, "the caller's URL is left as it is")
+			require.NotContains(t, err.Error(), "secret")
+			if tt.address == "" {
+				require.ErrorContains(t, err, `proxy: scheme "`+tt.scheme+`": want http, https, socks5 or socks5h`)
+				return
+			}
+			require.ErrorIs(t, err, errDatabase)
+		})
+	}
+}
+
+// TestProxyOfHandMadeURL is asked for a tunnel.
+func TestProxyOfHandMadeURL(t *testing.T) {
+	passing := &tunnels{}
+	proxy := httptest.NewServer(passing)
+	defer proxy.Close()
+	server := httptest.NewServer(websocket.New(websocket.ControllerFunc(echo)))
+	defer server.Close()
+	for _, scheme := range []string{"HTTP", ""} {
+		u, options := target(server, "/")
+		options.Proxy = http.ProxyURL(&url.URL{Scheme: scheme, Host: proxy.Listener.Addr().String()})
+		conn, _, err := websocket.Dial(t.Context(), u, &options)
+		require.NoError(t, err)
+		greet(t, conn)
+	}
+	require.Len(t, passing.asked, 2)
+	for _, asked := range passing.asked {
+		require.Equal(t, http.MethodConnect, asked.Method)
+	}
+}
+
 // TestCutOfTLSInTLS has a peer behind a proxy take nothing any more: neither layer
 // of TLS may wait for it to take an alert.
 func TestCutOfTLSInTLS(t *testing.T) {
@@ -494,6 +555,187 @@ func TestPanickingProxyFunction(t *testing.T) {
 			})
 		})
 	})
+}
+
+// throughProxy are dials whose DialContext net/http calls, or we do.
+var throughProxy = map[string]struct {
+	url   string
+	proxy string
+}{
+	"ws":                  {url: "ws://example.com/"},
+	"wss":                 {url: "wss://example.com/"},
+	"through a proxy":     {url: "ws://example.com/", proxy: "http://proxy.test"},
+	"through SOCKS5":      {url: "ws://example.com/", proxy: "socks5://proxy.test"},
+	"through a TLS proxy": {url: "wss://example.com/", proxy: "https://proxy.test"},
+}
+
+// dialWith dials each of them with a function of the caller's.
+func dialWith(t *testing.T, test func(t *testing.T, dial func(func(context.Context, string, string) (net.Conn, error)) error)) {
+	t.Helper()
+	for name, tt := range throughProxy {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				test(t, func(network func(context.Context, string, string) (net.Conn, error)) error {
+					options := websocket.DialOptions{DialContext: network}
+					if tt.proxy != "" {
+						u, err := url.Parse(tt.proxy)
+						require.NoError(t, err)
+						options.Proxy = http.ProxyURL(u)
+					}
+					conn, response, err := websocket.Dial(t.Context(), tt.url, &options)
+					require.Nil(t, conn)
+					require.Nil(t, response)
+					return err
+				})
+			})
+		})
+	}
+}
+
+// TestPanickingDialFunction is on a goroutine of net/http's, and its panic on that
+// of Dial.
+func TestPanickingDialFunction(t *testing.T) {
+	dialWith(t, func(t *testing.T, dial func(func(context.Context, string, string) (net.Conn, error)) error) {
+		require.PanicsWithValue(t, "oh", func() {
+			_ = dial(func(context.Context, string, string) (net.Conn, error) { panic("oh") })
+		})
+	})
+}
+
+// TestDialFunctionThatExits is what a test does that fails in one.
+func TestDialFunctionThatExits(t *testing.T) {
+	dialWith(t, func(t *testing.T, dial func(func(context.Context, string, string) (net.Conn, error)) error) {
+		begun := time.Now()
+		err := dial(func(context.Context, string, string) (net.Conn, error) {
+			runtime.Goexit()
+			return nil, nil
+		})
+		require.EqualError(t, err, "websocket: dial example.com: DialContext was left by runtime.Goexit")
+		require.Zero(t, time.Since(begun))
+	})
+}
+
+func TestDialFunctionThatReturnsNothing(t *testing.T) {
+	dialWith(t, func(t *testing.T, dial func(func(context.Context, string, string) (net.Conn, error)) error) {
+		err := dial(func(context.Context, string, string) (net.Conn, error) { return nil, nil })
+		require.ErrorContains(t, err, "neither a connection nor an error")
+	})
+}
+
+// panickingConn is a broken network.
+type panickingConn struct{ net.Conn }
+
+func (panickingConn) Write([]byte) (int, error) { panic("oh") }
+
+// TestPanickingConnectionToAProxy is closed all the same.
+func TestPanickingConnectionToAProxy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opened := &openConns{}
+		require.PanicsWithValue(t, "oh", func() {
+			_, _, _ = websocket.Dial(t.Context(), "ws://example.com/", &websocket.DialOptions{
+				DialContext: opened.by(func(context.Context, string, string) (net.Conn, error) {
+					client, _ := wstest.Pipe()
+					return panickingConn{client}, nil
+				}),
+				Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.test"}),
+			})
+		})
+		require.Zero(t, opened.count())
+	})
+}
+
+// TestLatePanic is that of a dial that was given up: nobody is there to recover it.
+func TestLatePanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, _, err := websocket.Dial(t.Context(), "ws://example.com/", &websocket.DialOptions{
+			DialContext: func(context.Context, string, string) (net.Conn, error) {
+				time.Sleep(time.Minute) // it has never heard of contexts
+				panic("oh")
+			},
+			HandshakeTimeout: time.Second,
+		})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		time.Sleep(time.Minute)
+	})
+}
+
+// TestRefusedBeneath goes through another WebSocket, whose server refuses: that is
+// not the refusal of the server that was dialed.
+func TestRefusedBeneath(t *testing.T) {
+	gateway := wstest.Serve(t, http.NotFoundHandler())
+	for name, proxy := range map[string]func(*http.Request) (*url.URL, error){
+		"to a server": nil,
+		"to a proxy":  http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.test"}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, response, err := websocket.Dial(t.Context(), "ws://server.test/", &websocket.DialOptions{
+				DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+					_, refusal, err := websocket.Dial(ctx, "ws://gateway.test/", &websocket.DialOptions{DialContext: gateway.DialContext})
+					assert.ErrorIs(t, err, websocket.ErrBadHandshake)
+					assert.NotNil(t, refusal)
+					return nil, err
+				},
+				Proxy: proxy,
+			})
+			require.ErrorContains(t, err, "websocket: dial server.test: ")
+			require.ErrorContains(t, err, "404 Not Found")
+			require.NotErrorIs(t, err, websocket.ErrBadHandshake)
+			require.Nil(t, conn)
+			require.Nil(t, response)
+		})
+	}
+}
+
+// talkative is a peer that begins an answer and never comes to its end. It counts
+// the bytes that are read.
+type talkative struct {
+	net.Conn
+	mu    sync.Mutex
+	begin string
+	read  int
+}
+
+func (c *talkative) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.read > 64<<20 {
+		return 0, errors.New("enough")
+	}
+	n := copy(p, c.begin)
+	c.begin = c.begin[n:]
+	for n < len(p) {
+		n += copy(p[n:], "X-Filler: and so on, and so on, and so on\r\n")
+	}
+	c.read += n
+	return n, nil
+}
+
+func (c *talkative) Write(p []byte) (int, error)     { return len(p), nil }
+func (c *talkative) SetReadDeadline(time.Time) error { return nil }
+func (c *talkative) Close() error                    { return nil }
+
+func TestAnswersWithoutEnd(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		begin string
+		proxy func(*http.Request) (*url.URL, error)
+	}{
+		{name: "a server's", begin: "HTTP/1.1 101 Switching Protocols\r\n"},
+		{name: "a server's that is not the last", begin: "HTTP/1.1 103 Early Hints\r\n"},
+		{name: "a proxy's", begin: "HTTP/1.1 200 OK\r\n", proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.test"})},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			nc := &talkative{begin: tt.begin}
+			_, _, err := websocket.Dial(t.Context(), "ws://example.com/", &websocket.DialOptions{
+				DialContext: func(context.Context, string, string) (net.Conn, error) { return nc, nil },
+				Proxy:       tt.proxy,
+			})
+			require.Error(t, err)
+			nc.mu.Lock()
+			defer nc.mu.Unlock()
+			require.Less(t, nc.read, 11<<20, "bytes")
+		})
+	}
 }
 
 // noDeadlines is a network that can't interrupt a read.

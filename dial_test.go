@@ -539,6 +539,13 @@ func TestDialRefused(t *testing.T) {
 		{name: "two subprotocols", server: chosen("Sec-WebSocket-Protocol: chat, talk"), status: 101, mention: `"chat, talk"`},
 		{name: "an extension that was not offered", server: chosen("Sec-WebSocket-Extensions: x-telepathy"), status: 101, mention: `"x-telepathy"`},
 		{
+			name: "an upgrade in HTTP/1.0, which has none",
+			server: raw(func(r *http.Request) string {
+				return strings.Replace(switching(r), "HTTP/1.1", "HTTP/1.0", 1)
+			}),
+			status: 101, mention: "HTTP/1.0",
+		},
+		{
 			name:   "compression, which was not offered",
 			server: chosen("Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover"),
 			status: 101, mention: `"permessage-deflate;`,
@@ -596,6 +603,15 @@ func TestDialCompression(t *testing.T) {
 		{name: "agreed", extensions: offered, compressed: true},
 		{name: "agreed, without the hint about ourselves", extensions: "permessage-deflate;server_no_context_takeover", compressed: true},
 		{name: "with a smaller window of the server's", extensions: offered + "; server_max_window_bits=10", compressed: true},
+		{name: "with the largest window of the server's", extensions: offered + "; server_max_window_bits=15", compressed: true},
+		{name: "with a window of the server's in quotes", extensions: offered + `; server_max_window_bits="10"`, compressed: true},
+		{name: "with a window that there is not", extensions: offered + "; server_max_window_bits=99", refused: true},
+		{name: "with a window that is no number", extensions: offered + "; server_max_window_bits=ten", refused: true},
+		{name: "with a window without a value", extensions: offered + "; server_max_window_bits", refused: true},
+		{name: "with two windows", extensions: offered + "; server_max_window_bits=10; server_max_window_bits=11", refused: true},
+		{name: "with a flag twice", extensions: offered + "; server_no_context_takeover", refused: true},
+		{name: "with a flag that has a value", extensions: "permessage-deflate; server_no_context_takeover=5", refused: true},
+		{name: "with another flag that has a value", extensions: "permessage-deflate; server_no_context_takeover; client_no_context_takeover=false", refused: true},
 		{name: "with a smaller window of ours", extensions: offered + "; client_max_window_bits=10", refused: true},
 		{name: "with a context that is kept", extensions: "permessage-deflate; client_no_context_takeover", refused: true},
 		{name: "without any parameter", extensions: "permessage-deflate", refused: true},
@@ -667,6 +683,13 @@ func TestDialRequest(t *testing.T) {
 			options: websocket.DialOptions{Host: "app.test", Header: http.Header{"Host": {"other.test"}}},
 			host:    "app.test", uri: "/",
 		},
+		{name: "another Host with a port", url: "ws://127.0.0.1/", options: websocket.DialOptions{Host: "[::1]:8080"}, host: "[::1]:8080", uri: "/"},
+		{name: "another Host that is not ASCII", url: "ws://127.0.0.1/", options: websocket.DialOptions{Host: "bücher.test"}, host: "xn--bcher-kva.test", uri: "/"},
+		{
+			name: "options that are for servers", url: "ws://example.com/",
+			options: websocket.DialOptions{Options: websocket.Options{AllowedOrigins: []string{"*"}, MaxConnections: 1, RequireSubprotocol: true}},
+			host:    "example.com", uri: "/",
+		},
 		{
 			name: "headers", url: "ws://example.com/",
 			options: websocket.DialOptions{Header: http.Header{"origin": {"https://example.com"}, "Cookie": {"a=1", "b=2"}, "Authorization": {"Bearer x"}}},
@@ -726,6 +749,10 @@ func TestDialMakesNoSense(t *testing.T) {
 		{name: "an upgrade", url: "ws://example.com/", options: websocket.DialOptions{Header: http.Header{"Upgrade": {"h2c"}}}, mention: "Upgrade"},
 		{name: "a connection option", url: "ws://example.com/", options: websocket.DialOptions{Header: http.Header{"Connection": {"close"}}}, mention: "Connection"},
 		{name: "two lines in a header", url: "ws://example.com/", options: websocket.DialOptions{Header: http.Header{"X-A": {"b\r\nc: d"}}}, mention: "X-A"},
+		{name: "a Host with a path", url: "ws://example.com/", options: websocket.DialOptions{Host: "app.test/ws"}, mention: `"app.test/ws"`},
+		{name: "a Host with a header behind it", url: "ws://example.com/", options: websocket.DialOptions{Host: "app.test\r\nX-Injected: yes"}, mention: "Host"},
+		{name: "a Host with a space, in the header", url: "ws://example.com/", options: websocket.DialOptions{Header: http.Header{"Host": {"app test"}}}, mention: `"app test"`},
+		{name: "a host with a quotation mark", url: `ws://exa"mple.com/`, mention: "Host"},
 		{name: "a setting", url: "ws://example.com/", options: websocket.DialOptions{Options: websocket.Options{CompressionLevel: 10}}, mention: "CompressionLevel"},
 		{
 			name: "a proxy that can't be told", url: "ws://example.com/",

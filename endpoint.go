@@ -107,14 +107,15 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 	}
 
 	h.Header = canonical(h.Header)
-	upgrader := e.upgrader(r, h, hj)
+	request := oneProtocolLine(r)
+	upgrader := e.upgrader(request, h, hj)
 	upgrader.Error = func(_ http.ResponseWriter, _ *http.Request, status int, reason error) {
 		if hj.reason != nil {
 			status, reason = hj.status, hj.reason
 		}
 		refuse(status, reason)
 	}
-	gorilla, err := upgrader.Upgrade(hj, r, h.Header)
+	gorilla, err := upgrader.Upgrade(hj, request, h.Header)
 	switch {
 	case refused != nil:
 		return nil, refused

@@ -66,16 +66,20 @@ type group struct {
 //	conn.Go(func(ctx context.Context) error { return pump(ctx, conn) })
 //
 // It may be called from any goroutine until Serve returns; then it does nothing.
-func (c *Conn) Go(f func(ctx context.Context) error) {
+func (c *Conn) Go(f func(ctx context.Context) error) { c.start(f) }
+
+// start is Go and tells whether f is called.
+func (c *Conn) start(f func(ctx context.Context) error) bool {
 	g := &c.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.stopped {
-		return
+		return false
 	}
 	g.running.Go(func() {
 		recovered(func() error { return f(c.ctx) }, c.goroutineEnded)
 	})
+	return true
 }
 
 // goroutineEnded ends the connection if a function that belongs to it failed.

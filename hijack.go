@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -52,8 +53,9 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if !h.live.reserve(h, h.options.MaxConnections) {
 		return h.refuse(http.StatusServiceUnavailable, ErrTooManyConnections)
 	}
-	nc, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	nc, rw, err := hijack(h.ResponseWriter)
 	if err != nil {
+		h.live.giveBack(h)
 		return h.refuse(http.StatusInternalServerError, fmt.Errorf("websocket: the connection can't be taken over from "+
 			"the HTTP server (HTTP/2, or a writer of a middleware without an Unwrap method): %w", err))
 	}
@@ -65,6 +67,22 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	h.mu.Unlock()
 	return h.t, bufio.NewReadWriter(bufio.NewReaderSize(h.t, handshakeBuffer), rw.Writer), nil
+}
+
+// hijack takes over the connection of a writer, whose own Hijack need not be that
+// of net/http.
+func hijack(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
+	nc, rw, err := http.NewResponseController(w).Hijack()
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case nc == nil:
+		return nil, nil, errors.New("Hijack returned no connection")
+	case rw == nil || rw.Reader == nil || rw.Writer == nil: // what came early is lost
+		_ = nc.Close()
+		return nil, nil, errors.New("Hijack returned no buffers")
+	}
+	return nc, rw, nil
 }
 
 // cut ends the upgrade where it is: its 101 can't be written.

@@ -286,6 +286,46 @@ func TestAnswerThatCannotBeWritten(t *testing.T) {
 	requireIdle(t, endpoint)
 }
 
+// carelessWriter is a middleware's, whose Hijack forgets something.
+type carelessWriter struct {
+	*httptest.ResponseRecorder
+	conn net.Conn
+	rw   *bufio.ReadWriter
+}
+
+func (w *carelessWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.conn, w.rw, nil }
+
+func TestCarelessHijack(t *testing.T) {
+	reader, writer := bufio.NewReader(strings.NewReader("")), bufio.NewWriter(io.Discard)
+	for _, tt := range []struct {
+		name         string
+		rw           *bufio.ReadWriter
+		noConnection bool
+	}{
+		{name: "no buffers"},
+		{name: "nothing to read from", rw: bufio.NewReadWriter(nil, writer)},
+		{name: "nothing to write to", rw: bufio.NewReadWriter(reader, nil)},
+		{name: "no connection", rw: bufio.NewReadWriter(reader, writer), noConnection: true},
+		{name: "nothing at all", noConnection: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			client, server := wstest.Pipe()
+			defer func() { _ = client.Close() }()
+			w := &carelessWriter{ResponseRecorder: httptest.NewRecorder(), conn: server, rw: tt.rw}
+			if tt.noConnection {
+				w.conn = nil
+				_ = server.Close()
+			}
+			upgrader := websocket.New(websocket.ControllerFunc(echo))
+			upgrader.ServeHTTP(w, upgradeRequest(nil))
+			require.Equal(t, http.StatusInternalServerError, w.Code)
+			_, err := client.Read(make([]byte, 1))
+			require.ErrorIs(t, err, io.EOF, "the socket is closed")
+			requireIdle(t, upgrader)
+		})
+	}
+}
+
 func TestClientHangsUpBeforeTheUpgrade(t *testing.T) {
 	onNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
 		var log logs

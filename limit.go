@@ -20,6 +20,14 @@ func (r *register) reserve(upgrade *hijacker, limit int) bool {
 	return true
 }
 
+// giveBack is for an upgrade that fails and is still to be refused, which may
+// take a while.
+func (r *register) giveBack(upgrade *hijacker) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.release(upgrade)
+}
+
 // release gives back what an upgrade has reserved, if it has. The register is
 // locked.
 func (r *register) release(upgrade *hijacker) {

@@ -165,6 +165,25 @@ func TestSlowCheckHoldsNoPlace(t *testing.T) {
 	})
 }
 
+// TestFailedUpgradeHoldsNoPlace is about an upgrade that is still being refused:
+// who answers may take a while.
+func TestFailedUpgradeHoldsNoPlace(t *testing.T) {
+	endpoint := websocket.NewEndpoint(websocket.Options{MaxConnections: 1, Log: silent})
+	meanwhile := 0
+	_, err := endpoint.Accept(httptest.NewRecorder(), upgradeRequest(nil), websocket.Handshake{
+		Refuse: func(int, error) {
+			_, err := endpoint.Accept(httptest.NewRecorder(), upgradeRequest(nil), websocket.Handshake{
+				Refuse: func(int, error) { meanwhile++ },
+			})
+			assert.ErrorContains(t, err, "can't be taken over")
+			assert.NotErrorIs(t, err, websocket.ErrTooManyConnections)
+		},
+	})
+	require.ErrorContains(t, err, "can't be taken over")
+	require.Equal(t, 1, meanwhile)
+	requireIdle(t, endpoint)
+}
+
 // panickingWriter is a broken middleware's.
 type panickingWriter struct{ http.ResponseWriter }
 

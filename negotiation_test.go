@@ -66,6 +66,38 @@ func TestSubprotocols(t *testing.T) {
 	}
 }
 
+// TestSubprotocolsOnSeveralLines is about a header that may be sent in parts (RFC
+// 6455, 11.3.4). The controller sees them as they came.
+func TestSubprotocolsOnSeveralLines(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		lines []string
+		want  string
+	}{
+		{name: "on the first", lines: []string{"v1", "mqtt"}, want: "v1"},
+		{name: "on the second", lines: []string{"mqtt", "v1"}, want: "v1"},
+		{name: "after an empty one", lines: []string{"", "v1"}, want: "v1"},
+		{name: "the server's choice of two", lines: []string{"v1", "v2"}, want: "v2"},
+		{name: "on none", lines: []string{"mqtt", "stomp"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			served := make(chan *http.Request, 1)
+			upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+				assert.Equal(t, tt.want, conn.Subprotocol())
+				served <- r
+				return nil
+			}))
+			upgrader.Settings.Subprotocols = []string{"v2", "v1"}
+			response := dialHTTP(t, wstest.Serve(t, upgrader)).do(upgradeRequest(func(r *http.Request) {
+				r.Header["Sec-Websocket-Protocol"] = tt.lines
+			}))
+			require.Equal(t, http.StatusSwitchingProtocols, response.status)
+			require.Equal(t, tt.want, response.header.Get("Sec-Websocket-Protocol"))
+			require.Equal(t, tt.lines, (<-served).Header["Sec-Websocket-Protocol"])
+		})
+	}
+}
+
 func TestCompression(t *testing.T) {
 	message := strings.Repeat("compress me ", 1000)
 	for _, tt := range []struct {

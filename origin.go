@@ -34,7 +34,7 @@ func isSameOrigin(r *http.Request) bool {
 		return len(values) == 0
 	}
 	origin, err := url.Parse(values[0])
-	return err == nil && origin.Host != "" && canonicalHost(origin.Scheme, origin.Host) == canonicalHost(origin.Scheme, r.Host)
+	return err == nil && origin.Hostname() != "" && canonicalHost(origin.Scheme, origin.Host) == canonicalHost(origin.Scheme, r.Host)
 }
 
 func canonicalHost(scheme, host string) string {

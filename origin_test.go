@@ -76,7 +76,7 @@ func TestSameOrigin(t *testing.T) {
 // origin without one is not the same.
 func TestEmptyHost(t *testing.T) {
 	server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo)))
-	for _, origin := range []string{"null", "file://", ""} {
+	for _, origin := range []string{"null", "file://", "", "http://:80", "https://:443", "http://[]:80"} {
 		conn := dialHTTP(t, server)
 		request := bytes.Replace(upgradeBytes(t), []byte("Host: example.com\r\n"), []byte("Host:\r\nOrigin: "+origin+"\r\n"), 1)
 		require.Contains(t, string(request), "\r\nHost:\r\n")

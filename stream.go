@@ -18,7 +18,8 @@ import (
 // All methods may be called from any goroutine at the same time.
 //
 // From now on nobody else may read from the connection, write messages to it or
-// set its deadlines. It still ends when Serve returns, and waiting calls with it.
+// set its deadlines. It still ends when Serve returns, and waiting calls with it;
+// a stream made after that can't be read.
 //
 // Read returns io.EOF, once all is read that came before, where the peer said
 // goodbye between two messages: with close code 1000, 1001 or none (1005). Every
@@ -66,8 +67,11 @@ func Stream(ctx context.Context, conn *Conn, messageType int) net.Conn {
 	s.writing, s.interrupt = context.WithCancelCause(context.Background())
 	s.writes.renew(s.writing)
 	s.unwatch = context.AfterFunc(ctx, s.contextEnded)
+	if !conn.start(s.receive) { // Serve has returned
+		s.unwatch()
+		s.end(errClosed)
+	}
 	context.AfterFunc(conn.ctx, s.connectionEnded)
-	conn.Go(s.receive)
 	return s
 }
 
@@ -207,7 +211,7 @@ func (s *stream) contextEnded() {
 
 func (s *stream) Read(p []byte) (int, error) {
 	if len(p) == 0 {
-		return 0, nil // a pipe would wait
+		return 0, s.closedError() // a pipe would wait
 	}
 	n, err := s.reads.Read(p)
 	switch {
@@ -224,7 +228,7 @@ func (s *stream) Read(p []byte) (int, error) {
 
 func (s *stream) Write(p []byte) (int, error) {
 	if len(p) == 0 {
-		return 0, nil
+		return 0, s.closedError()
 	}
 	if s.callers.Err() != nil {
 		s.contextEnded() // perhaps nobody has told yet
@@ -238,6 +242,14 @@ func (s *stream) Write(p []byte) (int, error) {
 		return 0, s.writeFailed(err)
 	}
 	return len(p), nil
+}
+
+// closedError is what calls without anything to do return.
+func (s *stream) closedError() error {
+	if s.closed.Load() {
+		return errClosed
+	}
+	return nil
 }
 
 // lockWrite waits for the turn of a Write.

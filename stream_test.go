@@ -447,6 +447,10 @@ func TestStreamClose(t *testing.T) {
 		require.ErrorIs(t, err, net.ErrClosed)
 		_, err = stream.Write([]byte("x"))
 		require.ErrorIs(t, err, net.ErrClosed)
+		_, err = stream.Read(nil)
+		require.ErrorIs(t, err, net.ErrClosed)
+		_, err = stream.Write(nil)
+		require.ErrorIs(t, err, net.ErrClosed)
 		require.ErrorIs(t, stream.SetDeadline(time.Time{}), net.ErrClosed)
 		require.ErrorIs(t, stream.SetReadDeadline(time.Time{}), net.ErrClosed)
 		require.ErrorIs(t, stream.SetWriteDeadline(time.Time{}), net.ErrClosed)
@@ -700,6 +704,139 @@ func TestStreamOfAConnectionThatEnded(t *testing.T) {
 		require.NoError(t, stream.Close())
 		after(t, start, 0)
 	})
+}
+
+// TestStreamOfAConnectionThatIsEnding is made when Serve has returned: nobody
+// would read for it.
+func TestStreamOfAConnectionThatIsEnding(t *testing.T) {
+	for name, serve := range map[string]websocket.ControllerFunc{
+		"the peer said goodbye": func(conn *websocket.Conn, _ *http.Request) error {
+			_, _, err := conn.ReadMessage()
+			return err
+		},
+		"we say goodbye": func(*websocket.Conn, *http.Request) error { return nil },
+		"Serve failed":   func(*websocket.Conn, *http.Request) error { return errDatabase },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var late *websocket.Conn
+				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+					late = conn
+					return serve(conn, r)
+				}))
+				u.Log = silent
+				client := wstest.DialRaw(t, u, "/", nil)
+				client.Send(wstest.Close(1000, ""))
+				synctest.Wait()
+				start := time.Now()
+				stream := websocket.Stream(context.Background(), late, websocket.BinaryMessage)
+				_, err := stream.Read(make([]byte, 1))
+				require.ErrorIs(t, err, net.ErrClosed)
+				_, err = stream.Write([]byte("x"))
+				require.Error(t, err)
+				_ = stream.Close() // which may say how the connection ended
+				after(t, start, 0)
+				_ = client.Close()
+				require.NoError(t, u.Shutdown(t.Context()))
+			})
+		})
+	}
+	t.Run("OnError", func(t *testing.T) {
+		onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+			u := websocket.New(&lateStream{})
+			client := wstest.DialRaw(t, serve(u), "/", nil)
+			client.ExpectClose(1011, "Internal Server Error")
+			client.Send(wstest.Close(1011, ""))
+			client.ExpectEnd()
+			_ = client.Close()
+			ended(t, u)
+		})
+	})
+}
+
+// lateStream reads from a stream that it makes in OnError.
+type lateStream struct{}
+
+func (*lateStream) Serve(*websocket.Conn, *http.Request) error { return errDatabase }
+
+func (*lateStream) OnError(r *http.Request, _ error) {
+	conn, _ := websocket.FromContext(r.Context())
+	_, err := websocket.Stream(r.Context(), conn, websocket.BinaryMessage).Read(make([]byte, 1))
+	if !errors.Is(err, net.ErrClosed) {
+		panic(err)
+	}
+}
+
+// TestStreamEndsWithACloseHandler has the peer say goodbye, and the handler of that
+// panic.
+func TestStreamEndsWithACloseHandler(t *testing.T) {
+	for name, c := range map[string]struct {
+		handler func(int, string) error
+		want    func(*testing.T, error)
+		told    int // errors, of a Serve that returns none
+	}{
+		"that fails": {
+			handler: func(int, string) error { return errDatabase },
+			want:    func(t *testing.T, err error) { t.Helper(); assert.ErrorIs(t, err, errDatabase) },
+		},
+		"that panics": {
+			handler: func(int, string) error { panic("oh") },
+			want:    func(t *testing.T, err error) { t.Helper(); assert.Equal(t, 1000, websocket.CloseStatus(err)) },
+			told:    1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+					conn.SetCloseHandler(c.handler)
+					stream := websocket.Stream(r.Context(), conn, websocket.BinaryMessage)
+					_, err := stream.Read(make([]byte, 1))
+					after(t, start, 0)
+					assert.NotErrorIs(t, err, io.EOF)
+					c.want(t, err)
+					return nil
+				}}
+				u := websocket.New(ctrl)
+				client := wstest.DialRaw(t, u, "/", nil)
+				client.Send(wstest.Close(1000, ""))
+				_, _ = io.Copy(io.Discard, client)
+				_ = client.Close()
+				require.NoError(t, u.Shutdown(t.Context()))
+				require.Len(t, ctrl.told.all(), c.told)
+			})
+		})
+	}
+}
+
+// TestStreamOfACutMessageThatWasCompressed has what was inflated of a message come
+// together with the error that ends it, while our close frame can't be written:
+// the reading goroutine must not wait for a reader of that.
+func TestStreamOfACutMessageThatWasCompressed(t *testing.T) {
+	for name, options := range map[string]websocket.Options{
+		"by default":             {},
+		"nobody waits for close": {CloseTimeout: -1, WriteTimeout: time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				u := websocket.New(onStream(func(stream net.Conn) error {
+					_, err := stream.Write(make([]byte, 4*wstest.PipeBuffer)) // the peer takes nothing
+					return err
+				}))
+				u.Options = options
+				u.Settings.EnableCompression = true
+				u.CompressionLevel = -1
+				u.Log = silent
+				client := wstest.DialRaw(t, u, "/", &wstest.Options{Compression: true, Timeout: time.Hour})
+				cut := deflated(strings.Repeat("abcdefgh", 10))
+				cut.Opcode, cut.Fin = wstest.OpBinary, false
+				client.Send(cut, wstest.Close(1000, ""))
+				time.Sleep(10 * time.Minute)
+				require.Zero(t, u.Stats().Open, "Serve has returned long ago")
+				_ = client.Close()
+			})
+		})
+	}
 }
 
 func TestStreamEndsWithAHandler(t *testing.T) {

@@ -255,7 +255,7 @@ func negotiated(request *goyave.Request, settings *ws.Upgrader, header http.Head
 			}
 		}
 	}
-	if slices.ContainsFunc(ws.Subprotocols(request.Request()), func(offered string) bool {
+	if slices.ContainsFunc(entries(request.Header()), func(offered string) bool {
 		return slices.Contains(settings.Subprotocols, offered)
 	}) {
 		return settings, header

@@ -427,6 +427,33 @@ func TestBrowserTokenReadsAllLines(t *testing.T) {
 	}
 }
 
+// offering is a middleware that adds a line with a subprotocol.
+type offering struct {
+	goyave.Component
+	protocol string
+}
+
+func (m *offering) Handle(next goyave.Handler) goyave.Handler {
+	return func(response *goyave.Response, request *goyave.Request) {
+		request.Header().Add("Sec-WebSocket-Protocol", m.protocol)
+		next(response, request)
+	}
+}
+
+// The lines that are there in the end count: a real subprotocol on one of them is
+// selected, and not the marker.
+func TestBrowserTokenSelectsFromAllLines(t *testing.T) {
+	app := startTokenApp(t, tokenAppOptions{
+		middleware: []goyave.Middleware{&websocket.BrowserToken{}, &offering{protocol: "v2"}, auth.Middleware(&tokenAuthenticator{})},
+		settings:   ws.Upgrader{Subprotocols: []string{"v2"}},
+	})
+	client := wstest.DialRaw(t, app.url, "/ws", &wstest.Options{Subprotocols: []string{"v1", "bearer", opaqueToken}})
+	assert.Equal(t, []string{"v2"}, client.Response.Header.Values("Sec-WebSocket-Protocol"))
+	assert.Equal(t, "v2", (<-app.ctrl.seen).Subprotocol)
+	client.Send(wstest.Close(ws.CloseNormalClosure, ""))
+	client.ExpectClose(ws.CloseNormalClosure, "")
+}
+
 func TestBrowserTokenPrecedence(t *testing.T) {
 	app := startTokenApp(t, tokenAppOptions{token: &websocket.BrowserToken{QueryParam: "token", Cookie: "token"}})
 	cookie := http.Header{"Cookie": {"token=from-cookie"}}

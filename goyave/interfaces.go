@@ -57,10 +57,10 @@ type OriginChecker interface {
 // If not implemented, every valid handshake is upgraded.
 type UpgradeChecker interface {
 	// CheckUpgrade returns the status to refuse the upgrade with, 4xx or 5xx, and
-	// why; 0 and nil let it pass. 429 and 503 are answered with a Retry-After
-	// header. A reason with any other status is a mistake, and refused with 500.
-	// The reason is handled like that of every other refusal: see
-	// UpgradeErrorHandler.
+	// why, which may be nil. 429 and 503 are answered with a Retry-After header.
+	// Status 0 or 2xx with a nil reason lets it pass. Everything else is a mistake,
+	// redirects too, and refused with 500. The reason is handled like that of every
+	// other refusal: see UpgradeErrorHandler.
 	//
 	// It runs on the HTTP handler's goroutine, once nothing else is wrong with the
 	// handshake, its origin included, and before the connection counts for

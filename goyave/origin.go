@@ -1,8 +1,8 @@
 package websocket
 
 import (
-	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -18,10 +18,10 @@ func isOwnOrigin(server *goyave.Server, r *http.Request) bool {
 		return false
 	}
 	origin, err := url.Parse(values[0])
-	if err != nil || defaultPort(origin.Scheme) == "" || origin.Host == "" {
+	if err != nil || defaultPort(origin.Scheme) == "" || origin.Hostname() == "" {
 		return false
 	}
-	name, port := strings.ToLower(origin.Hostname()), origin.Port()
+	name, port := hostname(origin.Hostname()), origin.Port()
 	if port == "" {
 		port = defaultPort(origin.Scheme)
 	}
@@ -39,13 +39,13 @@ func isOwnOrigin(server *goyave.Server, r *http.Request) bool {
 		port == strconv.Itoa(cfg.GetInt("server.proxy.port"))
 }
 
-// hostname spells a configured host as url.URL.Hostname does.
+// hostname spells a host in the one way of many. An IPv6 address, which browsers
+// shorten, may be configured in any form, and in brackets.
 func hostname(host string) string {
-	host = strings.ToLower(host)
-	if bare := strings.Trim(host, "[]"); net.ParseIP(bare) != nil {
-		return bare
+	if address, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return address.String()
 	}
-	return host
+	return strings.ToLower(host)
 }
 
 // defaultPort is that of a browser's origin, "" for a scheme of another kind.

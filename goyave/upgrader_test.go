@@ -485,6 +485,11 @@ func TestOrigin(t *testing.T) {
 		{name: "the domain and another", settings: []setting{{"server.domain", "example.test"}}, origin: []string{"https://evil.test"}, want: http.StatusForbidden},
 		{name: "an address with a user", settings: []setting{{"server.domain", "example.test"}}, origin: []string{"https://example.test@evil.test"}, want: http.StatusForbidden},
 		{name: "IPv6", settings: []setting{{"server.domain", "::1"}}, origin: []string{"http://[::1]:PORT"}, want: http.StatusSwitchingProtocols},
+		{name: "IPv6 in brackets", settings: []setting{{"server.domain", "[::1]"}}, origin: []string{"http://[::1]:PORT"}, want: http.StatusSwitchingProtocols},
+		{name: "IPv6 at length", settings: []setting{{"server.domain", "0:0:0:0:0:0:0:1"}}, origin: []string{"http://[::1]"}, want: http.StatusSwitchingProtocols},
+		{name: "IPv6 with capitals and zeros", settings: []setting{{"server.domain", "2001:DB8:0::01"}}, origin: []string{"http://[2001:db8::1]"}, want: http.StatusSwitchingProtocols},
+		{name: "IPv4 in IPv6", settings: []setting{{"server.domain", "::ffff:1.2.3.4"}}, origin: []string{"http://[::ffff:102:304]"}, want: http.StatusSwitchingProtocols},
+		{name: "another address of IPv6", settings: []setting{{"server.domain", "0:0:0:0:0:0:0:1"}}, origin: []string{"http://[::2]"}, want: http.StatusForbidden},
 		{name: "no domain is no host", origin: []string{"http://:80"}, want: http.StatusForbidden},
 
 		{name: "the proxy", settings: proxied, origin: []string{"https://www.example.test"}, want: http.StatusSwitchingProtocols},
@@ -493,6 +498,8 @@ func TestOrigin(t *testing.T) {
 		{name: "the proxy with the server's port", settings: proxied, origin: []string{"https://www.example.test:PORT"}, want: http.StatusForbidden},
 		{name: "the proxy's port", settings: append([]setting{{"server.proxy.port", 8443}}, proxied[:2]...), origin: []string{"https://www.example.test:8443"}, want: http.StatusSwitchingProtocols},
 		{name: "the proxy's port in plain text", settings: append([]setting{{"server.proxy.port", 8443}}, proxied[:2]...), origin: []string{"http://www.example.test:8443"}, want: http.StatusForbidden},
+		{name: "the proxy's IPv6 at length", settings: []setting{{"server.proxy.host", "[2001:DB8:0::01]"}, {"server.proxy.protocol", "https"}, {"server.proxy.port", 443}}, origin: []string{"https://[2001:db8::1]"}, want: http.StatusSwitchingProtocols},
+		{name: "a proxy without a host", settings: []setting{{"server.proxy.host", ""}, {"server.proxy.protocol", "http"}, {"server.proxy.port", 80}}, origin: []string{"http://:80"}, want: http.StatusForbidden},
 		{name: "another host than the proxy", settings: proxied, origin: []string{"https://evil.test"}, want: http.StatusForbidden},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -1,0 +1,175 @@
+package websocket_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// crumbs is a network that hands out so many bytes at once.
+type crumbs struct {
+	net.Conn
+	size int
+}
+
+func (c crumbs) Read(p []byte) (int, error) { return c.Conn.Read(p[:min(len(p), c.size)]) }
+
+// answerBy has a dial come to a server that answers the request with bytes, then
+// has nothing more to say, and reads until the client hangs up. What came behind the
+// request is what the returned function returns, which waits for that.
+func answerBy(t *testing.T, options *websocket.DialOptions, size int, answer func(r *http.Request) []byte) (written func() []byte) {
+	t.Helper()
+	client, server := wstest.Pipe()
+	require.NoError(t, server.SetDeadline(time.Now().Add(10*time.Second)))
+	read := make(chan []byte, 1)
+	go func() {
+		defer func() { _ = server.Close() }()
+		r := bufio.NewReader(server)
+		request, err := http.ReadRequest(r)
+		if !assert.NoError(t, err) {
+			close(read)
+			return
+		}
+		_, _ = server.Write(answer(request))                      // as far as the client takes it
+		_ = server.(interface{ CloseWrite() error }).CloseWrite() //nolint:errcheck // wstest's can
+		frames, err := io.ReadAll(r)
+		assert.NoError(t, err, "the client hangs up")
+		read <- frames
+	}()
+	options.DialContext = func(context.Context, string, string) (net.Conn, error) { return crumbs{client, max(size, 1)}, nil }
+	return func() []byte { return <-read }
+}
+
+// FuzzDialAnswer is about what a server may answer: Dial returns one of the three
+// things that it promises, in time, and leaves no socket open.
+func FuzzDialAnswer(f *testing.F) {
+	const agreed = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: KEY\r\n"
+	for _, answer := range []string{
+		agreed + "\r\n",
+		agreed + "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n\r\n\x81\x01x",
+		agreed + "Sec-WebSocket-Protocol: chat\r\n\r\n",
+		agreed + "Sec-WebSocket-Protocol: mqtt\r\n\r\n",
+		agreed + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		agreed + "Content-Length: 10\r\n\r\n",
+		"HTTP/1.1 100 Continue\r\n\r\n" + agreed + "\r\n",
+		"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + agreed + "Trailer: x\r\n\r\n",
+		"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 3\r\n\r\nabc",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffff\r\n",
+		"HTTP/1.0 101 X\r\n\r\n",
+		"\x16\x03\x01",
+		"",
+	} {
+		f.Add([]byte(answer), byte(255))
+		f.Add([]byte(answer), byte(0))
+	}
+	f.Fuzz(func(t *testing.T, answer []byte, size byte) {
+		options := &websocket.DialOptions{EnableCompression: true, Subprotocols: []string{"chat"}}
+		written := answerBy(t, options, int(size)*16, func(r *http.Request) []byte {
+			_, accept, _ := strings.Cut(switching(r), "Sec-WebSocket-Accept: ")
+			return bytes.ReplaceAll(answer, []byte("KEY"), []byte(strings.TrimSpace(accept)))
+		})
+		conn, response, err := websocket.Dial(t.Context(), "ws://example.test/", options)
+		if err == nil {
+			assert.Equal(t, http.StatusSwitchingProtocols, response.StatusCode)
+			assert.Contains(t, []string{"", "chat"}, conn.Subprotocol())
+			_ = conn.CloseNow()
+		} else {
+			assert.Nil(t, conn)
+			assert.Equal(t, errors.Is(err, websocket.ErrBadHandshake), response != nil, "%v", err)
+			assert.NotErrorIs(t, err, context.DeadlineExceeded)
+		}
+		written()
+	})
+}
+
+// messagesOf is what is to be read of a server's frames that are not compressed: the
+// type and the payload of each message before the first breach of the protocol.
+func messagesOf(frames []byte) (messages []string) {
+	const most = 1 << 20 // bytes of a message, by default
+	var opcode byte      // of the message that is under way
+	var message []byte
+	for r := bytes.NewReader(frames); ; {
+		f, err := wstest.ReadFrame(r)
+		if err != nil || f.RSV != 0 || f.Masked {
+			return messages
+		}
+		switch {
+		case f.Opcode == wstest.OpPing || f.Opcode == wstest.OpPong:
+			if !f.Fin || len(f.Payload) > 125 {
+				return messages
+			}
+			continue
+		case f.Opcode > wstest.OpBinary, (f.Opcode == wstest.OpContinuation) != (opcode != 0):
+			return messages
+		case f.Opcode != wstest.OpContinuation:
+			opcode, message = f.Opcode, nil
+		}
+		message = append(message, f.Payload...)
+		if len(message) > most || f.Fin && opcode == wstest.OpText && !utf8.Valid(message) {
+			return messages
+		}
+		if f.Fin {
+			messages = append(messages, string(rune(opcode))+string(message))
+			opcode = 0
+		}
+	}
+}
+
+// FuzzServerFrames is about what a server may send to a client, in pieces of any
+// size: it reads the messages and no others, and answers in masked frames of which
+// a close frame is the last.
+func FuzzServerFrames(f *testing.F) {
+	for _, frames := range []string{
+		"\x81\x01x\x88\x02\x03\xe8", "\x01\x01a\x89\x01p\x80\x01b", "\x82\x7e\x00\x01x", "\xc1\x03\xca\x00\x00",
+		"\x81\x81aaaax", "\x88\x00", "\x8a\x00\x82\x00\x01\x02\xc3\x28", "\x01\x02\xc3\xa9\x80\x00", "\x89\x7f",
+	} {
+		f.Add([]byte(frames), byte(1), false)
+		f.Add([]byte(frames), byte(255), false) // some come with the 101
+		f.Add([]byte(frames), byte(200), true)
+	}
+	f.Fuzz(func(t *testing.T, frames []byte, size byte, compress bool) {
+		options := &websocket.DialOptions{EnableCompression: compress}
+		written := answerBy(t, options, int(size), func(r *http.Request) []byte {
+			var more []string
+			if compress {
+				more = append(more, "Sec-WebSocket-Extensions: "+agreedOn)
+			}
+			return append([]byte(switching(r, more...)), frames...)
+		})
+		conn, _, err := websocket.Dial(t.Context(), "ws://example.test/", options)
+		require.NoError(t, err)
+		var messages []string
+		for {
+			messageType, message, err := conn.ReadMessage()
+			if err != nil {
+				break
+			}
+			messages = append(messages, string(rune(messageType))+string(message))
+		}
+		_ = conn.Close(1000, "")
+		if !compress {
+			assert.Equal(t, messagesOf(frames), messages)
+		}
+		closed := false
+		for r := bytes.NewReader(written()); r.Len() > 0; {
+			frame, err := wstest.ReadFrame(r)
+			require.NoError(t, err, "half a frame")
+			require.True(t, frame.Masked)
+			require.False(t, closed, "a frame after the close frame")
+			closed = frame.Opcode == wstest.OpClose
+		}
+	})
+}
