@@ -83,6 +83,7 @@ func TestFirstErrorOfTheFunctionsCounts(t *testing.T) {
 			synctest.Wait()
 			conn.Go(func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) })
 			conn.Go(func(ctx context.Context) error { <-ctx.Done(); return second })
+			synctest.Wait() // all have failed before the read begins
 			_, _, err := conn.ReadMessage()
 			assert.ErrorIs(t, err, errDatabase)
 			synctest.Wait()

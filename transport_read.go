@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -425,11 +426,11 @@ func (d *readDeadlines) take(nc net.Conn) {
 	_ = nc.SetReadDeadline(time.Time{})
 }
 
-// fail makes the waiting read and every later one fail.
+// fail makes the waiting read and every later one fail, with the first error.
 func (d *readDeadlines) fail(nc net.Conn, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.failed = err
+	d.failed = cmp.Or(d.failed, err)
 	_ = d.apply(nc)
 }
 
