@@ -16,6 +16,7 @@ type environment struct {
 	CPUs     int
 	Kernel   string
 	Go       string
+	Others   float64           // share of the processors' time that other programs took during the run
 	Versions map[string]string // of modules
 }
 
@@ -39,6 +40,18 @@ func currentEnvironment(command string, now time.Time) environment {
 		}
 	}
 	return env
+}
+
+// watchOthers returns a function that tells which share of the processors' time
+// other programs have taken since.
+func watchOthers() (func() (float64, error), error) {
+	all, own, err := machineTime()
+	start := time.Now()
+	return func() (float64, error) {
+		allNow, ownNow, err := machineTime()
+		others := (allNow - all) - (ownNow - own)
+		return max(0, others.Seconds()/time.Since(start).Seconds()/float64(runtime.NumCPU())), err
+	}, err
 }
 
 func (env *environment) version(module string) string {

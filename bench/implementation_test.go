@@ -49,9 +49,10 @@ func startLoad(t *testing.T, im implementation, m mode) *load {
 		// race detector knows nothing of.
 		t.Setenv("GORACE", os.Getenv("GORACE")+" exitcode=0")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	// The test's context ends before its cleanup, which stops the server.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
 	t.Cleanup(cancel)
-	s, err := startServer(context.WithoutCancel(ctx), im.name, m) // stop ends it, which must not fail
+	s, err := startServer(ctx, im.name, m)
 	require.NoError(t, err)
 	l := &load{im: &im, mode: m, server: s}
 	t.Cleanup(func() {

@@ -89,11 +89,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	env := currentEnvironment(s.commandShown, time.Now()) // before: the checkout may change in the meantime
+	others, err := watchOthers()
+	if err != nil {
+		return err
+	}
 	r, err := measureAll(ctx, s, stderr)
 	if err != nil {
 		return err
 	}
-	r.Environment = currentEnvironment(s.commandShown, time.Now())
+	if env.Others, err = others(); err != nil {
+		return err
+	}
+	r.Environment = env
 	if s.out == "" {
 		return r.writeMarkdown(stdout)
 	}

@@ -19,6 +19,28 @@ func cpuTime() (time.Duration, error) {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), nil
 }
 
+// machineTime returns the time that all processors were busy, whoever kept them
+// so, and that of this program with the servers that have ended.
+func machineTime() (all, own time.Duration, err error) {
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, 0, err
+	}
+	const hundredth = 10 * time.Millisecond // the unit of /proc/stat
+	var user, nice, system, idle, iowait, irq, softirq, steal int64
+	_, err = fmt.Sscanf(string(stat), "cpu %d %d %d %d %d %d %d %d", &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal)
+	if err != nil {
+		return 0, 0, fmt.Errorf("bench: /proc/stat: %w", err)
+	}
+	var children syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &children); err != nil {
+		return 0, 0, fmt.Errorf("bench: getrusage: %w", err)
+	}
+	self, err := cpuTime()
+	own = self + time.Duration(children.Utime.Nano()+children.Stime.Nano())
+	return time.Duration(user+nice+system+irq+softirq+steal) * hundredth, own, err
+}
+
 // residentSize returns how many bytes of this process are in memory.
 func residentSize() (uint64, error) {
 	statm, err := os.ReadFile("/proc/self/statm")

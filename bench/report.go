@@ -280,7 +280,11 @@ func (r *report) writeRow(b *strings.Builder, w *workload, im *implementation) {
 	for i, col := range w.columns {
 		values := c.values(col.key)
 		m := median(values)
-		fmt.Fprintf(b, " %s |", number(m))
+		value := number(m)
+		if i == 0 && c.missing != "" {
+			value = "missing, see above"
+		}
+		fmt.Fprintf(b, " %s |", value)
 		if i == 0 || col.compared {
 			fmt.Fprintf(b, " %s | %s | %s |", fromTo(values), ratio(m, r.medianOf(w, rawName, col.key)),
 				ratio(m, r.medianOf(w, gorillaName, col.key)))
@@ -305,8 +309,9 @@ func (r *report) medianOf(w *workload, name, key string) float64 {
 func (r *report) writeEnvironment(b *strings.Builder) {
 	env := r.Environment
 	fmt.Fprintf(b, "## How\n\n`%s` in `bench/`, %s, medians of %d rounds with their smallest and largest values. %s, %d "+
-		"of its processors for server and load together, %s, %s.\n\n", env.Command, env.Date, r.Rounds, env.CPU, env.CPUs,
-		env.Kernel, env.Go)
+		"of its processors for server and load together, %s, %s. Other programs took %.0f %% of the processors' time "+
+		"meanwhile: the more, the less the latencies mean.\n\n", env.Command, env.Date, r.Rounds, env.CPU, env.CPUs,
+		env.Kernel, env.Go, env.Others*100)
 	fmt.Fprintf(b, "All check that text is UTF-8, have buffers of %s where they have such a setting, and take messages up "+
 		"to %s.\n\n", bytesName(bufferSize), bytesName(maxMessageSize))
 	b.WriteString("| implementation | version | configuration |\n| --- | --- | --- |\n")

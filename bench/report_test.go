@@ -20,7 +20,7 @@ import (
 func fixedReport() *report {
 	r := newReport(3)
 	r.Environment = environment{
-		Command: "go run . -o ../docs", Date: "2026-01-31", CPU: "Abacus 3000", CPUs: 2, Kernel: "Linux 6.1", Go: "go1.26.0",
+		Command: "go run . -o ../docs", Date: "2026-01-31", CPU: "Abacus 3000", CPUs: 2, Kernel: "Linux 6.1", Go: "go1.26.0", Others: 0.123,
 		Versions: map[string]string{"ours.test/ws": "commit abc", "gws.test": "v1.2.3", "below.test": "v4"},
 	}
 	r.Implementations = []implementation{
@@ -80,7 +80,7 @@ func TestRowsHaveMedianSpreadAndRatios(t *testing.T) {
 		"| **ours** | 4.00 | 3.00–5.00 | 2.00 | 0.50 | 1.00 | 12,346 |",
 		"| **ours**, text | 4.00 | 3.00–5.00 | 2.00 | – | 1.00 | 12,346 |",
 		"| raw TCP | 2.00 | 1.00–2.00 | 1.00 | 0.25 | 1.00 | 12,346 |",
-		"| gorilla/websocket, text | – | – | – | – | – | – |",
+		"| gorilla/websocket, text | missing, see above | – | – | – | – | – |",
 	} {
 		assert.Contains(t, text, row+"\n")
 	}
@@ -97,7 +97,7 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 func TestReportTellsWhereAndWithWhat(t *testing.T) {
 	text := markdown(t, fixedReport())
 	for _, part := range []string{
-		"`go run . -o ../docs`", "2026-01-31", "medians of 3 rounds", "Abacus 3000", "Linux 6.1", "go1.26.0",
+		"`go run . -o ../docs`", "2026-01-31", "medians of 3 rounds", "Abacus 3000", "Linux 6.1", "go1.26.0", "took 12 %",
 		"| ours | commit abc | defaults |", "| gws | v1.2.3; below.test v4 |", "| gorilla/websocket | unknown |", "| raw TCP | – |",
 	} {
 		assert.Contains(t, text, part)
