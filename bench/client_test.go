@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"net"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,5 +79,33 @@ func TestVariantsDiffer(t *testing.T) {
 			seen[string(m.payload)] = true
 		}
 		assert.Len(t, seen, variants)
+	}
+}
+
+func TestBroadcastsThatAreWrongAreErrors(t *testing.T) {
+	sent := func(sender, turn byte, rest string) string {
+		return "\x82\x7e\x02\x00" + string([]byte{sender, 0, 0, 0, 0, 0, 0, 0, turn}) + rest
+	}
+	right := strings.Repeat("x", broadcastSize-idSize)
+	tests := []struct {
+		name, sent, want string
+	}{
+		{name: "one is left out", sent: sent(0, 0, right) + sent(0, 2, right), want: "message 2 of sender 0 came out of order"},
+		{name: "one comes twice", sent: sent(0, 0, right) + sent(0, 0, right), want: "message 0 of sender 0 came out of order"},
+		{name: "nobody sent it", sent: sent(7, 0, right), want: "sender 7"},
+		{name: "other bytes", sent: sent(0, 0, strings.Repeat("y", len(right))), want: "wrong message"},
+		{name: "the connection ends", sent: sent(0, 0, right) + sent(0, 1, right), want: "EOF"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := &broadcasts{
+				load:      &load{clients: make([]*client, 2)}, // this one alone completes none
+				rest:      []byte(right),
+				delivered: make([]atomic.Int64, 1),
+				complete:  []chan struct{}{make(chan struct{}, 1)},
+				turns:     make([]uint64, 1),
+			}
+			require.ErrorContains(t, b.receive(reading(t, test.sent)), test.want)
+		})
 	}
 }

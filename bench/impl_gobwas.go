@@ -21,15 +21,17 @@ var _ = register(implementation{
 
 func serveGobwas(l net.Listener, m mode) error {
 	serve := gobwasEcho
-	if m == broadcast {
+	switch m {
+	case broadcast:
 		serve = new(gobwasBroadcast).serve
+	case deflate:
+		serve = gobwasDeflate
 	}
 	return serveHTTP(l, func(w http.ResponseWriter, r *http.Request) {
 		var upgrader ws.HTTPUpgrader
 		if m == deflate {
 			extension := wsflate.Extension{Parameters: wsflate.DefaultParameters} // no context takeover
 			upgrader.Negotiate = extension.Negotiate
-			serve = gobwasDeflate
 		}
 		conn, _, _, err := upgrader.Upgrade(r, w)
 		if err != nil {

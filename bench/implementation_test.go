@@ -150,11 +150,16 @@ func TestAgreesOnCompressionAndUsesIt(t *testing.T) {
 	eachImplementation(t, deflate, func(t *testing.T, _ implementation, l *load) {
 		m, err := compressedMessages(4 << 10)
 		require.NoError(t, err)
-		c := connect(t, l, 1, 0)[0]
-		for i := range m {
-			require.NoError(t, c.exchange(&m[i]))
-			assert.Less(t, c.wireSize, len(m[i].payload)/2)
-		}
+		connect(t, l, 4, 0)
+		require.NoError(t, l.each(func(_ int, c *client) error {
+			for i := range m {
+				if err := c.exchange(&m[i]); err != nil {
+					return err
+				}
+				assert.Less(t, c.wireSize, len(m[i].payload)/2)
+			}
+			return nil
+		}))
 	})
 }
 

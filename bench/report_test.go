@@ -180,3 +180,20 @@ func TestArgumentsThatMakeNoSenseAreRefused(t *testing.T) {
 		assert.Error(t, err, args)
 	}
 }
+
+func TestWhatFailedHasNoNumber(t *testing.T) {
+	r := newReport(2)
+	w := echoWorkload(64, opBinary)
+	nobody := implementation{name: "nobody's"}
+	c := r.cell(&w, &nobody)
+	c.samples = []sample{{serverCPU: 1}} // of a round that went well
+	r.measure(t.Context(), &nobody, &w, tiny)
+	assert.Empty(t, c.samples)
+	assert.Contains(t, c.missing, "failed: ")
+
+	w.mode = deflate
+	raw, err := implementationNamed(rawName)
+	require.NoError(t, err)
+	r.measure(t.Context(), &raw, &w, tiny)
+	assert.Equal(t, "not to be had: it does not look at the bytes", r.cell(&w, &raw).missing)
+}
