@@ -1,0 +1,345 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/flate"
+	"context"
+	"crypto/rand"
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Frame headers, RFC 6455, 5.2.
+const (
+	opContinuation = 0x0
+	opText         = 0x1
+	opBinary       = 0x2
+	opClose        = 0x8
+	opPing         = 0x9
+	opPong         = 0xA
+
+	finalBit      = 0x80
+	compressedBit = 0x40 // RFC 7692, 6
+	maskBit       = 0x80
+)
+
+// A message is one that is sent over and over, encoded once, with the reply that
+// is due.
+type message struct {
+	wire    []byte // one frame, masked
+	op      byte
+	payload []byte
+}
+
+// newMessage encodes a frame for a server; compressed may be nil.
+func newMessage(op byte, payload, compressed []byte, key [4]byte) message {
+	first, content := finalBit|op, payload
+	if compressed != nil {
+		first, content = first|compressedBit, compressed
+	}
+	return message{wire: appendFrame(nil, first, content, key), op: op, payload: payload}
+}
+
+// appendFrame appends a frame, masked with key (RFC 6455, 5.3).
+func appendFrame(b []byte, first byte, payload []byte, key [4]byte) []byte {
+	b = append(b, first)
+	switch n := len(payload); {
+	case n <= 125:
+		b = append(b, maskBit|byte(n))
+	case n <= 0xffff:
+		b = binary.BigEndian.AppendUint16(append(b, maskBit|126), uint16(n))
+	default:
+		b = binary.BigEndian.AppendUint64(append(b, maskBit|127), uint64(n))
+	}
+	b = append(b, key[:]...)
+	start := len(b)
+	b = append(b, payload...)
+	for i := range payload {
+		b[start+i] ^= key[i%4]
+	}
+	return b
+}
+
+// A client is one connection of the load. It speaks RFC 6455 itself, so that no
+// implementation is measured against its own other half. One goroutine reads,
+// one writes.
+type client struct {
+	nc       net.Conn
+	r        *bufio.Reader
+	deflate  bool
+	inflater io.ReadCloser
+	payload  []byte // of the last message
+	inflated []byte
+	wireSize int // of the last message's payload
+}
+
+// dial connects and, unless the server is raw TCP, upgrades. frame is the length
+// of all the frames to come, which raw TCP must know.
+func dial(ctx context.Context, addr string, raw, compress bool, frame int) (*client, error) {
+	nc, err := new(net.Dialer).DialContext(ctx, "tcp4", addr)
+	if err != nil {
+		return nil, err
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = nc.SetDeadline(deadline) // fails where the next read does
+	}
+	c := &client{nc: nc, r: bufio.NewReader(nc)}
+	if raw {
+		err = c.announce(frame)
+	} else {
+		err = c.upgrade(addr, compress)
+	}
+	if err != nil {
+		_ = nc.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// announce tells raw TCP the length of the frames to come, which it confirms.
+func (c *client) announce(frame int) error {
+	length := binary.BigEndian.AppendUint32(nil, uint32(frame))
+	if _, err := c.nc.Write(length); err != nil {
+		return err
+	}
+	answer := make([]byte, len(length))
+	if _, err := io.ReadFull(c.r, answer); err != nil {
+		return err
+	}
+	if !bytes.Equal(answer, length) {
+		return errors.New("raw TCP does not confirm the length")
+	}
+	return nil
+}
+
+// offer is what browsers offer.
+const offer = "permessage-deflate; client_max_window_bits"
+
+func (c *client) upgrade(addr string, compress bool) error {
+	var nonce [16]byte
+	_, _ = rand.Read(nonce[:]) // never fails
+	key := base64.StdEncoding.EncodeToString(nonce[:])
+	request := "GET / HTTP/1.1\r\nHost: " + addr + "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + "\r\n"
+	if compress {
+		request += "Sec-WebSocket-Extensions: " + offer + "\r\n"
+	}
+	if _, err := io.WriteString(c.nc, request+"\r\n"); err != nil {
+		return err
+	}
+	response, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		return fmt.Errorf("read the response: %w", err)
+	}
+	_ = response.Body.Close() // a 101 has none; any other ends the connection
+	accept := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	switch extension := response.Header.Get("Sec-WebSocket-Extensions"); {
+	case response.StatusCode != http.StatusSwitchingProtocols:
+		return fmt.Errorf("upgrade: status %s", response.Status)
+	case response.Header.Get("Sec-WebSocket-Accept") != base64.StdEncoding.EncodeToString(accept[:]):
+		return errors.New("upgrade: wrong Sec-WebSocket-Accept")
+	case !compress && extension != "":
+		return fmt.Errorf("upgrade: extension %q was not offered", extension)
+	case compress && !strings.HasPrefix(extension, "permessage-deflate"):
+		return fmt.Errorf("upgrade: no permessage-deflate but %q", extension)
+	case compress && !strings.Contains(extension, "server_no_context_takeover"):
+		return fmt.Errorf("upgrade: the server keeps its context: %q", extension)
+	}
+	c.deflate = compress
+	return nil
+}
+
+// read returns the next message; the payload is valid until the next call. It
+// answers pings. A close frame is an error.
+func (c *client) read() (op byte, payload []byte, err error) {
+	c.payload = c.payload[:0]
+	compressed := false
+	for {
+		first, err := c.readFrame()
+		if err != nil {
+			return 0, nil, err
+		}
+		switch frameOp := first & 0xF; {
+		case frameOp == opContinuation && op != 0 && first&compressedBit == 0:
+		case (frameOp == opText || frameOp == opBinary) && op == 0:
+			op, compressed = frameOp, first&compressedBit != 0
+		default:
+			return 0, nil, fmt.Errorf("frame %#x is not expected here", first)
+		}
+		if first&finalBit != 0 {
+			break
+		}
+	}
+	c.wireSize = len(c.payload)
+	if compressed != c.deflate {
+		return 0, nil, fmt.Errorf("compressed: %t, agreed on: %t", compressed, c.deflate)
+	}
+	if !compressed {
+		return op, c.payload, nil
+	}
+	payload, err = c.inflate()
+	return op, payload, err
+}
+
+// readFrame appends the payload of the next data frame to c.payload and returns
+// the frame's first byte.
+func (c *client) readFrame() (first byte, err error) {
+	for {
+		first, length, err := c.readHeader()
+		if err != nil {
+			return 0, err
+		}
+		if first&0xF < opClose {
+			from := len(c.payload)
+			c.payload = grow(c.payload, from+length)
+			_, err = io.ReadFull(c.r, c.payload[from:])
+			return first, err
+		}
+		control := make([]byte, length)
+		if _, err := io.ReadFull(c.r, control); err != nil {
+			return 0, err
+		}
+		switch first & 0xF {
+		case opPing:
+			if _, err := c.nc.Write(appendFrame(nil, finalBit|opPong, control, [4]byte{1, 2, 3, 4})); err != nil {
+				return 0, err
+			}
+		case opClose:
+			return 0, closedError(control)
+		}
+	}
+}
+
+func grow(b []byte, n int) []byte {
+	if n <= cap(b) {
+		return b[:n]
+	}
+	grown := make([]byte, n)
+	copy(grown, b)
+	return grown
+}
+
+// A closedError is the payload of the close frame that ended a connection.
+type closedError []byte
+
+func (e closedError) Error() string { return fmt.Sprintf("closed by the server: %q", []byte(e)) }
+
+func (c *client) readHeader() (first byte, length int, err error) {
+	var b [8]byte
+	if _, err := io.ReadFull(c.r, b[:2]); err != nil {
+		return 0, 0, err
+	}
+	first = b[0]
+	switch allowed := byte(finalBit | compressedBit | 0xF); {
+	case first&^allowed != 0:
+		return 0, 0, fmt.Errorf("reserved bits in frame %#x", first)
+	case b[1]&maskBit != 0:
+		return 0, 0, errors.New("the server's frame is masked")
+	}
+	switch n := int(b[1]); n {
+	case 126:
+		_, err = io.ReadFull(c.r, b[:2])
+		length = int(binary.BigEndian.Uint16(b[:]))
+	case 127:
+		_, err = io.ReadFull(c.r, b[:])
+		length = int(binary.BigEndian.Uint64(b[:]))
+	default:
+		length = n
+	}
+	if err == nil && (length < 0 || length > 2*maxMessageSize) {
+		err = fmt.Errorf("a frame of %d bytes", length)
+	}
+	return first, length, err
+}
+
+// inflate returns the last message decompressed. Its end is the empty block that
+// was left out (RFC 7692, 7.2.2) and a final one, which io.EOF needs.
+func (c *client) inflate() ([]byte, error) {
+	r := io.MultiReader(bytes.NewReader(c.payload), strings.NewReader("\x00\x00\xff\xff\x01\x00\x00\xff\xff"))
+	if c.inflater == nil {
+		c.inflater = flate.NewReader(r)
+	} else if err := c.inflater.(flate.Resetter).Reset(r, nil); err != nil { //nolint:errcheck // NewReader documents that it is one
+		return nil, err
+	}
+	b := bytes.NewBuffer(c.inflated[:0])
+	_, err := b.ReadFrom(c.inflater)
+	c.inflated = b.Bytes()
+	return c.inflated, err
+}
+
+// expect reads one message, which must be the reply to m.
+func (c *client) expect(m *message) error {
+	op, payload, err := c.read()
+	switch {
+	case err != nil:
+		return fmt.Errorf("read a reply of %d bytes: %w", len(m.payload), err)
+	case op != m.op:
+		return fmt.Errorf("reply of type %d to a message of type %d", op, m.op)
+	case !bytes.Equal(payload, m.payload):
+		return fmt.Errorf("wrong reply: %d bytes to a message of %d", len(payload), len(m.payload))
+	}
+	return nil
+}
+
+// exchange sends a message and awaits the reply.
+func (c *client) exchange(m *message) error {
+	if _, err := c.nc.Write(m.wire); err != nil {
+		return err
+	}
+	return c.expect(m)
+}
+
+// ping sends a ping and awaits the pong, where nothing else is under way.
+func (c *client) ping() error {
+	data := []byte("still there")
+	if _, err := c.nc.Write(appendFrame(nil, finalBit|opPing, data, [4]byte{9, 8, 7, 6})); err != nil {
+		return err
+	}
+	first, length, err := c.readHeader()
+	if err != nil {
+		return err
+	}
+	answer := make([]byte, length)
+	if _, err := io.ReadFull(c.r, answer); err != nil {
+		return err
+	}
+	if first != finalBit|opPong || !bytes.Equal(answer, data) {
+		return fmt.Errorf("no pong but frame %#x, %q", first, answer)
+	}
+	return nil
+}
+
+// hangUp closes the socket, of which nothing is awaited any more.
+func (c *client) hangUp() { _ = c.nc.Close() }
+
+// closeProperly is the closing handshake: the server must answer code 1000 and
+// close the socket.
+func (c *client) closeProperly() error {
+	defer c.hangUp()
+	normal := []byte{1000 >> 8, 1000 & 0xff}
+	if _, err := c.nc.Write(appendFrame(nil, finalBit|opClose, normal, [4]byte{5, 6, 7, 8})); err != nil {
+		return err
+	}
+	_, _, err := c.read()
+	var closed closedError
+	switch {
+	case !errors.As(err, &closed):
+		return fmt.Errorf("no close frame in answer: %w", err)
+	case len(closed) < 2 || !bytes.Equal(closed[:2], normal):
+		return fmt.Errorf("another close code: %w", err)
+	}
+	_ = c.nc.SetReadDeadline(time.Now().Add(10 * time.Second)) // fails where the read does
+	if _, err := c.r.ReadByte(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("after the closing handshake: %w", err)
+	}
+	return nil
+}

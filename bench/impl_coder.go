@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"unicode/utf8"
+
+	"github.com/coder/websocket"
+)
+
+var _ = register(implementation{
+	name:   "coder/websocket",
+	module: "github.com/coder/websocket",
+	config: "`Read` and `Write` with a context that does not end (its buffers have no setting); UTF-8 checked by the " +
+		"loop; it has no prepared messages: broadcast writes the message to each connection",
+	serve: serveCoder,
+})
+
+func serveCoder(l net.Listener, m mode) error {
+	options := &websocket.AcceptOptions{}
+	if m == deflate {
+		options.CompressionMode = websocket.CompressionNoContextTakeover
+	}
+	serve := coderEcho
+	if m == broadcast {
+		serve = new(coderBroadcast).serve
+	}
+	return serveHTTP(l, func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, options)
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.CloseNow() }()
+		conn.SetReadLimit(maxMessageSize)
+		serve(context.Background(), conn)
+	})
+}
+
+func coderEcho(ctx context.Context, conn *websocket.Conn) {
+	for {
+		messageType, message, err := conn.Read(ctx)
+		if err != nil || messageType == websocket.MessageText && !utf8.Valid(message) {
+			return
+		}
+		if err := conn.Write(ctx, messageType, message); err != nil {
+			return
+		}
+	}
+}
+
+type coderBroadcast struct{ conns set[*websocket.Conn] }
+
+func (b *coderBroadcast) serve(ctx context.Context, conn *websocket.Conn) {
+	b.conns.add(conn)
+	defer b.conns.remove(conn)
+	for {
+		messageType, message, err := conn.Read(ctx)
+		if err != nil {
+			return
+		}
+		for _, member := range b.conns.all() {
+			_ = member.Write(ctx, messageType, message) // one that is gone learns it from its own read
+		}
+	}
+}

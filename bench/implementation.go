@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// What every implementation gets where it has such a setting.
+const (
+	bufferSize     = 4096    // bytes, read and write buffer
+	maxMessageSize = 1 << 20 // bytes, the longest message that is sent here
+)
+
+// A mode is what a server does with the messages it receives. In all of them
+// text is checked: one that is not UTF-8 ends the connection.
+type mode string
+
+const (
+	echo      mode = "echo"      // sends it back
+	deflate   mode = "deflate"   // the same, with permessage-deflate and no context takeover
+	broadcast mode = "broadcast" // sends it to every connection, its sender too
+)
+
+// An implementation is one way to serve WebSockets. Each registers itself in a
+// file of its own.
+type implementation struct {
+	name   string
+	module string   // its version is told in the report; empty for raw TCP
+	below  []string // modules that do the work for it, likewise
+	config string   // how it is configured, for the report
+	ours   bool
+	raw    bool // speaks no WebSocket: the limit of what is possible
+
+	// lacks says of the modes that are not to be had why not.
+	lacks map[mode]string
+
+	// serve accepts connections from l until it fails.
+	serve func(l net.Listener, m mode) error
+}
+
+var implementations []implementation
+
+func register(im implementation) struct{} {
+	implementations = append(implementations, im)
+	slices.SortFunc(implementations, func(a, b implementation) int {
+		if d := a.rank() - b.rank(); d != 0 {
+			return d
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	return struct{}{}
+}
+
+func (im *implementation) rank() int {
+	switch {
+	case im.ours:
+		return 0
+	case im.raw:
+		return 1
+	case im.name == gorillaName:
+		return 2
+	default:
+		return 3
+	}
+}
+
+func implementationNamed(name string) (implementation, error) {
+	for _, im := range implementations {
+		if im.name == name {
+			return im, nil
+		}
+	}
+	return implementation{}, fmt.Errorf("bench: no implementation %q", name)
+}
+
+// serveHTTP is the server of all that stand on net/http.
+func serveHTTP(l net.Listener, handler http.HandlerFunc) error {
+	s := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	return s.Serve(l)
+}
+
+// A set of connections to broadcast to.
+type set[C comparable] struct {
+	mu      sync.Mutex
+	members map[C]struct{}
+}
+
+func (s *set[C]) add(c C) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.members == nil {
+		s.members = make(map[C]struct{})
+	}
+	s.members[c] = struct{}{}
+}
+
+func (s *set[C]) remove(c C) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.members, c)
+}
+
+// all returns a copy: nobody writes to a socket within the lock.
+func (s *set[C]) all() []C {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]C, 0, len(s.members))
+	for c := range s.members {
+		all = append(all, c)
+	}
+	return all
+}

@@ -1,0 +1,156 @@
+// Command bench measures this library and its peers side by side: it runs each
+// as a server process of its own, loads it over 127.0.0.1 and writes tables of
+// what a message costs. See README.md.
+//
+//	go run . -quick
+//	go run . -o ../docs
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if len(os.Args) == 4 && os.Args[1] == serverCommand {
+		exitOn(serverMain(os.Args[2], os.Args[3]))
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	if !errors.Is(err, flag.ErrHelp) {
+		exitOn(err)
+	}
+}
+
+func exitOn(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+type settings struct {
+	quick        bool
+	rounds       int
+	run, impl    *regexp.Regexp
+	out          string
+	descriptors  int
+	commandShown string
+}
+
+func parse(args []string, stderr io.Writer) (settings, error) {
+	var s settings
+	var run, impl string
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.BoolVar(&s.quick, "quick", false, "a smaller share of everything, one round")
+	flags.StringVar(&run, "run", "", "only workloads whose name matches this `regexp`")
+	flags.StringVar(&impl, "impl", "", "only implementations whose name matches this `regexp`")
+	flags.IntVar(&s.rounds, "rounds", 0, "measure everything `n` times (default 5, with -quick 1)")
+	flags.StringVar(&s.out, "o", "", "write benchmarks.md and its chart into this `folder` instead of tables to the standard output")
+	if err := flags.Parse(args); err != nil {
+		return s, err
+	}
+	if flags.NArg() > 0 {
+		return s, fmt.Errorf("bench: unexpected argument %q", flags.Arg(0))
+	}
+	if s.rounds <= 0 {
+		s.rounds = 5
+		if s.quick {
+			s.rounds = 1
+		}
+	}
+	s.commandShown = strings.TrimSpace("go run . " + strings.Join(args, " "))
+	var err error
+	if s.run, err = regexp.Compile(run); err != nil {
+		return s, fmt.Errorf("bench: -run: %w", err)
+	}
+	if s.impl, err = regexp.Compile(impl); err != nil {
+		return s, fmt.Errorf("bench: -impl: %w", err)
+	}
+	s.descriptors, err = descriptorLimit()
+	return s, err
+}
+
+// run measures and reports. An interrupt ends it without a report.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	s, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	env := currentEnvironment(s.commandShown, time.Now()) // before: the checkout may change in the meantime
+	others, err := watchOthers()
+	if err != nil {
+		return err
+	}
+	r, err := measureAll(ctx, s, stderr)
+	if err != nil {
+		return err
+	}
+	if env.Others, err = others(); err != nil {
+		return err
+	}
+	r.Environment = env
+	if s.out == "" {
+		return r.writeMarkdown(stdout)
+	}
+	return r.writeFiles(s.out)
+}
+
+// measureAll goes through all workloads in each round and, for each, through all
+// implementations, every time beginning with another one: what changes on the
+// machine in the meantime reaches all of them.
+func measureAll(ctx context.Context, s settings, log io.Writer) (*report, error) {
+	scale := fullScale
+	if s.quick {
+		scale = quickScale
+	}
+	r := newReport(s.rounds)
+	for _, im := range implementations {
+		if s.impl.MatchString(im.name) {
+			r.Implementations = append(r.Implementations, im)
+		}
+	}
+	for _, w := range workloads(scale) {
+		if !s.run.MatchString(w.name) {
+			continue
+		}
+		if need := w.conns + spareDescriptors; need > s.descriptors {
+			r.Skipped = append(r.Skipped, fmt.Sprintf("%s: it needs %d descriptors in each process, the limit is %d",
+				w.table, need, s.descriptors))
+			continue
+		}
+		r.Workloads = append(r.Workloads, w)
+	}
+	for _, skipped := range r.Skipped {
+		_, _ = fmt.Fprintln(log, "skipped:", skipped)
+	}
+	start := time.Now()
+	for round := range s.rounds {
+		for i := range r.Workloads {
+			w := &r.Workloads[i]
+			for _, im := range rotated(r.Implementations, round+i) {
+				r.measure(ctx, &im, w, scale)
+				if err := ctx.Err(); err != nil {
+					return nil, err
+				}
+			}
+			_, _ = fmt.Fprintf(log, "%5.0fs round %d of %d: %s\n", time.Since(start).Seconds(), round+1, s.rounds, w.name)
+		}
+	}
+	return r, nil
+}
+
+// spareDescriptors is what a process has open beside connections.
+const spareDescriptors = 64

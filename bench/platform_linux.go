@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// cpuTime returns the time that this process has spent on a processor, in user
+// and system mode.
+func cpuTime() (time.Duration, error) {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return 0, fmt.Errorf("bench: getrusage: %w", err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), nil
+}
+
+// machineTime returns the time that all processors were busy, whoever kept them
+// so, and that of this program with the servers that have ended.
+func machineTime() (all, own time.Duration, err error) {
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, 0, err
+	}
+	const hundredth = 10 * time.Millisecond // the unit of /proc/stat
+	var user, nice, system, idle, iowait, irq, softirq, steal int64
+	_, err = fmt.Sscanf(string(stat), "cpu %d %d %d %d %d %d %d %d", &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal)
+	if err != nil {
+		return 0, 0, fmt.Errorf("bench: /proc/stat: %w", err)
+	}
+	var children syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &children); err != nil {
+		return 0, 0, fmt.Errorf("bench: getrusage: %w", err)
+	}
+	self, err := cpuTime()
+	own = self + time.Duration(children.Utime.Nano()+children.Stime.Nano())
+	return time.Duration(user+nice+system+irq+softirq+steal) * hundredth, own, err
+}
+
+// residentSize returns how many bytes of this process are in memory.
+func residentSize() (uint64, error) {
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0, err
+	}
+	var total, resident uint64
+	if _, err := fmt.Sscan(string(statm), &total, &resident); err != nil {
+		return 0, fmt.Errorf("bench: /proc/self/statm: %w", err)
+	}
+	return resident * uint64(os.Getpagesize()), nil
+}
+
+// descriptorLimit returns how many files and sockets a process may have open.
+// Go raises the soft limit to the hard one when a process starts.
+func descriptorLimit() (int, error) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, fmt.Errorf("bench: getrlimit: %w", err)
+	}
+	return int(min(limit.Cur, 1<<30)), nil
+}
+
+// sleepPrecisely sleeps on a thread of its own: timers of the runtime can be
+// late by a millisecond when the process has nothing else to do.
+func sleepPrecisely(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	left := syscall.NsecToTimespec(int64(d))
+	_ = syscall.Nanosleep(&left, nil) // woken by a signal: the caller looks at the clock
+}
+
+func cpuModel() string {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return "unknown"
+	}
+	for line := range strings.Lines(string(info)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "unknown"
+}
+
+func kernel() string {
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return "unknown"
+	}
+	return "Linux " + strings.TrimSpace(string(release))
+}

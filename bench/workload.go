@@ -1,0 +1,274 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A workload is one thing to measure, and one table of the report.
+type workload struct {
+	name    string // matched by -run
+	table   string // of the report; those of one table are its variants
+	variant string // "" or what distinguishes its rows
+	about   string
+	unit    string // what the costs are for
+	mode    mode
+	columns []column
+	charted bool
+	conns   int // descriptors that it needs, in each process
+	run     func(ctx context.Context, l *load) (sample, error)
+}
+
+// A column is one number of a table. For those that are compared less is better.
+type column struct {
+	key, title string
+	compared   bool
+}
+
+func costColumns(unit string) []column {
+	return []column{
+		{key: serverCPU, title: "server CPU, µs per " + unit, compared: true},
+		{key: loadCPU, title: "load CPU, µs"},
+		{key: rate, title: plural(unit) + " per second"},
+	}
+}
+
+func plural(unit string) string {
+	if stem, ok := strings.CutSuffix(unit, "y"); ok {
+		return stem + "ies"
+	}
+	return unit + "s"
+}
+
+const (
+	echoConns    = 16
+	burstSize    = 64
+	messageUnit  = "message"
+	connUnit     = "connection"
+	deliveryUnit = "delivery"
+)
+
+// workloads returns all of them at a scale, in the order of the report.
+func workloads(s scale) []workload {
+	all := []workload{handshakeWorkload()}
+	for _, size := range []int{64, 1 << 10, 16 << 10, 256 << 10, 1 << 20} {
+		all = append(all, echoWorkload(size, opBinary), echoWorkload(size, opText))
+	}
+	all = append(all, burstWorkload(), deflateWorkload(), broadcastWorkload(s, 1), broadcastWorkload(s, 8),
+		memoryWorkload(s), latencyWorkload())
+	for conns := 100; conns <= s.growth; conns *= 10 {
+		all = append(all, growthWorkload(conns))
+	}
+	return all
+}
+
+func echoWorkload(size int, op byte) workload {
+	w := workload{
+		name:  "echo " + bytesName(size),
+		table: "Echo of " + bytesName(size),
+		about: fmt.Sprintf("%d connections, each sends a message and awaits the reply before the next.", echoConns),
+		unit:  messageUnit, mode: echo, columns: costColumns(messageUnit), conns: echoConns,
+		charted: op == opBinary,
+		run: func(ctx context.Context, l *load) (sample, error) {
+			return l.echo(ctx, echoConns, messages(op, size, l.im.raw))
+		},
+	}
+	if op == opText {
+		w.name += " text"
+		w.variant = "text"
+	}
+	return w
+}
+
+func growthWorkload(conns int) workload {
+	return workload{
+		name:  fmt.Sprintf("growth %d", conns),
+		table: fmt.Sprintf("Echo of 1 KiB on %s connections", thousands(conns)),
+		about: "Each connection sends a message and awaits the reply before the next, all at once.",
+		unit:  messageUnit, mode: echo, columns: costColumns(messageUnit), conns: conns,
+		run: func(ctx context.Context, l *load) (sample, error) {
+			return l.echo(ctx, conns, messages(opBinary, 1<<10, l.im.raw))
+		},
+	}
+}
+
+func (l *load) echo(ctx context.Context, conns int, m []message) (sample, error) {
+	if err := l.connect(ctx, conns, len(m[0].wire)); err != nil {
+		return nil, err
+	}
+	exchange := func(i, turn int, c *client) error { return c.exchange(&m[(i+turn)%len(m)]) }
+	if _, err := l.repeat(l.warmup, exchange); err != nil {
+		return nil, err
+	}
+	return l.cost(func() (int64, error) { return l.repeat(l.phase, exchange) })
+}
+
+func burstWorkload() workload {
+	const size = 128
+	return workload{
+		name:  "bursts",
+		table: fmt.Sprintf("Bursts of %d messages of %s", burstSize, bytesName(size)),
+		about: fmt.Sprintf("%d connections, each sends a burst in one write and awaits all replies.", echoConns),
+		unit:  messageUnit, mode: echo, columns: costColumns(messageUnit), conns: echoConns, charted: true,
+		run: func(ctx context.Context, l *load) (sample, error) {
+			m := messages(opBinary, size, l.im.raw)
+			if err := l.connect(ctx, echoConns, len(m[0].wire)); err != nil {
+				return nil, err
+			}
+			var wire []byte
+			for i := range burstSize {
+				wire = append(wire, m[i%len(m)].wire...)
+			}
+			burst := func(_, _ int, c *client) error {
+				if _, err := c.nc.Write(wire); err != nil {
+					return err
+				}
+				for i := range burstSize {
+					if err := c.expect(&m[i%len(m)]); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			if _, err := l.repeat(l.warmup, burst); err != nil {
+				return nil, err
+			}
+			return l.cost(func() (int64, error) {
+				bursts, err := l.repeat(l.phase, burst)
+				return bursts * burstSize, err
+			})
+		},
+	}
+}
+
+func deflateWorkload() workload {
+	const size = 4 << 10
+	const replySize = "reply"
+	return workload{
+		name:  "deflate",
+		table: "Echo of 4 KiB of JSON, compressed",
+		about: "permessage-deflate as browsers offer it (`" + offer + "`), no context takeover. The size of the " +
+			"replies says what the time was spent on.",
+		unit: messageUnit, mode: deflate, conns: echoConns, charted: true,
+		columns: append(costColumns(messageUnit), column{key: replySize, title: "reply, bytes"}),
+		run: func(ctx context.Context, l *load) (sample, error) {
+			m, err := compressedMessages(size)
+			if err != nil {
+				return nil, err
+			}
+			s, err := l.echo(ctx, echoConns, m)
+			if err != nil {
+				return nil, err
+			}
+			total := 0
+			for i := range m {
+				if err := l.clients[0].exchange(&m[i]); err != nil {
+					return nil, err
+				}
+				total += l.clients[0].wireSize
+			}
+			s[replySize] = float64(total) / float64(len(m))
+			return s, nil
+		},
+	}
+}
+
+func handshakeWorkload() workload {
+	const size = 125
+	return workload{
+		name:  "handshake",
+		table: "Handshake",
+		about: fmt.Sprintf("A new connection, its upgrade and its closing handshake, %d at a time. Raw TCP: a new "+
+			"connection, one exchange of %d bytes, and its end.", dialers, size),
+		unit: connUnit, mode: echo, columns: costColumns(connUnit), conns: dialers, charted: true,
+		run: func(ctx context.Context, l *load) (sample, error) {
+			m := messages(opBinary, size, l.im.raw)
+			once := func() error {
+				c, err := dial(ctx, l.server.addr, l.im.raw, false, len(m[0].wire))
+				if err != nil {
+					return err
+				}
+				if !l.im.raw {
+					return c.closeProperly()
+				}
+				defer c.hangUp()
+				return c.exchange(&m[0])
+			}
+			for range dialers { // also warms up
+				if err := once(); err != nil {
+					return nil, err
+				}
+			}
+			return l.cost(func() (int64, error) {
+				l.clients = make([]*client, dialers) // repeat counts for them
+				defer func() { l.clients = nil }()
+				return l.repeat(l.phase, func(_, _ int, _ *client) error { return once() })
+			})
+		},
+	}
+}
+
+// settle is the time for handlers of the handshakes, pools and the like to
+// come to rest before memory is counted.
+const settle = 200 * time.Millisecond
+
+func memoryWorkload(s scale) workload {
+	const size = 16 << 10
+	return workload{
+		name:  "memory",
+		table: "Memory of an idle connection",
+		about: fmt.Sprintf("KiB for each of %s connections after garbage collection: heap in use and stacks of the "+
+			"server (runtime/metrics), and its resident size; just upgraded, and after one echo of %s on each. Raw TCP "+
+			"has a buffer of one message for each connection and is no limit here.", thousands(s.idle), bytesName(size)),
+		unit: connUnit, mode: echo, conns: s.idle, charted: true,
+		columns: []column{
+			{key: "fresh", title: "heap and stacks, fresh", compared: true},
+			{key: "used", title: "heap and stacks, after an echo", compared: true},
+			{key: "fresh rss", title: "resident, fresh", compared: true},
+			{key: "used rss", title: "resident, after an echo", compared: true},
+		},
+		run: func(ctx context.Context, l *load) (sample, error) {
+			m := messages(opBinary, size, l.im.raw)
+			base, err := l.server.usage(askMemory)
+			if err != nil {
+				return nil, err
+			}
+			if err := l.connect(ctx, l.idle, len(m[0].wire)); err != nil {
+				return nil, err
+			}
+			result := sample{}
+			count := func(key string) error {
+				time.Sleep(settle)
+				u, err := l.server.usage(askMemory)
+				if err != nil {
+					return err
+				}
+				perConn := func(bytes, base uint64) float64 {
+					return (float64(bytes) - float64(base)) / 1024 / float64(l.idle)
+				}
+				result[key] = perConn(u.Heap+u.Stack, base.Heap+base.Stack)
+				result[key+" rss"] = perConn(u.RSS, base.RSS)
+				return nil
+			}
+			if err := count("fresh"); err != nil {
+				return nil, err
+			}
+			// A few at a time: it is about what stays, not about a crowd.
+			err = parallel(dialers, func(worker int) error {
+				for i := worker; i < len(l.clients); i += dialers {
+					if err := l.clients[i].exchange(&m[i%len(m)]); err != nil {
+						return fmt.Errorf("connection %d: %w", i, err)
+					}
+					l.clients[i].payload = nil
+				}
+				return nil
+			})
+			if err != nil {
+				return nil, err
+			}
+			return result, count("used")
+		},
+	}
+}
