@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/http"
 
-	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket"
 )
 
@@ -13,8 +12,8 @@ const oursModule = "github.com/goyave-contrib/websocket"
 var _ = register(implementation{
 	name:   "goyave-contrib/websocket",
 	module: oursModule,
-	below:  []string{"github.com/gorilla/websocket"},
-	config: "`ReadMessage`, `WriteMessage`; default options, so with write timeout, keep-alive and UTF-8 check; " +
+	below:  []string{"github.com/gorilla/websocket", "github.com/klauspost/compress"},
+	config: "`ReadMessage`, `WriteMessage`; default options and buffers, so with write timeout, keep-alive and UTF-8 check; " +
 		"broadcast: a loop over `WritePreparedMessage`, until there is a hub",
 	ours:  true,
 	serve: func(l net.Listener, m mode) error { return serveOurs(l, m, echoMessages) },
@@ -30,11 +29,7 @@ func serveOurs(l net.Listener, m mode, echoLoop func(*websocket.Conn) error) err
 	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 		return serve(conn)
 	}))
-	upgrader.Settings = ws.Upgrader{
-		ReadBufferSize:    bufferSize,
-		WriteBufferSize:   bufferSize,
-		EnableCompression: m == deflate,
-	}
+	upgrader.Settings.EnableCompression = m == deflate // and the default buffers, which connections share
 	upgrader.MaxMessageSize = maxMessageSize
 	return serveHTTP(l, upgrader.ServeHTTP)
 }

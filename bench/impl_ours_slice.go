@@ -1,0 +1,27 @@
+package main
+
+import (
+	"net"
+
+	"github.com/goyave-contrib/websocket"
+)
+
+var _ = register(implementation{
+	name:   "goyave-contrib/websocket, ReadSlice",
+	module: oursModule,
+	below:  []string{"github.com/gorilla/websocket", "github.com/klauspost/compress"},
+	config: "`ReadSlice`, `WriteMessage`: messages are lent until the next read; else as above",
+	serve:  func(l net.Listener, m mode) error { return serveOurs(l, m, echoSlices) },
+})
+
+func echoSlices(conn *websocket.Conn) error {
+	for {
+		messageType, message, err := conn.ReadSlice()
+		if err != nil {
+			return err
+		}
+		if err := conn.WriteMessage(messageType, message); err != nil {
+			return err
+		}
+	}
+}
