@@ -2,6 +2,7 @@ package websocket_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"errors"
 	"fmt"
@@ -137,8 +138,8 @@ func (s *script) oddlyDeflated() wstest.Frame {
 		f.Payload[s.next()%len(f.Payload)] ^= 1 << (s.next() % 8)
 	case 4:
 		var b bytes.Buffer
-		w, _ := flate.NewWriter(&b, flate.BestSpeed) //nolint:errcheck // the level is good
-		_, _ = w.Write([]byte(s.text()))             // to memory
+		w, _ := flate.NewWriter(&b, flate.BestSpeed)
+		_, _ = w.Write([]byte(s.text())) // to memory
 		_ = w.Close()
 		b.WriteString([]string{"", "\x00", string(f.Payload), "\x07"}[s.next()%4])
 		f.Payload = b.Bytes()
@@ -157,58 +158,96 @@ type exception struct {
 	because string
 }
 
+// A scan is how far exception has come in the frames of a script.
+type scan struct {
+	deflate              bool // agreed on
+	open, deflated, text bool // the message
+	payload              []byte
+}
+
 // exception finds the first reason why gorilla does otherwise than we do on
 // purpose. The zero value is none.
 func (s *script) exception() exception {
-	var m struct {
-		open, deflated, text bool
-		payload              []byte
-	}
+	m := scan{deflate: s.deflate}
 	for r := bytes.NewReader(s.stream); ; {
 		at := s.stream[len(s.stream)-r.Len():]
-		if len(at) < 2 {
-			return exception{}
+		if len(at) < 2 || m.breach(at) {
+			return m.ended()
 		}
-		opcode, rsv1 := at[0]&0xf, at[0]&0x40 != 0
-		control, length := opcode >= 8, at[1]&0x7f
-		switch {
-		case at[1]&0x80 == 0, at[0]&0x30 != 0, rsv1 && !s.deflate:
-			return exception{}
-		case opcode > wstest.OpPong, opcode > wstest.OpBinary && !control:
-			return exception{}
-		case control && (length > 125 || at[0]&0x80 == 0):
-			return exception{}
-		case !control && m.open != (opcode == wstest.OpContinuation):
-			return exception{}
-		case rsv1 && (control || opcode == wstest.OpContinuation):
-			return exception{because: "gorilla takes RSV1 on control and continuation frames (RFC 7692, 6.1)"}
-		case length == 127 && len(at) >= 10 && at[2]&0x80 != 0:
-			return exception{because: "gorilla sends no close frame for a length with the top bit set"}
+		if e := m.header(at); e != (exception{}) {
+			return e
 		}
 		f, err := wstest.ReadFrame(r)
+		control := at[0]&0x8 != 0
 		switch {
-		case err != nil && !control && (m.deflated && m.open || rsv1):
-			return exception{ours: true, because: "a compressed frame that is cut may be found bad before its end, or not"}
-		case err != nil && !control && (opcode == wstest.OpText || m.open && m.text):
-			return exception{because: "we check the part of a text that has come"}
 		case err != nil:
-			return exception{}
-		case opcode == wstest.OpClose:
-			return closeException(f)
+			return m.unfinished(at)
+		case f.Opcode == wstest.OpClose:
+			return cmp.Or(closeException(f), m.ended())
 		case control:
 			continue
 		}
-		if opcode != wstest.OpContinuation {
-			m.deflated, m.text, m.payload = rsv1, opcode == wstest.OpText, nil
+		if f.Opcode != wstest.OpContinuation {
+			m.deflated, m.text, m.payload = f.RSV != 0, f.Opcode == wstest.OpText, nil
 		}
 		m.open = !f.Fin
 		m.payload = append(m.payload, f.Payload...)
-		switch e := messageException(m.payload, m.deflated, m.text, f.Fin); {
-		case e != exception{}:
-			return e
-		case len(m.payload) > differentialLimit:
-			return exception{}
+		e := m.plain()
+		if m.deflated {
+			e = m.compressed()
 		}
+		if e != (exception{}) || len(m.payload) > differentialLimit {
+			return e
+		}
+	}
+}
+
+// breach tells whether a frame's first two bytes are what all refuse.
+func (m *scan) breach(at []byte) bool {
+	opcode, rsv1, length := at[0]&0xf, at[0]&0x40 != 0, at[1]&0x7f
+	if at[1]&0x80 == 0 || at[0]&0x30 != 0 || rsv1 && !m.deflate {
+		return true
+	}
+	if opcode >= wstest.OpClose {
+		return opcode > wstest.OpPong || length > 125 || at[0]&0x80 == 0
+	}
+	return opcode > wstest.OpBinary || m.open != (opcode == wstest.OpContinuation)
+}
+
+func (m *scan) header(at []byte) exception {
+	opcode := at[0] & 0xf
+	switch {
+	case at[0]&0x40 != 0 && (opcode >= wstest.OpClose || opcode == wstest.OpContinuation):
+		return exception{because: "gorilla takes RSV1 on control and continuation frames (RFC 7692, 6.1)"}
+	case at[1]&0x7f == 127 && len(at) >= 10 && at[2]&0x80 != 0:
+		return exception{because: "gorilla sends no close frame for a length with the top bit set"}
+	default:
+		return exception{}
+	}
+}
+
+// ended is about a message whose end never comes.
+func (m *scan) ended() exception {
+	if m.open && m.deflated {
+		return exception{because: "gorilla sends no close frame for what was bad in it, we do"}
+	}
+	return exception{}
+}
+
+// unfinished is about a frame that is cut by the end.
+func (m *scan) unfinished(at []byte) exception {
+	opcode := at[0] & 0xf
+	switch {
+	case opcode >= wstest.OpClose:
+		return exception{}
+	case m.deflated && m.open:
+		return m.ended()
+	case at[0]&0x40 != 0:
+		return exception{ours: true, because: "a compressed frame that is cut may be found bad before its end, or not"}
+	case opcode == wstest.OpText, m.open && m.text:
+		return exception{because: "we check the part of a text that has come"}
+	default:
+		return exception{}
 	}
 }
 
@@ -225,34 +264,28 @@ func closeException(f wstest.Frame) exception {
 	}
 }
 
-// messageException looks at what has come of a message, whole frames.
-func messageException(payload []byte, deflated, text, fin bool) exception {
-	valid := utf8.Valid(payload)
-	if !deflated {
-		if text && !valid && (fin || len(payload) > 0) {
-			return exception{because: "gorilla does not check text (RFC 6455, 8.1)"}
-		}
-		return exception{}
+// plain is about what has come of a message, whole frames.
+func (m *scan) plain() exception {
+	if m.text && !utf8.Valid(m.payload) {
+		return exception{because: "gorilla does not check text (RFC 6455, 8.1)"}
 	}
-	if !fin {
-		if len(payload) > differentialLimit {
-			return exception{because: "we count what is inflated, gorilla what is on the wire"}
-		}
-		if _, _, err := inflate(payload); err == nil || text {
-			return exception{ours: true, because: "what is bad in a compressed message may be found before its end, or not"}
-		}
-		return exception{}
-	}
-	message, left, err := inflate(payload)
-	long := len(message) > differentialLimit
+	return exception{}
+}
+
+// compressed is plain for what is to be inflated.
+func (m *scan) compressed() exception {
+	message, left, err := inflate(m.payload)
+	long, invalid := len(message) > differentialLimit, m.text && !utf8.Valid(message)
 	switch {
-	case err == nil && left > 0 && left != 5 && left != 9:
+	case !m.open && err == nil && left > 0 && left != 5 && left != 9:
 		return exception{ours: true, because: "gorilla drops what comes after a last block (RFC 7692, 7.2.3.4)"}
-	case long && text && !utf8.Valid(message):
+	case !m.open && long && invalid:
 		return exception{ours: true, because: "a message that is too long and no text may be called either"}
-	case long, len(payload) > differentialLimit:
+	case !m.open && long, len(m.payload) > differentialLimit:
 		return exception{because: "we count what is inflated, gorilla what is on the wire"}
-	case text && !utf8.Valid(message):
+	case m.open:
+		return exception{}
+	case invalid:
 		return exception{because: "gorilla does not check text (RFC 6455, 8.1)"}
 	case err != nil:
 		return exception{because: "gorilla sends no close frame for corrupt data"}
@@ -308,7 +341,7 @@ var readers = map[string]func(conn *websocket.Conn, random *rand.Rand) (int, []b
 		for chunk := make([]byte, 1+random.IntN(5000)); ; {
 			n, err := r.Read(chunk)
 			p = append(p, chunk[:n]...)
-			if err == io.EOF { //nolint:errorlint // a wrapped one is no end
+			if err == io.EOF {
 				return messageType, p, nil
 			}
 			if err != nil {
@@ -509,7 +542,7 @@ func TestReadersAgree(t *testing.T) {
 	for _, seed := range differentialSeeds() {
 		servers.compare(t, seed)
 	}
-	random := rand.New(rand.NewPCG(1, 2))
+	random := fixedRandom()
 	for range 100 {
 		choices := make([]byte, 8+random.IntN(60))
 		for i := range choices {
@@ -526,3 +559,5 @@ func FuzzReadersAgree(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, choices []byte) { servers.compare(t, choices) })
 }
+
+func fixedRandom() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
