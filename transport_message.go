@@ -1,6 +1,9 @@
 package websocket
 
-import "unicode/utf8"
+import (
+	"math"
+	"unicode/utf8"
+)
 
 // A frame's length alone claims no more than trusted bytes of memory. For more,
 // a part of the payload must have come, and this many times it is given.
@@ -36,7 +39,7 @@ func (t *transport) readWholeLocked(validate, lend bool) (messageType int, p []b
 	switch {
 	case err != nil:
 		return noMessage, nil, err
-	case inMessage, !h.fin, h.control(), h.rsv != 0 && h.length > maxInflated:
+	case inMessage, !h.fin, h.control(), h.rsv != 0 && h.length > maxInflated, h.length > math.MaxInt: // of 32 bits
 		t.gate = uint64(h.size) + h.length
 		return noMessage, nil, nil
 	}
@@ -117,6 +120,7 @@ func (t *transport) receive(p []byte) (int, error) {
 	t.buffer.r += n
 	if n == 0 && len(p) > 0 {
 		t.uncorkBeforeWaiting()
+		t.buffer.give()
 		var err error
 		if n, err = t.readSocket(p); n == 0 {
 			return 0, t.readFailed(err)
