@@ -442,6 +442,7 @@ func (s *differentialServers) serve(conn *websocket.Conn, query map[string][]str
 // play sends a script, cut at random, and returns what became of it.
 func (s *differentialServers) play(t *testing.T, target any, script *script, way string, seed uint64) outcome {
 	t.Helper()
+	start := time.Now()
 	client := wstest.DialRaw(t, target, fmt.Sprintf("/?way=%s&seed=%d", way, seed), &wstest.Options{Compression: script.deflate})
 	_ = client.SetDeadline(time.Now().Add(20 * time.Second))
 	random := rand.New(rand.NewPCG(seed, 1))
@@ -476,6 +477,7 @@ func (s *differentialServers) play(t *testing.T, target any, script *script, way
 	select {
 	case o := <-s.outcomes:
 		o.Frames = frames
+		require.Less(t, time.Since(start), 5*time.Second, "%s, seed %d, script %x", way, seed, script.stream[:min(len(script.stream), 200)])
 		return o
 	case <-time.After(20 * time.Second):
 		t.Fatal("the server reads on")
