@@ -168,7 +168,7 @@ func (c *Conn) sendChosen(timeout time.Duration) error {
 }
 
 // CloseNow closes the socket without a closing handshake. Reads and writes that
-// wait return net.ErrClosed.
+// wait return net.ErrClosed. Messages that are held back (see WriteMessage) are lost.
 func (c *Conn) CloseNow() error {
 	c.t.decide(endedByUs, errClosed)
 	c.t.cut()

@@ -2,6 +2,7 @@ package websocket_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -223,4 +224,40 @@ func TestHeldFramesStayInOrder(t *testing.T) {
 		go client.Send(frames...)
 		client.Expect(frames...)
 	})
+}
+
+// A read with a bound must not have to write first: nothing is held for it.
+func TestNothingIsHeldForReadsWithABound(t *testing.T) {
+	reads := map[string]func(conn *websocket.Conn) (int, []byte, error){
+		"a context": func(conn *websocket.Conn) (int, []byte, error) {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			return conn.ReadMessageContext(ctx)
+		},
+		"a deadline": func(conn *websocket.Conn) (int, []byte, error) {
+			_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+			return conn.ReadSlice()
+		},
+	}
+	for name, read := range reads {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, server := corked(t, func(conn *websocket.Conn, _ *http.Request) error {
+					for {
+						messageType, p, err := read(conn)
+						if err != nil {
+							return err
+						}
+						if err := conn.WriteMessage(messageType, p); err != nil {
+							return err
+						}
+					}
+				})
+				a, b := wstest.Text("a"), wstest.Text("b")
+				sendAll(t, client, a, b)
+				calls, _ := server.reset(t)
+				assert.Equal(t, [][]string{unmasked(a), unmasked(b)}, calls)
+			})
+		})
+	}
 }

@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"bytes"
 	"net"
 	"sync"
 	"syscall"
@@ -81,10 +80,13 @@ func (b *readBuffer) take(n int) {
 	}
 }
 
-// detach goes on in other memory, and leaves what there is to whoever uses it.
+// detach goes on in other memory. What was handed on is left to whoever has it, and
+// may be writing to it.
 func (b *readBuffer) detach() {
 	if b.b != nil {
-		b.b, b.taken = bytes.Clone(b.b), nil
+		other := make([]byte, len(b.b))
+		b.r, b.w = 0, copy(other, b.bytes())
+		b.b, b.taken = other, nil
 	}
 }
 

@@ -72,10 +72,16 @@ func (t *transport) uncorkBeforeWaiting() {
 	}
 }
 
-// uncorkLate is what the alarm calls.
+// uncorkLate is what the alarm calls. The reader may find more meanwhile: what is
+// held leaves all the same.
 func (t *transport) uncorkLate() {
 	t.cork.more.Store(false)
-	if t.lockWrite(context.Background(), t.ownDeadline()) == nil {
-		t.unlockWrite()
+	d := t.ownDeadline()
+	if t.lockWrite(context.Background(), d) != nil {
+		return
 	}
+	if t.cork.held != nil {
+		_ = t.uncork(context.Background(), d, nil, nil) // a failure is the connection's
+	}
+	t.unlockWrite()
 }

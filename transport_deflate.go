@@ -27,9 +27,14 @@ var errCorrupt = &protocolError{code: CloseInvalidFramePayloadData, reason: "cor
 
 // An inflater inflates whole messages.
 type inflater struct {
-	in bytes.Reader
-	r  io.ReadCloser // also a flate.Resetter
+	in    bytes.Reader
+	r     io.ReadCloser // also a flate.Resetter
+	lasts int           // last blocks of the message
 }
+
+// maxLasts is how many last blocks a message may have. Two bytes make one, and
+// going on after it costs a window.
+const maxLasts = 256
 
 var inflaters = sync.Pool{New: func() any { return &inflater{r: flate.NewReader(nil)} }}
 
@@ -49,6 +54,7 @@ func (t *transport) inflate(p []byte, validate, lend bool) ([]byte, error) {
 	f := inflaters.Get().(*inflater) //nolint:errcheck // it is
 	defer inflaters.Put(f)
 	f.in.Reset(p)
+	f.lasts = 0
 	limit := t.limit.Load()
 	out := loan{memory: borrow(4 * len(p))}
 	defer out.end()
@@ -82,12 +88,13 @@ func (t *transport) inflate(p []byte, validate, lend bool) ([]byte, error) {
 
 // goOn is what follows a last block: a sender may end blocks for good within a
 // message (RFC 7692, 7.2.3.4). One that does at its end need not add the byte which
-// makes a block of the tail.
+// makes a block of the tail, and the tail may be the end of that last block.
 func (f *inflater) goOn(message []byte) error {
+	f.lasts++
 	switch left := f.in.Len(); {
-	case left == 0, left == len(deflateTail)+len(deflateEnd):
+	case left == 0, left == len(deflateEnd), left == len(deflateTail)+len(deflateEnd):
 		return io.EOF
-	case left < len(deflateTail)+len(deflateEnd):
+	case left < len(deflateTail)+len(deflateEnd), f.lasts > maxLasts:
 		return errCorrupt
 	default:
 		return f.reset(message[max(0, len(message)-windowSize):])

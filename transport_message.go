@@ -39,7 +39,7 @@ func (t *transport) readWholeLocked(validate, lend bool) (messageType int, p []b
 	switch {
 	case err != nil:
 		return noMessage, nil, err
-	case inMessage, !h.fin, h.control(), h.rsv != 0 && h.length > maxInflated, h.length > math.MaxInt:
+	case inMessage, !h.fin, h.control(), h.rsv != 0 && h.length > maxInflated, h.length > math.MaxInt: // of 32 bits
 		t.gate = uint64(h.size) + h.length
 		return noMessage, nil, nil
 	}
@@ -59,7 +59,7 @@ func (t *transport) readWholeLocked(validate, lend bool) (messageType int, p []b
 		return noMessage, nil, err
 	}
 	t.handOn(0)
-	t.cork.more.Store(t.buffer.hasFrame())
+	t.cork.more.Store(t.buffer.hasFrame() && !t.readIsBounded())
 	return int(h.opcode), p, nil
 }
 
@@ -120,6 +120,7 @@ func (t *transport) receive(p []byte) (int, error) {
 	t.buffer.r += n
 	if n == 0 && len(p) > 0 {
 		t.uncorkBeforeWaiting()
+		t.buffer.give()
 		var err error
 		if n, err = t.readSocket(p); n == 0 {
 			return 0, t.readFailed(err)

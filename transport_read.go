@@ -43,6 +43,8 @@ type reading struct {
 	// touches it.
 	failed error
 
+	withContext bool // a context bounds the read; the reading goroutine has it
+
 	waiting atomic.Int64 // 1 + the age at which the read of the socket began; 0: none
 
 	peerClose  *CloseError // read before peerClosed is closed
@@ -475,12 +477,14 @@ func (t *transport) boundRead(ctx context.Context) (release func(succeeded bool)
 	if ctx.Done() == nil {
 		return func(bool) {}
 	}
+	t.withContext = true
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
 		t.deadlines.end(t.nc, &contextError{context.Cause(ctx)})
 	})
 	return func(succeeded bool) {
+		t.withContext = false
 		if stop() {
 			return
 		}
@@ -489,6 +493,14 @@ func (t *transport) boundRead(ctx context.Context) (release func(succeeded bool)
 			t.deadlines.end(t.nc, nil)
 		}
 	}
+}
+
+// readIsBounded tells whether the read has a bound: then nothing may be held back,
+// for the next read would have to write it, which may take longer.
+func (t *transport) readIsBounded() bool {
+	t.deadlines.mu.Lock()
+	defer t.deadlines.mu.Unlock()
+	return t.withContext || !t.deadlines.callers.IsZero()
 }
 
 // A contextError is the cause of a context that ended a read.

@@ -26,8 +26,8 @@ var (
 // While whole messages that have come wait to be read, small ones that are written
 // are held back to leave together: until the reader waits, a control message is
 // written, there are 32 KiB of them, or a millisecond has passed. What goes wrong
-// then shows at a later call. A write with a context that can end, or with the
-// caller's deadline, leaves at once.
+// then shows at a later call. A write leaves at once if it, or the read before it,
+// has a deadline of the caller's or a context that can end.
 func (c *Conn) WriteMessage(messageType int, data []byte) error {
 	return c.WriteMessageContext(context.Background(), messageType, data)
 }

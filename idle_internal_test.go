@@ -1,0 +1,82 @@
+//go:build !race
+
+package websocket
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	ws "github.com/gorilla/websocket"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// An idle connection over TCP holds no memory of messages, however large they
+// were. The test looks at what is the reader's, who waits; the race detector can't
+// know that.
+func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
+	for name, read := range map[string]func(*Conn) (int, []byte, error){"ReadMessage": (*Conn).ReadMessage, "ReadSlice": (*Conn).ReadSlice} {
+		t.Run(name, func(t *testing.T) {
+			conns := make(chan *Conn, 1)
+			u := New(ControllerFunc(func(conn *Conn, _ *http.Request) error {
+				conns <- conn
+				for {
+					messageType, p, err := read(conn)
+					if err != nil {
+						return err
+					}
+					if err := conn.WriteMessage(messageType, p[:1]); err != nil {
+						return err
+					}
+				}
+			}))
+			u.MaxMessageSize = -1
+			server := httptest.NewServer(u)
+			defer server.Close()
+			client, _, err := ws.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil) //nolint:bodyclose // that of a 101 has none
+			require.NoError(t, err)
+			defer func() { _ = client.Close() }()
+			conn := <-conns
+			require.IsType(t, &net.TCPConn{}, conn.NetConn())
+			for _, size := range []int{1, 64 << 10, 16 << 20} {
+				require.NoError(t, client.WriteMessage(BinaryMessage, make([]byte, size)))
+				_, _, err := client.ReadMessage()
+				require.NoError(t, err)
+				require.Eventually(t, func() bool {
+					_, waiting := conn.t.waitingSince()
+					return waiting
+				}, 5*time.Second, time.Millisecond)
+				assert.Nil(t, conn.t.buffer.b, "%d bytes", size)
+				assert.Equal(t, loan{}, conn.t.lent, "%d bytes", size)
+				assert.Nil(t, conn.t.cork.held, "%d bytes", size)
+			}
+		})
+	}
+}
+
+// Nor does one that waits within a large frame hold a read buffer besides.
+func TestReadBufferIsGivenBackWithinAPayload(t *testing.T) {
+	conns := make(chan *Conn, 1)
+	server := httptest.NewServer(New(ControllerFunc(func(conn *Conn, _ *http.Request) error {
+		conns <- conn
+		_, _, err := conn.ReadMessage()
+		return err
+	})))
+	defer server.Close()
+	client, _, err := ws.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil) //nolint:bodyclose // that of a 101 has none
+	require.NoError(t, err)
+	defer func() { _ = client.Close() }()
+	conn := <-conns
+	frame := maskedFrame(opBinary, make([]byte, 50_000))
+	_, err = client.NetConn().Write(frame[:20_000])
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		_, waiting := conn.t.waitingSince()
+		return waiting && conn.t.counts.bytesReceived.Load() == 20_000
+	}, 5*time.Second, time.Millisecond)
+	assert.Nil(t, conn.t.buffer.b)
+}

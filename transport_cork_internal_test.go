@@ -1,0 +1,40 @@
+package websocket
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The alarm may ring while somebody writes. By the time it has the lock, the
+// reader may have found another whole frame.
+func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		defer func() { _ = client.Close() }()
+		tr := newTransport(server, nil, 0, &sync.Pool{}, &Options{})
+		tr.open = true
+		tr.cork.more.Store(true)
+		require.NoError(t, tr.writeFrame(context.Background(), opBinary, []byte("x"), tr.writeDeadline()))
+
+		tr.writing.lock <- struct{}{}
+		time.Sleep(corkTime)
+		synctest.Wait()          // the alarm waits for the lock
+		tr.cork.more.Store(true) // as the reader does
+		tr.unlockWrite()
+
+		got := make([]byte, 3)
+		_ = client.SetReadDeadline(time.Now().Add(time.Second))
+		_, err := io.ReadFull(client, got)
+		require.NoError(t, err)
+		assert.Equal(t, []byte{bitFin | opBinary, 1, 'x'}, got)
+		tr.cork.alarm.stop()
+	})
+}

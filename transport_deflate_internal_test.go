@@ -1,0 +1,129 @@
+package websocket
+
+import (
+	"bytes"
+	"compress/flate"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func inflating(t *testing.T) *transport {
+	t.Helper()
+	client, server := pipe(t)
+	go func() { _, _ = io.Copy(io.Discard, client) }()
+	return newTransport(server, nil, 0, &sync.Pool{}, &Options{CloseTimeout: -1})
+}
+
+// compressedPart is deflated text, ended by a flush or for good.
+func compressedPart(t *testing.T, text string, level int, final bool) string {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := flate.NewWriter(&b, level)
+	require.NoError(t, err)
+	_, _ = w.Write([]byte(text)) // to memory
+	if final {
+		_ = w.Close()
+	} else {
+		_ = w.Flush()
+	}
+	return b.String()
+}
+
+// A sender may end blocks for good within a message and at its end (RFC 7692,
+// 7.2.3.4).
+func TestLastBlocks(t *testing.T) {
+	const level = flate.BestCompression
+	final, flushed := compressedPart(t, "hello", level, true), compressedPart(t, "hello", level, false)
+	huffman := strings.TrimSuffix(final, "\x01\x00\x00\xff\xff")
+	cases := []struct {
+		name    string
+		payload string
+		want    string
+		corrupt bool
+	}{
+		{name: "nothing but a flush", payload: strings.TrimSuffix(flushed, deflateTail), want: "hello"},
+		{name: "an example of the RFC", payload: "\xf3\x48\xcd\xc9\xc9\x07\x00\x00", want: "Hello"},
+		{name: "an example of the RFC, the byte behind left out", payload: "\xf3\x48\xcd\xc9\xc9\x07\x00", want: "Hello"},
+		{name: "an empty stored one at the end, whose tail is taken off", payload: strings.TrimSuffix(final, deflateTail), want: "hello"},
+		{name: "nothing but that", payload: "\x01", want: ""},
+		{name: "an empty stored one at the end, as it is", payload: final, want: "hello"},
+		{name: "one in the middle", payload: final + strings.TrimSuffix(flushed, deflateTail), want: "hellohello"},
+		{name: "many", payload: strings.Repeat(final, 50) + "\x00", want: strings.Repeat("hello", 50)},
+		{name: "a copy of what is before one", payload: final + "\x03\x00" + final + "\x00", want: "hellohello"},
+		{name: "no end", payload: huffman[:len(huffman)-2], corrupt: true},
+		{name: "a last one that ends within the tail", payload: "\x01\x01\x00\xfe\xff", corrupt: true},
+		{name: "garbage behind one", payload: final + "\x07garbage", corrupt: true},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			p, err := inflating(t).inflate([]byte(tc.payload+deflateTail+deflateEnd), true, false)
+			if tc.corrupt {
+				require.ErrorIs(t, err, errCorrupt)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, tc.want, string(p))
+		})
+	}
+}
+
+// Last blocks that hold nothing are not gone through one by one.
+func TestAttackByLastBlocks(t *testing.T) {
+	for name, block := range map[string]string{
+		"stored": "\x01\x00\x00\xff\xff",
+		"coded":  "\x03\x00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := compressedPart(t, strings.Repeat("x", windowSize), flate.BestCompression, true)
+			payload := text + strings.Repeat(block, (maxInflated-len(text))/len(block)) + "\x00"
+			tr := inflating(t)
+			start := time.Now()
+			_, err := tr.inflate([]byte(payload+deflateTail+deflateEnd), true, false)
+			require.ErrorIs(t, err, errCorrupt)
+			assert.Less(t, time.Since(start), 100*time.Millisecond)
+		})
+	}
+}
+
+// Each level is understood by the standard library.
+func TestDeflatedMessages(t *testing.T) {
+	for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
+		for _, size := range []int{0, 1, 100, 4096, 70_000} {
+			message := strings.Repeat("the quick brown fox ", size/20+1)[:size]
+			client, server := pipe(t)
+			tr := newTransport(server, nil, 0, &sync.Pool{}, &Options{})
+			tr.open = true
+			written := make(chan error, 1)
+			go func() {
+				err := tr.writeDeflated(t.Context(), opText, []byte(message), level, tr.writeDeadline())
+				_ = server.Close()
+				written <- err
+			}()
+			frame, err := io.ReadAll(client)
+			require.NoError(t, err)
+			require.NoError(t, <-written)
+			h := parseHeader(frame)
+			require.Equal(t, byte(bitRSV1), h.rsv)
+			payload := frame[h.size:]
+			require.Len(t, payload, int(h.length))
+			got, err := io.ReadAll(flate.NewReader(io.MultiReader(bytes.NewReader(payload), strings.NewReader(deflateTail+deflateEnd))))
+			require.NoError(t, err, "level %d, %d bytes", level, size)
+			require.Equal(t, message, string(got))
+		}
+	}
+}
+
+func pipe(t *testing.T) (client, server net.Conn) {
+	t.Helper()
+	client, server = net.Pipe()
+	t.Cleanup(func() { _ = client.Close() })
+	t.Cleanup(func() { _ = server.Close() })
+	return client, server
+}
