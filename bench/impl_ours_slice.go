@@ -11,6 +11,7 @@ var _ = register(implementation{
 	module: oursModule,
 	below:  []string{"github.com/gorilla/websocket", "github.com/klauspost/compress"},
 	config: "`ReadSlice`, `WriteMessage`: messages are lent until the next read; else as above",
+	ours:   true,
 	serve:  func(l net.Listener, m mode) error { return serveOurs(l, m, echoSlices) },
 })
 
