@@ -24,7 +24,7 @@ import (
 // The embedded connection is there for code that was written for gorilla and
 // takes its *Conn. Given to such code, it keeps closing handshakes, frame
 // checks, the limit on the wire and deadlines, but neither serializes writers
-// nor bounds what a compressed message inflates to.
+// nor bounds what a compressed message inflates to, nor checks text.
 type Conn struct {
 	*ws.Conn
 	t     *transport

@@ -13,9 +13,10 @@ import (
 )
 
 // transport is the net.Conn that gorilla gets: the accepted connection, seen
-// frame by frame. What it reads is checked and handed on one frame at a time;
-// what is written to it leaves in whole frames, whoever writes. It knows how the
-// connection ends, and nothing of messages.
+// frame by frame. What it reads is checked and handed on one frame at a time, or
+// read beside gorilla where a frame is a whole message; what is written to it
+// leaves in whole frames, whoever writes. It knows how the connection ends, and
+// nothing of handlers, contexts of requests or who is told.
 //
 // Two locks are held over I/O, the read and the write lock, one-slot channels
 // that are given up when the socket is closed; mu is held over memory only.

@@ -43,7 +43,8 @@ func (t *transport) hold(frame []byte) bool {
 }
 
 // uncork writes what is held and, behind it, a frame: its header or all of it, and
-// the payload.
+// the payload. A client, whose frames are written in one piece however long they
+// are, holds nothing.
 func (t *transport) uncork(ctx context.Context, d deadline, frame, payload []byte) error {
 	c := &t.cork
 	if c.held == nil {

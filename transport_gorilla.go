@@ -1,0 +1,120 @@
+package websocket
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+)
+
+// Write serves gorilla: p begins a frame or goes on with one. Gorilla writes
+// one frame at a time, but also whole prepared messages of several frames, and a
+// frame in two calls.
+func (t *transport) Write(p []byte) (int, error) {
+	if !t.open {
+		t.deflate = bytes.Contains(p, []byte("\r\nSec-WebSocket-Extensions: permessage-deflate"))
+		return t.nc.Write(p)
+	}
+	ctx := context.Background()
+	if bound := t.bound.Load(); bound != nil {
+		ctx = *bound
+	}
+	d := t.gorillaDeadline()
+	if t.rest.bytes == 0 {
+		rest := framesOf(p)
+		if err := t.beginGorillas(ctx, d, p, &rest); err != nil {
+			return 0, err
+		}
+		t.rest = rest
+		if t.client && rest.bytes == uint64(len(p)) { // as are all of gorilla's there
+			p = remasked(p)
+		}
+	}
+	if t.cork.held != nil {
+		if err := t.uncork(ctx, d, nil, nil); err != nil {
+			t.rest.bytes = 0
+			t.unlockWrite()
+			return 0, err
+		}
+	}
+	rest := t.rest
+	if rest.closeCode != 0 {
+		defer t.expire()
+		defer t.cutAfter(max(time.Duration(t.closeTimeout.Load()), closeGrace))()
+	}
+	n, err := t.send(ctx, d, p, nil)
+	t.rest.bytes -= min(t.rest.bytes, uint64(len(p)))
+	if err != nil {
+		t.rest.bytes = 0
+	}
+	if t.rest.bytes == 0 {
+		if err == nil {
+			t.counts.messagesSent.Add(rest.messages)
+			t.counts.closeSent.Add(rest.closeCode)
+		}
+		t.unlockWrite()
+	}
+	return n, err
+}
+
+// beginGorillas takes the write lock for a frame of gorilla's.
+func (t *transport) beginGorillas(ctx context.Context, d deadline, p []byte, rest *gorillaFrames) error {
+	var payload []byte
+	isClose := p[0]&0xf == opClose && rest.bytes == uint64(len(p))
+	if isClose {
+		h := parseHeader(p)
+		payload = bytes.Clone(p[h.size:])
+		mask(payload, h.key)
+		if _, breach := parseClosePayload(payload); breach != nil {
+			return invalidClose(breach)
+		}
+	}
+	if err := t.lockWrite(ctx, d); err != nil {
+		var waited *ioError
+		control := p[0]&0x8 != 0 // of code that has the embedded connection
+		if errors.As(err, &waited) && !control {
+			// Gorilla writes nothing more after an error, and the message may have
+			// begun: there is no going on.
+			return t.fail(&ioError{op: "write", err: waited.err, gone: !d.callers && ctx.Err() == nil})
+		}
+		return err
+	}
+	if isClose {
+		rest.closeCode = int32(t.closing(payload))
+	}
+	return nil
+}
+
+func (t *transport) gorillaDeadline() deadline {
+	t.mu.Lock()
+	at := t.gorillas
+	t.mu.Unlock()
+	if at.IsZero() {
+		return t.writeDeadline()
+	}
+	return deadline{at: at, callers: true}
+}
+
+// gorillaFrames are frames that gorilla writes.
+type gorillaFrames struct {
+	bytes     uint64 // still to come
+	messages  uint64 // that end in them
+	closeCode int32  // of a close frame; 0: none
+}
+
+// framesOf looks at the frames that p begins, of which the last may be longer
+// than p.
+func framesOf(p []byte) (f gorillaFrames) {
+	for f.bytes < uint64(len(p)) {
+		rest := p[f.bytes:]
+		if !hasHeader(rest) {
+			return gorillaFrames{bytes: uint64(len(p))} // no frame: somebody writes past gorilla
+		}
+		h := parseHeader(rest)
+		f.bytes += uint64(h.size) + h.length
+		if h.fin && !h.control() {
+			f.messages++
+		}
+	}
+	return f
+}

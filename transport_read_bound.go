@@ -1,0 +1,118 @@
+package websocket
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"sync"
+	"time"
+)
+
+// SetReadDeadline sets the caller's deadline for reads.
+func (t *transport) SetReadDeadline(d time.Time) error { return t.deadlines.set(t.nc, d) }
+
+// readDeadlines decides which read deadline the socket has: the caller's, one
+// that has passed to interrupt a read, or none for the closing handshake, which
+// is bounded otherwise and not touched any more.
+type readDeadlines struct {
+	mu      sync.Mutex
+	callers time.Time
+	failed  error // of a function of the connection: no read succeeds any more
+	ended   error // of the context of the read under way
+	taken   bool
+}
+
+func (d *readDeadlines) set(nc net.Conn, at time.Time) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.callers = at
+	return d.apply(nc)
+}
+
+// take leaves the socket to the closing handshake.
+func (d *readDeadlines) take(nc net.Conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.taken = true
+	_ = nc.SetReadDeadline(time.Time{})
+}
+
+// fail makes the waiting read and every later one fail, with the first error.
+func (d *readDeadlines) fail(nc net.Conn, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failed = cmp.Or(d.failed, err)
+	_ = d.apply(nc)
+}
+
+// end makes the waiting read fail because its context ended; nil takes that
+// back.
+func (d *readDeadlines) end(nc net.Conn, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ended = err
+	_ = d.apply(nc)
+}
+
+// apply sets the deadline that holds. The mutex is held.
+func (d *readDeadlines) apply(nc net.Conn) error {
+	switch {
+	case d.taken:
+		return nil
+	case d.failed != nil || d.ended != nil:
+		return nc.SetReadDeadline(longAgo)
+	default:
+		return nc.SetReadDeadline(d.callers)
+	}
+}
+
+// reason is why a read timed out.
+func (d *readDeadlines) reason(timeout error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.failed != nil:
+		return d.failed
+	case d.ended != nil:
+		return d.ended
+	default:
+		return timeout
+	}
+}
+
+// boundRead ends the reads until release when ctx ends. Release is told whether
+// they succeeded: then later reads are not touched.
+func (t *transport) boundRead(ctx context.Context) (release func(succeeded bool)) {
+	if ctx.Done() == nil {
+		return func(bool) {}
+	}
+	t.withContext = true
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		t.deadlines.end(t.nc, &contextError{context.Cause(ctx)})
+	})
+	return func(succeeded bool) {
+		t.withContext = false
+		if stop() {
+			return
+		}
+		<-ended
+		if succeeded {
+			t.deadlines.end(t.nc, nil)
+		}
+	}
+}
+
+// readIsBounded tells whether the read has a bound: then nothing may be held back,
+// for the next read would have to write it, which may take longer.
+func (t *transport) readIsBounded() bool {
+	t.deadlines.mu.Lock()
+	defer t.deadlines.mu.Unlock()
+	return t.withContext || !t.deadlines.callers.IsZero()
+}
+
+// A contextError is the cause of a context that ended a read.
+type contextError struct{ error }
+
+func (e *contextError) Unwrap() error { return e.error }
