@@ -86,6 +86,7 @@ func TestEndpoint(t *testing.T) {
 
 		client := wstest.Dial(t, server, "/", nil)
 		client.ExpectText("hello")
+		synctest.Wait() // a frame is counted when its write returns
 		require.Equal(t, websocket.Stats{Open: 1, Upgrades: 1, MessagesSent: 1, BytesSent: 7}, a.endpoint.Stats())
 		client.WriteText("go on")
 		client.ExpectClose(websocket.CloseInternalServerErr, http.StatusText(http.StatusInternalServerError))
