@@ -52,9 +52,10 @@ func defense(t *testing.T, u *websocket.Upgrader, attack func(t *testing.T, serv
 		var watching sync.WaitGroup
 		served := 0
 		watching.Go(func() {
-			for ; ; served++ {
+			for {
 				bystander.WriteText("still here?")
 				bystander.ExpectText("still here?")
+				served++
 				select {
 				case <-over:
 					return

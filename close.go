@@ -1,11 +1,11 @@
 package websocket
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 )
@@ -121,29 +121,40 @@ func (c *Conn) Close(code int, text string) error {
 
 // closeWith is Close with a frame that may be sent.
 func (c *Conn) closeWith(frame *CloseError) error {
-	if !c.frame.CompareAndSwap(nil, frame) {
-		<-c.handshaken
+	first := &handshake{done: make(chan struct{})}
+	first.frame.Store(frame)
+	if !c.closing.CompareAndSwap(nil, first) {
+		<-c.closing.Load().done
 		return nil
 	}
-	defer close(c.handshaken)
+	defer close(first.done)
 	c.t.record(endedByUs, frame)
 	defer c.settle()
 	defer c.t.cancel(frame) // if that was not done when the frame was sent
-	return c.closeHandshake()
+	return c.closeHandshake(first)
+}
+
+// A handshake is the closing handshake that Close performs.
+type handshake struct {
+	frame atomic.Pointer[CloseError] // ours
+	done  chan struct{}              // closed when Close is done
 }
 
 // closeHandshake sends the frame that was chosen, unless one was sent before (an
 // answer to the peer's, or a CloseMessage of the caller's), and waits for the
 // peer's.
-func (c *Conn) closeHandshake() error {
+func (c *Conn) closeHandshake(h *handshake) error {
 	timeout := c.GetCloseHandshakeTimeout()
-	if timeout <= 0 {
-		err := c.sendChosen(timeout)
+	switch {
+	case c.t.isClosed():
+		return c.sendChosen(h, timeout) // which tells why it can't
+	case timeout <= 0:
+		err := c.sendChosen(h, timeout)
 		c.t.cut()
 		return err
 	}
 	defer c.t.cutAfter(timeout)()
-	err := c.sendChosen(timeout)
+	err := c.sendChosen(h, timeout)
 	if err == nil {
 		c.t.awaitPeerClose()
 	}
@@ -153,12 +164,12 @@ func (c *Conn) closeHandshake() error {
 
 // sendChosen writes the close frame that was chosen, which is known for certain
 // only when its turn has come.
-func (c *Conn) sendChosen(timeout time.Duration) error {
-	d := closeDeadline(timeout)
-	err := c.t.lockClose(context.Background(), d)
+func (c *Conn) sendChosen(h *handshake, timeout time.Duration) error {
+	b := closeBound(timeout)
+	err := c.t.lockClose(&b)
 	if err == nil {
-		frame := c.frame.Load()
-		err = c.t.sendClose(context.Background(), FormatCloseMessage(frame.Code, frame.Text), d)
+		frame := h.frame.Load()
+		err = c.t.sendClose(&b, FormatCloseMessage(frame.Code, frame.Text))
 		c.t.unlockWrite()
 	}
 	if errors.Is(err, ErrCloseSent) {

@@ -27,14 +27,15 @@ import (
 // nor bounds what a compressed message inflates to, nor checks text.
 type Conn struct {
 	*ws.Conn
-	t     *transport
-	ctx   context.Context
-	debug bool
+	t      *transport
+	parent context.Context // the request's
+	ctx    context.Context
+	debug  bool
 
 	skipUTF8 bool
 
 	// message is the lock of one message, from its first frame to its last.
-	message chan struct{}
+	message turn
 	// pooled: the application's own WriteBufferPool is used, by gorilla.
 	pooled       bool
 	uncompressed atomic.Bool  // by EnableWriteCompression
@@ -55,30 +56,41 @@ type Conn struct {
 	closeReadOnce sync.Once
 	closeRead     context.Context // what CloseRead returned
 
-	frame      atomic.Pointer[CloseError] // what Close was called with first
-	handshaken chan struct{}              // closed when that call is done
-	shutdown   atomic.Bool                // Shutdown began before a close frame was sent
+	closing  atomic.Pointer[handshake] // what the first call of Close does
+	shutdown atomic.Bool               // Shutdown began before a close frame was sent
 
 	group group
 }
 
 type connKey struct{}
 
+// values is a Conn as a context that never ends, with the values of the request's
+// and the Conn: what the connection's own context is made of.
+type values Conn
+
+func (*values) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (*values) Done() <-chan struct{}       { return nil }
+func (*values) Err() error                  { return nil }
+func (v *values) Value(key any) any {
+	if key == (connKey{}) {
+		return (*Conn)(v)
+	}
+	return v.parent.Value(key)
+}
+
 // newConn makes gorilla's connection safe. The values of parent, and not its
 // end, are those of the connection's context.
 func newConn(parent context.Context, gorilla *ws.Conn, t *transport, options *Options, pooled bool) *Conn {
 	c := &Conn{
-		Conn:       gorilla,
-		t:          t,
-		debug:      options.Debug,
-		skipUTF8:   options.SkipUTF8Validation,
-		message:    make(chan struct{}, 1),
-		pooled:     pooled,
-		handshaken: make(chan struct{}),
+		Conn:     gorilla,
+		t:        t,
+		parent:   parent,
+		debug:    options.Debug,
+		skipUTF8: options.SkipUTF8Validation,
+		pooled:   pooled,
 	}
 	c.setCompression(gorilla, options)
-	values := context.WithValue(context.WithoutCancel(parent), connKey{}, c)
-	c.ctx, t.cancel = context.WithCancelCause(values)
+	c.ctx, t.cancel = context.WithCancelCause((*values)(c))
 	t.onPeerClose = c.peerClosed
 	t.onClose = c.keepalive.alarm.unset
 	t.limit.Store(options.maxMessageSize())

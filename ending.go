@@ -151,7 +151,9 @@ func (c *Conn) finish(v verdict) {
 		return
 	}
 	if v.chosen { // it takes the place of Shutdown's, if that still waits for its turn
-		c.frame.CompareAndSwap(shutdownFrame, v.frame)
+		if h := c.closing.Load(); h != nil {
+			h.frame.CompareAndSwap(shutdownFrame, v.frame)
+		}
 	}
 	_ = c.closeWith(v.frame) // the socket is closed, which is what counts
 }

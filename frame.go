@@ -47,6 +47,10 @@ type frameHeader struct {
 
 func (h frameHeader) control() bool { return h.opcode&0x8 != 0 }
 
+// extended tells whether the first two bytes leave the length to those that follow:
+// it ought to be more than 125.
+func (h frameHeader) extended() bool { return h.size != 2 && h.size != 2+len(h.key) }
+
 // isData tells whether an opcode, perhaps with bits of RSV, is one of a message.
 func isData(opcode byte) bool { return opcode&0x8 == 0 }
 

@@ -51,9 +51,12 @@ func (c *Conn) handle(handler func() error) error {
 func (c *Conn) peerClosed(ce *CloseError) error {
 	err := c.Conn.CloseHandler()(ce.Code, ce.Text)
 	timeout := c.GetCloseHandshakeTimeout()
-	defer c.t.cutAfter(max(timeout, closeGrace))()
 	echo := FormatCloseMessage(ce.Code, "")
-	_ = c.t.writeClose(context.Background(), echo, closeDeadline(timeout)) // ErrCloseSent: it was an answer itself
+	b := closeBound(timeout)
+	if !c.t.bounds(&b) {
+		defer c.t.cutAfter(max(timeout, closeGrace))()
+	}
+	_ = c.t.writeClose(&b, echo) // ErrCloseSent: it was an answer itself
 	_ = c.t.close()
 	return err
 }
@@ -68,12 +71,12 @@ func (c *Conn) handlePing(data string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), pongWait)
 	defer cancel()
-	if err := c.t.lockWrite(ctx, deadline{}); err != nil {
+	if err := c.t.lockWrite(&bound{ctx: ctx}); err != nil {
 		return nil // the peer may ping again, and a failure shows where it happened
 	}
 	defer c.t.unlockWrite()
-	// The caller's write deadline is for the caller's writes.
-	return c.t.sendFrame(context.Background(), opPong, []byte(data), c.t.ownDeadline())
+	b := c.t.ownBound() // the caller's deadline is for the caller's writes
+	return c.t.sendFrame(&b, opPong, []byte(data))
 }
 
 // SetCloseHandler sets a function that runs when a read meets the peer's close

@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"context"
 	"sync"
 	"time"
 )
@@ -96,13 +95,14 @@ func (k *keepalive) again(now, due time.Duration, waiting bool) (ping bool) {
 // would be.
 func (k *keepalive) ping() {
 	t := k.c.t
-	wait := t.ownDeadline()
+	b := t.ownBound()
+	wait := b
 	if k.pongTimeout > 0 && (wait.within == 0 || wait.within > k.pongTimeout) {
 		wait.within = k.pongTimeout
 	}
-	if t.lockWrite(context.Background(), wait) != nil {
+	if t.lockWrite(&wait) != nil {
 		return // whoever is writing finds out what is wrong
 	}
 	defer t.unlockWrite()
-	_ = t.sendFrame(context.Background(), opPing, k.c.pings.next(), t.ownDeadline()) // a failure is the connection's
+	_ = t.sendFrame(&b, opPing, k.c.pings.next()) // a failure is the connection's
 }

@@ -43,6 +43,9 @@ type loan struct {
 	n      int
 }
 
+// ofBuffer tells whether the part is of the read buffer.
+func (l *loan) ofBuffer() bool { return l.memory == nil && l.n > 0 }
+
 func (l *loan) bytes() []byte {
 	if l.memory == nil {
 		return l.start[:l.n:l.n]

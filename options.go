@@ -161,6 +161,11 @@ func (o *Options) compressionLevel() int {
 	return orDefault(o.CompressionLevel, defaultCompressionLevel)
 }
 
+// logs tells whether anybody is interested in a level.
+func (o *Options) logs(ctx context.Context, level slog.Level) bool {
+	return o.Log != nil || slog.Default().Enabled(ctx, level)
+}
+
 func (o *Options) log(ctx context.Context, level slog.Level, err error, attrs ...slog.Attr) {
 	defer func() { // a connection's goroutine must not end the process
 		if p := recover(); p != nil && o.Log != nil {

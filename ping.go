@@ -18,13 +18,14 @@ import (
 // be fails as other writes do, and once it has begun to leave only WriteTimeout, or
 // the caller's write deadline, bounds that.
 func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
-	d := c.t.writeDeadline()
-	if err := c.t.lockWrite(ctx, d); err != nil {
+	b := c.t.bound(ctx)
+	if err := c.t.lockWrite(&b); err != nil {
 		return 0, err
 	}
 	p, payload := c.pings.begin()
 	defer c.pings.forget(p)
-	err := c.t.sendFrame(context.Background(), opPing, payload, d) // half a ping would end the connection
+	b.ctx = context.Background() // half a ping would end the connection
+	err := c.t.sendFrame(&b, opPing, payload)
 	c.t.unlockWrite()
 	if err != nil {
 		return 0, err

@@ -76,11 +76,11 @@ func (c *Conn) readWhole(ctx context.Context, lend bool) (messageType int, p []b
 	if c.reader != nil && !c.reader.done {
 		return noMessage, nil, nil // gorilla is within a message
 	}
-	release := c.t.boundRead(ctx)
-	succeeded := false
-	defer func() { release(succeeded) }() // a handler may panic
-	messageType, p, err = c.t.readWhole(!c.skipUTF8, lend)
-	succeeded = err == nil
+	if ctx.Done() == nil {
+		messageType, p, err = c.t.readWhole(!c.skipUTF8, lend)
+	} else {
+		messageType, p, err = c.readWholeBounded(ctx, lend)
+	}
 	switch {
 	case err != nil:
 		return noMessage, nil, c.readFailed(err)
@@ -89,6 +89,15 @@ func (c *Conn) readWhole(ctx context.Context, lend bool) (messageType int, p []b
 	default:
 		return messageType, p, nil
 	}
+}
+
+func (c *Conn) readWholeBounded(ctx context.Context, lend bool) (messageType int, p []byte, err error) {
+	release := c.t.boundRead(ctx)
+	succeeded := false
+	defer func() { release(succeeded) }() // a handler may panic
+	messageType, p, err = c.t.readWhole(!c.skipUTF8, lend)
+	succeeded = err == nil
+	return messageType, p, err
 }
 
 // NextReader returns a reader of the next message, which is read as it comes.

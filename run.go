@@ -15,30 +15,37 @@ import (
 // Report is told of failures, on the same goroutine before the close frame is
 // sent; its panic is recovered. Where it is nil, they are logged.
 func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
-	r := &run{e: e, conn: conn, report: report}
-	go func() {
-		defer e.live.remove(conn)
-		defer r.ended()
-		defer conn.settle()
-		defer r.join()
-		recovered(func() error {
-			e.observe(conn.Context(), func(o Observer) { o.Opened(conn) })
-			if conn.shutdown.Load() {
-				return nil // nobody is there to be served
-			}
-			return serve()
-		}, r.end)
-	}()
+	r := &run{e: e, conn: conn, serve: serve, report: report}
+	go recovered(r.begin, r.over)
 }
 
 // A run is the life of one connection.
 type run struct {
 	e      *Endpoint
 	conn   *Conn
+	serve  func() error
 	report func(error)
 
 	told     error // the first that report or the log was told
 	panicked bool
+}
+
+func (r *run) begin() error {
+	r.opened()
+	serve := r.serve
+	r.serve = nil // lest it keeps what serve itself no longer does, like the request
+	if r.conn.shutdown.Load() {
+		return nil // nobody is there to be served
+	}
+	return serve()
+}
+
+func (r *run) over(err error) {
+	defer r.e.live.remove(r.conn)
+	defer r.ended()
+	defer r.conn.settle()
+	defer r.join()
+	r.end(err)
 }
 
 // end closes the connection after serve returned err. Report may leave by panic
@@ -82,6 +89,9 @@ func (r *run) tell(v verdict) {
 }
 
 func (r *run) log(level slog.Level, err error) {
+	if !r.e.options.logs(r.conn.Context(), level) {
+		return
+	}
 	attrs := []slog.Attr{
 		slog.String("remote", r.conn.RemoteAddr().String()),
 		slog.Duration("duration", r.conn.t.age()),
@@ -91,6 +101,11 @@ func (r *run) log(level slog.Level, err error) {
 		attrs = append(attrs, slog.String("stack", string(p.Stack)))
 	}
 	r.e.options.log(r.conn.Context(), level, err, attrs...)
+}
+
+// opened tells the observer that it begins.
+func (r *run) opened() {
+	r.e.observe(r.conn.Context(), func(o Observer) { o.Opened(r.conn) })
 }
 
 // ended tells the observer how it all ended.

@@ -74,12 +74,9 @@ func newTransport(nc net.Conn, early []byte, readBuffer int, pool *sync.Pool, op
 		t.coarse = true
 	}
 	t.closeTimeout.Store(int64(options.closeTimeout()))
-	t.reading.lock = make(chan struct{}, 1)
-	t.peerClosed = make(chan struct{})
 	t.buffer.init(nc, early, readBuffer, pool)
 	t.counts.bytesReceived.Add(uint64(len(early)))
 	t.cork.alarm.call = t.uncorkLate
-	t.writing.lock = make(chan struct{}, 1)
 	return t
 }
 
@@ -116,6 +113,7 @@ func (t *transport) fail(err *ioError) error {
 	}
 	first := t.failure
 	t.mu.Unlock()
+	t.finished.Store(true)
 	if err.gone {
 		t.decide(endedByVanished, err)
 	} else {
@@ -162,6 +160,7 @@ func (t *transport) Close() error {
 // close closes the socket. All calls return what the first got.
 func (t *transport) close() error {
 	t.closeOnce.Do(func() {
+		t.finished.Store(true)
 		close(t.closed)
 		if t.onClose != nil {
 			t.onClose()

@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,49 +26,57 @@ type corkBuffer [corkMax + maxHeaderSize + coalesceMax]byte
 
 var corkBuffers = sync.Pool{New: func() any { return new(corkBuffer) }}
 
-// hold takes a frame in, unless it is to leave at once.
-func (t *transport) hold(frame []byte) bool {
+// holds tells whether a frame is to be held, rather than to leave at once.
+func (t *transport) holds(b *bound, opcode byte, length int) bool {
 	c := &t.cork
-	if !c.more.Load() || c.n+len(frame) > corkMax {
-		return false
-	}
+	return c.more.Load() && isData(opcode) && !b.callers && b.ctx.Done() == nil && c.n+maxHeaderSize+length <= corkMax
+}
+
+// hold takes in a frame that holds has let pass.
+func (t *transport) hold(opcode byte, payload []byte) {
+	c := &t.cork
 	if c.held == nil {
 		c.held = corkBuffers.Get().(*corkBuffer) //nolint:errcheck // it is
 		c.holding.Store(true)
 		c.alarm.set(corkTime)
 	}
-	c.n += copy(c.held[c.n:], frame)
-	return true
+	c.n = len(append(appendHeader(c.held[:c.n], opcode, len(payload)), payload...))
 }
 
 // uncork writes what is held and, behind it, a frame: its header or all of it, and
 // the payload. A client, whose frames are written in one piece however long they
 // are, holds nothing.
-func (t *transport) uncork(ctx context.Context, d deadline, frame, payload []byte) error {
-	c := &t.cork
-	if c.held == nil {
-		_, err := t.send(ctx, d, frame, payload)
+func (t *transport) uncork(b *bound, frame, payload []byte) error {
+	if t.cork.held == nil {
+		_, err := t.send(b, frame, payload)
 		return err
 	}
+	return t.uncorkHeld(b, frame, payload)
+}
+
+func (t *transport) uncorkHeld(b *bound, frame, payload []byte) error {
+	c := &t.cork
 	c.alarm.unset()
 	c.n += copy(c.held[c.n:], frame)
-	_, err := t.send(ctx, d, c.held[:c.n], payload)
+	_, err := t.send(b, c.held[:c.n], payload)
 	corkBuffers.Put(c.held)
 	c.held, c.n = nil, 0
 	c.holding.Store(false)
 	return err
 }
 
+// uncorkOwn writes what is held on nobody's behalf: a failure is the connection's.
+func (t *transport) uncorkOwn() {
+	b := t.ownBound()
+	_ = t.uncorkHeld(&b, nil, nil)
+}
+
 // uncorkBeforeWaiting is for the reader, which has nothing to read any more.
 func (t *transport) uncorkBeforeWaiting() {
 	t.cork.more.Store(false)
-	if !t.cork.holding.Load() {
-		return
-	}
-	select {
-	case t.writing.lock <- struct{}{}:
+	// If somebody has the lock, he does it, or the alarm.
+	if t.cork.holding.Load() && t.writing.lock.try() {
 		t.unlockWrite()
-	default: // whoever has the lock does it, or the alarm
 	}
 }
 
@@ -77,12 +84,12 @@ func (t *transport) uncorkBeforeWaiting() {
 // held leaves all the same.
 func (t *transport) uncorkLate() {
 	t.cork.more.Store(false)
-	d := t.ownDeadline()
-	if t.lockWrite(context.Background(), d) != nil {
+	b := t.ownBound()
+	if t.lockWrite(&b) != nil {
 		return
 	}
 	if t.cork.held != nil {
-		_ = t.uncork(context.Background(), d, nil, nil) // a failure is the connection's
+		t.uncorkOwn()
 	}
 	t.unlockWrite()
 }

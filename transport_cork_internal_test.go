@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"context"
 	"io"
 	"net"
 	"sync"
@@ -22,9 +21,10 @@ func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
 		tr := newTransport(server, nil, 0, &sync.Pool{}, &Options{})
 		tr.open = true
 		tr.cork.more.Store(true)
-		require.NoError(t, tr.writeFrame(context.Background(), opBinary, []byte("x"), tr.writeDeadline()))
+		b := tr.ownBound()
+		require.NoError(t, tr.writeFrame(&b, opBinary, []byte("x")))
 
-		tr.writing.lock <- struct{}{}
+		require.True(t, tr.writing.lock.try())
 		time.Sleep(corkTime)
 		synctest.Wait()          // the alarm waits for the lock
 		tr.cork.more.Store(true) // as the reader does

@@ -2,7 +2,6 @@ package websocket
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"sync"
@@ -117,7 +116,7 @@ type deflater struct {
 var deflaters [flate.BestCompression - flate.HuffmanOnly + 1]sync.Pool
 
 // writeDeflated writes a message in one frame, compressed.
-func (t *transport) writeDeflated(ctx context.Context, opcode byte, p []byte, level int, d deadline) error {
+func (t *transport) writeDeflated(b *bound, opcode byte, p []byte, level int) error {
 	pool := &deflaters[level-flate.HuffmanOnly]
 	f, ok := pool.Get().(*deflater)
 	if !ok {
@@ -133,5 +132,5 @@ func (t *transport) writeDeflated(ctx context.Context, opcode byte, p []byte, le
 	f.w.Reset(&f.out)
 	_, _ = f.w.Write(p) // to memory
 	_ = f.w.Flush()
-	return t.writeFrame(ctx, opcode|bitRSV1, bytes.TrimSuffix(f.out.bytes(), []byte(deflateTail)), d)
+	return t.writeFrame(b, opcode|bitRSV1, bytes.TrimSuffix(f.out.bytes(), []byte(deflateTail)))
 }

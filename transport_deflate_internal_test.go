@@ -102,7 +102,8 @@ func TestDeflatedMessages(t *testing.T) {
 			tr.open = true
 			written := make(chan error, 1)
 			go func() {
-				err := tr.writeDeflated(t.Context(), opText, []byte(message), level, tr.writeDeadline())
+				b := tr.ownBound()
+				err := tr.writeDeflated(&b, opText, []byte(message), level)
 				_ = server.Close()
 				written <- err
 			}()

@@ -15,14 +15,10 @@ func (t *transport) Write(p []byte) (int, error) {
 		t.deflate = bytes.Contains(p, []byte("\r\nSec-WebSocket-Extensions: permessage-deflate"))
 		return t.nc.Write(p)
 	}
-	ctx := context.Background()
-	if bound := t.bound.Load(); bound != nil {
-		ctx = *bound
-	}
-	d := t.gorillaDeadline()
+	b := t.gorillasBound()
 	if t.rest.bytes == 0 {
 		rest := framesOf(p)
-		if err := t.beginGorillas(ctx, d, p, &rest); err != nil {
+		if err := t.beginGorillas(&b, p, &rest); err != nil {
 			return 0, err
 		}
 		t.rest = rest
@@ -31,7 +27,7 @@ func (t *transport) Write(p []byte) (int, error) {
 		}
 	}
 	if t.cork.held != nil {
-		if err := t.uncork(ctx, d, nil, nil); err != nil {
+		if err := t.uncork(&b, nil, nil); err != nil {
 			t.rest.bytes = 0
 			t.unlockWrite()
 			return 0, err
@@ -42,7 +38,7 @@ func (t *transport) Write(p []byte) (int, error) {
 		defer t.expire()
 		defer t.cutAfter(max(time.Duration(t.closeTimeout.Load()), closeGrace))()
 	}
-	n, err := t.send(ctx, d, p, nil)
+	n, err := t.send(&b, p, nil)
 	t.rest.bytes -= min(t.rest.bytes, uint64(len(p)))
 	if err != nil {
 		t.rest.bytes = 0
@@ -58,7 +54,7 @@ func (t *transport) Write(p []byte) (int, error) {
 }
 
 // beginGorillas takes the write lock for a frame of gorilla's.
-func (t *transport) beginGorillas(ctx context.Context, d deadline, p []byte, rest *gorillaFrames) error {
+func (t *transport) beginGorillas(b *bound, p []byte, rest *gorillaFrames) error {
 	var payload []byte
 	isClose := p[0]&0xf == opClose && rest.bytes == uint64(len(p))
 	if isClose {
@@ -69,13 +65,13 @@ func (t *transport) beginGorillas(ctx context.Context, d deadline, p []byte, res
 			return invalidClose(breach)
 		}
 	}
-	if err := t.lockWrite(ctx, d); err != nil {
+	if err := t.lockWrite(b); err != nil {
 		var waited *ioError
 		control := p[0]&0x8 != 0 // of code that has the embedded connection
 		if errors.As(err, &waited) && !control {
 			// Gorilla writes nothing more after an error, and the message may have
 			// begun: there is no going on.
-			return t.fail(&ioError{op: "write", err: waited.err, gone: !d.callers && ctx.Err() == nil})
+			return t.fail(&ioError{op: "write", err: waited.err, gone: !b.callers && b.ctx.Err() == nil})
 		}
 		return err
 	}
@@ -85,14 +81,18 @@ func (t *transport) beginGorillas(ctx context.Context, d deadline, p []byte, res
 	return nil
 }
 
-func (t *transport) gorillaDeadline() deadline {
+func (t *transport) gorillasBound() bound {
+	ctx := context.Background()
+	if p := t.context.Load(); p != nil {
+		ctx = *p
+	}
 	t.mu.Lock()
 	at := t.gorillas
 	t.mu.Unlock()
 	if at.IsZero() {
-		return t.writeDeadline()
+		return t.bound(ctx)
 	}
-	return deadline{at: at, callers: true}
+	return bound{ctx: ctx, at: at, callers: true}
 }
 
 // gorillaFrames are frames that gorilla writes.

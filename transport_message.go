@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"bytes"
 	"math"
 	"unicode/utf8"
 )
@@ -25,6 +26,8 @@ func (t *transport) readWhole(validate, lend bool) (messageType int, p []byte, e
 	return messageType, p, nil
 }
 
+// readWholeLocked waits for a frame before anything else: the stack of a connection
+// that waits stays small.
 func (t *transport) readWholeLocked(validate, lend bool) (messageType int, p []byte, err error) {
 	if !t.lockRead() {
 		return noMessage, nil, nil
@@ -34,6 +37,13 @@ func (t *transport) readWholeLocked(validate, lend bool) (messageType int, p []b
 		return noMessage, nil, nil
 	}
 	t.lent.end()
+	if err := t.peek(2); err != nil {
+		return noMessage, nil, err
+	}
+	return t.message(validate, lend)
+}
+
+func (t *transport) message(validate, lend bool) (messageType int, p []byte, err error) {
 	inMessage := t.fragmented
 	h, err := t.nextFrame()
 	switch {
@@ -48,10 +58,10 @@ func (t *transport) readWholeLocked(validate, lend bool) (messageType int, p []b
 	switch {
 	case h.rsv != 0:
 		p, err = t.inflated(h, validate, lend)
+	case h.length <= uint64(t.buffer.buffered()):
+		p, err = t.buffered(h, validate, lend)
 	case !lend:
 		p, err = t.payload(h, validate, nil)
-	case h.length <= uint64(t.buffer.buffered()):
-		p, err = t.buffered(h, validate)
 	default:
 		p, err = t.payload(h, validate, &t.lent)
 	}
@@ -63,14 +73,17 @@ func (t *transport) readWholeLocked(validate, lend bool) (messageType int, p []b
 	return int(h.opcode), p, nil
 }
 
-// buffered lends a payload where it stands in the buffer.
-func (t *transport) buffered(h frameHeader, validate bool) ([]byte, error) {
+// buffered returns a payload that is in the buffer, and lends it as it stands there.
+func (t *transport) buffered(h frameHeader, validate, lend bool) ([]byte, error) {
 	n := int(h.length)
 	p := t.buffer.bytes()[:n:n]
 	t.buffer.r += n
 	mask(p, h.key)
 	if validate && !utf8.Valid(p) {
 		return nil, t.refuse(errInvalidText)
+	}
+	if !lend {
+		return bytes.Clone(p), nil
 	}
 	t.lent = loan{start: p, n: n}
 	return p, nil

@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"context"
 	"errors"
 	"io"
 	"math"
@@ -27,7 +26,7 @@ var longAgo = time.Unix(1, 0)
 // by the lock, which is held for one Read or one drain: it is free while the
 // caller handles what it read.
 type reading struct {
-	lock       chan struct{}
+	lock       turn
 	buffer     readBuffer
 	lent       loan         // what ReadSlice returned last
 	gate       uint64       // bytes of the current frame not handed on yet
@@ -46,8 +45,8 @@ type reading struct {
 
 	waiting atomic.Int64 // 1 + the age at which the read of the socket began; 0: none
 
-	peerClose  *CloseError // read before peerClosed is closed
-	peerClosed chan struct{}
+	peerClose  atomic.Pointer[CloseError]
+	peerClosed chan struct{} // closed then; guarded by mu, nil unless somebody waits
 	peerOnce   sync.Once
 
 	deadlines readDeadlines
@@ -80,13 +79,28 @@ func (t *transport) readEnded(err error) error {
 }
 
 // peerCloseRead returns the peer's close frame, nil until it is read.
-func (t *transport) peerCloseRead() *CloseError {
-	select {
-	case <-t.peerClosed:
-		return t.peerClose
-	default:
+func (t *transport) peerCloseRead() *CloseError { return t.peerClose.Load() }
+
+// setPeerClose has peerCloseRead return it, and wakes who waits for that.
+func (t *transport) setPeerClose(ce *CloseError) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.peerClose.Store(ce)
+	if t.peerClosed != nil {
+		close(t.peerClosed)
+	}
+}
+
+// peerClosing returns a channel that is closed when the peer's close frame is read,
+// nil if it has been. Only one goroutine may wait for it.
+func (t *transport) peerClosing() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.peerClose.Load() != nil {
 		return nil
 	}
+	t.peerClosed = make(chan struct{})
+	return t.peerClosed
 }
 
 func (t *transport) readLocked(p []byte) (int, error) {
@@ -129,20 +143,20 @@ func (t *transport) handOn(n int) {
 }
 
 func (t *transport) lockRead() bool {
+	return t.reading.lock.try() || t.waitToRead()
+}
+
+func (t *transport) waitToRead() bool {
 	select {
-	case t.reading.lock <- struct{}{}:
-		return true
-	default:
-	}
-	select {
-	case t.reading.lock <- struct{}{}:
+	case <-t.reading.lock.queue():
 		return true
 	case <-t.closed:
+		t.reading.lock.leave()
 		return false
 	}
 }
 
-func (t *transport) unlockRead() { <-t.reading.lock }
+func (t *transport) unlockRead() { t.reading.lock.give() }
 
 // nextFrame waits for the header of the next frame and checks it. The frame
 // stays where it is, but for the peer's close frame, which comes back as its
@@ -158,10 +172,12 @@ func (t *transport) nextFrame() (frameHeader, error) {
 	if breach := t.breach(h); breach != "" {
 		return h, t.refuse(&protocolError{code: CloseProtocolError, reason: breach})
 	}
-	if err := t.peek(h.size); err != nil {
-		return h, err
+	if t.buffer.buffered() < h.size {
+		if err := t.peek(h.size); err != nil {
+			return h, err
+		}
+		h = parseHeader(t.buffer.bytes())
 	}
-	h = parseHeader(t.buffer.bytes())
 	switch {
 	case !h.control():
 		if h.opcode != opContinuation {
@@ -207,7 +223,7 @@ func (t *transport) breach(h frameHeader) string {
 			return "RSV1 is set on a control frame"
 		case !h.fin:
 			return "control frame is fragmented"
-		case h.length > maxControlPayload:
+		case h.extended():
 			return "control frame is longer than 125 bytes"
 		}
 	default:
@@ -249,38 +265,38 @@ func (t *transport) readClose(h frameHeader) error {
 		return t.refuse(breach)
 	}
 	t.buffer.r = t.buffer.w
+	t.buffer.give()
 	t.reading.err = ce
-	t.peerClose = ce
 	t.counts.closeReceived.Store(int32(ce.Code))
 	t.decide(endedByPeer, ce)
-	close(t.peerClosed)
+	t.setPeerClose(ce)
 	return ce
 }
 
 // peek waits until n bytes are in the buffer.
-func (t *transport) peek(n int) error {
+func (t *transport) peek(n int) (err error) {
 	for t.buffer.buffered() < n {
 		if t.reading.err != nil {
 			return t.reading.err
 		}
-		if m, err := t.fill(n); m == 0 {
+		t.uncorkBeforeWaiting()
+		m := 0
+		if t.buffer.raw != nil {
+			m, err = t.fillRaw(n)
+		} else {
+			m, err = t.fillPlain(n)
+		}
+		if t.buffer.w += m; m == 0 {
 			return t.readFailed(err)
 		}
 	}
 	return nil
 }
 
-// fill reads more into the buffer, which has room for n bytes then.
-func (t *transport) fill(n int) (m int, err error) {
-	t.uncorkBeforeWaiting()
-	if t.buffer.raw != nil {
-		m, err = t.fillRaw(n)
-	} else {
-		t.buffer.take(n)
-		m, err = t.readSocket(t.buffer.b[t.buffer.w:])
-	}
-	t.buffer.w += m
-	return m, err
+// fillPlain reads into the buffer, which has room for n bytes then.
+func (t *transport) fillPlain(n int) (int, error) {
+	t.buffer.take(n)
+	return t.readSocket(t.buffer.b[t.buffer.w:])
 }
 
 // readSocket is where a read waits for the peer.
@@ -302,6 +318,7 @@ func (t *transport) waitingSince() (since time.Duration, waiting bool) {
 // deadline or a context that ended leaves the transport as it is: the peer's
 // close frame can still be waited for.
 func (t *transport) readFailed(err error) error {
+	t.buffer.give()
 	switch {
 	case t.reading.err != nil:
 		return t.reading.err
@@ -332,7 +349,8 @@ func (t *transport) refuse(breach *protocolError) error {
 	wait := min(lingerTime, time.Duration(t.closeTimeout.Load()))
 	defer t.cutAfter(max(wait, closeGrace))()
 	frame := breach.frame()
-	err := t.writeClose(context.Background(), FormatCloseMessage(frame.Code, frame.Text), closeDeadline(wait))
+	b := closeBound(wait)
+	err := t.writeClose(&b, FormatCloseMessage(frame.Code, frame.Text))
 	if wait > 0 && (err == nil || errors.Is(err, ErrCloseSent)) {
 		t.linger()
 	}
@@ -362,15 +380,23 @@ func (t *transport) linger() {
 // socket is closed, which the caller makes sure of. Where nobody is reading, it
 // reads frames away itself and keeps nothing.
 func (t *transport) awaitPeerClose() {
+	read := t.peerClosing()
+	if read == nil {
+		return
+	}
 	select {
-	case <-t.peerClosed:
+	case <-read:
+		t.reading.lock.leave()
 		return
 	case <-t.closed:
+		t.reading.lock.leave()
 		return
-	case t.reading.lock <- struct{}{}:
+	case <-t.reading.lock.queue():
 	}
 	defer t.unlockRead()
-	t.buffer.detach() // what is lent of it is still the caller's
+	if t.lent.ofBuffer() { // and still the caller's
+		t.buffer.detach()
+	}
 	t.deadlines.take(t.nc)
 	for {
 		for t.gate > 0 {

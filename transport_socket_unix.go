@@ -52,12 +52,23 @@ func (t *transport) tryReadRaw(fd uintptr) bool {
 			t.waiting.Store(1 + int64(t.age()))
 			return false
 		case err != nil:
-			b.n, b.err = 0, &net.OpError{Op: "read", Net: t.nc.RemoteAddr().Network(), Source: t.nc.LocalAddr(), Addr: t.nc.RemoteAddr(), Err: os.NewSyscallError("read", err)}
+			b.n, b.err = 0, t.readError(err)
 		case n == 0:
 			b.n, b.err = 0, io.EOF
 		default:
 			b.n, b.err = n, nil
 		}
 		return true
+	}
+}
+
+// readError is what a read of the socket itself would have returned.
+func (t *transport) readError(err error) error {
+	return &net.OpError{
+		Op:     "read",
+		Net:    t.nc.RemoteAddr().Network(),
+		Source: t.nc.LocalAddr(),
+		Addr:   t.nc.RemoteAddr(),
+		Err:    os.NewSyscallError("read", err),
 	}
 }

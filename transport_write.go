@@ -30,53 +30,67 @@ const (
 type writing struct {
 	// lock is held from a frame's first byte to its last, whatever number of
 	// calls gorilla needs for it.
-	lock chan struct{}
+	lock turn
 	rest gorillaFrames // of what gorilla is writing; its writer holds the lock
 
 	closeBegun atomic.Bool
+	finished   atomic.Bool // nothing can be written any more: unwritable tells why
 
 	cork cork
 
 	taken atomic.Int64 // the age at which a piece of a large frame was last taken
 
-	// For a header and its payload; here, as they would escape otherwise.
-	parts   [2][]byte
-	buffers net.Buffers
+	// armed is the age at which the socket's own deadline is; 0: it has none. Its
+	// writer holds the lock.
+	armed time.Duration
 
-	// armed is the socket's own deadline. Its writer holds the lock.
-	armed time.Time
+	callers atomic.Pointer[time.Time] // the caller's deadline, nil for WriteTimeout
 
-	// bound, where set, is the context of the message that gorilla is writing.
-	bound atomic.Pointer[context.Context]
-
-	// Guarded by mu of the transport.
-	callers  time.Time // the caller's deadline, zero for WriteTimeout
-	gorillas time.Time // what gorilla set last, for the frame it writes
+	// Of the message that gorilla is writing: its context, nil for one that does not
+	// end; guarded by mu of the transport, the deadline that gorilla set last.
+	context  atomic.Pointer[context.Context]
+	gorillas time.Time
 }
 
-// A deadline bounds one write. The zero value does not.
-type deadline struct {
-	at      time.Time
-	within  time.Duration // where at is zero: for the wait, and anew for the write
+// A bound is what bounds one write and the wait for its turn. All that lies between
+// WriteMessage and the socket is handed a pointer to it, for the sake of the stack,
+// and keeps none.
+type bound struct {
+	ctx     context.Context
+	at      time.Time     // the deadline
+	within  time.Duration // where at is zero: for the wait, and anew for the write; 0 for none
 	callers bool          // not ours: it says nothing about the peer
 }
 
 // expired returns a channel that gets something at the deadline.
-func (d deadline) expired() (c <-chan time.Time, stop func() bool) {
-	left := d.within
+func (b *bound) expired() (c <-chan time.Time, stop func() bool) {
+	left := b.within
 	switch {
-	case !d.at.IsZero():
-		left = time.Until(d.at)
-	case d.within <= 0:
+	case !b.at.IsZero():
+		left = time.Until(b.at)
+	case b.within <= 0:
 		return nil, func() bool { return true }
 	}
 	timer := time.NewTimer(left)
 	return timer.C, timer.Stop
 }
 
-// closeDeadline bounds the writing of a close frame.
-func closeDeadline(timeout time.Duration) deadline {
-	return deadline{at: time.Now().Add(max(timeout, closeGrace))}
+// bound is that of a write of the caller's that begins now.
+func (t *transport) bound(ctx context.Context) bound {
+	if at := t.callers.Load(); at != nil {
+		return bound{ctx: ctx, at: *at, callers: true}
+	}
+	return bound{ctx: ctx, within: t.options.writeTimeout()}
+}
+
+// ownBound is that of a write of ours.
+func (t *transport) ownBound() bound {
+	return bound{ctx: context.Background(), within: t.options.writeTimeout()}
+}
+
+// closeBound is that of a close frame.
+func closeBound(timeout time.Duration) bound {
+	return bound{ctx: context.Background(), at: time.Now().Add(max(timeout, closeGrace))}
 }
 
 // SetWriteDeadline is called by gorilla before each frame. The caller's own
@@ -94,45 +108,39 @@ func (t *transport) SetWriteDeadline(d time.Time) error {
 // setCallersDeadline bounds later writes in place of WriteTimeout, until it is
 // set to zero.
 func (t *transport) setCallersDeadline(d time.Time) {
-	t.mu.Lock()
-	t.callers = d
-	t.mu.Unlock()
+	if d.IsZero() {
+		t.callers.Store(nil)
+		return
+	}
+	t.callers.Store(&d)
 }
 
-// writeDeadline is the deadline of a write that begins now.
-func (t *transport) writeDeadline() deadline {
-	t.mu.Lock()
-	callers := t.callers
-	t.mu.Unlock()
-	if !callers.IsZero() {
-		return deadline{at: callers, callers: true}
+// wait takes a lock. It gives up when the socket is closed, at the deadline and
+// when the context ends: the write has not begun.
+func (t *transport) wait(lock *turn, b *bound) error {
+	if b.ctx.Err() != nil {
+		return &ioError{op: "write", err: context.Cause(b.ctx)}
 	}
-	return t.ownDeadline()
-}
-
-func (t *transport) ownDeadline() deadline { return deadline{within: t.options.writeTimeout()} }
-
-// wait takes a lock that is a one-slot channel. It gives up when the socket is
-// closed, at the deadline and when ctx ends: the write has not begun.
-func (t *transport) wait(ctx context.Context, lock chan struct{}, d deadline) error {
-	if ctx.Err() != nil {
-		return &ioError{op: "write", err: context.Cause(ctx)}
-	}
-	select {
-	case lock <- struct{}{}:
+	if lock.try() {
 		return nil
-	default:
 	}
-	expired, stop := d.expired()
+	return t.waitInLine(lock, b)
+}
+
+func (t *transport) waitInLine(lock *turn, b *bound) error {
+	expired, stop := b.expired()
 	defer stop()
 	select {
-	case lock <- struct{}{}:
+	case <-lock.queue():
 		return nil
 	case <-t.closed:
+		lock.leave()
 		return t.unwritable()
-	case <-ctx.Done():
-		return &ioError{op: "write", err: context.Cause(ctx)}
+	case <-b.ctx.Done():
+		lock.leave()
+		return &ioError{op: "write", err: context.Cause(b.ctx)}
 	case <-expired:
+		lock.leave()
 		return errBusy
 	}
 }
@@ -143,46 +151,47 @@ var errBusy = &ioError{op: "write", err: fmt.Errorf("waiting for another write: 
 
 // unwritable returns why nothing can be written, nil if something can.
 func (t *transport) unwritable() error {
+	if !t.finished.Load() {
+		return nil
+	}
 	switch failure := t.socketFailure(); {
 	case failure != nil:
 		return failure
 	case t.closeBegun.Load():
 		return ErrCloseSent
-	case t.isClosed():
-		return errClosed
 	default:
-		return nil
+		return errClosed
 	}
 }
 
 // lockWrite takes the write lock for a frame, unless it is known by now that it
 // can't be written.
-func (t *transport) lockWrite(ctx context.Context, d deadline) error {
+func (t *transport) lockWrite(b *bound) error {
 	if err := t.unwritable(); err != nil {
 		return err
 	}
-	if !d.at.IsZero() && !time.Now().Before(d.at) {
+	if !b.at.IsZero() && !time.Now().Before(b.at) {
 		return &ioError{op: "write", err: os.ErrDeadlineExceeded}
 	}
-	return t.lockClose(ctx, d)
+	return t.lockClose(b)
 }
 
 // unlockWrite gives the lock back. Nobody may be left to write what is held but who
 // has it.
 func (t *transport) unlockWrite() {
 	if t.cork.held != nil && !t.cork.more.Load() {
-		_ = t.uncork(context.Background(), t.ownDeadline(), nil, nil) // a failure is the connection's
+		t.uncorkOwn()
 	}
-	<-t.writing.lock
+	t.writing.lock.give()
 }
 
 // writeFrame writes one whole frame.
-func (t *transport) writeFrame(ctx context.Context, opcode byte, payload []byte, d deadline) error {
-	if err := t.lockWrite(ctx, d); err != nil {
+func (t *transport) writeFrame(b *bound, opcode byte, payload []byte) error {
+	if err := t.lockWrite(b); err != nil {
 		return err
 	}
 	defer t.unlockWrite()
-	err := t.sendFrame(ctx, opcode, payload, d)
+	err := t.sendFrame(b, opcode, payload)
 	if err == nil && isData(opcode) {
 		t.counts.messagesSent.Add(1)
 	}
@@ -190,18 +199,18 @@ func (t *transport) writeFrame(ctx context.Context, opcode byte, payload []byte,
 }
 
 // writeClose writes our close frame, the last frame of ours there is.
-func (t *transport) writeClose(ctx context.Context, payload []byte, d deadline) error {
-	if err := t.lockClose(ctx, d); err != nil {
+func (t *transport) writeClose(b *bound, payload []byte) error {
+	if err := t.lockClose(b); err != nil {
 		return err
 	}
 	defer t.unlockWrite()
-	return t.sendClose(ctx, payload, d)
+	return t.sendClose(b, payload)
 }
 
 // lockClose takes the write lock for a close frame. ErrCloseSent comes when the
 // other close frame is on the wire, whole: the socket may be closed then.
-func (t *transport) lockClose(ctx context.Context, d deadline) error {
-	if err := t.wait(ctx, t.writing.lock, d); err != nil {
+func (t *transport) lockClose(b *bound) error {
+	if err := t.wait(&t.writing.lock, b); err != nil {
 		return err
 	}
 	if err := t.unwritable(); err != nil {
@@ -211,39 +220,54 @@ func (t *transport) lockClose(ctx context.Context, d deadline) error {
 	return nil
 }
 
-func (t *transport) sendClose(ctx context.Context, payload []byte, d deadline) error {
+func (t *transport) sendClose(b *bound, payload []byte) error {
 	code := t.closing(payload)
-	defer t.cutAfter(max(time.Duration(t.closeTimeout.Load()), closeGrace))()
-	err := t.sendFrame(ctx, opClose, payload, d)
+	if !t.bounds(b) {
+		defer t.cutAfter(max(time.Duration(t.closeTimeout.Load()), closeGrace))()
+	}
+	err := t.sendFrame(b, opClose, payload)
 	if err == nil {
 		t.counts.closeSent.Store(int32(code))
 	}
 	return err
 }
 
+// bounds tells whether the socket alone keeps a bound of ours, and is closed without
+// waiting for anything. One that is not bare may do neither.
+func (t *transport) bounds(b *bound) bool { return t.coarse && !b.at.IsZero() && !b.callers }
+
 // closing notes that a close frame begins, and returns its code: nothing is
 // written after it. The write lock is held.
 func (t *transport) closing(payload []byte) (code int) {
 	t.closeBegun.Store(true)
+	t.finished.Store(true)
 	ce, _ := parseClosePayload(payload) // it was checked
 	t.decide(endedByUs, ce)
 	return ce.Code
 }
 
-func (t *transport) sendFrame(ctx context.Context, opcode byte, payload []byte, d deadline) error {
-	if t.client {
-		return t.uncork(ctx, d, maskedFrame(opcode, payload), nil)
+func (t *transport) sendFrame(b *bound, opcode byte, payload []byte) error {
+	switch {
+	case t.client:
+		return t.uncork(b, maskedFrame(opcode, payload), nil)
+	case len(payload) > coalesceMax:
+		return t.sendLarge(b, opcode, payload)
+	case t.holds(b, opcode, len(payload)):
+		t.hold(opcode, payload)
+		return nil
 	}
-	b := smallFrames.Get().(*smallFrame) //nolint:errcheck // it is
-	defer smallFrames.Put(b)
-	frame := appendHeader(b[:0], opcode, len(payload))
-	if len(payload) <= coalesceMax {
-		frame, payload = append(frame, payload...), nil
-		if isData(opcode) && !d.callers && ctx.Done() == nil && t.hold(frame) {
-			return nil
-		}
-	}
-	return t.uncork(ctx, d, frame, payload)
+	small := smallFrames.Get().(*smallFrame) //nolint:errcheck // it is
+	err := t.uncork(b, append(appendHeader(small[:0], opcode, len(payload)), payload...), nil)
+	smallFrames.Put(small)
+	return err
+}
+
+// sendLarge writes a frame whose payload is not worth a copy.
+func (t *transport) sendLarge(b *bound, opcode byte, payload []byte) error {
+	small := smallFrames.Get().(*smallFrame) //nolint:errcheck // it is
+	err := t.uncork(b, appendHeader(small[:0], opcode, len(payload)), payload)
+	smallFrames.Put(small)
+	return err
 }
 
 // A smallFrame is memory for a header, or a frame that leaves in one piece.
@@ -254,15 +278,19 @@ var smallFrames = sync.Pool{New: func() any { return new(smallFrame) }}
 // send writes to the socket, in one system call where it can: a payload may follow
 // the header. The write lock is held; a frame that does not leave whole ends the
 // connection.
-func (t *transport) send(ctx context.Context, d deadline, p, payload []byte) (n int, err error) {
-	t.arm(d)
-	release := t.boundWrite(ctx)
-	n, err = t.writePieces(p, payload)
-	release()
+func (t *transport) send(b *bound, p, payload []byte) (n int, err error) {
+	t.arm(b)
+	if b.ctx.Done() == nil {
+		n, err = t.writePieces(p, payload)
+	} else {
+		release := t.boundWrite(b.ctx)
+		n, err = t.writePieces(p, payload)
+		release()
+	}
 	t.counts.bytesSent.Add(uint64(n))
 	switch {
 	case err != nil:
-		err = t.writeFailed(ctx, d, err)
+		err = t.writeFailed(b, err)
 	case !t.coarse:
 		t.set(time.Time{})
 	}
@@ -275,14 +303,23 @@ const piece = 128 << 10
 // writePieces writes to the socket. Each piece that the peer takes is a sign of
 // life: within a frame there is no place for a ping.
 func (t *transport) writePieces(p, payload []byte) (n int, err error) {
+	if payload == nil && len(p) <= piece {
+		return t.nc.Write(p)
+	}
+	return t.writeLong(p, payload)
+}
+
+func (t *transport) writeLong(p, payload []byte) (n int, err error) {
 	if payload != nil {
 		m := min(len(payload), piece)
-		t.parts = [...][]byte{p, payload[:m]}
-		t.buffers = t.parts[:]
+		v := vectors.Get().(*vector) //nolint:errcheck // it is
+		v.parts = [...][]byte{p, payload[:m]}
+		v.buffers = v.parts[:]
 		var long int64
-		long, err = t.buffers.WriteTo(t.nc)
+		long, err = v.buffers.WriteTo(t.nc)
 		n, p = int(long), payload[m:]
-		t.parts, t.buffers = [2][]byte{}, nil
+		*v = vector{}
+		vectors.Put(v)
 	}
 	for first := payload == nil; err == nil && (first || len(p) > 0); first = false {
 		if !first {
@@ -296,35 +333,45 @@ func (t *transport) writePieces(p, payload []byte) (n int, err error) {
 	return n, err
 }
 
+// A vector is a header and its payload. It has memory of its own, as it would escape
+// otherwise.
+type vector struct {
+	parts   [2][]byte
+	buffers net.Buffers
+}
+
+var vectors = sync.Pool{New: func() any { return new(vector) }}
+
 // takenAt is the age at which the peer last took a piece of a large frame.
 func (t *transport) takenAt() time.Duration { return time.Duration(t.taken.Load()) }
 
 // arm gives the socket a deadline to write with. One of ours that is left from
 // an earlier write and nearly as late is good enough.
-func (t *transport) arm(d deadline) {
-	at := d.at
-	if at.IsZero() && d.within > 0 {
-		if left := time.Until(t.armed); left <= d.within && left >= d.within-d.within/coarseness {
+func (t *transport) arm(b *bound) {
+	at := b.at
+	if at.IsZero() && b.within > 0 {
+		now := t.age()
+		if left := t.armed - now; left <= b.within && left >= b.within-b.within/coarseness {
 			return
 		}
-		at = time.Now().Add(d.within)
+		at = t.begun.Add(now + b.within)
 	}
-	if !at.Equal(t.armed) {
+	if !at.IsZero() || t.armed != 0 {
 		t.set(at)
 	}
 }
 
 func (t *transport) set(writeDeadline time.Time) {
-	t.armed = writeDeadline
+	t.armed = 0
+	if !writeDeadline.IsZero() {
+		t.armed = writeDeadline.Sub(t.begun)
+	}
 	_ = t.nc.SetWriteDeadline(writeDeadline) // where it fails, so does the write
 }
 
 // boundWrite ends the write under way when ctx ends. Whoever writes next sets a
 // deadline of its own.
 func (t *transport) boundWrite(ctx context.Context) (release func()) {
-	if ctx.Done() == nil {
-		return func() {}
-	}
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
@@ -333,19 +380,19 @@ func (t *transport) boundWrite(ctx context.Context) (release func()) {
 	return func() {
 		if !stop() {
 			<-interrupted
-			t.armed = longAgo
+			t.armed = -forever
 		}
 	}
 }
 
-func (t *transport) writeFailed(ctx context.Context, d deadline, err error) error {
+func (t *transport) writeFailed(b *bound, err error) error {
 	switch {
 	case t.isClosed():
 		return t.endError()
-	case isDeadline(err) && ctx.Err() != nil:
-		return t.fail(&ioError{op: "write", err: context.Cause(ctx)})
+	case isDeadline(err) && b.ctx.Err() != nil:
+		return t.fail(&ioError{op: "write", err: context.Cause(b.ctx)})
 	case isDeadline(err):
-		return t.fail(&ioError{op: "write", err: err, gone: !d.callers})
+		return t.fail(&ioError{op: "write", err: err, gone: !b.callers})
 	case errors.Is(err, net.ErrClosed): // by way of NetConn
 		_ = t.Close()
 		return errClosed

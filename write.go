@@ -37,29 +37,33 @@ func (c *Conn) WriteMessage(messageType int, data []byte) error {
 // the context's cause. If it ends while the message still waits for others,
 // nothing has happened but that it is not written.
 func (c *Conn) WriteMessageContext(ctx context.Context, messageType int, data []byte) error {
+	b := c.t.bound(ctx)
 	switch messageType {
 	case TextMessage, BinaryMessage:
 	case CloseMessage, PingMessage, PongMessage:
-		return c.writeControl(ctx, messageType, data, c.t.writeDeadline())
+		return c.writeControl(&b, messageType, data)
 	default:
 		return errMessageType
 	}
-	if err := c.lockMessage(ctx); err != nil {
+	if err := c.lockMessage(&b); err != nil {
 		return err
 	}
 	defer c.unlockMessage()
-	compress := c.compresses(len(data))
-	switch {
-	case c.pooled:
-		return c.wholeThroughGorilla(ctx, func() error {
-			c.Conn.EnableWriteCompression(compress)
-			return c.Conn.WriteMessage(messageType, data)
-		})
-	case compress:
-		return c.t.writeDeflated(ctx, byte(messageType), data, int(c.level.Load()), c.t.writeDeadline())
-	default:
-		return c.t.writeFrame(ctx, byte(messageType), data, c.t.writeDeadline())
+	if c.pooled || c.compresses(len(data)) {
+		return c.writeOtherwise(&b, messageType, data)
 	}
+	return c.t.writeFrame(&b, byte(messageType), data)
+}
+
+// writeOtherwise writes a message by way of gorilla or compressed.
+func (c *Conn) writeOtherwise(b *bound, messageType int, data []byte) error {
+	if !c.pooled {
+		return c.t.writeDeflated(b, byte(messageType), data, int(c.level.Load()))
+	}
+	return c.wholeThroughGorilla(b, func() error {
+		c.Conn.EnableWriteCompression(c.compresses(len(data)))
+		return c.Conn.WriteMessage(messageType, data)
+	})
 }
 
 // WritePreparedMessage writes a message that was encoded before.
@@ -70,11 +74,12 @@ func (c *Conn) WritePreparedMessage(message *PreparedMessage) error {
 // WritePreparedMessageContext is WritePreparedMessage bounded by a context, as
 // WriteMessageContext is.
 func (c *Conn) WritePreparedMessageContext(ctx context.Context, message *PreparedMessage) error {
-	if err := c.lockMessage(ctx); err != nil {
+	b := c.t.bound(ctx)
+	if err := c.lockMessage(&b); err != nil {
 		return err
 	}
 	defer c.unlockMessage()
-	return c.wholeThroughGorilla(ctx, func() error { return c.Conn.WritePreparedMessage(message) })
+	return c.wholeThroughGorilla(&b, func() error { return c.Conn.WritePreparedMessage(message) })
 }
 
 // WriteJSON writes v as a text message, encoded by encoding/json and ended by a
@@ -109,7 +114,8 @@ func (c *Conn) NextWriterContext(ctx context.Context, messageType int) (io.Write
 	default:
 		return nil, errMessageType
 	}
-	if err := c.lockMessage(ctx); err != nil {
+	b := c.t.bound(ctx)
+	if err := c.lockMessage(&b); err != nil {
 		return nil, err
 	}
 	m := &messageWriter{c: c, ctx: ctx}
@@ -135,20 +141,21 @@ func (c *Conn) NextWriterContext(ctx context.Context, messageType int) (io.Write
 // UTF-8) is refused and nothing sent; one that is sent begins the closing
 // handshake, which Close or the end of Serve completes.
 func (c *Conn) WriteControl(messageType int, data []byte, at time.Time) error {
-	d := deadline{at: at, callers: true}
+	b := bound{ctx: context.Background(), at: at, callers: true}
 	if at.IsZero() {
-		d = c.t.writeDeadline()
+		b = c.t.bound(b.ctx)
 	}
-	return c.writeControl(context.Background(), messageType, data, d)
+	return c.writeControl(&b, messageType, data)
 }
 
 // WriteControlContext is WriteControl bounded by a context, and by WriteTimeout
 // or the caller's write deadline, as WriteMessageContext is.
 func (c *Conn) WriteControlContext(ctx context.Context, messageType int, data []byte) error {
-	return c.writeControl(ctx, messageType, data, c.t.writeDeadline())
+	b := c.t.bound(ctx)
+	return c.writeControl(&b, messageType, data)
 }
 
-func (c *Conn) writeControl(ctx context.Context, messageType int, data []byte, d deadline) error {
+func (c *Conn) writeControl(b *bound, messageType int, data []byte) error {
 	if len(data) > maxControlPayload {
 		return errControlSize
 	}
@@ -157,7 +164,7 @@ func (c *Conn) writeControl(ctx context.Context, messageType int, data []byte, d
 		if _, breach := parseClosePayload(data); breach != nil {
 			return invalidClose(breach)
 		}
-		err := c.t.writeClose(ctx, data, d)
+		err := c.t.writeClose(b, data)
 		if err == nil {
 			c.t.expire()
 		}
@@ -170,7 +177,7 @@ func (c *Conn) writeControl(ctx context.Context, messageType int, data []byte, d
 	default:
 		return errControlType
 	}
-	return c.t.writeFrame(ctx, byte(messageType), data, d)
+	return c.t.writeFrame(b, byte(messageType), data)
 }
 
 // EnableWriteCompression switches the compression of later messages, where it
@@ -189,14 +196,14 @@ func (c *Conn) SetCompressionLevel(level int) error {
 }
 
 // lockMessage waits for its turn to write a message.
-func (c *Conn) lockMessage(ctx context.Context) error {
+func (c *Conn) lockMessage(b *bound) error {
 	if err := c.t.unwritable(); err != nil {
 		return err
 	}
-	return c.t.wait(ctx, c.message, c.t.writeDeadline())
+	return c.t.wait(&c.message, b)
 }
 
-func (c *Conn) unlockMessage() { <-c.message }
+func (c *Conn) unlockMessage() { c.message.give() }
 
 // throughGorilla has gorilla write, within the message lock, and returns what
 // went wrong in the transport rather than what gorilla makes of it.
@@ -204,8 +211,8 @@ func (c *Conn) throughGorilla(ctx context.Context, write func() error) error {
 	c.Conn.EnableWriteCompression(!c.uncompressed.Load())
 	_ = c.Conn.SetCompressionLevel(int(c.level.Load())) // it was checked when it was set
 	if ctx.Done() != nil {
-		c.t.bound.Store(&ctx)
-		defer c.t.bound.Store(nil)
+		c.t.context.Store(&ctx)
+		defer c.t.context.Store(nil)
 	}
 	err := write()
 	if err == nil {
@@ -219,12 +226,12 @@ func (c *Conn) throughGorilla(ctx context.Context, write func() error) error {
 
 // wholeThroughGorilla has gorilla write a whole message. It does not begin before
 // its turn has come: gorilla would not write again after having waited in vain.
-func (c *Conn) wholeThroughGorilla(ctx context.Context, write func() error) error {
-	if err := c.t.lockWrite(ctx, c.t.writeDeadline()); err != nil {
+func (c *Conn) wholeThroughGorilla(b *bound, write func() error) error {
+	if err := c.t.lockWrite(b); err != nil {
 		return err
 	}
 	c.t.unlockWrite() // gorilla takes it for each frame; who comes between is bounded
-	return c.throughGorilla(ctx, write)
+	return c.throughGorilla(b.ctx, write)
 }
 
 // A messageWriter writes one message and holds the message lock until Close.
@@ -281,5 +288,6 @@ func (w *controlWriter) Close() error {
 		return errWriterClosed
 	}
 	w.done = true
-	return w.c.writeControl(w.ctx, w.messageType, w.data, w.c.t.writeDeadline())
+	b := w.c.t.bound(w.ctx)
+	return w.c.writeControl(&b, w.messageType, w.data)
 }
