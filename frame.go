@@ -152,15 +152,31 @@ func newMaskKey() (key [4]byte) {
 
 // mask masks a payload in place, or unmasks it; the zero key leaves it as it is.
 func mask(payload []byte, key [4]byte) {
-	var pad [256]byte // a wide pad is much faster than four bytes
-	width := min(len(pad), len(payload))
-	for n := copy(pad[:width], key[:]); n < width; {
-		n += copy(pad[n:width], pad[:n])
+	if len(payload) > maskedByWords {
+		maskLong(payload, key)
+		return
+	}
+	word := uint64(binary.LittleEndian.Uint32(key[:])) * (1<<32 + 1)
+	for len(payload) >= 8 {
+		binary.LittleEndian.PutUint64(payload, binary.LittleEndian.Uint64(payload)^word)
+		payload = payload[8:]
+	}
+	for i := range payload {
+		payload[i] ^= key[i%4]
+	}
+}
+
+// maskedByWords is up to how many bytes are masked word by word: beyond it, making a
+// wide pad pays.
+const maskedByWords = 256
+
+func maskLong(payload []byte, key [4]byte) {
+	var pad [256]byte
+	for n := copy(pad[:], key[:]); n < len(pad); {
+		n += copy(pad[n:], pad[:n])
 	}
 	for len(payload) > 0 {
-		n := subtle.XORBytes(payload, payload, pad[:width])
-		payload = payload[n:]
-		width = min(width, len(payload))
+		payload = payload[subtle.XORBytes(payload, payload, pad[:min(len(pad), len(payload))]):]
 	}
 }
 

@@ -23,7 +23,6 @@ import (
 type transport struct {
 	nc      net.Conn
 	begun   time.Time
-	secure  *tls.Conn // nc, where it is one
 	options *Options
 	client  bool // we are one: what we write is masked, what we read is not
 	coarse  bool // a write deadline may stay: reads do not write, as those of TLS do
@@ -68,7 +67,6 @@ const (
 
 func newTransport(nc net.Conn, early []byte, readBuffer int, pool *sync.Pool, options *Options) *transport {
 	t := &transport{nc: nc, begun: time.Now(), options: options, cancel: func(error) {}, closed: make(chan struct{})}
-	t.secure, _ = nc.(*tls.Conn)
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn: // and nothing else: TLS may be wrapped
 		t.coarse = true
@@ -178,14 +176,19 @@ func (t *transport) close() error {
 // cut closes the socket without politeness: TLS would first write an alert, and
 // wait up to five seconds for a peer that takes nothing.
 func (t *transport) cut() {
-	beneath := t.nc
-	for secure := t.secure; secure != nil; secure, _ = beneath.(*tls.Conn) { // a proxy may have TLS of its own
-		beneath = secure.NetConn()
-	}
-	if t.secure != nil {
-		_ = beneath.Close()
+	if beneath, ok := t.nc.(*tls.Conn); ok {
+		_ = beneathTLS(beneath).Close()
 	}
 	_ = t.close()
+}
+
+// beneathTLS is the connection beneath TLS, and beneath that of a proxy.
+func beneathTLS(secure *tls.Conn) net.Conn {
+	beneath := secure.NetConn()
+	if secure, ok := beneath.(*tls.Conn); ok {
+		return beneathTLS(secure)
+	}
+	return beneath
 }
 
 // cutAfter bounds what the caller does until it calls stop: then the socket is

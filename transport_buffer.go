@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	defaultReadBuffer = 16 << 10 // where it is held only with something in it
-	plainReadBuffer   = 4 << 10  // where it is held while the peer is waited for
-	minReadBuffer     = 256      // a whole control frame fits
+	defaultReadBuffer = 16<<10 + maxHeaderSize // where it is held only with something in it
+	plainReadBuffer   = 4 << 10                // where it is held while the peer is waited for
+	minReadBuffer     = 256                    // a whole control frame fits
 )
 
 // readBuffer is what was read of the stream and not handed on yet: b[r:w]. It has
@@ -55,7 +55,7 @@ func (b *readBuffer) buffered() int { return b.w - b.r }
 // hasFrame tells whether there is a whole frame.
 func (b *readBuffer) hasFrame() bool {
 	p := b.bytes()
-	if len(p) < 2 || len(p) < headerSize(p) {
+	if !hasHeader(p) {
 		return false
 	}
 	h := parseHeader(p)

@@ -73,7 +73,9 @@ func (t *transport) uncorkOwn() {
 
 // uncorkBeforeWaiting is for the reader, which has nothing to read any more.
 func (t *transport) uncorkBeforeWaiting() {
-	t.cork.more.Store(false)
+	if t.cork.more.Load() {
+		t.cork.more.Store(false)
+	}
 	// If somebody has the lock, he does it, or the alarm.
 	if t.cork.holding.Load() && t.writing.lock.try() {
 		t.unlockWrite()

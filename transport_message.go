@@ -69,7 +69,9 @@ func (t *transport) message(validate, lend bool) (messageType int, p []byte, err
 		return noMessage, nil, err
 	}
 	t.handOn(0)
-	t.cork.more.Store(t.buffer.hasFrame() && !t.readIsBounded())
+	if more := t.buffer.hasFrame() && !t.readIsBounded(); more != t.cork.more.Load() {
+		t.cork.more.Store(more)
+	}
 	return int(h.opcode), p, nil
 }
 
@@ -94,7 +96,12 @@ func (t *transport) buffered(h frameHeader, validate, lend bool) ([]byte, error)
 func (t *transport) payload(h frameHeader, validate bool, into *loan) ([]byte, error) {
 	length := int(h.length)
 	var text utf8Validator
-	p := room(nil, min(length, trusted), into)
+	start := into
+	if into == nil && length > trusted { // what it begins in is not what it will be in
+		start = new(loan)
+		defer start.end()
+	}
+	p := room(nil, min(length, trusted), start)
 	for n := 0; n < length; {
 		if n == len(p) {
 			p = room(p, min(length, n*trustFactor), into)

@@ -30,18 +30,17 @@ type reading struct {
 	buffer     readBuffer
 	lent       loan         // what ReadSlice returned last
 	gate       uint64       // bytes of the current frame not handed on yet
-	last       bool         // it is the last one of a message
-	fragmented bool         // the current message has more frames
-	deflated   bool         // and is compressed
-	length     uint64       // bytes of it on the wire
+	length     uint64       // bytes of the current message on the wire
+	last       bool         // the current frame is its last one
+	fragmented bool         // it has more frames
+	deflated   bool         // it is compressed
+	bounded    bool         // by a context; the reading goroutine's
 	err        error        // nothing more can be read
 	limit      atomic.Int64 // bytes of a message; 0 or less: none
 
 	// failed is what Read returned last, if an error. Only the reading goroutine
 	// touches it.
 	failed error
-
-	withContext bool // a context bounds the read; the reading goroutine has it
 
 	waiting atomic.Int64 // 1 + the age at which the read of the socket began; 0: none
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,6 +16,8 @@ func (t *transport) SetReadDeadline(d time.Time) error { return t.deadlines.set(
 // that has passed to interrupt a read, or none for the closing handshake, which
 // is bounded otherwise and not touched any more.
 type readDeadlines struct {
+	bounded atomic.Bool // callers is not zero
+
 	mu      sync.Mutex
 	callers time.Time
 	failed  error // of a function of the connection: no read succeeds any more
@@ -26,6 +29,7 @@ func (d *readDeadlines) set(nc net.Conn, at time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.callers = at
+	d.bounded.Store(!at.IsZero())
 	return d.apply(nc)
 }
 
@@ -86,14 +90,14 @@ func (t *transport) boundRead(ctx context.Context) (release func(succeeded bool)
 	if ctx.Done() == nil {
 		return func(bool) {}
 	}
-	t.withContext = true
+	t.reading.bounded = true
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
 		t.deadlines.end(t.nc, &contextError{context.Cause(ctx)})
 	})
 	return func(succeeded bool) {
-		t.withContext = false
+		t.reading.bounded = false
 		if stop() {
 			return
 		}
@@ -106,11 +110,7 @@ func (t *transport) boundRead(ctx context.Context) (release func(succeeded bool)
 
 // readIsBounded tells whether the read has a bound: then nothing may be held back,
 // for the next read would have to write it, which may take longer.
-func (t *transport) readIsBounded() bool {
-	t.deadlines.mu.Lock()
-	defer t.deadlines.mu.Unlock()
-	return t.withContext || !t.deadlines.callers.IsZero()
-}
+func (t *transport) readIsBounded() bool { return t.reading.bounded || t.deadlines.bounded.Load() }
 
 // A contextError is the cause of a context that ended a read.
 type contextError struct{ error }
