@@ -82,7 +82,7 @@ func manyAtOnce() (row struct {
 ) {
 	row.name = "a thousand at once, in their order"
 	for i := range 1000 {
-		m := strings.Repeat(fmt.Sprint(i, " "), i)
+		m := strings.Repeat(fmt.Sprint(i, " "), i%100)
 		row.send = append(row.send, sendText(m))
 		row.want = append(row.want, text(m))
 	}

@@ -14,7 +14,7 @@ type exchange struct {
 	URL       string         `json:"url"`
 	Protocols []string       `json:"protocols,omitempty"`
 	Options   map[string]any `json:"options,omitempty"` // of ws
-	Steps     []step         `json:"steps"`
+	Steps     []step         `json:"steps,omitempty"`
 
 	page string // where a browser plays it
 }

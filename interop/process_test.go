@@ -34,8 +34,8 @@ type note struct {
 type process struct {
 	url string // "http://127.0.0.1:PORT"
 
-	command *exec.Cmd
-	killed  bool
+	command             *exec.Cmd
+	interrupted, killed bool
 
 	mu      sync.Mutex
 	notes   []note
@@ -72,7 +72,9 @@ func start(t *testing.T, program string, arguments ...string) *process {
 		p.read(stdout, address)
 	}()
 	t.Cleanup(func() {
-		_ = p.command.Process.Signal(syscall.SIGTERM) // fails where it has ended
+		if !p.interrupted { // a second signal kills
+			_ = p.command.Process.Signal(syscall.SIGTERM) // fails where it has ended
+		}
 		late := time.AfterFunc(patience, func() { _ = p.command.Process.Kill() })
 		defer late.Stop()
 		<-read
@@ -169,6 +171,7 @@ func (p *process) address() string { return strings.Replace(p.url, "http", "ws",
 
 func (p *process) interrupt(t *testing.T) {
 	t.Helper()
+	p.interrupted = true
 	require.NoError(t, p.command.Process.Signal(os.Interrupt))
 }
 
