@@ -2,6 +2,7 @@ package interop_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,7 +58,7 @@ func TestMessagesComeBack(t *testing.T) {
 				server := startEcho(t, arguments...)
 				exchanges := make([]exchange, len(rows))
 				for i, row := range rows {
-					steps := append(row.send[:len(row.send):len(row.send)], receive(len(row.want)), closeWith(1000, "that was all"))
+					steps := append(slices.Clip(row.send), receive(len(row.want)), closeWith(1000, "that was all"))
 					exchanges[i] = exchange{URL: server.address() + "/echo", page: server.url, Steps: steps}
 				}
 				all := play(t, exchanges, func() {})

@@ -2,6 +2,7 @@ package interop_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -112,7 +113,7 @@ func TestFrames(t *testing.T) {
 			for i, row := range rows {
 				steps := row.steps
 				if row.closed == 0 {
-					steps = append(steps[:len(steps):len(steps)], closeWith(1000, ""))
+					steps = append(slices.Clip(steps), closeWith(1000, ""))
 				}
 				behavior := "echo"
 				if row.behavior != "" {

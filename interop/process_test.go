@@ -19,6 +19,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// patience bounds what takes a moment on a slow machine. Nothing waits for it
+// unless the test is about to fail. The scripts wait less.
+const patience = time.Minute
+
 // A note is what a server writes of one of its connections: a line of its
 // standard output.
 type note struct {
@@ -60,6 +64,7 @@ func startServer(t *testing.T, arguments ...string) *process {
 func start(t *testing.T, program string, arguments ...string) *process {
 	t.Helper()
 	p := &process{command: exec.Command(program, arguments...), changed: make(chan struct{})}
+	p.command.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=10") // a second otherwise
 	var stderr bytes.Buffer
 	p.command.Stderr = &stderr
 	stdout, err := p.command.StdoutPipe()
