@@ -101,6 +101,13 @@ func TestFrames(t *testing.T) {
 			closed: 3001,
 		},
 		{
+			// A browser would say that this was not clean: not all that the page sent
+			// has left.
+			name: "the server closes while much is under way to it", behavior: "enough",
+			steps:  slices.Repeat([]step{sendBinaryTimes(noise, 8)}, 6),
+			closed: 4004,
+		},
+		{
 			name:   "the peer says no more after its close frame",
 			steps:  []step{closeWith(3002, ""), sendText("too late")},
 			closed: 3002,

@@ -2,7 +2,7 @@
 
 // How long one connection may take, in milliseconds: shorter than anything the
 // servers wait for in vain.
-const patience = 20_000;
+const patience = 15_000;
 
 // play makes one connection, does the steps of the exchange and resolves to what
 // the client has seen when the connection is closed. It runs in Node and in a

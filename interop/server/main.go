@@ -44,14 +44,9 @@ var behaviors = map[string]websocket.ControllerFunc{
 	"error": func(*websocket.Conn, *http.Request) error {
 		return errors.New("out of ink")
 	},
-	"panic": func(*websocket.Conn, *http.Request) error { panic("out of paper") },
-	"close": func(_ *websocket.Conn, request *http.Request) error {
-		code, err := strconv.Atoi(request.FormValue("code"))
-		if err != nil {
-			return err
-		}
-		return websocket.NewCloseError(code, request.FormValue("reason"))
-	},
+	"panic":   func(*websocket.Conn, *http.Request) error { panic("out of paper") },
+	"close":   chosen,
+	"enough":  enough,
 	"ping":    ping,
 	"stream":  stream,
 	"invalid": invalid,
@@ -68,6 +63,23 @@ func echo(conn *websocket.Conn, _ *http.Request) error {
 			return err
 		}
 	}
+}
+
+// chosen ends the connection as the request says.
+func chosen(_ *websocket.Conn, request *http.Request) error {
+	code, err := strconv.Atoi(request.FormValue("code"))
+	if err != nil {
+		return err
+	}
+	return websocket.NewCloseError(code, request.FormValue("reason"))
+}
+
+// enough ends the connection with 4004 after one message.
+func enough(conn *websocket.Conn, _ *http.Request) error {
+	if _, _, err := conn.ReadMessage(); err != nil {
+		return err
+	}
+	return websocket.NewCloseError(4004, "enough")
 }
 
 // ping says "pong" when the client has answered.
