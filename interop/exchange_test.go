@@ -68,9 +68,7 @@ type seen struct {
 	// Only ws tells:
 	Pings, Pongs []string
 	Agreed       string // the response's header about extensions
-	Wire         struct {
-		Sent, Received int // bytes
-	}
+	Received     int    // bytes, from the socket
 }
 
 // An ending is a close event.

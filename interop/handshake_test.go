@@ -41,16 +41,16 @@ func TestSubprotocols(t *testing.T) {
 // connection is closed.
 func TestHandshakesFail(t *testing.T) {
 	rows := []struct {
-		name      string
-		behavior  string
-		offered   []string
-		says      string // ws; a browser has no words for it
-		nobodyYet bool   // the server has no connection
+		name     string
+		behavior string
+		offered  []string
+		says     string // what ws says; a browser has no words for it
+		upgraded bool   // as the server sees it
 	}{
-		{name: "the server refuses", behavior: "unknown", says: "Unexpected server response: 404", nobodyYet: true},
+		{name: "the server refuses", behavior: "unknown", says: "Unexpected server response: 404"},
 		{
 			name: "the server speaks none of the subprotocols", behavior: "echo",
-			offered: []string{"v9.interop"}, says: "Server sent no subprotocol",
+			offered: []string{"v9.interop"}, says: "Server sent no subprotocol", upgraded: true,
 		},
 	}
 	for name, client := range map[string]func(*testing.T) player{"package ws": packageWS, "browser": browser} {
@@ -69,7 +69,7 @@ func TestHandshakesFail(t *testing.T) {
 					if name == "package ws" {
 						assert.Equal(t, row.says, all[i].Error)
 					}
-					if !row.nobodyYet {
+					if row.upgraded {
 						assert.Equal(t, 1006, server.await(t, row.name, "ended").Code)
 					}
 				})

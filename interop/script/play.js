@@ -41,7 +41,7 @@ async function play({ url, protocols = [], options, steps = [] }, connect, meet)
     });
     socket.on("ping", noting((data) => seen.pings.push(String(data))));
     socket.on("pong", noting((data) => seen.pongs.push(String(data))));
-    socket.on("close", () => raw && (seen.wire = { sent: raw.bytesWritten, received: raw.bytesRead }));
+    socket.on("close", () => raw && (seen.received = raw.bytesRead));
   }
 
   let received = 0;
