@@ -154,6 +154,7 @@ func (c *Conn) closeHandshake(h *handshake) error {
 		return err
 	}
 	defer c.t.cutAfter(timeout)()
+	c.awaitFlush()
 	err := c.sendChosen(h, timeout)
 	if err == nil {
 		c.t.awaitPeerClose()
@@ -187,9 +188,10 @@ func (c *Conn) CloseNow() error {
 	return nil
 }
 
-// settle returns when no timer of the connection, whose socket is closed, runs any
-// more.
+// settle returns when no timer of the connection, whose socket is closed, and nobody
+// who writes what was enqueued runs any more.
 func (c *Conn) settle() {
+	c.stopFlushing()
 	c.keepalive.alarm.stop()
 	c.t.cork.alarm.stop()
 }

@@ -59,6 +59,7 @@ type Conn struct {
 	closing  atomic.Pointer[handshake] // what the first call of Close does
 	shutdown atomic.Bool               // Shutdown began before a close frame was sent
 
+	queue atomic.Pointer[queue] // nil until something is enqueued
 	group group
 }
 

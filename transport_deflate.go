@@ -117,6 +117,11 @@ var deflaters [flate.BestCompression - flate.HuffmanOnly + 1]sync.Pool
 
 // writeDeflated writes a message in one frame, compressed.
 func (t *transport) writeDeflated(b *bound, opcode byte, p []byte, level int) error {
+	return deflated(p, level, func(p []byte) error { return t.writeFrame(b, opcode|bitRSV1, p) })
+}
+
+// deflated calls use with a message's compressed form, whose memory is used again.
+func deflated(p []byte, level int, use func(p []byte) error) error {
 	pool := &deflaters[level-flate.HuffmanOnly]
 	f, ok := pool.Get().(*deflater)
 	if !ok {
@@ -132,5 +137,5 @@ func (t *transport) writeDeflated(b *bound, opcode byte, p []byte, level int) er
 	f.w.Reset(&f.out)
 	_, _ = f.w.Write(p) // to memory
 	_ = f.w.Flush()
-	return t.writeFrame(b, opcode|bitRSV1, bytes.TrimSuffix(f.out.bytes(), []byte(deflateTail)))
+	return use(bytes.TrimSuffix(f.out.bytes(), []byte(deflateTail)))
 }

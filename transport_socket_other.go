@@ -11,3 +11,5 @@ import (
 func rawConn(net.Conn) syscall.RawConn { return nil }
 
 func (*transport) fillRaw(int) (int, error) { panic("websocket: there is no raw connection") }
+
+func (*transport) writeNow([]byte) int { panic("websocket: there is no raw connection") }

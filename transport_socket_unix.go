@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 )
 
@@ -60,6 +61,42 @@ func (t *transport) tryReadRaw(fd uintptr) bool {
 		}
 		return true
 	}
+}
+
+// writeNow writes what the socket takes without waiting. The write lock is held. What is
+// wrong shows when the rest is written.
+func (t *transport) writeNow(p []byte) (n int) {
+	own := t.ownBound()
+	t.arm(&own)
+	a := attempts.Get().(*attempt) //nolint:errcheck // it is
+	a.p, a.n = p, 0
+	_ = t.buffer.raw.Write(a.try)
+	n, a.p = a.n, nil
+	attempts.Put(a)
+	t.counts.bytesSent.Add(uint64(n))
+	return n
+}
+
+// An attempt is one at writing without waiting.
+type attempt struct {
+	p   []byte
+	n   int
+	try func(fd uintptr) bool // write
+}
+
+var attempts = sync.Pool{New: func() any {
+	a := new(attempt)
+	a.try = a.write
+	return a
+}}
+
+func (a *attempt) write(fd uintptr) bool {
+	n, err := syscall.Write(int(fd), a.p)
+	for err == syscall.EINTR {
+		n, err = syscall.Write(int(fd), a.p)
+	}
+	a.n = max(n, 0)
+	return true
 }
 
 // readError is what a read of the socket itself would have returned.

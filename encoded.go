@@ -1,0 +1,75 @@
+package websocket
+
+import "sync"
+
+// An EncodedMessage is a text or binary message that is encoded once and written to
+// many connections: see [Conn.Enqueue]. It may be used by many goroutines at the
+// same time.
+type EncodedMessage struct {
+	opcode byte
+	frame  []byte // as a server sends it, not compressed
+	header int    // bytes of it
+
+	mu       sync.Mutex
+	deflated map[int][]byte // by level; frames, as a server sends them
+}
+
+// EncodeMessage returns a message of the given type, TextMessage or BinaryMessage,
+// with a copy of the data. Text must be valid UTF-8 (RFC 6455, 8.1); that is not
+// checked.
+func EncodeMessage(messageType int, data []byte) (*EncodedMessage, error) {
+	if messageType != TextMessage && messageType != BinaryMessage {
+		return nil, errMessageType
+	}
+	frame := make([]byte, 0, maxHeaderSize+len(data))
+	frame = appendHeader(frame, byte(messageType), len(data))
+	m := &EncodedMessage{opcode: byte(messageType), header: len(frame)}
+	m.frame = append(frame, data...)
+	return m, nil
+}
+
+// Len is the length of the message in bytes.
+func (m *EncodedMessage) Len() int { return len(m.frame) - m.header }
+
+// frameFor returns the frame to write to a connection. It is not to be changed.
+func (m *EncodedMessage) frameFor(c *Conn) ([]byte, error) {
+	compress := c.compresses(m.Len())
+	switch {
+	case c.t.client && compress:
+		frame, err := m.deflate(int(c.level.Load()))
+		if err != nil {
+			return nil, err
+		}
+		return maskedFrame(frame[0]&^bitFin, frame[parseHeader(frame).size:]), nil
+	case c.t.client: // each frame has a mask of its own
+		return maskedFrame(m.opcode, m.frame[m.header:]), nil
+	case compress:
+		return m.deflate(int(c.level.Load()))
+	default:
+		return m.frame, nil
+	}
+}
+
+// deflate returns the compressed frame, which is made once: messages do not depend on
+// each other, as no context is taken over.
+func (m *EncodedMessage) deflate(level int) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if frame, ok := m.deflated[level]; ok {
+		return frame, nil
+	}
+	var frame []byte
+	err := deflated(m.frame[m.header:], level, func(p []byte) error {
+		frame = appendHeader(make([]byte, 0, maxHeaderSize+len(p)), m.opcode|bitRSV1, len(p))
+		frame = append(frame, p...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if m.deflated == nil {
+		m.deflated = make(map[int][]byte)
+	}
+	m.deflated[level] = frame
+	return frame, nil
+}
