@@ -28,12 +28,15 @@ func EncodeMessage(messageType int, data []byte) (*EncodedMessage, error) {
 	return m, nil
 }
 
-// Len is the length of the message in bytes.
-func (m *EncodedMessage) Len() int { return len(m.frame) - m.header }
+// Type is TextMessage or BinaryMessage.
+func (m *EncodedMessage) Type() int { return int(m.opcode) }
+
+// Data is the message itself, which must not be changed.
+func (m *EncodedMessage) Data() []byte { return m.frame[m.header:] }
 
 // frameFor returns the frame to write to a connection. It is not to be changed.
 func (m *EncodedMessage) frameFor(c *Conn) ([]byte, error) {
-	compress := c.compresses(m.Len())
+	compress := c.compresses(len(m.Data()))
 	switch {
 	case c.t.client && compress:
 		frame, err := m.deflate(int(c.level.Load()))
@@ -42,7 +45,7 @@ func (m *EncodedMessage) frameFor(c *Conn) ([]byte, error) {
 		}
 		return maskedFrame(frame[0]&^bitFin, frame[parseHeader(frame).size:]), nil
 	case c.t.client: // each frame has a mask of its own
-		return maskedFrame(m.opcode, m.frame[m.header:]), nil
+		return maskedFrame(m.opcode, m.Data()), nil
 	case compress:
 		return m.deflate(int(c.level.Load()))
 	default:
@@ -59,7 +62,7 @@ func (m *EncodedMessage) deflate(level int) ([]byte, error) {
 		return frame, nil
 	}
 	var frame []byte
-	err := deflated(m.frame[m.header:], level, func(p []byte) error {
+	err := deflated(m.Data(), level, func(p []byte) error {
 		frame = appendHeader(make([]byte, 0, maxHeaderSize+len(p)), m.opcode|bitRSV1, len(p))
 		frame = append(frame, p...)
 		return nil

@@ -90,22 +90,15 @@ func (c *Conn) enqueue(limit QueueLimit, messages []*EncodedMessage) (room <-cha
 		c.queue.CompareAndSwap(nil, new(queue))
 		q = c.queue.Load()
 	}
-	if len(messages) == 1 { // without memory for frames
-		frame, err := messages[0].frameFor(c)
-		if err != nil {
-			return nil, err
-		}
-		return q.add(c, limit, len(frame), frame)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if c.closing.Load() != nil {
+		return nil, ErrCloseSent // it is as good as that
 	}
-	frames := make([][]byte, len(messages))
-	bytes := 0
-	for i, m := range messages {
-		if frames[i], err = m.frameFor(c); err != nil {
-			return nil, err
-		}
-		bytes += len(frames[i])
+	if err := c.t.unwritable(); err != nil {
+		return nil, err
 	}
-	return q.add(c, limit, bytes, frames...)
+	return q.add(c, limit, messages)
 }
 
 // A queue is what waits to be written to a connection. One goroutine at a time, the
@@ -120,30 +113,38 @@ type queue struct {
 	room     chan struct{} // closed when there is more room; nil unless somebody waits
 }
 
-func (q *queue) add(c *Conn, limit QueueLimit, bytes int, frames ...[]byte) (room <-chan struct{}, err error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if c.closing.Load() != nil {
-		return nil, ErrCloseSent // it is as good as that
-	}
-	if err := c.t.unwritable(); err != nil {
-		return nil, err
-	}
-	if !limit.allows(len(q.frames)+len(frames), q.bytes+bytes) {
-		if !limit.allows(len(frames), bytes) {
-			return nil, ErrQueueFull
-		}
-		if q.room == nil {
-			q.room = make(chan struct{})
-		}
-		return q.room, ErrQueueFull
-	}
-	if len(q.frames) == 0 {
+// add takes in all of the messages or none. The mutex is held.
+func (q *queue) add(c *Conn, limit QueueLimit, messages []*EncodedMessage) (room <-chan struct{}, err error) {
+	before, bytes := len(q.frames), 0
+	if before == 0 {
 		q.frames = q.few[:0]
 	}
-	q.frames = append(q.frames, frames...)
-	q.bytes += bytes
-	return nil, nil
+	for _, m := range messages {
+		frame, err := m.frameFor(c)
+		if err != nil {
+			q.takeBack(before)
+			return nil, err
+		}
+		q.frames = append(q.frames, frame)
+		bytes += len(frame)
+	}
+	if limit.allows(len(q.frames), q.bytes+bytes) {
+		q.bytes += bytes
+		return nil, nil
+	}
+	q.takeBack(before)
+	if !limit.allows(len(messages), bytes) {
+		return nil, ErrQueueFull
+	}
+	if q.room == nil {
+		q.room = make(chan struct{})
+	}
+	return q.room, ErrQueueFull
+}
+
+func (q *queue) takeBack(n int) {
+	clear(q.frames[n:])
+	q.frames = q.frames[:n]
 }
 
 // begin makes the caller the flusher, if there is something to do and nobody does it.
