@@ -30,6 +30,7 @@ type Conn struct {
 	t      *transport
 	parent context.Context // the request's
 	ctx    context.Context
+	cancel context.CancelCauseFunc // for cancelContext
 	debug  bool
 
 	skipUTF8 bool
@@ -91,7 +92,8 @@ func newConn(parent context.Context, gorilla *ws.Conn, t *transport, options *Op
 		pooled:   pooled,
 	}
 	c.setCompression(gorilla, options)
-	c.ctx, t.cancel = context.WithCancelCause((*values)(c))
+	c.ctx, c.cancel = context.WithCancelCause((*values)(c))
+	t.cancel = c.cancelContext
 	t.onPeerClose = c.peerClosed
 	t.onClose = c.keepalive.alarm.unset
 	t.limit.Store(options.maxMessageSize())

@@ -55,6 +55,7 @@ type group struct {
 	mu      sync.Mutex
 	errs    []error // since the last time somebody asked
 	stopped bool
+	after   []func() // the context's end
 }
 
 // Go calls f in a goroutine that belongs to the connection. Its context is the
@@ -80,6 +81,38 @@ func (c *Conn) start(f func(ctx context.Context) error) bool {
 		recovered(func() error { return f(c.ctx) }, c.goroutineEnded)
 	})
 	return true
+}
+
+// AfterFunc has f called, in a goroutine of its own, when the connection's context has
+// ended: it is what context.AfterFunc does, for less memory. It returns false, and f is
+// not called, if the context has ended already. The end of the connection waits for f;
+// its panic counts as one of Serve. It may be called from any goroutine.
+func (c *Conn) AfterFunc(f func()) bool {
+	g := &c.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c.ctx.Err() != nil {
+		return false
+	}
+	g.after = append(g.after, f)
+	return true
+}
+
+// cancelContext ends the context of the connection.
+func (c *Conn) cancelContext(cause error) {
+	g := &c.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c.cancel(cause)
+	for _, f := range g.after {
+		g.running.Go(func() {
+			recovered(func() error {
+				f()
+				return nil
+			}, c.goroutineEnded)
+		})
+	}
+	g.after = nil
 }
 
 // goroutineEnded ends the connection if a function that belongs to it failed.
