@@ -154,7 +154,7 @@ func (t *transport) nextFrame() (frameHeader, error) {
 	if err := t.peek(2); err != nil {
 		return frameHeader{}, err
 	}
-	h := parseHeader(t.buffer.bytes())
+	h := parseHeader(t.buffer.bytes()[:2]) // and no more, lest it matters how much has come
 	if breach := t.breach(h); breach != "" {
 		return h, t.refuse(&protocolError{code: CloseProtocolError, reason: breach})
 	}
