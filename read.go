@@ -138,12 +138,18 @@ func (c *Conn) skipMessage(ctx context.Context) error {
 // frame: these are discarded, up to the peer's close frame or another error.
 func (c *Conn) nextReader() (messageType int, r io.Reader, err error) {
 	c.reader = nil
+	c.t.raw = true
+	defer func() { c.t.raw = false }()
 	for {
+		c.t.packed = false
 		messageType, r, err = c.Conn.NextReader()
-		if err != nil {
+		switch {
+		case err != nil:
 			return noMessage, nil, c.readFailed(err)
-		}
-		if !c.t.closeBegun.Load() {
+		case c.t.closeBegun.Load():
+		case c.t.packed:
+			return messageType, newInflatingReader(r), nil
+		default:
 			return messageType, r, nil
 		}
 	}
@@ -233,9 +239,7 @@ func (m *messageReader) read(p []byte) (int, error) {
 		return 0, c.refuse(errInvalidText)
 	case err == nil:
 		return n, nil
-	case err == io.EOF && c.t.midMessage(): //nolint:errorlint // a wrapped one is no end
-		return 0, c.refuse(&protocolError{code: CloseInvalidFramePayloadData, reason: "compressed data ends before its message"})
-	case err == io.EOF && m.text && !m.utf8.complete(): //nolint:errorlint // likewise
+	case err == io.EOF && m.text && !m.utf8.complete(): //nolint:errorlint // a wrapped one is no end
 		return 0, c.refuse(errInvalidText)
 	case err == io.EOF: //nolint:errorlint // likewise
 		m.done = true
@@ -252,7 +256,7 @@ var errInvalidText = &protocolError{code: CloseInvalidFramePayloadData, reason: 
 // corrupt tells whether an error is the inflater's own.
 func corrupt(err error) bool {
 	var input flate.CorruptInputError
-	return errors.As(err, &input) || err == io.ErrUnexpectedEOF //nolint:errorlint // bare, as it comes from there
+	return errors.As(err, &input) || errors.Is(err, errCorrupt) || err == io.ErrUnexpectedEOF //nolint:errorlint // bare, as it comes from there
 }
 
 // refuse ends the connection because of what a message contains.

@@ -31,6 +31,7 @@ type reading struct {
 	buffer     readBuffer
 	lent       loan         // what ReadSlice returned last
 	gate       uint64       // bytes of the current frame not handed on yet
+	header     bool         // its header is not
 	last       bool         // it is the last one of a message
 	fragmented bool         // the current message has more frames
 	deflated   bool         // and is compressed
@@ -41,6 +42,11 @@ type reading struct {
 	// failed is what Read returned last, if an error. Only the reading goroutine
 	// touches it.
 	failed error
+
+	// packed says that the message which gorilla hands on is compressed: where raw is
+	// set, gorilla does not know, and leaves it as it is. Both are the reading
+	// goroutine's.
+	raw, packed bool
 
 	withContext bool // a context bounds the read; the reading goroutine has it
 
@@ -115,6 +121,13 @@ func (t *transport) readLocked(p []byte) (int, error) {
 		p = p[:t.gate]
 	}
 	n, err := t.receive(p)
+	if t.header && n > 0 {
+		t.header = false
+		if t.raw && p[0]&bitRSV1 != 0 {
+			p[0] &^= bitRSV1
+			t.packed = true
+		}
+	}
 	t.handOn(n)
 	return n, err
 }
@@ -162,6 +175,7 @@ func (t *transport) nextFrame() (frameHeader, error) {
 		return h, err
 	}
 	h = parseHeader(t.buffer.bytes())
+	t.header = true
 	switch {
 	case !h.control():
 		if h.opcode != opContinuation {
@@ -387,13 +401,4 @@ func (t *transport) awaitPeerClose() {
 		}
 		t.gate = uint64(h.size) + h.length
 	}
-}
-
-// midMessage tells whether more of the current message is to come.
-func (t *transport) midMessage() bool {
-	if !t.lockRead() {
-		return true
-	}
-	defer t.unlockRead()
-	return t.fragmented
 }
