@@ -55,7 +55,7 @@ func (s *streamInflater) read(p []byte) (int, error) {
 	}
 	n, err := s.r.Read(p)
 	s.remember(p[:n])
-	if err == io.EOF { //nolint:errorlint // likewise
+	if err == io.EOF {
 		s.last, err = true, nil
 	}
 	return n, err
