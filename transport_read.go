@@ -31,7 +31,7 @@ type reading struct {
 	buffer     readBuffer
 	lent       loan         // what ReadSlice returned last
 	gate       uint64       // bytes of the current frame not handed on yet
-	header     bool         // its header is not
+	header     bool         // its header is among them
 	last       bool         // it is the last one of a message
 	fragmented bool         // the current message has more frames
 	deflated   bool         // and is compressed

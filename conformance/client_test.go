@@ -26,8 +26,9 @@ type client struct {
 	ended  chan websocket.Ending
 	t      *testing.T
 
-	mu   sync.Mutex
-	last time.Time // that something was sent, or came
+	mu     sync.Mutex
+	last   time.Time     // that something was sent, or came
+	waited time.Duration // the longest, for what should come at once
 }
 
 // dial connects and performs the handshake (RFC 6455, 4.1).
@@ -73,18 +74,19 @@ func dial(t *testing.T, s *server, r *row) *client {
 	return c
 }
 
-// busy notes that something was sent, or came.
-func (c *client) busy() {
+// goesOn notes that something was sent, or came.
+func (c *client) goesOn() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last = time.Now()
 }
 
-// idle is the time since then.
-func (c *client) idle() time.Duration {
+// came notes that something came which should come at once, but for what is allowed.
+func (c *client) came(allowed time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return time.Since(c.last)
+	c.waited = max(c.waited, time.Since(c.last)-allowed)
+	c.last = time.Now()
 }
 
 func (c *client) send(s sent) {
@@ -92,15 +94,19 @@ func (c *client) send(s sent) {
 	_ = c.SetWriteDeadline(time.Now().Add(patience))
 	_, err := c.Write(s.wire())
 	require.NoError(c.t, err)
-	c.busy()
+	c.goesOn()
 }
 
 // sendChopped sends some bytes at a time, beside the caller. Where the server has
 // heard enough it fails, and that is all right.
 func (c *client) sendChopped(b []byte, most int, thenHangUp bool) *sync.WaitGroup {
 	_ = c.SetWriteDeadline(time.Now().Add(patience))
-	c.busy()
+	c.goesOn()
 	var sending sync.WaitGroup
+	c.t.Cleanup(func() { // a failure leaves it at work
+		_ = c.socket.Close()
+		sending.Wait()
+	})
 	sending.Go(func() {
 		for len(b) > 0 {
 			n, err := c.Write(b[:min(most, len(b))])
@@ -108,7 +114,7 @@ func (c *client) sendChopped(b []byte, most int, thenHangUp bool) *sync.WaitGrou
 				return
 			}
 			b = b[n:]
-			c.busy()
+			c.goesOn()
 		}
 		if thenHangUp {
 			half, ok := c.Conn.(interface{ CloseWrite() error })

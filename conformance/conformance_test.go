@@ -9,7 +9,6 @@ import (
 	"io"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,13 +21,13 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	// atOnce is how soon something comes that nobody has to wait for. A busy machine
-	// needs most of it.
+	// atOnce is how soon something comes that nobody has to wait for, on a busy
+	// machine.
 	atOnce = 700 * time.Millisecond
 	// lingering is how long the server may go on reading after a breach, lest a reset
 	// of the connection destroys its close frame on the way.
 	lingering = time.Second
-	// patience is for messages, which may be large.
+	// patience is for what is only late; it is far from closeTimeout.
 	patience = 10 * time.Second
 )
 
@@ -99,12 +98,9 @@ func (w want) thenFail(code int) want  { w.end, w.code = fails, code; return w }
 func closed(code int) want { return back().thenClose(code) }
 func failed(code int) want { return back().thenFail(code) }
 
-// slowest is the longest time that a close frame or the end of a connection took
-// that had to come at once.
-var slowest atomic.Int64
-
 // TestConformance tries each row on each variant. Few are busy at a time, lest they
-// slow each other down; those that only wait for the socket's end don't count.
+// slow each other down; those that only wait for the socket's end don't count. What
+// comes late all the same is tried again, alone.
 func TestConformance(t *testing.T) {
 	var servers []*server
 	for _, v := range variants() {
@@ -112,7 +108,7 @@ func TestConformance(t *testing.T) {
 	}
 	busy := make(chan struct{}, 2*runtime.GOMAXPROCS(0))
 	var running sync.WaitGroup
-	passed := newResults()
+	results := newResults()
 	for _, g := range groups() {
 		for i := range g.rows {
 			row := &g.rows[i]
@@ -121,28 +117,42 @@ func TestConformance(t *testing.T) {
 				if !row.on(s.variant) {
 					continue
 				}
+				name := g.name + "/" + row.name + "/" + s.variant.name
+				again := func() {
+					t.Run(name+"/again", func(t *testing.T) {
+						waited := row.run(t, s, wire, func() {})
+						require.Less(t, waited, atOnce)
+						results.pass(g.name, row.name, waited)
+					})
+				}
 				running.Go(func() {
 					busy <- struct{}{}
 					free := sync.OnceFunc(func() { <-busy })
 					defer free()
-					t.Run(g.name+"/"+row.name+"/"+s.variant.name, func(t *testing.T) {
-						row.run(t, s, wire, free)
-						passed.add(g.name, row.name)
+					t.Run(name, func(t *testing.T) {
+						if waited := row.run(t, s, wire, free); waited < atOnce {
+							results.pass(g.name, row.name, waited)
+						} else {
+							results.late(again)
+						}
 					})
 				})
 			}
 		}
 	}
 	running.Wait()
-	t.Logf("what had to come at once came within %v", time.Duration(slowest.Load()))
+	for _, again := range results.again {
+		again()
+	}
+	t.Logf("what had to come at once came within %v, %d cases at the second try", results.slowest, len(results.again))
 	if *write {
-		passed.write(t)
+		results.write(t)
 	}
 }
 
 // run tries the row, which sends wire, on a server. It calls waits when all that is
-// left is to wait.
-func (r *row) run(t *testing.T, s *server, wire []byte, waits func()) {
+// left is to wait, and returns how long something took to come that should at once.
+func (r *row) run(t *testing.T, s *server, wire []byte, waits func()) time.Duration {
 	c := dial(t, s, r)
 	if r.goodbye {
 		c.send(text("hello"))
@@ -169,23 +179,26 @@ func (r *row) run(t *testing.T, s *server, wire []byte, waits func()) {
 	waits()
 
 	// The client has not closed its end, and says and reads nothing more.
-	bound := atOnce
+	allowed := time.Duration(0)
 	if end == fails {
-		bound += lingering
+		allowed = lingering
 	}
 	select {
 	case ending := <-c.ended:
 		if code != 0 {
 			assert.Equal(t, code, ending.Code)
 		}
-	case <-time.After(bound):
-		require.Fail(t, "Serve has not returned", "after %v", bound)
+	case <-time.After(patience):
+		require.Fail(t, "Serve has not returned")
 	}
+	c.came(allowed)
 	sending.Wait()
 	require.Eventually(t, func() bool {
 		_, err := c.socket.Write([]byte{0})
 		return err != nil
-	}, atOnce, time.Millisecond, "the socket is still open")
+	}, patience, time.Millisecond, "the socket is still open")
+	c.came(0)
+	return c.waited
 }
 
 // expect reads a message or control frame.
@@ -197,7 +210,7 @@ func (c *client) expect(want frame) {
 	if got.opcode != want.opcode || got.payload != want.payload {
 		require.Fail(c.t, "another frame", "got %s, want %s", got, want)
 	}
-	c.busy()
+	c.goesOn()
 }
 
 // expectClose reads a close frame, which must come at once.
@@ -208,7 +221,7 @@ func (c *client) expectClose(code int) {
 	require.NoError(c.t, err, "want close %d", code)
 	require.Equal(c.t, byte(opClose), got.opcode, "got %s, want close %d", got, code)
 	require.Equal(c.t, code, got.code(), "%s", got)
-	c.expectAtOnce()
+	c.came(0)
 }
 
 // expectEnd reads the end of what the server has to say, which must come at once.
@@ -220,19 +233,5 @@ func (c *client) expectEnd(end end) {
 		err = io.EOF // the client went on sending, and who sends that is not listened to
 	}
 	require.Equal(c.t, io.EOF, err, "%s", got)
-	c.expectAtOnce()
-}
-
-// expectAtOnce is about what has come.
-func (c *client) expectAtOnce() {
-	c.t.Helper()
-	took := c.idle()
-	for {
-		longest := slowest.Load()
-		if int64(took) <= longest || slowest.CompareAndSwap(longest, int64(took)) {
-			break
-		}
-	}
-	require.Less(c.t, took, atOnce)
-	c.busy()
+	c.came(0)
 }

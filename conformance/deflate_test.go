@@ -2,7 +2,6 @@ package conformance_test
 
 import (
 	"compress/flate"
-	"fmt"
 	"math/rand/v2"
 	"strings"
 )
@@ -73,7 +72,7 @@ func inflations() (rows []row) {
 	for _, m := range messages {
 		for _, n := range []int{0, 1, 125, 126, 1000, 65_535, 65_536, limit} {
 			f := m.make(filler(n))
-			rows = append(rows, row{name: fmt.Sprintf("%s of %d bytes", m.name, n), rfc: "7.2", send: f.deflated(6), want: back(f)})
+			rows = append(rows, row{name: m.name + " of " + size(n), rfc: "7.2", send: f.deflated(6), want: back(f)})
 		}
 		f := m.make(filler(300_000))
 		rows = append(rows,

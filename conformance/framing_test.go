@@ -19,16 +19,28 @@ type message struct {
 
 var messages = []message{{name: "text", make: text}, {name: "binary", make: bin}}
 
+// size is n bytes, in words.
+func size(n int) string {
+	switch n {
+	case 1:
+		return "1 byte"
+	case 1 << 20:
+		return "1 MiB"
+	default:
+		return fmt.Sprint(n, " bytes")
+	}
+}
+
 func framing() (rows []row) {
 	for _, m := range messages {
 		for _, n := range []int{0, 1, 125, 126, 127, 128, 65_535, 65_536, 1 << 20} {
-			f := m.make(filler(n))
-			rows = append(rows, row{name: fmt.Sprintf("%s of %d bytes", m.name, n), rfc: "5.2", send: f, want: back(f)})
+			f, is := m.make(filler(n)), fmt.Sprintf("%s of %s", m.name, size(n))
+			rows = append(rows, row{name: is, rfc: "5.2", send: f, want: back(f)})
 			chop, chopped := 1, "byte by byte"
 			if n > 128 {
 				chop, chopped = 997, "997 bytes at a time"
 			}
-			rows = append(rows, row{name: fmt.Sprintf("%s of %d bytes, %s", m.name, n, chopped), rfc: "5.2", send: f, want: back(f), chop: chop})
+			rows = append(rows, row{name: is + ", " + chopped, rfc: "5.2", send: f, want: back(f), chop: chop})
 		}
 	}
 	const lenient = "only a sender is bound to the shortest form; a control frame can't be longer than 125 bytes, whatever the form says"
