@@ -253,10 +253,23 @@ func checkControl(f frame) error {
 		return breach("a reserved opcode")
 	case f.opcode == opClose && len(f.payload) == 1:
 		return breach("a close frame with one byte")
+	case f.opcode == opClose && f.payload != "" && !maySend(f.code()):
+		return breach(fmt.Sprintf("close code %d", f.code()))
 	case f.opcode == opClose && len(f.payload) > 2 && !utf8.ValidString(f.payload[2:]):
 		return breach("a close reason that is not UTF-8")
 	default:
 		return nil
+	}
+}
+
+// maySend tells whether an endpoint may send a close code (RFC 6455, 7.4, and what
+// IANA has registered since).
+func maySend(code int) bool {
+	switch code {
+	case 1004, 1005, 1006:
+		return false
+	default:
+		return code >= 1000 && code <= 1014 || code >= 3000 && code <= 4999
 	}
 }
 
