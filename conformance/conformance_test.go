@@ -130,6 +130,9 @@ func TestConformance(t *testing.T) {
 					busy <- struct{}{}
 					free := sync.OnceFunc(func() { <-busy })
 					defer free()
+					if results.hopeless() {
+						return
+					}
 					t.Run(name, func(t *testing.T) {
 						if waited := row.run(t, s, wire, free); waited < atOnce {
 							results.pass(g.name, row.name, waited)
@@ -142,7 +145,7 @@ func TestConformance(t *testing.T) {
 		}
 	}
 	running.Wait()
-	require.Less(t, len(results.again), 100, "that much is late on no machine")
+	require.False(t, results.hopeless(), "too much came late")
 	for _, again := range results.again {
 		again()
 	}

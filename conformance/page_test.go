@@ -47,6 +47,13 @@ func (r *results) late(again func()) {
 	r.again = append(r.again, again)
 }
 
+// hopeless tells whether so much came late that no busy machine explains it.
+func (r *results) hopeless() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.again) >= 50
+}
+
 // write puts the results into the page, if all rows ran and passed.
 func (r *results) write(t *testing.T) {
 	t.Helper()
