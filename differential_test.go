@@ -278,7 +278,7 @@ func (m *scan) compressed() exception {
 	long, invalid := len(message) > differentialLimit, m.text && !utf8.Valid(message)
 	switch {
 	case !m.open && err == nil && left > 0 && left != 5 && left != 9:
-		return exception{ours: true, because: "gorilla drops what comes after a last block (RFC 7692, 7.2.3.4)"}
+		return exception{because: "gorilla drops what comes after a last block (RFC 7692, 7.2.3.4)"}
 	case !m.open && long && invalid:
 		return exception{ours: true, because: "a message that is too long and no text may be called either"}
 	case !m.open && long, len(m.payload) > differentialLimit:

@@ -76,10 +76,18 @@ func (c *Conn) readWhole(ctx context.Context, lend bool) (messageType int, p []b
 	if c.reader != nil && !c.reader.done {
 		return noMessage, nil, nil // gorilla is within a message
 	}
-	if ctx.Done() == nil {
-		messageType, p, err = c.t.readWhole(!c.skipUTF8, lend)
-	} else {
-		messageType, p, err = c.readWholeBounded(ctx, lend)
+	for messageType == 0 || isControl(messageType) {
+		if ctx.Done() == nil {
+			messageType, p, err = c.t.readWhole(!c.skipUTF8, lend)
+		} else {
+			messageType, p, err = c.readWholeBounded(ctx, lend)
+		}
+		if err == nil && isControl(messageType) {
+			err = c.control(messageType, string(p))
+		}
+		if err != nil {
+			break
+		}
 	}
 	switch {
 	case err != nil:
@@ -89,6 +97,19 @@ func (c *Conn) readWhole(ctx context.Context, lend bool) (messageType int, p []b
 	default:
 		return messageType, p, nil
 	}
+}
+
+func isControl(messageType int) bool {
+	return messageType == PingMessage || messageType == PongMessage
+}
+
+// control has a ping or pong handled, also by a handler that was set on the embedded
+// connection.
+func (c *Conn) control(messageType int, data string) error {
+	if messageType == PingMessage {
+		return c.Conn.PingHandler()(data)
+	}
+	return c.Conn.PongHandler()(data)
 }
 
 func (c *Conn) readWholeBounded(ctx context.Context, lend bool) (messageType int, p []byte, err error) {
@@ -147,12 +168,18 @@ func (c *Conn) skipMessage(ctx context.Context) error {
 // frame: these are discarded, up to the peer's close frame or another error.
 func (c *Conn) nextReader() (messageType int, r io.Reader, err error) {
 	c.reader = nil
+	c.t.raw = true
+	defer func() { c.t.raw = false }()
 	for {
+		c.t.packed = false
 		messageType, r, err = c.Conn.NextReader()
-		if err != nil {
+		switch {
+		case err != nil:
 			return noMessage, nil, c.readFailed(err)
-		}
-		if !c.t.closeBegun.Load() {
+		case c.t.closeBegun.Load():
+		case c.t.packed:
+			return messageType, newInflatingReader(r), nil
+		default:
 			return messageType, r, nil
 		}
 	}
@@ -242,9 +269,7 @@ func (m *messageReader) read(p []byte) (int, error) {
 		return 0, c.refuse(errInvalidText)
 	case err == nil:
 		return n, nil
-	case err == io.EOF && c.t.midMessage(): //nolint:errorlint // a wrapped one is no end
-		return 0, c.refuse(&protocolError{code: CloseInvalidFramePayloadData, reason: "compressed data ends before its message"})
-	case err == io.EOF && m.text && !m.utf8.complete(): //nolint:errorlint // likewise
+	case err == io.EOF && m.text && !m.utf8.complete(): //nolint:errorlint // a wrapped one is no end
 		return 0, c.refuse(errInvalidText)
 	case err == io.EOF: //nolint:errorlint // likewise
 		m.done = true
@@ -261,7 +286,7 @@ var errInvalidText = &protocolError{code: CloseInvalidFramePayloadData, reason: 
 // corrupt tells whether an error is the inflater's own.
 func corrupt(err error) bool {
 	var input flate.CorruptInputError
-	return errors.As(err, &input) || err == io.ErrUnexpectedEOF //nolint:errorlint // bare, as it comes from there
+	return errors.As(err, &input) || errors.Is(err, errCorrupt) || err == io.ErrUnexpectedEOF //nolint:errorlint // bare, as it comes from there
 }
 
 // refuse ends the connection because of what a message contains.

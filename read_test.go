@@ -52,6 +52,8 @@ func TestBreaches(t *testing.T) {
 		{name: "a fragmented ping", send: part(wstest.OpPing, false, "x").Bytes(), code: protocol, reason: "fragmented"},
 		{name: "a fragmented close frame", send: part(wstest.OpClose, false, "").Bytes(), code: protocol, reason: "fragmented"},
 		{name: "a ping of 126 bytes", send: wstest.Ping(strings.Repeat("x", 126)).Bytes(), code: protocol, reason: "125"},
+		{name: "a ping of one byte, its length in the form of 16 bits", send: []byte{0x89, 0xfe, 0, 1, 0, 0, 0, 0, 'x'}, code: protocol, reason: "125"},
+		{name: "a close frame of two bytes, its length in the form of 64 bits", send: []byte{0x88, 0xff, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 3, 0xe8}, code: protocol, reason: "125"},
 		{name: "a pong that announces 64 KiB", send: header(wstest.Pong(""), 65536), code: protocol, reason: "125"},
 		{name: "a close frame of 126 bytes", send: wstest.Close(1000, strings.Repeat("x", 124)).Bytes(), code: protocol, reason: "125"},
 		{name: "a close frame of one byte", send: part(wstest.OpClose, true, "\x03").Bytes(), code: protocol, reason: "one byte"},

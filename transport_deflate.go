@@ -85,18 +85,27 @@ func (t *transport) inflate(p []byte, validate, lend bool) ([]byte, error) {
 	return t.lent.bytes(), nil
 }
 
-// goOn is what follows a last block: a sender may end blocks for good within a
-// message (RFC 7692, 7.2.3.4). One that does at its end need not add the byte which
-// makes a block of the tail, and the tail may be the end of that last block.
+// goOn goes on after a last block, if there is more.
 func (f *inflater) goOn(message []byte) error {
 	f.lasts++
-	switch left := f.in.Len(); {
+	if err := afterLast(f.lasts, f.in.Len()); err != nil {
+		return err
+	}
+	return f.reset(message[max(0, len(message)-windowSize):])
+}
+
+// afterLast tells from the number of last blocks and of the bytes behind them
+// whether the message ends: a sender may end blocks for good within a message (RFC
+// 7692, 7.2.3.4). One that does at its end need not add the byte which makes a block
+// of the tail, and the tail may be the end of that last block.
+func afterLast(lasts, left int) error {
+	switch {
 	case left == 0, left == len(deflateEnd), left == len(deflateTail)+len(deflateEnd):
 		return io.EOF
-	case left < len(deflateTail)+len(deflateEnd), f.lasts > maxLasts:
+	case left < len(deflateTail)+len(deflateEnd), lasts > maxLasts:
 		return errCorrupt
 	default:
-		return f.reset(message[max(0, len(message)-windowSize):])
+		return nil
 	}
 }
 

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"compress/flate"
 	"io"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -36,12 +38,27 @@ func compressedPart(t *testing.T, text string, level int, final bool) string {
 	return b.String()
 }
 
+func randomText(n int) []byte {
+	random := rand.New(rand.NewPCG(1, 2))
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte(random.Uint32() % 128)
+	}
+	return p
+}
+
 // A sender may end blocks for good within a message and at its end (RFC 7692,
 // 7.2.3.4).
 func TestLastBlocks(t *testing.T) {
 	const level = flate.BestCompression
 	final, flushed := compressedPart(t, "hello", level, true), compressedPart(t, "hello", level, false)
 	huffman := strings.TrimSuffix(final, "\x01\x00\x00\xff\xff")
+	random := string(randomText(3*windowSize + 1000))
+	var farCopy bytes.Buffer
+	w, err := flate.NewWriterDict(&farCopy, level, []byte(random[len(random)-windowSize:]))
+	require.NoError(t, err)
+	_, _ = w.Write([]byte(random[len(random)-windowSize:])) // to memory
+	_ = w.Close()
 	cases := []struct {
 		name    string
 		payload string
@@ -59,17 +76,22 @@ func TestLastBlocks(t *testing.T) {
 		{name: "a copy of what is before one", payload: final + "\x03\x00" + final + "\x00", want: "hellohello"},
 		{name: "no end", payload: huffman[:len(huffman)-2], corrupt: true},
 		{name: "a last one that ends within the tail", payload: "\x01\x01\x00\xfe\xff", corrupt: true},
+		{name: "copies from the far end of the window", payload: compressedPart(t, random, level, true) + farCopy.String() + "\x00", want: random + random[len(random)-windowSize:]},
 		{name: "garbage behind one", payload: final + "\x07garbage", corrupt: true},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			p, err := inflating(t).inflate([]byte(tc.payload+deflateTail+deflateEnd), true, false)
+			streamed, streamErr := io.ReadAll(newInflatingReader(iotest.OneByteReader(strings.NewReader(tc.payload))))
 			if tc.corrupt {
 				require.ErrorIs(t, err, errCorrupt)
+				require.True(t, corrupt(streamErr), "%v", streamErr)
 				return
 			}
 			require.NoError(t, err)
 			assert.Equal(t, tc.want, string(p))
+			require.NoError(t, streamErr)
+			assert.Equal(t, tc.want, string(streamed))
 		})
 	}
 }
@@ -86,6 +108,10 @@ func TestAttackByLastBlocks(t *testing.T) {
 			tr := inflating(t)
 			start := time.Now()
 			_, err := tr.inflate([]byte(payload+deflateTail+deflateEnd), true, false)
+			require.ErrorIs(t, err, errCorrupt)
+			assert.Less(t, time.Since(start), 100*time.Millisecond)
+			start = time.Now()
+			_, err = io.Copy(io.Discard, newInflatingReader(strings.NewReader(payload)))
 			require.ErrorIs(t, err, errCorrupt)
 			assert.Less(t, time.Since(start), 100*time.Millisecond)
 		})

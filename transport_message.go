@@ -13,9 +13,9 @@ const (
 	trustFactor = 16
 )
 
-// readWhole reads the next message without gorilla where that is one frame,
-// neither fragmented nor compressed. Otherwise it returns none, and the frame is
-// gorilla's to read. Text is validated where that is asked for. A message that is
+// readWhole reads the next message without gorilla where that is one frame that is not
+// too long to be inflated whole, or a ping or pong, which is lent. Otherwise it returns
+// none, and the frame is gorilla's to read. Text is validated where that is asked for. A message that is
 // to be lent ends the loan of the one before, and is the caller's until the next
 // read; otherwise it is the caller's for good.
 func (t *transport) readWhole(validate, lend bool) (messageType int, p []byte, err error) {
@@ -49,10 +49,14 @@ func (t *transport) message(validate, lend bool) (messageType int, p []byte, err
 	switch {
 	case err != nil:
 		return noMessage, nil, err
+	case !inMessage && h.control():
+		p, err = t.control(h)
+		return int(h.opcode), p, err
 	case inMessage, !h.fin, h.control(), h.rsv != 0 && h.length > maxInflated, h.length > math.MaxInt: // of 32 bits
 		t.gate = uint64(h.size) + h.length
 		return noMessage, nil, nil
 	}
+	t.header = false
 	t.buffer.r += h.size
 	validate = validate && h.opcode == opText
 	switch {
@@ -73,6 +77,16 @@ func (t *transport) message(validate, lend bool) (messageType int, p []byte, err
 		t.cork.more.Store(more)
 	}
 	return int(h.opcode), p, nil
+}
+
+// control lends the payload of a ping or pong.
+func (t *transport) control(h frameHeader) ([]byte, error) {
+	if err := t.peek(h.size + int(h.length)); err != nil {
+		return nil, err
+	}
+	t.header = false
+	t.buffer.r += h.size
+	return t.buffered(h, false, true)
 }
 
 // buffered returns a payload that is in the buffer, and lends it as it stands there.

@@ -31,10 +31,13 @@ type reading struct {
 	lent       loan         // what ReadSlice returned last
 	gate       uint64       // bytes of the current frame not handed on yet
 	length     uint64       // bytes of the current message on the wire
-	last       bool         // the current frame is its last one
-	fragmented bool         // it has more frames
-	deflated   bool         // it is compressed
+	header     bool         // the header of the current frame is not handed on yet
+	last       bool         // the current frame is the last one of its message
+	fragmented bool         // that has more frames
+	deflated   bool         // and is compressed
 	bounded    bool         // by a context; the reading goroutine's
+	raw        bool         // gorilla is to hand compressed messages on as they are; likewise
+	packed     bool         // the one it hands on is compressed, which it does not know; likewise
 	err        error        // nothing more can be read
 	limit      atomic.Int64 // bytes of a message; 0 or less: none
 
@@ -128,6 +131,13 @@ func (t *transport) readLocked(p []byte) (int, error) {
 		p = p[:t.gate]
 	}
 	n, err := t.receive(p)
+	if t.header && n > 0 {
+		t.header = false
+		if t.raw && p[0]&bitRSV1 != 0 {
+			p[0] &^= bitRSV1
+			t.packed = true
+		}
+	}
 	t.handOn(n)
 	return n, err
 }
@@ -177,6 +187,7 @@ func (t *transport) nextFrame() (frameHeader, error) {
 		}
 		h = parseHeader(t.buffer.bytes())
 	}
+	t.header = true
 	switch {
 	case !h.control():
 		if h.opcode != opContinuation {
@@ -412,13 +423,4 @@ func (t *transport) awaitPeerClose() {
 		}
 		t.gate = uint64(h.size) + h.length
 	}
-}
-
-// midMessage tells whether more of the current message is to come.
-func (t *transport) midMessage() bool {
-	if !t.lockRead() {
-		return true
-	}
-	defer t.unlockRead()
-	return t.fragmented
 }

@@ -1,0 +1,126 @@
+package conformance_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// agreedOn is the answer to offers of permessage-deflate.
+const agreedOn = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+
+// A client is one end of a connection, which says and answers nothing by itself.
+type client struct {
+	net.Conn
+	receiver
+	socket net.Conn // beneath TLS
+	ended  chan websocket.Ending
+	t      *testing.T
+
+	mu     sync.Mutex
+	last   time.Time     // that something was sent, or came
+	waited time.Duration // the longest, for what should come at once
+}
+
+// dial connects and performs the handshake (RFC 6455, 4.1).
+func dial(t *testing.T, s *server, r *row) *client {
+	t.Helper()
+	c := &client{ended: make(chan websocket.Ending, 1), t: t}
+	var err error
+	c.socket, err = net.Dial("tcp", s.Listener.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.socket.Close() })
+	s.ended.Store(c.socket.LocalAddr().String(), c.ended)
+	c.Conn = c.socket
+	if s.variant.secure {
+		c.Conn = tls.Client(c.socket, s.tls)
+	}
+	_ = c.SetDeadline(time.Now().Add(patience))
+
+	path, offer, answer := "/", s.variant.offer, ""
+	if s.variant.agreed() {
+		answer = agreedOn
+	}
+	if r.goodbye {
+		path = goodbye
+	}
+	if r.offer != "" {
+		offer, answer = r.offer, r.answer
+	}
+	request := "GET " + path + " HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	if offer != "" {
+		request += "Sec-WebSocket-Extensions: " + strings.ReplaceAll(offer, "\n", "\r\nSec-WebSocket-Extensions: ") + "\r\n"
+	}
+	_, err = c.Write([]byte(request + "\r\n"))
+	require.NoError(t, err)
+	buffered := bufio.NewReader(c.Conn)
+	response, err := http.ReadResponse(buffered, nil) //nolint:bodyclose // it has none
+	require.NoError(t, err)
+	require.Equal(t, http.StatusSwitchingProtocols, response.StatusCode)
+	require.Equal(t, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", response.Header.Get("Sec-WebSocket-Accept"), "that of the RFC's example")
+	require.Equal(t, answer, strings.Join(response.Header["Sec-Websocket-Extensions"], ", "))
+	_ = c.SetDeadline(time.Time{})
+	c.receiver = receiver{r: buffered, deflate: answer != ""}
+	return c
+}
+
+// goesOn notes that something was sent, or came.
+func (c *client) goesOn() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = time.Now()
+}
+
+// came notes that something came which should come at once, but for what is allowed.
+func (c *client) came(allowed time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waited = max(c.waited, time.Since(c.last)-allowed)
+	c.last = time.Now()
+}
+
+func (c *client) send(s sent) {
+	c.t.Helper()
+	_ = c.SetWriteDeadline(time.Now().Add(patience))
+	_, err := c.Write(s.wire())
+	require.NoError(c.t, err)
+	c.goesOn()
+}
+
+// sendChopped sends some bytes at a time, beside the caller. Where the server has
+// heard enough it fails, and that is all right.
+func (c *client) sendChopped(b []byte, most int, thenHangUp bool) *sync.WaitGroup {
+	_ = c.SetWriteDeadline(time.Now().Add(patience))
+	c.goesOn()
+	var sending sync.WaitGroup
+	c.t.Cleanup(func() { // a failure leaves it at work
+		_ = c.socket.Close()
+		sending.Wait()
+	})
+	sending.Go(func() {
+		for len(b) > 0 {
+			n, err := c.Write(b[:min(most, len(b))])
+			if err != nil {
+				return
+			}
+			b = b[n:]
+			c.goesOn()
+		}
+		if thenHangUp {
+			half, ok := c.Conn.(interface{ CloseWrite() error })
+			assert.True(c.t, ok)
+			assert.NoError(c.t, half.CloseWrite())
+		}
+	})
+	return &sending
+}

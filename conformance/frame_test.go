@@ -1,0 +1,310 @@
+package conformance_test
+
+import (
+	"bytes"
+	"crypto/subtle"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"unicode/utf8"
+)
+
+// The frames of this suite are its own, not those of wstest, and it inflates with
+// the standard library: a mistake in the library must not hide behind the same one
+// in its tests.
+
+const (
+	opContinuation = 0x0
+	opText         = 0x1
+	opBinary       = 0x2
+	opClose        = 0x8
+	opPing         = 0x9
+	opPong         = 0xa
+)
+
+// RSV1 to RSV3.
+const (
+	rsv1 = 4
+	rsv2 = 2
+	rsv3 = 1
+)
+
+const noCode = 1005 // stands for a close frame without a code
+
+// What a client sends, as it is on the wire.
+type sent interface{ wire() []byte }
+
+// A frame of a client, or a message or control frame that has come from the server.
+type frame struct {
+	opcode   byte
+	payload  string
+	open     bool   // FIN is not set
+	rsv      byte   // RSV1 to RSV3
+	unmasked bool   // it must not be
+	form     byte   // of the length: 126 or 127; 0 for the shortest
+	length   uint64 // announced, where it is not that of the payload
+}
+
+func (f frame) wire() []byte {
+	length := max(f.length, uint64(len(f.payload)))
+	first := f.rsv<<4 | f.opcode
+	if !f.open {
+		first |= 0x80
+	}
+	form := f.form
+	switch {
+	case form != 0:
+	case length > math.MaxUint16:
+		form = 127
+	case length > 125:
+		form = 126
+	default:
+		form = byte(length)
+	}
+	b := []byte{first, form}
+	switch form {
+	case 126:
+		b = binary.BigEndian.AppendUint16(b, uint16(length))
+	case 127:
+		b = binary.BigEndian.AppendUint64(b, length)
+	}
+	if f.unmasked {
+		return append(b, f.payload...)
+	}
+	b[1] |= 0x80
+	var key [4]byte
+	binary.BigEndian.PutUint32(key[:], rand.Uint32())
+	b = append(b, key[:]...)
+	header := len(b)
+	b = append(b, f.payload...)
+	pad := bytes.Repeat(key[:], len(f.payload)/4+1)
+	subtle.XORBytes(b[header:], b[header:], pad) // quick, and as long as the shorter one
+	return b
+}
+
+// raw is what it is.
+type raw string
+
+func (r raw) wire() []byte { return []byte(r) }
+
+// all is sent one after another.
+type all []sent
+
+func (a all) wire() (b []byte) {
+	for _, s := range a {
+		b = append(b, s.wire()...)
+	}
+	return b
+}
+
+func text(s string) frame     { return frame{opcode: opText, payload: s} }
+func bin(s string) frame      { return frame{opcode: opBinary, payload: s} }
+func ping(s string) frame     { return frame{opcode: opPing, payload: s} }
+func pong(s string) frame     { return frame{opcode: opPong, payload: s} }
+func openText(s string) frame { return frame{opcode: opText, payload: s, open: true} }
+func openBin(s string) frame  { return frame{opcode: opBinary, payload: s, open: true} }
+func more(s string) frame     { return frame{opcode: opContinuation, payload: s, open: true} }
+func last(s string) frame     { return frame{opcode: opContinuation, payload: s} }
+
+// closing is a close frame with a code, noCode for an empty one.
+func closing(code int, reason string) frame {
+	if code == noCode {
+		return frame{opcode: opClose}
+	}
+	return frame{opcode: opClose, payload: string(binary.BigEndian.AppendUint16(nil, uint16(code))) + reason}
+}
+
+// code is that of a close frame.
+func (f frame) code() int {
+	if f.payload == "" {
+		return noCode
+	}
+	return int(binary.BigEndian.Uint16([]byte(f.payload)))
+}
+
+func (f frame) with(change func(*frame)) frame {
+	change(&f)
+	return f
+}
+
+func (f frame) bits(rsv byte) frame       { return f.with(func(f *frame) { f.rsv |= rsv }) }
+func (f frame) notLast() frame            { return f.with(func(f *frame) { f.open = true }) }
+func (f frame) bare() frame               { return f.with(func(f *frame) { f.unmasked = true }) }
+func (f frame) long(form byte) frame      { return f.with(func(f *frame) { f.form = form }) }
+func (f frame) announcing(n uint64) frame { return f.with(func(f *frame) { f.length = n }) }
+
+// cut is a frame of which the last n bytes do not come.
+func (f frame) cut(n int) raw {
+	b := f.wire()
+	return raw(b[:len(b)-n])
+}
+
+// fragments is a message in fragments of size bytes, with something sent between
+// any two of them.
+func fragments(f frame, size int, between ...sent) (a all) {
+	for part := f; ; part.opcode, part.rsv = opContinuation, 0 {
+		part.payload = f.payload[:min(size, len(f.payload))]
+		f.payload = f.payload[len(part.payload):]
+		part.open = f.payload != ""
+		a = append(a, part)
+		if !part.open {
+			return a
+		}
+		a = append(a, between...)
+	}
+}
+
+// times is the same n times.
+func times(n int, s ...sent) (a all) {
+	for range n {
+		a = append(a, s...)
+	}
+	return a
+}
+
+// String describes a frame in a failure.
+func (f frame) String() string {
+	const most = 40
+	if len(f.payload) <= most {
+		return fmt.Sprintf("%s %q", f.kind(), f.payload)
+	}
+	return fmt.Sprintf("%s %q... (%d bytes)", f.kind(), f.payload[:most], len(f.payload))
+}
+
+func (f frame) kind() string {
+	return map[byte]string{opText: "text", opBinary: "binary", opClose: "close", opPing: "ping", opPong: "pong"}[f.opcode]
+}
+
+// A breach is what a server must not send.
+type breach string
+
+func (b breach) Error() string { return "the server sends " + string(b) }
+
+// A receiver puts together what a server sends, and is strict about it.
+type receiver struct {
+	r       io.Reader
+	deflate bool // was agreed on, and all that comes is to be compressed
+
+	message frame // begun, without its payload
+	payload []byte
+	begun   bool
+	closed  bool
+}
+
+// next is the next message or control frame.
+func (r *receiver) next() (frame, error) {
+	for {
+		f, err := r.frame()
+		switch {
+		case err != nil:
+			return f, err
+		case r.closed:
+			return f, breach("something after its close frame")
+		case f.opcode >= opClose:
+			r.closed = f.opcode == opClose
+			return f, checkControl(f)
+		case r.begun != (f.opcode == opContinuation):
+			return f, breach("fragments out of order")
+		}
+		if !r.begun {
+			r.message, r.payload, r.begun = frame{opcode: f.opcode, rsv: f.rsv}, nil, true
+		} else if f.rsv != 0 {
+			return f, breach("RSV1 on a continuation")
+		}
+		r.payload = append(r.payload, f.payload...)
+		if !f.open {
+			r.begun = false
+			return r.whole()
+		}
+	}
+}
+
+// whole is the message that has come.
+func (r *receiver) whole() (frame, error) {
+	f := r.message
+	f.payload = string(r.payload)
+	switch {
+	case (f.rsv == rsv1) != r.deflate:
+		return f, breach(fmt.Sprintf("a message whose RSV1 is %v", f.rsv == rsv1))
+	case r.deflate:
+		message, err := inflate(f.payload)
+		if err != nil {
+			return f, fmt.Errorf("the server's message can't be inflated by itself: %w", err)
+		}
+		f.rsv, f.payload = 0, message
+	}
+	if f.opcode == opText && !utf8.ValidString(f.payload) {
+		return f, breach("text that is not UTF-8")
+	}
+	return f, nil
+}
+
+func checkControl(f frame) error {
+	switch {
+	case f.rsv != 0:
+		return breach("RSV1 on a control frame")
+	case f.open:
+		return breach("a fragmented control frame")
+	case len(f.payload) > 125:
+		return breach("a long control frame")
+	case f.opcode > opPong:
+		return breach("a reserved opcode")
+	case f.opcode == opClose && len(f.payload) == 1:
+		return breach("a close frame with one byte")
+	case f.opcode == opClose && f.payload != "" && !maySend(f.code()):
+		return breach(fmt.Sprintf("close code %d", f.code()))
+	case f.opcode == opClose && len(f.payload) > 2 && !utf8.ValidString(f.payload[2:]):
+		return breach("a close reason that is not UTF-8")
+	default:
+		return nil
+	}
+}
+
+// maySend tells whether an endpoint may send a close code (RFC 6455, 7.4, and what
+// IANA has registered since).
+func maySend(code int) bool {
+	switch code {
+	case 1004, 1005, 1006:
+		return false
+	default:
+		return code >= 1000 && code <= 1014 || code >= 3000 && code <= 4999
+	}
+}
+
+// frame reads one frame.
+func (r *receiver) frame() (frame, error) {
+	var head [8]byte
+	if _, err := io.ReadFull(r.r, head[:2]); err != nil {
+		return frame{}, err
+	}
+	f := frame{opcode: head[0] & 0xf, open: head[0]&0x80 == 0, rsv: head[0] >> 4 & 7}
+	length, least := uint64(head[1]&0x7f), uint64(0)
+	switch length {
+	case 126:
+		if _, err := io.ReadFull(r.r, head[:2]); err != nil {
+			return f, err
+		}
+		length, least = uint64(binary.BigEndian.Uint16(head[:])), 126
+	case 127:
+		if _, err := io.ReadFull(r.r, head[:]); err != nil {
+			return f, err
+		}
+		length, least = binary.BigEndian.Uint64(head[:]), math.MaxUint16+1
+	}
+	switch {
+	case f.rsv&^rsv1 != 0:
+		return f, breach("RSV2 or RSV3")
+	case f.opcode > opBinary && f.opcode < opClose:
+		return f, breach("a reserved opcode")
+	case head[1]&0x80 != 0 && least == 0:
+		return f, breach("a masked frame")
+	case length < least || length > 64<<20:
+		return f, breach(fmt.Sprintf("a length of %d, in %d bits", length, map[uint64]int{0: 7, 126: 16}[least]))
+	}
+	payload := make([]byte, length)
+	_, err := io.ReadFull(r.r, payload)
+	f.payload = string(payload)
+	return f, err
+}

@@ -1,0 +1,141 @@
+package conformance_test
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/stretchr/testify/assert"
+)
+
+// A variant is an endpoint that every row is tried on.
+type variant struct {
+	name    string
+	serve   websocket.ControllerFunc
+	enabled bool   // compression, by the server
+	offer   string // of the client
+	secure  bool   // with TLS
+}
+
+// agreed tells whether messages may be compressed.
+func (v *variant) agreed() bool { return v.enabled && v.offer != "" }
+
+// whole tells whether nothing is written before a message has come whole.
+func (v *variant) whole() bool { return v.agreed() && !strings.HasPrefix(v.name, "streams") }
+
+// variants are the ways to read and write, with compression and without: because
+// the server's is off, or because the client does not offer it. One of each is TLS,
+// which the library reads in another way.
+func variants() []*variant {
+	readMessage, readSlice, streams := echo((*websocket.Conn).ReadMessage), echo((*websocket.Conn).ReadSlice), answering(stream)
+	return []*variant{
+		{name: "ReadMessage", serve: readMessage, offer: deflateOffer},
+		{name: "ReadMessage, compressed", serve: readMessage, enabled: true, offer: deflateOffer},
+		{name: "ReadMessage, compressed, TLS", serve: readMessage, enabled: true, offer: deflateOffer, secure: true},
+		{name: "ReadSlice", serve: readSlice, enabled: true},
+		{name: "ReadSlice, compressed", serve: readSlice, enabled: true, offer: deflateOffer},
+		{name: "streams, TLS", serve: streams, enabled: true, secure: true},
+		{name: "streams, compressed", serve: streams, enabled: true, offer: deflateOffer},
+	}
+}
+
+const deflateOffer = "permessage-deflate"
+
+// goodbye is the path where the server closes the connection after one message.
+const goodbye = "/goodbye"
+
+// answering serves with a function that answers one message.
+func answering(answer func(*websocket.Conn) error) websocket.ControllerFunc {
+	return func(conn *websocket.Conn, r *http.Request) error {
+		for {
+			if err := answer(conn); err != nil || r.URL.Path == goodbye {
+				return err
+			}
+		}
+	}
+}
+
+func echo(read func(*websocket.Conn) (int, []byte, error)) websocket.ControllerFunc {
+	return answering(func(conn *websocket.Conn) error {
+		messageType, message, err := read(conn)
+		if err != nil {
+			return err
+		}
+		return conn.WriteMessage(messageType, message)
+	})
+}
+
+func stream(conn *websocket.Conn) error {
+	messageType, r, err := conn.NextReader()
+	if err != nil {
+		return err
+	}
+	w, err := conn.NextWriter(messageType)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(w, r); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// A server runs the endpoint of one variant. It tells of each connection, by the
+// client's address, when that has ended.
+type server struct {
+	*httptest.Server
+	variant  *variant
+	upgrader *websocket.Upgrader
+	tls      *tls.Config // of clients
+	ended    sync.Map    // chan websocket.Ending
+}
+
+// closeTimeout is far from what any row waits for: what ends sooner does not end
+// because of it.
+const closeTimeout = time.Minute
+
+func newServer(t *testing.T, v *variant) *server {
+	t.Helper()
+	s := &server{variant: v, upgrader: websocket.New(v.serve)}
+	s.upgrader.CloseTimeout = closeTimeout
+	s.upgrader.CompressionThreshold = -1
+	s.upgrader.Settings.EnableCompression = v.enabled
+	s.upgrader.Observer = s
+	s.upgrader.Log = func(_ context.Context, level slog.Level, err error, _ ...slog.Attr) {
+		assert.Less(t, level, slog.LevelError, "%v", err)
+	}
+	s.Server = httptest.NewUnstartedServer(s.upgrader)
+	if v.secure {
+		s.StartTLS()
+		transport := s.Client().Transport.(*http.Transport) //nolint:errcheck // it is
+		s.tls = transport.TLSClientConfig.Clone()
+		s.tls.ServerName = "example.com"                           // which httptest's certificate is for
+		s.tls.ClientSessionCache = tls.NewLRUClientSessionCache(0) // handshakes are much of the work
+	} else {
+		s.Start()
+	}
+	t.Cleanup(func() {
+		assert.Zero(t, s.upgrader.Stats().Open)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		assert.NoError(t, s.upgrader.Shutdown(ctx))
+		s.Close()
+	})
+	return s
+}
+
+func (s *server) UpgradeRefused(*http.Request, int, error) {}
+func (s *server) Opened(*websocket.Conn)                   {}
+func (s *server) Ended(conn *websocket.Conn, ending websocket.Ending) {
+	if ended, ok := s.ended.LoadAndDelete(conn.RemoteAddr().String()); ok {
+		ended.(chan websocket.Ending) <- ending //nolint:errcheck // it is
+	}
+}
