@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/hub"
 )
 
 const oursModule = "github.com/goyave-contrib/websocket"
@@ -14,7 +15,7 @@ var _ = register(implementation{
 	module: oursModule,
 	below:  []string{"github.com/gorilla/websocket", "github.com/klauspost/compress"},
 	config: "`ReadMessage`, `WriteMessage`; default options and buffers, so with write timeout, keep-alive and UTF-8 check; " +
-		"broadcast: a loop over `WritePreparedMessage`, until there is a hub",
+		"broadcast: its hub",
 	ours:  true,
 	serve: func(l net.Listener, m mode) error { return serveOurs(l, m, echoMessages) },
 })
@@ -24,7 +25,7 @@ var _ = register(implementation{
 func serveOurs(l net.Listener, m mode, echoLoop func(*websocket.Conn) error) error {
 	serve := echoLoop
 	if m == broadcast {
-		serve = new(oursBroadcast).serve
+		serve = (&oursBroadcast{hub.New(hub.Options{})}).serve
 	}
 	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 		return serve(conn)
@@ -46,23 +47,19 @@ func echoMessages(conn *websocket.Conn) error {
 	}
 }
 
-// oursBroadcast is to be replaced by the hub once there is one.
-type oursBroadcast struct{ conns set[*websocket.Conn] }
+type oursBroadcast struct{ hub *hub.Hub }
 
 func (b *oursBroadcast) serve(conn *websocket.Conn) error {
-	b.conns.add(conn)
-	defer b.conns.remove(conn)
+	if _, err := b.hub.Join(conn); err != nil {
+		return err
+	}
 	for {
-		messageType, message, err := conn.ReadMessage()
+		_, message, err := conn.ReadMessage()
 		if err != nil {
 			return err
 		}
-		prepared, err := websocket.NewPreparedMessage(messageType, message)
-		if err != nil {
+		if err := b.hub.BroadcastAll(hub.Binary(message)); err != nil {
 			return err
-		}
-		for _, member := range b.conns.all() {
-			_ = member.WritePreparedMessage(prepared) // one that is gone learns it from its own read
 		}
 	}
 }

@@ -1,0 +1,112 @@
+package hub
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/goyave-contrib/websocket"
+)
+
+// A Broker carries messages between the hubs of several nodes. What it loses is lost:
+// delivery is at most once. Messages that one hub publishes to one topic must arrive in
+// order.
+//
+// Its functions are called while a member joins or leaves and must not wait for the
+// network.
+type Broker interface {
+	// Open is called once, before anything else. From then on, the broker calls
+	// receive with what other hubs publish: to topics that this one has subscribed to,
+	// and to Everyone. It does not with what this hub has published itself. Receive
+	// does not wait for anything, and may be called by several goroutines, but with the
+	// messages of one topic one after the other.
+	Open(receive func(t Topic, payload []byte))
+	// Publish sends a payload to the other hubs.
+	Publish(t Topic, payload []byte) error
+	// Subscribe and Unsubscribe say that a room or key begins or ceases to have members
+	// on this node.
+	Subscribe(t Topic) error
+	Unsubscribe(t Topic) error
+	// Close ends it. Receive is not called any more when it has returned.
+	Close() error
+}
+
+// A Topic is who a message is for.
+type Topic struct {
+	Kind Kind
+	Name string // of the room, or the key
+}
+
+// A Kind says what a [Topic] is.
+type Kind int
+
+const (
+	Everyone Kind = iota // all members
+	Room                 // the members in a room
+	Key                  // the members with a key
+)
+
+// What is published begins with a byte that says what it is: the type of a message,
+// which follows, or CloseMessage, with the payload of a close frame.
+
+func messagePayload(m *websocket.EncodedMessage) []byte {
+	return append([]byte{byte(m.Type())}, m.Data()...)
+}
+
+func closePayload(code int, reason string) ([]byte, error) {
+	frame := websocket.FormatCloseMessage(code, reason)
+	if _, err := websocket.NewPreparedMessage(websocket.CloseMessage, frame); err != nil {
+		return nil, err
+	}
+	return append([]byte{websocket.CloseMessage}, frame...), nil
+}
+
+func (h *Hub) publish(t Topic, payload []byte) error {
+	if h.options.Broker == nil {
+		return nil
+	}
+	return h.options.Broker.Publish(t, payload)
+}
+
+func (h *Hub) subscribe(t Topic) error {
+	if h.options.Broker == nil {
+		return nil
+	}
+	return h.options.Broker.Subscribe(t)
+}
+
+func (h *Hub) unsubscribe(t Topic) {
+	if h.options.Broker != nil {
+		_ = h.options.Broker.Unsubscribe(t) // what still comes finds nobody
+	}
+}
+
+// receive delivers what another hub has published. What it can't make sense of, it
+// ignores: nobody is there to be told.
+func (h *Hub) receive(t Topic, payload []byte) {
+	if len(payload) == 0 {
+		return
+	}
+	if payload[0] == websocket.CloseMessage {
+		if code, reason, err := parseClose(payload[1:]); err == nil && t.Kind == Key {
+			h.disconnect(t.Name, code, reason)
+		}
+		return
+	}
+	m := encode(int(payload[0]), payload[1:])
+	if g := h.group(t); g != nil && m.check() == nil {
+		g.publish(delivery{message: m.encoded})
+	}
+}
+
+var errClosePayload = errors.New("hub: not the payload of a close frame")
+
+func parseClose(p []byte) (code int, reason string, err error) {
+	switch len(p) {
+	case 0:
+		return websocket.CloseNoStatusReceived, "", nil
+	case 1:
+		return 0, "", errClosePayload
+	default:
+		return int(binary.BigEndian.Uint16(p)), string(p[2:]), nil
+	}
+}

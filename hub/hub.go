@@ -1,0 +1,241 @@
+package hub
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/goyave-contrib/websocket"
+)
+
+// Hub is connections to send to, by room and by key. Make one with [New]; its methods
+// may be called from any goroutine.
+type Hub struct {
+	options  Options
+	everyone *group
+
+	// The mutexes are taken in this order: mu, a member's, a group's, life.
+	mu    sync.RWMutex
+	rooms map[string]*group
+	keys  map[string]*group
+
+	life    sync.Mutex
+	closed  bool           // Shutdown has begun; set with mu held, too
+	running sync.WaitGroup // what start has started
+
+	dropped, slow atomic.Uint64
+}
+
+// New returns a Hub.
+func New(options Options) *Hub {
+	h := &Hub{options: options, rooms: make(map[string]*group), keys: make(map[string]*group)}
+	h.everyone = newGroup(h, Topic{Kind: Everyone})
+	if options.Broker != nil {
+		options.Broker.Open(h.receive)
+	}
+	return h
+}
+
+// Join makes a connection a member, in the given rooms. It may be called before or in
+// Serve; the member leaves when the connection ends. Errors are those of [Member.Join];
+// the connection is no member then.
+func (h *Hub) Join(conn *websocket.Conn, rooms ...string) (*Member, error) {
+	m := &Member{hub: h, conn: conn}
+	err := h.enter(m, Topic{Kind: Everyone})
+	if err == nil {
+		err = m.Join(rooms...)
+	}
+	if err == nil && !conn.AfterFunc(m.leave) {
+		err = context.Cause(conn.Context())
+	}
+	if err != nil {
+		m.leave()
+		return nil, err
+	}
+	return m, nil
+}
+
+// leave has the member leave everything, for good.
+func (m *Member) leave() {
+	m.mu.Lock()
+	m.out = true
+	m.mu.Unlock()
+	m.hub.exit(m, func(Topic) bool { return true })
+}
+
+// groups returns where the groups of a kind are.
+func (h *Hub) groups(k Kind) map[string]*group {
+	if k == Key {
+		return h.keys
+	}
+	return h.rooms
+}
+
+// enter adds a member to a group, which is made if there is none.
+func (h *Hub) enter(m *Member, t Topic) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch err := context.Cause(m.conn.Context()); {
+	case h.closed:
+		return websocket.ErrShutdown
+	case err != nil:
+		return err
+	case m.out:
+		return websocket.ErrQueueFull
+	}
+	g := h.everyone
+	if t.Kind != Everyone {
+		g = h.groups(t.Kind)[t.Name]
+	}
+	if g == nil {
+		if err := h.subscribe(t); err != nil {
+			return err
+		}
+		g = newGroup(h, t)
+		h.groups(t.Kind)[t.Name] = g
+	}
+	place := &membership{member: m, group: g}
+	m.places = append(m.places, place)
+	g.add(place)
+	return nil
+}
+
+// exit has a member leave the groups of certain topics.
+func (h *Hub) exit(m *Member, leaves func(Topic) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.places = slices.DeleteFunc(m.places, func(place *membership) bool {
+		g := place.group
+		if !leaves(g.topic) {
+			return false
+		}
+		place.left = true
+		if g.remove(place) && g != h.everyone {
+			delete(h.groups(g.topic.Kind), g.topic.Name)
+			h.unsubscribe(g.topic)
+		}
+		return true
+	})
+}
+
+// group returns the group of a topic, nil if nobody is in it.
+func (h *Hub) group(t Topic) *group {
+	if t.Kind == Everyone {
+		return h.everyone
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.groups(t.Kind)[t.Name]
+}
+
+// Broadcast sends a message to the members in a room, but for the given ones. It does
+// not wait for any of them. Messages of one goroutine to one room arrive in order.
+//
+// The error is that of the message, or the broker's: the members of this node get the
+// message all the same.
+func (h *Hub) Broadcast(room string, message Message, except ...*Member) error {
+	return h.send(Topic{Room, room}, message, except)
+}
+
+// BroadcastAll is Broadcast to all members.
+func (h *Hub) BroadcastAll(message Message, except ...*Member) error {
+	return h.send(Topic{Kind: Everyone}, message, except)
+}
+
+// Send is Broadcast to the members with a key.
+func (h *Hub) Send(key string, message Message, except ...*Member) error {
+	return h.send(Topic{Key, key}, message, except)
+}
+
+func (h *Hub) send(t Topic, message Message, except []*Member) error {
+	if err := message.check(); err != nil {
+		return err
+	}
+	if g := h.group(t); g != nil {
+		g.publish(delivery{message: message.encoded, except: except})
+	}
+	return h.publish(t, messagePayload(message.encoded))
+}
+
+// Disconnect closes the connections of all members with a key, with a close frame
+// behind what is queued for them. It does not wait for the closing handshakes. A code
+// that may not be sent is an error.
+func (h *Hub) Disconnect(key string, code int, reason string) error {
+	payload, err := closePayload(code, reason)
+	if err != nil {
+		return err
+	}
+	h.disconnect(key, code, reason)
+	return h.publish(Topic{Key, key}, payload)
+}
+
+func (h *Hub) disconnect(key string, code int, reason string) {
+	for _, m := range h.WithKey(key) {
+		h.start(func() { _ = m.conn.Close(code, reason) }) // the connection is closed, which is what counts
+	}
+}
+
+// start runs a function in a goroutine that Shutdown waits for, and returns false once
+// that has begun.
+func (h *Hub) start(f func()) bool {
+	h.life.Lock()
+	defer h.life.Unlock()
+	if !h.closed {
+		h.running.Go(f)
+	}
+	return !h.closed
+}
+
+// Rooms returns the names of the rooms in which somebody on this node is, sorted.
+func (h *Hub) Rooms() []string {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.Sorted(maps.Keys(h.rooms))
+}
+
+// Keys returns the keys that members on this node have, sorted.
+func (h *Hub) Keys() []string {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.Sorted(maps.Keys(h.keys))
+}
+
+// Members returns all members on this node.
+func (h *Hub) Members() []*Member { return h.everyone.all() }
+
+// In returns the members in a room on this node, in the order in which they came.
+func (h *Hub) In(room string) []*Member { return h.group(Topic{Room, room}).all() }
+
+// WithKey returns the members with a key on this node.
+func (h *Hub) WithKey(key string) []*Member { return h.group(Topic{Key, key}).all() }
+
+// CountIn returns how many members are in a room on this node.
+func (h *Hub) CountIn(room string) int { return h.group(Topic{Room, room}).len() }
+
+// Stats counts, on this node.
+type Stats struct {
+	Members, Rooms, Keys int // now
+
+	// Since the start.
+	Dropped      uint64 // messages that found a member's queue full
+	Disconnected uint64 // members whose connection was closed because of that
+}
+
+// Stats returns the numbers of this moment.
+func (h *Hub) Stats() Stats {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return Stats{
+		Members:      h.everyone.len(),
+		Rooms:        len(h.rooms),
+		Keys:         len(h.keys),
+		Dropped:      h.dropped.Load(),
+		Disconnected: h.slow.Load(),
+	}
+}

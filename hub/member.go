@@ -1,0 +1,201 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/goyave-contrib/websocket"
+)
+
+// A Member is a connection in a [Hub]. It leaves by itself when its connection ends.
+// All methods may be called from any goroutine.
+type Member struct {
+	hub  *Hub
+	conn *websocket.Conn
+
+	mu     sync.Mutex
+	places []*membership // in all its groups
+	values map[any]any
+	full   bool // its queue was, when it was written to last
+	out    bool // it gets nothing any more
+}
+
+// Conn is the member's connection.
+func (m *Member) Conn() *websocket.Conn { return m.conn }
+
+// Join has the member enter rooms. One that it is in already is none to enter. When it
+// returns, the member gets what is sent to the rooms from then on; on other nodes, as
+// soon as they have learned of it. The error is that of the connection, when it has
+// ended, [websocket.ErrShutdown], or the broker's: the member is in none of the rooms
+// then that it was not in before.
+func (m *Member) Join(rooms ...string) error {
+	for i, room := range rooms {
+		if slices.Contains(rooms[:i], room) || m.isIn(Topic{Room, room}) {
+			continue
+		}
+		if err := m.hub.enter(m, Topic{Room, room}); err != nil {
+			m.Leave(rooms[:i]...)
+			return err
+		}
+	}
+	return nil
+}
+
+// Leave has the member leave rooms. When it returns, nothing more of them is queued
+// for the member; what was before still arrives, ahead of what is sent later.
+func (m *Member) Leave(rooms ...string) {
+	for _, room := range rooms {
+		m.hub.exit(m, func(t Topic) bool { return t == Topic{Room, room} })
+	}
+}
+
+// Rooms returns the names of the rooms the member is in, sorted.
+func (m *Member) Rooms() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var rooms []string
+	for _, place := range m.places {
+		if place.group.topic.Kind == Room {
+			rooms = append(rooms, place.group.topic.Name)
+		}
+	}
+	slices.Sort(rooms)
+	return rooms
+}
+
+// SetKey gives the member a key, such as the ID of a user: see [Hub.Send]. Several
+// members may have the same. The empty key takes it away. Its errors are those of Join.
+func (m *Member) SetKey(key string) error {
+	m.hub.exit(m, func(t Topic) bool { return t.Kind == Key && t.Name != key })
+	if key == "" || m.isIn(Topic{Key, key}) {
+		return nil
+	}
+	return m.hub.enter(m, Topic{Key, key})
+}
+
+// Key returns the member's key.
+func (m *Member) Key() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, place := range m.places {
+		if place.group.topic.Kind == Key {
+			return place.group.topic.Name
+		}
+	}
+	return ""
+}
+
+// Set keeps a value with the member, in place of the one under the same name before.
+// Names are compared with ==, as those of a context are. Nil takes a value away.
+func (m *Member) Set(name, value any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if value == nil {
+		delete(m.values, name)
+		return
+	}
+	if m.values == nil {
+		m.values = make(map[any]any)
+	}
+	m.values[name] = value
+}
+
+// Get returns what was set under a name, nil without.
+func (m *Member) Get(name any) any {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.values[name]
+}
+
+// Send sends a message to the member, and does not wait. [websocket.ErrQueueFull] means
+// that the member does not get it, and that Options.WhenFull was done; another error,
+// that the connection has ended.
+func (m *Member) Send(message Message) error {
+	if err := message.check(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	err := m.enqueue(message.encoded)
+	m.mu.Unlock()
+	m.conn.Flush()
+	return err
+}
+
+// SendContext is Send, but waits for room in the member's queue, as long as ctx allows.
+// Its error then wraps the cause of ctx.
+func (m *Member) SendContext(ctx context.Context, message Message) error {
+	if err := message.check(); err != nil {
+		return err
+	}
+	defer m.conn.Flush()
+	return m.conn.EnqueueContext(ctx, m.hub.options.Queue, message.encoded)
+}
+
+// deliver has the member get the messages of a round, unless it has left meanwhile.
+func (m *Member) deliver(place *membership, r *round) {
+	messages := r.messagesFor(m)
+	if len(messages) == 0 {
+		return
+	}
+	m.mu.Lock()
+	if place.left {
+		m.mu.Unlock()
+		return
+	}
+	if errors.Is(m.enqueue(messages...), websocket.ErrQueueFull) && len(messages) > 1 { // then those that fit
+		for _, message := range messages {
+			_ = m.enqueue(message) // counted there
+		}
+	}
+	m.mu.Unlock()
+	m.conn.Flush()
+}
+
+// enqueue has messages wait to be written to the connection: all of them or, with an
+// error, none. The mutex is held; nothing is written.
+func (m *Member) enqueue(messages ...*websocket.EncodedMessage) error {
+	if m.out {
+		return websocket.ErrQueueFull
+	}
+	err := m.conn.Enqueue(m.hub.options.Queue, messages...)
+	switch {
+	case err == nil:
+		m.full = false
+	case errors.Is(err, websocket.ErrQueueFull) && len(messages) == 1:
+		m.refuse()
+	}
+	return err
+}
+
+// refuse does what is to be done when a message finds the queue full. The mutex is
+// held.
+func (m *Member) refuse() {
+	h := m.hub
+	h.dropped.Add(1)
+	first := !m.full
+	m.full = true
+	disconnect := h.options.WhenFull == Disconnect
+	m.out = disconnect
+	if !first {
+		return
+	}
+	if disconnect {
+		h.slow.Add(1)
+	}
+	h.start(func() {
+		if h.options.OnFull != nil {
+			h.options.OnFull(m)
+		}
+		if disconnect {
+			_ = m.conn.Close(websocket.CloseTryAgainLater, "too slow") // whatever it says, the connection is closed
+		}
+	})
+}
+
+func (m *Member) isIn(t Topic) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.places, func(place *membership) bool { return place.group.topic == t })
+}
