@@ -52,6 +52,10 @@ var (
 	// ErrTooManyConnections is the reason of an upgrade that is refused because of
 	// MaxConnections.
 	ErrTooManyConnections = root.ErrTooManyConnections
+
+	// ErrQueueFull is the error of [Conn.Enqueue] when more would wait than its limit
+	// allows.
+	ErrQueueFull = root.ErrQueueFull
 	// ErrPeerGone is the error of a connection whose peer stopped answering.
 	ErrPeerGone = root.ErrPeerGone
 	// ErrCloseSent is returned by writes after a close frame was sent.
@@ -97,6 +101,13 @@ type (
 	// A PreparedMessage is encoded once and sent to many connections with
 	// [Conn.WritePreparedMessage].
 	PreparedMessage = root.PreparedMessage
+
+	// An EncodedMessage is encoded once and written to many connections with
+	// [Conn.Enqueue].
+	EncodedMessage = root.EncodedMessage
+
+	// A QueueLimit bounds what waits to be written to a connection: see [Conn.Enqueue].
+	QueueLimit = root.QueueLimit
 )
 
 // FromContext returns the connection that ctx belongs to: that of an upgraded
@@ -136,6 +147,12 @@ func CloseStatus(err error) int { return root.CloseStatus(err) }
 // IsDisconnect tells whether err is or wraps what a connection's read or write
 // returned because the peer vanished without a close frame.
 func IsDisconnect(err error) bool { return root.IsDisconnect(err) }
+
+// EncodeMessage returns a text or binary message, with a copy of the data, to be written
+// to many connections.
+func EncodeMessage(messageType int, data []byte) (*EncodedMessage, error) {
+	return root.EncodeMessage(messageType, data)
+}
 
 // NewPreparedMessage returns a message that is encoded once for all the
 // connections it is written to. A CloseMessage that may not be sent is an error.

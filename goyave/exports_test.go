@@ -145,6 +145,9 @@ func TestFunctionsOfTheRoot(t *testing.T) {
 	assert.False(t, websocket.IsUnexpectedCloseError(goingAway, websocket.CloseGoingAway))
 	assert.Equal(t, ws.FormatCloseMessage(4000, "x"), websocket.FormatCloseMessage(4000, "x"))
 
+	encoded, err := websocket.EncodeMessage(websocket.TextMessage, []byte("hello"))
+	require.NoError(t, err)
+	assert.Equal(t, []byte("hello"), encoded.Data())
 	prepared, err := websocket.NewPreparedMessage(websocket.TextMessage, []byte("hello"))
 	require.NoError(t, err)
 	_, err = websocket.NewPreparedMessage(websocket.CloseMessage, []byte{0})
