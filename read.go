@@ -68,7 +68,7 @@ func (c *Conn) ReadSliceContext(ctx context.Context) (messageType int, p []byte,
 }
 
 // readWhole returns the next message, nil if gorilla has to read it: the plain
-// case goes beside gorilla.
+// case goes beside gorilla. It handles the pings and pongs that come before.
 func (c *Conn) readWhole(ctx context.Context, lend bool) (messageType int, p []byte, err error) {
 	if err := c.unreadable(ctx); err != nil {
 		return noMessage, nil, err
@@ -76,17 +76,14 @@ func (c *Conn) readWhole(ctx context.Context, lend bool) (messageType int, p []b
 	if c.reader != nil && !c.reader.done {
 		return noMessage, nil, nil // gorilla is within a message
 	}
-	for messageType == 0 || isControl(messageType) {
+	for more := true; more && err == nil; {
 		if ctx.Done() == nil {
 			messageType, p, err = c.t.readWhole(!c.skipUTF8, lend)
 		} else {
 			messageType, p, err = c.readWholeBounded(ctx, lend)
 		}
-		if err == nil && isControl(messageType) {
+		if more = err == nil && isControl(messageType); more {
 			err = c.control(messageType, string(p))
-		}
-		if err != nil {
-			break
 		}
 	}
 	switch {
