@@ -214,6 +214,21 @@ func (q *queue) take() (b batch) {
 	return b
 }
 
+// trim takes the frames of a batch out of the queue that are within its first n bytes,
+// and returns the next one as a batch, and how much of it is within them. It stands in
+// no memory but that of its message, whoever else gets that.
+func (q *queue) trim(b batch, n int) (rest batch, written, whole int) {
+	b.giveBack()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for n >= len(q.frames[whole]) {
+		n -= len(q.frames[whole])
+		whole++
+	}
+	q.drop(whole)
+	return batch{p: q.frames[0], frames: 1}, n, whole
+}
+
 // written takes a batch out of the queue and tells whether there is more. If not, the
 // caller is not the flusher any more.
 func (q *queue) written(b batch) (more bool) {

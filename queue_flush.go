@@ -28,10 +28,7 @@ func (c *Conn) flushNow(q *queue) {
 		return
 	}
 	for range batchesAtOnce {
-		b, n := q.take(), 0
-		if t.cork.held == nil { // it comes first, and may have to wait
-			n = t.writeNow(b.p)
-		}
+		b, n := c.writeNext(q)
 		if n < len(b.p) { // the rest of a frame comes before anything else
 			go c.drain(q, b, n)
 			return
@@ -44,6 +41,25 @@ func (c *Conn) flushNow(q *queue) {
 	}
 	c.unlockFrames()
 	go c.drain(q, batch{}, 0)
+}
+
+// writeNext writes of the next batch what the socket takes at once. Of what is left, it
+// returns one frame, and how much of that is written: many connections may wait with it.
+func (c *Conn) writeNext(q *queue) (b batch, n int) {
+	t := c.t
+	b = q.take()
+	if t.buffer.raw == nil {
+		return b, 0
+	}
+	if t.cork.held == nil { // it comes first, and may have to wait
+		n = t.writeNow(b.p)
+	}
+	if n < len(b.p) {
+		var whole int
+		b, n, whole = q.trim(b, n)
+		t.counts.messagesSent.Add(uint64(whole))
+	}
+	return b, n
 }
 
 // tryLockFrames takes the locks of a writer of whole frames if they are free.
@@ -84,7 +100,7 @@ func (c *Conn) drainQueue(q *queue, b batch, n int) error {
 			if err := c.lockFrames(); err != nil {
 				return err
 			}
-			b, n = q.take(), 0
+			b, n = c.writeNext(q)
 		}
 		if err := c.drainBatch(b, n); err != nil {
 			b.giveBack()
@@ -120,8 +136,10 @@ func (c *Conn) drainBatch(b batch, n int) error {
 			return err
 		}
 	}
-	if _, err := t.send(&own, b.p[n:], nil); err != nil {
-		return err
+	if n < len(b.p) {
+		if _, err := t.send(&own, b.p[n:], nil); err != nil {
+			return err
+		}
 	}
 	t.counts.messagesSent.Add(uint64(b.frames))
 	return nil

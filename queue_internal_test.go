@@ -41,22 +41,30 @@ func queuePair(t *testing.T) (*ws.Conn, *Conn) {
 	return client, conn
 }
 
-// clog has the socket take nothing any more.
-func clog(t *testing.T, conn *Conn) {
+// clog has the socket take nothing any more: both ends of the network are full, with
+// what is no frame.
+func clog(t *testing.T, client *ws.Conn, conn *Conn) {
 	t.Helper()
+	require.NoError(t, client.NetConn().(*net.TCPConn).SetReadBuffer(8<<10)) //nolint:errcheck // it is one
+	require.NoError(t, conn.NetConn().(*net.TCPConn).SetWriteBuffer(8<<10))  //nolint:errcheck // it is one
 	require.True(t, conn.t.writing.lock.try())
-	taken := 1
-	for taken > 0 {
-		taken = conn.t.writeNow(make([]byte, 1<<20))
-	}
-	conn.t.writing.lock.give()
+	defer conn.t.writing.lock.give()
+	junk := make([]byte, 1<<20)
+	vain := 0
+	require.Eventually(t, func() bool {
+		if conn.t.writeNow(junk) > 0 {
+			vain = 0
+		}
+		vain++
+		return vain > 10
+	}, 10*time.Second, time.Millisecond)
 }
 
 // TestFlushDoesNotWaitForWhatIsHeldBack has answers of the reader's held back when
 // the socket takes nothing: they are for others to write.
 func TestFlushDoesNotWaitForWhatIsHeldBack(t *testing.T) {
-	_, conn := queuePair(t)
-	clog(t, conn)
+	client, conn := queuePair(t)
+	clog(t, client, conn)
 	require.True(t, conn.t.writing.lock.try())
 	conn.t.hold(opText, []byte("held"))
 	conn.t.cork.alarm.unset()
@@ -129,8 +137,8 @@ func TestQueueKeepsNothing(t *testing.T) {
 			runtime.KeepAlive(conn)
 		})
 		t.Run("not taken by the peer", func(t *testing.T) {
-			_, conn := queuePair(t)
-			clog(t, conn)
+			client, conn := queuePair(t)
+			clog(t, client, conn)
 			pointers := frames(t, conn, n)
 			conn.Flush()
 			require.NoError(t, conn.CloseNow())
@@ -162,4 +170,38 @@ func TestQueueKeepsNoConnection(t *testing.T) {
 		return p.Value() == nil
 	}, 5*time.Second, time.Millisecond)
 	runtime.KeepAlive(message)
+}
+
+// TestSlowReadersCostNoMemory has much wait for many who take nothing: what waits is
+// that of the messages, which they share.
+func TestSlowReadersCostNoMemory(t *testing.T) {
+	const conns, each = 50, 200
+	heap := func() int {
+		runtime.GC()
+		runtime.GC() // pools are empty then
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return int(stats.HeapAlloc)
+	}
+	message, err := EncodeMessage(BinaryMessage, make([]byte, 1000))
+	require.NoError(t, err)
+	var all []*Conn
+	for range conns {
+		client, conn := queuePair(t)
+		clog(t, client, conn)
+		all = append(all, conn)
+	}
+	before := heap()
+	for _, conn := range all {
+		for range each {
+			require.NoError(t, conn.Enqueue(QueueLimit{}, message))
+		}
+		conn.Flush()
+	}
+	assert.Less(t, (heap()-before)/conns, each*2*24+1024, "bytes each: slices of frames, and little more")
+	for _, conn := range all {
+		messages, _ := conn.Queued()
+		assert.Equal(t, each, messages)
+		require.NoError(t, conn.CloseNow())
+	}
 }
