@@ -180,7 +180,8 @@ func (c *Conn) sendChosen(h *handshake, timeout time.Duration) error {
 }
 
 // CloseNow closes the socket without a closing handshake. Reads and writes that
-// wait return net.ErrClosed. Messages that are held back (see WriteMessage) are lost.
+// wait return net.ErrClosed. Messages that are held back (see WriteMessage) or enqueued
+// are lost.
 func (c *Conn) CloseNow() error {
 	c.t.decide(endedByUs, errClosed)
 	c.t.cut()

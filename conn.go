@@ -37,6 +37,8 @@ type Conn struct {
 
 	// message is the lock of one message, from its first frame to its last.
 	message turn
+	// streaming: its holder writes a message piece by piece.
+	streaming atomic.Bool
 	// pooled: the application's own WriteBufferPool is used, by gorilla.
 	pooled       bool
 	uncompressed atomic.Bool  // by EnableWriteCompression

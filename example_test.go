@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -370,6 +371,59 @@ func ExampleFromContext() {
 	// < 50 %
 	// < 100 %
 	// closed: 1000 Server closed connection
+}
+
+// Who writes to many connections waits for none of them. A client that reads too
+// slowly is told to come back later.
+func ExampleConn_Enqueue() {
+	var mu sync.Mutex
+	members := make(map[*websocket.Conn]struct{})
+	publish := func(text []byte) error {
+		message, err := websocket.EncodeMessage(websocket.TextMessage, text)
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for conn := range members {
+			err := conn.Enqueue(websocket.QueueLimit{Messages: 64}, message)
+			if errors.Is(err, websocket.ErrQueueFull) {
+				delete(members, conn)
+				conn.Go(func(context.Context) error {
+					return websocket.NewCloseError(websocket.CloseTryAgainLater, "too slow")
+				})
+			}
+			conn.Flush()
+		}
+		return nil
+	}
+	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+		mu.Lock()
+		members[conn] = struct{}{}
+		mu.Unlock()
+		defer func() {
+			mu.Lock()
+			defer mu.Unlock()
+			delete(members, conn)
+		}()
+		for {
+			_, text, err := conn.ReadMessage()
+			if err != nil {
+				return err
+			}
+			if err := publish(text); err != nil {
+				return err
+			}
+		}
+	}))
+
+	talk(upgrader, "/", nil, "anybody here?", "nobody")
+	// Output:
+	// > anybody here?
+	// < anybody here?
+	// > nobody
+	// < nobody
+	// closed: 1000
 }
 
 // A message for many connections is encoded once.

@@ -18,12 +18,13 @@ const (
 
 // A QueueLimit bounds what waits to be written to a connection: see [Conn.Enqueue].
 type QueueLimit struct {
-	Messages int // zero means 256
-	Bytes    int // of frames, compressed where they are; zero means 1 MiB
+	Messages int // zero means 256; negative means no bound
+	Bytes    int // of frames, compressed where they are; zero means 1 MiB, negative no bound
 }
 
 func (l QueueLimit) allows(messages, bytes int) bool {
-	return messages <= orDefault(l.Messages, defaultQueueMessages) && bytes <= orDefault(l.Bytes, defaultQueueBytes)
+	return (l.Messages < 0 || messages <= orDefault(l.Messages, defaultQueueMessages)) &&
+		(l.Bytes < 0 || bytes <= orDefault(l.Bytes, defaultQueueBytes))
 }
 
 // Enqueue has messages written without waiting for anything: [Conn.Flush] begins to
@@ -38,40 +39,56 @@ func (l QueueLimit) allows(messages, bytes int) bool {
 //
 // Each write is bounded by WriteTimeout: a peer that takes nothing for so long is gone.
 // [Conn.Close], and the end of Serve, send what waits before the close frame, within
-// the close timeout.
+// the close timeout, unless a [Conn.NextWriter] is open. What still waits when the
+// connection ends is dropped.
 func (c *Conn) Enqueue(limit QueueLimit, messages ...*EncodedMessage) error {
-	_, err := c.enqueue(limit, messages)
+	var few [1][]byte
+	frames, err := c.framesFor(few[:0], messages)
+	if err == nil {
+		_, err = c.ownQueue().add(c, limit, frames)
+	}
 	return err
 }
 
-// EnqueueContext is Enqueue, but waits until there is room for the messages. If ctx
-// ends first, none is taken, and the error wraps the context's cause. Messages for
-// which there can be no room are refused at once, with ErrQueueFull. Flush must have
-// been called for what waits, or there will be no room.
+// EnqueueContext is Enqueue, but waits until there is room for the messages; what is
+// in their way is flushed. If ctx ends first, or has ended, none is taken, and the error
+// wraps the context's cause. Messages for which there can be no room are refused at
+// once, with ErrQueueFull.
 func (c *Conn) EnqueueContext(ctx context.Context, limit QueueLimit, messages ...*EncodedMessage) error {
+	q := c.ownQueue()
+	var few [1][]byte
+	frames, err := c.framesFor(few[:0], messages)
+	if err != nil {
+		return err
+	}
 	for {
-		room, err := c.enqueue(limit, messages)
+		if ctx.Err() != nil {
+			return fmt.Errorf("websocket: enqueue: %w", context.Cause(ctx))
+		}
+		room, err := q.add(c, limit, frames)
 		if room == nil {
 			return err
 		}
+		c.Flush()
 		select {
 		case <-room:
 		case <-c.t.closed:
 		case <-ctx.Done():
-			return fmt.Errorf("websocket: enqueue: %w", context.Cause(ctx))
 		}
 	}
 }
 
 // Flush begins to write what was enqueued. It does not wait: what the socket does not
-// take at once is left to a goroutine, which lives until the queue is empty.
+// take at once is left to a goroutine, which lives until the queue is empty. It may be
+// called by any goroutine, and again and again.
 func (c *Conn) Flush() {
 	if q := c.queue.Load(); q != nil && q.begin() {
 		c.flush(q)
 	}
 }
 
-// Queued tells how much waits to be written.
+// Queued tells how much waits to be written, in messages and in bytes of their frames.
+// What is being written is part of it.
 func (c *Conn) Queued() (messages, bytes int) {
 	q := c.queue.Load()
 	if q == nil {
@@ -82,23 +99,25 @@ func (c *Conn) Queued() (messages, bytes int) {
 	return len(q.frames), q.bytes
 }
 
-// enqueue returns, with ErrQueueFull, a channel that is closed when there is more room;
-// nil if there will never be enough.
-func (c *Conn) enqueue(limit QueueLimit, messages []*EncodedMessage) (room <-chan struct{}, err error) {
-	q := c.queue.Load()
-	if q == nil {
-		c.queue.CompareAndSwap(nil, new(queue))
-		q = c.queue.Load()
+// ownQueue returns the connection's queue, which is made by who first needs it.
+func (c *Conn) ownQueue() *queue {
+	if q := c.queue.Load(); q != nil {
+		return q
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if c.closing.Load() != nil {
-		return nil, ErrCloseSent // it is as good as that
+	c.queue.CompareAndSwap(nil, new(queue))
+	return c.queue.Load()
+}
+
+// framesFor appends the frames of messages to frames.
+func (c *Conn) framesFor(frames [][]byte, messages []*EncodedMessage) ([][]byte, error) {
+	for _, m := range messages {
+		frame, err := m.frameFor(c)
+		if err != nil {
+			return nil, err
+		}
+		frames = append(frames, frame)
 	}
-	if err := c.t.unwritable(); err != nil {
-		return nil, err
-	}
-	return q.add(c, limit, messages)
+	return frames, nil
 }
 
 // A queue is what waits to be written to a connection. One goroutine at a time, the
@@ -113,38 +132,36 @@ type queue struct {
 	room     chan struct{} // closed when there is more room; nil unless somebody waits
 }
 
-// add takes in all of the messages or none. The mutex is held.
-func (q *queue) add(c *Conn, limit QueueLimit, messages []*EncodedMessage) (room <-chan struct{}, err error) {
-	before, bytes := len(q.frames), 0
-	if before == 0 {
-		q.frames = q.few[:0]
-	}
-	for _, m := range messages {
-		frame, err := m.frameFor(c)
-		if err != nil {
-			q.takeBack(before)
-			return nil, err
-		}
-		q.frames = append(q.frames, frame)
+// add takes in frames, or none. With ErrQueueFull it returns a channel that is closed
+// when there is more room; nil if there will never be enough.
+func (q *queue) add(c *Conn, limit QueueLimit, frames [][]byte) (room <-chan struct{}, err error) {
+	bytes := 0
+	for _, frame := range frames {
 		bytes += len(frame)
 	}
-	if limit.allows(len(q.frames), q.bytes+bytes) {
-		q.bytes += bytes
-		return nil, nil
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := c.t.unwritable(); err != nil {
+		return nil, err
 	}
-	q.takeBack(before)
-	if !limit.allows(len(messages), bytes) {
-		return nil, ErrQueueFull
+	if c.closing.Load() != nil {
+		return nil, ErrCloseSent // it is as good as that
 	}
-	if q.room == nil {
-		q.room = make(chan struct{})
+	if !limit.allows(len(q.frames)+len(frames), q.bytes+bytes) {
+		if !limit.allows(len(frames), bytes) {
+			return nil, ErrQueueFull
+		}
+		if q.room == nil {
+			q.room = make(chan struct{})
+		}
+		return q.room, ErrQueueFull
 	}
-	return q.room, ErrQueueFull
-}
-
-func (q *queue) takeBack(n int) {
-	clear(q.frames[n:])
-	q.frames = q.frames[:n]
+	if len(q.frames) == 0 {
+		q.frames = q.few[:0]
+	}
+	q.frames = append(q.frames, frames...)
+	q.bytes += bytes
+	return nil, nil
 }
 
 // begin makes the caller the flusher, if there is something to do and nobody does it.
@@ -178,19 +195,12 @@ func (b batch) giveBack() {
 	}
 }
 
-// next takes out of the queue what was written and returns what is to be written now.
-// Where there is nothing, the caller is not the flusher any more.
-func (q *queue) next(written batch) (b batch, ok bool) {
-	written.giveBack()
+// take returns what is to be written now; there is something. It stays in the queue.
+func (q *queue) take() (b batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.drop(written.frames)
-	switch {
-	case len(q.frames) == 0:
-		q.rest()
-		return batch{}, false
-	case len(q.frames) == 1, len(q.frames[0])+len(q.frames[1]) > batchMax:
-		return batch{p: q.frames[0], frames: 1}, true
+	if len(q.frames) == 1 || len(q.frames[0])+len(q.frames[1]) > batchMax {
+		return batch{p: q.frames[0], frames: 1}
 	}
 	b.joined = batchBuffers.Get().(*batchBuffer) //nolint:errcheck // it is
 	b.p = b.joined[:0]
@@ -201,7 +211,36 @@ func (q *queue) next(written batch) (b batch, ok bool) {
 		b.p = append(b.p, frame...)
 		b.frames++
 	}
-	return b, true
+	return b
+}
+
+// trim takes the frames of a batch out of the queue that are within its first n bytes,
+// and returns the next one as a batch, and how much of it is within them. It stands in
+// no memory but that of its message, whoever else gets that.
+func (q *queue) trim(b batch, n int) (rest batch, written, whole int) {
+	b.giveBack()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for n >= len(q.frames[whole]) {
+		n -= len(q.frames[whole])
+		whole++
+	}
+	q.drop(whole)
+	return batch{p: q.frames[0], frames: 1}, n, whole
+}
+
+// written takes a batch out of the queue and tells whether there is more. If not, the
+// caller is not the flusher any more.
+func (q *queue) written(b batch) (more bool) {
+	b.giveBack()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.drop(b.frames)
+	if len(q.frames) == 0 {
+		q.rest()
+		return false
+	}
+	return true
 }
 
 // abandon forgets what waits, because nothing can be written any more.
@@ -227,7 +266,7 @@ func (q *queue) drop(n int) {
 
 // rest ends the flushing. The mutex is held.
 func (q *queue) rest() {
-	q.frames = nil
+	q.frames, q.few = nil, [2][]byte{} // which keeps what it had when it became too small
 	q.flushing = false
 	if q.idle != nil {
 		close(q.idle)

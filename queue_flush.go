@@ -9,34 +9,69 @@ const batchesAtOnce = 4
 // flush writes what the socket takes at once, and leaves the rest to a goroutine. So
 // it does where somebody else is writing, or nothing can be written without waiting.
 func (c *Conn) flush(q *queue) {
+	switch {
+	case c.t.unwritable() != nil:
+		q.abandon()
+	case c.t.buffer.raw == nil || !c.tryLockFrames():
+		go c.drain(q, batch{}, 0)
+	default:
+		c.flushNow(q)
+	}
+}
+
+// flushNow is flush with the locks, which it gives back or leaves to the goroutine.
+func (c *Conn) flushNow(q *queue) {
 	t := c.t
-	if t.buffer.raw == nil || !c.message.try() {
-		go c.drain(q, batch{}, 0)
+	if t.unwritable() != nil { // since the locks are ours
+		c.unlockFrames()
+		q.abandon()
 		return
 	}
-	if !t.writing.lock.try() {
-		c.unlockMessage()
-		go c.drain(q, batch{}, 0)
-		return
-	}
-	var b batch
-	if t.cork.held == nil && t.unwritable() == nil {
-		for range batchesAtOnce {
-			var ok bool
-			if b, ok = q.next(b); !ok {
-				c.unlockFrames()
-				return
-			}
-			n := t.writeNow(b.p)
-			if n < len(b.p) { // the rest of a frame comes before anything else
-				go c.drain(q, b, n)
-				return
-			}
-			t.counts.messagesSent.Add(uint64(b.frames))
+	for range batchesAtOnce {
+		b, n := c.writeNext(q)
+		if n < len(b.p) { // the rest of a frame comes before anything else
+			go c.drain(q, b, n)
+			return
+		}
+		t.counts.messagesSent.Add(uint64(b.frames))
+		if !q.written(b) {
+			c.unlockFrames()
+			return
 		}
 	}
 	c.unlockFrames()
-	go c.drain(q, b, len(b.p))
+	go c.drain(q, batch{}, 0)
+}
+
+// writeNext writes of the next batch what the socket takes at once. Of what is left, it
+// returns one frame, and how much of that is written: many connections may wait with it.
+func (c *Conn) writeNext(q *queue) (b batch, n int) {
+	t := c.t
+	b = q.take()
+	if t.buffer.raw == nil {
+		return b, 0
+	}
+	if t.cork.held == nil { // it comes first, and may have to wait
+		n = t.writeNow(b.p)
+	}
+	if n < len(b.p) {
+		var whole int
+		b, n, whole = q.trim(b, n)
+		t.counts.messagesSent.Add(uint64(whole))
+	}
+	return b, n
+}
+
+// tryLockFrames takes the locks of a writer of whole frames if they are free.
+func (c *Conn) tryLockFrames() bool {
+	if !c.message.try() {
+		return false
+	}
+	if !c.t.writing.lock.try() {
+		c.unlockMessage()
+		return false
+	}
+	return true
 }
 
 // unlockFrames gives back the locks of a writer of whole frames.
@@ -48,26 +83,7 @@ func (c *Conn) unlockFrames() {
 // drain writes what waits, as the flusher. Where it begins within a batch, of which n
 // bytes are written, it has the locks.
 func (c *Conn) drain(q *queue, b batch, n int) {
-	recovered(func() error {
-		locked := n < len(b.p)
-		for {
-			if locked {
-				if err := c.drainBatch(b, n); err != nil {
-					b.giveBack()
-					return err
-				}
-			}
-			var ok bool
-			if b, ok = q.next(b); !ok {
-				return nil
-			}
-			if err := c.lockFrames(); err != nil {
-				b.giveBack()
-				return err
-			}
-			locked, n = true, 0
-		}
-	}, func(err error) {
+	recovered(func() error { return c.drainQueue(q, b, n) }, func(err error) {
 		if err == nil {
 			return
 		}
@@ -76,6 +92,25 @@ func (c *Conn) drain(q *queue, b batch, n int) {
 		}
 		q.abandon()
 	})
+}
+
+func (c *Conn) drainQueue(q *queue, b batch, n int) error {
+	for {
+		if b.frames == 0 { // memory is taken when it can be used
+			if err := c.lockFrames(); err != nil {
+				return err
+			}
+			b, n = c.writeNext(q)
+		}
+		if err := c.drainBatch(b, n); err != nil {
+			b.giveBack()
+			return err
+		}
+		if !q.written(b) {
+			return nil
+		}
+		b = batch{}
+	}
 }
 
 // lockFrames waits for the locks for as long as anything can be written.
@@ -101,18 +136,21 @@ func (c *Conn) drainBatch(b batch, n int) error {
 			return err
 		}
 	}
-	if _, err := t.send(&own, b.p[n:], nil); err != nil {
-		return err
+	if n < len(b.p) {
+		if _, err := t.send(&own, b.p[n:], nil); err != nil {
+			return err
+		}
 	}
 	t.counts.messagesSent.Add(uint64(b.frames))
 	return nil
 }
 
 // awaitFlush returns when nothing waits to be written any more, or the socket is
-// closed.
+// closed. Behind a message that is being streamed, which may never be complete, nothing
+// is written.
 func (c *Conn) awaitFlush() {
 	q := c.queue.Load()
-	if q == nil {
+	if q == nil || c.streaming.Load() {
 		return
 	}
 	c.Flush()
@@ -124,8 +162,10 @@ func (c *Conn) awaitFlush() {
 	}
 }
 
-// stopFlushing returns when nobody flushes any more. The socket is closed.
+// stopFlushing returns when nobody flushes any more, and nothing is left to. The socket
+// is closed.
 func (c *Conn) stopFlushing() {
+	c.Flush()
 	if q := c.queue.Load(); q != nil {
 		if idle := q.flushed(); idle != nil {
 			<-idle

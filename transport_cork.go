@@ -57,11 +57,12 @@ func (t *transport) uncork(b *bound, frame, payload []byte) error {
 func (t *transport) uncorkHeld(b *bound, frame, payload []byte) error {
 	c := &t.cork
 	c.alarm.unset()
-	c.n += copy(c.held[c.n:], frame)
-	_, err := t.send(b, c.held[:c.n], payload)
-	corkBuffers.Put(c.held)
-	c.held, c.n = nil, 0
+	held, n := c.held, c.n
+	n += copy(held[n:], frame)
+	c.held, c.n = nil, 0 // whatever becomes of it
 	c.holding.Store(false)
+	_, err := t.send(b, held[:n], payload)
+	corkBuffers.Put(held)
 	return err
 }
 

@@ -277,8 +277,14 @@ var smallFrames = sync.Pool{New: func() any { return new(smallFrame) }}
 
 // send writes to the socket, in one system call where it can: a payload may follow
 // the header. The write lock is held; a frame that does not leave whole ends the
-// connection.
+// connection, also when the connection's Write panics.
 func (t *transport) send(b *bound, p, payload []byte) (n int, err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			_ = t.fail(errPanicked)
+		}
+	}()
 	t.arm(b)
 	if b.ctx.Done() == nil {
 		n, err = t.writePieces(p, payload)
@@ -294,8 +300,12 @@ func (t *transport) send(b *bound, p, payload []byte) (n int, err error) {
 	case !t.coarse:
 		t.set(time.Time{})
 	}
+	returned = true
 	return n, err
 }
+
+// errPanicked is why nothing can be written after a panic.
+var errPanicked = &ioError{op: "write", err: errors.New("the connection panicked")}
 
 // piece is how much is written at once, in bytes.
 const piece = 128 << 10

@@ -132,6 +132,7 @@ func (c *Conn) NextWriterContext(ctx context.Context, messageType int) (io.Write
 		m.w = nil
 		return nil, err
 	}
+	c.streaming.Store(true)
 	return m, nil
 }
 
@@ -260,6 +261,7 @@ func (m *messageWriter) Close() error {
 	}
 	m.done = true
 	defer m.c.unlockMessage()
+	defer m.c.streaming.Store(false)
 	return m.c.throughGorilla(m.ctx, m.w.Close)
 }
 

@@ -1,0 +1,207 @@
+package websocket
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+	"weak"
+
+	ws "github.com/gorilla/websocket"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// queuePair returns the two ends of a connection over TCP; the server's is open until
+// the client's is closed.
+func queuePair(t *testing.T) (*ws.Conn, *Conn) {
+	t.Helper()
+	conns := make(chan *Conn, 1)
+	u := New(ControllerFunc(func(conn *Conn, _ *http.Request) error {
+		conns <- conn
+		<-conn.CloseRead(context.Background()).Done()
+		return nil
+	}))
+	u.Log = (&Options{}).log
+	server := httptest.NewServer(u)
+	t.Cleanup(func() {
+		assert.NoError(t, u.Shutdown(context.Background()))
+		server.Close()
+	})
+	client, _, err := ws.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil) //nolint:bodyclose // that of a 101 has none
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	conn := <-conns
+	require.IsType(t, &net.TCPConn{}, conn.NetConn())
+	return client, conn
+}
+
+// clog has the socket take nothing any more: both ends of the network are full, with
+// what is no frame.
+func clog(t *testing.T, client *ws.Conn, conn *Conn) {
+	t.Helper()
+	require.NoError(t, client.NetConn().(*net.TCPConn).SetReadBuffer(8<<10)) //nolint:errcheck // it is one
+	require.NoError(t, conn.NetConn().(*net.TCPConn).SetWriteBuffer(8<<10))  //nolint:errcheck // it is one
+	require.True(t, conn.t.writing.lock.try())
+	defer conn.t.writing.lock.give()
+	junk := make([]byte, 1<<20)
+	vain := 0
+	require.Eventually(t, func() bool {
+		if conn.t.writeNow(junk) > 0 {
+			vain = 0
+		}
+		vain++
+		return vain > 10
+	}, 10*time.Second, time.Millisecond)
+}
+
+// TestFlushDoesNotWaitForWhatIsHeldBack has answers of the reader's held back when
+// the socket takes nothing: they are for others to write.
+func TestFlushDoesNotWaitForWhatIsHeldBack(t *testing.T) {
+	client, conn := queuePair(t)
+	clog(t, client, conn)
+	require.True(t, conn.t.writing.lock.try())
+	conn.t.hold(opText, []byte("held"))
+	conn.t.cork.alarm.unset()
+	conn.t.writing.lock.give()
+
+	message, err := EncodeMessage(TextMessage, []byte("enqueued"))
+	require.NoError(t, err)
+	require.NoError(t, conn.Enqueue(QueueLimit{}, message))
+	flushed := make(chan struct{})
+	go func() {
+		defer close(flushed)
+		conn.Flush()
+	}()
+	select {
+	case <-flushed:
+	case <-time.After(2 * time.Second):
+		assert.Fail(t, "Flush waits for the socket")
+	}
+	require.NoError(t, conn.CloseNow())
+	<-flushed
+}
+
+// A connection whose queue was written, or abandoned, keeps no frame of it.
+func TestQueueKeepsNothing(t *testing.T) {
+	frames := func(t *testing.T, conn *Conn, n int) (pointers []weak.Pointer[byte]) {
+		t.Helper()
+		for range n {
+			message, err := EncodeMessage(BinaryMessage, make([]byte, 10_000))
+			require.NoError(t, err)
+			pointers = append(pointers, weak.Make(&message.frame[0]))
+			require.NoError(t, conn.Enqueue(QueueLimit{}, message))
+		}
+		return pointers
+	}
+	gone := func(t *testing.T, pointers []weak.Pointer[byte]) {
+		t.Helper()
+		for i, p := range pointers {
+			require.Eventually(t, func() bool {
+				runtime.GC()
+				return p.Value() == nil
+			}, 5*time.Second, time.Millisecond, "frame %d of %d", i, len(pointers))
+		}
+	}
+	for _, n := range []int{1, 2, 3, 10} {
+		t.Run("written", func(t *testing.T) {
+			client, conn := queuePair(t)
+			pointers := frames(t, conn, n)
+			conn.Flush()
+			for range n {
+				_, p, err := client.ReadMessage()
+				require.NoError(t, err)
+				require.True(t, bytes.Equal(make([]byte, 10_000), p))
+			}
+			gone(t, pointers)
+			q := conn.queue.Load()
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			assert.Nil(t, q.frames)
+			assert.Zero(t, q.bytes)
+			assert.False(t, q.flushing)
+		})
+		t.Run("never flushed", func(t *testing.T) {
+			_, conn := queuePair(t)
+			pointers := frames(t, conn, n)
+			require.NoError(t, conn.CloseNow())
+			messages, size := conn.Queued()
+			assert.Zero(t, messages)
+			assert.Zero(t, size)
+			gone(t, pointers)
+			runtime.KeepAlive(conn)
+		})
+		t.Run("not taken by the peer", func(t *testing.T) {
+			client, conn := queuePair(t)
+			clog(t, client, conn)
+			pointers := frames(t, conn, n)
+			conn.Flush()
+			require.NoError(t, conn.CloseNow())
+			gone(t, pointers)
+			runtime.KeepAlive(conn)
+		})
+	}
+}
+
+// TestQueueKeepsNoConnection ends a connection whose queue was in use, with a message
+// kept that it was sent.
+func TestQueueKeepsNoConnection(t *testing.T) {
+	message, err := EncodeMessage(BinaryMessage, make([]byte, 100_000))
+	require.NoError(t, err)
+	var p weak.Pointer[Conn]
+	t.Run("use", func(t *testing.T) {
+		_, conn := queuePair(t)
+		for range 100 {
+			if conn.Enqueue(QueueLimit{}, message) != nil {
+				break
+			}
+			conn.Flush()
+		}
+		require.NoError(t, conn.CloseNow())
+		p = weak.Make(conn)
+	})
+	require.Eventually(t, func() bool {
+		runtime.GC()
+		return p.Value() == nil
+	}, 5*time.Second, time.Millisecond)
+	runtime.KeepAlive(message)
+}
+
+// TestSlowReadersCostNoMemory has much wait for many who take nothing: what waits is
+// that of the messages, which they share.
+func TestSlowReadersCostNoMemory(t *testing.T) {
+	const conns, each = 50, 200
+	heap := func() int {
+		runtime.GC()
+		runtime.GC() // pools are empty then
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return int(stats.HeapAlloc)
+	}
+	message, err := EncodeMessage(BinaryMessage, make([]byte, 1000))
+	require.NoError(t, err)
+	var all []*Conn
+	for range conns {
+		client, conn := queuePair(t)
+		clog(t, client, conn)
+		all = append(all, conn)
+	}
+	before := heap()
+	for _, conn := range all {
+		for range each {
+			require.NoError(t, conn.Enqueue(QueueLimit{}, message))
+		}
+		conn.Flush()
+	}
+	assert.Less(t, (heap()-before)/conns, each*2*24+1024, "bytes each: slices of frames, and little more")
+	for _, conn := range all {
+		messages, _ := conn.Queued()
+		assert.Equal(t, each, messages)
+		require.NoError(t, conn.CloseNow())
+	}
+}
