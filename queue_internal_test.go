@@ -65,11 +65,7 @@ func clog(t *testing.T, client *ws.Conn, conn *Conn) {
 func TestFlushDoesNotWaitForWhatIsHeldBack(t *testing.T) {
 	client, conn := queuePair(t)
 	clog(t, client, conn)
-	require.True(t, conn.t.writing.lock.try())
-	conn.t.hold(opText, []byte("held"))
-	conn.t.cork.alarm.unset()
-	conn.t.writing.lock.give()
-
+	holdBack(t, conn)
 	message, err := EncodeMessage(TextMessage, []byte("enqueued"))
 	require.NoError(t, err)
 	require.NoError(t, conn.Enqueue(QueueLimit{}, message))
@@ -85,6 +81,31 @@ func TestFlushDoesNotWaitForWhatIsHeldBack(t *testing.T) {
 	}
 	require.NoError(t, conn.CloseNow())
 	<-flushed
+}
+
+// holdBack has an answer of the reader's held back, for whoever writes next.
+func holdBack(t *testing.T, conn *Conn) {
+	t.Helper()
+	require.Eventually(t, conn.t.writing.lock.try, 5*time.Second, time.Millisecond)
+	defer conn.t.writing.lock.give()
+	conn.t.hold(opText, []byte("held"))
+	conn.t.cork.alarm.unset()
+}
+
+func TestWhatIsHeldBackComesFirst(t *testing.T) {
+	client, conn := queuePair(t)
+	for range 10 {
+		holdBack(t, conn)
+		message, err := EncodeMessage(TextMessage, []byte("enqueued"))
+		require.NoError(t, err)
+		require.NoError(t, conn.Enqueue(QueueLimit{}, message))
+		conn.Flush()
+		for _, want := range []string{"held", "enqueued"} {
+			_, p, err := client.ReadMessage()
+			require.NoError(t, err)
+			require.Equal(t, want, string(p))
+		}
+	}
 }
 
 // A connection whose queue was written, or abandoned, keeps no frame of it.
