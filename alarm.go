@@ -8,7 +8,8 @@ import (
 // An alarm calls a function at a time that may be set again and again, and can be
 // stopped for good, which waits for a call under way.
 type alarm struct {
-	call func() // set before the first use
+	call   func()      // set before the first use, like the next
+	failed func(error) // is told of a panic of call
 
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -33,7 +34,14 @@ func (a *alarm) set(d time.Duration) {
 
 func (a *alarm) ring() {
 	defer a.pending.Done()
-	a.call()
+	recovered(func() error {
+		a.call()
+		return nil
+	}, func(err error) {
+		if err != nil {
+			a.failed(err)
+		}
+	})
 }
 
 // unset takes back what was set. A call under way is not waited for.

@@ -98,6 +98,7 @@ func newConn(parent context.Context, gorilla *ws.Conn, t *transport, options *Op
 	t.cancel = c.cancelContext
 	t.onPeerClose = c.peerClosed
 	t.onClose = c.keepalive.alarm.unset
+	t.cork.alarm.failed = c.goroutineEnded
 	t.limit.Store(options.maxMessageSize())
 	c.installHandlers()
 	t.open = true

@@ -24,7 +24,7 @@ type keepalive struct {
 }
 
 func (k *keepalive) start(c *Conn, options *Options) {
-	k.c, k.alarm.call = c, k.tick
+	k.c, k.alarm.call, k.alarm.failed = c, k.tick, c.goroutineEnded
 	k.interval = min(options.pingInterval(), forever)
 	k.pongTimeout = min(options.pongTimeout(), forever)
 	if k.interval == 0 {

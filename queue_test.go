@@ -911,6 +911,10 @@ func TestPanicOfTheConnection(t *testing.T) {
 			_, err := conn.Ping(context.Background())
 			return err
 		},
+		"by the keep-alive": func(conn *websocket.Conn) error {
+			_, _, err := conn.ReadMessage()
+			return err
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -933,6 +937,9 @@ func TestPanicOfTheConnection(t *testing.T) {
 				rest, err := io.ReadAll(client)
 				require.NoError(t, err)
 				assert.Empty(t, rest)
+				if name == "by the keep-alive" {
+					start = start.Add(30 * time.Second)
+				}
 				after(t, start, 0)
 				ended(t, u)
 				require.Len(t, ctrl.told.all(), 1)
