@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os/exec"
 	"runtime"
 	"runtime/debug"
@@ -17,7 +18,7 @@ type environment struct {
 	Kernel   string
 	Go       string
 	Others   float64           // share of the processors' time that other programs took during the run
-	Versions map[string]string // of modules
+	Versions map[string]string // of modules, in this program
 }
 
 func currentEnvironment(command string, now time.Time) environment {
@@ -30,16 +31,26 @@ func currentEnvironment(command string, now time.Time) environment {
 		Go:       runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH,
 		Versions: map[string]string{oursModule: checkout()},
 	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return env
-	}
-	for _, module := range info.Deps {
-		if module.Replace == nil {
-			env.Versions[module.Path] = module.Version
-		}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		maps.Copy(env.Versions, moduleVersions(info))
 	}
 	return env
+}
+
+// moduleVersions returns the versions that a program was built with, but for
+// modules of this repository.
+func moduleVersions(info *debug.BuildInfo) map[string]string {
+	versions := make(map[string]string)
+	for _, module := range info.Deps {
+		switch {
+		case module.Path == oursModule || strings.HasPrefix(module.Path, oursModule+"/"):
+		case module.Replace == nil:
+			versions[module.Path] = module.Version
+		default:
+			versions[module.Path] = module.Version + " (replaced)"
+		}
+	}
+	return versions
 }
 
 // watchOthers returns a function that tells which share of the processors' time
@@ -54,11 +65,16 @@ func watchOthers() (func() (float64, error), error) {
 	}, err
 }
 
-func (env *environment) version(module string) string {
+// version returns that of a module as an implementation uses it.
+func (env *environment) version(im *implementation, module string) string {
 	if module == "" {
 		return "–"
 	}
-	if version := env.Versions[module]; version != "" {
+	versions := env.Versions
+	if im.program != nil && module != oursModule {
+		versions = im.program.versions
+	}
+	if version := versions[module]; version != "" {
 		return version
 	}
 	return "unknown"

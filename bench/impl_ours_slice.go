@@ -10,7 +10,7 @@ var _ = register(implementation{
 	name:   "goyave-contrib/websocket, ReadSlice",
 	module: oursModule,
 	below:  []string{"github.com/gorilla/websocket", "github.com/klauspost/compress"},
-	config: "`ReadSlice`, `WriteMessage`: messages are lent until the next read; else as above",
+	config: "`ReadSlice`, `WriteMessage`: messages are lent until the next read; else as goyave-contrib/websocket",
 	ours:   true,
 	serve:  func(l net.Listener, m mode) error { return serveOurs(l, m, echoSlices) },
 })

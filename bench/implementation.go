@@ -8,22 +8,22 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/goyave-contrib/websocket/bench/internal/serving"
 )
 
 // What every implementation gets where it has such a setting.
 const (
-	bufferSize     = 4096    // bytes, read and write buffer
-	maxMessageSize = 1 << 20 // bytes, the longest message that is sent here
+	bufferSize     = 4096 // bytes, read and write buffer
+	maxMessageSize = serving.MaxMessageSize
 )
 
-// A mode is what a server does with the messages it receives. In all of them
-// text is checked: one that is not UTF-8 ends the connection.
-type mode string
+type mode = serving.Mode
 
 const (
-	echo      mode = "echo"      // sends it back
-	deflate   mode = "deflate"   // the same, with permessage-deflate and no context takeover
-	broadcast mode = "broadcast" // sends it to every connection, its sender too
+	echo      = serving.Echo
+	deflate   = serving.Deflate
+	broadcast = serving.Broadcast
 )
 
 // An implementation is one way to serve WebSockets. Each registers itself in a
@@ -39,8 +39,11 @@ type implementation struct {
 	// lacks says of the modes that are not to be had why not.
 	lacks map[mode]string
 
-	// serve accepts connections from l until it fails.
+	// serve accepts connections from l until it fails; nil where a program serves.
 	serve func(l net.Listener, m mode) error
+
+	// program is nil where this one serves itself. It knows the name as well.
+	program *program
 }
 
 var implementations []implementation
@@ -71,7 +74,7 @@ func (im *implementation) rank() int {
 
 func implementationNamed(name string) (implementation, error) {
 	for _, im := range implementations {
-		if im.name == name {
+		if im.name == name && im.program == nil {
 			return im, nil
 		}
 	}

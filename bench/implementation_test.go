@@ -9,14 +9,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goyave-contrib/websocket/bench/internal/serving"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 // TestMain makes the test binary a server process where main would.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 4 && os.Args[1] == serverCommand {
-		if err := serverMain(os.Args[2], os.Args[3]); err != nil {
+	if name, mode, ok := serving.Asked(os.Args); ok {
+		if err := serverMain(name, mode); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -26,7 +27,17 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=10"); err != nil {
 		panic(err)
 	}
-	os.Exit(m.Run())
+	os.Exit(runTests(m))
+}
+
+func runTests(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(folder) }() // what is left is among temporary files
+	programs.folder = folder
+	return m.Run()
 }
 
 // eachImplementation runs a test on those that have the mode, each with a server
@@ -37,6 +48,7 @@ func eachImplementation(t *testing.T, m mode, test func(t *testing.T, im impleme
 			if why := im.lacks[m]; why != "" {
 				t.Skip(why)
 			}
+			needProgram(t, &im)
 			test(t, im, startLoad(t, im, m))
 		})
 	}
@@ -52,7 +64,7 @@ func startLoad(t *testing.T, im implementation, m mode) *load {
 	// The test's context ends before its cleanup, which stops the server.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
 	t.Cleanup(cancel)
-	s, err := startServer(ctx, im.name, m)
+	s, err := startServer(ctx, &im, m)
 	require.NoError(t, err)
 	l := &load{im: &im, mode: m, server: s}
 	t.Cleanup(func() {
@@ -181,20 +193,20 @@ func TestBroadcastsToEveryConnectionInOrder(t *testing.T) {
 
 func TestServerTellsItsUsage(t *testing.T) {
 	l := startLoad(t, implementations[0], echo)
-	before, err := l.server.usage(askMemory)
+	before, err := l.server.usage(serving.AskMemory)
 	require.NoError(t, err)
 	assert.Positive(t, before.Heap)
 	assert.Positive(t, before.Stack)
 	assert.Positive(t, before.RSS)
 	m := messages(opBinary, maxMessageSize, false)
 	require.NoError(t, connect(t, l, 1, 0)[0].exchange(&m[0]))
-	after, err := l.server.usage(askCPU)
+	after, err := l.server.usage(serving.AskCPU)
 	require.NoError(t, err)
 	assert.Greater(t, after.CPU, before.CPU)
 }
 
 func TestServerThatDoesNotStartIsAnError(t *testing.T) {
-	_, err := startServer(t.Context(), "nobody's", echo)
+	_, err := startServer(t.Context(), &implementation{name: "nobody's"}, echo)
 	require.ErrorContains(t, err, `no implementation "nobody's"`)
 }
 

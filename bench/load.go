@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/goyave-contrib/websocket/bench/internal/serving"
 )
 
 // A scale says how much is done for one measurement.
@@ -49,7 +51,7 @@ func measure(ctx context.Context, im *implementation, w *workload, s scale) (res
 	ctx, cancel := context.WithTimeout(ctx, cellTimeout)
 	defer cancel()
 	l := &load{scale: s, im: im, mode: w.mode}
-	if l.server, err = startServer(ctx, im.name, w.mode); err != nil {
+	if l.server, err = startServer(ctx, im, w.mode); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -137,11 +139,11 @@ const (
 // cost measures a phase that does a number of units and leaves nothing under
 // way: the processor time of both processes for one of them.
 func (l *load) cost(phase func() (units int64, err error)) (sample, error) {
-	before, err := l.server.usage(askCPU)
+	before, err := l.server.usage(serving.AskCPU)
 	if err != nil {
 		return nil, err
 	}
-	ownBefore, err := cpuTime()
+	ownBefore, err := serving.CPUTime()
 	if err != nil {
 		return nil, err
 	}
@@ -151,11 +153,11 @@ func (l *load) cost(phase func() (units int64, err error)) (sample, error) {
 		return nil, err
 	}
 	elapsed := time.Since(start)
-	own, err := cpuTime()
+	own, err := serving.CPUTime()
 	if err != nil {
 		return nil, err
 	}
-	after, err := l.server.usage(askCPU)
+	after, err := l.server.usage(serving.AskCPU)
 	if err != nil {
 		return nil, err
 	}

@@ -18,11 +18,13 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/goyave-contrib/websocket/bench/internal/serving"
 )
 
 func main() {
-	if len(os.Args) == 4 && os.Args[1] == serverCommand {
-		exitOn(serverMain(os.Args[2], os.Args[3]))
+	if name, m, ok := serving.Asked(os.Args); ok {
+		exitOn(serverMain(name, m))
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -89,13 +91,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	binaries, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		_ = os.RemoveAll(binaries) // what is left is among temporary files
+	}()
 	env := currentEnvironment(s.commandShown, time.Now()) // before: the checkout may change in the meantime
+	r := newReport(s.rounds)
+	if r.Implementations, r.Skipped, err = buildPrograms(ctx, s.implementations(), binaries); err != nil {
+		return err
+	}
 	others, err := watchOthers()
 	if err != nil {
 		return err
 	}
-	r, err := measureAll(ctx, s, stderr)
-	if err != nil {
+	if err := measureAll(ctx, s, r, stderr); err != nil {
 		return err
 	}
 	if env.Others, err = others(); err != nil {
@@ -108,19 +120,25 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return r.writeFiles(s.out)
 }
 
+// implementations returns those that are asked for.
+func (s *settings) implementations() []implementation {
+	var asked []implementation
+	for _, im := range implementations {
+		if s.impl.MatchString(im.name) {
+			asked = append(asked, im)
+		}
+	}
+	return asked
+}
+
 // measureAll goes through all workloads in each round and, for each, through all
 // implementations, every time beginning with another one: what changes on the
-// machine in the meantime reaches all of them.
-func measureAll(ctx context.Context, s settings, log io.Writer) (*report, error) {
+// machine in the meantime reaches all of them. The workloads and what becomes of
+// them are added to r.
+func measureAll(ctx context.Context, s settings, r *report, log io.Writer) error {
 	scale := fullScale
 	if s.quick {
 		scale = quickScale
-	}
-	r := newReport(s.rounds)
-	for _, im := range implementations {
-		if s.impl.MatchString(im.name) {
-			r.Implementations = append(r.Implementations, im)
-		}
 	}
 	for _, w := range workloads(scale) {
 		if !s.run.MatchString(w.name) {
@@ -143,13 +161,13 @@ func measureAll(ctx context.Context, s settings, log io.Writer) (*report, error)
 			for _, im := range rotated(r.Implementations, round+i) {
 				r.measure(ctx, &im, w, scale)
 				if err := ctx.Err(); err != nil {
-					return nil, err
+					return err
 				}
 			}
 			_, _ = fmt.Fprintf(log, "%5.0fs round %d of %d: %s\n", time.Since(start).Seconds(), round+1, s.rounds, w.name)
 		}
 	}
-	return r, nil
+	return nil
 }
 
 // spareDescriptors is what a process has open beside connections.

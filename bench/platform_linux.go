@@ -7,17 +7,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
-)
 
-// cpuTime returns the time that this process has spent on a processor, in user
-// and system mode.
-func cpuTime() (time.Duration, error) {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		return 0, fmt.Errorf("bench: getrusage: %w", err)
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), nil
-}
+	"github.com/goyave-contrib/websocket/bench/internal/serving"
+)
 
 // machineTime returns the time that all processors were busy, whoever kept them
 // so, and that of this program with the servers that have ended.
@@ -36,22 +28,9 @@ func machineTime() (all, own time.Duration, err error) {
 	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &children); err != nil {
 		return 0, 0, fmt.Errorf("bench: getrusage: %w", err)
 	}
-	self, err := cpuTime()
+	self, err := serving.CPUTime()
 	own = self + time.Duration(children.Utime.Nano()+children.Stime.Nano())
 	return time.Duration(user+nice+system+irq+softirq+steal) * hundredth, own, err
-}
-
-// residentSize returns how many bytes of this process are in memory.
-func residentSize() (uint64, error) {
-	statm, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0, err
-	}
-	var total, resident uint64
-	if _, err := fmt.Sscan(string(statm), &total, &resident); err != nil {
-		return 0, fmt.Errorf("bench: /proc/self/statm: %w", err)
-	}
-	return resident * uint64(os.Getpagesize()), nil
 }
 
 // descriptorLimit returns how many files and sockets a process may have open.

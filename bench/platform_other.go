@@ -3,20 +3,15 @@
 package main
 
 import (
-	"errors"
 	"runtime"
 	"time"
+
+	"github.com/goyave-contrib/websocket/bench/internal/serving"
 )
 
-var errPlatform = errors.New("bench: measures on Linux only")
+func machineTime() (all, own time.Duration, err error) { return 0, 0, serving.ErrPlatform }
 
-func cpuTime() (time.Duration, error) { return 0, errPlatform }
-
-func machineTime() (all, own time.Duration, err error) { return 0, 0, errPlatform }
-
-func residentSize() (uint64, error) { return 0, errPlatform }
-
-func descriptorLimit() (int, error) { return 0, errPlatform }
+func descriptorLimit() (int, error) { return 0, serving.ErrPlatform }
 
 func sleepPrecisely(d time.Duration) { time.Sleep(d) }
 

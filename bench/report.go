@@ -228,8 +228,9 @@ func (r *report) writeMissing(b *strings.Builder) {
 			}
 		}
 	}
-	lines = append(lines, "`goyave.dev/goyave/v5/websocket`: not measured. Its module is not to be had everywhere this "+
-		"program must build. It reads and writes through gorilla's connection.")
+	if len(lines) == 0 {
+		return
+	}
 	b.WriteString("## What is missing\n\n")
 	for _, line := range lines {
 		fmt.Fprintf(b, "- %s\n", oneLine(line))
@@ -315,10 +316,11 @@ func (r *report) writeEnvironment(b *strings.Builder) {
 	fmt.Fprintf(b, "All check that text is UTF-8, have buffers of %s where they have such a setting, and take messages up "+
 		"to %s.\n\n", bytesName(bufferSize), bytesName(maxMessageSize))
 	b.WriteString("| implementation | version | configuration |\n| --- | --- | --- |\n")
-	for _, im := range r.Implementations {
-		versions := []string{env.version(im.module)}
+	for i := range r.Implementations {
+		im := &r.Implementations[i]
+		versions := []string{env.version(im, im.module)}
 		for _, module := range im.below {
-			versions = append(versions, module+" "+env.version(module))
+			versions = append(versions, module+" "+env.version(im, module))
 		}
 		fmt.Fprintf(b, "| %s | %s | %s |\n", im.name, strings.Join(versions, "; "), im.config)
 	}

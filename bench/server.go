@@ -11,33 +11,14 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"runtime"
-	"runtime/debug"
-	"runtime/metrics"
 	"strings"
 	"time"
+
+	"github.com/goyave-contrib/websocket/bench/internal/serving"
 )
 
-// A usage is what a server process tells of itself over its standard output
-// when it is asked by a line on its standard input.
-type usage struct {
-	CPU   time.Duration // user and system
-	Heap  uint64        // bytes in use
-	Stack uint64        // bytes
-	RSS   uint64        // bytes
-}
-
-const (
-	askCPU    = "cpu"
-	askMemory = "memory" // after garbage collection; takes a while
-)
-
-// serverCommand is the first argument of a server process.
-const serverCommand = "serve"
-
-// serverMain is the server process: it serves on a free port, which it prints,
-// answers questions and ends with its standard input.
-func serverMain(name, m string) error {
+// serverMain is the server process of an implementation of this program.
+func serverMain(name string, m mode) error {
 	im, err := implementationNamed(name)
 	if err != nil {
 		return err
@@ -46,58 +27,10 @@ func serverMain(name, m string) error {
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- im.serve(l, mode(m)) }() // ends with the process
-	questions := make(chan string)
-	go func() {
-		defer close(questions)
-		for s := bufio.NewScanner(os.Stdin); s.Scan(); {
-			questions <- s.Text()
-		}
-	}()
-
-	fmt.Println(l.Addr())
-	out := json.NewEncoder(os.Stdout)
-	for {
-		select {
-		case err := <-failed:
-			return fmt.Errorf("bench: %s stopped: %w", name, err)
-		case question, ok := <-questions:
-			if !ok {
-				return nil
-			}
-			u, err := currentUsage(question == askMemory)
-			if err != nil {
-				return err
-			}
-			if err := out.Encode(u); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-func currentUsage(memory bool) (usage, error) {
-	var u usage
-	if memory {
-		runtime.GC() // twice: pools let go in two steps
-		debug.FreeOSMemory()
-		samples := []metrics.Sample{
-			{Name: "/memory/classes/heap/objects:bytes"},
-			{Name: "/memory/classes/heap/unused:bytes"},
-			{Name: "/memory/classes/heap/stacks:bytes"},
-		}
-		metrics.Read(samples)
-		u.Heap = samples[0].Value.Uint64() + samples[1].Value.Uint64()
-		u.Stack = samples[2].Value.Uint64()
-		var err error
-		if u.RSS, err = residentSize(); err != nil {
-			return u, err
-		}
-	}
-	var err error
-	u.CPU, err = cpuTime()
-	return u, err
+	return serving.Run(name, func(ready func(addr string)) error {
+		ready(l.Addr().String())
+		return im.serve(l, m)
+	})
 }
 
 // A server is a server process as the load sees it.
@@ -109,15 +42,19 @@ type server struct {
 	log   *bytes.Buffer // what it wrote to its standard error; read once it has ended
 }
 
-// startServer runs this program once more as a server. It is killed when ctx
+// startServer runs this program once more as a server or, where that is what
+// serves the implementation, a program that was built. It is killed when ctx
 // ends; stop ends it in good order.
-func startServer(ctx context.Context, name string, m mode) (*server, error) {
-	self, err := os.Executable()
+func startServer(ctx context.Context, im *implementation, m mode) (*server, error) {
+	binary, err := os.Executable()
+	if im.program != nil {
+		binary, err = im.program.binary, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	s := &server{log: new(bytes.Buffer)}
-	s.cmd = exec.CommandContext(ctx, self, serverCommand, name, string(m))
+	s.cmd = exec.CommandContext(ctx, binary, serving.Arguments(im.name, m)...)
 	s.cmd.Stderr = s.log
 	s.cmd.WaitDelay = time.Second
 	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
@@ -133,7 +70,7 @@ func startServer(ctx context.Context, name string, m mode) (*server, error) {
 	}
 	addr, err := s.out.ReadString('\n')
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("bench: %s did not start: %w", name, err), s.stop())
+		return nil, errors.Join(fmt.Errorf("bench: %s did not start: %w", im.name, err), s.stop())
 	}
 	s.addr = strings.TrimSpace(addr)
 	return s, nil
@@ -141,8 +78,8 @@ func startServer(ctx context.Context, name string, m mode) (*server, error) {
 
 // usage asks the server. The end of the context that it was started with bounds
 // the wait.
-func (s *server) usage(question string) (usage, error) {
-	var u usage
+func (s *server) usage(question string) (serving.Usage, error) {
+	var u serving.Usage
 	if _, err := io.WriteString(s.stdin, question+"\n"); err != nil {
 		return u, fmt.Errorf("bench: ask the server: %w", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/goyave-contrib/websocket/bench/internal/serving"
 )
 
 // A workload is one thing to measure, and one table of the report.
@@ -231,7 +233,7 @@ func memoryWorkload(s scale) workload {
 		},
 		run: func(ctx context.Context, l *load) (sample, error) {
 			m := messages(opBinary, size, l.im.raw)
-			base, err := l.server.usage(askMemory)
+			base, err := l.server.usage(serving.AskMemory)
 			if err != nil {
 				return nil, err
 			}
@@ -241,7 +243,7 @@ func memoryWorkload(s scale) workload {
 			result := sample{}
 			count := func(key string) error {
 				time.Sleep(settle)
-				u, err := l.server.usage(askMemory)
+				u, err := l.server.usage(serving.AskMemory)
 				if err != nil {
 					return err
 				}

@@ -1,0 +1,25 @@
+package main
+
+// Goyave's module is not to be had everywhere this one must build.
+var goyaveProgram = &program{folder: "goyave"}
+
+const goyaveModule = "goyave.dev/goyave/v5"
+
+var (
+	_ = register(implementation{
+		name:   "goyave.dev/goyave/v5/websocket",
+		module: goyaveModule,
+		below:  []string{"github.com/gorilla/websocket"},
+		config: "the loop of its documentation with a read limit, default options; UTF-8 checked by the loop; broadcast: " +
+			"prepared messages, one lock a connection",
+		program: goyaveProgram,
+	})
+	_ = register(implementation{
+		name:    "goyave-contrib/websocket on Goyave",
+		module:  oursModule,
+		below:   []string{goyaveModule, "github.com/gorilla/websocket", "github.com/klauspost/compress"},
+		config:  "a controller of a Goyave server; else as goyave-contrib/websocket",
+		ours:    true,
+		program: goyaveProgram,
+	})
+)

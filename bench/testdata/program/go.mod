@@ -1,0 +1,3 @@
+module program.test/raw
+
+go 1.25.0
