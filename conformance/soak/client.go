@@ -96,7 +96,13 @@ func (c *client) dial(query string) (conn wire, hangUp func() error) {
 		options.PingInterval, options.CloseTimeout = -1, patience
 		var ours *websocket.Conn
 		if ours, response, err = websocket.Dial(context.Background(), c.url("ws", query), options); err == nil {
-			conn, hangUp = ours, ours.CloseNow
+			conn, hangUp = ours, func() error {
+				_ = ours.CloseNow()
+				if !isClosed(ours) {
+					c.problem("the client's socket is not closed")
+				}
+				return nil
+			}
 			c.l.set(func() { c.l.client = weak.Make(ours) })
 		}
 	}

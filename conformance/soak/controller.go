@@ -30,6 +30,9 @@ func isExpectedPanic(err error) bool {
 func (ctrl *controller) Serve(conn *websocket.Conn, r *http.Request) error {
 	l := ledgerOf(r.Context())
 	v := &server{g: ctrl.g, conn: conn, l: l, random: rand.New(rand.NewPCG(l.id, 2))} //nolint:gosec // it shall be foreseeable
+	if l.healthy() { // a slow reader must come to the close frame
+		conn.SetCloseHandshakeTimeout(patience)
+	}
 	switch do := r.URL.Query().Get("do"); do {
 	case "exchange":
 		return v.exchange()
@@ -42,7 +45,6 @@ func (ctrl *controller) Serve(conn *websocket.Conn, r *http.Request) error {
 	case "idle":
 		return v.idle()
 	case "mute":
-		conn.SetCloseHandshakeTimeout(200 * time.Millisecond)
 		return nil
 	case "close":
 		return v.closeManyTimes()
@@ -279,7 +281,6 @@ func (v *server) push() error {
 		defer cancel()
 		ctx = bounded
 	}
-	v.conn.SetCloseHandshakeTimeout(200 * time.Millisecond)
 	for {
 		if err := v.conn.WriteMessageContext(ctx, websocket.BinaryMessage, p); err != nil {
 			return err
@@ -293,7 +294,6 @@ func (v *server) idle() error {
 	if v.random.IntN(2) == 0 {
 		_ = v.conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond)) // a failure is the read's
 	}
-	v.conn.SetCloseHandshakeTimeout(200 * time.Millisecond)
 	for {
 		if _, _, err := v.read(); err != nil {
 			return err

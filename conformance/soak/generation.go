@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -45,12 +47,12 @@ func newGeneration(s *soak, number int) *generation {
 		Observer:       observer{g},
 		Log:            g.log,
 		AllowedOrigins: []string{"friend.test"},
-		WriteTimeout:   5 * time.Second,
+		CloseTimeout:   3 * time.Second,
 	}
 	if number%2 == 0 {
 		g.upgrader.PingInterval = time.Second
-		g.upgrader.PongTimeout = 5 * time.Second
-		g.upgrader.CloseTimeout = 5 * time.Second
+		g.upgrader.PongTimeout = 3 * time.Second
+		g.upgrader.WriteTimeout = 5 * time.Second
 	}
 	g.upgrader.Settings.EnableCompression = true
 	return g
@@ -91,7 +93,17 @@ func (o observer) Ended(conn *websocket.Conn, _ websocket.Ending) {
 	o.mu.Lock()
 	o.ended++
 	o.mu.Unlock()
-	close(ledgerOf(conn.Context()).ended)
+	l := ledgerOf(conn.Context())
+	if !isClosed(conn) {
+		o.s.problems.add("%s %d: the server's socket is not closed", l.kind, l.id)
+	}
+	close(l.ended)
+}
+
+// isClosed tells whether the socket is. One that is not would be by the garbage
+// collector: counting descriptors at the end is not enough.
+func isClosed(conn *websocket.Conn) bool {
+	return errors.Is(conn.NetConn().SetReadDeadline(time.Time{}), net.ErrClosed)
 }
 
 type ledgerKey struct{}
@@ -112,8 +124,11 @@ func (s *soak) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l := found.(*ledger) //nolint:errcheck // it is one
 	g := s.previous.Load()
 	if !r.URL.Query().Has("late") || g == nil || !g.enter(l) {
-		for g = s.current.Load(); !g.enter(l); {
-			g = s.current.Load()
+		for g = s.current.Load(); !g.enter(l); g = s.current.Load() {
+			if g == s.current.Load() { // all is over
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
 		}
 	}
 	defer g.handlers.Done()
@@ -165,7 +180,7 @@ func (g *generation) live(ctx context.Context, replaced <-chan struct{}) {
 	broadcaster.Go(func() { g.broadcast(broadcasting) })
 	<-replaced
 	g.s.previous.Store(g)
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*patience)
 	defer cancel()
 	if err := g.upgrader.Shutdown(bounded); err != nil {
 		g.s.problems.add("generation %d: %v", g.number, err)
@@ -184,7 +199,7 @@ func (g *generation) seal() {
 	g.sealed = true
 	g.mu.Unlock()
 	g.handlers.Wait()
-	timeout := time.After(patience)
+	timeout := time.After(2 * patience)
 	for _, l := range g.ledgers {
 		select {
 		case <-l.left:

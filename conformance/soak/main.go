@@ -46,7 +46,11 @@ func main() {
 const warmUp = 2 * time.Second
 
 func run(ctx context.Context, length time.Duration, seed uint64, clients int) error {
-	newSoak(seed, clients).run(ctx, warmUp)
+	warm := newSoak(seed, clients)
+	warm.run(ctx, warmUp)
+	if warm.problems.count() > 0 {
+		return errors.New("while it warms up: " + warm.problems.String())
+	}
 
 	before := takeCensus()
 	start := time.Now()

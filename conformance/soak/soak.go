@@ -45,9 +45,8 @@ func (s *soak) run(ctx context.Context, length time.Duration) {
 	defer s.plain.Close()
 	defer s.secure.Close()
 
-	over := make(chan struct{}) // closed when the last client is done
 	var generations sync.WaitGroup
-	generations.Go(func() { s.replace(ctx, over) })
+	generations.Go(func() { s.replace(ctx) })
 
 	var clients sync.WaitGroup
 	for i := range s.clients {
@@ -63,7 +62,6 @@ func (s *soak) run(ctx context.Context, length time.Duration) {
 		})
 	}
 	clients.Wait()
-	close(over)
 	generations.Wait()
 }
 
@@ -73,8 +71,9 @@ func (s *soak) listen() *httptest.Server {
 	return server
 }
 
-// replace has one generation follow another.
-func (s *soak) replace(ctx context.Context, over <-chan struct{}) {
+// replace has one generation follow another until ctx ends: the last one is shut down
+// with all clients that are left.
+func (s *soak) replace(ctx context.Context) {
 	var generations sync.WaitGroup
 	defer generations.Wait()
 	random := rand.New(rand.NewPCG(s.seed, 1<<32)) //nolint:gosec // it shall be foreseeable
@@ -82,10 +81,10 @@ func (s *soak) replace(ctx context.Context, over <-chan struct{}) {
 		g, replaced := s.current.Load(), make(chan struct{})
 		generations.Go(func() { g.live(ctx, replaced) })
 		select {
-		case <-over:
+		case <-ctx.Done():
 			close(replaced)
 			return
-		case <-time.After(time.Second + time.Duration(random.IntN(3000))*time.Millisecond):
+		case <-time.After(time.Second + time.Duration(random.IntN(7000))*time.Millisecond):
 		}
 		s.current.Store(newGeneration(s, number))
 		close(replaced)
