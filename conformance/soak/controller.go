@@ -30,7 +30,7 @@ func isExpectedPanic(err error) bool {
 func (ctrl *controller) Serve(conn *websocket.Conn, r *http.Request) error {
 	l := ledgerOf(r.Context())
 	v := &server{g: ctrl.g, conn: conn, l: l, random: rand.New(rand.NewPCG(l.id, 2))} //nolint:gosec // it shall be foreseeable
-	if l.healthy() { // a slow reader must come to the close frame
+	if l.healthy() {                                                                  // a slow reader must come to the close frame
 		conn.SetCloseHandshakeTimeout(patience)
 	}
 	switch do := r.URL.Query().Get("do"); do {
