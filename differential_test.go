@@ -266,10 +266,21 @@ func closeException(f wstest.Frame) exception {
 
 // plain is about what has come of a message, whole frames.
 func (m *scan) plain() exception {
-	if m.text && !utf8.Valid(m.payload) {
+	if m.text && !beginsText(m.payload, m.open) {
 		return exception{because: "gorilla does not check text (RFC 6455, 8.1)"}
 	}
 	return exception{}
+}
+
+// beginsText tells whether p is text or, where more is to come, its beginning, which
+// may be cut within a character.
+func beginsText(p []byte, more bool) bool {
+	cut := 0
+	for more && cut < min(utf8.UTFMax-1, len(p)) && !utf8.Valid(p[:len(p)-cut]) {
+		cut++
+	}
+	whole, rest := p[:len(p)-cut], p[len(p)-cut:]
+	return utf8.Valid(whole) && (cut == 0 || !utf8.FullRune(rest))
 }
 
 // compressed is plain for what is to be inflated.

@@ -135,6 +135,9 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 // admit returns why a handshake that is valid is refused all the same: it is
 // asked last.
 func (e *Endpoint) admit(r *http.Request, h Handshake, subprotocols []string) (status int, reason error) {
+	if err := checkHandshake(r); err != nil {
+		return http.StatusBadRequest, err
+	}
 	if e.options.RequireSubprotocol {
 		if err := checkSubprotocol(r, subprotocols, h.Header); err != nil {
 			return http.StatusBadRequest, err

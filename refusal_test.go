@@ -48,6 +48,35 @@ var refusals = []struct {
 		status: http.StatusBadRequest, reasons: []string{"version"},
 	},
 	{
+		name:   "an older version, too",
+		change: func(r *http.Request) { r.Header.Set("Sec-Websocket-Version", "8, 13") },
+		status: http.StatusBadRequest, reasons: []string{"version", `"8, 13"`},
+	},
+	{
+		name:   "two versions",
+		change: func(r *http.Request) { r.Header["Sec-Websocket-Version"] = []string{"13", "8"} },
+		status: http.StatusBadRequest, reasons: []string{"version", `"13" "8"`},
+	},
+	{
+		name:   "two keys",
+		change: func(r *http.Request) { r.Header.Add("Sec-Websocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==") },
+		status: http.StatusBadRequest, reasons: []string{"more than one", "Sec-WebSocket-Key"},
+	},
+	{
+		name: "a body, which would be read as frames",
+		change: func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(wstest.Text("hello").Bytes())), int64(len(wstest.Text("hello").Bytes()))
+		},
+		status: http.StatusBadRequest, reasons: []string{"body"},
+	},
+	{
+		name: "a body of unknown length",
+		change: func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(wstest.Text("hello").Bytes())), -1
+		},
+		status: http.StatusBadRequest, reasons: []string{"body"},
+	},
+	{
 		name:   "no key",
 		change: func(r *http.Request) { r.Header.Del("Sec-Websocket-Key") },
 		status: http.StatusBadRequest, reasons: []string{"Sec-WebSocket-Key"},

@@ -1,0 +1,69 @@
+// Command soak puts an endpoint under a mixed load with faults for a given time,
+// and looks at the end whether anything was lost or is left.
+//
+//	go run ./conformance/soak -for 30s
+//
+// Clients in the same process connect over TCP and TLS, with and without
+// compression. Healthy ones exchange numbered messages with checksums, in both
+// directions, over all ways to read and to write. Faulty ones reset, vanish, stall,
+// flood, half-close, break the protocol, or are served by a controller that panics.
+// All the while the Upgrader is shut down and replaced by a fresh one.
+//
+// What must hold: on healthy connections every message arrives once and in order,
+// to the last that was sent before the close frame. The Upgraders count what the
+// clients saw. After each Shutdown no Conn is reachable, and at the end descriptors,
+// goroutines and the heap are as at the start, and the heap did not grow meanwhile.
+//
+// It exits with status 1 and says what was wrong, if anything was.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+)
+
+func main() {
+	flags := flag.NewFlagSet("soak", flag.ExitOnError) // net/http/httptest has a flag of its own
+	length := flags.Duration("for", 30*time.Second, "how long to put the load on")
+	seed := flags.Uint64("seed", 1, "what the clients do depends on it; what comes first, on the scheduler")
+	clients := flags.Int("clients", 40, "connections at the same time")
+	_ = flags.Parse(os.Args[1:]) // exits
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *length, *seed, *clients); err != nil {
+		fmt.Fprintln(os.Stderr, "soak:", err)
+		os.Exit(1) //nolint:gocritic // nothing is left to stop
+	}
+}
+
+// warmUp is how long a first load is put on. What is made once is made then.
+const warmUp = 2 * time.Second
+
+func run(ctx context.Context, length time.Duration, seed uint64, clients int) error {
+	warm := newSoak(seed, clients)
+	warm.run(ctx, warmUp)
+	if warm.problems.count() > 0 {
+		return errors.New("while it warms up: " + warm.problems.String())
+	}
+
+	before := takeCensus()
+	start := time.Now()
+	s := newSoak(seed, clients)
+	memory := watchMemory(ctx, length)
+	s.run(ctx, length)
+	s.checkMemory(memory())
+	s.checkCensus(before)
+
+	fmt.Printf("seed %d, %d clients, %v in all\n", seed, clients, time.Since(start).Round(time.Second))
+	s.report(os.Stdout)
+	if n := s.problems.count(); n > 0 {
+		return errors.New(s.problems.String())
+	}
+	return nil
+}
