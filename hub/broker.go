@@ -11,34 +11,38 @@ import (
 // delivery is at most once. Messages that one hub publishes to one topic must arrive in
 // order.
 //
-// Its functions are called while a member joins or leaves and must not wait for the
-// network.
+// All but Open may be called from any goroutine. Subscribe and Unsubscribe are called
+// with locks held that receive needs: they wait neither for the network nor for a call
+// of receive. A payload is changed by nobody, and may be kept by the broker. The
+// package brokertest has tests for what is said here.
 type Broker interface {
 	// Open is called once, before anything else. From then on, the broker calls
 	// receive with what other hubs publish: to topics that this one has subscribed to,
 	// and to Everyone. It does not with what this hub has published itself. Receive
-	// does not wait for anything, and may be called by several goroutines, but with the
-	// messages of one topic one after the other.
+	// waits for no connection and keeps no payload. It may be called by several
+	// goroutines, but with the messages of one topic one after the other.
 	Open(receive func(t Topic, payload []byte))
 	// Publish sends a payload to the other hubs.
 	Publish(t Topic, payload []byte) error
 	// Subscribe and Unsubscribe say that a room or key begins or ceases to have members
-	// on this node.
+	// on this node. What was under way may still come.
 	Subscribe(t Topic) error
 	Unsubscribe(t Topic) error
-	// Close ends it. Receive is not called any more when it has returned.
+	// Close ends it. Receive is not called any more when it has returned, and Publish
+	// and Subscribe return errors.
 	Close() error
 }
 
 // A Topic is who a message is for.
 type Topic struct {
 	Kind Kind
-	Name string // of the room, or the key
+	Name string // of the room, or the key: any string
 }
 
 // A Kind says what a [Topic] is.
 type Kind int
 
+// The kinds. Their numbers stay as they are: brokers may send them.
 const (
 	Everyone Kind = iota // all members
 	Room                 // the members in a room

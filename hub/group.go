@@ -128,7 +128,7 @@ func (g *group) publish(d delivery) {
 		return
 	}
 	rest := func() {
-		for g.deliver() { //nolint:revive // it does it all
+		for g.deliver() {
 		}
 	}
 	if !g.hub.start(rest) { // the publisher has other things to do
