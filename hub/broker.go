@@ -56,19 +56,15 @@ func messagePayload(m *websocket.EncodedMessage) []byte {
 	return append([]byte{byte(m.Type())}, m.Data()...)
 }
 
-func closePayload(code int, reason string) ([]byte, error) {
-	frame := websocket.FormatCloseMessage(code, reason)
-	if _, err := websocket.NewPreparedMessage(websocket.CloseMessage, frame); err != nil {
-		return nil, err
-	}
-	return append([]byte{websocket.CloseMessage}, frame...), nil
+func closePayload(code int, reason string) []byte {
+	return append([]byte{websocket.CloseMessage}, websocket.FormatCloseMessage(code, reason)...)
 }
 
-func (h *Hub) publish(t Topic, payload []byte) error {
-	if h.options.Broker == nil {
+func (h *Hub) publish(t Topic, payload func() []byte) error {
+	if h.options.Broker == nil || h.offline.Load() {
 		return nil
 	}
-	return h.options.Broker.Publish(t, payload)
+	return h.options.Broker.Publish(t, payload())
 }
 
 func (h *Hub) subscribe(t Topic) error {
@@ -96,8 +92,11 @@ func (h *Hub) receive(t Topic, payload []byte) {
 		}
 		return
 	}
-	m := encode(int(payload[0]), payload[1:])
-	if g := h.group(t); g != nil && m.check() == nil {
+	g := h.group(t)
+	if g == nil {
+		return
+	}
+	if m := encode(int(payload[0]), payload[1:]); h.check(m) == nil {
 		g.publish(delivery{message: m.encoded})
 	}
 }
