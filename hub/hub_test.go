@@ -392,29 +392,15 @@ func TestDisconnect(t *testing.T) {
 func TestDisconnectComesLast(t *testing.T) {
 	r, h := newRig(t, overTCP, websocket.Options{}), hub.New(hub.Options{WhenFull: hub.Drop})
 	_, crowd := r.join(h)
-	for range 50 {
+	for range 20 {
 		client, member := r.join(h)
 		require.NoError(t, member.SetKey("ann"))
-		stop := make(chan struct{})
-		var publishing sync.WaitGroup
-		for range 4 {
-			publishing.Go(func() {
-				for {
-					select {
-					case <-stop:
-						return
-					default:
-						assert.NoError(t, h.Send("ann", hub.Text("noise"), member, crowd))
-					}
-				}
-			})
-		}
+		stop := noise(t, func() error { return h.Send("ann", hub.Text("noise"), member, crowd) })
 		require.NoError(t, h.Send("ann", hub.Text("goodbye")))
 		require.NoError(t, h.Disconnect("ann", 4000, ""))
 		expect(t, client, "goodbye")
 		client.ExpectClose(4000, "")
-		close(stop)
-		publishing.Wait()
+		stop()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,4 +149,34 @@ func numbers(prefix string, n int) []string {
 		texts[i] = fmt.Sprint(prefix, i)
 	}
 	return texts
+}
+
+// noise has goroutines publish again and again, once each of them has.
+func noise(t *testing.T, publish func() error) (stop func()) {
+	t.Helper()
+	const publishers = 4
+	stopped, begun := make(chan struct{}), make(chan struct{}, publishers)
+	var publishing sync.WaitGroup
+	for range publishers {
+		publishing.Go(func() {
+			err := publish()
+			begun <- struct{}{}
+			for err == nil {
+				select {
+				case <-stopped:
+					return
+				default:
+					err = publish()
+				}
+			}
+			t.Error(err)
+		})
+	}
+	for range publishers {
+		<-begun
+	}
+	return func() {
+		close(stopped)
+		publishing.Wait()
+	}
 }
