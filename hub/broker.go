@@ -2,7 +2,6 @@ package hub
 
 import (
 	"encoding/binary"
-	"errors"
 
 	"github.com/goyave-contrib/websocket"
 )
@@ -56,6 +55,12 @@ func messagePayload(m *websocket.EncodedMessage) []byte {
 	return append([]byte{byte(m.Type())}, m.Data()...)
 }
 
+// checkClose returns why a code may not be sent.
+func checkClose(code int) error {
+	_, err := websocket.NewPreparedMessage(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""))
+	return err
+}
+
 func closePayload(code int, reason string) []byte {
 	return append([]byte{websocket.CloseMessage}, websocket.FormatCloseMessage(code, reason)...)
 }
@@ -87,7 +92,8 @@ func (h *Hub) receive(t Topic, payload []byte) {
 		return
 	}
 	if payload[0] == websocket.CloseMessage {
-		if code, reason, err := parseClose(payload[1:]); err == nil && t.Kind == Key {
+		code, reason := parseClose(payload[1:])
+		if t.Kind == Key && checkClose(code) == nil {
 			h.disconnect(t.Name, code, reason)
 		}
 		return
@@ -101,15 +107,15 @@ func (h *Hub) receive(t Topic, payload []byte) {
 	}
 }
 
-var errClosePayload = errors.New("hub: not the payload of a close frame")
-
-func parseClose(p []byte) (code int, reason string, err error) {
+// parseClose returns code 0, which is none, for what is not the payload of a close
+// frame.
+func parseClose(p []byte) (code int, reason string) {
 	switch len(p) {
 	case 0:
-		return websocket.CloseNoStatusReceived, "", nil
+		return websocket.CloseNoStatusReceived, ""
 	case 1:
-		return 0, "", errClosePayload
+		return 0, ""
 	default:
-		return int(binary.BigEndian.Uint16(p)), string(p[2:]), nil
+		return int(binary.BigEndian.Uint16(p)), string(p[2:])
 	}
 }

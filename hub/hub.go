@@ -80,10 +80,14 @@ func (m *Member) leave() {
 
 // groups returns where the groups of a kind are.
 func (h *Hub) groups(k Kind) map[string]*group {
-	if k == Key {
+	switch k {
+	case Room:
+		return h.rooms
+	case Key:
 		return h.keys
+	default:
+		return nil
 	}
-	return h.rooms
 }
 
 // enter adds a member to a group, which is made if there is none, and tells whether it
@@ -202,7 +206,7 @@ func (h *Hub) check(message Message) error {
 // behind what is queued for them. It does not wait for the closing handshakes. A code
 // that may not be sent is an error.
 func (h *Hub) Disconnect(key string, code int, reason string) error {
-	if _, err := websocket.NewPreparedMessage(websocket.CloseMessage, websocket.FormatCloseMessage(code, "")); err != nil {
+	if err := checkClose(code); err != nil {
 		return err
 	}
 	h.disconnect(key, code, reason)
