@@ -2,7 +2,6 @@ package hub
 
 import (
 	"encoding/binary"
-	"errors"
 
 	"github.com/goyave-contrib/websocket"
 )
@@ -11,34 +10,38 @@ import (
 // delivery is at most once. Messages that one hub publishes to one topic must arrive in
 // order.
 //
-// Its functions are called while a member joins or leaves and must not wait for the
-// network.
+// All but Open may be called from any goroutine. Subscribe and Unsubscribe are called
+// with locks held that receive needs: they wait neither for the network nor for a call
+// of receive. A payload is changed by nobody, and may be kept by the broker. The
+// package brokertest has tests for what is said here.
 type Broker interface {
 	// Open is called once, before anything else. From then on, the broker calls
 	// receive with what other hubs publish: to topics that this one has subscribed to,
 	// and to Everyone. It does not with what this hub has published itself. Receive
-	// does not wait for anything, and may be called by several goroutines, but with the
-	// messages of one topic one after the other.
+	// waits for no connection and keeps no payload. It may be called by several
+	// goroutines, but with the messages of one topic one after the other.
 	Open(receive func(t Topic, payload []byte))
 	// Publish sends a payload to the other hubs.
 	Publish(t Topic, payload []byte) error
 	// Subscribe and Unsubscribe say that a room or key begins or ceases to have members
-	// on this node.
+	// on this node. What was under way may still come.
 	Subscribe(t Topic) error
 	Unsubscribe(t Topic) error
-	// Close ends it. Receive is not called any more when it has returned.
+	// Close ends it. Receive is not called any more when it has returned, and Publish
+	// and Subscribe return errors.
 	Close() error
 }
 
 // A Topic is who a message is for.
 type Topic struct {
 	Kind Kind
-	Name string // of the room, or the key
+	Name string // of the room, or the key: any string
 }
 
 // A Kind says what a [Topic] is.
 type Kind int
 
+// The kinds. Their numbers stay as they are: brokers may send them.
 const (
 	Everyone Kind = iota // all members
 	Room                 // the members in a room
@@ -52,19 +55,21 @@ func messagePayload(m *websocket.EncodedMessage) []byte {
 	return append([]byte{byte(m.Type())}, m.Data()...)
 }
 
-func closePayload(code int, reason string) ([]byte, error) {
-	frame := websocket.FormatCloseMessage(code, reason)
-	if _, err := websocket.NewPreparedMessage(websocket.CloseMessage, frame); err != nil {
-		return nil, err
-	}
-	return append([]byte{websocket.CloseMessage}, frame...), nil
+// checkClose returns why a code may not be sent.
+func checkClose(code int) error {
+	_, err := websocket.NewPreparedMessage(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""))
+	return err
 }
 
-func (h *Hub) publish(t Topic, payload []byte) error {
-	if h.options.Broker == nil {
+func closePayload(code int, reason string) []byte {
+	return append([]byte{websocket.CloseMessage}, websocket.FormatCloseMessage(code, reason)...)
+}
+
+func (h *Hub) publish(t Topic, payload func() []byte) error {
+	if h.options.Broker == nil || h.offline.Load() {
 		return nil
 	}
-	return h.options.Broker.Publish(t, payload)
+	return h.options.Broker.Publish(t, payload())
 }
 
 func (h *Hub) subscribe(t Topic) error {
@@ -87,26 +92,30 @@ func (h *Hub) receive(t Topic, payload []byte) {
 		return
 	}
 	if payload[0] == websocket.CloseMessage {
-		if code, reason, err := parseClose(payload[1:]); err == nil && t.Kind == Key {
+		code, reason := parseClose(payload[1:])
+		if t.Kind == Key && checkClose(code) == nil {
 			h.disconnect(t.Name, code, reason)
 		}
 		return
 	}
-	m := encode(int(payload[0]), payload[1:])
-	if g := h.group(t); g != nil && m.check() == nil {
+	g := h.group(t)
+	if g == nil {
+		return
+	}
+	if m := encode(int(payload[0]), payload[1:]); h.check(m) == nil {
 		g.publish(delivery{message: m.encoded})
 	}
 }
 
-var errClosePayload = errors.New("hub: not the payload of a close frame")
-
-func parseClose(p []byte) (code int, reason string, err error) {
+// parseClose returns code 0, which is none, for what is not the payload of a close
+// frame.
+func parseClose(p []byte) (code int, reason string) {
 	switch len(p) {
 	case 0:
-		return websocket.CloseNoStatusReceived, "", nil
+		return websocket.CloseNoStatusReceived, ""
 	case 1:
-		return 0, "", errClosePayload
+		return 0, ""
 	default:
-		return int(binary.BigEndian.Uint16(p)), string(p[2:]), nil
+		return int(binary.BigEndian.Uint16(p)), string(p[2:])
 	}
 }

@@ -41,8 +41,9 @@ type membership struct {
 
 // A delivery is a message to the members of a group, but for some.
 type delivery struct {
-	message *websocket.EncodedMessage
+	message *websocket.EncodedMessage // nil for nothing but after
 	except  []*Member
+	after   func() // called when it is queued for all, as is what was published before
 }
 
 func newGroup(h *Hub, topic Topic) *group {
@@ -128,7 +129,7 @@ func (g *group) publish(d delivery) {
 		return
 	}
 	rest := func() {
-		for g.deliver() { //nolint:revive // it does it all
+		for g.deliver() {
 		}
 	}
 	if !g.hub.start(rest) { // the publisher has other things to do
@@ -159,10 +160,28 @@ func (g *group) deliver() (more bool) {
 		}
 	}
 
+	for _, d := range deliveries {
+		if d.after != nil {
+			d.after()
+		}
+	}
+
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.round = len(g.pending) > 0
 	return g.round
+}
+
+// settle returns when what has been published is queued for all.
+func (g *group) settle() {
+	g.mu.Lock()
+	busy := g.round
+	g.mu.Unlock()
+	if busy {
+		settled := make(chan struct{})
+		g.publish(delivery{after: func() { close(settled) }})
+		<-settled
+	}
 }
 
 // A round is what is delivered in one.
@@ -173,22 +192,25 @@ type round struct {
 }
 
 func newRound(deliveries []delivery) *round {
-	r := &round{deliveries: deliveries, messages: make([]*websocket.EncodedMessage, len(deliveries))}
-	for i, d := range deliveries {
-		r.messages[i] = d.message
-		r.selective = r.selective || len(d.except) > 0
+	r := &round{deliveries: deliveries, messages: make([]*websocket.EncodedMessage, 0, len(deliveries))}
+	for _, d := range deliveries {
+		if d.message != nil {
+			r.messages = append(r.messages, d.message)
+			r.selective = r.selective || len(d.except) > 0
+		}
 	}
 	return r
 }
 
 // messagesFor returns those that a member gets.
 func (r *round) messagesFor(m *Member) []*websocket.EncodedMessage {
-	if !r.selective {
+	excepted := func(d delivery) bool { return slices.Contains(d.except, m) }
+	if !r.selective || !slices.ContainsFunc(r.deliveries, excepted) {
 		return r.messages
 	}
 	var messages []*websocket.EncodedMessage
 	for _, d := range r.deliveries {
-		if !slices.Contains(d.except, m) {
+		if d.message != nil && !excepted(d) {
 			messages = append(messages, d.message)
 		}
 	}

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -16,34 +17,46 @@ type Hub struct {
 	options  Options
 	everyone *group
 
-	// The mutexes are taken in this order: mu, a member's, a group's, life.
+	// The mutexes are taken in this order: mu, a member's, life, a group's.
 	mu    sync.RWMutex
 	rooms map[string]*group
 	keys  map[string]*group
 
 	life    sync.Mutex
-	closed  bool           // Shutdown has begun; set with mu held, too
-	running sync.WaitGroup // what start has started
+	closed  bool                 // Shutdown has begun; set with mu held, too
+	running sync.WaitGroup       // what start and close have started
+	closing map[*Member]struct{} // those whose connections close is closing
+
+	closeBroker func() error
+	offline     atomic.Bool // the broker is closed
 
 	dropped, slow atomic.Uint64
 }
 
 // New returns a Hub.
 func New(options Options) *Hub {
-	h := &Hub{options: options, rooms: make(map[string]*group), keys: make(map[string]*group)}
+	options.Queue.Messages = cmp.Or(options.Queue.Messages, 256)
+	options.Queue.Bytes = cmp.Or(options.Queue.Bytes, 1<<20)
+	h := &Hub{
+		options: options,
+		rooms:   make(map[string]*group),
+		keys:    make(map[string]*group),
+		closing: make(map[*Member]struct{}),
+	}
 	h.everyone = newGroup(h, Topic{Kind: Everyone})
 	if options.Broker != nil {
+		h.closeBroker = sync.OnceValue(options.Broker.Close)
 		options.Broker.Open(h.receive)
 	}
 	return h
 }
 
 // Join makes a connection a member, in the given rooms. It may be called before or in
-// Serve; the member leaves when the connection ends. Errors are those of [Member.Join];
-// the connection is no member then.
+// Serve, once; the member leaves when the connection ends. Errors are those of
+// [Member.Join]; the connection is no member then.
 func (h *Hub) Join(conn *websocket.Conn, rooms ...string) (*Member, error) {
 	m := &Member{hub: h, conn: conn}
-	err := h.enter(m, Topic{Kind: Everyone})
+	_, err := h.enter(m, Topic{Kind: Everyone})
 	if err == nil {
 		err = m.Join(rooms...)
 	}
@@ -67,25 +80,32 @@ func (m *Member) leave() {
 
 // groups returns where the groups of a kind are.
 func (h *Hub) groups(k Kind) map[string]*group {
-	if k == Key {
+	switch k {
+	case Room:
+		return h.rooms
+	case Key:
 		return h.keys
+	default:
+		return nil
 	}
-	return h.rooms
 }
 
-// enter adds a member to a group, which is made if there is none.
-func (h *Hub) enter(m *Member, t Topic) error {
+// enter adds a member to a group, which is made if there is none, and tells whether it
+// was not in it already. A new key takes the place of the one before.
+func (h *Hub) enter(m *Member, t Topic) (isNew bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch err := context.Cause(m.conn.Context()); {
 	case h.closed:
-		return websocket.ErrShutdown
+		return false, websocket.ErrShutdown
 	case err != nil:
-		return err
+		return false, err
 	case m.out:
-		return websocket.ErrQueueFull
+		return false, websocket.ErrQueueFull
+	case m.isIn(t):
+		return false, nil
 	}
 	g := h.everyone
 	if t.Kind != Everyone {
@@ -93,15 +113,18 @@ func (h *Hub) enter(m *Member, t Topic) error {
 	}
 	if g == nil {
 		if err := h.subscribe(t); err != nil {
-			return err
+			return false, err
 		}
 		g = newGroup(h, t)
 		h.groups(t.Kind)[t.Name] = g
 	}
+	if t.Kind == Key {
+		h.exitLocked(m, func(other Topic) bool { return other.Kind == Key })
+	}
 	place := &membership{member: m, group: g}
 	m.places = append(m.places, place)
 	g.add(place)
-	return nil
+	return true, nil
 }
 
 // exit has a member leave the groups of certain topics.
@@ -110,6 +133,10 @@ func (h *Hub) exit(m *Member, leaves func(Topic) bool) {
 	defer h.mu.Unlock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	h.exitLocked(m, leaves)
+}
+
+func (h *Hub) exitLocked(m *Member, leaves func(Topic) bool) {
 	m.places = slices.DeleteFunc(m.places, func(place *membership) bool {
 		g := place.group
 		if !leaves(g.topic) {
@@ -154,31 +181,74 @@ func (h *Hub) Send(key string, message Message, except ...*Member) error {
 }
 
 func (h *Hub) send(t Topic, message Message, except []*Member) error {
-	if err := message.check(); err != nil {
+	if err := h.check(message); err != nil {
 		return err
 	}
 	if g := h.group(t); g != nil {
 		g.publish(delivery{message: message.encoded, except: except})
 	}
-	return h.publish(t, messagePayload(message.encoded))
+	return h.publish(t, func() []byte { return messagePayload(message.encoded) })
+}
+
+// check returns why a message can't be sent to anybody.
+func (h *Hub) check(message Message) error {
+	if err := message.check(); err != nil {
+		return err
+	}
+	n := len(message.encoded.Data())
+	if n+n>>10+maxFrameOverhead > h.options.Queue.Bytes {
+		return ErrTooLong
+	}
+	return nil
 }
 
 // Disconnect closes the connections of all members with a key, with a close frame
 // behind what is queued for them. It does not wait for the closing handshakes. A code
 // that may not be sent is an error.
 func (h *Hub) Disconnect(key string, code int, reason string) error {
-	payload, err := closePayload(code, reason)
-	if err != nil {
+	if err := checkClose(code); err != nil {
 		return err
 	}
 	h.disconnect(key, code, reason)
-	return h.publish(Topic{Key, key}, payload)
+	return h.publish(Topic{Key, key}, func() []byte { return closePayload(code, reason) })
 }
 
 func (h *Hub) disconnect(key string, code int, reason string) {
-	for _, m := range h.WithKey(key) {
-		h.start(func() { _ = m.conn.Close(code, reason) }) // the connection is closed, which is what counts
+	g := h.group(Topic{Key, key})
+	if g == nil {
+		return
 	}
+	members := g.all()
+	g.publish(delivery{after: func() {
+		for _, m := range members {
+			h.close(m, code, reason)
+		}
+	}})
+}
+
+// close closes a member's connection, in a goroutine that Shutdown waits for. Once that
+// has begun, it closes all of them.
+func (h *Hub) close(m *Member, code int, reason string) {
+	h.life.Lock()
+	defer h.life.Unlock()
+	if !h.closed {
+		h.closeLocked(m, code, reason)
+	}
+}
+
+// closeLocked is close whatever has begun. The mutex life is held.
+func (h *Hub) closeLocked(m *Member, code int, reason string) {
+	if _, ok := h.closing[m]; ok {
+		return
+	}
+	h.closing[m] = struct{}{}
+	h.running.Go(func() {
+		_ = m.conn.Close(code, reason) // whatever it says, the connection is closed
+		m.leave()
+		h.life.Lock()
+		defer h.life.Unlock()
+		delete(h.closing, m)
+	})
 }
 
 // start runs a function in a goroutine that Shutdown waits for, and returns false once

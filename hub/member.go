@@ -28,16 +28,18 @@ func (m *Member) Conn() *websocket.Conn { return m.conn }
 // Join has the member enter rooms. One that it is in already is none to enter. When it
 // returns, the member gets what is sent to the rooms from then on; on other nodes, as
 // soon as they have learned of it. The error is that of the connection, when it has
-// ended, [websocket.ErrShutdown], or the broker's: the member is in none of the rooms
-// then that it was not in before.
+// ended, [websocket.ErrShutdown], [websocket.ErrQueueFull] for a member that is being
+// disconnected, or the broker's: the member is in the rooms then that it was in before.
 func (m *Member) Join(rooms ...string) error {
-	for i, room := range rooms {
-		if slices.Contains(rooms[:i], room) || m.isIn(Topic{Room, room}) {
-			continue
-		}
-		if err := m.hub.enter(m, Topic{Room, room}); err != nil {
-			m.Leave(rooms[:i]...)
+	var entered []string
+	for _, room := range rooms {
+		isNew, err := m.hub.enter(m, Topic{Room, room})
+		if err != nil {
+			m.Leave(entered...)
 			return err
+		}
+		if isNew {
+			entered = append(entered, room)
 		}
 	}
 	return nil
@@ -66,13 +68,15 @@ func (m *Member) Rooms() []string {
 }
 
 // SetKey gives the member a key, such as the ID of a user: see [Hub.Send]. Several
-// members may have the same. The empty key takes it away. Its errors are those of Join.
+// members may have the same. The empty key takes it away. Its errors are those of Join;
+// the member keeps the key that it had then.
 func (m *Member) SetKey(key string) error {
-	m.hub.exit(m, func(t Topic) bool { return t.Kind == Key && t.Name != key })
-	if key == "" || m.isIn(Topic{Key, key}) {
+	if key == "" {
+		m.hub.exit(m, func(t Topic) bool { return t.Kind == Key })
 		return nil
 	}
-	return m.hub.enter(m, Topic{Key, key})
+	_, err := m.hub.enter(m, Topic{Key, key})
+	return err
 }
 
 // Key returns the member's key.
@@ -113,7 +117,7 @@ func (m *Member) Get(name any) any {
 // that the member does not get it, and that Options.WhenFull was done; another error,
 // that the connection has ended.
 func (m *Member) Send(message Message) error {
-	if err := message.check(); err != nil {
+	if err := m.hub.check(message); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -126,7 +130,13 @@ func (m *Member) Send(message Message) error {
 // SendContext is Send, but waits for room in the member's queue, as long as ctx allows.
 // Its error then wraps the cause of ctx.
 func (m *Member) SendContext(ctx context.Context, message Message) error {
-	if err := message.check(); err != nil {
+	if err := m.hub.check(message); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	err := m.gone()
+	m.mu.Unlock()
+	if err != nil {
 		return err
 	}
 	defer m.conn.Flush()
@@ -139,25 +149,31 @@ func (m *Member) deliver(place *membership, r *round) {
 	if len(messages) == 0 {
 		return
 	}
-	m.mu.Lock()
-	if place.left {
-		m.mu.Unlock()
-		return
-	}
-	if errors.Is(m.enqueue(messages...), websocket.ErrQueueFull) && len(messages) > 1 { // then those that fit
-		for _, message := range messages {
-			_ = m.enqueue(message) // counted there
+	err := m.enqueueIn(place, messages...)
+	m.conn.Flush()
+	if errors.Is(err, websocket.ErrQueueFull) && len(messages) > 1 {
+		for _, message := range messages { // between them, the socket takes what it can
+			_ = m.enqueueIn(place, message) // counted there
+			m.conn.Flush()
 		}
 	}
-	m.mu.Unlock()
-	m.conn.Flush()
+}
+
+// enqueueIn is enqueue, unless the member has left the group.
+func (m *Member) enqueueIn(place *membership, messages ...*websocket.EncodedMessage) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if place.left {
+		return nil
+	}
+	return m.enqueue(messages...)
 }
 
 // enqueue has messages wait to be written to the connection: all of them or, with an
 // error, none. The mutex is held; nothing is written.
 func (m *Member) enqueue(messages ...*websocket.EncodedMessage) error {
-	if m.out {
-		return websocket.ErrQueueFull
+	if err := m.gone(); err != nil {
+		return err
 	}
 	err := m.conn.Enqueue(m.hub.options.Queue, messages...)
 	switch {
@@ -167,6 +183,17 @@ func (m *Member) enqueue(messages ...*websocket.EncodedMessage) error {
 		m.refuse()
 	}
 	return err
+}
+
+// gone returns why the member gets nothing any more, nil if it does. The mutex is held.
+func (m *Member) gone() error {
+	if !m.out {
+		return nil
+	}
+	if err := context.Cause(m.conn.Context()); err != nil {
+		return err
+	}
+	return websocket.ErrQueueFull
 }
 
 // refuse does what is to be done when a message finds the queue full. The mutex is
@@ -184,18 +211,23 @@ func (m *Member) refuse() {
 	if disconnect {
 		h.slow.Add(1)
 	}
-	h.start(func() {
-		if h.options.OnFull != nil {
-			h.options.OnFull(m)
-		}
+	end := func() {
 		if disconnect {
-			_ = m.conn.Close(websocket.CloseTryAgainLater, "too slow") // whatever it says, the connection is closed
+			h.close(m, websocket.CloseTryAgainLater, "too slow")
 		}
+	}
+	if h.options.OnFull == nil {
+		end()
+		return
+	}
+	m.conn.Go(func(context.Context) error { // which waits for it, and survives its panic
+		h.options.OnFull(m)
+		end()
+		return nil
 	})
 }
 
+// isIn tells whether the member is in a group. The mutex is held.
 func (m *Member) isIn(t Topic) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	return slices.ContainsFunc(m.places, func(place *membership) bool { return place.group.topic == t })
 }

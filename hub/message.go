@@ -20,6 +20,14 @@ var (
 	errInvalidText = errors.New("hub: text is not UTF-8")
 )
 
+// ErrTooLong is the error of a message that is longer than the queue of a member may be
+// ([Options].Queue): nobody gets it.
+var ErrTooLong = errors.New("hub: message is longer than Options.Queue allows")
+
+// maxFrameOverhead is how many bytes a frame is longer than its message, at most, but
+// for a thousandth of that where it is compressed in vain.
+const maxFrameOverhead = 64
+
 // Text is a text message. Text that is not UTF-8 would end the connections it is sent
 // to (RFC 6455, 8.1): sending it is an error.
 func Text(text string) Message { return encode(websocket.TextMessage, []byte(text)) }

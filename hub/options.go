@@ -5,14 +5,16 @@ import "github.com/goyave-contrib/websocket"
 // Options tunes a [Hub]. The zero value is ready to use.
 type Options struct {
 	// Queue bounds what waits for one member: 256 messages and 1 MiB where its fields
-	// are zero. A message that is longer reaches nobody.
+	// are zero. A message that is longer reaches nobody: see ErrTooLong.
 	Queue websocket.QueueLimit
 
 	// WhenFull says what becomes of a member whose queue is full.
 	WhenFull Policy
 
 	// OnFull is called when a member's queue is full, once until there is room again,
-	// in a goroutine of its own. Nil means nobody is told but [Hub.Stats].
+	// in a goroutine of its own and before the connection is closed, which waits for
+	// it. A panic counts as one of Serve: see [websocket.Conn.Go]. Nil means nobody is
+	// told but [Hub.Stats].
 	OnFull func(*Member)
 
 	// Broker connects the hub with those of other nodes. Nil means there is one node.

@@ -3,55 +3,69 @@ package hub
 import (
 	"context"
 	"fmt"
-	"sync"
+	"maps"
+	"slices"
 
 	"github.com/goyave-contrib/websocket"
 )
 
 // Shutdown ends the hub: nobody joins any more, every member's connection is closed
-// with code 1001, behind what is queued for it, and the broker is closed. It returns
-// nil when all that is done. When ctx ends first, the connections that are left are cut
-// and an error says how many they were; it wraps the cause of ctx. There is no way back.
+// with code 1001, behind what was sent to it before, and the broker is closed. It
+// returns nil when all that is done. When ctx ends first, the connections that are left
+// are cut and an error says how many they were; it wraps the cause of ctx. It may be
+// called again, also at the same time. There is no way back.
 //
 // It does not wait for Serve to return: shut down the Upgrader next. That alone would
-// also send what is queued, and 1001.
+// also send what is queued, and 1001. What is sent to other nodes afterwards is lost, and
+// that is no error: where Serve says goodbye to them, shut down the Upgrader first.
 func (h *Hub) Shutdown(ctx context.Context) error {
-	h.refuse()
-	var closing sync.WaitGroup
-	for _, m := range h.everyone.all() {
-		closing.Go(func() { _ = m.conn.Close(websocket.CloseGoingAway, "Server shutting down") }) // it is closed in any case
+	for _, g := range h.refuse() {
+		g.settle()
 	}
+	h.life.Lock()
+	for _, m := range h.everyone.all() {
+		h.closeLocked(m, websocket.CloseGoingAway, "Server shutting down")
+	}
+	h.life.Unlock()
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		closing.Wait()
 		h.running.Wait()
 	}()
 	var err error
 	select {
 	case <-closed:
 	case <-ctx.Done():
-		cut := 0
-		for _, m := range h.everyone.all() {
-			_ = m.conn.CloseNow()
-			cut++
-		}
+		err = fmt.Errorf("hub: shutdown: connections cut: %d: %w", h.cut(), context.Cause(ctx))
 		<-closed
-		err = fmt.Errorf("hub: shutdown: connections cut: %d: %w", cut, context.Cause(ctx))
 	}
-	if h.options.Broker != nil {
-		if closeErr := h.options.Broker.Close(); err == nil {
+	if h.closeBroker != nil {
+		h.offline.Store(true)
+		if closeErr := h.closeBroker(); err == nil {
 			err = closeErr
 		}
 	}
 	return err
 }
 
-// refuse has nobody join any more.
-func (h *Hub) refuse() {
+// refuse has nobody join any more, and returns all groups.
+func (h *Hub) refuse() []*group {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.life.Lock()
 	defer h.life.Unlock()
 	h.closed = true
+	groups := slices.AppendSeq([]*group{h.everyone}, maps.Values(h.rooms))
+	return slices.AppendSeq(groups, maps.Values(h.keys))
+}
+
+// cut cuts the connections that are being closed, and counts them.
+func (h *Hub) cut() int {
+	h.life.Lock()
+	members := slices.Collect(maps.Keys(h.closing))
+	h.life.Unlock()
+	for _, m := range members {
+		_ = m.conn.CloseNow()
+	}
+	return len(members)
 }

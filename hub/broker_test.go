@@ -1,0 +1,228 @@
+package hub_test
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/hub/brokertest"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestMemory(t *testing.T) {
+	brokertest.Test(t, func(*testing.T) brokertest.Network {
+		var network hub.Memory
+		return func(*testing.T) hub.Broker { return network.Node() }
+	})
+}
+
+// Three hubs are as one for those who send, and three for those who count.
+func TestSeveralHubs(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, n network) {
+		var broker hub.Memory
+		var hubs []*hub.Hub
+		var clients []*wstest.Client
+		var members []*hub.Member
+		r := newRig(t, n, websocket.Options{})
+		for range 3 {
+			h := hub.New(hub.Options{Broker: broker.Node()})
+			client, member := r.join(h, "lobby")
+			hubs, clients, members = append(hubs, h), append(clients, client), append(members, member)
+		}
+		require.NoError(t, members[0].SetKey("ann"))
+		require.NoError(t, members[2].SetKey("ann"))
+		require.NoError(t, members[1].Join("chess"))
+
+		require.NoError(t, hubs[0].Broadcast("lobby", hub.Text("to the lobby"), members[0], members[1]))
+		require.NoError(t, hubs[0].Broadcast("chess", hub.Text("to the board")))
+		require.NoError(t, hubs[1].Send("ann", hub.Text("to ann")))
+		require.NoError(t, hubs[2].BroadcastAll(hub.Binary([]byte("to all"))))
+		expect(t, clients[0], "to ann")
+		expect(t, clients[1], "to the lobby", "to the board") // the exceptions are those of the first hub
+		expect(t, clients[2], "to the lobby", "to ann")
+		for _, client := range clients {
+			client.ExpectBinary([]byte("to all"))
+		}
+		nothing(t, hubs[1], clients...)
+		assert.Equal(t, hub.Stats{Members: 1, Rooms: 1, Keys: 1}, hubs[0].Stats())
+		assert.Equal(t, []string{"chess", "lobby"}, hubs[1].Rooms())
+		assert.Len(t, hubs[2].In("lobby"), 1)
+
+		members[1].Leave("lobby")
+		require.NoError(t, hubs[0].Broadcast("lobby", hub.Text("to the rest")))
+		expect(t, clients[0], "to the rest")
+		expect(t, clients[2], "to the rest")
+		nothing(t, hubs[2], clients...)
+
+		require.NoError(t, hubs[1].Disconnect("ann", 4000, "signed out"))
+		clients[0].ExpectClose(4000, "signed out")
+		clients[2].ExpectClose(4000, "signed out")
+		eventually(t, func() bool { return hubs[0].Stats() == hub.Stats{} && hubs[2].Stats() == hub.Stats{} })
+
+		again, _ := r.join(hubs[0], "lobby")
+		go drain(clients[1])
+		require.NoError(t, hubs[1].Shutdown(t.Context()))
+		require.NoError(t, hubs[1].BroadcastAll(hub.Text("too late")))
+		require.NoError(t, hubs[2].Broadcast("lobby", hub.Text("still here")))
+		expect(t, again, "still here")
+	})
+}
+
+// What goes from one node to another is encoded, and arrives as it was.
+func TestMessagesBetweenHubs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var broker hub.Memory
+		r, here, there := newRig(t, inMemory, websocket.Options{}), hub.New(hub.Options{Broker: broker.Node()}), hub.New(hub.Options{Broker: broker.Node()})
+		client, member := r.join(there, "")
+		require.NoError(t, member.SetKey("\xff"))
+		require.NoError(t, here.Broadcast("", hub.Text("")))
+		require.NoError(t, here.Broadcast("", hub.Binary(nil)))
+		require.NoError(t, here.Send("\xff", hub.JSON([]string{"é"})))
+		require.NoError(t, here.Send("\xff", hub.Binary([]byte{0xff, 0})))
+		expect(t, client, "")
+		client.ExpectBinary([]byte{})
+		expect(t, client, `["é"]`)
+		client.ExpectBinary([]byte{0xff, 0})
+		require.NoError(t, here.Disconnect("\xff", websocket.CloseNoStatusReceived, ""))
+		client.ExpectClose(websocket.CloseNoStatusReceived, "")
+	})
+}
+
+// recorder is a broker that keeps what the hub tells it.
+type recorder struct {
+	mu      sync.Mutex
+	calls   []string
+	receive func(hub.Topic, []byte)
+}
+
+func (b *recorder) record(call string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.calls = append(b.calls, call)
+	return nil
+}
+
+func (b *recorder) take() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	calls := b.calls
+	b.calls = nil
+	return calls
+}
+
+func (b *recorder) Open(receive func(hub.Topic, []byte)) {
+	b.receive = receive
+	_ = b.record("open")
+}
+
+func (b *recorder) Publish(t hub.Topic, _ []byte) error { return b.record("publish " + t.Name) }
+func (b *recorder) Subscribe(t hub.Topic) error         { return b.record("subscribe " + t.Name) }
+func (b *recorder) Unsubscribe(t hub.Topic) error       { return b.record("unsubscribe " + t.Name) }
+func (b *recorder) Close() error                        { return b.record("close") }
+
+// A hub subscribes to what its members are interested in, and to nothing else.
+func TestSubscriptions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := new(recorder)
+		h := hub.New(hub.Options{Broker: broker})
+		r := newRig(t, inMemory, websocket.Options{})
+		_, a := r.join(h, "lobby", "lobby")
+		client, b := r.join(h, "lobby")
+		assert.Equal(t, []string{"open", "subscribe lobby"}, broker.take())
+		require.NoError(t, a.SetKey("ann"))
+		require.NoError(t, b.SetKey("ann"))
+		require.NoError(t, a.SetKey("bob"))
+		assert.Equal(t, []string{"subscribe ann", "subscribe bob"}, broker.take())
+		a.Leave("lobby", "nowhere")
+		require.NoError(t, a.SetKey("ann"))
+		assert.Equal(t, []string{"unsubscribe bob"}, broker.take())
+		require.NoError(t, h.Broadcast("nowhere", hub.Text("hello")))
+		require.NoError(t, a.Send(hub.Text("hello")))
+		assert.Equal(t, []string{"publish nowhere"}, broker.take())
+		client.Close(websocket.CloseNormalClosure, "")
+		synctest.Wait()
+		assert.Equal(t, []string{"unsubscribe lobby"}, broker.take())
+		_ = a.Conn().CloseNow()
+		synctest.Wait()
+		assert.Equal(t, []string{"unsubscribe ann"}, broker.take())
+		require.NoError(t, h.Shutdown(t.Context()))
+		require.NoError(t, h.Shutdown(t.Context()))
+		require.NoError(t, h.Broadcast("nowhere", hub.Text("too late")))
+		assert.Equal(t, []string{"close"}, broker.take())
+	})
+}
+
+// What a broker brings and the hub can't make sense of, it ignores.
+func TestReceiveIgnores(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := new(recorder)
+		h := hub.New(hub.Options{Broker: broker})
+		r := newRig(t, inMemory, websocket.Options{})
+		client, member := r.join(h, "x")
+		require.NoError(t, member.SetKey("x"))
+		for _, kind := range []hub.Kind{hub.Room, hub.Key, hub.Everyone, -1, 3} {
+			for name, payload := range map[string]string{
+				"nothing":                "",
+				"a continuation":         "\x00hello",
+				"an unknown type":        "\x03hello",
+				"a ping":                 "\x09hello",
+				"text not UTF-8":         "\x01\xff",
+				"too long":               "\x02" + string(make([]byte, 1<<20)),
+				"half a close code":      "\x08\x03",
+				"a code not to be sent":  "\x08\x03\xee",
+				"to nobody":              "\x01hello",
+				"a close, but to no key": "\x08\x0f\xa0",
+			} {
+				topic := hub.Topic{Kind: kind, Name: "x"}
+				switch {
+				case name == "to nobody":
+					topic.Name = "y"
+					if kind == hub.Everyone {
+						continue
+					}
+				case name == "a close, but to no key" && kind == hub.Key:
+					continue
+				}
+				broker.receive(topic, []byte(payload))
+			}
+		}
+		broker.receive(hub.Topic{Kind: 3, Name: "x"}, []byte("\x01of no kind"))
+		nothing(t, h, client)
+	})
+}
+
+// Joins, leaves and broadcasts on two nodes at once neither wait for each other for ever
+// nor leave anything behind.
+func TestHubsAtOnce(t *testing.T) {
+	var broker hub.Memory
+	r := newRig(t, overTCP, websocket.Options{})
+	var running sync.WaitGroup
+	var hubs []*hub.Hub
+	for range 3 {
+		h := hub.New(hub.Options{Broker: broker.Node()})
+		hubs = append(hubs, h)
+		for range 3 {
+			client, member := r.join(h)
+			go drain(client)
+			running.Go(func() {
+				for range 300 {
+					assert.NoError(t, member.Join("a", "b"))
+					assert.NoError(t, h.Broadcast("a", hub.Text("hello"), member))
+					assert.NoError(t, member.SetKey("ann"))
+					assert.NoError(t, h.Send("ann", hub.Text("hello")))
+					member.Leave("b", "a")
+					assert.NoError(t, member.SetKey(""))
+				}
+			})
+		}
+	}
+	running.Wait()
+	for _, h := range hubs {
+		assert.Equal(t, hub.Stats{Members: 3, Disconnected: h.Stats().Disconnected, Dropped: h.Stats().Dropped}, h.Stats())
+		require.NoError(t, h.Shutdown(t.Context()))
+	}
+}

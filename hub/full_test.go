@@ -1,0 +1,216 @@
+package hub_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// small is a queue that is full soon.
+var small = websocket.QueueLimit{Messages: 8, Bytes: 256 << 10}
+
+// A member whose queue is full is disconnected with 1013, once it has read what was
+// queued. The others get everything.
+func TestSlowMemberIsDisconnected(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, n network) {
+		full := make(chan *hub.Member, 10)
+		h := hub.New(hub.Options{Queue: small, OnFull: func(m *hub.Member) {
+			assert.Equal(t, "ann", m.Key(), "it is still a member")
+			full <- m
+		}})
+		r := newRig(t, n, websocket.Options{})
+		client, member := r.join(h, "lobby")
+		require.NoError(t, member.SetKey("ann"))
+		accepted := flood(t, member, 32<<10)
+		require.ErrorIs(t, member.Send(hub.Text("more")), websocket.ErrQueueFull, "it fits, but would come after a gap")
+		require.ErrorIs(t, member.SendContext(t.Context(), hub.Text("more")), websocket.ErrQueueFull)
+		require.ErrorIs(t, member.Join("another"), websocket.ErrQueueFull)
+		require.NoError(t, h.BroadcastAll(hub.Text("more")))
+		assert.Same(t, member, <-full)
+		stats := h.Stats()
+		assert.EqualValues(t, 1, stats.Dropped)
+		assert.EqualValues(t, 1, stats.Disconnected)
+		for range accepted {
+			client.ExpectBinary(make([]byte, 32<<10))
+		}
+		client.ExpectClose(websocket.CloseTryAgainLater, "too slow")
+		eventually(t, func() bool { return h.Stats().Members == 0 })
+		require.NoError(t, h.Shutdown(t.Context()))
+		assert.Empty(t, full, "OnFull was called again")
+	})
+}
+
+// With Drop, a member misses what found its queue full, and gets on.
+func TestDrop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		full := make(chan *hub.Member, 10)
+		h := hub.New(hub.Options{Queue: small, WhenFull: hub.Drop, OnFull: func(m *hub.Member) { full <- m }})
+		r := newRig(t, inMemory, websocket.Options{})
+		client, member := r.join(h, "lobby")
+		message := hub.Binary(make([]byte, 32<<10))
+		for i := range 2 {
+			accepted := 0
+			for member.Send(message) == nil {
+				accepted++
+				synctest.Wait() // what can be written is
+			}
+			require.ErrorIs(t, member.Send(message), websocket.ErrQueueFull)
+			require.NoError(t, h.Broadcast("lobby", message))
+			assert.Same(t, member, <-full)
+			assert.Equal(t, hub.Stats{Members: 1, Rooms: 1, Dropped: uint64(3 * (i + 1))}, h.Stats())
+			for range accepted {
+				client.ExpectBinary(make([]byte, 32<<10))
+			}
+			synctest.Wait()
+			require.NoError(t, member.Send(hub.Text("there is room again")))
+			expect(t, client, "there is room again")
+			assert.Empty(t, full, "OnFull is called once until there is room again")
+		}
+		nothing(t, h, client)
+	})
+}
+
+// Of messages that come together and do not fit, those that do are queued, in order.
+// Nobody whose socket takes them is slow.
+func TestBurstsAreNoReason(t *testing.T) {
+	const messages = 2000
+	h := hub.New(hub.Options{Queue: websocket.QueueLimit{Messages: 3}})
+	r := newRig(t, overTCP, websocket.Options{})
+	var clients []*wstest.Client
+	for range 20 {
+		client, _ := r.join(h, "lobby")
+		clients = append(clients, client)
+	}
+	var published [4]atomic.Int64
+	done := make(chan struct{})
+	for p := range published {
+		go func() {
+			for _, text := range numbers(string(rune('a'+p)), messages/len(published)) {
+				assert.NoError(t, h.Broadcast("lobby", hub.Text(text)))
+			}
+			done <- struct{}{}
+		}()
+	}
+	for _, client := range clients {
+		go func() {
+			for range messages {
+				if _, _, err := client.ReadMessage(); err != nil {
+					break
+				}
+			}
+			done <- struct{}{}
+		}()
+	}
+	for range len(published) + len(clients) {
+		<-done
+	}
+	assert.Equal(t, hub.Stats{Members: 20, Rooms: 1}, h.Stats())
+}
+
+// A message that is longer than the queue is the publisher's mistake.
+func TestTooLongMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New(hub.Options{Queue: websocket.QueueLimit{Bytes: 1000}})
+		r := newRig(t, inMemory, websocket.Options{CompressionThreshold: -1})
+		r.upgrader.Settings.EnableCompression = true
+		client, member := r.join(h, "lobby")
+		for _, size := range []int{1001, 1000, 950} {
+			m := hub.Binary(make([]byte, size))
+			require.ErrorIs(t, h.Broadcast("lobby", m), hub.ErrTooLong)
+			require.ErrorIs(t, h.BroadcastAll(m), hub.ErrTooLong)
+			require.ErrorIs(t, member.Send(m), hub.ErrTooLong)
+			require.ErrorIs(t, member.SendContext(t.Context(), m), hub.ErrTooLong)
+		}
+		require.NoError(t, h.Broadcast("lobby", hub.Binary(make([]byte, 900))))
+		client.ExpectBinary(make([]byte, 900))
+		assert.Equal(t, hub.Stats{Members: 1, Rooms: 1}, h.Stats())
+		require.ErrorIs(t, hub.New(hub.Options{}).BroadcastAll(hub.Binary(make([]byte, 1<<20))), hub.ErrTooLong)
+		require.NoError(t, hub.New(hub.Options{}).BroadcastAll(hub.Binary(make([]byte, 1<<20-1<<11))))
+	})
+}
+
+// The queue holds 256 messages by default.
+func TestDefaultQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New(hub.Options{WhenFull: hub.Drop})
+		r := newRig(t, inMemory, websocket.Options{})
+		client, member := r.join(h)
+		require.NoError(t, member.Send(hub.Binary(make([]byte, 2*wstest.PipeBuffer)))) // is being written
+		synctest.Wait()
+		assert.Equal(t, 255, flood(t, member, 1))
+		client.ExpectBinary(make([]byte, 2*wstest.PipeBuffer))
+	})
+}
+
+// A panic of OnFull is the connection's, which is closed all the same.
+func TestOnFullPanics(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, n network) {
+		h := hub.New(hub.Options{Queue: small, OnFull: func(*hub.Member) { panic("oh") }})
+		r := newRig(t, n, websocket.Options{CloseTimeout: time.Second})
+		_, member := r.join(h)
+		flood(t, member, 32<<10)
+		var p *websocket.PanicError
+		require.ErrorAs(t, <-r.told, &p)
+		assert.Equal(t, "oh", p.Value)
+		eventually(t, func() bool { return h.Stats().Members == 0 })
+	})
+}
+
+// SendContext waits for the reader, but no longer than its context.
+func TestSendContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New(hub.Options{Queue: small})
+		r := newRig(t, inMemory, websocket.Options{WriteTimeout: time.Hour, PingInterval: -1})
+		client, member := r.join(h)
+		message := hub.Binary(make([]byte, 32<<10))
+		sent := make(chan error)
+		accepted := 0
+		var cause = errors.New("too long")
+		begun := time.Now()
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, cause)
+		defer cancel()
+		for {
+			err := member.SendContext(ctx, message)
+			if err != nil {
+				require.ErrorIs(t, err, cause)
+				break
+			}
+			accepted++
+		}
+		assert.Equal(t, time.Minute, time.Since(begun))
+		require.ErrorIs(t, member.SendContext(ctx, message), cause, "it has ended before")
+		assert.Zero(t, h.Stats().Dropped, "that is no reason to disconnect")
+
+		go func() { sent <- member.SendContext(t.Context(), message) }()
+		synctest.Wait()
+		for range accepted {
+			client.ExpectBinary(make([]byte, 32<<10))
+		}
+		require.NoError(t, <-sent)
+		client.ExpectBinary(make([]byte, 32<<10))
+		nothing(t, h, client)
+
+		flooded := 0
+		for ctx, cancel := context.WithTimeout(t.Context(), time.Second); ; flooded++ {
+			if member.SendContext(ctx, message) != nil {
+				cancel()
+				break
+			}
+		}
+		go func() { sent <- member.SendContext(t.Context(), message) }()
+		synctest.Wait()
+		_ = member.Conn().CloseNow()
+		err := <-sent
+		require.Error(t, err, "the connection has ended")
+		require.NotErrorIs(t, err, websocket.ErrQueueFull)
+	})
+}

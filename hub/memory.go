@@ -1,0 +1,125 @@
+package hub
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+var errBrokerClosed = errors.New("hub: broker is closed")
+
+// Memory connects hubs of one process, for tests, and as a model for other brokers. The
+// zero value is ready to use.
+//
+//	var network hub.Memory
+//	one := hub.New(hub.Options{Broker: network.Node()})
+//	two := hub.New(hub.Options{Broker: network.Node()})
+//
+// What a hub publishes has been delivered to the others when its call returns.
+type Memory struct {
+	mu sync.RWMutex
+	// Who is to be told of what is published to a topic; all nodes are for Everyone.
+	// The slices are not changed, only replaced.
+	nodes map[Topic][]*memoryNode
+}
+
+// Node returns a broker for one more hub.
+func (m *Memory) Node() Broker { return &memoryNode{network: m} }
+
+func (m *Memory) subscribed(t Topic) []*memoryNode {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.nodes[t]
+}
+
+func (m *Memory) topics() []Topic {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return slices.Collect(maps.Keys(m.nodes))
+}
+
+func (m *Memory) add(t Topic, n *memoryNode) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.nodes == nil {
+		m.nodes = make(map[Topic][]*memoryNode)
+	}
+	if !slices.Contains(m.nodes[t], n) {
+		m.nodes[t] = append(slices.Clip(m.nodes[t]), n)
+	}
+}
+
+func (m *Memory) remove(n *memoryNode, topics ...Topic) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, t := range topics {
+		rest := slices.DeleteFunc(slices.Clone(m.nodes[t]), func(other *memoryNode) bool { return other == n })
+		if len(rest) == 0 {
+			delete(m.nodes, t)
+			continue
+		}
+		m.nodes[t] = rest
+	}
+}
+
+// A memoryNode is the broker of one hub.
+type memoryNode struct {
+	network *Memory
+	receive func(t Topic, payload []byte)
+	closed  atomic.Bool
+
+	// receiving is held while receive is called: for one message after the other, and
+	// for none after Close. The network's mutex is not: a hub that subscribes holds
+	// locks that receive needs.
+	receiving sync.Mutex
+}
+
+var _ Broker = (*memoryNode)(nil)
+
+func (n *memoryNode) Open(receive func(t Topic, payload []byte)) {
+	n.receive = receive
+	n.network.add(Topic{Kind: Everyone}, n)
+}
+
+func (n *memoryNode) Publish(t Topic, payload []byte) error {
+	if n.closed.Load() {
+		return errBrokerClosed
+	}
+	for _, other := range n.network.subscribed(t) {
+		if other != n {
+			other.deliver(t, payload)
+		}
+	}
+	return nil
+}
+
+func (n *memoryNode) deliver(t Topic, payload []byte) {
+	n.receiving.Lock()
+	defer n.receiving.Unlock()
+	if !n.closed.Load() {
+		n.receive(t, payload)
+	}
+}
+
+func (n *memoryNode) Subscribe(t Topic) error {
+	if n.closed.Load() {
+		return errBrokerClosed
+	}
+	n.network.add(t, n)
+	return nil
+}
+
+func (n *memoryNode) Unsubscribe(t Topic) error {
+	n.network.remove(n, t)
+	return nil
+}
+
+func (n *memoryNode) Close() error {
+	n.closed.Store(true)
+	n.network.remove(n, n.network.topics()...)
+	n.receiving.Lock() // for a call that is under way
+	defer n.receiving.Unlock()
+	return nil
+}

@@ -1,0 +1,172 @@
+package hub_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestShutdown(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, n network) {
+		r, h := newRig(t, n, websocket.Options{}), hub.New(hub.Options{})
+		var reading sync.WaitGroup
+		for range 10 {
+			client, member := r.join(h, "lobby")
+			require.NoError(t, member.SetKey("ann"))
+			reading.Go(func() {
+				for range 100 {
+					_, p, err := client.ReadMessage()
+					assert.NoError(t, err)
+					assert.Equal(t, "hello", string(p))
+				}
+				_, _, err := client.ReadMessage()
+				assert.Equal(t, &websocket.CloseError{Code: websocket.CloseGoingAway, Text: "Server shutting down"}, err)
+			})
+		}
+		_, left := r.connect()
+		for range 100 {
+			require.NoError(t, h.Broadcast("lobby", hub.Text("hello")))
+		}
+		require.NoError(t, h.Shutdown(t.Context()))
+		assert.Equal(t, hub.Stats{}, h.Stats())
+		reading.Wait()
+
+		_, err := h.Join(left, "lobby")
+		require.ErrorIs(t, err, websocket.ErrShutdown)
+		require.NoError(t, left.Context().Err(), "it was no member")
+		require.NoError(t, h.Broadcast("lobby", hub.Text("too late")))
+		require.NoError(t, h.Disconnect("ann", 4000, ""))
+		require.NoError(t, h.Shutdown(t.Context()))
+	})
+}
+
+// What was sent before Shutdown is sent before the close frame, also when it is somebody
+// else's round.
+func TestShutdownComesLast(t *testing.T) {
+	for range 10 {
+		r, h := newRig(t, overTCP, websocket.Options{}), hub.New(hub.Options{WhenFull: hub.Drop})
+		_, crowd := r.join(h, "lobby")
+		for range 100 { // as many members, for rounds that take their time
+			_, err := h.Join(crowd.Conn(), "lobby")
+			require.NoError(t, err)
+		}
+		client, member := r.join(h, "lobby")
+		stop := noise(t, func() error { return h.Broadcast("lobby", hub.Text("noise"), member) })
+		require.NoError(t, h.Broadcast("lobby", hub.Text("goodbye")))
+		down := make(chan error)
+		go func() { down <- h.Shutdown(t.Context()) }()
+		expect(t, client, "goodbye")
+		client.ExpectClose(websocket.CloseGoingAway, "Server shutting down")
+		_ = crowd.Conn().CloseNow()
+		require.NoError(t, <-down)
+		stop()
+	}
+}
+
+// Clients that do not answer, or do not read, are cut when the context ends; others that
+// are being closed for another reason, too.
+func TestShutdownIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		options := websocket.Options{CloseTimeout: time.Hour, WriteTimeout: time.Hour, PingInterval: -1}
+		r, h := newRig(t, inMemory, options), hub.New(hub.Options{Queue: small})
+		raw, silent := r.connectRaw()
+		_, err := h.Join(silent)
+		require.NoError(t, err)
+		_, deaf := r.join(h)
+		for deaf.Send(hub.Binary(make([]byte, 32<<10))) == nil { //nolint:revive // until the queue is full
+		}
+		kicked, member := r.connectRaw()
+		m, err := h.Join(member)
+		require.NoError(t, err)
+		require.NoError(t, m.SetKey("ann"))
+		require.NoError(t, h.Disconnect("ann", 4000, "kicked"))
+		kicked.ExpectClose(4000, "kicked")
+		synctest.Wait()
+
+		cause := errors.New("long enough")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, cause)
+		defer cancel()
+		begun := time.Now()
+		err = h.Shutdown(ctx)
+		require.ErrorIs(t, err, cause)
+		require.EqualError(t, err, "hub: shutdown: connections cut: 3: long enough")
+		assert.Equal(t, time.Minute, time.Since(begun))
+		assert.Zero(t, h.Stats().Members)
+		raw.ExpectClose(websocket.CloseGoingAway, "Server shutting down")
+		raw.ExpectEnd()
+		synctest.Wait()
+		assert.Zero(t, r.upgrader.Stats().Open)
+	})
+}
+
+// Without an answer, a connection is closed after the close timeout.
+func TestShutdownWaitsForCloseTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, h := newRig(t, inMemory, websocket.Options{CloseTimeout: 7 * time.Second}), hub.New(hub.Options{})
+		_, silent := r.connectRaw()
+		_, err := h.Join(silent)
+		require.NoError(t, err)
+		begun := time.Now()
+		require.NoError(t, h.Shutdown(t.Context()))
+		assert.Equal(t, 7*time.Second, time.Since(begun))
+	})
+}
+
+// Shutdown twice, with joins, disconnects and broadcasts at the same time, leaves nobody.
+func TestShutdownAtOnce(t *testing.T) {
+	for range 20 {
+		r, h := newRig(t, overTCP, websocket.Options{CloseTimeout: time.Second}), hub.New(hub.Options{})
+		var clients []*wstest.Client
+		var conns []*websocket.Conn
+		for range 10 {
+			client, conn := r.connect()
+			clients, conns = append(clients, client), append(conns, conn)
+		}
+		var running sync.WaitGroup
+		for _, client := range clients {
+			running.Go(func() { drain(client) })
+		}
+		for _, conn := range conns {
+			running.Go(func() {
+				if m, err := h.Join(conn, "lobby"); err != nil {
+					assert.ErrorIs(t, err, websocket.ErrShutdown)
+					_ = conn.CloseNow()
+				} else {
+					_ = m.SetKey("ann")
+					_ = m.Join("chess")
+					_ = h.Broadcast("lobby", hub.Text("hello"))
+					_ = h.Disconnect("ann", 4000, "")
+				}
+			})
+		}
+		for range 2 {
+			running.Go(func() { assert.NoError(t, h.Shutdown(t.Context())) })
+		}
+		running.Wait()
+		assert.Equal(t, hub.Stats{}, h.Stats())
+	}
+}
+
+// The end of the Upgrader alone sends what is queued, too.
+func TestUpgraderShutsDown(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, n network) {
+		r, h := newRig(t, n, websocket.Options{}), hub.New(hub.Options{})
+		client, _ := r.join(h, "lobby")
+		require.NoError(t, h.Broadcast("lobby", hub.Text("goodbye")))
+		down := make(chan error)
+		go func() { down <- r.upgrader.Shutdown(t.Context()) }()
+		expect(t, client, "goodbye")
+		client.ExpectClose(websocket.CloseGoingAway, "Server shutting down")
+		require.NoError(t, <-down)
+		assert.Equal(t, hub.Stats{}, h.Stats(), "the connection's end waits for the member to leave")
+	})
+}
