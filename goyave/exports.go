@@ -59,6 +59,9 @@ var (
 	// ErrReadLimit is wrapped by the error of a read whose message was longer
 	// than the connection accepts.
 	ErrReadLimit = root.ErrReadLimit
+	// ErrQueueFull is the error of [Conn.Enqueue], and of a hub's members, when more
+	// would wait than the limit allows.
+	ErrQueueFull = root.ErrQueueFull
 	// ErrBadHandshake is wrapped by the error of a [Dial] that the server refused.
 	ErrBadHandshake = root.ErrBadHandshake
 )
@@ -97,6 +100,14 @@ type (
 	// A PreparedMessage is encoded once and sent to many connections with
 	// [Conn.WritePreparedMessage].
 	PreparedMessage = root.PreparedMessage
+
+	// An EncodedMessage is encoded once and sent to many connections with
+	// [Conn.Enqueue].
+	EncodedMessage = root.EncodedMessage
+
+	// A QueueLimit bounds what waits to be written to a connection: see
+	// [Conn.Enqueue] and hub.Options.
+	QueueLimit = root.QueueLimit
 )
 
 // FromContext returns the connection that ctx belongs to: that of an upgraded
@@ -141,6 +152,12 @@ func IsDisconnect(err error) bool { return root.IsDisconnect(err) }
 // connections it is written to. A CloseMessage that may not be sent is an error.
 func NewPreparedMessage(messageType int, data []byte) (*PreparedMessage, error) {
 	return root.NewPreparedMessage(messageType, data)
+}
+
+// EncodeMessage returns a message of the given type, TextMessage or BinaryMessage,
+// with a copy of the data. Text must be valid UTF-8; that is not checked.
+func EncodeMessage(messageType int, data []byte) (*EncodedMessage, error) {
+	return root.EncodeMessage(messageType, data)
 }
 
 // FormatCloseMessage returns the payload of a close frame with the given code
