@@ -100,6 +100,32 @@ func TestRoomsKnowNothingOfEachOther(t *testing.T) {
 	ada.ExpectText(said(t, "message", "Ada", "who is there?"))
 }
 
+// However many come and go at the same time, the last word on who is here is true.
+func TestPresenceOfManyAtOnce(t *testing.T) {
+	const others = 30
+	address, _ := start(t)
+	ada := join(t, address, "Ada", "lobby", "Ada")
+	news := func(kind string) (last event) {
+		for range others {
+			_, text, err := ada.ReadMessage()
+			require.NoError(t, err)
+			last = event{}
+			require.NoError(t, json.Unmarshal(text, &last))
+			require.Equal(t, kind, last.Type)
+		}
+		return last
+	}
+	clients := make([]*wstest.Client, others)
+	for i := range clients {
+		clients[i] = wstest.Dial(t, address, path("Bob", "lobby"), options)
+	}
+	require.Len(t, news("joined").Here, others+1)
+	for _, client := range clients {
+		require.NoError(t, client.NetConn().Close())
+	}
+	require.Equal(t, []string{"Ada"}, news("left").Here)
+}
+
 func TestTwoMayHaveOneName(t *testing.T) {
 	address, _ := start(t)
 	first := join(t, address, "Ada", "lobby", "Ada")
