@@ -23,6 +23,7 @@ var snippetImports = map[string]string{
 	"expvar":    "expvar",
 	"fmt":       "fmt",
 	"http":      "net/http",
+	"hub":       "github.com/goyave-contrib/websocket/hub",
 	"io":        "io",
 	"json":      "encoding/json",
 	"net":       "net",
@@ -42,7 +43,7 @@ var snippetImports = map[string]string{
 // leftOut are types that snippets take for granted, because another snippet of the
 // document has them or because they are the application's own.
 var leftOut = map[string]string{
-	"Chat": `type Chat struct{}
+	"Chat": `type Chat struct{ Rooms *hub.Hub }
 		func (*Chat) Serve(*websocket.Conn, *http.Request) error { return nil }`,
 	"Echo": `type Echo struct{}
 		func (*Echo) Serve(*websocket.Conn, *http.Request) error { return nil }`,
@@ -71,7 +72,7 @@ func complete(snippet string) string {
 		return "package snippet\n\n" + snippet
 	case !declares.MatchString(snippet):
 		snippet = "func _(ctx context.Context, mux *http.ServeMux, server *http.Server, upgrader *websocket.Upgrader," +
-			" conn *websocket.Conn) error {\n{\n" + snippet + "}\npanic(0)\n}\n"
+			" conn *websocket.Conn, member *hub.Member) error {\n{\n" + snippet + "}\npanic(0)\n}\n"
 	}
 	for range 2 { // what is left out may need more of it
 		for name, declaration := range leftOut {
@@ -95,18 +96,19 @@ func complete(snippet string) string {
 var fence = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
 
 // Each snippet is a package of its own, in an overlay, so that nothing is written
-// into the repository. Those for Goyave are compiled in its module.
+// into the repository. Those for Goyave are compiled in its module; the one for NATS is
+// in the documentation of its own.
 func TestDocumentsCompile(t *testing.T) {
 	here, err := os.Getwd()
 	require.NoError(t, err)
 	temp := t.TempDir()
 	overlay := map[string]map[string]string{"Replace": {}}
 	arguments := []string{"build", "-overlay=" + filepath.Join(temp, "overlay.json")}
-	for _, document := range []string{"README.md", "docs/guide.md", "docs/security.md", "docs/operations.md", "docs/endings.md"} {
+	for _, document := range []string{"README.md", "docs/guide.md", "docs/security.md", "docs/operations.md", "docs/endings.md", "docs/hub.md"} {
 		content, err := os.ReadFile(document)
 		require.NoError(t, err)
 		for i, match := range fence.FindAllStringSubmatch(string(content), -1) {
-			if strings.Contains(match[1], "goyave.") {
+			if strings.Contains(match[1], "goyave.") || strings.Contains(match[1], "natsbroker.") {
 				continue
 			}
 			name := fmt.Sprintf("%s_%d", strings.TrimSuffix(filepath.Base(document), ".md"), i)

@@ -57,10 +57,10 @@
 // told 1001. [goyave.Server.Start] returns when every Serve has returned, or
 // when websocket.shutdownTimeout has passed; then the connections that are left
 // are cut, which is logged as an error. Give it more than the close timeout, so
-// that one silent client is not cut. It is one shutdown hook, in the order of
-// registration with the application's own, registered with the first route. A
-// Serve that stops the server must do so from another goroutine: Stop waits for
-// it.
+// that one silent client is not cut. Hubs are shut down next: see [HubService]. It
+// is one shutdown hook, in the order of registration with the application's own,
+// registered with the first hub or route. A Serve that stops the server must do so
+// from another goroutine: Stop waits for it.
 //
 // On net/http, see github.com/goyave-contrib/websocket, whose Conn this is.
 package websocket

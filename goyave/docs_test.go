@@ -28,6 +28,7 @@ var snippetImports = map[string]string{
 	"errors":    "goyave.dev/goyave/v5/util/errors",
 	"goyave":    "goyave.dev/goyave/v5",
 	"http":      "net/http",
+	"hub":       "github.com/goyave-contrib/websocket/hub",
 	"log":       "goyave.dev/goyave/v5/log",
 	"os":        "os",
 	"require":   "github.com/stretchr/testify/require",

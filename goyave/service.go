@@ -6,6 +6,7 @@ import (
 	"time"
 
 	root "github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/hub"
 	"goyave.dev/goyave/v5"
 	"goyave.dev/goyave/v5/util/errors"
 )
@@ -15,13 +16,19 @@ const (
 	defaultShutdownTimeout = 15 * time.Second
 )
 
-// service is the register of a server's endpoints. It is a Goyave service, so
-// that it is found where the server is.
+// service is the register of a server's endpoints and hubs. It is a Goyave service,
+// so that it is found where the server is.
 type service struct {
 	timeout time.Duration // of the shutdown; negative means none
 
 	mu        sync.Mutex
 	endpoints []*root.Endpoint
+	hubs      []*hub.Hub
+}
+
+// ending is what has a Shutdown: an endpoint, a hub.
+type ending interface {
+	Shutdown(ctx context.Context) error
 }
 
 // serviceOf returns the service of a server. The first call makes it, with the
@@ -52,7 +59,14 @@ func (s *service) add(endpoint *root.Endpoint) {
 	s.endpoints = append(s.endpoints, endpoint)
 }
 
-// shutdown ends the connections of all endpoints, together.
+func (s *service) addHub(h *hub.Hub) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hubs = append(s.hubs, h)
+}
+
+// shutdown ends the connections of all endpoints, together. The hubs come after them,
+// so that what Serve still has to say to members elsewhere finds the broker open.
 func (s *service) shutdown(server *goyave.Server) {
 	ctx := context.Background()
 	if s.timeout > 0 {
@@ -62,13 +76,19 @@ func (s *service) shutdown(server *goyave.Server) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var ending sync.WaitGroup
-	for _, endpoint := range s.endpoints {
-		ending.Go(func() {
-			if err := endpoint.Shutdown(ctx); err != nil {
+	shutDown(ctx, server, s.endpoints)
+	shutDown(ctx, server, s.hubs)
+}
+
+// shutDown shuts all of them down, together.
+func shutDown[T ending](ctx context.Context, server *goyave.Server, all []T) {
+	var running sync.WaitGroup
+	for _, one := range all {
+		running.Go(func() {
+			if err := one.Shutdown(ctx); err != nil {
 				server.Logger.Error(errors.New(err))
 			}
 		})
 	}
-	ending.Wait()
+	running.Wait()
 }

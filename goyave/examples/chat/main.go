@@ -13,7 +13,9 @@ import (
 	"io"
 	"os"
 
+	websocket "github.com/goyave-contrib/websocket/goyave"
 	"github.com/goyave-contrib/websocket/goyave/examples/chat/http/route"
+	"github.com/goyave-contrib/websocket/hub"
 	"goyave.dev/goyave/v5"
 	"goyave.dev/goyave/v5/config"
 	"goyave.dev/goyave/v5/util/errors"
@@ -56,6 +58,9 @@ func newServer(port int, stdout io.Writer) (*goyave.Server, error) {
 		return nil, err
 	}
 
+	server.RegisterService(websocket.NewHubService(server, hub.Options{
+		Queue: websocket.QueueLimit{Messages: 64}, // who misses more is told to go
+	}))
 	server.RegisterStartupHook(func(s *goyave.Server) {
 		if _, err := fmt.Fprintf(stdout, "listening on http://%s\n", s.Host()); err != nil {
 			s.Logger.Error(errors.New(err))

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	ws "github.com/gorilla/websocket"
@@ -56,13 +57,30 @@ func readURL(t *testing.T, stdout io.Reader) string {
 
 func path(name string) string { return "/chat?" + url.Values{"name": {name}}.Encode() }
 
+// joined is what everybody is told when somebody has joined.
+func joined(t *testing.T, name string, here ...string) string {
+	t.Helper()
+	return presence(t, "joined", name, here)
+}
+
+// left is what the others are told when somebody has left.
+func left(t *testing.T, name string, here ...string) string {
+	t.Helper()
+	return presence(t, "left", name, here)
+}
+
+func presence(t *testing.T, kind, name string, here []string) string {
+	t.Helper()
+	names, err := json.Marshal(here)
+	require.NoError(t, err)
+	return `{"type":"` + kind + `","name":"` + name + `","here":` + string(names) + `}`
+}
+
 // join connects and expects to be told who is there.
-func join(t *testing.T, address any, name string, all ...string) *wstest.Client {
+func join(t *testing.T, address any, name string, here ...string) *wstest.Client {
 	t.Helper()
 	client := wstest.Dial(t, address, path(name), options)
-	names, err := json.Marshal(all)
-	require.NoError(t, err)
-	client.ExpectText(`{"type":"members","all":` + string(names) + `}`)
+	client.ExpectText(joined(t, name, here...))
 	return client
 }
 
@@ -70,7 +88,7 @@ func TestJoinTalkLeave(t *testing.T) {
 	address := start(t)
 	ada := join(t, address, "Ada", "Ada")
 	grace := join(t, address, "Grace Hopper", "Ada", "Grace Hopper")
-	ada.ExpectText(`{"type":"joined","name":"Grace Hopper"}`)
+	ada.ExpectText(joined(t, "Grace Hopper", "Ada", "Grace Hopper"))
 
 	grace.WriteText(" hello \"you\" ")
 	ada.ExpectText(`{"type":"message","name":"Grace Hopper","text":"hello \"you\""}`)
@@ -81,9 +99,9 @@ func TestJoinTalkLeave(t *testing.T) {
 	grace.ExpectText(`{"type":"message","name":"Ada","text":"世界"}`)
 
 	grace.Close(ws.CloseNormalClosure, "bye")
-	ada.ExpectText(`{"type":"left","name":"Grace Hopper"}`)
+	ada.ExpectText(left(t, "Grace Hopper", "Ada"))
 	join(t, address, "grace hopper", "Ada", "grace hopper") // the name is free again
-	ada.ExpectText(`{"type":"joined","name":"grace hopper"}`)
+	ada.ExpectText(joined(t, "grace hopper", "Ada", "grace hopper"))
 }
 
 func TestNameIsValidated(t *testing.T) {
@@ -116,58 +134,69 @@ func TestMessagesThatAreNotTaken(t *testing.T) {
 	ada := join(t, address, "Ada", "Ada")
 
 	binary := join(t, address, "Binary", "Ada", "Binary")
-	ada.ExpectText(`{"type":"joined","name":"Binary"}`)
+	ada.ExpectText(joined(t, "Binary", "Ada", "Binary"))
 	binary.WriteBinary([]byte("hello"))
 	binary.ExpectClose(ws.CloseUnsupportedData, "only text, please")
-	ada.ExpectText(`{"type":"left","name":"Binary"}`)
+	ada.ExpectText(left(t, "Binary", "Ada"))
 
 	long := join(t, address, "Long", "Ada", "Long")
-	ada.ExpectText(`{"type":"joined","name":"Long"}`)
+	ada.ExpectText(joined(t, "Long", "Ada", "Long"))
 	long.WriteText(strings.Repeat("a", 2049))
 	_, _, err := long.ReadMessage()
 	assert.True(t, ws.IsCloseError(err, ws.CloseMessageTooBig), "%v", err)
-	ada.ExpectText(`{"type":"left","name":"Long"}`)
+	ada.ExpectText(left(t, "Long", "Ada"))
 }
 
-// A member that does not read is told to go; the others notice nothing else.
-// The network is in memory, because its buffers are small.
-func TestSlowMemberIsDropped(t *testing.T) {
+// fallBehind has Ada say the same again and again to one who does not read. The network
+// is in memory, because its buffers are small.
+func fallBehind(t *testing.T) (ada *wstest.Client, slow *wstest.Raw, said string) {
+	t.Helper()
 	server, err := newServer(0, io.Discard)
 	require.NoError(t, err)
 	network := wstest.Serve(t, server.Router())
-	slow := wstest.DialRaw(t, network, path("Slow"), options)
-	slow.Expect(wstest.Text(`{"type":"members","all":["Slow"]}`))
-	ada := join(t, network, "Ada", "Ada", "Slow")
+	slow = wstest.DialRaw(t, network, path("Slow"), options)
+	slow.Expect(wstest.Text(joined(t, "Slow", "Slow")))
+	ada = join(t, network, "Ada", "Slow", "Ada")
 
 	message := strings.Repeat("a", 2000)
-	want := `{"type":"message","name":"Ada","text":"` + message + `"}`
-	left := false
-	for range 1000 {
+	said = `{"type":"message","name":"Ada","text":"` + message + `"}`
+	for range 200 {
 		ada.WriteText(message)
-		_, got, err := ada.ReadMessage()
-		require.NoError(t, err)
-		if string(got) != want {
-			require.JSONEq(t, `{"type":"left","name":"Slow"}`, string(got))
-			left = true
-			break
-		}
+		ada.ExpectText(said)
 	}
-	require.True(t, left, "it is not dropped")
-	ada.ExpectText(want)
-	ada.WriteText("still here")
-	ada.ExpectText(`{"type":"message","name":"Ada","text":"still here"}`)
+	return ada, slow, said
+}
 
-	for { // it awakes
+// A member that does not read is told to go, and leaves when it does not answer; the
+// others notice nothing else.
+func TestSlowMemberIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ada, _, _ := fallBehind(t)
+		begun := time.Now()
+		ada.ExpectText(left(t, "Slow", "Ada"))
+		require.Equal(t, 10*time.Second, time.Since(begun), "the close timeout")
+		ada.WriteText("still here")
+		ada.ExpectText(`{"type":"message","name":"Ada","text":"still here"}`)
+		ada.Close(ws.CloseNormalClosure, "")
+	})
+}
+
+// One that awakes gets what was queued, and is told why it has to go.
+func TestSlowMemberAwakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ada, slow, said := fallBehind(t)
+		slow.Expect(wstest.Text(joined(t, "Ada", "Slow", "Ada")))
 		frame, err := slow.Receive()
-		require.NoError(t, err)
-		if frame.Opcode == wstest.OpClose {
-			assert.Equal(t, wstest.Close(ws.ClosePolicyViolation, "too slow").Payload, frame.Payload)
-			break
+		for ; err == nil && frame.Opcode == wstest.OpText; frame, err = slow.Receive() {
+			require.Equal(t, said, string(frame.Payload))
 		}
-	}
-	slow.Send(wstest.Close(ws.ClosePolicyViolation, ""))
-	slow.ExpectEnd()
-	ada.Close(ws.CloseNormalClosure, "")
+		require.NoError(t, err)
+		assert.Equal(t, wstest.Close(ws.CloseTryAgainLater, "too slow").Payload, frame.Payload)
+		slow.Send(wstest.Close(ws.CloseTryAgainLater, ""))
+		slow.ExpectEnd()
+		ada.ExpectText(left(t, "Slow", "Ada"))
+		ada.Close(ws.CloseNormalClosure, "")
+	})
 }
 
 func TestPage(t *testing.T) {
@@ -206,7 +235,7 @@ func TestInterrupt(t *testing.T) {
 
 	ada := join(t, address, "Ada", "Ada")
 	grace := join(t, address, "Grace", "Ada", "Grace")
-	ada.ExpectText(`{"type":"joined","name":"Grace"}`)
+	ada.ExpectText(joined(t, "Grace", "Ada", "Grace"))
 	require.NoError(t, command.Process.Signal(os.Interrupt))
 	ada.ExpectClose(ws.CloseGoingAway, "Server shutting down")
 	grace.ExpectClose(ws.CloseGoingAway, "Server shutting down")

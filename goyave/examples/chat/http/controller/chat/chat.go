@@ -3,21 +3,35 @@ package chat
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"strings"
+	"sync"
 
 	websocket "github.com/goyave-contrib/websocket/goyave"
+	"github.com/goyave-contrib/websocket/hub"
 	"goyave.dev/goyave/v5"
 )
 
-// maxMessage is the longest message that a client may send, in bytes.
-const maxMessage = 2048
+const (
+	room       = "chat" // in the hub
+	maxMessage = 2048   // bytes that a client may send at once
+)
 
-// Controller is one room. Each connection is served by two goroutines: Serve
-// reads, and pump writes what the room has put into the member's queue.
+// Controller is one room. The hub writes to the members; what it reads of one, Serve
+// gives to the hub.
 type Controller struct {
 	goyave.Component
-	room room
+	hub *websocket.HubService
+
+	// presence is held while somebody joins or leaves, so that each name is taken once
+	// and the last word on who is here is true. It waits for no connection.
+	presence sync.Mutex
+}
+
+// Init finds the hub.
+func (ctrl *Controller) Init(server *goyave.Server) {
+	ctrl.Component.Init(server)
+	ctrl.hub = websocket.HubOf(server)
 }
 
 // RegisterRoute has the name validated before the upgrade.
@@ -28,15 +42,14 @@ func (ctrl *Controller) RegisterRoute(router *goyave.Router, handler goyave.Hand
 // Serve is the whole life of one member.
 func (ctrl *Controller) Serve(conn *websocket.Conn, request *goyave.Request) error {
 	name, _ := request.Query["name"].(string) // it was validated
-	m := newMember(name, conn)
-	if !ctrl.room.join(m) {
-		return websocket.NewCloseError(websocket.ClosePolicyViolation, "the name is taken")
+	member, err := ctrl.join(conn, name)
+	if err != nil {
+		return err
 	}
-	defer ctrl.room.leave(m)
+	defer ctrl.leave(member, name)
 	ctrl.Logger().Info("joined", "name", name)
 
 	conn.SetReadLimit(maxMessage)
-	conn.Go(func(ctx context.Context) error { return m.pump(ctx) })
 	for {
 		messageType, message, err := conn.ReadMessage()
 		switch {
@@ -45,24 +58,67 @@ func (ctrl *Controller) Serve(conn *websocket.Conn, request *goyave.Request) err
 		case messageType != websocket.TextMessage:
 			return websocket.NewCloseError(websocket.CloseUnsupportedData, "only text, please")
 		}
-		if text := strings.TrimSpace(string(message)); text != "" {
-			ctrl.room.send(event{Type: "message", Name: name, Text: text})
+		text := strings.TrimSpace(string(message))
+		if text == "" {
+			continue
+		}
+		if err := ctrl.hub.Broadcast(room, hub.JSON(event{Type: "message", Name: name, Text: text})); err != nil {
+			return err
 		}
 	}
 }
 
-// An event is what members are sent, as JSON.
-type event struct {
-	Type string   `json:"type"` // joined, left, message; members, for who has just joined
-	Name string   `json:"name,omitempty"`
-	Text string   `json:"text,omitempty"`
-	All  []string `json:"all,omitempty"` // the names of all members
+// nameKey is what a member's name is kept under.
+type nameKey struct{}
+
+// join lets somebody in, unless the name is taken, and tells everybody.
+func (ctrl *Controller) join(conn *websocket.Conn, name string) (*hub.Member, error) {
+	ctrl.presence.Lock()
+	defer ctrl.presence.Unlock()
+	for _, other := range ctrl.names() {
+		if strings.EqualFold(name, other) {
+			return nil, websocket.NewCloseError(websocket.ClosePolicyViolation, "the name is taken")
+		}
+	}
+	member, err := ctrl.hub.Join(conn)
+	if err != nil {
+		return nil, err
+	}
+	member.Set(nameKey{}, name) // before the room has the member
+	if err := member.Join(room); err != nil {
+		return nil, err
+	}
+	return member, ctrl.hub.Broadcast(room, hub.JSON(event{Type: "joined", Name: name, Here: ctrl.names()}))
 }
 
-func (e event) encode() []byte {
-	encoded, err := json.Marshal(e)
-	if err != nil {
-		panic(err) // strings are always encoded
+// leave tells everybody that a member has left. At shutdown all do, which is no news.
+func (ctrl *Controller) leave(member *hub.Member, name string) {
+	if errors.Is(context.Cause(member.Conn().Context()), websocket.ErrShutdown) {
+		return
 	}
-	return encoded
+	ctrl.presence.Lock()
+	defer ctrl.presence.Unlock()
+	member.Leave(room) // as it does by itself when the connection has ended, but maybe later
+	err := ctrl.hub.Broadcast(room, hub.JSON(event{Type: "left", Name: name, Here: ctrl.names()}))
+	if err != nil {
+		ctrl.Logger().Error(err)
+	}
+}
+
+// names are those of all members, in the order in which they came.
+func (ctrl *Controller) names() []string {
+	members := ctrl.hub.In(room)
+	names := make([]string, len(members))
+	for i, member := range members {
+		names[i], _ = member.Get(nameKey{}).(string)
+	}
+	return names
+}
+
+// An event is what members are sent, as JSON.
+type event struct {
+	Type string   `json:"type"` // joined, left, message
+	Name string   `json:"name"` // whose
+	Text string   `json:"text,omitempty"`
+	Here []string `json:"here,omitempty"` // the names of all members now
 }

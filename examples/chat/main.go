@@ -1,0 +1,119 @@
+// Command chat serves rooms to talk in, and a small page to try them with:
+//
+//	go run ./examples/chat
+package main
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"flag"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"regexp"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/hub"
+)
+
+//go:embed index.html
+var page embed.FS
+
+// Chat is rooms of people who see each other come, talk and leave.
+type Chat struct {
+	hub      *hub.Hub
+	presence sync.Mutex // so that the last word on who is here is true
+}
+
+// An event is what everybody in a room is sent, as JSON.
+type event struct {
+	Type string   `json:"type"` // joined, left, message
+	Name string   `json:"name"` // whose
+	Text string   `json:"text,omitempty"`
+	Here []string `json:"here,omitempty"` // who is in the room now
+}
+
+var proper = regexp.MustCompile(`^[\p{L}\p{N} ._-]{1,20}$`)
+
+// Serve is the whole life of one member. It reads; the hub writes.
+func (c *Chat) Serve(conn *websocket.Conn, r *http.Request) error {
+	name, room := r.URL.Query().Get("name"), r.URL.Query().Get("room")
+	if !proper.MatchString(name) || !proper.MatchString(room) {
+		return websocket.NewCloseError(websocket.ClosePolicyViolation, "want a name and a room, up to 20 letters each")
+	}
+	member, err := c.hub.Join(conn)
+	if err != nil {
+		return err
+	}
+	member.Set("name", name) // before anybody sees the member in the room
+	if err := member.Join(room); err != nil {
+		return err
+	}
+	c.announce(room, event{Type: "joined", Name: name})
+	defer func() {
+		member.Leave(room) // which would happen by itself, but maybe later
+		c.announce(room, event{Type: "left", Name: name})
+	}()
+	for {
+		_, text, err := conn.ReadMessage()
+		if err != nil {
+			return err
+		}
+		if err := c.hub.Broadcast(room, hub.JSON(event{Type: "message", Name: name, Text: string(text)})); err != nil {
+			return err
+		}
+	}
+}
+
+// announce tells all in a room, also the one who has just joined, who is there now.
+func (c *Chat) announce(room string, e event) {
+	c.presence.Lock()
+	defer c.presence.Unlock()
+	for _, member := range c.hub.In(room) {
+		name, _ := member.Get("name").(string)
+		e.Here = append(e.Here, name)
+	}
+	_ = c.hub.Broadcast(room, hub.JSON(e)) // only a broker could fail
+}
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on; port 0 takes a free one")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // from then on a second signal kills
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Printf("listening on http://%s", listener.Addr())
+	if err := run(ctx, listener); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// run serves until ctx is done, then closes every connection and returns nil.
+func run(ctx context.Context, listener net.Listener) error {
+	rooms := hub.New(hub.Options{})
+	upgrader := websocket.New(&Chat{hub: rooms})
+	upgrader.MaxMessageSize = 2048
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", http.FileServerFS(page))
+	upgrader.RegisterRoutes(mux, "/chat")
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	ended := make(chan error, 1)
+	context.AfterFunc(ctx, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second) // 10 for one who does not answer
+		defer cancel()
+		ended <- errors.Join(upgrader.Shutdown(ctx), rooms.Shutdown(ctx), server.Shutdown(ctx), server.Close())
+	})
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-ended
+}

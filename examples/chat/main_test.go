@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds what takes a moment on a slow machine.
+const patience = 30 * time.Second
+
+var options = &wstest.Options{Timeout: patience}
+
+// start runs the example in this process, on a free port, until stop is called or the
+// test ends.
+func start(t *testing.T) (address string, stop func()) {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		assert.NoError(t, run(ctx, listener))
+	}()
+	stop = func() {
+		cancel()
+		<-ended
+	}
+	t.Cleanup(stop)
+	return "http://" + listener.Addr().String(), stop
+}
+
+func path(name, room string) string {
+	return "/chat?" + url.Values{"name": {name}, "room": {room}}.Encode()
+}
+
+// said is an event as members are sent it.
+func said(t *testing.T, kind, name, text string, here ...string) string {
+	t.Helper()
+	encoded, err := json.Marshal(event{Type: kind, Name: name, Text: text, Here: here})
+	require.NoError(t, err)
+	return string(encoded)
+}
+
+// join has somebody enter a room, who is told who is there.
+func join(t *testing.T, target any, name, room string, here ...string) *wstest.Client {
+	t.Helper()
+	client := wstest.Dial(t, target, path(name, room), options)
+	client.ExpectText(said(t, "joined", name, "", here...))
+	return client
+}
+
+func TestMembersSeeEachOther(t *testing.T) {
+	address, _ := start(t)
+	ada := join(t, address, "Ada", "lobby", "Ada")
+	grace := join(t, address, "Grace Hopper", "lobby", "Ada", "Grace Hopper")
+	ada.ExpectText(`{"type":"joined","name":"Grace Hopper","here":["Ada","Grace Hopper"]}`)
+
+	grace.WriteText(`hello "you"`)
+	ada.ExpectText(`{"type":"message","name":"Grace Hopper","text":"hello \"you\""}`)
+	grace.ExpectText(`{"type":"message","name":"Grace Hopper","text":"hello \"you\""}`)
+
+	grace.Close(ws.CloseNormalClosure, "bye")
+	ada.ExpectText(`{"type":"left","name":"Grace Hopper","here":["Ada"]}`)
+	join(t, address, "Łukasz", "lobby", "Ada", "Łukasz")
+}
+
+func TestRoomsKnowNothingOfEachOther(t *testing.T) {
+	address, _ := start(t)
+	ada := join(t, address, "Ada", "lobby", "Ada")
+	bob := join(t, address, "Bob", "cellar", "Bob")
+	bob.WriteText("nobody hears me")
+	bob.ExpectText(said(t, "message", "Bob", "nobody hears me"))
+	bob.Close(ws.CloseNormalClosure, "")
+
+	ada.WriteText("who is there?") // the first that Ada hears since she came
+	ada.ExpectText(said(t, "message", "Ada", "who is there?"))
+}
+
+// However many come and go at the same time, the last word on who is here is true.
+func TestPresenceOfManyAtOnce(t *testing.T) {
+	const others = 30
+	address, _ := start(t)
+	ada := join(t, address, "Ada", "lobby", "Ada")
+	news := func(kind string) (last event) {
+		for range others {
+			_, text, err := ada.ReadMessage()
+			require.NoError(t, err)
+			last = event{}
+			require.NoError(t, json.Unmarshal(text, &last))
+			require.Equal(t, kind, last.Type)
+		}
+		return last
+	}
+	clients := make([]*wstest.Client, others)
+	for i := range clients {
+		clients[i] = wstest.Dial(t, address, path("Bob", "lobby"), options)
+	}
+	require.Len(t, news("joined").Here, others+1)
+	for _, client := range clients {
+		require.NoError(t, client.NetConn().Close())
+	}
+	require.Equal(t, []string{"Ada"}, news("left").Here)
+}
+
+func TestTwoMayHaveOneName(t *testing.T) {
+	address, _ := start(t)
+	first := join(t, address, "Ada", "lobby", "Ada")
+	second := join(t, address, "Ada", "lobby", "Ada", "Ada")
+	first.ExpectText(said(t, "joined", "Ada", "", "Ada", "Ada"))
+	second.Close(ws.CloseNormalClosure, "")
+	first.ExpectText(said(t, "left", "Ada", "", "Ada"))
+}
+
+func TestNamesAndRoomsThatAreNotTaken(t *testing.T) {
+	address, _ := start(t)
+	long := strings.Repeat("a", 21)
+	for _, tt := range []struct{ name, member, room string }{
+		{name: "no name", room: "lobby"},
+		{name: "no room", member: "Ada"},
+		{name: "a long name", member: long, room: "lobby"},
+		{name: "a long room", member: "Ada", room: long},
+		{name: "markup", member: "<b>", room: "lobby"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			client := wstest.Dial(t, address, path(tt.member, tt.room), options)
+			client.ExpectClose(ws.ClosePolicyViolation, "want a name and a room, up to 20 letters each")
+		})
+	}
+}
+
+func TestLongMessageEndsItsSender(t *testing.T) {
+	address, _ := start(t)
+	ada := join(t, address, "Ada", "lobby", "Ada")
+	bob := join(t, address, "Bob", "lobby", "Ada", "Bob")
+	ada.ExpectText(said(t, "joined", "Bob", "", "Ada", "Bob"))
+	bob.WriteText(strings.Repeat("a", 2049))
+	_, _, err := bob.ReadMessage()
+	require.True(t, ws.IsCloseError(err, ws.CloseMessageTooBig), "%v", err)
+	ada.ExpectText(said(t, "left", "Bob", "", "Ada"))
+}
+
+func TestConnectionThatBreaksIsAMemberThatLeaves(t *testing.T) {
+	address, _ := start(t)
+	ada := join(t, address, "Ada", "lobby", "Ada")
+	bob := join(t, address, "Bob", "lobby", "Ada", "Bob")
+	ada.ExpectText(said(t, "joined", "Bob", "", "Ada", "Bob"))
+	require.NoError(t, bob.NetConn().Close())
+	ada.ExpectText(said(t, "left", "Bob", "", "Ada"))
+}
+
+// Who vanishes without a word leaves when a ping has found no answer.
+func TestMemberThatVanishesLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := wstest.Serve(t, websocket.New(&Chat{hub: hub.New(hub.Options{})}))
+		ada := join(t, network, "Ada", "lobby", "Ada")
+		bob := wstest.DialRaw(t, network, path("Bob", "lobby"), options)
+		vanished := time.Now()
+		bob.Expect(wstest.Text(said(t, "joined", "Bob", "", "Ada", "Bob")))
+		ada.ExpectText(said(t, "joined", "Bob", "", "Ada", "Bob"))
+		require.NoError(t, ada.SetReadDeadline(time.Time{}))
+		_, left, err := ada.ReadMessage() // which answers pings
+		require.NoError(t, err)
+		assert.JSONEq(t, said(t, "left", "Bob", "", "Ada"), string(left))
+		assert.Equal(t, 40*time.Second, time.Since(vanished))
+		ada.Close(ws.CloseNormalClosure, "")
+	})
+}
+
+// Everybody is told, in every room.
+func TestShutdown(t *testing.T) {
+	address, stop := start(t)
+	ada := join(t, address, "Ada", "lobby", "Ada")
+	bob := join(t, address, "Bob", "cellar", "Bob")
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		stop()
+	}()
+	ada.ExpectClose(ws.CloseGoingAway, "Server shutting down")
+	bob.ExpectClose(ws.CloseGoingAway, "Server shutting down")
+	<-stopped
+	_, err := net.DialTimeout("tcp", strings.TrimPrefix(address, "http://"), patience)
+	require.Error(t, err, "nobody listens any more")
+}
+
+func TestPage(t *testing.T) {
+	address, _ := start(t)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)
+	require.NoError(t, err)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	response, err := client.Do(request)
+	require.NoError(t, err)
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	assert.Equal(t, http.StatusOK, response.StatusCode)
+	assert.Contains(t, response.Header.Get("Content-Type"), "text/html")
+	assert.Contains(t, string(body), "new WebSocket(")
+	for _, outside := range []string{"http://", "https://", "src=", "@import", "url(", "innerHTML"} {
+		assert.NotContains(t, string(body), outside)
+	}
+}
+
+var listening = regexp.MustCompile(`listening on (http://127\.0\.0\.1:[1-9][0-9]*)\n$`)
+
+// As its users run it: Ctrl-C, every member is told, and the exit status is 0.
+func TestInterrupt(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("on Windows a process cannot be sent an interrupt")
+	}
+	binary := filepath.Join(t.TempDir(), "chat")
+	output, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
+	require.NoError(t, err, "%s", output)
+
+	command := exec.CommandContext(t.Context(), binary, "-addr", "127.0.0.1:0")
+	stderr, err := command.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, command.Start())
+	t.Cleanup(func() { _ = command.Process.Kill() }) // fails where it has ended: as it should
+	line := make([]byte, 256)
+	n, err := stderr.Read(line)
+	require.NoError(t, err)
+	match := listening.FindStringSubmatch(string(line[:n]))
+	require.NotNil(t, match, "the line is %q", line[:n])
+
+	ada := join(t, match[1], "Ada", "lobby", "Ada")
+	require.NoError(t, command.Process.Signal(os.Interrupt))
+	ada.ExpectClose(ws.CloseGoingAway, "Server shutting down")
+	require.NoError(t, command.Wait(), "the exit status is 0")
+}
