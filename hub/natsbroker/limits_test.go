@@ -1,6 +1,8 @@
 package natsbroker_test
 
 import (
+	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +40,18 @@ func TestSubscribedOnlyWhileThereAreMembers(t *testing.T) {
 	settles(0)
 	require.NoError(t, n.nc.FlushTimeout(patience))
 	require.Equal(t, before-2, s.NumSubscriptions())
+}
+
+func TestRoomsCostNoGoroutine(t *testing.T) {
+	s := startServer(t)
+	n := newNode(t, connect(t, s.ClientURL()), natsbroker.Options{})
+	n.subscribe(t, room("x"))
+	before := runtime.NumGoroutine()
+	for i := range 10_000 {
+		require.NoError(t, n.Subscribe(room(fmt.Sprint(i))))
+	}
+	require.Eventually(t, func() bool { return n.nc.NumSubscriptions() == 10_002 }, patience, moment)
+	require.Less(t, runtime.NumGoroutine(), before+100)
 }
 
 func TestMaxPayload(t *testing.T) {
@@ -98,8 +112,8 @@ func TestCloseWaitsForReceive(t *testing.T) {
 	closed := make(chan error)
 	go func() { closed <- to.Close() }()
 	select {
-	case <-closed:
-		t.Error("receive is still being called")
+	case err := <-closed:
+		t.Error("receive is still being called", err)
 	case <-time.After(50 * time.Millisecond):
 	}
 	close(on)

@@ -57,7 +57,7 @@ func (b *Broker) signal() {
 func (b *Broker) send() {
 	defer b.nc.RemoveStatusListener(b.status)
 	for {
-		for b.sendNext() { //nolint:revive // it does it all
+		for b.sendNext() {
 		}
 		select {
 		case <-b.work:
@@ -68,7 +68,7 @@ func (b *Broker) send() {
 				return
 			}
 		case <-b.stop:
-			for b.sendNext() { //nolint:revive // it does it all
+			for b.sendNext() {
 			}
 			b.unsubscribeAll()
 			return
