@@ -1,0 +1,144 @@
+// Command chat is the chat of the root module's examples on several nodes, which NATS
+// connects: people who are at different nodes talk in the same room. It starts with a
+// NATS server inside, or uses one that is there:
+//
+//	go run ./examples/chat -embedded
+//	go run ./examples/chat -addr 127.0.0.1:8081
+//	go run ./examples/chat -addr 127.0.0.1:8082
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"embed"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/hub/natsbroker"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+//go:embed index.html
+var page embed.FS
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on; port 0 takes a free one")
+	natsURL := flag.String("nats", nats.DefaultURL, "`URL` of the NATS server")
+	embedded := flag.Bool("embedded", false, "start the NATS server, at that URL; port 0 takes a free one")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // from then on a second signal kills
+	if err := start(ctx, *addr, *natsURL, *embedded); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// start runs everything until ctx is done.
+func start(ctx context.Context, addr, natsURL string, embedded bool) error {
+	if embedded {
+		s, err := startNATS(natsURL)
+		if err != nil {
+			return err
+		}
+		defer s.WaitForShutdown()
+		defer s.Shutdown()
+		natsURL = s.ClientURL()
+	}
+	nc, err := connect(natsURL)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	log.Printf("listening on http://%s, with NATS at %s", listener.Addr(), natsURL)
+	return run(ctx, listener, nc)
+}
+
+// startNATS starts a server. A real cluster has several of them, on their own.
+func startNATS(natsURL string) (*server.Server, error) {
+	at, err := url.Parse(natsURL)
+	if err != nil {
+		return nil, err
+	}
+	port, err := strconv.Atoi(at.Port())
+	if err != nil {
+		return nil, fmt.Errorf("port of %s: %w", natsURL, err)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	s, err := server.NewServer(&server.Options{Host: at.Hostname(), Port: port, NoSigs: true})
+	if err != nil {
+		return nil, err
+	}
+	s.Start()
+	if !s.ReadyForConnections(5 * time.Second) {
+		s.Shutdown()
+		return nil, fmt.Errorf("no NATS server could be started at %s", natsURL)
+	}
+	return s, nil
+}
+
+// connect connects with NATS, or begins to: nodes and servers may start in any order,
+// and the chat goes on without, each node alone.
+func connect(natsURL string) (*nats.Conn, error) {
+	return nats.Connect(natsURL,
+		nats.Name("chat"), nats.NoEcho(),
+		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(time.Second),
+		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
+			if !nc.IsClosed() {
+				log.Print("NATS is away: ", err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { log.Print("NATS is back") }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Print("NATS: ", err) }),
+	)
+}
+
+// run serves until ctx is done, then closes every connection and returns nil.
+func run(ctx context.Context, listener net.Listener, nc *nats.Conn) error {
+	broker, err := natsbroker.New(nc, natsbroker.Options{Prefix: "chat"})
+	if err != nil {
+		return err
+	}
+	chat := &Chat{hub: hub.New(hub.Options{Broker: broker}), node: rand.Text()}
+	upgrader := websocket.New(chat)
+	upgrader.MaxMessageSize = 2048
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", http.FileServerFS(page))
+	upgrader.RegisterRoutes(mux, "/chat")
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+
+	ctx, stop := context.WithCancel(ctx)
+	var announcing sync.WaitGroup
+	announcing.Go(func() { chat.announceAll(ctx) })
+	defer announcing.Wait()
+	defer stop()
+	ended := make(chan error, 1)
+	context.AfterFunc(ctx, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second) // 10 for one who does not answer
+		defer cancel()
+		ended <- errors.Join(upgrader.Shutdown(ctx), chat.hub.Shutdown(ctx), server.Shutdown(ctx), server.Close())
+	})
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-ended
+}

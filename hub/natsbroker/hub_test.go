@@ -1,0 +1,173 @@
+package natsbroker_test
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/hub/natsbroker"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// hubNode is a node as an application has it: a hub, and the connections of clients
+// that say in which room they are and with which key.
+type hubNode struct {
+	*hub.Hub
+	server *wstest.Server
+}
+
+func newHubNode(t *testing.T, nc *nats.Conn) *hubNode {
+	t.Helper()
+	broker, err := natsbroker.New(nc, natsbroker.Options{})
+	require.NoError(t, err)
+	n := &hubNode{Hub: hub.New(hub.Options{Broker: broker})}
+	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+		member, err := n.Join(conn, r.URL.Query().Get("room"))
+		if err == nil {
+			err = member.SetKey(r.URL.Query().Get("key"))
+		}
+		if err == nil {
+			err = member.Send(hub.Text("welcome"))
+		}
+		if err != nil {
+			return err
+		}
+		for {
+			_, text, err := conn.ReadMessage()
+			if err != nil {
+				return err
+			}
+			if err := n.Broadcast(r.URL.Query().Get("room"), hub.Text(string(text)), member); err != nil {
+				return err
+			}
+		}
+	}))
+	n.server = wstest.Serve(t, upgrader)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		assert.NoError(t, n.Shutdown(ctx))
+		assert.NoError(t, upgrader.Shutdown(ctx))
+	})
+	return n
+}
+
+// dial returns a client that is in a room and has a key. The cluster knows it.
+func (n *hubNode) dial(t *testing.T, nc *nats.Conn, query string) *wstest.Client {
+	t.Helper()
+	client := wstest.Dial(t, n.server, query, nil)
+	client.ExpectText("welcome")
+	require.Eventually(t, func() bool { return nc.NumSubscriptions() == 1+len(n.Rooms())+len(n.Keys()) }, patience, moment)
+	require.NoError(t, nc.FlushTimeout(patience))
+	return client
+}
+
+// reaches returns when what the node sends to a key reaches its client.
+func (n *hubNode) reaches(t *testing.T, key string, client *wstest.Client) {
+	t.Helper()
+	stop := make(chan struct{})
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		for {
+			assert.NoError(t, n.Send(key, hub.Text("are you there?")))
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	})
+	client.ExpectText("are you there?")
+	close(stop)
+	sending.Wait()
+	require.NoError(t, n.Send(key, hub.Text("good")))
+	for text := ""; text != "good"; {
+		_, p, err := client.ReadMessage()
+		require.NoError(t, err)
+		text = string(p)
+	}
+}
+
+func TestHubsOfSeveralNodes(t *testing.T) {
+	s := startServer(t)
+	ncA, ncB := connect(t, s.ClientURL()), connect(t, s.ClientURL())
+	a, b := newHubNode(t, ncA), newHubNode(t, ncB)
+	alice := a.dial(t, ncA, "/?room=lobby&key=alice")
+	bob := b.dial(t, ncB, "/?room=lobby&key=bob")
+	carol := b.dial(t, ncB, "/?room=garden&key=carol")
+
+	alice.WriteText("hello")
+	bob.ExpectText("hello")
+	bob.WriteText("hello, alice")
+	alice.ExpectText("hello, alice")
+
+	require.NoError(t, b.Send("alice", hub.Text("to alice")))
+	alice.ExpectText("to alice")
+	require.NoError(t, a.Broadcast("garden", hub.Binary([]byte{1, 2})))
+	carol.ExpectBinary([]byte{1, 2})
+	require.NoError(t, a.BroadcastAll(hub.Text("to all")))
+	for _, client := range []*wstest.Client{alice, bob, carol} {
+		client.ExpectText("to all")
+	}
+
+	require.NoError(t, b.Disconnect("alice", 4000, "come back"))
+	alice.ExpectClose(4000, "come back")
+	require.NoError(t, a.Disconnect("carol", websocket.CloseNormalClosure, ""))
+	carol.ExpectClose(websocket.CloseNormalClosure, "")
+
+	alice = a.dial(t, ncA, "/?room=lobby&key=alice")
+	alice.WriteText("here I am")
+	bob.ExpectText("here I am")
+}
+
+func TestMessageTooBigForTheServer(t *testing.T) {
+	s := startServer(t, func(o *server.Options) { o.MaxPayload = 1000 })
+	ncA, ncB := connect(t, s.ClientURL()), connect(t, s.ClientURL())
+	a, b := newHubNode(t, ncA), newHubNode(t, ncB)
+	alice := a.dial(t, ncA, "/?room=lobby&key=alice")
+	bob := b.dial(t, ncB, "/?room=lobby&key=bob")
+	big := make([]byte, 1000-9) // with what the hub and the Broker put in front, the most
+	require.NoError(t, b.Send("alice", hub.Binary(big)))
+	alice.ExpectBinary(big)
+	big = append(big, 0)
+	require.ErrorIs(t, b.Send("alice", hub.Binary(big)), nats.ErrMaxPayload)
+	require.ErrorIs(t, b.Send("bob", hub.Binary(big)), nats.ErrMaxPayload)
+	bob.ExpectBinary(big) // on the same node it does arrive
+}
+
+// A cluster of two servers with a node each, one of which is cut off and comes back:
+// members of its own go on talking meanwhile.
+func TestNodeIsCutOff(t *testing.T) {
+	one, two := startCluster(t)
+	network := startProxy(t, two.Addr().String())
+	ncA, ncB := connect(t, one.ClientURL()), connect(t, network.url())
+	a, b := newHubNode(t, ncA), newHubNode(t, ncB)
+	alice := a.dial(t, ncA, "/?room=lobby&key=alice")
+	bob := b.dial(t, ncB, "/?room=lobby&key=bob")
+	b.reaches(t, "alice", alice)
+	a.reaches(t, "bob", bob)
+
+	network.cut()
+	require.Eventually(t, ncB.IsReconnecting, patience, moment)
+	beth := wstest.Dial(t, b.server, "/?room=lobby&key=beth", nil)
+	beth.ExpectText("welcome")
+	bob.WriteText("is anybody here?")
+	beth.ExpectText("is anybody here?")
+	alice.WriteText("to nobody")
+	network.back()
+
+	alice.ExpectText("is anybody here?")
+	a.reaches(t, "bob", bob)
+	a.reaches(t, "beth", beth)
+	alice.WriteText("welcome back")
+	bob.ExpectText("welcome back")
+	beth.ExpectText("welcome back")
+}

@@ -1,0 +1,179 @@
+package natsbroker_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/hub/natsbroker"
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// prompt is less than anything that waits for the network.
+const prompt = time.Second
+
+func TestServerRestarts(t *testing.T) {
+	s := startServer(t)
+	one := newNode(t, connect(t, s.ClientURL()), natsbroker.Options{})
+	two := newNode(t, connect(t, s.ClientURL()), natsbroker.Options{})
+	two.subscribe(t, room("before"))
+	two.subscribe(t, room("left meanwhile"))
+	one.reaches(t, room("before"), two, "before")
+
+	stopServer(s)
+	require.Eventually(t, func() bool { return one.nc.IsReconnecting() && two.nc.IsReconnecting() }, patience, moment)
+	require.NoError(t, two.Subscribe(room("joined meanwhile")))
+	require.NoError(t, two.Unsubscribe(room("left meanwhile")))
+	require.Eventually(t, func() bool { return two.nc.NumSubscriptions() == 3 }, patience, moment)
+
+	s = again(t, s)
+	one.reaches(t, room("before"), two, "in a room of before")
+	one.reaches(t, room("joined meanwhile"), two, "in one of meanwhile")
+	one.reaches(t, hub.Topic{Kind: hub.Everyone}, two, "to everyone")
+	require.Equal(t, uint32(1+3), s.NumSubscriptions()-internalSubscriptions(t))
+}
+
+// internalSubscriptions is how many a server has for itself.
+func internalSubscriptions(t *testing.T) uint32 {
+	t.Helper()
+	return startServer(t).NumSubscriptions()
+}
+
+// What a node publishes while it is cut off comes, in order and once, when it is back:
+// what nats.go keeps, and behind it what the Broker does.
+func TestPublishWhileCutOff(t *testing.T) {
+	rows := []struct {
+		name   string
+		buffer int // of nats.go
+	}{
+		{"nats.go keeps everything", 1 << 20},
+		{"nats.go keeps some", 1 << 10},
+		{"nats.go keeps nothing", -1},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			one, two := startCluster(t)
+			network := startProxy(t, one.Addr().String())
+			told := new(errorList)
+			from := newNode(t, connect(t, network.url(), nats.ReconnectBufSize(row.buffer), nats.ErrorHandler(told.handle)), natsbroker.Options{})
+			to := newNode(t, connect(t, two.ClientURL()), natsbroker.Options{})
+			for _, n := range []*node{from, to} {
+				n.subscribe(t, room("x"))
+			}
+			from.reaches(t, room("x"), to, "hello")
+			to.reaches(t, room("x"), from, "hello, too")
+
+			network.cut()
+			require.Eventually(t, from.nc.IsReconnecting, patience, moment)
+			var want []string
+			for i := range 200 {
+				want = append(want, fmt.Sprint("message ", i))
+				require.NoError(t, from.Publish(room("x"), []byte(want[i])))
+			}
+			require.NoError(t, to.Publish(room("x"), []byte("lost")))
+			network.back()
+
+			to.await(t, want[len(want)-1])
+			received := to.all()
+			assert.Equal(t, want, received[len(received)-len(want):])
+			to.reaches(t, room("x"), from, "back again")
+			assert.Zero(t, from.count("lost"))
+			assert.Zero(t, from.count(want[0]), "an echo")
+			assert.False(t, told.has(nats.ErrReconnectBufExceeded))
+		})
+	}
+}
+
+func TestOutgoingIsFull(t *testing.T) {
+	s := startServer(t)
+	network := startProxy(t, s.Addr().String())
+	from := newNode(t, connect(t, network.url(), nats.ReconnectBufSize(-1)), natsbroker.Options{Outgoing: 1000})
+	to := newNode(t, connect(t, s.ClientURL()), natsbroker.Options{})
+	to.subscribe(t, room("x"))
+	from.reaches(t, room("x"), to, "hello")
+	network.cut()
+	require.Eventually(t, from.nc.IsReconnecting, patience, moment)
+	for range 10 {
+		require.NoError(t, from.Publish(room("x"), make([]byte, 50)))
+	}
+	require.ErrorIs(t, from.Publish(room("x"), make([]byte, 500)), natsbroker.ErrOutgoingFull)
+	require.NoError(t, from.Publish(room("x"), []byte("the last one")), "there is some room")
+	network.back()
+	to.await(t, "the last one")
+	from.reaches(t, room("x"), to, "there is room again")
+}
+
+// A network that takes nothing, and says nothing, has nats.go hold its lock.
+func TestNobodyWaitsForTheNetwork(t *testing.T) {
+	s := startServer(t)
+	network := startProxy(t, s.Addr().String())
+	from := newNode(t, connect(t, network.url(), nats.FlusherTimeout(2*time.Second)), natsbroker.Options{})
+	to := newNode(t, connect(t, s.ClientURL()), natsbroker.Options{})
+	to.subscribe(t, room("x"))
+	from.reaches(t, room("x"), to, "hello")
+
+	network.freeze()
+	var err error
+	begun := time.Now()
+	for err == nil && time.Since(begun) < patience { // sockets take some MiB
+		call := time.Now()
+		err = from.Publish(room("x"), make([]byte, 100_000))
+		assert.Less(t, time.Since(call), prompt, "Publish")
+	}
+	require.ErrorIs(t, err, natsbroker.ErrOutgoingFull)
+	for i := range 1000 {
+		require.NoError(t, from.Subscribe(room(fmt.Sprint(i))))
+		require.NoError(t, from.Unsubscribe(room(fmt.Sprint(i))))
+	}
+	assert.Less(t, time.Since(begun), patience)
+
+	network.cut()
+	network.thaw()
+	network.back()
+	from.reaches(t, room("x"), to, "back again")
+}
+
+func TestCloseDoesNotWaitForTheNetworkForLong(t *testing.T) {
+	s := startServer(t)
+	network := startProxy(t, s.Addr().String())
+	n := newNode(t, connect(t, network.url(), nats.FlusherTimeout(patience)), natsbroker.Options{})
+	network.freeze()
+	begun := time.Now()
+	for n.Publish(room("x"), make([]byte, 100_000)) == nil {
+		require.Less(t, time.Since(begun), patience)
+	}
+	begun = time.Now()
+	require.ErrorIs(t, n.Close(), natsbroker.ErrNotTaken)
+	assert.InDelta(t, 5, time.Since(begun).Seconds(), 1)
+	network.thaw()
+}
+
+func TestConnectionEndsForGood(t *testing.T) {
+	s := startServer(t)
+	n := newNode(t, connect(t, s.ClientURL()), natsbroker.Options{})
+	n.subscribe(t, room("x"))
+	n.nc.Close()
+	require.Eventually(t, func() bool { return n.Publish(room("x"), nil) != nil }, patience, moment)
+	require.ErrorIs(t, n.Publish(room("x"), nil), nats.ErrConnectionClosed)
+	require.ErrorIs(t, n.Subscribe(room("y")), nats.ErrConnectionClosed)
+	require.NoError(t, n.Close())
+
+	_, err := natsbroker.New(n.nc, natsbroker.Options{})
+	require.ErrorIs(t, err, nats.ErrConnectionClosed)
+}
+
+func TestServerIsNotThereYet(t *testing.T) {
+	s := startServer(t)
+	stopServer(s)
+	nc := connect(t, s.ClientURL(), nats.RetryOnFailedConnect(true))
+	n := newNode(t, nc, natsbroker.Options{})
+	require.NoError(t, n.Subscribe(room("x")))
+
+	s = again(t, s)
+	other := newNode(t, connect(t, s.ClientURL()), natsbroker.Options{})
+	other.reaches(t, room("x"), n, "hello")
+	require.ErrorIs(t, n.Publish(room("x"), make([]byte, 2<<20)), nats.ErrMaxPayload)
+}
