@@ -90,7 +90,11 @@ func (c *client) dial(query string) (conn wire, hangUp func() error) {
 		var theirs *ws.Conn
 		if theirs, response, err = dialer.Dial(c.url("ws", query), nil); err == nil { //nolint:bodyclose // gorilla keeps its start in memory
 			theirs.SetPingHandler(func(payload string) error { // its own gives up after a second
-				return theirs.WriteControl(ws.PongMessage, []byte(payload), time.Now().Add(patience))
+				err := theirs.WriteControl(ws.PongMessage, []byte(payload), time.Now().Add(patience))
+				if errors.Is(err, ws.ErrCloseSent) {
+					return nil // as its own has it
+				}
+				return err
 			})
 			conn, hangUp = theirs, theirs.Close
 		}
