@@ -89,6 +89,13 @@ func (c *client) dial(query string) (conn wire, hangUp func() error) {
 		dialer := ws.Dialer{TLSClientConfig: c.tls(), EnableCompression: c.compress, HandshakeTimeout: patience}
 		var theirs *ws.Conn
 		if theirs, response, err = dialer.Dial(c.url("ws", query), nil); err == nil { //nolint:bodyclose // gorilla keeps its start in memory
+			theirs.SetPingHandler(func(payload string) error { // its own gives up after a second
+				err := theirs.WriteControl(ws.PongMessage, []byte(payload), time.Now().Add(patience))
+				if errors.Is(err, ws.ErrCloseSent) {
+					return nil // as its own has it
+				}
+				return err
+			})
 			conn, hangUp = theirs, theirs.Close
 		}
 	} else {
@@ -136,11 +143,21 @@ func (c *client) exchange() {
 	reading.Wait()
 }
 
+// unread is how many bytes a client writes at most: so many fit into the buffers of
+// the network. Otherwise two peers that do nothing wrong may wait for each other: one
+// does not read while it answers a message, the other while it answers a ping.
+const unread = 512 << 10
+
 // talk sends numbered messages and pings, and goodbye.
 func (c *client) talk(conn wire) error {
+	written := 0
 	for range c.random.IntN(200) {
 		kind := messageType(c.random)
-		if err := conn.WriteMessage(kind, message("client", c.l.up.next("client"), body(c.random, kind))); err != nil {
+		p := message("client", c.l.up.next("client"), body(c.random, kind))
+		if written += len(p); written > unread {
+			break
+		}
+		if err := conn.WriteMessage(kind, p); err != nil {
 			return err
 		}
 		c.l.up.wrote("client")
@@ -202,7 +219,7 @@ func (c *client) stream() {
 	}
 	defer func() { _ = hangUp() }()
 	_ = conn.SetReadDeadline(time.Now().Add(patience))
-	sent := make([]byte, c.random.IntN(500_000))
+	sent := make([]byte, c.random.IntN(unread))
 	for i := range sent {
 		sent[i] = byte(c.random.Uint32())
 	}
