@@ -8,11 +8,11 @@ import (
 
 // Sizes of the chart in its own units.
 const (
-	panelWidth  = 420
+	panelWidth  = 475
 	panelGap    = 24
 	panelTitle  = 40
 	rowHeight   = 18
-	labelWidth  = 170
+	labelWidth  = 225
 	valueWidth  = 60
 	panelsInRow = 2
 )

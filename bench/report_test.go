@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,20 @@ func TestReportTellsWhereAndWithWhat(t *testing.T) {
 	}
 }
 
+func TestVersionsOfAProgramAreItsOwn(t *testing.T) {
+	env := environment{Versions: map[string]string{oursModule: "commit abc", "gorilla.test": "v1"}}
+	im := implementation{program: &program{versions: moduleVersions(&debug.BuildInfo{Deps: []*debug.Module{
+		{Path: oursModule, Version: "v0.1.0", Replace: &debug.Module{Path: "../"}},
+		{Path: "gorilla.test", Version: "v2"},
+		{Path: "goyave.test", Version: "v5", Replace: &debug.Module{Path: "../elsewhere"}},
+	}})}}
+	assert.Equal(t, "commit abc", env.version(&im, oursModule))
+	assert.Equal(t, "v2", env.version(&im, "gorilla.test"))
+	assert.Equal(t, "v5 (replaced)", env.version(&im, "goyave.test"))
+	assert.Equal(t, "unknown", env.version(&im, "nowhere.test"))
+	assert.Equal(t, "v1", env.version(&implementation{}, "gorilla.test"))
+}
+
 func TestChartIsWellFormed(t *testing.T) {
 	r := fixedReport()
 	r.Implementations[3].name = `a <b> & "c"`
@@ -117,7 +132,7 @@ func TestChartIsWellFormed(t *testing.T) {
 	}
 	assert.Equal(t, 1, bytes.Count(chart, []byte(`class="title"`)), "text rows are not charted")
 	assert.Contains(t, string(chart), "prefers-color-scheme: dark")
-	assert.Contains(t, string(chart), `class="ours" x="170" y="42" width="95.0"`, "half of the longest")
+	assert.Contains(t, string(chart), `class="ours" x="225" y="42" width="95.0"`, "half of the longest")
 }
 
 func TestNumbersHaveThreeDigits(t *testing.T) {
