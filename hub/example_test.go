@@ -62,6 +62,7 @@ func ExampleMember_SetKey() {
 			return err
 		}
 		defer func() {
+			_ = member.SetKey("")              // taking away always works
 			if len(rooms.WithKey(user)) == 0 { // that was the last one here
 				_ = rooms.Broadcast("lobby", hub.JSON(map[string]any{"left": user}))
 			}

@@ -5,7 +5,6 @@ package hub_test
 import (
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
@@ -32,8 +31,8 @@ func TestQuietMembersAreSmall(t *testing.T) {
 	clients := make([]*wstest.Raw, members)
 	conns := make([]*websocket.Conn, members)
 	for i := range clients {
-		clients[i], conns[i] = r.connectRaw()
-		_ = clients[i].SetReadDeadline(time.Now().Add(time.Hour)) // its timer is there from the start
+		clients[i] = wstest.DialRaw(t, r.target, "/", &wstest.Options{Timeout: -1}) // timers have memory of their own
+		conns[i] = <-r.conns
 	}
 	bare, goroutines := heap()
 	check := func(when string) {
