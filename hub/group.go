@@ -35,8 +35,8 @@ type group struct {
 type membership struct {
 	member *Member
 	group  *group
-	slot   int  // guarded by the group's mutex
-	left   bool // guarded by the member's
+	slot   int32 // guarded by the group's mutex
+	left   bool  // guarded by the member's
 }
 
 // A delivery is a message to the members of a group, but for some.
@@ -55,7 +55,7 @@ func newGroup(h *Hub, topic Topic) *group {
 func (g *group) add(ms *membership) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	ms.slot = len(g.slots)
+	ms.slot = int32(len(g.slots))
 	g.slots = append(g.slots, ms)
 	g.members++
 }
@@ -82,7 +82,7 @@ func (g *group) compact() {
 	kept := make([]*membership, 0, g.members)
 	for _, ms := range g.slots {
 		if ms != nil {
-			ms.slot = len(kept)
+			ms.slot = int32(len(kept))
 			kept = append(kept, ms)
 		}
 	}

@@ -72,10 +72,19 @@ func (h *Hub) Join(conn *websocket.Conn, rooms ...string) (*Member, error) {
 
 // leave has the member leave everything, for good.
 func (m *Member) leave() {
+	h := m.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.out = true
-	m.mu.Unlock()
-	m.hub.exit(m, func(Topic) bool { return true })
+	for _, place := range slices.Collect(m.places.all()) {
+		h.exitLocked(m, place)
+	}
+	if m.home.member != nil && !m.home.left {
+		m.home.left = true
+		h.everyone.remove(&m.home)
+	}
 }
 
 // groups returns where the groups of a kind are.
@@ -104,13 +113,15 @@ func (h *Hub) enter(m *Member, t Topic) (isNew bool, err error) {
 		return false, err
 	case m.out:
 		return false, websocket.ErrQueueFull
-	case m.isIn(t):
+	case m.places.get(t) != nil:
 		return false, nil
 	}
-	g := h.everyone
-	if t.Kind != Everyone {
-		g = h.groups(t.Kind)[t.Name]
+	if t.Kind == Everyone {
+		m.home = membership{member: m, group: h.everyone}
+		h.everyone.add(&m.home)
+		return true, nil
 	}
+	g := h.groups(t.Kind)[t.Name]
 	if g == nil {
 		if err := h.subscribe(t); err != nil {
 			return false, err
@@ -119,36 +130,45 @@ func (h *Hub) enter(m *Member, t Topic) (isNew bool, err error) {
 		h.groups(t.Kind)[t.Name] = g
 	}
 	if t.Kind == Key {
-		h.exitLocked(m, func(other Topic) bool { return other.Kind == Key })
+		h.exitLocked(m, m.places.key())
 	}
 	place := &membership{member: m, group: g}
-	m.places = append(m.places, place)
+	m.places.add(place)
 	g.add(place)
 	return true, nil
 }
 
-// exit has a member leave the groups of certain topics.
-func (h *Hub) exit(m *Member, leaves func(Topic) bool) {
+// exit has a member leave a room, if it is in it.
+func (h *Hub) exit(m *Member, t Topic) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	h.exitLocked(m, leaves)
+	h.exitLocked(m, m.places.get(t))
 }
 
-func (h *Hub) exitLocked(m *Member, leaves func(Topic) bool) {
-	m.places = slices.DeleteFunc(m.places, func(place *membership) bool {
-		g := place.group
-		if !leaves(g.topic) {
-			return false
-		}
-		place.left = true
-		if g.remove(place) && g != h.everyone {
-			delete(h.groups(g.topic.Kind), g.topic.Name)
-			h.unsubscribe(g.topic)
-		}
-		return true
-	})
+// dropKey takes away a member's key, if it has one.
+func (h *Hub) dropKey(m *Member) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h.exitLocked(m, m.places.key())
+}
+
+// exitLocked has a member give up a place, if it has one. The mutexes mu and the
+// member's are held.
+func (h *Hub) exitLocked(m *Member, place *membership) {
+	if place == nil {
+		return
+	}
+	t := place.group.topic
+	place.left = true
+	m.places.remove(t)
+	if place.group.remove(place) {
+		delete(h.groups(t.Kind), t.Name)
+		h.unsubscribe(t)
+	}
 }
 
 // group returns the group of a topic, nil if nobody is in it.

@@ -16,7 +16,8 @@ type Member struct {
 	conn *websocket.Conn
 
 	mu     sync.Mutex
-	places []*membership // in all its groups
+	home   membership // among everyone; here, as each member has it
+	places places     // in its other groups
 	values map[any]any
 	full   bool // its queue was, when it was written to last
 	out    bool // it gets nothing any more
@@ -49,7 +50,7 @@ func (m *Member) Join(rooms ...string) error {
 // for the member; what was before still arrives, ahead of what is sent later.
 func (m *Member) Leave(rooms ...string) {
 	for _, room := range rooms {
-		m.hub.exit(m, func(t Topic) bool { return t == Topic{Room, room} })
+		m.hub.exit(m, Topic{Room, room})
 	}
 }
 
@@ -58,7 +59,7 @@ func (m *Member) Rooms() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var rooms []string
-	for _, place := range m.places {
+	for place := range m.places.all() {
 		if place.group.topic.Kind == Room {
 			rooms = append(rooms, place.group.topic.Name)
 		}
@@ -72,7 +73,7 @@ func (m *Member) Rooms() []string {
 // the member keeps the key that it had then.
 func (m *Member) SetKey(key string) error {
 	if key == "" {
-		m.hub.exit(m, func(t Topic) bool { return t.Kind == Key })
+		m.hub.dropKey(m)
 		return nil
 	}
 	_, err := m.hub.enter(m, Topic{Key, key})
@@ -83,10 +84,8 @@ func (m *Member) SetKey(key string) error {
 func (m *Member) Key() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, place := range m.places {
-		if place.group.topic.Kind == Key {
-			return place.group.topic.Name
-		}
+	if place := m.places.key(); place != nil {
+		return place.group.topic.Name
 	}
 	return ""
 }
@@ -225,9 +224,4 @@ func (m *Member) refuse() {
 		end()
 		return nil
 	})
-}
-
-// isIn tells whether the member is in a group. The mutex is held.
-func (m *Member) isIn(t Topic) bool {
-	return slices.ContainsFunc(m.places, func(place *membership) bool { return place.group.topic == t })
 }

@@ -1,0 +1,117 @@
+package hub_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/hub"
+)
+
+// chat sends what one member says to the others in the room.
+type chat struct{ hub *hub.Hub }
+
+func (ctrl *chat) Serve(conn *websocket.Conn, r *http.Request) error {
+	room := r.PathValue("room")
+	member, err := ctrl.hub.Join(conn, room)
+	if err != nil {
+		return err
+	}
+	for {
+		_, text, err := conn.ReadMessage()
+		if err != nil {
+			return err
+		}
+		if err := ctrl.hub.Broadcast(room, hub.Text(string(text)), member); err != nil {
+			return err
+		}
+	}
+}
+
+func Example() {
+	rooms := hub.New(hub.Options{})
+	upgrader := websocket.New(&chat{hub: rooms})
+	mux := http.NewServeMux()
+	upgrader.RegisterRoutes(mux, "/chat/{room}")
+
+	// When the server ends:
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	fmt.Println(rooms.Shutdown(ctx), upgrader.Shutdown(ctx))
+	// Output: <nil> <nil>
+}
+
+// Presence: the others in a room learn who comes and goes. A user may be there several
+// times, on a phone and a laptop.
+func ExampleMember_SetKey() {
+	type name struct{} // a type of its own, as for the values of a context
+	rooms := hub.New(hub.Options{})
+	serve := func(conn *websocket.Conn, r *http.Request) error {
+		user := r.URL.Query().Get("user") // of a session, in earnest
+		member, err := rooms.Join(conn, "lobby")
+		if err != nil {
+			return err
+		}
+		if err := member.SetKey(user); err != nil {
+			return err
+		}
+		member.Set(name{}, user)
+		if err := rooms.Broadcast("lobby", hub.JSON(map[string]any{"came": user}), member); err != nil {
+			return err
+		}
+		defer func() {
+			_ = member.SetKey("")              // taking away always works
+			if len(rooms.WithKey(user)) == 0 { // that was the last one here
+				_ = rooms.Broadcast("lobby", hub.JSON(map[string]any{"left": user}))
+			}
+		}()
+		<-conn.CloseRead(conn.Context()).Done()
+		return nil
+	}
+	http.Handle("GET /presence", websocket.New(websocket.ControllerFunc(serve)))
+}
+
+// A member that asked for much waits for itself; nobody else waits for it.
+func ExampleMember_SendContext() {
+	rooms := hub.New(hub.Options{})
+	serve := func(conn *websocket.Conn, _ *http.Request) error {
+		member, err := rooms.Join(conn)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(conn.Context(), time.Minute)
+		defer cancel()
+		for line := range 100_000 {
+			if err := member.SendContext(ctx, hub.JSON(line)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	http.Handle("GET /history", websocket.New(websocket.ControllerFunc(serve)))
+}
+
+// A user whose account is closed is thrown out everywhere.
+func ExampleHub_Disconnect() {
+	rooms := hub.New(hub.Options{})
+	http.HandleFunc("DELETE /users/{id}", func(w http.ResponseWriter, r *http.Request) {
+		if err := rooms.Disconnect(r.PathValue("id"), 4001, "account closed"); err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+		}
+	})
+}
+
+// Two hubs that are as one: in earnest, each is in a process of its own, with a broker
+// that reaches the other.
+func ExampleMemory() {
+	var network hub.Memory
+	one := hub.New(hub.Options{Broker: network.Node()})
+	two := hub.New(hub.Options{Broker: network.Node()})
+	fmt.Println(one.Broadcast("lobby", hub.Text("to members of both")))
+	fmt.Println(one.Shutdown(context.Background()), two.Shutdown(context.Background()))
+	// Output:
+	// <nil>
+	// <nil> <nil>
+}
