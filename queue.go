@@ -125,11 +125,16 @@ func (c *Conn) framesFor(frames [][]byte, messages []*EncodedMessage) ([][]byte,
 type queue struct {
 	mu       sync.Mutex
 	frames   [][]byte
-	few      [2][]byte // memory for frames, which suffices a quiet connection
+	one      [1][]byte // memory for frames, which suffices a quiet connection
 	bytes    int       // of frames
 	flushing bool
-	idle     chan struct{} // closed when nobody is flushing; nil unless somebody waits
-	room     chan struct{} // closed when there is more room; nil unless somebody waits
+	awaited  *awaited // nil unless somebody waits
+}
+
+// awaited is what somebody waits for.
+type awaited struct {
+	idle chan struct{} // closed when nobody is flushing any more; nil if that is not awaited
+	room chan struct{} // closed when there is more room; likewise
 }
 
 // add takes in frames, or none. With ErrQueueFull it returns a channel that is closed
@@ -151,13 +156,10 @@ func (q *queue) add(c *Conn, limit QueueLimit, frames [][]byte) (room <-chan str
 		if !limit.allows(len(frames), bytes) {
 			return nil, ErrQueueFull
 		}
-		if q.room == nil {
-			q.room = make(chan struct{})
-		}
-		return q.room, ErrQueueFull
+		return awaitIn(&q.await().room), ErrQueueFull
 	}
 	if len(q.frames) == 0 {
-		q.frames = q.few[:0]
+		q.frames = q.one[:0]
 	}
 	q.frames = append(q.frames, frames...)
 	q.bytes += bytes
@@ -258,19 +260,43 @@ func (q *queue) drop(n int) {
 		q.frames[i] = nil
 	}
 	q.frames = q.frames[n:]
-	if n > 0 && q.room != nil {
-		close(q.room)
-		q.room = nil
+	if n > 0 && q.awaited != nil {
+		tell(&q.awaited.room)
+	}
+}
+
+func (q *queue) await() *awaited {
+	if q.awaited == nil {
+		q.awaited = new(awaited)
+	}
+	return q.awaited
+}
+
+// awaitIn returns the channel, which it makes for the first who waits.
+func awaitIn(c *chan struct{}) <-chan struct{} {
+	if *c == nil {
+		*c = make(chan struct{})
+	}
+	return *c
+}
+
+// tell wakes who waits on the channel, if anybody does.
+func tell(c *chan struct{}) {
+	if *c != nil {
+		close(*c)
+		*c = nil
 	}
 }
 
 // rest ends the flushing. The mutex is held.
 func (q *queue) rest() {
-	q.frames, q.few = nil, [2][]byte{} // which keeps what it had when it became too small
+	q.frames, q.one = nil, [1][]byte{} // which keeps what it had when it became too small
 	q.flushing = false
-	if q.idle != nil {
-		close(q.idle)
-		q.idle = nil
+	if q.awaited != nil {
+		tell(&q.awaited.idle)
+		if q.awaited.room == nil {
+			q.awaited = nil
+		}
 	}
 }
 
@@ -279,8 +305,8 @@ func (q *queue) rest() {
 func (q *queue) flushed() <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.flushing && q.idle == nil {
-		q.idle = make(chan struct{})
+	if !q.flushing {
+		return nil
 	}
-	return q.idle
+	return awaitIn(&q.await().idle)
 }

@@ -53,7 +53,7 @@ func TestAllocationsOfEnqueue(t *testing.T) {
 			if tc.messages == 1 {
 				assert.Zero(t, enqueue)
 			} else {
-				assert.LessOrEqual(t, enqueue, 1.0, "for the frames")
+				assert.LessOrEqual(t, enqueue, 2.0, "for the frames")
 			}
 			client.Send(wstest.Close(1000, ""))
 			client.ExpectClose(1000, "")
