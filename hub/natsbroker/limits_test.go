@@ -35,11 +35,12 @@ func TestSubscribedOnlyWhileThereAreMembers(t *testing.T) {
 		require.NoError(t, n.Unsubscribe(room("y")))
 	}
 	settles(2)
-	before := s.NumSubscriptions()
-	require.NoError(t, n.Close())
-	settles(0)
 	require.NoError(t, n.nc.FlushTimeout(patience))
-	require.Equal(t, before-2, s.NumSubscriptions())
+	require.Equal(t, uint32(2), clientSubscriptions(t, s))
+	require.NoError(t, n.Close())
+	require.Zero(t, n.nc.NumSubscriptions())
+	require.NoError(t, n.nc.FlushTimeout(patience))
+	require.Zero(t, clientSubscriptions(t, s))
 }
 
 func TestRoomsCostNoGoroutine(t *testing.T) {
@@ -126,17 +127,33 @@ func TestCloseWaitsForReceive(t *testing.T) {
 
 func TestWhatWasPublishedLastArrives(t *testing.T) {
 	s := startServer(t)
-	from := newNode(t, connect(t, s.ClientURL()), natsbroker.Options{})
 	to := newNode(t, connect(t, s.ClientURL()), natsbroker.Options{})
 	to.subscribe(t, room("x"))
-	for range 999 {
-		require.NoError(t, from.Publish(room("x"), []byte("bye")))
+	nc := connect(t, s.ClientURL())
+	for i := range 200 { // nodes that say goodbye
+		from := newNode(t, nc, natsbroker.Options{})
+		for range i % 4 {
+			require.NoError(t, from.Publish(room("x"), []byte("bye")))
+		}
+		require.NoError(t, from.Publish(room("x"), []byte("the end")))
+		require.NoError(t, from.Close())
 	}
-	require.NoError(t, from.Publish(room("x"), []byte("the end")))
-	require.NoError(t, from.Close())
-	from.nc.Close()
-	to.await(t, "the end")
-	assert.Equal(t, 999, to.count("bye"))
+	nc.Close()
+	require.Eventually(t, func() bool { return to.count("the end") == 200 }, patience, moment)
+	assert.Equal(t, 300, to.count("bye"))
+}
+
+// Servers take no line of more than 4 KiB.
+func TestLongNames(t *testing.T) {
+	s := startServer(t)
+	from := newNode(t, connect(t, s.ClientURL()), natsbroker.Options{})
+	to := newNode(t, connect(t, s.ClientURL()), natsbroker.Options{})
+	long := strings.Repeat("long", 10_000)
+	to.subscribe(t, room(long))
+	from.reaches(t, room(long), to, "hello")
+	require.NoError(t, from.Publish(room(long+"er"), []byte("of another room")))
+	from.reaches(t, room(long), to, "hello again")
+	assert.Zero(t, to.count("of another room"))
 }
 
 func TestNeverOpened(t *testing.T) {

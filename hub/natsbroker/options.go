@@ -2,8 +2,8 @@ package natsbroker
 
 const (
 	defaultPrefix   = "websocket.hub"
-	defaultOutgoing = 8 << 20 // bytes
-	defaultIncoming = 8192    // messages
+	defaultOutgoing = 8 << 20  // bytes
+	defaultIncoming = 64 << 10 // messages
 )
 
 // Options tunes a [Broker]. The zero value is ready to use.
@@ -20,7 +20,8 @@ type Options struct {
 
 	// Incoming bounds the messages that have come and wait for the hub, those to all
 	// topics together. What finds no place is lost, and nats.go tells the connection's
-	// error handler of nats.ErrSlowConsumer. Zero or less means 8192.
+	// error handler of nats.ErrSlowConsumer. Zero or less means 65536, which a burst of
+	// short messages may need; of long ones it may be a lot of memory.
 	Incoming int
 }
 

@@ -51,6 +51,18 @@ func again(t *testing.T, s *server.Server) *server.Server {
 	return startServer(t, func(o *server.Options) { o.Port = port })
 }
 
+// clientSubscriptions is how many subscriptions of clients a server has.
+func clientSubscriptions(t *testing.T, s *server.Server) uint32 {
+	t.Helper()
+	connections, err := s.Connz(nil)
+	require.NoError(t, err)
+	var n uint32
+	for _, c := range connections.Conns {
+		n += c.NumSubs
+	}
+	return n
+}
+
 // errorList is what an error handler is told.
 type errorList struct {
 	mu   sync.Mutex
