@@ -15,9 +15,9 @@ import (
 // are cut and an error says how many they were; it wraps the cause of ctx. It may be
 // called again, also at the same time. There is no way back.
 //
-// It does not wait for Serve to return: shut down the Upgrader next. That alone would
-// also send what is queued, and 1001. What is sent to other nodes afterwards is lost, and
-// that is no error: where Serve says goodbye to them, shut down the Upgrader first.
+// It does not wait for Serve to return. Shut down the Upgrader first, which sends what is
+// queued, and 1001, too, and waits: so what Serve sends to other nodes at its end arrives.
+// What is sent to them after the hub is shut down is lost, and that is no error.
 func (h *Hub) Shutdown(ctx context.Context) error {
 	for _, g := range h.refuse() {
 		g.settle()
@@ -36,7 +36,9 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	select {
 	case <-closed:
 	case <-ctx.Done():
-		err = fmt.Errorf("hub: shutdown: connections cut: %d: %w", h.cut(), context.Cause(ctx))
+		if n := h.cut(); n > 0 {
+			err = fmt.Errorf("hub: shutdown: connections cut: %d: %w", n, context.Cause(ctx))
+		}
 		<-closed
 	}
 	if h.closeBroker != nil {

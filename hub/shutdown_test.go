@@ -170,3 +170,12 @@ func TestUpgraderShutsDown(t *testing.T) {
 		assert.Equal(t, hub.Stats{}, h.Stats(), "the connection's end waits for the member to leave")
 	})
 }
+
+// An Upgrader may have used up the time, and left nobody.
+func TestShutdownOfNobodyIsNeverLate(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 { // each choice of the select
+		require.NoError(t, hub.New(hub.Options{}).Shutdown(ctx))
+	}
+}

@@ -51,7 +51,7 @@ func newGeneration(s *soak, number int) *generation {
 	}
 	if number%2 == 0 {
 		g.upgrader.PingInterval = time.Second
-		g.upgrader.PongTimeout = 3 * time.Second
+		g.upgrader.PongTimeout = 8 * time.Second // a machine may have other things to do
 		g.upgrader.WriteTimeout = 5 * time.Second
 	}
 	g.upgrader.Settings.EnableCompression = true
