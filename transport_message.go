@@ -15,9 +15,9 @@ const (
 
 // readWhole reads the next message without gorilla where that is one frame that is not
 // too long to be inflated whole, or a ping or pong, which is lent. Otherwise it returns
-// none, and the frame is gorilla's to read. Text is validated where that is asked for. A message that is
-// to be lent ends the loan of the one before, and is the caller's until the next
-// read; otherwise it is the caller's for good.
+// none, and the frame is gorilla's to read. Text is validated where that is asked for. A
+// message that is to be lent ends the loan of the one before, and is the caller's until
+// the next read; otherwise it is the caller's for good.
 func (t *transport) readWhole(validate, lend bool) (messageType int, p []byte, err error) {
 	messageType, p, err = t.readWholeLocked(validate, lend)
 	if err != nil {
@@ -52,7 +52,7 @@ func (t *transport) message(validate, lend bool) (messageType int, p []byte, err
 	case !inMessage && h.control():
 		p, err = t.control(h)
 		return int(h.opcode), p, err
-	case inMessage, !h.fin, h.control(), h.rsv != 0 && h.length > maxInflated, h.length > math.MaxInt: // of 32 bits
+	case inMessage, !h.fin, h.rsv != 0 && h.length > maxInflated, h.length > math.MaxInt: // of 32 bits
 		t.gate = uint64(h.size) + h.length
 		return noMessage, nil, nil
 	}

@@ -214,3 +214,14 @@ func TestSendContext(t *testing.T) {
 		require.NotErrorIs(t, err, websocket.ErrQueueFull)
 	})
 }
+
+// Negative means off, as everywhere.
+func TestQueueWithoutBounds(t *testing.T) {
+	r, h := newRig(t, overTCP, websocket.Options{}), hub.New(hub.Options{Queue: websocket.QueueLimit{Messages: -1, Bytes: -1}})
+	client := wstest.DialRaw(t, r.target, "/", nil)
+	_, err := h.Join(<-r.conns, "lobby")
+	require.NoError(t, err)
+	long := make([]byte, 3<<20) // more than the default
+	require.NoError(t, h.Broadcast("lobby", hub.Binary(long)))
+	client.Expect(wstest.Binary(long))
+}

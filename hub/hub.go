@@ -215,8 +215,8 @@ func (h *Hub) check(message Message) error {
 	if err := message.check(); err != nil {
 		return err
 	}
-	n := len(message.encoded.Data())
-	if n+n>>10+maxFrameOverhead > h.options.Queue.Bytes {
+	n, most := len(message.encoded.Data()), h.options.Queue.Bytes
+	if most >= 0 && n+n>>10+maxFrameOverhead > most {
 		return ErrTooLong
 	}
 	return nil

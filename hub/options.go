@@ -5,7 +5,8 @@ import "github.com/goyave-contrib/websocket"
 // Options tunes a [Hub]. The zero value is ready to use.
 type Options struct {
 	// Queue bounds what waits for one member: 256 messages and 1 MiB where its fields
-	// are zero. A message that is longer reaches nobody: see ErrTooLong.
+	// are zero; nothing does where they are negative. A message that is longer reaches
+	// nobody: see ErrTooLong.
 	Queue websocket.QueueLimit
 
 	// WhenFull says what becomes of a member whose queue is full.
