@@ -70,7 +70,7 @@ func (c *Conn) judge(errs []error) verdict {
 func (c *Conn) sift(errs []error, explained bool) (failures []error, chosen *CloseError) {
 	for _, err := range errs {
 		switch ce := c.chosenEnding(err); {
-		case err == nil, c.merelyCanceled(err):
+		case err == nil, c.merelyCanceled(err), errors.Is(err, errPanicked): // which is told by itself
 		case ce != nil:
 			chosen, explained = ce, true
 		case explained && c.knows(err):
