@@ -5,20 +5,24 @@ import (
 	"time"
 )
 
-// An alarm calls a function at a time that may be set again and again, and can be
-// stopped for good, which waits for a call under way.
+// An alarm rings a bell at a time that may be set again and again, and can be
+// stopped for good, which waits for a ring under way.
 type alarm struct {
-	call   func()      // set before the first use, like the next
-	failed func(error) // is told of a panic of call
-
 	mu      sync.Mutex
 	timer   *time.Timer
 	stopped bool
-	pending sync.WaitGroup // calls to come or under way
+	pending sync.WaitGroup // rings to come or under way
 }
 
-// set has the function called after d, once, instead of at the time set before.
-func (a *alarm) set(d time.Duration) {
+// A bell is what an alarm is set for.
+type bell interface {
+	ring()
+	rung(err error) // is told of a panic of ring, nil without one
+}
+
+// set has the bell rung after d, once, instead of at the time set before. It is always
+// the same bell.
+func (a *alarm) set(d time.Duration, b bell) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
@@ -26,25 +30,21 @@ func (a *alarm) set(d time.Duration) {
 		return
 	case a.timer == nil:
 		a.pending.Add(1)
-		a.timer = time.AfterFunc(d, a.ring)
+		a.timer = time.AfterFunc(d, func() { a.ring(b) })
 	case !a.timer.Reset(d):
 		a.pending.Add(1)
 	}
 }
 
-func (a *alarm) ring() {
+func (a *alarm) ring(b bell) {
 	defer a.pending.Done()
 	recovered(func() error {
-		a.call()
+		b.ring()
 		return nil
-	}, func(err error) {
-		if err != nil {
-			a.failed(err)
-		}
-	})
+	}, b.rung)
 }
 
-// unset takes back what was set. A call under way is not waited for.
+// unset takes back what was set. A ring under way is not waited for.
 func (a *alarm) unset() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -53,8 +53,8 @@ func (a *alarm) unset() {
 	}
 }
 
-// stop returns when no call is under way or will come. It must not be called by
-// the function itself.
+// stop returns when the bell does not ring and never will. The bell itself must not
+// call it.
 func (a *alarm) stop() {
 	a.mu.Lock()
 	a.stopped = true

@@ -121,23 +121,23 @@ func (c *Conn) Close(code int, text string) error {
 
 // closeWith is Close with a frame that may be sent.
 func (c *Conn) closeWith(frame *CloseError) error {
-	first := &handshake{done: make(chan struct{})}
+	first := &handshake{}
 	first.frame.Store(frame)
-	if !c.closing.CompareAndSwap(nil, first) {
-		<-c.closing.Load().done
+	if !c.handshake.CompareAndSwap(nil, first) {
+		<-c.handshake.Load().done.wait()
 		return nil
 	}
-	defer close(first.done)
+	defer first.done.happen()
 	c.t.record(endedByUs, frame)
 	defer c.settle()
-	defer c.t.cancel(frame) // if that was not done when the frame was sent
+	defer c.cancelContext(frame) // if that was not done when the frame was sent
 	return c.closeHandshake(first)
 }
 
 // A handshake is the closing handshake that Close performs.
 type handshake struct {
 	frame atomic.Pointer[CloseError] // ours
-	done  chan struct{}              // closed when Close is done
+	done  event
 }
 
 // closeHandshake sends the frame that was chosen, unless one was sent before (an
@@ -194,7 +194,7 @@ func (c *Conn) CloseNow() error {
 func (c *Conn) settle() {
 	c.stopFlushing()
 	c.keepalive.alarm.stop()
-	c.t.cork.alarm.stop()
+	c.t.stopHolding()
 }
 
 // cutReason makes a text fit into a close frame: valid UTF-8, at most 123

@@ -59,8 +59,8 @@ type Conn struct {
 	closeReadOnce sync.Once
 	closeRead     context.Context // what CloseRead returned
 
-	closing  atomic.Pointer[handshake] // what the first call of Close does
-	shutdown atomic.Bool               // Shutdown began before a close frame was sent
+	handshake atomic.Pointer[handshake] // what the first call of Close does
+	shutdown  atomic.Bool               // Shutdown began before a close frame was sent
 
 	queue atomic.Pointer[queue] // nil until something is enqueued
 	group group
@@ -95,14 +95,11 @@ func newConn(parent context.Context, gorilla *ws.Conn, t *transport, options *Op
 	}
 	c.setCompression(gorilla, options)
 	c.ctx, c.cancel = context.WithCancelCause((*values)(c))
-	t.cancel = c.cancelContext
-	t.onPeerClose = c.peerClosed
-	t.onClose = c.keepalive.alarm.unset
-	t.cork.alarm.failed = c.goroutineEnded
+	t.owner = c
 	t.limit.Store(options.maxMessageSize())
 	c.installHandlers()
 	t.open = true
-	c.keepalive.start(c, options)
+	c.keepalive.start(c)
 	return c
 }
 

@@ -151,7 +151,7 @@ func (c *Conn) finish(v verdict) {
 		return
 	}
 	if v.chosen { // it takes the place of Shutdown's, if that still waits for its turn
-		if h := c.closing.Load(); h != nil {
+		if h := c.handshake.Load(); h != nil {
 			h.frame.CompareAndSwap(shutdownFrame, v.frame)
 		}
 	}

@@ -127,7 +127,7 @@ func (c *Conn) goroutineEnded(err error) {
 	g.mu.Unlock()
 	if serving {
 		c.t.deadlines.fail(c.t.nc, err)
-		c.t.cancel(err)
+		c.cancelContext(err)
 	}
 }
 

@@ -44,6 +44,9 @@ func (c *Conn) handle(handler func() error) error {
 	return c.handlerErr
 }
 
+// socketClosing takes back the alarm of the keep-alive: there is nothing to ping.
+func (c *Conn) socketClosing() { c.keepalive.alarm.unset() }
+
 // peerClosed answers the peer's close frame, after the caller's handler, and
 // closes the socket: nothing more can come or go. The transport calls it from
 // the read that met the frame; going through gorilla's getter, it also runs a

@@ -52,7 +52,7 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 				}, 5*time.Second, time.Millisecond)
 				assert.Nil(t, conn.t.buffer.b, "%d bytes", size)
 				assert.Equal(t, loan{}, conn.t.lent, "%d bytes", size)
-				assert.Nil(t, conn.t.cork.held, "%d bytes", size)
+				assert.False(t, conn.t.holds(), "%d bytes", size)
 			}
 		})
 	}

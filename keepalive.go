@@ -11,34 +11,39 @@ const forever = time.Duration(1) << 60
 // keepalive pings the peer and notices when it is gone, by one timer and without
 // a goroutine of its own. Times are those since the connection began.
 type keepalive struct {
-	c           *Conn
-	interval    time.Duration
-	pongTimeout time.Duration // 0: no answer is expected
-	alarm       alarm
+	c     *Conn
+	alarm alarm
 
 	mu      sync.Mutex
 	next    time.Duration // when a ping is due
-	at      time.Duration // when the alarm is to call
-	resumed time.Duration // when it last called much later
+	at      time.Duration // when the alarm is to ring
+	resumed time.Duration // when it last rang much later
 	pinging bool
 }
 
-func (k *keepalive) start(c *Conn, options *Options) {
-	k.c, k.alarm.call, k.alarm.failed = c, k.tick, c.goroutineEnded
-	k.interval = min(options.pingInterval(), forever)
-	k.pongTimeout = min(options.pongTimeout(), forever)
-	if k.interval == 0 {
-		return
-	}
-	k.next = c.t.age() + k.interval
-	k.at = k.next
-	k.alarm.set(k.interval)
+func (k *keepalive) interval() time.Duration {
+	return min(k.c.t.options.pingInterval(), forever)
 }
 
-// tick runs when a ping is due, or when the peer would be gone if nothing has
-// come. The ping is written last: it may take a while, and the next tick comes
+// pongTimeout is how long an answer may take; 0: none is expected.
+func (k *keepalive) pongTimeout() time.Duration {
+	return min(k.c.t.options.pongTimeout(), forever)
+}
+
+func (k *keepalive) start(c *Conn) {
+	k.c = c
+	if k.interval() == 0 {
+		return
+	}
+	k.next = c.t.age() + k.interval()
+	k.at = k.next
+	k.alarm.set(k.interval(), k)
+}
+
+// ring is called when a ping is due, or when the peer would be gone if nothing has
+// come. The ping is written last: it may take a while, and the next ring comes
 // all the same.
-func (k *keepalive) tick() {
+func (k *keepalive) ring() {
 	t := k.c.t
 	if t.isClosed() || t.closeBegun.Load() {
 		return // the closing handshake has a bound of its own
@@ -58,6 +63,8 @@ func (k *keepalive) tick() {
 	}
 }
 
+func (k *keepalive) rung(err error) { k.c.goroutineEnded(err) }
+
 // due is when the peer is gone if nothing comes until then. What counts is for
 // how long the transport has been waiting, so that a controller that does not
 // read is told nothing wrong about its peer; that the peer takes a large frame,
@@ -67,11 +74,11 @@ func (k *keepalive) due(now time.Duration) (at time.Duration, waiting bool) {
 	since, waiting := k.c.t.waitingSince()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if now-k.at > k.pongTimeout/2 {
+	if now-k.at > k.pongTimeout()/2 {
 		k.resumed = now
 	}
 	life := max(since, k.c.t.takenAt(), k.resumed)
-	return life + k.interval + k.pongTimeout, waiting && k.pongTimeout > 0
+	return life + k.interval() + k.pongTimeout(), waiting && k.pongTimeout() > 0
 }
 
 // again sets the alarm for what comes next and tells whether to ping now.
@@ -79,7 +86,7 @@ func (k *keepalive) again(now, due time.Duration, waiting bool) (ping bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if now >= k.next {
-		k.next = now + k.interval
+		k.next = now + k.interval()
 		ping = !k.pinging // the last one may still be on its way out
 		k.pinging = true
 	}
@@ -87,7 +94,7 @@ func (k *keepalive) again(now, due time.Duration, waiting bool) (ping bool) {
 	if waiting {
 		k.at = min(k.at, due)
 	}
-	k.alarm.set(k.at - now)
+	k.alarm.set(k.at-now, k)
 	return ping
 }
 
@@ -97,8 +104,8 @@ func (k *keepalive) ping() {
 	t := k.c.t
 	b := t.ownBound()
 	wait := b
-	if k.pongTimeout > 0 && (wait.within == 0 || wait.within > k.pongTimeout) {
-		wait.within = k.pongTimeout
+	if k.pongTimeout() > 0 && (wait.within == 0 || wait.within > k.pongTimeout()) {
+		wait.within = k.pongTimeout()
 	}
 	if t.lockWrite(&wait) != nil {
 		return // whoever is writing finds out what is wrong

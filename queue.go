@@ -72,7 +72,7 @@ func (c *Conn) EnqueueContext(ctx context.Context, limit QueueLimit, messages ..
 		c.Flush()
 		select {
 		case <-room:
-		case <-c.t.closed:
+		case <-c.t.closed.wait():
 		case <-ctx.Done():
 		}
 	}
@@ -149,7 +149,7 @@ func (q *queue) add(c *Conn, limit QueueLimit, frames [][]byte) (room <-chan str
 	if err := c.t.unwritable(); err != nil {
 		return nil, err
 	}
-	if c.closing.Load() != nil {
+	if c.handshake.Load() != nil {
 		return nil, ErrCloseSent // it is as good as that
 	}
 	if !limit.allows(len(q.frames)+len(frames), q.bytes+bytes) {

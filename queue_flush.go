@@ -51,7 +51,7 @@ func (c *Conn) writeNext(q *queue) (b batch, n int) {
 	if t.buffer.raw == nil {
 		return b, 0
 	}
-	if t.cork.held == nil { // it comes first, and may have to wait
+	if !t.holds() { // it comes first, and may have to wait
 		n = t.writeNow(b.p)
 	}
 	if n < len(b.p) {
@@ -131,7 +131,7 @@ func (c *Conn) drainBatch(b batch, n int) error {
 	defer c.unlockFrames()
 	t := c.t
 	own := t.ownBound()
-	if t.cork.held != nil {
+	if t.holds() {
 		if err := t.uncorkHeld(&own, nil, nil); err != nil {
 			return err
 		}
@@ -157,7 +157,7 @@ func (c *Conn) awaitFlush() {
 	if idle := q.flushed(); idle != nil {
 		select {
 		case <-idle:
-		case <-c.t.closed:
+		case <-c.t.closed.wait():
 		}
 	}
 }

@@ -89,7 +89,7 @@ func holdBack(t *testing.T, conn *Conn) {
 	require.Eventually(t, conn.t.writing.lock.try, 5*time.Second, time.Millisecond)
 	defer conn.t.writing.lock.give()
 	conn.t.hold(opText, []byte("held"))
-	conn.t.cork.alarm.unset()
+	conn.t.theCork().alarm.unset()
 }
 
 func TestWhatIsHeldBackComesFirst(t *testing.T) {

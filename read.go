@@ -208,7 +208,7 @@ func (c *Conn) readFailed(err error) error {
 	}
 	var ended *contextError
 	if errors.As(err, &ended) {
-		c.t.cancel(ended.error)
+		c.cancelContext(ended.error)
 	}
 	c.readErr.Store(&err)
 	return err

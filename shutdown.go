@@ -48,7 +48,7 @@ func (c *Conn) shutDown() {
 	if how == undecided || how == endedByUs && !c.t.closeBegun.Load() && !c.t.isClosed() {
 		c.shutdown.Store(true)
 	}
-	c.t.cancel(ErrShutdown)
+	c.cancelContext(ErrShutdown)
 }
 
 // register is the live connections of an Endpoint and the upgrades under way.

@@ -300,7 +300,7 @@ func (s *stream) Close() error {
 	defer timer.Stop()
 	select {
 	case s.turn <- struct{}{}: // after the message under way
-	case <-s.conn.t.closed:
+	case <-s.conn.t.closed.wait():
 	}
 	err := s.conn.closeWith(&CloseError{Code: CloseNormalClosure})
 	if s.started.Load() { // otherwise it ends as soon as it starts, if it does

@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -29,16 +28,10 @@ type transport struct {
 	deflate bool // permessage-deflate was agreed on
 	open    bool // the 101 is written; set before anybody else has the transport
 
-	// cancel ends the connection's context.
-	cancel context.CancelCauseFunc
-	// onPeerClose is called once, by the read that meets the peer's close frame,
-	// with no lock held. Its error is the read's.
-	onPeerClose func(*CloseError) error
-	// onClose is called when the socket is being closed.
-	onClose func()
+	owner owner // nobody until the 101 is written
 
 	closeTimeout atomic.Int64 // nanoseconds; 0 or less: no waiting
-	closed       chan struct{}
+	closed       event
 	closeOnce    sync.Once
 	closeErr     error
 
@@ -53,6 +46,27 @@ type transport struct {
 	expiry  *time.Timer
 }
 
+// An owner is told what happens to its connection. No lock is held then.
+type owner interface {
+	// cancelContext ends the connection's context.
+	cancelContext(cause error)
+	// peerClosed is called once, by the read that meets the peer's close frame. Its
+	// error is the read's.
+	peerClosed(ce *CloseError) error
+	// socketClosing is called when the socket is about to be closed.
+	socketClosing()
+	// goroutineEnded is told how a goroutine of the connection's ended.
+	goroutineEnded(err error)
+}
+
+// nobody is the owner of a connection whose handshake is under way.
+type nobody struct{}
+
+func (nobody) cancelContext(error)          {}
+func (nobody) peerClosed(*CloseError) error { return nil }
+func (nobody) socketClosing()               {}
+func (nobody) goroutineEnded(error)         {}
+
 // An ending is what decided on the wire how a connection ends. The first one
 // holds.
 type ending int
@@ -66,7 +80,7 @@ const (
 )
 
 func newTransport(nc net.Conn, early []byte, readBuffer int, pool *sync.Pool, options *Options) *transport {
-	t := &transport{nc: nc, begun: time.Now(), options: options, cancel: func(error) {}, closed: make(chan struct{})}
+	t := &transport{nc: nc, begun: time.Now(), options: options, owner: nobody{}}
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn: // and nothing else: TLS may be wrapped
 		t.coarse = true
@@ -74,7 +88,6 @@ func newTransport(nc net.Conn, early []byte, readBuffer int, pool *sync.Pool, op
 	t.closeTimeout.Store(int64(options.closeTimeout()))
 	t.buffer.init(nc, early, readBuffer, pool)
 	t.counts.bytesReceived.Add(uint64(len(early)))
-	t.cork.alarm.call = t.uncorkLate
 	return t
 }
 
@@ -85,7 +98,7 @@ func (t *transport) age() time.Duration { return time.Since(t.begun) }
 // cancels its context.
 func (t *transport) decide(how ending, cause error) {
 	t.record(how, cause)
-	t.cancel(cause)
+	t.owner.cancelContext(cause)
 }
 
 func (t *transport) record(how ending, cause error) {
@@ -115,7 +128,7 @@ func (t *transport) fail(err *ioError) error {
 	if err.gone {
 		t.decide(endedByVanished, err)
 	} else {
-		t.cancel(err)
+		t.owner.cancelContext(err)
 	}
 	t.cut()
 	return first
@@ -139,14 +152,7 @@ func (t *transport) endError() error {
 // errClosed is net.ErrClosed, of a connection of ours.
 var errClosed = fmt.Errorf("websocket: %w", net.ErrClosed)
 
-func (t *transport) isClosed() bool {
-	select {
-	case <-t.closed:
-		return true
-	default:
-		return false
-	}
-}
+func (t *transport) isClosed() bool { return t.closed.hasHappened() }
 
 // Close is what gorilla's Close and its failed handshakes come to: the
 // application ends the connection without a closing handshake.
@@ -159,10 +165,8 @@ func (t *transport) Close() error {
 func (t *transport) close() error {
 	t.closeOnce.Do(func() {
 		t.finished.Store(true)
-		close(t.closed)
-		if t.onClose != nil {
-			t.onClose()
-		}
+		t.closed.happen()
+		t.owner.socketClosing()
 		t.mu.Lock()
 		if t.expiry != nil {
 			t.expiry.Stop()

@@ -11,14 +11,14 @@ const (
 	corkTime = time.Millisecond
 )
 
-// cork holds small frames back while the reader has more to read without waiting:
+// A cork holds small frames back while the reader has more to read without waiting:
 // the answers to frames that came together leave together. It is guarded by the
 // write lock, but for its atomics.
 type cork struct {
+	t       *transport
 	held    *corkBuffer // nil: nothing is
 	n       int
 	holding atomic.Bool // held is not nil
-	more    atomic.Bool // another whole frame is in the read buffer
 	alarm   alarm       // should the reader take its time
 }
 
@@ -26,19 +26,33 @@ type corkBuffer [corkMax + maxHeaderSize + coalesceMax]byte
 
 var corkBuffers = sync.Pool{New: func() any { return new(corkBuffer) }}
 
-// holds tells whether a frame is to be held, rather than to leave at once.
-func (t *transport) holds(b *bound, opcode byte, length int) bool {
-	c := &t.cork
-	return c.more.Load() && isData(opcode) && !b.callers && b.ctx.Done() == nil && c.n+maxHeaderSize+length <= corkMax
+// theCork is that of the connection, which most do without.
+func (t *transport) theCork() *cork {
+	if t.cork.Load() == nil {
+		t.cork.CompareAndSwap(nil, &cork{t: t})
+	}
+	return t.cork.Load()
 }
 
-// hold takes in a frame that holds has let pass.
+// holds tells whether frames are held back.
+func (t *transport) holds() bool {
+	c := t.cork.Load()
+	return c != nil && c.held != nil
+}
+
+// mayHold tells whether a frame is to be held, rather than to leave at once.
+func (t *transport) mayHold(b *bound, opcode byte, length int) bool {
+	return t.more.Load() && isData(opcode) && !b.callers && b.ctx.Done() == nil &&
+		t.theCork().n+maxHeaderSize+length <= corkMax
+}
+
+// hold takes in a frame that mayHold has let pass.
 func (t *transport) hold(opcode byte, payload []byte) {
-	c := &t.cork
+	c := t.theCork()
 	if c.held == nil {
 		c.held = corkBuffers.Get().(*corkBuffer) //nolint:errcheck // it is
 		c.holding.Store(true)
-		c.alarm.set(corkTime)
+		c.alarm.set(corkTime, c)
 	}
 	c.n = len(append(appendHeader(c.held[:c.n], opcode, len(payload)), payload...))
 }
@@ -47,7 +61,7 @@ func (t *transport) hold(opcode byte, payload []byte) {
 // the payload. A client, whose frames are written in one piece however long they
 // are, holds nothing.
 func (t *transport) uncork(b *bound, frame, payload []byte) error {
-	if t.cork.held == nil {
+	if !t.holds() {
 		_, err := t.send(b, frame, payload)
 		return err
 	}
@@ -55,7 +69,7 @@ func (t *transport) uncork(b *bound, frame, payload []byte) error {
 }
 
 func (t *transport) uncorkHeld(b *bound, frame, payload []byte) error {
-	c := &t.cork
+	c := t.theCork()
 	c.alarm.unset()
 	held, n := c.held, c.n
 	n += copy(held[n:], frame)
@@ -74,25 +88,31 @@ func (t *transport) uncorkOwn() {
 
 // uncorkBeforeWaiting is for the reader, which has nothing to read any more.
 func (t *transport) uncorkBeforeWaiting() {
-	if t.cork.more.Load() {
-		t.cork.more.Store(false)
+	if t.more.Load() {
+		t.more.Store(false)
 	}
 	// If somebody has the lock, he does it, or the alarm.
-	if t.cork.holding.Load() && t.writing.lock.try() {
+	if c := t.cork.Load(); c != nil && c.holding.Load() && t.writing.lock.try() {
 		t.unlockWrite()
 	}
 }
 
-// uncorkLate is what the alarm calls. The reader may find more meanwhile: what is
-// held leaves all the same.
-func (t *transport) uncorkLate() {
-	t.cork.more.Store(false)
+// ring is what the alarm calls. The reader may find more meanwhile: what is held
+// leaves all the same.
+func (c *cork) ring() {
+	t := c.t
+	t.more.Store(false)
 	b := t.ownBound()
 	if t.lockWrite(&b) != nil {
 		return
 	}
-	if t.cork.held != nil {
+	if c.held != nil {
 		t.uncorkOwn()
 	}
 	t.unlockWrite()
 }
+
+func (c *cork) rung(err error) { c.t.owner.goroutineEnded(err) }
+
+// stopHolding returns when no alarm is under way or will come. The socket is closed.
+func (t *transport) stopHolding() { t.theCork().alarm.stop() }

@@ -20,14 +20,14 @@ func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
 		defer func() { _ = client.Close() }()
 		tr := newTransport(server, nil, 0, &sync.Pool{}, &Options{})
 		tr.open = true
-		tr.cork.more.Store(true)
+		tr.more.Store(true)
 		b := tr.ownBound()
 		require.NoError(t, tr.writeFrame(&b, opBinary, []byte("x")))
 
 		require.True(t, tr.writing.lock.try())
 		time.Sleep(corkTime)
 		synctest.Wait()          // the alarm waits for the lock
-		tr.cork.more.Store(true) // as the reader does
+		tr.more.Store(true) // as the reader does
 		tr.unlockWrite()
 
 		got := make([]byte, 3)
@@ -35,6 +35,6 @@ func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
 		_, err := io.ReadFull(client, got)
 		require.NoError(t, err)
 		assert.Equal(t, []byte{bitFin | opBinary, 1, 'x'}, got)
-		tr.cork.alarm.stop()
+		tr.stopHolding()
 	})
 }

@@ -26,7 +26,7 @@ func (t *transport) Write(p []byte) (int, error) {
 			p = remasked(p)
 		}
 	}
-	if t.cork.held != nil {
+	if t.holds() {
 		if err := t.uncork(&b, nil, nil); err != nil {
 			t.rest.bytes = 0
 			t.unlockWrite()

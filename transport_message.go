@@ -73,8 +73,8 @@ func (t *transport) message(validate, lend bool) (messageType int, p []byte, err
 		return noMessage, nil, err
 	}
 	t.handOn(0)
-	if more := t.buffer.hasFrame() && !t.readIsBounded(); more != t.cork.more.Load() {
-		t.cork.more.Store(more)
+	if more := t.buffer.hasFrame() && !t.readIsBounded(); more != t.more.Load() {
+		t.more.Store(more)
 	}
 	return int(h.opcode), p, nil
 }

@@ -48,7 +48,7 @@ type reading struct {
 	waiting atomic.Int64 // 1 + the age at which the read of the socket began; 0: none
 
 	peerClose  atomic.Pointer[CloseError]
-	peerClosed chan struct{} // closed then; guarded by mu, nil unless somebody waits
+	peerClosed event // peerClose is set
 	peerOnce   sync.Once
 
 	deadlines readDeadlines
@@ -71,7 +71,7 @@ func (t *transport) Read(p []byte) (int, error) {
 func (t *transport) readEnded(err error) error {
 	if ce := t.peerCloseRead(); ce != nil && err == error(ce) { //nolint:errorlint // the same error
 		t.peerOnce.Do(func() {
-			if handlerErr := t.onPeerClose(ce); handlerErr != nil {
+			if handlerErr := t.owner.peerClosed(ce); handlerErr != nil {
 				err = handlerErr
 			}
 		})
@@ -82,28 +82,6 @@ func (t *transport) readEnded(err error) error {
 
 // peerCloseRead returns the peer's close frame, nil until it is read.
 func (t *transport) peerCloseRead() *CloseError { return t.peerClose.Load() }
-
-// setPeerClose has peerCloseRead return it, and wakes who waits for that.
-func (t *transport) setPeerClose(ce *CloseError) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.peerClose.Store(ce)
-	if t.peerClosed != nil {
-		close(t.peerClosed)
-	}
-}
-
-// peerClosing returns a channel that is closed when the peer's close frame is read,
-// nil if it has been. Only one goroutine may wait for it.
-func (t *transport) peerClosing() <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.peerClose.Load() != nil {
-		return nil
-	}
-	t.peerClosed = make(chan struct{})
-	return t.peerClosed
-}
 
 func (t *transport) readLocked(p []byte) (int, error) {
 	if !t.lockRead() {
@@ -159,7 +137,7 @@ func (t *transport) waitToRead() bool {
 	select {
 	case <-t.reading.lock.queue():
 		return true
-	case <-t.closed:
+	case <-t.closed.wait():
 		t.reading.lock.leave()
 		return false
 	}
@@ -279,7 +257,8 @@ func (t *transport) readClose(h frameHeader) error {
 	t.reading.err = ce
 	t.counts.closeReceived.Store(int32(ce.Code))
 	t.decide(endedByPeer, ce)
-	t.setPeerClose(ce)
+	t.peerClose.Store(ce)
+	t.peerClosed.happen()
 	return ce
 }
 
@@ -390,15 +369,14 @@ func (t *transport) linger() {
 // socket is closed, which the caller makes sure of. Where nobody is reading, it
 // reads frames away itself and keeps nothing.
 func (t *transport) awaitPeerClose() {
-	read := t.peerClosing()
-	if read == nil {
+	if t.peerClosed.hasHappened() {
 		return
 	}
 	select {
-	case <-read:
+	case <-t.peerClosed.wait():
 		t.reading.lock.leave()
 		return
-	case <-t.closed:
+	case <-t.closed.wait():
 		t.reading.lock.leave()
 		return
 	case <-t.reading.lock.queue():

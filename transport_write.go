@@ -36,7 +36,8 @@ type writing struct {
 	closeBegun atomic.Bool
 	finished   atomic.Bool // nothing can be written any more: unwritable tells why
 
-	cork cork
+	cork atomic.Pointer[cork] // nil until a frame is held back
+	more atomic.Bool          // another whole frame is in the read buffer
 
 	taken atomic.Int64 // the age at which a piece of a large frame was last taken
 
@@ -133,7 +134,7 @@ func (t *transport) waitInLine(lock *turn, b *bound) error {
 	select {
 	case <-lock.queue():
 		return nil
-	case <-t.closed:
+	case <-t.closed.wait():
 		lock.leave()
 		return t.unwritable()
 	case <-b.ctx.Done():
@@ -179,7 +180,7 @@ func (t *transport) lockWrite(b *bound) error {
 // unlockWrite gives the lock back. Nobody may be left to write what is held but who
 // has it.
 func (t *transport) unlockWrite() {
-	if t.cork.held != nil && !t.cork.more.Load() {
+	if t.holds() && !t.more.Load() {
 		t.uncorkOwn()
 	}
 	t.writing.lock.give()
@@ -252,7 +253,7 @@ func (t *transport) sendFrame(b *bound, opcode byte, payload []byte) error {
 		return t.uncork(b, maskedFrame(opcode, payload), nil)
 	case len(payload) > coalesceMax:
 		return t.sendLarge(b, opcode, payload)
-	case t.holds(b, opcode, len(payload)):
+	case t.mayHold(b, opcode, len(payload)):
 		t.hold(opcode, payload)
 		return nil
 	}
