@@ -126,7 +126,7 @@ func (c *Conn) goroutineEnded(err error) {
 	serving := !g.stopped
 	g.mu.Unlock()
 	if serving {
-		c.t.deadlines.fail(c.t.nc, err)
+		c.t.readDeadlines().fail(c.t.nc, err)
 		c.cancelContext(err)
 	}
 }

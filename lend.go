@@ -38,20 +38,12 @@ func lentClass(n int) int { return max(bits.Len(uint(max(n, 1)-1))-smallestLent,
 
 // A loan is a part of some memory.
 type loan struct {
-	start  []byte  // of the part; nil where it is that of memory
-	memory *[]byte // nil where the part is of the read buffer
-	n      int
+	memory   *[]byte
+	at, n    int
+	ofBuffer bool // the memory is the read buffer's
 }
 
-// ofBuffer tells whether the part is of the read buffer.
-func (l *loan) ofBuffer() bool { return l.memory == nil && l.n > 0 }
-
-func (l *loan) bytes() []byte {
-	if l.memory == nil {
-		return l.start[:l.n:l.n]
-	}
-	return (*l.memory)[:l.n:l.n]
-}
+func (l *loan) bytes() []byte { return (*l.memory)[l.at : l.at+l.n : l.at+l.n] }
 
 // spare is what the part can grow into, which is never nothing.
 func (l *loan) spare() []byte {
@@ -85,7 +77,7 @@ func (l *loan) end() {
 	if l.n > 0 {
 		spoil(l.bytes())
 	}
-	if l.memory != nil {
+	if l.memory != nil && !l.ofBuffer {
 		giveBack(l.memory)
 	}
 	*l = loan{}

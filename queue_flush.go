@@ -12,7 +12,7 @@ func (c *Conn) flush(q *queue) {
 	switch {
 	case c.t.unwritable() != nil:
 		q.abandon()
-	case c.t.buffer.raw == nil || !c.tryLockFrames():
+	case c.t.socket == nil || !c.tryLockFrames():
 		go c.drain(q, batch{}, 0)
 	default:
 		c.flushNow(q)
@@ -48,7 +48,7 @@ func (c *Conn) flushNow(q *queue) {
 func (c *Conn) writeNext(q *queue) (b batch, n int) {
 	t := c.t
 	b = q.take()
-	if t.buffer.raw == nil {
+	if t.socket == nil {
 		return b, 0
 	}
 	if !t.holds() { // it comes first, and may have to wait

@@ -86,7 +86,9 @@ func newTransport(nc net.Conn, early []byte, readBuffer int, pool *sync.Pool, op
 		t.coarse = true
 	}
 	t.closeTimeout.Store(int64(options.closeTimeout()))
-	t.buffer.init(nc, early, readBuffer, pool)
+	t.socket = rawConn(nc)
+	t.buffers = buffersFor(pool, readBuffer, t.socket != nil)
+	t.buffer = t.buffers.with(early)
 	t.counts.bytesReceived.Add(uint64(len(early)))
 	return t
 }

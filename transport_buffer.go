@@ -1,10 +1,6 @@
 package websocket
 
-import (
-	"net"
-	"sync"
-	"syscall"
-)
+import "sync"
 
 const (
 	defaultReadBuffer = 16<<10 + maxHeaderSize // where it is held only with something in it
@@ -12,45 +8,32 @@ const (
 	minReadBuffer     = 256                    // a whole control frame fits
 )
 
-// readBuffer is what was read of the stream and not handed on yet: b[r:w]. It has
-// memory only with something in it or, where the socket can't be waited for
-// without, while it is read from.
+// A readBuffer is what was read of the stream and not handed on yet: b[r:w]. Nil is an
+// empty one: a connection has one only with something in it or, where the socket can't
+// be waited for without, while it is read from.
 type readBuffer struct {
 	b    []byte
 	r, w int
 
-	size  int
-	pool  *sync.Pool
-	taken *[]byte // b as it is in the pool, nil for memory of another size
-
-	// raw, where it is not nil, reads with tryRead, which leaves the result.
-	raw     syscall.RawConn
-	tryRead func(fd uintptr) bool
-	need    int
-	n       int
-	err     error
-}
-
-func (b *readBuffer) init(nc net.Conn, early []byte, size int, pool *sync.Pool) {
-	b.raw = rawConn(nc)
-	if size <= 0 {
-		size = plainReadBuffer
-		if b.raw != nil {
-			size = defaultReadBuffer
-		}
-	}
-	b.size, b.pool = max(size, minReadBuffer), pool
-	if len(early) > 0 {
-		b.b = make([]byte, max(b.size, len(early)))
-		b.w = copy(b.b, early)
-	}
+	n   int // what the last try to read got
+	err error
 }
 
 // bytes are those to hand on.
-func (b *readBuffer) bytes() []byte { return b.b[b.r:b.w] }
+func (b *readBuffer) bytes() []byte {
+	if b == nil {
+		return nil
+	}
+	return b.b[b.r:b.w]
+}
 
 // buffered is the number of bytes to hand on.
-func (b *readBuffer) buffered() int { return b.w - b.r }
+func (b *readBuffer) buffered() int {
+	if b == nil {
+		return 0
+	}
+	return b.w - b.r
+}
 
 // hasFrame tells whether there is a whole frame.
 func (b *readBuffer) hasFrame() bool {
@@ -62,16 +45,8 @@ func (b *readBuffer) hasFrame() bool {
 	return h.length <= uint64(len(p)-h.size)
 }
 
-// take has memory to read into, with room for n bytes from b.r on.
-func (b *readBuffer) take(n int) {
-	if b.b == nil {
-		b.taken, _ = b.pool.Get().(*[]byte)
-		if b.taken == nil || len(*b.taken) != b.size { // it is another Upgrader's
-			fresh := make([]byte, b.size)
-			b.taken = &fresh
-		}
-		b.b = *b.taken
-	}
+// reserve has room for n bytes from r on.
+func (b *readBuffer) reserve(n int) {
 	if b.r == b.w {
 		b.r, b.w = 0, 0
 	}
@@ -80,23 +55,70 @@ func (b *readBuffer) take(n int) {
 	}
 }
 
-// detach goes on in other memory. What was handed on is left to whoever has it, and
-// may be writing to it.
-func (b *readBuffer) detach() {
-	if b.b != nil {
-		other := make([]byte, len(b.b))
-		b.r, b.w = 0, copy(other, b.bytes())
-		b.b, b.taken = other, nil
+// readBuffers is where a connection's buffer comes from.
+type readBuffers struct {
+	pool *sync.Pool
+	size int
+}
+
+// buffersFor are those of a connection, of the size that was asked for, if any was.
+func buffersFor(pool *sync.Pool, size int, raw bool) readBuffers {
+	switch {
+	case size > 0:
+	case raw:
+		size = defaultReadBuffer
+	default:
+		size = plainReadBuffer
+	}
+	return readBuffers{pool: pool, size: max(size, minReadBuffer)}
+}
+
+// with returns a buffer with what came before anything was read.
+func (s *readBuffers) with(early []byte) *readBuffer {
+	if len(early) == 0 {
+		return nil
+	}
+	b := &readBuffer{b: make([]byte, max(s.size, len(early)))}
+	b.w = copy(b.b, early)
+	return b
+}
+
+func (s *readBuffers) get() *readBuffer {
+	if b, ok := s.pool.Get().(*readBuffer); ok && len(b.b) == s.size { // not another Upgrader's
+		return b
+	}
+	return &readBuffer{b: make([]byte, s.size)}
+}
+
+func (s *readBuffers) put(b *readBuffer) {
+	if len(b.b) == s.size {
+		*b = readBuffer{b: b.b}
+		s.pool.Put(b)
 	}
 }
 
-// give gives the memory back, if there is nothing in it.
-func (b *readBuffer) give() {
-	if b.r != b.w || b.b == nil {
-		return
+// takeBuffer returns the buffer to read into, with room for n bytes to hand on.
+func (t *transport) takeBuffer(n int) *readBuffer {
+	if t.buffer == nil {
+		t.buffer = t.buffers.get()
 	}
-	if b.taken != nil {
-		b.pool.Put(b.taken)
+	t.buffer.reserve(n)
+	return t.buffer
+}
+
+// giveBuffer gives the buffer back, if there is nothing in it.
+func (t *transport) giveBuffer() {
+	if b := t.buffer; b != nil && b.r == b.w {
+		t.buffer = nil
+		t.buffers.put(b)
 	}
-	b.b, b.taken, b.r, b.w = nil, nil, 0, 0
+}
+
+// detachBuffer goes on in another one. What was handed on is left to whoever has it, and
+// may be writing to it.
+func (t *transport) detachBuffer() {
+	if b := t.buffer; b != nil {
+		t.buffer = &readBuffer{b: make([]byte, len(b.b))}
+		t.buffer.w = copy(t.buffer.b, b.bytes())
+	}
 }

@@ -26,7 +26,7 @@ func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
 
 		require.True(t, tr.writing.lock.try())
 		time.Sleep(corkTime)
-		synctest.Wait()          // the alarm waits for the lock
+		synctest.Wait()     // the alarm waits for the lock
 		tr.more.Store(true) // as the reader does
 		tr.unlockWrite()
 

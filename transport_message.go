@@ -92,6 +92,7 @@ func (t *transport) control(h frameHeader) ([]byte, error) {
 // buffered returns a payload that is in the buffer, and lends it as it stands there.
 func (t *transport) buffered(h frameHeader, validate, lend bool) ([]byte, error) {
 	n := int(h.length)
+	at := t.buffer.r
 	p := t.buffer.bytes()[:n:n]
 	t.buffer.r += n
 	mask(p, h.key)
@@ -101,7 +102,7 @@ func (t *transport) buffered(h frameHeader, validate, lend bool) ([]byte, error)
 	if !lend {
 		return bytes.Clone(p), nil
 	}
-	t.lent = loan{start: p, n: n}
+	t.lent = loan{memory: &t.buffer.b, at: at, n: n, ofBuffer: true}
 	return p, nil
 }
 
@@ -151,10 +152,11 @@ func room(p []byte, n int, into *loan) []byte {
 // when that is empty, what the socket has.
 func (t *transport) receive(p []byte) (int, error) {
 	n := copy(p, t.buffer.bytes())
-	t.buffer.r += n
-	if n == 0 && len(p) > 0 {
+	if n > 0 {
+		t.buffer.r += n
+	} else if len(p) > 0 {
 		t.uncorkBeforeWaiting()
-		t.buffer.give()
+		t.giveBuffer()
 		var err error
 		if n, err = t.readSocket(p); n == 0 {
 			return 0, t.readFailed(err)

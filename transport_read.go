@@ -5,8 +5,8 @@ import (
 	"io"
 	"math"
 	"net"
-	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -27,7 +27,8 @@ var longAgo = time.Unix(1, 0)
 // caller handles what it read.
 type reading struct {
 	lock       turn
-	buffer     readBuffer
+	buffer     *readBuffer
+	buffers    readBuffers
 	lent       loan         // what ReadSlice returned last
 	gate       uint64       // bytes of the current frame not handed on yet
 	length     uint64       // bytes of the current message on the wire
@@ -45,13 +46,18 @@ type reading struct {
 	// touches it.
 	failed error
 
+	// socket, where it is not nil, reads with tryRead, which has room for need bytes.
+	socket  syscall.RawConn
+	tryRead func(fd uintptr) bool
+	need    int
+
 	waiting atomic.Int64 // 1 + the age at which the read of the socket began; 0: none
 
 	peerClose  atomic.Pointer[CloseError]
-	peerClosed event // peerClose is set
-	peerOnce   sync.Once
+	peerClosed event       // peerClose is set
+	peerTold   atomic.Bool // the owner is told of it
 
-	deadlines readDeadlines
+	deadlines atomic.Pointer[readDeadlines] // nil without any
 }
 
 // Read serves gorilla: bytes of one frame, never beyond it.
@@ -69,12 +75,11 @@ func (t *transport) Read(p []byte) (int, error) {
 // readEnded is what a read returns that got the error, and what every later one
 // will. The peer's close frame is answered, with no lock held.
 func (t *transport) readEnded(err error) error {
-	if ce := t.peerCloseRead(); ce != nil && err == error(ce) { //nolint:errorlint // the same error
-		t.peerOnce.Do(func() {
-			if handlerErr := t.owner.peerClosed(ce); handlerErr != nil {
-				err = handlerErr
-			}
-		})
+	ce := t.peerCloseRead()
+	if ce != nil && err == error(ce) && t.peerTold.CompareAndSwap(false, true) { //nolint:errorlint // the same error
+		if handlerErr := t.owner.peerClosed(ce); handlerErr != nil {
+			err = handlerErr
+		}
 	}
 	t.failed = err
 	return err
@@ -253,7 +258,7 @@ func (t *transport) readClose(h frameHeader) error {
 		return t.refuse(breach)
 	}
 	t.buffer.r = t.buffer.w
-	t.buffer.give()
+	t.giveBuffer()
 	t.reading.err = ce
 	t.counts.closeReceived.Store(int32(ce.Code))
 	t.decide(endedByPeer, ce)
@@ -270,22 +275,23 @@ func (t *transport) peek(n int) (err error) {
 		}
 		t.uncorkBeforeWaiting()
 		m := 0
-		if t.buffer.raw != nil {
+		if t.socket != nil {
 			m, err = t.fillRaw(n)
 		} else {
 			m, err = t.fillPlain(n)
 		}
-		if t.buffer.w += m; m == 0 {
+		if m == 0 {
 			return t.readFailed(err)
 		}
+		t.buffer.w += m
 	}
 	return nil
 }
 
 // fillPlain reads into the buffer, which has room for n bytes then.
 func (t *transport) fillPlain(n int) (int, error) {
-	t.buffer.take(n)
-	return t.readSocket(t.buffer.b[t.buffer.w:])
+	b := t.takeBuffer(n)
+	return t.readSocket(b.b[b.w:])
 }
 
 // readSocket is where a read waits for the peer.
@@ -307,14 +313,14 @@ func (t *transport) waitingSince() (since time.Duration, waiting bool) {
 // deadline or a context that ended leaves the transport as it is: the peer's
 // close frame can still be waited for.
 func (t *transport) readFailed(err error) error {
-	t.buffer.give()
+	t.giveBuffer()
 	switch {
 	case t.reading.err != nil:
 		return t.reading.err
 	case t.isClosed():
 		t.reading.err = t.endError()
 	case isDeadline(err):
-		return &ioError{op: "read", err: t.deadlines.reason(err)}
+		return &ioError{op: "read", err: t.readDeadlines().reason(err)}
 	case errors.Is(err, net.ErrClosed): // by way of NetConn
 		t.reading.err = errClosed
 		_ = t.Close()
@@ -353,7 +359,7 @@ func (t *transport) linger() {
 	if half, ok := t.nc.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
-	t.deadlines.take(t.nc)
+	t.readDeadlines().take(t.nc)
 	var scrap [512]byte
 	for left := lingerBytes; left > 0; {
 		n, err := t.nc.Read(scrap[:])
@@ -382,10 +388,10 @@ func (t *transport) awaitPeerClose() {
 	case <-t.reading.lock.queue():
 	}
 	defer t.unlockRead()
-	if t.lent.ofBuffer() { // and still the caller's
-		t.buffer.detach()
+	if t.lent.ofBuffer { // and still the caller's
+		t.detachBuffer()
 	}
-	t.deadlines.take(t.nc)
+	t.readDeadlines().take(t.nc)
 	for {
 		for t.gate > 0 {
 			if t.peek(1) != nil {

@@ -10,7 +10,15 @@ import (
 )
 
 // SetReadDeadline sets the caller's deadline for reads.
-func (t *transport) SetReadDeadline(d time.Time) error { return t.deadlines.set(t.nc, d) }
+func (t *transport) SetReadDeadline(d time.Time) error { return t.readDeadlines().set(t.nc, d) }
+
+// readDeadlines are those of the connection, most of which do without.
+func (t *transport) readDeadlines() *readDeadlines {
+	if t.deadlines.Load() == nil {
+		t.deadlines.CompareAndSwap(nil, new(readDeadlines))
+	}
+	return t.deadlines.Load()
+}
 
 // readDeadlines decides which read deadline the socket has: the caller's, one
 // that has passed to interrupt a read, or none for the closing handshake, which
@@ -94,7 +102,7 @@ func (t *transport) boundRead(ctx context.Context) (release func(succeeded bool)
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
-		t.deadlines.end(t.nc, &contextError{context.Cause(ctx)})
+		t.readDeadlines().end(t.nc, &contextError{context.Cause(ctx)})
 	})
 	return func(succeeded bool) {
 		t.reading.bounded = false
@@ -103,14 +111,17 @@ func (t *transport) boundRead(ctx context.Context) (release func(succeeded bool)
 		}
 		<-ended
 		if succeeded {
-			t.deadlines.end(t.nc, nil)
+			t.readDeadlines().end(t.nc, nil)
 		}
 	}
 }
 
 // readIsBounded tells whether the read has a bound: then nothing may be held back,
 // for the next read would have to write it, which may take longer.
-func (t *transport) readIsBounded() bool { return t.reading.bounded || t.deadlines.bounded.Load() }
+func (t *transport) readIsBounded() bool {
+	d := t.deadlines.Load()
+	return t.reading.bounded || d != nil && d.bounded.Load()
+}
 
 // A contextError is the cause of a context that ended a read.
 type contextError struct{ error }

@@ -25,11 +25,11 @@ func rawConn(nc net.Conn) syscall.RawConn {
 
 // fillRaw reads into the buffer, which has room for need bytes then.
 func (t *transport) fillRaw(need int) (int, error) {
-	if t.buffer.tryRead == nil {
-		t.buffer.tryRead = t.tryReadRaw
+	if t.tryRead == nil {
+		t.tryRead = t.tryReadRaw
 	}
-	t.buffer.need = need
-	err := t.buffer.raw.Read(t.buffer.tryRead)
+	t.need = need
+	err := t.socket.Read(t.tryRead)
 	t.waiting.Store(0)
 	if err != nil {
 		return 0, err
@@ -41,15 +41,14 @@ func (t *transport) fillRaw(need int) (int, error) {
 // tryReadRaw reads if there is something, and returns false if not: it is called
 // again when there is.
 func (t *transport) tryReadRaw(fd uintptr) bool {
-	b := &t.buffer
-	b.take(b.need)
+	b := t.takeBuffer(t.need)
 	for {
 		n, err := syscall.Read(int(fd), b.b[b.w:])
 		switch {
 		case err == syscall.EINTR:
 			continue
 		case err == syscall.EAGAIN:
-			b.give()
+			t.giveBuffer()
 			t.waiting.Store(1 + int64(t.age()))
 			return false
 		case err != nil:
@@ -70,7 +69,7 @@ func (t *transport) writeNow(p []byte) (n int) {
 	t.arm(&own)
 	a := attempts.Get().(*attempt) //nolint:errcheck // it is
 	a.p, a.n = p, 0
-	_ = t.buffer.raw.Write(a.try)
+	_ = t.socket.Write(a.try)
 	n, a.p = a.n, nil
 	attempts.Put(a)
 	t.counts.bytesSent.Add(uint64(n))
