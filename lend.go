@@ -39,11 +39,12 @@ func lentClass(n int) int { return max(bits.Len(uint(max(n, 1)-1))-smallestLent,
 // A loan is a part of some memory.
 type loan struct {
 	memory   *[]byte
-	at, n    int
+	n        int
+	at       int32
 	ofBuffer bool // the memory is the read buffer's
 }
 
-func (l *loan) bytes() []byte { return (*l.memory)[l.at : l.at+l.n : l.at+l.n] }
+func (l *loan) bytes() []byte { return (*l.memory)[l.at:][:l.n:l.n] }
 
 // spare is what the part can grow into, which is never nothing.
 func (l *loan) spare() []byte {

@@ -32,18 +32,18 @@ type transport struct {
 
 	closeTimeout atomic.Int64 // nanoseconds; 0 or less: no waiting
 	closed       event
-	closeOnce    sync.Once
 	closeErr     error
+	closeOnce    sync.Once
+
+	ending  ending // this and the rest is guarded by mu
+	mu      sync.Mutex
+	cause   error // of ending
+	failure error // of the socket, the first; what every later call returns
+	expiry  *time.Timer
 
 	reading
 	writing
 	counts counts
-
-	mu      sync.Mutex
-	ending  ending
-	cause   error // of ending
-	failure error // of the socket, the first; what every later call returns
-	expiry  *time.Timer
 }
 
 // An owner is told what happens to its connection. No lock is held then.
@@ -69,7 +69,7 @@ func (nobody) goroutineEnded(error)         {}
 
 // An ending is what decided on the wire how a connection ends. The first one
 // holds.
-type ending int
+type ending int32
 
 const (
 	undecided       ending = iota

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,35 +16,36 @@ func (t *transport) Write(p []byte) (int, error) {
 		t.deflate = bytes.Contains(p, []byte("\r\nSec-WebSocket-Extensions: permessage-deflate"))
 		return t.nc.Write(p)
 	}
-	b := t.gorillasBound()
-	if t.rest.bytes == 0 {
+	g := t.gorillas()
+	b := t.gorillasBound(g)
+	if g.rest.bytes == 0 {
 		rest := framesOf(p)
 		if err := t.beginGorillas(&b, p, &rest); err != nil {
 			return 0, err
 		}
-		t.rest = rest
+		g.rest = rest
 		if t.client && rest.bytes == uint64(len(p)) { // as are all of gorilla's there
 			p = remasked(p)
 		}
 	}
 	if t.holds() {
 		if err := t.uncork(&b, nil, nil); err != nil {
-			t.rest.bytes = 0
+			g.rest.bytes = 0
 			t.unlockWrite()
 			return 0, err
 		}
 	}
-	rest := t.rest
+	rest := g.rest
 	if rest.closeCode != 0 {
 		defer t.expire()
 		defer t.cutAfter(max(time.Duration(t.closeTimeout.Load()), closeGrace))()
 	}
 	n, err := t.send(&b, p, nil)
-	t.rest.bytes -= min(t.rest.bytes, uint64(len(p)))
+	g.rest.bytes -= min(g.rest.bytes, uint64(len(p)))
 	if err != nil {
-		t.rest.bytes = 0
+		g.rest.bytes = 0
 	}
-	if t.rest.bytes == 0 {
+	if g.rest.bytes == 0 {
 		if err == nil {
 			t.counts.messagesSent.Add(rest.messages)
 			t.counts.closeSent.Add(rest.closeCode)
@@ -81,18 +83,33 @@ func (t *transport) beginGorillas(b *bound, p []byte, rest *gorillaFrames) error
 	return nil
 }
 
-func (t *transport) gorillasBound() bound {
+func (t *transport) gorillasBound(g *gorillaWriting) bound {
 	ctx := context.Background()
-	if p := t.context.Load(); p != nil {
+	if p := g.context.Load(); p != nil {
 		ctx = *p
 	}
 	t.mu.Lock()
-	at := t.gorillas
+	at := g.deadline
 	t.mu.Unlock()
 	if at.IsZero() {
 		return t.bound(ctx)
 	}
 	return bound{ctx: ctx, at: at, callers: true}
+}
+
+// gorillaWriting is what is known of what gorilla writes.
+type gorillaWriting struct {
+	rest     gorillaFrames                   // of those under way; their writer holds the write lock
+	context  atomic.Pointer[context.Context] // of the message, nil for one that does not end
+	deadline time.Time                       // that gorilla set last; guarded by mu
+}
+
+// gorillas is that of the connection, most of which do without.
+func (t *transport) gorillas() *gorillaWriting {
+	if t.byGorilla.Load() == nil {
+		t.byGorilla.CompareAndSwap(nil, new(gorillaWriting))
+	}
+	return t.byGorilla.Load()
 }
 
 // gorillaFrames are frames that gorilla writes.

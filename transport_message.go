@@ -102,7 +102,7 @@ func (t *transport) buffered(h frameHeader, validate, lend bool) ([]byte, error)
 	if !lend {
 		return bytes.Clone(p), nil
 	}
-	t.lent = loan{memory: &t.buffer.b, at: at, n: n, ofBuffer: true}
+	t.lent = loan{memory: &t.buffer.b, at: int32(at), n: n, ofBuffer: true}
 	return p, nil
 }
 

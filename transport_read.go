@@ -49,13 +49,13 @@ type reading struct {
 	// socket, where it is not nil, reads with tryRead, which has room for need bytes.
 	socket  syscall.RawConn
 	tryRead func(fd uintptr) bool
-	need    int
+	need    int32
+
+	peerTold   atomic.Bool // the owner is told of the peer's close frame
+	peerClose  atomic.Pointer[CloseError]
+	peerClosed event // peerClose is set
 
 	waiting atomic.Int64 // 1 + the age at which the read of the socket began; 0: none
-
-	peerClose  atomic.Pointer[CloseError]
-	peerClosed event       // peerClose is set
-	peerTold   atomic.Bool // the owner is told of it
 
 	deadlines atomic.Pointer[readDeadlines] // nil without any
 }

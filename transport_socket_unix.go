@@ -28,7 +28,7 @@ func (t *transport) fillRaw(need int) (int, error) {
 	if t.tryRead == nil {
 		t.tryRead = t.tryReadRaw
 	}
-	t.need = need
+	t.need = int32(need)
 	err := t.socket.Read(t.tryRead)
 	t.waiting.Store(0)
 	if err != nil {
@@ -41,7 +41,7 @@ func (t *transport) fillRaw(need int) (int, error) {
 // tryReadRaw reads if there is something, and returns false if not: it is called
 // again when there is.
 func (t *transport) tryReadRaw(fd uintptr) bool {
-	b := t.takeBuffer(t.need)
+	b := t.takeBuffer(int(t.need))
 	for {
 		n, err := syscall.Read(int(fd), b.b[b.w:])
 		switch {

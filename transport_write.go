@@ -31,7 +31,6 @@ type writing struct {
 	// lock is held from a frame's first byte to its last, whatever number of
 	// calls gorilla needs for it.
 	lock turn
-	rest gorillaFrames // of what gorilla is writing; its writer holds the lock
 
 	closeBegun atomic.Bool
 	finished   atomic.Bool // nothing can be written any more: unwritable tells why
@@ -47,10 +46,7 @@ type writing struct {
 
 	callers atomic.Pointer[time.Time] // the caller's deadline, nil for WriteTimeout
 
-	// Of the message that gorilla is writing: its context, nil for one that does not
-	// end; guarded by mu of the transport, the deadline that gorilla set last.
-	context  atomic.Pointer[context.Context]
-	gorillas time.Time
+	byGorilla atomic.Pointer[gorillaWriting] // nil until it writes something
 }
 
 // A bound is what bounds one write and the wait for its turn. All that lies between
@@ -100,8 +96,9 @@ func (t *transport) SetWriteDeadline(d time.Time) error {
 	if !t.open {
 		return t.nc.SetWriteDeadline(d)
 	}
+	g := t.gorillas()
 	t.mu.Lock()
-	t.gorillas = d
+	g.deadline = d
 	t.mu.Unlock()
 	return nil
 }

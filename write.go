@@ -212,8 +212,8 @@ func (c *Conn) throughGorilla(ctx context.Context, write func() error) error {
 	c.Conn.EnableWriteCompression(!c.uncompressed.Load())
 	_ = c.Conn.SetCompressionLevel(int(c.level.Load())) // it was checked when it was set
 	if ctx.Done() != nil {
-		c.t.context.Store(&ctx)
-		defer c.t.context.Store(nil)
+		c.t.gorillas().context.Store(&ctx)
+		defer c.t.gorillas().context.Store(nil)
 	}
 	err := write()
 	if err == nil {
