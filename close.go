@@ -93,7 +93,7 @@ func (c *Conn) CloseWithError(err error) error {
 
 // failureText is what the peer is told of an error.
 func (c *Conn) failureText(err error) string {
-	if c.debug && err != nil {
+	if c.t.options.Debug && err != nil {
 		return err.Error()
 	}
 	return http.StatusText(http.StatusInternalServerError)

@@ -12,21 +12,22 @@ import "context"
 // longer answered, and all that is left is to write and to close. A second call
 // returns the context of the first. It may be called from any goroutine.
 func (c *Conn) CloseRead(ctx context.Context) context.Context {
-	c.closeReadOnce.Do(func() {
-		derived, cancel := context.WithCancelCause(ctx)
-		c.closeRead = derived
-		context.AfterFunc(c.ctx, func() { cancel(context.Cause(c.ctx)) })
-		c.Go(func(context.Context) error {
-			_, _, err := c.NextReaderContext(ctx)
-			switch {
-			case err == nil:
-				return c.Close(ClosePolicyViolation, "unexpected data message")
-			case ctx.Err() != nil:
-				return nil // the caller's own doing
-			default:
-				return err
-			}
-		})
+	derived, cancel := context.WithCancelCause(ctx)
+	if !c.closeRead.CompareAndSwap(nil, &derived) {
+		cancel(nil)
+		return *c.closeRead.Load()
+	}
+	context.AfterFunc(c.Context(), func() { cancel(context.Cause(c.Context())) })
+	c.Go(func(context.Context) error {
+		_, _, err := c.NextReaderContext(ctx)
+		switch {
+		case err == nil:
+			return c.Close(ClosePolicyViolation, "unexpected data message")
+		case ctx.Err() != nil:
+			return nil // the caller's own doing
+		default:
+			return err
+		}
 	})
-	return c.closeRead
+	return derived
 }

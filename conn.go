@@ -3,7 +3,6 @@ package websocket
 import (
 	"context"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,74 +26,41 @@ import (
 // nor bounds what a compressed message inflates to, nor checks text.
 type Conn struct {
 	*ws.Conn
-	t      *transport
-	parent context.Context // the request's
-	ctx    context.Context
-	cancel context.CancelCauseFunc // for cancelContext
-	debug  bool
-
-	skipUTF8 bool
+	t        *transport
+	request  context.Context          // of which only the values are used
+	lifetime atomic.Pointer[lifetime] // nil until somebody asks when the connection ends
 
 	// message is the lock of one message, from its first frame to its last.
 	message turn
 	// streaming: its holder writes a message piece by piece.
-	streaming atomic.Bool
-	// pooled: the application's own WriteBufferPool is used, by gorilla.
-	pooled       bool
+	streaming    atomic.Bool
 	uncompressed atomic.Bool  // by EnableWriteCompression
 	level        atomic.Int32 // by SetCompressionLevel
+	shutdown     atomic.Bool  // Shutdown began before a close frame was sent
+	pooled       bool         // the application's own WriteBufferPool is used, by gorilla
 
-	readErr    atomic.Pointer[error] // what every read returns from now on
-	handling   bool                  // a handler runs; this and the next two are the reading goroutine's
-	handlerErr error                 // of a handler
-	reader     *messageReader        // the current one
-	onClose    handler[func(code int, text string) error]
-	onPing     handler[func(data string) error]
-	onPong     handler[func(data string) error]
-	pinged     atomic.Pointer[pingHandled]
+	handling bool                  // a handler runs; this and the next are the reading goroutine's
+	reader   *messageReader        // the current one
+	readErr  atomic.Pointer[error] // what every read returns from now on
+	onClose  handler[func(code int, text string) error]
+	onPing   handler[func(data string) error]
+	onPong   handler[func(data string) error]
+	pinged   atomic.Pointer[pingHandled]
 
 	pings     pings
 	keepalive keepalive
 
-	closeReadOnce sync.Once
-	closeRead     context.Context // what CloseRead returned
-
-	handshake atomic.Pointer[handshake] // what the first call of Close does
-	shutdown  atomic.Bool               // Shutdown began before a close frame was sent
-
-	queue atomic.Pointer[queue] // nil until something is enqueued
-	group group
+	closeRead atomic.Pointer[context.Context] // what CloseRead returned
+	handshake atomic.Pointer[handshake]       // what the first call of Close does
+	queue     atomic.Pointer[queue]           // nil until something is enqueued
+	group     group
 }
 
-type connKey struct{}
-
-// values is a Conn as a context that never ends, with the values of the request's
-// and the Conn: what the connection's own context is made of.
-type values Conn
-
-func (*values) Deadline() (time.Time, bool) { return time.Time{}, false }
-func (*values) Done() <-chan struct{}       { return nil }
-func (*values) Err() error                  { return nil }
-func (v *values) Value(key any) any {
-	if key == (connKey{}) {
-		return (*Conn)(v)
-	}
-	return v.parent.Value(key)
-}
-
-// newConn makes gorilla's connection safe. The values of parent, and not its
-// end, are those of the connection's context.
-func newConn(parent context.Context, gorilla *ws.Conn, t *transport, options *Options, pooled bool) *Conn {
-	c := &Conn{
-		Conn:     gorilla,
-		t:        t,
-		parent:   parent,
-		debug:    options.Debug,
-		skipUTF8: options.SkipUTF8Validation,
-		pooled:   pooled,
-	}
+// newConn makes gorilla's connection safe. The values of the request's context, and
+// not its end, are those of the connection's.
+func newConn(request context.Context, gorilla *ws.Conn, t *transport, options *Options, pooled bool) *Conn {
+	c := &Conn{Conn: gorilla, t: t, request: request, pooled: pooled}
 	c.setCompression(gorilla, options)
-	c.ctx, c.cancel = context.WithCancelCause((*values)(c))
 	t.owner = c
 	t.limit.Store(options.maxMessageSize())
 	c.installHandlers()
@@ -102,20 +68,6 @@ func newConn(parent context.Context, gorilla *ws.Conn, t *transport, options *Op
 	c.keepalive.start(c)
 	return c
 }
-
-// FromContext returns the connection that ctx belongs to: that of an upgraded
-// request, or one derived from it.
-func FromContext(ctx context.Context) (*Conn, bool) {
-	c, ok := ctx.Value(connKey{}).(*Conn)
-	return c, ok
-}
-
-// Context returns a context that lives as long as the connection, with the
-// values of the request's. It is canceled as soon as a close frame is read or
-// sent, the socket fails or Shutdown begins, which takes somebody who reads or
-// writes to notice. context.Cause tells why: the *CloseError, ErrShutdown,
-// ErrPeerGone, the error of the socket.
-func (c *Conn) Context() context.Context { return c.ctx }
 
 // NetConn returns the accepted connection. Reading from it or writing to it
 // breaks the WebSocket; closing it counts as CloseNow.

@@ -135,13 +135,13 @@ func (c *Conn) knows(err error) bool {
 		return true
 	}
 	return errors.Is(err, ErrCloseSent) || errors.Is(err, errClosed) ||
-		c.ctx.Err() != nil && (errors.Is(err, context.Cause(c.ctx)) || errors.Is(err, c.ctx.Err()))
+		c.Context().Err() != nil && (errors.Is(err, context.Cause(c.Context())) || errors.Is(err, c.Context().Err()))
 }
 
 // merelyCanceled tells whether err says that the context has ended, and nothing
 // of the reason.
 func (c *Conn) merelyCanceled(err error) bool {
-	return c.ctx.Err() != nil && errors.Is(err, c.ctx.Err()) && !errors.Is(err, context.Cause(c.ctx)) && !isPanic(err)
+	return c.Context().Err() != nil && errors.Is(err, c.Context().Err()) && !errors.Is(err, context.Cause(c.Context())) && !isPanic(err)
 }
 
 // finish closes the connection with the frame of the verdict.

@@ -78,7 +78,7 @@ func (c *Conn) start(f func(ctx context.Context) error) bool {
 		return false
 	}
 	g.running.Go(func() {
-		recovered(func() error { return f(c.ctx) }, c.goroutineEnded)
+		recovered(func() error { return f(c.Context()) }, c.goroutineEnded)
 	})
 	return true
 }
@@ -91,7 +91,7 @@ func (c *Conn) AfterFunc(f func()) bool {
 	g := &c.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if c.ctx.Err() != nil {
+	if c.Context().Err() != nil {
 		return false
 	}
 	g.after = append(g.after, f)
@@ -103,7 +103,7 @@ func (c *Conn) cancelContext(cause error) {
 	g := &c.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c.cancel(cause)
+	c.life().cancel(cause)
 	for _, f := range g.after {
 		g.running.Go(func() {
 			recovered(func() error {

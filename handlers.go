@@ -16,8 +16,8 @@ type pingHandled struct {
 	answered atomic.Bool
 }
 
-// installHandlers puts ours into gorilla's connection; the caller's run from
-// there.
+// installHandlers puts ours into gorilla's connection, which calls none: its getters
+// tell whether the application has set others there. The caller's run from ours.
 func (c *Conn) installHandlers() {
 	c.Conn.SetCloseHandler(func(code int, text string) error {
 		return c.handle(func() error { return c.CloseHandler()(code, text) })
@@ -31,17 +31,23 @@ func (c *Conn) installHandlers() {
 	})
 }
 
-// handle runs a handler and remembers its error, to tell it from gorilla's own.
-// A handler that comes back here, because it was taken from the embedded
-// connection, has done its work.
+// handle runs a handler. One that comes back here, because it was taken from the
+// embedded connection, has done its work.
 func (c *Conn) handle(handler func() error) error {
 	if c.handling {
 		return nil
 	}
 	c.handling = true
 	defer func() { c.handling = false }()
-	c.handlerErr = handler()
-	return c.handlerErr
+	return handler()
+}
+
+// control has a ping or pong handled.
+func (c *Conn) control(messageType int, data string) error {
+	if messageType == PingMessage {
+		return c.Conn.PingHandler()(data)
+	}
+	return c.Conn.PongHandler()(data)
 }
 
 // socketClosing takes back the alarm of the keep-alive: there is nothing to ping.

@@ -35,8 +35,8 @@ func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
 		return p.roundTrip, nil
 	case <-ctx.Done():
 		err = context.Cause(ctx)
-	case <-c.ctx.Done():
-		err = context.Cause(c.ctx)
+	case <-c.Context().Done():
+		err = context.Cause(c.Context())
 	}
 	select {
 	case <-p.answered: // before it all ended

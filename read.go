@@ -68,7 +68,7 @@ func (c *Conn) ReadSliceContext(ctx context.Context) (messageType int, p []byte,
 }
 
 // readWhole returns the next message, nil if gorilla has to read it: the plain
-// case goes beside gorilla. It handles the pings and pongs that come before.
+// case goes beside gorilla.
 func (c *Conn) readWhole(ctx context.Context, lend bool) (messageType int, p []byte, err error) {
 	if err := c.unreadable(ctx); err != nil {
 		return noMessage, nil, err
@@ -76,15 +76,10 @@ func (c *Conn) readWhole(ctx context.Context, lend bool) (messageType int, p []b
 	if c.reader != nil && !c.reader.done {
 		return noMessage, nil, nil // gorilla is within a message
 	}
-	for more := true; more && err == nil; {
-		if ctx.Done() == nil {
-			messageType, p, err = c.t.readWhole(!c.skipUTF8, lend)
-		} else {
-			messageType, p, err = c.readWholeBounded(ctx, lend)
-		}
-		if more = err == nil && isControl(messageType); more {
-			err = c.control(messageType, string(p))
-		}
+	if ctx.Done() == nil {
+		messageType, p, err = c.t.readWhole(c.validates(), lend)
+	} else {
+		messageType, p, err = c.readWholeBounded(ctx, lend)
 	}
 	switch {
 	case err != nil:
@@ -96,27 +91,17 @@ func (c *Conn) readWhole(ctx context.Context, lend bool) (messageType int, p []b
 	}
 }
 
-func isControl(messageType int) bool {
-	return messageType == PingMessage || messageType == PongMessage
-}
-
-// control has a ping or pong handled, also by a handler that was set on the embedded
-// connection.
-func (c *Conn) control(messageType int, data string) error {
-	if messageType == PingMessage {
-		return c.Conn.PingHandler()(data)
-	}
-	return c.Conn.PongHandler()(data)
-}
-
 func (c *Conn) readWholeBounded(ctx context.Context, lend bool) (messageType int, p []byte, err error) {
 	release := c.t.boundRead(ctx)
 	succeeded := false
 	defer func() { release(succeeded) }() // a handler may panic
-	messageType, p, err = c.t.readWhole(!c.skipUTF8, lend)
+	messageType, p, err = c.t.readWhole(c.validates(), lend)
 	succeeded = err == nil
 	return messageType, p, err
 }
+
+// validates tells whether text must be UTF-8.
+func (c *Conn) validates() bool { return !c.t.options.SkipUTF8Validation }
 
 // NextReader returns a reader of the next message, which is read as it comes.
 // What is left of the message before is discarded, and its reader fails.
@@ -142,7 +127,7 @@ func (c *Conn) NextReaderContext(ctx context.Context) (messageType int, r io.Rea
 	if err != nil {
 		return noMessage, nil, err
 	}
-	m := &messageReader{c: c, r: gr, ctx: ctx, text: messageType == TextMessage && !c.skipUTF8}
+	m := &messageReader{c: c, r: gr, ctx: ctx, text: messageType == TextMessage && c.validates()}
 	c.reader = m
 	return messageType, m, nil
 }
@@ -197,10 +182,7 @@ func (c *Conn) unreadable(ctx context.Context) error {
 // readFailed finds out why a read of gorilla's failed, which its own error may
 // hide, and makes that the error of every later read.
 func (c *Conn) readFailed(err error) error {
-	switch {
-	case c.handlerErr != nil:
-		err = c.handlerErr
-	case c.t.failed != nil:
+	if c.t.failed != nil {
 		err = c.t.failed
 	}
 	if err == io.EOF { //nolint:errorlint // a handler's: bare, it would look like the end of a message
@@ -271,7 +253,7 @@ func (m *messageReader) read(p []byte) (int, error) {
 	case err == io.EOF: //nolint:errorlint // likewise
 		m.done = true
 		return n, err
-	case corrupt(err) && c.handlerErr == nil && c.t.failed == nil:
+	case corrupt(err) && c.t.failed == nil:
 		return 0, c.refuse(&protocolError{code: CloseInvalidFramePayloadData, reason: "corrupt compressed data", cause: err})
 	default:
 		return 0, c.readFailed(err) // what came with it belongs to a message without an end

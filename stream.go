@@ -71,7 +71,7 @@ func Stream(ctx context.Context, conn *Conn, messageType int) net.Conn {
 		s.unwatch()
 		s.end(errClosed)
 	}
-	context.AfterFunc(conn.ctx, s.connectionEnded)
+	context.AfterFunc(conn.Context(), s.connectionEnded)
 	return s
 }
 
@@ -114,13 +114,13 @@ func (s *stream) receive(context.Context) error {
 	defer s.unwatch()
 	returned := false
 	defer func() {
-		if !returned && s.conn.ctx.Err() != nil { // the close handler panicked
-			s.end(s.reason(context.Cause(s.conn.ctx)))
+		if !returned && s.conn.Context().Err() != nil { // the close handler panicked
+			s.end(s.reason(context.Cause(s.conn.Context())))
 		}
 	}()
 	err := s.copyMessages()
 	returned = true
-	if how, _ := s.conn.t.decided(); how == undecided && s.conn.ctx.Err() == nil {
+	if how, _ := s.conn.t.decided(); how == undecided && s.conn.Context().Err() == nil {
 		return err
 	}
 	s.end(err)
@@ -194,13 +194,13 @@ func (s *stream) connectionEnded() {
 	if how, _ := s.conn.t.decided(); how == endedByPeer {
 		return // it was the reading goroutine that found out, and it says more
 	}
-	s.end(s.reason(context.Cause(s.conn.ctx)))
+	s.end(s.reason(context.Cause(s.conn.Context())))
 }
 
 // contextEnded ends the stream with the caller's context, unless that has ended
 // because the connection did.
 func (s *stream) contextEnded() {
-	if s.conn.ctx.Err() != nil {
+	if s.conn.Context().Err() != nil {
 		return
 	}
 	cause := context.Cause(s.callers)

@@ -50,6 +50,9 @@ type transport struct {
 type owner interface {
 	// cancelContext ends the connection's context.
 	cancelContext(cause error)
+	// control is called for each ping and pong, by the read that meets it. Its error is
+	// the read's.
+	control(messageType int, data string) error
 	// peerClosed is called once, by the read that meets the peer's close frame. Its
 	// error is the read's.
 	peerClosed(ce *CloseError) error
@@ -63,6 +66,7 @@ type owner interface {
 type nobody struct{}
 
 func (nobody) cancelContext(error)          {}
+func (nobody) control(int, string) error    { return nil }
 func (nobody) peerClosed(*CloseError) error { return nil }
 func (nobody) socketClosing()               {}
 func (nobody) goroutineEnded(error)         {}

@@ -14,19 +14,27 @@ const (
 )
 
 // readWhole reads the next message without gorilla where that is one frame that is not
-// too long to be inflated whole, or a ping or pong, which is lent. Otherwise it returns
-// none, and the frame is gorilla's to read. Text is validated where that is asked for. A
-// message that is to be lent ends the loan of the one before, and is the caller's until
-// the next read; otherwise it is the caller's for good.
+// too long to be inflated whole. Otherwise it returns none, and the frame is gorilla's to
+// read. Text is validated where that is asked for. A message that is to be lent ends the
+// loan of the one before, and is the caller's until the next read; otherwise it is the
+// caller's for good.
 func (t *transport) readWhole(validate, lend bool) (messageType int, p []byte, err error) {
-	messageType, p, err = t.readWholeLocked(validate, lend)
-	if err != nil {
-		return noMessage, nil, t.readEnded(err)
+	for {
+		messageType, p, err = t.readWholeLocked(validate, lend)
+		control := messageType == PingMessage || messageType == PongMessage
+		if control {
+			err = t.owner.control(messageType, string(p))
+		}
+		switch {
+		case err != nil:
+			return noMessage, nil, t.readEnded(err)
+		case !control:
+			return messageType, p, nil
+		}
 	}
-	return messageType, p, nil
 }
 
-// readWholeLocked waits for a frame before anything else: the stack of a connection
+// readWholeLocked is readWhole, but for pings and pongs, which are lent. It waits for a frame before anything else: the stack of a connection
 // that waits stays small.
 func (t *transport) readWholeLocked(validate, lend bool) (messageType int, p []byte, err error) {
 	if !t.lockRead() {
@@ -49,9 +57,11 @@ func (t *transport) message(validate, lend bool) (messageType int, p []byte, err
 	switch {
 	case err != nil:
 		return noMessage, nil, err
-	case !inMessage && h.control():
-		p, err = t.control(h)
-		return int(h.opcode), p, err
+	case h.control():
+		if p, err = t.control(h); err != nil {
+			return noMessage, nil, err
+		}
+		return int(h.opcode), p, nil
 	case inMessage, !h.fin, h.rsv != 0 && h.length > maxInflated, h.length > math.MaxInt: // of 32 bits
 		t.gate = uint64(h.size) + h.length
 		return noMessage, nil, nil

@@ -60,16 +60,27 @@ type reading struct {
 	deadlines atomic.Pointer[readDeadlines] // nil without any
 }
 
-// Read serves gorilla: bytes of one frame, never beyond it.
+// Read serves gorilla: bytes of one data frame, never beyond it.
 func (t *transport) Read(p []byte) (int, error) {
-	if t.failed != nil { // perhaps beside gorilla, within a frame
-		return 0, t.failed
+	for t.failed == nil { // perhaps beside gorilla, within a frame
+		n, c, err := t.readLocked(p)
+		if c.messageType != 0 && err == nil {
+			err = t.owner.control(c.messageType, c.data)
+		}
+		if err != nil {
+			return n, t.readEnded(err)
+		}
+		if c.messageType == 0 {
+			return n, nil
+		}
 	}
-	n, err := t.readLocked(p)
-	if err != nil {
-		err = t.readEnded(err)
-	}
-	return n, err
+	return 0, t.failed
+}
+
+// A control is a ping or pong. The zero value is none.
+type control struct {
+	messageType int
+	data        string
 }
 
 // readEnded is what a read returns that got the error, and what every later one
@@ -88,32 +99,37 @@ func (t *transport) readEnded(err error) error {
 // peerCloseRead returns the peer's close frame, nil until it is read.
 func (t *transport) peerCloseRead() *CloseError { return t.peerClose.Load() }
 
-func (t *transport) readLocked(p []byte) (int, error) {
+// readLocked reads some bytes of a data frame, or a ping or pong that comes before it.
+func (t *transport) readLocked(p []byte) (n int, c control, err error) {
 	if !t.lockRead() {
 		if ce := t.peerCloseRead(); ce != nil {
-			return 0, ce
+			return 0, c, ce
 		}
-		return 0, t.endError()
+		return 0, c, t.endError()
 	}
 	defer t.unlockRead()
 	if t.reading.err == nil && t.isClosed() {
 		t.reading.err = t.endError()
 	}
 	if t.reading.err != nil {
-		return 0, t.reading.err
+		return 0, c, t.reading.err
 	}
 	t.lent.end()
 	if t.gate == 0 {
 		h, err := t.nextFrame()
 		if err != nil {
-			return 0, err
+			return 0, c, err
+		}
+		if h.control() {
+			payload, err := t.control(h)
+			return 0, control{messageType: int(h.opcode), data: string(payload)}, err
 		}
 		t.gate = uint64(h.size) + h.length
 	}
 	if uint64(len(p)) > t.gate {
 		p = p[:t.gate]
 	}
-	n, err := t.receive(p)
+	n, err = t.receive(p)
 	if t.header && n > 0 {
 		t.header = false
 		if t.raw && p[0]&bitRSV1 != 0 {
@@ -122,7 +138,7 @@ func (t *transport) readLocked(p []byte) (int, error) {
 		}
 	}
 	t.handOn(n)
-	return n, err
+	return n, c, err
 }
 
 // handOn counts bytes of the current frame that go to gorilla, or away.
