@@ -124,6 +124,7 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 		e.options.log(r.Context(), slog.LevelDebug, err, slog.String("remote", r.RemoteAddr))
 		return nil, err
 	}
+	hj.shrink()
 	pooled := upgrader.WriteBufferPool != &e.buffers
 	conn = newConn(r.Context(), gorilla, hj.t, &e.options, pooled)
 	if down := e.live.add(hj, conn); down {
@@ -174,7 +175,7 @@ func (e *Endpoint) upgrader(r *http.Request, h Handshake, hj *hijacker) *ws.Upgr
 	hj.admit = func() (int, error) { return e.admit(r, h, u.Subprotocols) }
 	u.EnableCompression = u.EnableCompression && offersDeflate(r.Header)
 	hj.readBuffer = u.ReadBufferSize
-	u.ReadBufferSize = gorillaReadBuffer
+	u.ReadBufferSize = 0 // that of the hijacker
 	if u.WriteBufferPool == nil {
 		u.WriteBufferPool = &e.buffers
 	}

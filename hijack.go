@@ -9,9 +9,12 @@ import (
 	"sync"
 )
 
-// gorillaReadBuffer is the size in bytes of gorilla's own read buffer: a control
-// frame's payload must fit, all else goes past it.
-const gorillaReadBuffer = 128
+// gorilla has a read buffer of its own, which is to be small: it reads the headers of
+// data frames through it, and all else goes past it. Sizes are in bytes.
+const (
+	adoptedReadBuffer = 512 // from which on gorilla takes the one it is given
+	gorillaReadBuffer = 16  // the least that bufio has
+)
 
 // A hijacker has gorilla take over a transport instead of the connection itself.
 // It finds the connection behind writers that middleware wrapped.
@@ -30,8 +33,9 @@ type hijacker struct {
 	status int
 	reason error
 
-	t        *transport // set by Hijack
-	reserved bool       // a place among MaxConnections; guarded by live
+	t        *transport    // set by Hijack, as is the next
+	reader   *bufio.Reader // gorilla's
+	reserved bool          // a place among MaxConnections; guarded by live
 
 	mu    sync.Mutex
 	isCut bool
@@ -66,8 +70,17 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		h.t.cut()
 	}
 	h.mu.Unlock()
-	return h.t, bufio.NewReadWriter(bufio.NewReaderSize(h.t, handshakeBuffer), rw.Writer), nil
+	h.reader = rw.Reader
+	if h.reader.Size() < adoptedReadBuffer {
+		h.reader = bufio.NewReaderSize(nil, adoptedReadBuffer)
+	}
+	h.reader.Reset(h.t)
+	return h.t, bufio.NewReadWriter(h.reader, rw.Writer), nil
 }
+
+// shrink has gorilla go on with a small buffer. Gorilla offers no way to have one, as it
+// wants to read control frames through it, which it never gets to see.
+func (h *hijacker) shrink() { *h.reader = *bufio.NewReaderSize(h.t, gorillaReadBuffer) }
 
 // hijack takes over the connection of a writer, whose own Hijack need not be that
 // of net/http.

@@ -11,8 +11,6 @@ import (
 )
 
 const (
-	handshakeBuffer = 16 // what gorilla reads the request through: nothing
-
 	// A peer that broke the protocol is read from for so long and so much after
 	// our close frame, lest a reset of the socket destroys the frame on its way.
 	lingerTime  = time.Second
