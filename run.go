@@ -15,29 +15,24 @@ import (
 // Report is told of failures, on the same goroutine before the close frame is
 // sent; its panic is recovered. Where it is nil, they are logged.
 func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
-	r := &run{e: e, conn: conn, serve: serve, report: report}
-	go recovered(r.begin, r.over)
+	r := &run{e: e, conn: conn, report: report}
+	go recovered(func() error {
+		r.opened()
+		if conn.shutdown.Load() {
+			return nil // nobody is there to be served
+		}
+		return serve() // and nothing keeps what serve itself does not, like the request
+	}, r.over)
 }
 
 // A run is the life of one connection.
 type run struct {
 	e      *Endpoint
 	conn   *Conn
-	serve  func() error
 	report func(error)
 
 	told     error // the first that report or the log was told
 	panicked bool
-}
-
-func (r *run) begin() error {
-	r.opened()
-	serve := r.serve
-	r.serve = nil // lest it keeps what serve itself no longer does, like the request
-	if r.conn.shutdown.Load() {
-		return nil // nobody is there to be served
-	}
-	return serve()
 }
 
 func (r *run) over(err error) {

@@ -19,6 +19,8 @@ type readBuffer struct {
 	err error
 }
 
+func newReadBuffer(size int) *readBuffer { return &readBuffer{b: make([]byte, size)} }
+
 // bytes are those to hand on.
 func (b *readBuffer) bytes() []byte {
 	if b == nil {
@@ -78,29 +80,18 @@ func (s *readBuffers) with(early []byte) *readBuffer {
 	if len(early) == 0 {
 		return nil
 	}
-	b := &readBuffer{b: make([]byte, max(s.size, len(early)))}
+	b := newReadBuffer(max(s.size, len(early)))
 	b.w = copy(b.b, early)
 	return b
-}
-
-func (s *readBuffers) get() *readBuffer {
-	if b, ok := s.pool.Get().(*readBuffer); ok && len(b.b) == s.size { // not another Upgrader's
-		return b
-	}
-	return &readBuffer{b: make([]byte, s.size)}
-}
-
-func (s *readBuffers) put(b *readBuffer) {
-	if len(b.b) == s.size {
-		*b = readBuffer{b: b.b}
-		s.pool.Put(b)
-	}
 }
 
 // takeBuffer returns the buffer to read into, with room for n bytes to hand on.
 func (t *transport) takeBuffer(n int) *readBuffer {
 	if t.buffer == nil {
-		t.buffer = t.buffers.get()
+		t.buffer, _ = t.buffers.pool.Get().(*readBuffer)
+		if t.buffer == nil || len(t.buffer.b) != t.buffers.size { // it is another Upgrader's
+			t.buffer = newReadBuffer(t.buffers.size)
+		}
 	}
 	t.buffer.reserve(n)
 	return t.buffer
@@ -108,9 +99,14 @@ func (t *transport) takeBuffer(n int) *readBuffer {
 
 // giveBuffer gives the buffer back, if there is nothing in it.
 func (t *transport) giveBuffer() {
-	if b := t.buffer; b != nil && b.r == b.w {
-		t.buffer = nil
-		t.buffers.put(b)
+	b := t.buffer
+	if b == nil || b.r != b.w {
+		return
+	}
+	t.buffer = nil
+	if len(b.b) == t.buffers.size {
+		b.r, b.w, b.err = 0, 0, nil
+		t.buffers.pool.Put(b)
 	}
 }
 
@@ -118,7 +114,7 @@ func (t *transport) giveBuffer() {
 // may be writing to it.
 func (t *transport) detachBuffer() {
 	if b := t.buffer; b != nil {
-		t.buffer = &readBuffer{b: make([]byte, len(b.b))}
+		t.buffer = newReadBuffer(len(b.b))
 		t.buffer.w = copy(t.buffer.b, b.bytes())
 	}
 }

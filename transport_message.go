@@ -20,23 +20,22 @@ const (
 // caller's for good.
 func (t *transport) readWhole(validate, lend bool) (messageType int, p []byte, err error) {
 	for {
-		messageType, p, err = t.readWholeLocked(validate, lend)
-		control := messageType == PingMessage || messageType == PongMessage
-		if control {
+		messageType, p, err := t.readWholeLocked(validate, lend)
+		if err == nil && messageType != PingMessage && messageType != PongMessage {
+			return messageType, p, nil
+		}
+		if err == nil {
 			err = t.owner.control(messageType, string(p))
 		}
-		switch {
-		case err != nil:
+		if err != nil {
 			return noMessage, nil, t.readEnded(err)
-		case !control:
-			return messageType, p, nil
 		}
 	}
 }
 
 // readWholeLocked is readWhole, but for pings and pongs, which are lent. It waits for a frame before anything else: the stack of a connection
 // that waits stays small.
-func (t *transport) readWholeLocked(validate, lend bool) (messageType int, p []byte, err error) {
+func (t *transport) readWholeLocked(validate, lend bool) (int, []byte, error) {
 	if !t.lockRead() {
 		return noMessage, nil, nil
 	}

@@ -44,10 +44,9 @@ type reading struct {
 	// touches it.
 	failed error
 
-	// socket, where it is not nil, reads with tryRead, which has room for need bytes.
+	// socket, where it is not nil, reads with tryRead, which leaves the result in the buffer.
 	socket  syscall.RawConn
 	tryRead func(fd uintptr) bool
-	need    int32
 
 	peerTold   atomic.Bool // the owner is told of the peer's close frame
 	peerClose  atomic.Pointer[CloseError]

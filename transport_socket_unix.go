@@ -23,40 +23,48 @@ func rawConn(nc net.Conn) syscall.RawConn {
 	return raw
 }
 
-// fillRaw reads into the buffer, which has room for need bytes then.
+// fillRaw reads into the buffer, which has room for need bytes then. Where there is
+// nothing in it, there is none while the peer is waited for.
 func (t *transport) fillRaw(need int) (int, error) {
 	if t.tryRead == nil {
-		t.tryRead = t.tryReadRaw
+		t.tryRead = t.tries()
 	}
-	t.need = int32(need)
-	err := t.socket.Read(t.tryRead)
-	t.waiting.Store(0)
-	if err != nil {
-		return 0, err
+	for {
+		b := t.takeBuffer(need)
+		t.waiting.Store(1 + int64(t.age()))
+		err := t.socket.Read(t.tryRead)
+		t.waiting.Store(0)
+		if err != nil {
+			return 0, err
+		}
+		if t.buffer != nil {
+			t.counts.bytesReceived.Add(uint64(b.n))
+			return b.n, b.err
+		}
 	}
-	t.counts.bytesReceived.Add(uint64(t.buffer.n))
-	return t.buffer.n, t.buffer.err
 }
 
-// tryReadRaw reads if there is something, and returns false if not: it is called
-// again when there is.
-func (t *transport) tryReadRaw(fd uintptr) bool {
-	b := t.takeBuffer(int(t.need))
-	for {
-		n, err := syscall.Read(int(fd), b.b[b.w:])
-		switch {
-		case err == syscall.EINTR:
-			continue
-		case err == syscall.EAGAIN:
-			t.giveBuffer()
-			t.waiting.Store(1 + int64(t.age()))
-			return false
-		case err != nil:
-			b.n, b.err = 0, t.readError(err)
-		case n == 0:
-			b.n, b.err = 0, io.EOF
-		default:
-			b.n, b.err = n, nil
+// tries returns a function that reads if there is something, and returns false if not:
+// it is called again when there is. Then, if there is no buffer any more, it leaves the
+// rest to fillRaw: what is called here decides how large a stack must be.
+func (t *transport) tries() func(fd uintptr) bool {
+	return func(fd uintptr) bool {
+		for b := t.buffer; b != nil; {
+			n, err := syscall.Read(int(fd), b.b[b.w:])
+			switch {
+			case err == syscall.EINTR:
+				continue
+			case err == syscall.EAGAIN:
+				t.giveBuffer()
+				return false
+			case err != nil:
+				b.n, b.err = 0, t.readError(err)
+			case n == 0:
+				b.n, b.err = 0, io.EOF
+			default:
+				b.n, b.err = n, nil
+			}
+			break
 		}
 		return true
 	}
