@@ -10,7 +10,12 @@ import (
 )
 
 // SetReadDeadline sets the caller's deadline for reads.
-func (t *transport) SetReadDeadline(d time.Time) error { return t.readDeadlines().set(t.nc, d) }
+func (t *transport) SetReadDeadline(d time.Time) error {
+	if !t.open {
+		return t.nc.SetReadDeadline(d)
+	}
+	return t.readDeadlines().set(t.nc, d)
+}
 
 // readDeadlines are those of the connection, most of which do without.
 func (t *transport) readDeadlines() *readDeadlines {
