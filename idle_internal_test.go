@@ -6,9 +6,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	ws "github.com/gorilla/websocket"
 	"github.com/stretchr/testify/assert"
@@ -56,6 +58,41 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a connection costs that does nothing but exist is decided here: each size is that
+// of a class of Go's allocator, and a field more may cost a class more, a million times.
+func TestConnectionsAreSmall(t *testing.T) {
+	if strconv.IntSize != 64 {
+		t.Skip("sizes are those of 64 bits")
+	}
+	assert.LessOrEqual(t, unsafe.Sizeof(transport{}), uintptr(480))
+	assert.LessOrEqual(t, unsafe.Sizeof(Conn{}), uintptr(352))
+}
+
+// Most connections do without what is made when it is needed.
+func TestFreshConnectionsHaveOnlyWhatTheyNeed(t *testing.T) {
+	conns := make(chan *Conn, 1)
+	server := httptest.NewServer(New(ControllerFunc(func(conn *Conn, _ *http.Request) error {
+		conns <- conn
+		_, _, err := conn.ReadMessage()
+		return err
+	})))
+	defer server.Close()
+	client, _, err := ws.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil) //nolint:bodyclose // that of a 101 has none
+	require.NoError(t, err)
+	defer func() { _ = client.Close() }()
+	conn := <-conns
+	require.Eventually(t, func() bool {
+		_, waiting := conn.t.waitingSince()
+		return waiting
+	}, 5*time.Second, time.Millisecond)
+	assert.Nil(t, conn.lifetime.Load())
+	assert.Nil(t, conn.queue.Load())
+	assert.Nil(t, conn.t.cork.Load())
+	assert.Nil(t, conn.t.byGorilla.Load())
+	assert.Nil(t, conn.t.deadlines.Load())
+	assert.Nil(t, conn.t.closed.done.Load())
 }
 
 // Nor does one that waits within a large frame hold a read buffer besides.

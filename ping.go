@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 )
@@ -52,7 +51,7 @@ func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
 type pings struct {
 	mu   sync.Mutex
 	last uint64
-	open []*pingUnderWay
+	open *pingUnderWay // the youngest of those that somebody waits for
 }
 
 // A pingUnderWay is one that somebody waits for.
@@ -61,6 +60,7 @@ type pingUnderWay struct {
 	sent      time.Time
 	roundTrip time.Duration // set before answered is closed
 	answered  chan struct{}
+	older     *pingUnderWay
 }
 
 // next returns the payload of another ping.
@@ -81,15 +81,25 @@ func (p *pings) begin() (*pingUnderWay, []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	payload := p.count()
-	ping := &pingUnderWay{number: p.last, sent: time.Now(), answered: make(chan struct{})}
-	p.open = append(p.open, ping)
-	return ping, payload
+	p.open = &pingUnderWay{number: p.last, sent: time.Now(), answered: make(chan struct{}), older: p.open}
+	return p.open, payload
 }
 
 func (p *pings) forget(ping *pingUnderWay) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.open = slices.DeleteFunc(p.open, func(open *pingUnderWay) bool { return open == ping })
+	p.drop(func(open *pingUnderWay) bool { return open == ping })
+}
+
+// drop takes pings out, with the lock held.
+func (p *pings) drop(done func(*pingUnderWay) bool) {
+	for open := &p.open; *open != nil; {
+		if done(*open) {
+			*open = (*open).older
+		} else {
+			open = &(*open).older
+		}
+	}
 }
 
 // answer takes in a pong.
@@ -103,7 +113,7 @@ func (p *pings) answer(payload string) {
 	if number > p.last {
 		return
 	}
-	p.open = slices.DeleteFunc(p.open, func(open *pingUnderWay) bool {
+	p.drop(func(open *pingUnderWay) bool {
 		if open.number > number {
 			return false
 		}

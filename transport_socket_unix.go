@@ -29,27 +29,27 @@ func (t *transport) fillRaw(need int) (int, error) {
 	if t.tryRead == nil {
 		t.tryRead = t.tries()
 	}
-	for {
-		b := t.takeBuffer(need)
-		t.waiting.Store(1 + int64(t.age()))
-		err := t.socket.Read(t.tryRead)
-		t.waiting.Store(0)
-		if err != nil {
-			return 0, err
-		}
-		if t.buffer != nil {
-			t.counts.bytesReceived.Add(uint64(b.n))
-			return b.n, b.err
-		}
+	t.takeBuffer(need) // as tryRead would, where it takes more stack than a connection needs that only waits
+	t.waiting.Store(1 + int64(t.age()))
+	err := t.socket.Read(t.tryRead)
+	t.waiting.Store(0)
+	if err != nil {
+		return 0, err
 	}
+	b := t.buffer
+	t.counts.bytesReceived.Add(uint64(b.n))
+	return b.n, b.err
 }
 
 // tries returns a function that reads if there is something, and returns false if not:
-// it is called again when there is. Then, if there is no buffer any more, it leaves the
-// rest to fillRaw: what is called here decides how large a stack must be.
+// it is called again when there is.
 func (t *transport) tries() func(fd uintptr) bool {
 	return func(fd uintptr) bool {
-		for b := t.buffer; b != nil; {
+		b := t.buffer
+		if b == nil { // it has been waited for
+			b = t.takeBuffer(0)
+		}
+		for {
 			n, err := syscall.Read(int(fd), b.b[b.w:])
 			switch {
 			case err == syscall.EINTR:
@@ -64,9 +64,8 @@ func (t *transport) tries() func(fd uintptr) bool {
 			default:
 				b.n, b.err = n, nil
 			}
-			break
+			return true
 		}
-		return true
 	}
 }
 

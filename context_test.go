@@ -1,0 +1,99 @@
+package websocket_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+)
+
+// connection returns the server's connection and its client.
+func connection(t *testing.T, parent context.Context) (*websocket.Conn, *wstest.Raw) {
+	conns := make(chan *websocket.Conn, 1)
+	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+		conns <- conn
+		return echo(conn, r)
+	}))
+	u.Log = silent
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { u.ServeHTTP(w, r.WithContext(parent)) })
+	client := wstest.DialRaw(t, handler, "/", nil)
+	t.Cleanup(func() {
+		_ = client.Conn.Close()
+		ended(t, u)
+	})
+	return <-conns, client
+}
+
+type contextKey struct{}
+
+// Whenever somebody asks first, the context is the same.
+func TestContextIsMadeWhenSomebodyAsks(t *testing.T) {
+	parent, cancel := context.WithCancel(context.WithValue(t.Context(), contextKey{}, "of the request"))
+	conn, client := connection(t, parent)
+	cancel() // as net/http does when the handler returns
+	ctx := conn.Context()
+	require.NoError(t, ctx.Err())
+	require.NoError(t, context.Cause(ctx))
+	_, bounded := ctx.Deadline()
+	assert.False(t, bounded)
+	assert.Equal(t, "of the request", ctx.Value(contextKey{}))
+	assert.Nil(t, ctx.Value("nothing"))
+	assert.Equal(t, "websocket.Conn.Context", fmt.Sprint(ctx), "which looks at nothing that changes")
+	assert.Equal(t, ctx.Done(), conn.Context().Done())
+	found, ok := websocket.FromContext(context.WithoutCancel(ctx))
+	assert.True(t, ok)
+	assert.Same(t, conn, found)
+
+	client.Send(wstest.Close(4000, "why"))
+	<-ctx.Done()
+	assert.Equal(t, context.Canceled, ctx.Err())
+	assert.Equal(t, &websocket.CloseError{Code: 4000, Text: "why"}, context.Cause(ctx))
+	assert.Equal(t, "of the request", ctx.Value(contextKey{}))
+}
+
+func TestContextThatNobodyAskedForBeforeItsEnd(t *testing.T) {
+	conn, client := connection(t, t.Context())
+	client.Send(wstest.Close(4000, "why"))
+	client.ExpectClose(4000, "")
+	ctx := conn.Context()
+	assert.Equal(t, context.Canceled, ctx.Err())
+	assert.Equal(t, &websocket.CloseError{Code: 4000, Text: "why"}, context.Cause(ctx))
+	<-ctx.Done()
+}
+
+// Package context knows the context for one of its own kind: those that are derived from
+// it end with it, at once, and take no goroutine.
+func TestContextsDerivedFromTheConnections(t *testing.T) {
+	conn, _ := connection(t, t.Context())
+	derived, cancel := context.WithCancel(conn.Context())
+	defer cancel()
+	require.NoError(t, conn.CloseNow())
+	assert.Equal(t, context.Canceled, derived.Err())
+	assert.ErrorIs(t, context.Cause(derived), net.ErrClosed)
+}
+
+// Those who ask and what ends the connection come at the same time.
+func TestContextIsAskedForWhileTheConnectionEnds(t *testing.T) {
+	for range 50 {
+		conn, client := connection(t, t.Context())
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				derived, cancel := context.WithCancel(conn.Context())
+				defer cancel()
+				<-derived.Done()
+				assert.ErrorAs(t, context.Cause(derived), new(*websocket.CloseError))
+			})
+		}
+		client.Send(wstest.Close(1000, ""))
+		all.Wait()
+	}
+}
