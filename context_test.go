@@ -16,7 +16,7 @@ import (
 )
 
 // connection returns the server's connection and its client.
-func connection(t *testing.T, parent context.Context) (*websocket.Conn, *wstest.Raw) {
+func connection(parent context.Context, t *testing.T) (*websocket.Conn, *wstest.Raw) {
 	conns := make(chan *websocket.Conn, 1)
 	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 		conns <- conn
@@ -37,7 +37,7 @@ type contextKey struct{}
 // Whenever somebody asks first, the context is the same.
 func TestContextIsMadeWhenSomebodyAsks(t *testing.T) {
 	parent, cancel := context.WithCancel(context.WithValue(t.Context(), contextKey{}, "of the request"))
-	conn, client := connection(t, parent)
+	conn, client := connection(parent, t)
 	cancel() // as net/http does when the handler returns
 	ctx := conn.Context()
 	require.NoError(t, ctx.Err())
@@ -60,7 +60,7 @@ func TestContextIsMadeWhenSomebodyAsks(t *testing.T) {
 }
 
 func TestContextThatNobodyAskedForBeforeItsEnd(t *testing.T) {
-	conn, client := connection(t, t.Context())
+	conn, client := connection(t.Context(), t)
 	client.Send(wstest.Close(4000, "why"))
 	client.ExpectClose(4000, "")
 	ctx := conn.Context()
@@ -72,7 +72,7 @@ func TestContextThatNobodyAskedForBeforeItsEnd(t *testing.T) {
 // Package context knows the context for one of its own kind: those that are derived from
 // it end with it, at once, and take no goroutine.
 func TestContextsDerivedFromTheConnections(t *testing.T) {
-	conn, _ := connection(t, t.Context())
+	conn, _ := connection(t.Context(), t)
 	derived, cancel := context.WithCancel(conn.Context())
 	defer cancel()
 	require.NoError(t, conn.CloseNow())
@@ -83,7 +83,7 @@ func TestContextsDerivedFromTheConnections(t *testing.T) {
 // Those who ask and what ends the connection come at the same time.
 func TestContextIsAskedForWhileTheConnectionEnds(t *testing.T) {
 	for range 50 {
-		conn, client := connection(t, t.Context())
+		conn, client := connection(t.Context(), t)
 		var all sync.WaitGroup
 		for range 4 {
 			all.Go(func() {

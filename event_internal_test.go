@@ -33,7 +33,7 @@ func TestEvent(t *testing.T) {
 }
 
 // Whoever waits is woken, whatever comes first.
-func TestEventHappensWhileManyBeginToWait(t *testing.T) {
+func TestEventHappensWhileManyBeginToWait(*testing.T) {
 	for range 1000 {
 		var e event
 		var all sync.WaitGroup

@@ -6,8 +6,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"runtime/metrics"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -93,6 +96,49 @@ func TestFreshConnectionsHaveOnlyWhatTheyNeed(t *testing.T) {
 	assert.Nil(t, conn.t.byGorilla.Load())
 	assert.Nil(t, conn.t.deadlines.Load())
 	assert.Nil(t, conn.t.closed.done.Load())
+}
+
+// Who waits for a message has a stack of 2 KiB, also when the pongs have come that the
+// keep-alive asks for.
+func TestWaitIsShallow(t *testing.T) {
+	const many = 500
+	var serving sync.WaitGroup
+	serving.Add(many)
+	server := httptest.NewServer(New(ControllerFunc(func(conn *Conn, _ *http.Request) error {
+		serving.Done()
+		_, _, err := conn.ReadMessage()
+		return err
+	})))
+	defer server.Close()
+	before := stacks()
+	request := "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+	for range many {
+		client, err := net.Dial("tcp", server.Listener.Addr().String())
+		require.NoError(t, err)
+		defer func() { _ = client.Close() }()
+		_, err = client.Write([]byte(request))
+		require.NoError(t, err)
+		_, err = client.Read(make([]byte, 1024))
+		require.NoError(t, err)
+		_, err = client.Write(maskedFrame(opPong, make([]byte, 8)))
+		require.NoError(t, err)
+	}
+	serving.Wait()
+	var each int64
+	assert.Eventually(t, func() bool {
+		each = (stacks() - before) / many
+		return each < 3<<10
+	}, 10*time.Second, 100*time.Millisecond)
+	t.Logf("%d bytes", each)
+}
+
+// stacks are the bytes of all stacks.
+func stacks() int64 {
+	runtime.GC() // gives back those of goroutines that are gone
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/stacks:bytes"}}
+	metrics.Read(sample)
+	return int64(sample[0].Value.Uint64()) //nolint:gosec // it is far from overflowing
 }
 
 // Nor does one that waits within a large frame hold a read buffer besides.
