@@ -10,7 +10,6 @@ import (
 	"runtime/metrics"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -102,15 +101,14 @@ func TestFreshConnectionsHaveOnlyWhatTheyNeed(t *testing.T) {
 // keep-alive asks for.
 func TestWaitIsShallow(t *testing.T) {
 	const many = 500
-	var serving sync.WaitGroup
-	serving.Add(many)
-	server := httptest.NewServer(New(ControllerFunc(func(conn *Conn, _ *http.Request) error {
-		serving.Done()
+	u := New(ControllerFunc(func(conn *Conn, _ *http.Request) error {
 		_, _, err := conn.ReadMessage()
 		return err
-	})))
+	}))
+	server := httptest.NewServer(u)
 	defer server.Close()
 	before := stacks()
+	pong := maskedFrame(opPong, make([]byte, 8))
 	request := "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 	for range many {
@@ -121,10 +119,12 @@ func TestWaitIsShallow(t *testing.T) {
 		require.NoError(t, err)
 		_, err = client.Read(make([]byte, 1024))
 		require.NoError(t, err)
-		_, err = client.Write(maskedFrame(opPong, make([]byte, 8)))
+		_, err = client.Write(pong)
 		require.NoError(t, err)
 	}
-	serving.Wait()
+	require.Eventually(t, func() bool {
+		return u.Stats().BytesReceived == uint64(many*len(pong))
+	}, 10*time.Second, time.Millisecond)
 	var each int64
 	assert.Eventually(t, func() bool {
 		each = (stacks() - before) / many
