@@ -124,9 +124,7 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 		e.options.log(r.Context(), slog.LevelDebug, err, slog.String("remote", r.RemoteAddr))
 		return nil, err
 	}
-	hj.shrink()
-	pooled := upgrader.WriteBufferPool != &e.buffers
-	conn = newConn(r.Context(), gorilla, hj.t, &e.options, pooled)
+	conn = hj.conn(r.Context(), gorilla, upgrader.WriteBufferPool != &e.buffers)
 	if down := e.live.add(hj, conn); down {
 		conn.shutDown()
 	}

@@ -2,11 +2,14 @@ package websocket
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"sync"
+
+	ws "github.com/gorilla/websocket"
 )
 
 // gorilla has a read buffer of its own, which is to be small: it reads the headers of
@@ -76,6 +79,14 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	h.reader.Reset(h.t)
 	return h.t, bufio.NewReadWriter(h.reader, rw.Writer), nil
+}
+
+// conn makes a connection of what gorilla has upgraded. Cut comes before or after.
+func (h *hijacker) conn(request context.Context, gorilla *ws.Conn, pooled bool) *Conn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.shrink()
+	return newConn(request, gorilla, h.t, h.options, pooled)
 }
 
 // shrink has gorilla go on with a small buffer. Gorilla offers no way to have one, as it

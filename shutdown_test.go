@@ -222,3 +222,30 @@ func TestShutdownWaitsForUpgradesUnderWay(t *testing.T) {
 		require.NoError(t, <-down)
 	})
 }
+
+// The sockets are cut at the moment at which an upgrade becomes a connection.
+func TestShutdownCutsUpgradesThatAreAlmostDone(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 300 {
+		u := websocket.New(websocket.ControllerFunc(echo))
+		u.Log = silent
+		memory := wstest.Listen()
+		server := &http.Server{Handler: u, ReadHeaderTimeout: time.Minute}
+		var all sync.WaitGroup
+		all.Go(func() { _ = server.Serve(memory) })
+		nc, err := memory.DialContext(t.Context())
+		require.NoError(t, err)
+		_, err = nc.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"))
+		require.NoError(t, err)
+		_, err = nc.Read(make([]byte, 16)) // it is being written
+		require.NoError(t, err)
+		all.Go(func() { _ = u.Shutdown(ended) })
+		_, _ = nc.Read(make([]byte, 1024))
+		_ = nc.Close()
+		_ = server.Close()
+		all.Wait()
+		require.NoError(t, u.Shutdown(t.Context()))
+	}
+}
