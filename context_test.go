@@ -8,11 +8,10 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
-
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // connection returns the server's connection and its client.
