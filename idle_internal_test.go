@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"runtime"
 	"runtime/metrics"
 	"strconv"
@@ -95,6 +96,8 @@ func TestFreshConnectionsHaveOnlyWhatTheyNeed(t *testing.T) {
 	assert.Nil(t, conn.t.byGorilla.Load())
 	assert.Nil(t, conn.t.deadlines.Load())
 	assert.Nil(t, conn.t.closed.done.Load())
+	gorillas := reflect.ValueOf(conn.Conn).Elem().FieldByName("br").Elem().FieldByName("buf")
+	assert.Equal(t, gorillaReadBuffer, gorillas.Len(), "what gorilla reads through")
 }
 
 // Who waits for a message has a stack of 2 KiB, also when the pongs have come that the
