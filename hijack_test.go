@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -322,6 +323,42 @@ func TestCarelessHijack(t *testing.T) {
 			_, err := client.Read(make([]byte, 1))
 			require.ErrorIs(t, err, io.EOF, "the socket is closed")
 			requireIdle(t, upgrader)
+		})
+	}
+}
+
+// Whatever the buffers are that come with the connection, nothing in them is lost, and
+// gorilla goes on with one of its own.
+func TestBuffersOfTheHijack(t *testing.T) {
+	for _, size := range []int{16, 300, 512, 4096} {
+		t.Run(strconv.Itoa(size), func(t *testing.T) {
+			client, server := wstest.Pipe()
+			reader := bufio.NewReaderSize(server, size)
+			early := wstest.Text("early").Bytes()
+			_, err := client.Write(early)
+			require.NoError(t, err)
+			_, err = reader.Peek(len(early))
+			require.NoError(t, err)
+			w := &carelessWriter{httptest.NewRecorder(), server, bufio.NewReadWriter(reader, bufio.NewWriterSize(server, size))}
+			u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+				_, r, err := conn.NextReader() // gorilla's
+				if err != nil {
+					return err
+				}
+				p, err := io.ReadAll(r)
+				return errors.Join(err, conn.WriteMessage(websocket.TextMessage, p))
+			}))
+			u.ServeHTTP(w, upgradeRequest(nil))
+			answers := bufio.NewReader(client)
+			answer, err := http.ReadResponse(answers, nil)
+			require.NoError(t, err)
+			require.NoError(t, answer.Body.Close())
+			require.Equal(t, http.StatusSwitchingProtocols, answer.StatusCode)
+			frame, err := wstest.ReadFrame(answers)
+			require.NoError(t, err)
+			assert.Equal(t, "early", string(frame.Payload))
+			_ = client.Close()
+			ended(t, u)
 		})
 	}
 }
