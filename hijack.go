@@ -12,10 +12,10 @@ import (
 	ws "github.com/gorilla/websocket"
 )
 
-// gorilla has a read buffer of its own, which is to be small: it reads the headers of
+// Gorilla has a read buffer of its own, which is to be small: it reads the headers of
 // data frames through it, and all else goes past it. Sizes are in bytes.
 const (
-	adoptedReadBuffer = 512 // from which on gorilla takes the one it is given
+	adoptedReadBuffer = 257 // the least that gorilla takes if it is given
 	gorillaReadBuffer = 16  // the least that bufio has
 )
 
@@ -73,11 +73,8 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		h.t.cut()
 	}
 	h.mu.Unlock()
-	h.reader = rw.Reader
-	if h.reader.Size() < adoptedReadBuffer {
-		h.reader = bufio.NewReaderSize(nil, adoptedReadBuffer)
-	}
-	h.reader.Reset(h.t)
+	_, _ = rw.Reader.Discard(len(early)) // the connection may be one that reads through it
+	h.reader = bufio.NewReaderSize(h.t, adoptedReadBuffer)
 	return h.t, bufio.NewReadWriter(h.reader, rw.Writer), nil
 }
 

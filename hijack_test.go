@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -327,39 +326,72 @@ func TestCarelessHijack(t *testing.T) {
 	}
 }
 
-// Whatever the buffers are that come with the connection, nothing in them is lost, and
-// gorilla goes on with one of its own.
+// readingConn is a connection that reads through the buffer that comes with it.
+type readingConn struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (c *readingConn) Read(p []byte) (int, error) { return c.r.Read(p) }
+
+// Whatever the buffers are that come with the connection, nothing in them is lost or read
+// twice, whether gorilla reads or not.
 func TestBuffersOfTheHijack(t *testing.T) {
-	for _, size := range []int{16, 300, 512, 4096} {
-		t.Run(strconv.Itoa(size), func(t *testing.T) {
-			client, server := wstest.Pipe()
-			reader := bufio.NewReaderSize(server, size)
-			early := wstest.Text("early").Bytes()
-			_, err := client.Write(early)
-			require.NoError(t, err)
-			_, err = reader.Peek(len(early))
-			require.NoError(t, err)
-			w := &carelessWriter{httptest.NewRecorder(), server, bufio.NewReadWriter(reader, bufio.NewWriterSize(server, size))}
-			u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
-				_, r, err := conn.NextReader() // gorilla's
-				if err != nil {
-					return err
-				}
-				p, err := io.ReadAll(r)
-				return errors.Join(err, conn.WriteMessage(websocket.TextMessage, p))
-			}))
-			u.ServeHTTP(w, upgradeRequest(nil))
-			answers := bufio.NewReader(client)
-			answer, err := http.ReadResponse(answers, nil)
-			require.NoError(t, err)
-			require.NoError(t, answer.Body.Close())
-			require.Equal(t, http.StatusSwitchingProtocols, answer.StatusCode)
-			frame, err := wstest.ReadFrame(answers)
-			require.NoError(t, err)
-			assert.Equal(t, "early", string(frame.Payload))
-			_ = client.Close()
-			ended(t, u)
-		})
+	throughGorilla := func(conn *websocket.Conn) (int, []byte, error) {
+		messageType, r, err := conn.NextReader()
+		if err != nil {
+			return -1, nil, err
+		}
+		p, err := io.ReadAll(r)
+		return messageType, p, err
+	}
+	for _, size := range []int{16, 256, 257, 4096} {
+		for name, read := range map[string]func(*websocket.Conn) (int, []byte, error){
+			"ReadMessage": (*websocket.Conn).ReadMessage, "NextReader": throughGorilla,
+		} {
+			for _, reads := range []bool{false, true} {
+				t.Run(fmt.Sprint(size, name, reads), func(t *testing.T) {
+					client, server := wstest.Pipe()
+					reader := bufio.NewReaderSize(server, size)
+					early := wstest.Text("early").Bytes()
+					_, err := client.Write(early)
+					require.NoError(t, err)
+					_, err = reader.Peek(len(early))
+					require.NoError(t, err)
+					w := &carelessWriter{httptest.NewRecorder(), server, bufio.NewReadWriter(reader, bufio.NewWriterSize(server, size))}
+					if reads {
+						w.conn = &readingConn{server, reader}
+					}
+					u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+						for {
+							messageType, p, err := read(conn)
+							if err != nil {
+								return err
+							}
+							if err := conn.WriteMessage(messageType, p); err != nil {
+								return err
+							}
+						}
+					}))
+					u.ServeHTTP(w, upgradeRequest(nil))
+					_ = client.SetDeadline(time.Now().Add(10 * time.Second))
+					answers := bufio.NewReader(client)
+					answer, err := http.ReadResponse(answers, nil)
+					require.NoError(t, err)
+					require.NoError(t, answer.Body.Close())
+					require.Equal(t, http.StatusSwitchingProtocols, answer.StatusCode)
+					_, err = client.Write(wstest.Text("late").Bytes())
+					require.NoError(t, err)
+					for _, want := range []string{"early", "late"} {
+						frame, err := wstest.ReadFrame(answers)
+						require.NoError(t, err)
+						assert.Equal(t, want, string(frame.Payload))
+					}
+					_ = client.Close()
+					ended(t, u)
+				})
+			}
+		}
 	}
 }
 

@@ -52,8 +52,8 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 				_, _, err := client.ReadMessage()
 				require.NoError(t, err)
 				require.Eventually(t, func() bool {
-					_, waiting := conn.t.waitingSince()
-					return waiting
+					since, waiting := conn.t.waitingSince()
+					return waiting && conn.t.age() > since+10*time.Millisecond // it has looked for more by then
 				}, 5*time.Second, time.Millisecond)
 				assert.Nil(t, conn.t.buffer, "%d bytes", size)
 				assert.Equal(t, loan{}, conn.t.lent, "%d bytes", size)

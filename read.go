@@ -185,9 +185,6 @@ func (c *Conn) readFailed(err error) error {
 	if c.t.failed != nil {
 		err = c.t.failed
 	}
-	if err == io.EOF { //nolint:errorlint // a handler's: bare, it would look like the end of a message
-		err = &ioError{op: "read", err: err}
-	}
 	var ended *contextError
 	if errors.As(err, &ended) {
 		c.cancelContext(ended.error)

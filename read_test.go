@@ -584,6 +584,21 @@ func TestHandlerOfTheEmbeddedConnection(t *testing.T) {
 		client.Send(part(wstest.OpText, false, "a"), wstest.Ping(""))
 		client.ExpectClose(1011, "Internal Server Error")
 	})
+	t.Run("whose error is io.EOF ends no message", func(t *testing.T) {
+		for name, read := range map[string]func(*websocket.Conn) error{
+			"ours":      func(conn *websocket.Conn) error { _, _, err := conn.ReadMessage(); return err },
+			"gorilla's": func(conn *websocket.Conn) error { _, _, err := conn.Conn.ReadMessage(); return err },
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				client, conn := rawPair(t, websocket.Options{})
+				conn.Conn.SetPingHandler(func(string) error { return io.EOF })
+				client.Send(part(wstest.OpText, false, "a"), wstest.Ping(""))
+				err := read(conn)
+				require.ErrorIs(t, err, io.EOF, name)
+				require.NotEqual(t, io.EOF, err, name)
+			})
+		}
+	})
 	t.Run("does not recurse when it is ours", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			client, conn := rawPair(t, websocket.Options{})

@@ -46,17 +46,18 @@ type transport struct {
 	counts counts
 }
 
-// An owner is told what happens to its connection. No lock is held then.
+// An owner is told what happens to its connection. Where locks may be held then, it
+// neither reads nor writes, nor waits.
 type owner interface {
-	// cancelContext ends the connection's context.
+	// cancelContext ends the connection's context. Locks may be held.
 	cancelContext(cause error)
-	// control is called for each ping and pong, by the read that meets it. Its error is
-	// the read's.
+	// control is called for each ping and pong, by the read that meets it, with no lock
+	// held. Its error is the read's.
 	control(messageType int, data string) error
-	// peerClosed is called once, by the read that meets the peer's close frame. Its
-	// error is the read's.
+	// peerClosed is called once, by the read that meets the peer's close frame, with no
+	// lock held. Its error is the read's.
 	peerClosed(ce *CloseError) error
-	// socketClosing is called when the socket is about to be closed.
+	// socketClosing is called when the socket is about to be closed. Locks may be held.
 	socketClosing()
 	// goroutineEnded is told how a goroutine of the connection's ended.
 	goroutineEnded(err error)

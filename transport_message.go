@@ -33,8 +33,8 @@ func (t *transport) readWhole(validate, lend bool) (messageType int, p []byte, e
 	}
 }
 
-// readWholeLocked is readWhole, but for pings and pongs, which are lent. It waits for a frame before anything else: the stack of a connection
-// that waits stays small.
+// readWholeLocked is readWhole, but for pings and pongs, which are lent. It waits for a
+// frame before anything else: the stack of a connection that waits stays small.
 func (t *transport) readWholeLocked(validate, lend bool) (int, []byte, error) {
 	if !t.lockRead() {
 		return noMessage, nil, nil

@@ -89,6 +89,9 @@ func (t *transport) readEnded(err error) error {
 			err = handlerErr
 		}
 	}
+	if err == io.EOF { //nolint:errorlint // a handler's: bare, it would look like the end of a message
+		err = &ioError{op: "read", err: err}
+	}
 	t.failed = err
 	return err
 }
