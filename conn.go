@@ -27,7 +27,7 @@ import (
 type Conn struct {
 	*ws.Conn
 	t        *transport
-	request  context.Context          // of which only the values are used
+	request  context.Context          // its context, for the values
 	lifetime atomic.Pointer[lifetime] // nil until somebody asks when the connection ends
 
 	// message is the lock of one message, from its first frame to its last.

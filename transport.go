@@ -17,8 +17,8 @@ import (
 // leaves in whole frames, whoever writes. It knows how the connection ends, and
 // nothing of handlers, contexts of requests or who is told.
 //
-// Two locks are held over I/O, the read and the write lock, one-slot channels
-// that are given up when the socket is closed; mu is held over memory only.
+// Two locks are held over I/O, the read and the write lock: waiting for them is given up
+// when the socket is closed. The mutex is held over memory only.
 type transport struct {
 	nc      net.Conn
 	begun   time.Time
@@ -35,7 +35,7 @@ type transport struct {
 	closeErr     error
 	closeOnce    sync.Once
 
-	ending  ending // this and the rest is guarded by mu
+	ending  ending // guarded by mu, like the next three
 	mu      sync.Mutex
 	cause   error // of ending
 	failure error // of the socket, the first; what every later call returns
