@@ -73,19 +73,24 @@ func TestConnectionsAreSmall(t *testing.T) {
 	assert.LessOrEqual(t, unsafe.Sizeof(Conn{}), uintptr(352))
 }
 
-// Most connections do without what is made when it is needed.
-func TestFreshConnectionsHaveOnlyWhatTheyNeed(t *testing.T) {
+// readsOnce returns a connection over TCP that reads one message, and its client.
+func readsOnce(t *testing.T) (*Conn, *ws.Conn) {
 	conns := make(chan *Conn, 1)
 	server := httptest.NewServer(New(ControllerFunc(func(conn *Conn, _ *http.Request) error {
 		conns <- conn
 		_, _, err := conn.ReadMessage()
 		return err
 	})))
-	defer server.Close()
+	t.Cleanup(server.Close)
 	client, _, err := ws.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil) //nolint:bodyclose // that of a 101 has none
 	require.NoError(t, err)
-	defer func() { _ = client.Close() }()
-	conn := <-conns
+	t.Cleanup(func() { _ = client.Close() })
+	return <-conns, client
+}
+
+// Most connections do without what is made when it is needed.
+func TestFreshConnectionsHaveOnlyWhatTheyNeed(t *testing.T) {
+	conn, _ := readsOnce(t)
 	require.Eventually(t, func() bool {
 		_, waiting := conn.t.waitingSince()
 		return waiting
@@ -146,19 +151,9 @@ func stacks() int64 {
 
 // Nor does one that waits within a large frame hold a read buffer besides.
 func TestReadBufferIsGivenBackWithinAPayload(t *testing.T) {
-	conns := make(chan *Conn, 1)
-	server := httptest.NewServer(New(ControllerFunc(func(conn *Conn, _ *http.Request) error {
-		conns <- conn
-		_, _, err := conn.ReadMessage()
-		return err
-	})))
-	defer server.Close()
-	client, _, err := ws.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil) //nolint:bodyclose // that of a 101 has none
-	require.NoError(t, err)
-	defer func() { _ = client.Close() }()
-	conn := <-conns
+	conn, client := readsOnce(t)
 	frame := maskedFrame(opBinary, make([]byte, 50_000))
-	_, err = client.NetConn().Write(frame[:20_000])
+	_, err := client.NetConn().Write(frame[:20_000])
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		_, waiting := conn.t.waitingSince()
