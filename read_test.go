@@ -554,6 +554,24 @@ func TestContextThatEndsBetweenTwoReadsOfAMessage(t *testing.T) {
 	require.Error(t, conn.Context().Err())
 }
 
+// What is there of a message comes in one piece, whether a stream forwards it or somebody
+// decodes it.
+func TestStreamedMessageIsNotSplit(t *testing.T) {
+	for _, size := range []int{1, 27, 1000} {
+		client, conn := rawPair(t, websocket.Options{})
+		message := strings.Repeat("x", size)
+		client.Send(wstest.Text(message), part(wstest.OpText, false, message), part(wstest.OpContinuation, true, message))
+		for range 2 {
+			_, r, err := conn.NextReader()
+			require.NoError(t, err)
+			var b [8192]byte
+			n, err := r.Read(b[:])
+			require.NoError(t, err)
+			assert.Equal(t, message, string(b[:n]))
+		}
+	}
+}
+
 func TestHandlerThatPanicsLeavesNothingBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := rawPair(t, websocket.Options{})

@@ -125,6 +125,7 @@ func (t *transport) readLocked(p []byte) (n int, c control, err error) {
 			return 0, control{messageType: int(h.opcode), data: string(payload)}, err
 		}
 		t.gate = uint64(h.size) + h.length
+		p = p[:min(len(p), h.size)] // and the payload goes past gorilla's buffer
 	}
 	if uint64(len(p)) > t.gate {
 		p = p[:t.gate]
