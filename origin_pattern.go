@@ -33,6 +33,9 @@ func (patterns originPatterns) allow(r *http.Request) bool {
 	if err != nil || !strings.EqualFold(values[0], origin.Scheme+"://"+origin.Host) {
 		return false // "null" is not of that form, nor is anything with a user or a path
 	}
+	if strings.ContainsAny(origin.Host, `"<>`) {
+		return false // in hosts, net/url lets them pass
+	}
 	scheme, host := pageScheme(origin.Scheme), canonicalName(origin.Hostname())
 	port := cmp.Or(origin.Port(), defaultPort(scheme))
 	for _, p := range patterns {

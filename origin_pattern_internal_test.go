@@ -69,6 +69,8 @@ func FuzzAllowedOrigins(f *testing.F) {
 		{"1.2.3.4", "http://1.2.3.4:80"},
 		{"localhost", "capacitor://localhost"},
 		{"book.com", "https://boo\u212a.com"},
+		{"*.example.com", `https://".example.com`},
+		{"*.example.com", "https://<b>.example.com"},
 	} {
 		f.Add(seed[0], seed[1])
 	}
