@@ -125,18 +125,17 @@ func (t *transport) readLocked(p []byte) (n int, c control, err error) {
 			return 0, control{messageType: int(h.opcode), data: string(payload)}, err
 		}
 		t.gate = uint64(h.size) + h.length
-		p = p[:min(len(p), h.size)] // and the payload goes past gorilla's buffer
+	}
+	if t.header { // by itself, so that the payload goes past gorilla's buffer
+		p = p[:min(len(p), parseHeader(t.buffer.bytes()).size)]
 	}
 	if uint64(len(p)) > t.gate {
 		p = p[:t.gate]
 	}
 	n, err = t.receive(p)
-	if t.header && n > 0 {
-		t.header = false
-		if t.raw && p[0]&bitRSV1 != 0 {
-			p[0] &^= bitRSV1
-			t.packed = true
-		}
+	if t.header && n > 0 && t.raw && p[0]&bitRSV1 != 0 {
+		p[0] &^= bitRSV1
+		t.packed = true
 	}
 	t.handOn(n)
 	return n, c, err
@@ -145,6 +144,7 @@ func (t *transport) readLocked(p []byte) (n int, c control, err error) {
 // handOn counts bytes of the current frame that go to gorilla, or away.
 func (t *transport) handOn(n int) {
 	t.gate -= uint64(n)
+	t.header = t.header && n == 0
 	if t.gate == 0 && t.last {
 		t.last = false
 		t.counts.messagesReceived.Add(1)
