@@ -8,8 +8,8 @@ import (
 // forever is the longest time that is reckoned with.
 const forever = time.Duration(1) << 60
 
-// keepalive pings the peer and notices when it is gone, by one timer and without
-// a goroutine of its own. Times are those since the connection began.
+// keepalive pings the peer, notices when it is gone and sends heartbeats, by one timer
+// and without a goroutine of its own. Times are those since the connection began.
 type keepalive struct {
 	c     *Conn
 	alarm alarm
@@ -32,17 +32,21 @@ func (k *keepalive) pongTimeout() time.Duration {
 
 func (k *keepalive) start(c *Conn) {
 	k.c = c
-	if k.interval() == 0 {
-		return
+	now := c.t.age()
+	c.t.sentAt.Store(int64(now))
+	k.next = forever // without pings
+	if k.interval() > 0 {
+		k.next = now + k.interval()
 	}
-	k.next = c.t.age() + k.interval()
-	k.at = k.next
-	k.alarm.set(k.interval(), k)
+	k.at = min(k.next, c.t.beatAt())
+	if k.at < forever {
+		k.alarm.set(k.at-now, k)
+	}
 }
 
-// ring is called when a ping is due, or when the peer would be gone if nothing has
-// come. The ping is written last: it may take a while, and the next ring comes
-// all the same.
+// ring is called when a ping or a heartbeat is due, or when the peer would be gone if
+// nothing has come. Both are written last: they may take a while, and the next ring
+// comes all the same.
 func (k *keepalive) ring() {
 	t := k.c.t
 	if t.isClosed() || t.closeBegun.Load() {
@@ -55,11 +59,15 @@ func (k *keepalive) ring() {
 		_ = t.fail(&ioError{op: "read", err: ErrPeerGone, gone: true})
 		return
 	}
-	if k.again(now, due, waiting) {
+	ping, beat := k.again(now, due, waiting)
+	if ping {
 		k.ping()
 		k.mu.Lock()
 		k.pinging = false
 		k.mu.Unlock()
+	}
+	if beat {
+		k.c.beat()
 	}
 }
 
@@ -78,11 +86,11 @@ func (k *keepalive) due(now time.Duration) (at time.Duration, waiting bool) {
 		k.resumed = now
 	}
 	life := max(since, k.c.t.takenAt(), k.resumed)
-	return life + k.interval() + k.pongTimeout(), waiting && k.pongTimeout() > 0
+	return life + k.interval() + k.pongTimeout(), waiting && k.interval() > 0 && k.pongTimeout() > 0
 }
 
-// again sets the alarm for what comes next and tells whether to ping now.
-func (k *keepalive) again(now, due time.Duration, waiting bool) (ping bool) {
+// again sets the alarm for what comes next and reports what to send now.
+func (k *keepalive) again(now, due time.Duration, waiting bool) (ping, beat bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if now >= k.next {
@@ -94,8 +102,13 @@ func (k *keepalive) again(now, due time.Duration, waiting bool) (ping bool) {
 	if waiting {
 		k.at = min(k.at, due)
 	}
+	next := k.c.t.beatAt()
+	if beat = now >= next; beat {
+		next = now + k.c.t.beatInterval()
+	}
+	k.at = min(k.at, next)
 	k.alarm.set(k.at-now, k)
-	return ping
+	return ping, beat
 }
 
 // ping writes a ping. A frame under way is waited for no longer than an answer

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+	"unicode/utf8"
 )
 
 const (
@@ -59,6 +60,18 @@ type Options struct {
 	// record counts when it is whole. Zero means 10 seconds; negative means that
 	// pings are sent and no answer is expected.
 	PongTimeout time.Duration
+
+	// HeartbeatInterval is how long nothing may be sent before Heartbeat is. Pages see
+	// nothing of pings: such a message is all that tells a page whether its network is
+	// alive while nobody says anything. It is sent where no other message, text or
+	// binary, was complete for so long, and never within one: not before a NextWriter
+	// is closed. Zero or less means that none is sent. Switch it on where clients know
+	// what to make of Heartbeat; a peer that takes [Stream] for bytes does not.
+	HeartbeatInterval time.Duration
+
+	// Heartbeat is the text message that is sent then, in UTF-8; empty by default. Choose one
+	// that clients can tell from all other messages. It counts as a message sent.
+	Heartbeat string
 
 	// MaxConnections bounds the connections of one Upgrader that are open at the
 	// same time: from the upgrade until Serve has returned and the socket is
@@ -129,6 +142,9 @@ func (o *Options) Validate() error {
 	if o.CompressionLevel > flate.BestCompression {
 		return fmt.Errorf("websocket: CompressionLevel is %d: want at most %d", o.CompressionLevel, flate.BestCompression)
 	}
+	if !utf8.ValidString(o.Heartbeat) {
+		return fmt.Errorf("websocket: Heartbeat is %q: want UTF-8", o.Heartbeat)
+	}
 	_, err := parseOrigins(o.AllowedOrigins)
 	return err
 }
@@ -152,6 +168,8 @@ func (o *Options) pingInterval() time.Duration {
 func (o *Options) pongTimeout() time.Duration {
 	return orDefault(o.PongTimeout, defaultPongTimeout)
 }
+
+func (o *Options) heartbeatInterval() time.Duration { return orDefault(o.HeartbeatInterval, 0) }
 
 func (o *Options) compressionThreshold() int {
 	return orDefault(o.CompressionThreshold, defaultCompressionThreshold)

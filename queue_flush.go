@@ -33,7 +33,7 @@ func (c *Conn) flushNow(q *queue) {
 			go c.drain(q, b, n)
 			return
 		}
-		t.counts.messagesSent.Add(uint64(b.frames))
+		t.sent(uint64(b.frames))
 		if !q.written(b) {
 			c.unlockFrames()
 			return
@@ -57,7 +57,7 @@ func (c *Conn) writeNext(q *queue) (b batch, n int) {
 	if n < len(b.p) {
 		var whole int
 		b, n, whole = q.trim(b, n)
-		t.counts.messagesSent.Add(uint64(whole))
+		t.sent(uint64(whole))
 	}
 	return b, n
 }
@@ -141,7 +141,7 @@ func (c *Conn) drainBatch(b batch, n int) error {
 			return err
 		}
 	}
-	t.counts.messagesSent.Add(uint64(b.frames))
+	t.sent(uint64(b.frames))
 	return nil
 }
 

@@ -28,6 +28,8 @@ type transport struct {
 	deflate bool // permessage-deflate was agreed on
 	open    bool // the 101 is written; set before anybody else has the transport
 
+	more atomic.Bool // another whole frame is in the read buffer; here, where it takes no room
+
 	owner owner // nobody until the 101 is written
 
 	closeTimeout atomic.Int64 // nanoseconds; 0 or less: no waiting

@@ -47,7 +47,7 @@ func (t *transport) Write(p []byte) (int, error) {
 	}
 	if g.rest.bytes == 0 {
 		if err == nil {
-			t.counts.messagesSent.Add(rest.messages)
+			t.sent(rest.messages)
 			t.counts.closeSent.Add(rest.closeCode)
 		}
 		t.unlockWrite()

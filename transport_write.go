@@ -36,9 +36,9 @@ type writing struct {
 	finished   atomic.Bool // nothing can be written any more: unwritable tells why
 
 	cork atomic.Pointer[cork] // nil until a frame is held back
-	more atomic.Bool          // another whole frame is in the read buffer
 
-	taken atomic.Int64 // the age at which a piece of a large frame was last taken
+	taken  atomic.Int64 // the age at which a piece of a large frame was last taken
+	sentAt atomic.Int64 // the age at which a message last left; kept for heartbeats only
 
 	// armed is the age at which the socket's own deadline is; 0: it has none. Its
 	// writer holds the lock.
@@ -191,9 +191,20 @@ func (t *transport) writeFrame(b *bound, opcode byte, payload []byte) error {
 	defer t.unlockWrite()
 	err := t.sendFrame(b, opcode, payload)
 	if err == nil && isData(opcode) {
-		t.counts.messagesSent.Add(1)
+		t.sent(1)
 	}
 	return err
+}
+
+// sent counts messages that have left.
+func (t *transport) sent(messages uint64) {
+	if messages == 0 {
+		return
+	}
+	t.counts.messagesSent.Add(messages)
+	if t.options.HeartbeatInterval > 0 {
+		t.sentAt.Store(int64(t.age()))
+	}
 }
 
 // writeClose writes our close frame, the last frame of ours there is.

@@ -18,6 +18,7 @@ const (
 	writeTimeoutEntry         = "websocket.writeTimeout"
 	pingIntervalEntry         = "websocket.pingInterval"
 	pongTimeoutEntry          = "websocket.pongTimeout"
+	heartbeatIntervalEntry    = "websocket.heartbeatInterval"
 	maxConnectionsEntry       = "websocket.maxConnections"
 	allowedOriginsEntry       = "websocket.allowedOrigins"
 	compressionThresholdEntry = "websocket.compressionThreshold"
@@ -30,6 +31,7 @@ func init() {
 	register(writeTimeoutEntry, 10)
 	register(pingIntervalEntry, 30)
 	register(pongTimeoutEntry, 10)
+	register(heartbeatIntervalEntry, 0)
 	register(maxConnectionsEntry, 0)
 	register(compressionThresholdEntry, 512)
 	register(compressionLevelEntry, 1)
@@ -61,6 +63,7 @@ func configured(options Options, cfg *config.Config) Options {
 	options.WriteTimeout = cmp.Or(options.WriteTimeout, configuredSeconds(cfg, writeTimeoutEntry))
 	options.PingInterval = cmp.Or(options.PingInterval, configuredSeconds(cfg, pingIntervalEntry))
 	options.PongTimeout = cmp.Or(options.PongTimeout, configuredSeconds(cfg, pongTimeoutEntry))
+	options.HeartbeatInterval = cmp.Or(options.HeartbeatInterval, configuredSeconds(cfg, heartbeatIntervalEntry))
 	options.MaxConnections = cmp.Or(options.MaxConnections, configuredInt(cfg, maxConnectionsEntry, math.MaxInt))
 	options.CompressionThreshold = cmp.Or(options.CompressionThreshold, configuredInt(cfg, compressionThresholdEntry, math.MaxInt))
 	options.CompressionLevel = cmp.Or(options.CompressionLevel, configuredInt(cfg, compressionLevelEntry, flate.BestCompression))

@@ -21,6 +21,7 @@ func TestConfigDefaults(t *testing.T) {
 	assert.Equal(t, 1<<20, cfg.GetInt("websocket.maxMessageSize"))
 	assert.Equal(t, 30, cfg.GetInt("websocket.pingInterval"))
 	assert.Equal(t, 10, cfg.GetInt("websocket.pongTimeout"))
+	assert.Equal(t, 0, cfg.GetInt("websocket.heartbeatInterval"))
 	assert.Equal(t, 0, cfg.GetInt("websocket.maxConnections"))
 	assert.Equal(t, []string{}, cfg.GetStringSlice("websocket.allowedOrigins"))
 	assert.Equal(t, 512, cfg.GetInt("websocket.compressionThreshold"))
@@ -32,6 +33,7 @@ func TestConfigDefaults(t *testing.T) {
 	assert.EqualValues(t, 1<<20, o.MaxMessageSize)
 	assert.Equal(t, 30*time.Second, o.PingInterval)
 	assert.Equal(t, 10*time.Second, o.PongTimeout)
+	assert.Negative(t, o.HeartbeatInterval)
 	assert.Negative(t, o.MaxConnections)
 	assert.Empty(t, o.AllowedOrigins)
 	assert.Equal(t, 512, o.CompressionThreshold)
@@ -46,6 +48,7 @@ func TestConfigFromFile(t *testing.T) {
 		"server": {"websocketCloseTimeout": 3},
 		"websocket": {
 			"writeTimeout": 4, "pingInterval": 5, "pongTimeout": 6, "maxConnections": 7,
+			"heartbeatInterval": 20,
 			"allowedOrigins": ["example.com", "https://*.example.com"],
 			"compressionThreshold": 8, "compressionLevel": 9
 		}
@@ -56,6 +59,7 @@ func TestConfigFromFile(t *testing.T) {
 	assert.Equal(t, 3*time.Second, o.CloseTimeout)
 	assert.Equal(t, 5*time.Second, o.PingInterval)
 	assert.Equal(t, 6*time.Second, o.PongTimeout)
+	assert.Equal(t, 20*time.Second, o.HeartbeatInterval)
 	assert.Equal(t, 7, o.MaxConnections)
 	assert.Equal(t, []string{"example.com", "https://*.example.com"}, o.AllowedOrigins)
 	assert.Equal(t, 8, o.CompressionThreshold)
@@ -85,12 +89,14 @@ func TestConfigZeroIsOff(t *testing.T) {
 	cfg.Set("server.websocketCloseTimeout", 0)
 	cfg.Set("websocket.pingInterval", 0)
 	cfg.Set("websocket.pongTimeout", 0)
+	cfg.Set("websocket.heartbeatInterval", 0)
 	cfg.Set("websocket.maxConnections", 0)
 	cfg.Set("websocket.compressionThreshold", 0)
 	cfg.Set("websocket.compressionLevel", 0)
 	o := configured(Options{}, cfg)
 	assert.Negative(t, o.PingInterval)
 	assert.Negative(t, o.PongTimeout)
+	assert.Negative(t, o.HeartbeatInterval)
 	assert.Negative(t, o.MaxConnections)
 	assert.Negative(t, o.CompressionThreshold)
 	assert.Negative(t, o.CompressionLevel)
@@ -108,6 +114,7 @@ func TestConfigCodeWins(t *testing.T) {
 		cfg.Set("websocket.maxMessageSize", seconds)
 		cfg.Set("websocket.pingInterval", seconds)
 		cfg.Set("websocket.pongTimeout", seconds)
+		cfg.Set("websocket.heartbeatInterval", seconds)
 		cfg.Set("websocket.maxConnections", seconds)
 		cfg.Set("websocket.compressionThreshold", seconds)
 		cfg.Set("websocket.compressionLevel", seconds)
@@ -115,8 +122,9 @@ func TestConfigCodeWins(t *testing.T) {
 		o := configured(Options{
 			MaxMessageSize: 7, WriteTimeout: time.Minute, CloseTimeout: -1, Debug: true,
 			PingInterval: time.Hour, PongTimeout: -1, MaxConnections: 8, AllowedOrigins: []string{"code.test"},
-			CompressionThreshold: 9, CompressionLevel: 6,
+			CompressionThreshold: 9, CompressionLevel: 6, HeartbeatInterval: 2 * time.Minute,
 		}, cfg)
+		assert.Equal(t, 2*time.Minute, o.HeartbeatInterval)
 		assert.Equal(t, time.Hour, o.PingInterval)
 		assert.Negative(t, o.PongTimeout)
 		assert.Equal(t, 8, o.MaxConnections)
@@ -172,6 +180,7 @@ func TestConfigBadEntriesAreRefused(t *testing.T) {
 		shutdownTimeoutEntry:      {-1, tooLong},
 		pingIntervalEntry:         {-1, tooLong},
 		pongTimeoutEntry:          {-1, tooLong},
+		heartbeatIntervalEntry:    {-1, tooLong},
 		maxConnectionsEntry:       {-1},
 		compressionThresholdEntry: {-1},
 		compressionLevelEntry:     {-1, 10},
@@ -183,7 +192,7 @@ func TestConfigBadEntriesAreRefused(t *testing.T) {
 				cfg.Set(key, value)
 				failure := registration(t, cfg, Options{ // does not help
 					CloseTimeout: time.Second, WriteTimeout: time.Second, PingInterval: time.Second, PongTimeout: time.Second,
-					MaxConnections: 1, AllowedOrigins: []string{"example.com"}, CompressionThreshold: 1, CompressionLevel: 1,
+					HeartbeatInterval: time.Second, MaxConnections: 1, AllowedOrigins: []string{"example.com"}, CompressionThreshold: 1, CompressionLevel: 1,
 				})
 				assert.Contains(t, failure.Error(), key)
 			})
