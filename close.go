@@ -86,17 +86,30 @@ func (c *Conn) GetCloseHandshakeTimeout() time.Duration {
 func (c *Conn) CloseNormal() error { return c.Close(CloseNormalClosure, NormalClosureMessage) }
 
 // CloseWithError is Close with code 1011 and the text "Internal Server Error";
-// with Debug, err's own.
+// with Debug, err's own, or the value of a panic.
 func (c *Conn) CloseWithError(err error) error {
 	return c.Close(CloseInternalServerErr, c.failureText(err))
 }
 
-// failureText is what the peer is told of an error.
-func (c *Conn) failureText(err error) string {
-	if c.t.options.Debug && err != nil {
-		return err.Error()
+// failureText is what the peer is told of errors.
+func (c *Conn) failureText(errs ...error) string {
+	if !c.t.options.Debug || errors.Join(errs...) == nil {
+		return http.StatusText(http.StatusInternalServerError)
 	}
-	return http.StatusText(http.StatusInternalServerError)
+	texts := make([]string, len(errs))
+	for i, err := range errs {
+		texts[i] = ownText(err)
+	}
+	return strings.Join(texts, "\n")
+}
+
+// ownText is the message of an error, or what a panic was called with: whoever
+// debugs looks for the words of the application.
+func ownText(err error) string {
+	if p, ok := err.(*PanicError); ok && p.Value != nil { //nolint:errorlint // what wraps it has a message
+		return fmt.Sprint(p.Value)
+	}
+	return err.Error()
 }
 
 // Close performs the closing handshake (RFC 6455, 7.1.2): it writes a close

@@ -19,9 +19,9 @@ type verdict struct {
 
 // verdict is judge's. The errors are somebody else's, and so are the methods
 // that look into them: if one panics, that is the failure.
-func (c *Conn) verdict(errs []error) (v verdict) {
+func (c *Conn) verdict(errs []error, told error) (v verdict) {
 	recovered(func() error {
-		v = c.judge(errs)
+		v = c.judge(errs, told)
 		return nil
 	}, func(failure error) {
 		if failure != nil {
@@ -33,11 +33,12 @@ func (c *Conn) verdict(errs []error) (v verdict) {
 }
 
 // judge decides how the connection ends after the functions that served it
-// returned errs, in the order of time. What happened on the wire counts first.
-func (c *Conn) judge(errs []error) verdict {
+// returned errs, in the order of time. What happened on the wire counts first. Told
+// is what an earlier verdict had somebody told.
+func (c *Conn) judge(errs []error, told error) verdict {
 	how, cause := c.t.decided()
 	down := c.shutdown.Load()
-	failures, chosen := c.sift(errs, down || how != undecided)
+	failures, chosen := c.sift(errs, told, down || how != undecided)
 	v := verdict{tell: errors.Join(failures...), level: slog.LevelError, frame: normalFrame, failed: len(failures) > 0}
 	if len(failures) == 1 {
 		v.tell = failures[0]
@@ -58,7 +59,7 @@ func (c *Conn) judge(errs []error) verdict {
 		v.blame(cause, errs, slog.LevelDebug)
 		v.frame = nil
 	case v.failed:
-		v.frame = &CloseError{Code: CloseInternalServerErr, Text: cutReason(c.failureText(v.tell))}
+		v.frame = &CloseError{Code: CloseInternalServerErr, Text: cutReason(c.failureText(failures...))}
 	case chosen != nil:
 		v.frame, v.chosen = chosen, true
 	}
@@ -66,14 +67,15 @@ func (c *Conn) judge(errs []error) verdict {
 }
 
 // sift finds the failures among errs, and an ending that was chosen. Once the end
-// is explained, what the connection itself has returned is no failure.
-func (c *Conn) sift(errs []error, explained bool) (failures []error, chosen *CloseError) {
+// is explained, what the connection itself has returned is no failure, and neither is
+// a panic that is told once.
+func (c *Conn) sift(errs []error, told error, explained bool) (failures []error, chosen *CloseError) {
 	for _, err := range errs {
 		switch ce := c.chosenEnding(err); {
 		case err == nil, c.merelyCanceled(err), errors.Is(err, errPanicked): // which is told by itself
 		case ce != nil:
 			chosen, explained = ce, true
-		case explained && c.knows(err):
+		case explained && c.knows(err), repeats(err, told, failures):
 		default:
 			failures, explained = append(failures, err), true
 		}
@@ -136,6 +138,13 @@ func (c *Conn) knows(err error) bool {
 	}
 	return errors.Is(err, ErrCloseSent) || errors.Is(err, errClosed) ||
 		c.Context().Err() != nil && (errors.Is(err, context.Cause(c.Context())) || errors.Is(err, c.Context().Err()))
+}
+
+// repeats reports whether err passes on a panic that is told already or among the
+// failures.
+func repeats(err, told error, failures []error) bool {
+	var p *PanicError
+	return errors.As(err, &p) && errors.Is(errors.Join(told, errors.Join(failures...)), p)
 }
 
 // merelyCanceled tells whether err says that the context has ended, and nothing

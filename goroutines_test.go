@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -34,6 +35,13 @@ func TestGo(t *testing.T) {
 			return conn.Context().Err()
 		}, code: 1011, is: errDatabase},
 		{name: "a panic", f: func(context.Context, *websocket.Conn) error { panic("oh") }, serve: stays, code: 1011, text: "panic: oh"},
+		{name: "a panic that Serve's read returned", f: func(context.Context, *websocket.Conn) error { panic("oh") }, serve: func(conn *websocket.Conn) error { return reader(returned)(conn, nil) }, code: 1011, text: "panic: oh"},
+		{name: "a panic that Serve wrapped", f: func(context.Context, *websocket.Conn) error { panic("oh") }, serve: func(conn *websocket.Conn) error { return reader(wrapped)(conn, nil) }, code: 1011, text: "panic: oh"},
+		{name: "a panic that is the cause of Serve's context", f: func(context.Context, *websocket.Conn) error { panic("oh") }, serve: func(conn *websocket.Conn) error {
+			<-conn.Context().Done()
+			return wrapped(context.Cause(conn.Context()))
+		}, code: 1011, text: "panic: oh"},
+		{name: "Goexit, and what Serve's read returned", f: func(context.Context, *websocket.Conn) error { runtime.Goexit(); return nil }, serve: func(conn *websocket.Conn) error { return reader(wrapped)(conn, nil) }, code: 1011, text: "Goexit"},
 		{name: "Goexit", f: func(context.Context, *websocket.Conn) error { runtime.Goexit(); return nil }, serve: stays, code: 1011, text: "Goexit"},
 		{name: "a chosen ending", f: func(context.Context, *websocket.Conn) error { return websocket.NewCloseError(4000, "") }, serve: stays, code: 4000},
 		{name: "nil means nothing", f: func(context.Context, *websocket.Conn) error { return nil }, serve: func(*websocket.Conn) error { return websocket.NewCloseError(4001, "") }, code: 4001},
@@ -66,6 +74,9 @@ func TestGo(t *testing.T) {
 				}
 				require.Len(t, ctrl.told.all(), 1)
 				require.ErrorContains(t, ctrl.told.all()[0], c.text)
+				if c.text != "" {
+					require.Equal(t, 1, strings.Count(ctrl.told.all()[0].Error(), c.text), "%v", ctrl.told.all()[0])
+				}
 				if c.is != nil {
 					require.ErrorIs(t, ctrl.told.all()[0], c.is)
 				}
@@ -98,6 +109,79 @@ func TestFirstErrorOfTheFunctionsCounts(t *testing.T) {
 		require.Len(t, log.all(), 1)
 		assert.Equal(t, slog.LevelError, log.all()[0].level)
 	})
+}
+
+// A panic of Serve itself counts beside that of a function, which it is told of.
+func TestTwoPanicsAreTwo(t *testing.T) {
+	ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
+		conn.Go(func(context.Context) error { panic("first") })
+		_, _, err := conn.ReadMessage()
+		panic(err)
+	}}
+	u := websocket.New(ctrl)
+	u.Debug = true
+	client := wstest.Dial(t, u, "/", nil)
+	client.ExpectClose(1011, "first\nwebsocket: read: websocket: panic: first")
+	_ = client.Conn.Close()
+	ended(t, u)
+	require.Len(t, ctrl.told.all(), 1)
+	require.ErrorContains(t, ctrl.told.all()[0], "websocket: panic: first\nwebsocket: panic: websocket: read: websocket: panic: first")
+}
+
+// A function that is still running passes on the panic of another one.
+func TestPanicIsNotToldAgainLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
+			conn.Go(func(ctx context.Context) error {
+				<-ctx.Done()
+				time.Sleep(time.Minute)
+				return wrapped(context.Cause(ctx))
+			})
+			conn.Go(func(context.Context) error { panic("oh") })
+			return reader(wrapped)(conn, nil)
+		}}
+		u := websocket.New(ctrl)
+		client := wstest.DialRaw(t, u, "/", nil)
+		client.ExpectClose(1011, "Internal Server Error")
+		client.Send(wstest.Close(1011, ""))
+		client.ExpectEnd()
+		start := time.Now()
+		require.NoError(t, u.Shutdown(t.Context()))
+		after(t, start, time.Minute)
+		require.Len(t, ctrl.told.all(), 1)
+		assert.EqualError(t, ctrl.told.all()[0], "websocket: panic: oh")
+	})
+}
+
+// With Debug, the client is told what was panicked with, and no more.
+func TestDebugTextOfAPanic(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		serve func(conn *websocket.Conn) error
+		text  string
+	}{
+		{name: "a string", serve: func(*websocket.Conn) error { panic("oh") }, text: "oh"},
+		{name: "an error", serve: func(*websocket.Conn) error { panic(errDatabase) }, text: errDatabase.Error()},
+		{name: "a value", serve: func(*websocket.Conn) error { panic(42) }, text: "42"},
+		{name: "nil", serve: func(*websocket.Conn) error { panic(nil) }, text: "panic called with nil argument"}, //nolint:govet // that is the test
+		{name: "Goexit", serve: func(*websocket.Conn) error { runtime.Goexit(); return nil }, text: "websocket: controller left by runtime.Goexit"},
+		{name: "of a function", serve: func(conn *websocket.Conn) error {
+			conn.Go(func(context.Context) error { panic("oh") })
+			return reader(wrapped)(conn, nil)
+		}, text: "oh"},
+		{name: "CloseWithError", serve: func(conn *websocket.Conn) error {
+			return conn.CloseWithError(&websocket.PanicError{Value: "oh"})
+		}, text: "oh"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			u := websocket.New(&controller{serve: func(conn *websocket.Conn, _ *http.Request) error { return c.serve(conn) }})
+			u.Debug = true
+			client := wstest.Dial(t, u, "/", nil)
+			client.ExpectClose(1011, c.text)
+			_ = client.Conn.Close()
+			ended(t, u)
+		})
+	}
 }
 
 func TestEndOfServeWaitsForItsFunctions(t *testing.T) {

@@ -46,7 +46,7 @@ func (r *run) over(err error) {
 // end closes the connection after serve returned err. Report may leave by panic
 // or Goexit: the connection is closed all the same.
 func (r *run) end(err error) {
-	v := r.conn.verdict(append(r.conn.group.stop(), err))
+	v := r.conn.verdict(append(r.conn.group.stop(), err), nil)
 	defer r.conn.finish(v)
 	if v.tell != nil {
 		r.tell(v)
@@ -58,7 +58,7 @@ func (r *run) end(err error) {
 // join waits for the functions that were started with Conn.Go and tells what
 // went wrong in them since serve returned.
 func (r *run) join() {
-	if late := r.conn.verdict(r.conn.group.wait()); late.failed {
+	if late := r.conn.verdict(r.conn.group.wait(), r.told); late.failed {
 		r.tell(late)
 	}
 }
