@@ -40,6 +40,14 @@ func NewEndpoint(options Options) *Endpoint {
 	return e
 }
 
+// Guard has f call every function that belongs to a connection: the serve of Run, and
+// those of Conn.Go and Conn.AfterFunc. It is for an adapter whose framework has errors
+// of its own: f calls the function it is given, once, and returns its error or what it
+// makes of it; a panic that it recovers is a *PanicError. One that it lets pass is
+// recovered all the same, and runtime.Goexit must be let pass. Call Guard before the
+// first Accept. Nil, and an Endpoint without Guard, call the functions as they are.
+func (e *Endpoint) Guard(f func(call func() error) error) { e.options.guard = f }
+
 // Handshake is what an adapter knows of one request.
 type Handshake struct {
 	// Settings are gorilla's. Error and CheckOrigin are ignored. Nil means the

@@ -3,8 +3,10 @@ package websocket_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -103,6 +105,66 @@ func TestEndpoint(t *testing.T) {
 		require.Equal(t, "5", response.header.Get("Retry-After"))
 		require.Equal(t, []error{nil, nil, websocket.ErrShutdown}, a.accepted.all())
 	})
+}
+
+// An adapter's Guard calls every function of a connection, and what it makes of an
+// error is what is told.
+func TestEndpointGuard(t *testing.T) {
+	fails := func() error { return errDatabase }
+	for _, c := range []struct {
+		name string
+		call func() error // in each place
+		want string
+	}{
+		{name: "an error", call: fails, want: "guarded: database is away"},
+		{name: "a panic that is recovered", call: func() error { panic("oh") }, want: "websocket: panic: made of oh"},
+		{name: "a panic that is let pass", call: func() error { panic(errDatabase) }, want: "websocket: panic: database is away"},
+		{name: "Goexit", call: func() error { runtime.Goexit(); return nil }, want: "websocket: controller left by runtime.Goexit"},
+	} {
+		for place, serve := range map[string]func(conn *websocket.Conn) error{
+			"Serve": func(*websocket.Conn) error { return c.call() },
+			"Go": func(conn *websocket.Conn) error {
+				conn.Go(func(context.Context) error { return c.call() })
+				return reader(wrapped)(conn, nil)
+			},
+			"AfterFunc": func(conn *websocket.Conn) error {
+				conn.AfterFunc(func() {
+					if err := c.call(); err != nil {
+						panic(err)
+					}
+				})
+				return nil
+			},
+		} {
+			t.Run(c.name+"/"+place, func(t *testing.T) {
+				a := &adapter{serve: serve}
+				a.endpoint.Guard(func(call func() error) (err error) {
+					defer func() {
+						if reason := recover(); reason == "oh" {
+							err = &websocket.PanicError{Value: "made of oh"}
+						} else if reason != nil {
+							panic(reason)
+						}
+					}()
+					if err := call(); err != nil {
+						return fmt.Errorf("guarded: %w", err)
+					}
+					return nil
+				})
+				client := wstest.Dial(t, a, "/", nil)
+				_, _, err := client.ReadMessage()
+				require.Error(t, err)
+				_ = client.Conn.Close()
+				require.NoError(t, a.endpoint.Shutdown(t.Context()))
+				require.Len(t, a.told.all(), 1)
+				want := c.want
+				if place == "AfterFunc" && c.name == "an error" {
+					want = "websocket: panic: database is away" // it has none to return
+				}
+				require.EqualError(t, a.told.all()[0], want)
+			})
+		}
+	}
 }
 
 func TestEndpointHandshake(t *testing.T) {

@@ -77,10 +77,13 @@ func (c *Conn) start(f func(ctx context.Context) error) bool {
 	if g.stopped {
 		return false
 	}
-	g.running.Go(func() {
-		recovered(func() error { return f(c.Context()) }, c.goroutineEnded)
-	})
+	g.running.Go(func() { c.run(func() error { return f(c.Context()) }) })
 	return true
+}
+
+// run calls a function that belongs to the connection, in its goroutine.
+func (c *Conn) run(f func() error) {
+	recovered(func() error { return c.t.options.guarded(f) }, c.goroutineEnded)
 }
 
 // AfterFunc has f called, in a goroutine of its own, when the connection's context has
@@ -106,10 +109,10 @@ func (c *Conn) cancelContext(cause error) {
 	c.life().cancel(cause)
 	for _, f := range g.after {
 		g.running.Go(func() {
-			recovered(func() error {
+			c.run(func() error {
 				f()
 				return nil
-			}, c.goroutineEnded)
+			})
 		})
 	}
 	g.after = nil

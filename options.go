@@ -133,6 +133,8 @@ type Options struct {
 	// Observer is told of refused upgrades and of connections that begin and end.
 	// Nil means nobody is.
 	Observer Observer
+
+	guard func(call func() error) error // of an Endpoint: see Guard
 }
 
 // Validate returns an error that says which setting makes no sense, nil if all
@@ -195,6 +197,14 @@ func (o *Options) log(ctx context.Context, level slog.Level, err error, attrs ..
 		return
 	}
 	o.Log(ctx, level, err, attrs...)
+}
+
+// guarded calls a function that belongs to a connection.
+func (o *Options) guarded(call func() error) error {
+	if o.guard == nil {
+		return call()
+	}
+	return o.guard(call)
 }
 
 // orDefault returns the setting, its default for zero and 0 for off.

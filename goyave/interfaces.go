@@ -112,9 +112,10 @@ type ErrorHandler interface {
 	// given to Conn.Go returned, its panic, or what the peer did. Endings by a
 	// close frame or by the server's shutdown are no errors.
 	//
-	// The error is Goyave's, *errors.Error. A panic of Serve is what Goyave's own
-	// recovery makes of it: the panic's value and trace. One of a function given
-	// to Conn.Go, and a runtime.Goexit, wrap a *PanicError.
+	// The error is Goyave's, *errors.Error, with a trace. A panic, of Serve or of a
+	// function given to Conn.Go, is what Goyave's own recovery makes of it: the panic's
+	// value and trace. A runtime.Goexit wraps a *PanicError. Several failures are one
+	// error with several reasons, each with a trace of its own.
 	//
 	// It runs on Serve's goroutine once Serve has returned and before the close
 	// frame is sent, so it may still write: FromContext(request.Context()) is the

@@ -2,11 +2,7 @@ package websocket
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
 	"net/http"
-	"runtime/debug"
-	"slices"
 
 	ws "github.com/gorilla/websocket"
 	root "github.com/goyave-contrib/websocket"
@@ -86,6 +82,7 @@ func (u *Upgrader) mount(server *goyave.Server) *mounted {
 	}
 	service := serviceOf(server)
 	m.endpoint = root.NewEndpoint(m.options)
+	m.endpoint.Guard(traced)
 	service.add(m.endpoint)
 	return m
 }
@@ -143,7 +140,7 @@ func (m *mounted) handle(response *goyave.Response, request *goyave.Request) {
 	if ctrl, ok := m.upgrader.Controller.(ErrorHandler); ok {
 		report = func(err error) { ctrl.OnError(request, goyaveError(err)) }
 	}
-	m.endpoint.Run(conn, func() error { return m.serve(conn, request) }, report)
+	m.endpoint.Run(conn, func() error { return m.upgrader.Controller.Serve(conn, request) }, report)
 }
 
 // settings are those for one request.
@@ -161,17 +158,6 @@ func (m *mounted) settings(request *goyave.Request) *ws.Upgrader {
 	return &settings
 }
 
-// serve makes Goyave's errors of what the controller returns and of its panics.
-func (m *mounted) serve(conn *Conn, request *goyave.Request) (err error) {
-	defer func() {
-		if reason := recover(); reason != nil {
-			traced := errors.NewSkip(reason, 4) // skipped: runtime.Callers, NewSkip, this function, runtime.gopanic
-			err = &PanicError{Value: traced, Stack: debug.Stack()}
-		}
-	}()
-	return errors.New(m.upgrader.Controller.Serve(conn, request))
-}
-
 func (m *mounted) refuse(response *goyave.Response, request *goyave.Request, status int, reason error) {
 	if ctrl, ok := m.upgrader.Controller.(UpgradeErrorHandler); ok {
 		ctrl.OnUpgradeError(response, request, status, reason)
@@ -185,51 +171,4 @@ func (m *mounted) refuse(response *goyave.Response, request *goyave.Request, sta
 		text = reason.Error()
 	}
 	response.JSON(status, map[string]string{"error": text})
-}
-
-// routeKey is the key of the route in the context of a connection.
-type routeKey struct{}
-
-// log is Options.Log of those who set none: the server's logger, which the
-// application may replace at any time before the start.
-func (m *mounted) log(ctx context.Context, level slog.Level, err error, attrs ...slog.Attr) {
-	if route, ok := ctx.Value(routeKey{}).(*goyave.Route); ok && route != nil {
-		name := route.GetName()
-		if name == "" {
-			name = route.GetFullURI()
-		}
-		attrs = append([]slog.Attr{slog.String("route", name)}, attrs...)
-	}
-	logger := m.server.Logger
-	if level < slog.LevelError {
-		logger.LogAttrs(ctx, level, fmt.Sprint(err), attrs...) // fmt survives an Error method that does not
-		return
-	}
-	if traced, ok := tracedPanic(err); ok {
-		err = traced
-		attrs = slices.DeleteFunc(attrs, func(a slog.Attr) bool { return a.Key == "stack" }) // the trace says it
-	}
-	args := make([]any, len(attrs))
-	for i, attr := range attrs {
-		args[i] = attr
-	}
-	logger.ErrorCtx(ctx, err, args...) // with the traces that there are
-}
-
-// goyaveError returns the error as one of Goyave's, with a trace.
-func goyaveError(err error) error {
-	if traced, ok := tracedPanic(err); ok {
-		return traced
-	}
-	return errors.New(err)
-}
-
-// tracedPanic returns what serve made of a panic.
-func tracedPanic(err error) (*errors.Error, bool) {
-	p, ok := err.(*PanicError) //nolint:errorlint // joined with other errors it must not stand for them
-	if !ok {
-		return nil, false
-	}
-	traced, ok := p.Value.(*errors.Error)
-	return traced, ok && traced != nil
 }

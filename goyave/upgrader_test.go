@@ -637,13 +637,32 @@ func TestOnErrorIsToldGoyaveErrors(t *testing.T) {
 				conn.Go(func(context.Context) error { return panicking(conn, request) })
 				return echo(conn, request)
 			},
-			message: "websocket: panic: the value",
+			message: "the value",
+			first:   "goyave_test.panicking",
+		},
+		{
+			name: "an error of a function that belongs to the connection",
+			serve: func(conn *websocket.Conn, request *goyave.Request) error {
+				conn.Go(func(context.Context) error { return &errCustom{8} })
+				return echo(conn, request)
+			},
+			message: "custom 8",
+			in:      "goyave.traced",
 			check: func(t *testing.T, err error) {
 				t.Helper()
-				var p *websocket.PanicError
-				require.ErrorAs(t, err, &p)
-				assert.Contains(t, string(p.Stack), "goyave_test.panicking")
+				var custom *errCustom
+				assert.ErrorAs(t, err, &custom)
 			},
+		},
+		{
+			name: "an error of Goyave's, of a function that belongs to the connection",
+			serve: func(conn *websocket.Conn, request *goyave.Request) error {
+				conn.Go(func(context.Context) error { return traced })
+				return echo(conn, request)
+			},
+			message: "traced where it happened",
+			first:   "TestOnErrorIsToldGoyaveErrors",
+			check:   func(t *testing.T, err error) { t.Helper(); assert.Same(t, traced, err) },
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -663,7 +682,8 @@ func TestOnErrorIsToldGoyaveErrors(t *testing.T) {
 			err := receive(t, failures)
 			failure, ok := err.(*errorutil.Error) //nolint:errorlint // the type itself is promised
 			require.True(t, ok, "%T", err)
-			assert.Contains(t, failure.Error(), tc.message)
+			assert.Equal(t, 1, strings.Count(failure.Error(), tc.message), "%v", failure)
+			assert.Equal(t, 1, failure.Len())
 			frames := failure.StackFrames()
 			require.NotEmpty(t, frames)
 			assert.Contains(t, frames[0].Function, tc.first)
@@ -671,9 +691,43 @@ func TestOnErrorIsToldGoyaveErrors(t *testing.T) {
 			if tc.check != nil {
 				tc.check(t, err)
 			}
+			a.stop()
+			assert.Empty(t, failures, "it is told once")
 			assert.Empty(t, a.log.with(tc.message), "who is told does not find it in the log, too")
 		})
 	}
+}
+
+// Two failures are two, each with its own trace.
+func TestTwoFailures(t *testing.T) {
+	both := func(conn *websocket.Conn, request *goyave.Request) error {
+		conn.Go(func(context.Context) error { return panicking(conn, request) })
+		<-request.Context().Done()
+		return errors.New("something failed")
+	}
+	failures := make(chan error, 2)
+	ctrl := &told{plain: plain{serve: both}, onError: func(_ *goyave.Request, err error) { failures <- err }}
+	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
+		router.Subrouter("/told").Controller(websocket.New(ctrl))
+		router.Subrouter("/logged").Controller(websocket.New(&plain{serve: both}))
+	}, setting{"app.debug", true})
+	a.dial("/told").ExpectClose(websocket.CloseInternalServerErr, "the value\nsomething failed")
+	var failure *errorutil.Error
+	require.ErrorAs(t, receive(t, failures), &failure)
+	require.Equal(t, 2, failure.Len())
+	var first, second *errorutil.Error
+	require.ErrorAs(t, failure.Unwrap()[0], &first)
+	assert.Contains(t, first.StackFrames()[0].Function, "goyave_test.panicking")
+	require.ErrorAs(t, failure.Unwrap()[1], &second)
+	assert.Contains(t, second.StackFrames().String(), "goyave.traced")
+
+	a.dial("/logged").ExpectClose(websocket.CloseInternalServerErr, "the value\nsomething failed")
+	a.stop()
+	require.Len(t, a.log.with("the value"), 1)
+	checkText(t, a.log.with("the value")[0], "trace", "goyave_test.panicking")
+	checkText(t, a.log.with("the value")[0], "stack", "")
+	require.Len(t, a.log.with("something failed"), 1)
+	checkText(t, a.log.with("something failed")[0], "trace", "goyave.traced")
 }
 
 // What happens to the connection is told as an error of Goyave's as well.
@@ -710,7 +764,7 @@ func TestDefaultLog(t *testing.T) {
 		{
 			name:  "an error",
 			serve: func(*websocket.Conn, *goyave.Request) error { return errors.New("something failed") },
-			level: "ERROR", text: "something failed", trace: "serve",
+			level: "ERROR", text: "something failed", trace: "traced",
 		},
 		{
 			name:  "a panic",
@@ -731,7 +785,23 @@ func TestDefaultLog(t *testing.T) {
 				conn.Go(func(context.Context) error { return panicking(conn, request) })
 				return echo(conn, request)
 			},
-			level: "ERROR", text: "the value", stack: "goyave_test.panicking",
+			level: "ERROR", text: "the value", trace: "goyave_test.panicking",
+		},
+		{
+			name: "a panic of a function that the end of the connection calls",
+			serve: func(conn *websocket.Conn, request *goyave.Request) error {
+				conn.AfterFunc(func() { _ = panicking(conn, request) })
+				return nil
+			},
+			level: "ERROR", text: "the value", trace: "goyave_test.panicking",
+		},
+		{
+			name: "an error of a function that belongs to the connection",
+			serve: func(conn *websocket.Conn, request *goyave.Request) error {
+				conn.Go(func(context.Context) error { return errors.New("something failed") })
+				return echo(conn, request)
+			},
+			level: "ERROR", text: "something failed", trace: "traced",
 		},
 		{
 			name:  "an ending",
@@ -756,6 +826,8 @@ func TestDefaultLog(t *testing.T) {
 					return
 				}
 				line := a.log.wait(t, tc.text)
+				a.stop()
+				assert.Len(t, a.log.with(tc.text), 1, "it is logged once")
 				assert.Equal(t, tc.level, line["level"])
 				assert.Equal(t, route.name, line["route"])
 				assert.Equal(t, client.LocalAddr().String(), line["remote"])
@@ -808,15 +880,29 @@ func TestDebug(t *testing.T) {
 	for _, tc := range []struct {
 		name         string
 		config, code bool
+		serve        func(conn *websocket.Conn, request *goyave.Request) error
 		want, reason string
 	}{
 		{name: "off", want: "Internal Server Error", reason: "Forbidden"},
 		{name: "app.debug", config: true, want: "the details", reason: "evil.test"},
 		{name: "the field", code: true, want: "the details", reason: "evil.test"},
+		{name: "a panic", code: true, serve: func(*websocket.Conn, *goyave.Request) error { panic("the details") }, want: "the details", reason: "evil.test"},
+		{name: "a panic with an error", code: true, serve: func(*websocket.Conn, *goyave.Request) error { panic(errors.New("the details")) }, want: "the details", reason: "evil.test"},
+		{name: "a panic of a function that belongs to the connection", code: true, serve: func(conn *websocket.Conn, request *goyave.Request) error {
+			conn.Go(func(context.Context) error { panic("the details") })
+			return echo(conn, request)
+		}, want: "the details", reason: "evil.test"},
+		{name: "an error of a function that belongs to the connection", code: true, serve: func(conn *websocket.Conn, request *goyave.Request) error {
+			conn.Go(func(context.Context) error { return errors.New("the details") })
+			return echo(conn, request)
+		}, want: "the details", reason: "evil.test"},
 	} {
+		if tc.serve == nil {
+			tc.serve = fails
+		}
 		t.Run(tc.name, func(t *testing.T) {
 			a := start(t, func(_ *goyave.Server, router *goyave.Router) {
-				upgrader := websocket.New(&plain{serve: fails})
+				upgrader := websocket.New(&plain{serve: tc.serve})
 				upgrader.Debug = tc.code
 				router.Subrouter("/ws").Controller(upgrader)
 			}, setting{"app.debug", tc.config})

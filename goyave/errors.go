@@ -1,0 +1,92 @@
+package websocket
+
+import (
+	"context"
+	stderrors "errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+
+	"goyave.dev/goyave/v5"
+	"goyave.dev/goyave/v5/util/errors"
+)
+
+// traced calls a function that belongs to a connection, and makes Goyave's errors,
+// which have a trace, of those that it returns and of its panics.
+func traced(call func() error) (err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			trace := errors.NewSkip(reason, 4) // skipped: runtime.Callers, NewSkip, this function, runtime.gopanic
+			err = &PanicError{Value: trace, Stack: debug.Stack()}
+		}
+	}()
+	return errors.New(call())
+}
+
+// tracedPanic returns what traced made of a panic.
+func tracedPanic(err error) (*errors.Error, bool) {
+	p, ok := err.(*PanicError) //nolint:errorlint // joined with other errors it must not stand for them
+	if !ok {
+		return nil, false
+	}
+	trace, ok := p.Value.(*errors.Error)
+	return trace, ok && trace != nil
+}
+
+// goyaveError returns the error as one of Goyave's, with a trace: that of the panic if
+// it was one. Several are one with several reasons, each with its own trace.
+func goyaveError(err error) error {
+	if trace, ok := tracedPanic(err); ok {
+		return trace
+	}
+	if several := joined(err); several != nil {
+		for i := range several {
+			several[i] = goyaveError(several[i])
+		}
+		return errors.New(several)
+	}
+	return errors.New(err)
+}
+
+// joined returns the errors that errors.Join put together, nil if err is another one,
+// which may have a text of its own.
+func joined(err error) []error {
+	if _, ok := err.(*errors.Error); ok { //nolint:errorlint // what it wraps has its own text
+		return nil
+	}
+	several, ok := err.(interface{ Unwrap() []error })
+	if !ok || err.Error() != stderrors.Join(several.Unwrap()...).Error() {
+		return nil
+	}
+	return slices.Clone(several.Unwrap())
+}
+
+// routeKey is the key of the route in the context of a connection.
+type routeKey struct{}
+
+// log is Options.Log of those who set none: the server's logger, which the
+// application may replace at any time before the start.
+func (m *mounted) log(ctx context.Context, level slog.Level, err error, attrs ...slog.Attr) {
+	if route, ok := ctx.Value(routeKey{}).(*goyave.Route); ok && route != nil {
+		name := route.GetName()
+		if name == "" {
+			name = route.GetFullURI()
+		}
+		attrs = append([]slog.Attr{slog.String("route", name)}, attrs...)
+	}
+	logger := m.server.Logger
+	if level < slog.LevelError {
+		logger.LogAttrs(ctx, level, fmt.Sprint(err), attrs...) // fmt survives an Error method that does not
+		return
+	}
+	if _, panicked := tracedPanic(err); panicked || joined(err) != nil {
+		err = goyaveError(err)
+		attrs = slices.DeleteFunc(attrs, func(a slog.Attr) bool { return a.Key == "stack" }) // the traces say it
+	}
+	args := make([]any, len(attrs))
+	for i, attr := range attrs {
+		args[i] = attr
+	}
+	logger.ErrorCtx(ctx, err, args...) // with the traces that there are
+}
