@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// Memory that is lent comes in powers of two, from 4 KiB to 16 MiB.
+// Memory that is lent comes in powers of two, from 512 bytes to 16 MiB.
 const (
-	smallestLent = 12 // bits
+	smallestLent = 9 // bits
 	largestLent  = 24
 )
 
@@ -28,8 +28,9 @@ func borrow(n int) *[]byte {
 	return &p
 }
 
+// giveBack has memory used again, where it is of a size that is borrowed.
 func giveBack(p *[]byte) {
-	if class := lentClass(len(*p)); class < len(lentPools) {
+	if class := lentClass(len(*p)); class < len(lentPools) && len(*p) == 1<<(smallestLent+class) {
 		lentPools[class].Put(p)
 	}
 }
@@ -44,7 +45,12 @@ type loan struct {
 	ofBuffer bool // the memory is the read buffer's
 }
 
-func (l *loan) bytes() []byte { return (*l.memory)[l.at:][:l.n:l.n] }
+func (l *loan) bytes() []byte {
+	if l.memory == nil {
+		return nil
+	}
+	return (*l.memory)[l.at:][:l.n:l.n]
+}
 
 // spare is what the part can grow into, which is never nothing.
 func (l *loan) spare() []byte {
@@ -56,7 +62,7 @@ func (l *loan) spare() []byte {
 
 // Write appends to the part.
 func (l *loan) Write(p []byte) (int, error) {
-	if l.n+len(p) > len(*l.memory) {
+	if l.memory == nil || l.n+len(p) > len(*l.memory) {
 		l.grow(l.n + len(p))
 	}
 	l.n += copy((*l.memory)[l.n:], p)

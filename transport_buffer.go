@@ -6,6 +6,7 @@ const (
 	defaultReadBuffer = 16<<10 + maxHeaderSize // where it is held only with something in it
 	plainReadBuffer   = 4 << 10                // where it is held while the peer is waited for
 	minReadBuffer     = 256                    // a whole control frame fits
+	smallReadBuffer   = minReadBuffer          // where it is held with the beginning of a frame
 )
 
 // A readBuffer is what was read of the stream and not handed on yet: b[r:w]. Nil is an
@@ -87,14 +88,27 @@ func (s *readBuffers) with(early []byte) *readBuffer {
 
 // takeBuffer returns the buffer to read into, with room for n bytes to hand on.
 func (t *transport) takeBuffer(n int) *readBuffer {
-	if t.buffer == nil {
+	if b := t.buffer; b == nil || len(b.b) < t.buffers.size {
 		t.buffer, _ = t.buffers.pool.Get().(*readBuffer)
 		if t.buffer == nil || len(t.buffer.b) != t.buffers.size { // it is another Upgrader's
 			t.buffer = newReadBuffer(t.buffers.size)
 		}
+		t.buffer.w = copy(t.buffer.b, b.bytes())
 	}
 	t.buffer.reserve(n)
 	return t.buffer
+}
+
+// shrinkBuffer gives the buffer back, and keeps what is in it in a small one: a frame
+// has begun, and its header or a control frame is not all there.
+func (t *transport) shrinkBuffer() {
+	if b := t.buffer; b.buffered() > 0 && b.buffered() < smallReadBuffer && len(b.b) > smallReadBuffer {
+		t.buffer = newReadBuffer(smallReadBuffer)
+		t.buffer.w = copy(t.buffer.b, b.bytes())
+		t.recycle(b)
+	} else {
+		t.giveBuffer()
+	}
 }
 
 // giveBuffer gives the buffer back, if there is nothing in it.
@@ -104,6 +118,10 @@ func (t *transport) giveBuffer() {
 		return
 	}
 	t.buffer = nil
+	t.recycle(b)
+}
+
+func (t *transport) recycle(b *readBuffer) {
 	if len(b.b) == t.buffers.size {
 		b.r, b.w, b.err = 0, 0, nil
 		t.buffers.pool.Put(b)

@@ -11,7 +11,7 @@ import (
 
 // maxInflated is how long a compressed frame may be on the wire, in bytes, to be
 // inflated when it has come whole. Gorilla inflates longer ones as they come.
-const maxInflated = trusted
+const maxInflated = 64 << 10
 
 const (
 	// deflateTail is what a sender takes from the end of a message, and a receiver
@@ -39,11 +39,13 @@ var inflaters = sync.Pool{New: func() any { return &inflater{r: flate.NewReader(
 
 // inflated reads a payload and inflates it.
 func (t *transport) inflated(h frameHeader, validate, lend bool) ([]byte, error) {
-	var in loan
-	defer in.end()
-	if _, err := t.payload(h, false, &in); err != nil {
+	a := newArrival(int(h.length), true)
+	defer a.end()
+	if err := t.payload(a, h.key, false); err != nil {
 		return nil, err
 	}
+	in := a.lend()
+	defer in.end()
 	_, _ = in.Write([]byte(deflateTail + deflateEnd)) // to memory
 	return t.inflate(in.bytes(), validate, lend)
 }
@@ -62,20 +64,20 @@ func (t *transport) inflate(p []byte, validate, lend bool) ([]byte, error) {
 		var m int
 		m, err = f.r.Read(out.spare())
 		if validate && !text.valid(out.spare()[:m]) {
-			return nil, t.refuse(errInvalidText)
+			return nil, errInvalidText
 		}
 		if out.n += m; limit > 0 && int64(out.n) > limit {
-			return nil, t.refuse(errTooBig)
+			return nil, errTooBig
 		}
 		if errors.Is(err, io.EOF) {
 			err = f.goOn(out.bytes())
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, t.refuse(errCorrupt)
+			return nil, errCorrupt
 		}
 	}
 	if validate && !text.complete() {
-		return nil, t.refuse(errInvalidText)
+		return nil, errInvalidText
 	}
 	if !lend {
 		return bytes.Clone(out.bytes()), nil

@@ -6,13 +6,6 @@ import (
 	"unicode/utf8"
 )
 
-// A frame's length alone claims no more than trusted bytes of memory. For more,
-// a part of the payload must have come, and this many times it is given.
-const (
-	trusted     = 64 << 10
-	trustFactor = 16
-)
-
 // readWhole reads the next message without gorilla where that is one frame that is not
 // too long to be inflated whole. Otherwise it returns none, and the frame is gorilla's to
 // read. Text is validated where that is asked for. A message that is to be lent ends the
@@ -73,19 +66,26 @@ func (t *transport) message(validate, lend bool) (messageType int, p []byte, err
 		p, err = t.inflated(h, validate, lend)
 	case h.length <= uint64(t.buffer.buffered()):
 		p, err = t.buffered(h, validate, lend)
-	case !lend:
-		p, err = t.payload(h, validate, nil)
 	default:
-		p, err = t.payload(h, validate, &t.lent)
+		p, err = t.arriving(h, validate, lend)
 	}
 	if err != nil {
-		return noMessage, nil, err
+		return noMessage, nil, t.judged(err)
 	}
 	t.handOn(0)
 	if more := t.buffer.hasFrame() && !t.readIsBounded(); more != t.more.Load() {
 		t.more.Store(more)
 	}
 	return int(h.opcode), p, nil
+}
+
+// judged ends the connection where what was read of a message broke the protocol. Its
+// memory is given back by then: the peer is waited for.
+func (t *transport) judged(err error) error {
+	if breach, ok := err.(*protocolError); ok && t.reading.err == nil { //nolint:errorlint // bare, as it comes from here
+		return t.refuse(breach)
+	}
+	return err
 }
 
 // control lends the payload of a ping or pong.
@@ -106,7 +106,7 @@ func (t *transport) buffered(h frameHeader, validate, lend bool) ([]byte, error)
 	t.buffer.r += n
 	mask(p, h.key)
 	if validate && !utf8.Valid(p) {
-		return nil, t.refuse(errInvalidText)
+		return nil, errInvalidText
 	}
 	if !lend {
 		return bytes.Clone(p), nil
@@ -115,46 +115,18 @@ func (t *transport) buffered(h frameHeader, validate, lend bool) ([]byte, error)
 	return p, nil
 }
 
-// payload reads what follows a header, to its end, into memory of its own or, where
-// that is given, into a loan.
-func (t *transport) payload(h frameHeader, validate bool, into *loan) ([]byte, error) {
-	length := int(h.length)
-	var text utf8Validator
-	start := into
-	if into == nil && length > trusted { // what it begins in is not what it will be in
-		start = new(loan)
-		defer start.end()
+// arriving reads a payload that is not all in the buffer, into memory of its own or a loan.
+func (t *transport) arriving(h frameHeader, validate, lend bool) ([]byte, error) {
+	a := newArrival(int(h.length), lend)
+	defer a.end()
+	if err := t.payload(a, h.key, validate); err != nil {
+		return nil, err
 	}
-	p := room(nil, min(length, trusted), start)
-	for n := 0; n < length; {
-		if n == len(p) {
-			p = room(p, min(length, n*trustFactor), into)
-		}
-		m, err := t.receive(p[n:])
-		if err != nil {
-			t.gate = uint64(length - n) // the closing handshake goes on behind it
-			return nil, err
-		}
-		mask(p[n:n+m], rotated(h.key, n))
-		if validate && !text.valid(p[n:n+m]) {
-			return nil, t.refuse(errInvalidText)
-		}
-		n += m
+	if !lend {
+		return a.own(), nil
 	}
-	if validate && !text.complete() {
-		return nil, t.refuse(errInvalidText)
-	}
-	return p, nil
-}
-
-// room returns memory for n bytes that begins with p.
-func room(p []byte, n int, into *loan) []byte {
-	if into == nil {
-		return append(make([]byte, 0, n), p...)[:n]
-	}
-	into.grow(n)
-	into.n = n
-	return into.bytes()
+	t.lent = a.lend()
+	return t.lent.bytes(), nil
 }
 
 // receive reads some bytes to where they are wanted: what is in the buffer and,

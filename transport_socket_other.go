@@ -12,4 +12,8 @@ func rawConn(net.Conn) syscall.RawConn { return nil }
 
 func (*transport) fillRaw(int) (int, error) { panic("websocket: there is no raw connection") }
 
+func (*transport) arriveRaw(*arrival) (int, error) { panic("websocket: there is no raw connection") }
+
+func (*arrival) read(uintptr) bool { panic("websocket: there is no raw connection") }
+
 func (*transport) writeNow([]byte) int { panic("websocket: there is no raw connection") }

@@ -23,8 +23,8 @@ func rawConn(nc net.Conn) syscall.RawConn {
 	return raw
 }
 
-// fillRaw reads into the buffer, which has room for need bytes then. Where there is
-// nothing in it, there is none while the peer is waited for.
+// fillRaw reads into the buffer, which has room for need bytes then. While the peer is
+// waited for, there is none or, with something in it, a small one.
 func (t *transport) fillRaw(need int) (int, error) {
 	if t.tryRead == nil {
 		t.tryRead = t.tries()
@@ -46,7 +46,7 @@ func (t *transport) fillRaw(need int) (int, error) {
 func (t *transport) tries() func(fd uintptr) bool {
 	return func(fd uintptr) bool {
 		b := t.buffer
-		if b == nil { // it has been waited for
+		if b == nil || len(b.b) < t.buffers.size { // it has been waited for
 			b = t.takeBuffer(0)
 		}
 		for {
@@ -55,7 +55,7 @@ func (t *transport) tries() func(fd uintptr) bool {
 			case err == syscall.EINTR:
 				continue
 			case err == syscall.EAGAIN:
-				t.giveBuffer()
+				t.shrinkBuffer()
 				return false
 			case err != nil:
 				b.n, b.err = 0, t.readError(err)
@@ -66,6 +66,45 @@ func (t *transport) tries() func(fd uintptr) bool {
 			}
 			return true
 		}
+	}
+}
+
+// arriveRaw reads some bytes of a payload, with no more memory than may be kept while the
+// peer is waited for.
+func (t *transport) arriveRaw(a *arrival) (int, error) {
+	t.waiting.Store(1 + int64(t.age()))
+	err := t.socket.Read(a.try)
+	t.waiting.Store(0)
+	switch {
+	case err != nil:
+		return 0, err
+	case a.err != nil && a.err != io.EOF: //nolint:errorlint // it is bare
+		return 0, t.readError(a.err)
+	}
+	t.counts.bytesReceived.Add(uint64(a.got))
+	return a.got, a.err
+}
+
+// read reads if there is something, and returns false if not: it is called again when
+// there is.
+func (a *arrival) read(fd uintptr) bool {
+	p := a.room()
+	for {
+		n, err := syscall.Read(int(fd), p)
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+			a.settle()
+			return false
+		case err != nil:
+			a.got, a.err = 0, err
+		case n == 0:
+			a.got, a.err = 0, io.EOF
+		default:
+			a.got, a.err = n, nil
+		}
+		return true
 	}
 }
 

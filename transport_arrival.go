@@ -1,0 +1,186 @@
+package websocket
+
+import (
+	"bytes"
+	"sync"
+)
+
+const (
+	// While bytes flow, a frame's length alone claims flowing bytes of memory, and
+	// flowFactor times what has come when that is full.
+	flowing    = 64 << 10
+	flowFactor = 16
+
+	// direct is from how many bytes on a message of its own comes right into its own
+	// memory: for shorter ones, a copy costs less than what is zeroed.
+	direct = 512 << 10
+
+	// slack is the memory in bytes that a payload may have besides twice what has come of
+	// it, while the peer is waited for.
+	slack = 1 << 10
+)
+
+// An arrival is a payload on its way. It comes into memory that may be large while bytes
+// flow. When the socket has nothing more and too little has come for that, what has come
+// is set aside, in memory of its size, and the large memory is for other connections.
+type arrival struct {
+	memory *[]byte // nil: none for now
+	aside  loan    // what is not in memory, but belongs at its beginning
+	n      int     // bytes that have come
+	length int     // bytes that will
+	lent   bool    // the payload is to be lent
+	fresh  bool    // memory is nobody else's, and of the payload's length
+
+	got int // what the last try to read got
+	err error
+	try func(fd uintptr) bool // read
+}
+
+var arrivals = sync.Pool{New: func() any {
+	a := new(arrival)
+	a.try = a.read
+	return a
+}}
+
+func newArrival(length int, lent bool) *arrival {
+	a := arrivals.Get().(*arrival) //nolint:errcheck // it is
+	a.length, a.lent = length, lent
+	return a
+}
+
+// end gives back all memory.
+func (a *arrival) end() {
+	a.drop()
+	a.aside.end()
+	a.n, a.length, a.got, a.err = 0, 0, 0, nil
+	arrivals.Put(a)
+}
+
+// drop gives back the memory that bytes come into.
+func (a *arrival) drop() {
+	if a.memory != nil {
+		giveBack(a.memory)
+		a.memory, a.fresh = nil, false
+	}
+}
+
+// room is where more of the payload goes to, in as much memory as bytes may have that
+// flow.
+func (a *arrival) room() []byte { return a.within(min(a.length, max(flowing, a.n*flowFactor))) }
+
+// narrowRoom is the same in as little memory as may be kept while the peer is waited for.
+func (a *arrival) narrowRoom() []byte { return a.within(min(a.length, mayBeKept(a.n))) }
+
+// within is where more of the payload goes to, in memory for so many bytes or, where that
+// is not full, in what there is.
+func (a *arrival) within(size int) []byte {
+	switch {
+	case a.memory == nil:
+		a.memory = borrow(size)
+	case a.n == len(*a.memory):
+		larger := a.claim(size)
+		copy((*larger)[a.aside.n:], (*a.memory)[a.aside.n:])
+		giveBack(a.memory)
+		a.memory = larger
+	}
+	return (*a.memory)[a.n:min(a.length, len(*a.memory))]
+}
+
+// claim returns memory for n bytes, in place of some that is full.
+func (a *arrival) claim(n int) *[]byte {
+	if a.lent || n < max(a.length, direct) || a.aside.n > 0 { // which may happen again
+		return borrow(n)
+	}
+	a.fresh = true
+	p := make([]byte, n)
+	return &p
+}
+
+// mayBeKept is how much memory may be kept of which n bytes are full.
+func mayBeKept(n int) int { return 2*n + slack }
+
+// settle is called when there is nothing more to read for now.
+func (a *arrival) settle() {
+	if a.memory == nil {
+		return
+	}
+	if len(*a.memory) <= mayBeKept(a.n) {
+		a.join()
+		return
+	}
+	_, _ = a.aside.Write((*a.memory)[a.aside.n:a.n]) // to memory
+	a.drop()
+}
+
+// join has all that has come in one place.
+func (a *arrival) join() {
+	copy(*a.memory, a.aside.bytes())
+	a.aside.end()
+}
+
+// last are the n bytes that came last.
+func (a *arrival) last(n int) []byte { return (*a.memory)[a.n-n : a.n] }
+
+// lend returns the payload, which has come, as a loan.
+func (a *arrival) lend() loan {
+	a.join()
+	l := loan{memory: a.memory, n: a.length}
+	a.memory = nil
+	return l
+}
+
+// own returns the payload, which has come, in memory of its own.
+func (a *arrival) own() []byte {
+	a.join()
+	p := (*a.memory)[:a.length:a.length]
+	if !a.fresh {
+		return bytes.Clone(p)
+	}
+	a.memory, a.fresh = nil, false
+	return p
+}
+
+// receivePayload reads some bytes of a payload: what is in the buffer and, when that is
+// empty, what the socket has.
+func (t *transport) receivePayload(a *arrival) (n int, err error) {
+	switch {
+	case t.buffer.buffered() > 0:
+		n = copy(a.room(), t.buffer.bytes())
+		t.buffer.r += n
+	default:
+		t.uncorkBeforeWaiting()
+		t.giveBuffer()
+		if t.socket != nil {
+			n, err = t.arriveRaw(a)
+		} else {
+			n, err = t.readSocket(a.narrowRoom())
+		}
+		if n == 0 {
+			return 0, t.readFailed(err)
+		}
+	}
+	a.n += n
+	return n, nil
+}
+
+// payload reads what follows a header, to its end, and checks text where that is asked
+// for.
+func (t *transport) payload(a *arrival, key [4]byte, validate bool) error {
+	var text utf8Validator
+	for a.n < a.length {
+		n, err := t.receivePayload(a)
+		if err != nil {
+			t.gate = uint64(a.length - a.n) // the closing handshake goes on behind it
+			return err
+		}
+		p := a.last(n)
+		mask(p, rotated(key, a.n-n))
+		if validate && !text.valid(p) {
+			return errInvalidText
+		}
+	}
+	if validate && !text.complete() {
+		return errInvalidText
+	}
+	return nil
+}
