@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 )
 
 // noMessage is the message type that comes with an error, as gorilla has it.
@@ -122,18 +123,21 @@ func (c *Conn) NextReaderContext(ctx context.Context) (messageType int, r io.Rea
 	release := c.t.boundRead(ctx)
 	succeeded := false
 	defer func() { release(succeeded) }() // a handler may panic
-	messageType, gr, err := c.nextReader()
+	messageType, wire, err := c.nextReader()
 	succeeded = err == nil
 	if err != nil {
 		return noMessage, nil, err
 	}
-	m := &messageReader{c: c, r: gr, ctx: ctx, text: messageType == TextMessage && c.validates()}
+	m := &messageReader{c: c, r: wire, wire: wire, ctx: ctx, text: messageType == TextMessage && c.validates()}
+	if c.t.packed {
+		m.r = newInflatingReader(wire)
+	}
 	c.reader = m
 	return messageType, m, nil
 }
 
 // skipMessage reads away what is left of a text, which must be valid though
-// nobody wants it. Gorilla skips the rest of other messages.
+// nobody wants it. The rest of other messages is not looked at.
 func (c *Conn) skipMessage(ctx context.Context) error {
 	m := c.reader
 	if m == nil || m.done || !m.text {
@@ -142,27 +146,45 @@ func (c *Conn) skipMessage(ctx context.Context) error {
 	rest := *m
 	rest.ctx = ctx
 	c.reader = &rest // the caller's becomes stale, and does not look whole
-	_, err := io.Copy(io.Discard, c.reader)
-	return err
+	return discard(c.reader)
 }
 
+// discard reads a message away, in pieces that are no burden while the peer is waited for.
+func discard(r io.Reader) error {
+	scrap := scraps.Get().(*[1 << 10]byte) //nolint:errcheck // it is
+	defer scraps.Put(scrap)
+	for {
+		switch _, err := r.Read(scrap[:]); {
+		case err == io.EOF: //nolint:errorlint // a wrapped one is no end
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+var scraps = sync.Pool{New: func() any { return new([1 << 10]byte) }}
+
 // nextReader is gorilla's NextReader, but for messages that come after our close
-// frame: these are discarded, up to the peer's close frame or another error.
-func (c *Conn) nextReader() (messageType int, r io.Reader, err error) {
+// frame: these are discarded, up to the peer's close frame or another error. What
+// is compressed stays so.
+func (c *Conn) nextReader() (messageType int, wire io.Reader, err error) {
+	if m := c.reader; m != nil && !m.done {
+		_ = discard(m.wire) // what goes wrong is found again
+	}
 	c.reader = nil
 	c.t.raw = true
 	defer func() { c.t.raw = false }()
 	for {
 		c.t.packed = false
-		messageType, r, err = c.Conn.NextReader()
+		messageType, wire, err = c.Conn.NextReader()
 		switch {
 		case err != nil:
 			return noMessage, nil, c.readFailed(err)
 		case c.t.closeBegun.Load():
-		case c.t.packed:
-			return messageType, newInflatingReader(r), nil
+			_ = discard(wire) // likewise
 		default:
-			return messageType, r, nil
+			return messageType, wire, nil
 		}
 	}
 }
@@ -198,6 +220,7 @@ func (c *Conn) readFailed(err error) error {
 type messageReader struct {
 	c    *Conn
 	r    io.Reader
+	wire io.Reader // gorilla's, of the message as it is sent
 	ctx  context.Context
 	n    int64 // bytes read
 	text bool  // to be checked
@@ -293,8 +316,7 @@ func (c *Conn) ReadJSONContext(ctx context.Context, v any) error {
 	case err != nil:
 		return err
 	}
-	_, err = io.Copy(io.Discard, r) // a message without an end is none
-	return err
+	return discard(r) // a message without an end is none
 }
 
 // JoinMessages returns a reader of all the messages to come, each followed by

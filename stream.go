@@ -101,9 +101,6 @@ type stream struct {
 	closing   chan struct{} // closed by Close, soon after
 }
 
-// chunks are what the reading goroutines copy with, while there is a message.
-var chunks = sync.Pool{New: func() any { return new([32 << 10]byte) }}
-
 // receive hands on the messages until the connection ends, which says why by
 // itself. Where it has not ended, a handler failed: the error goes to Conn.Go,
 // which ends the connection with it and so the reads, in this order, lest Serve
@@ -136,22 +133,48 @@ func (s *stream) copyMessages() error {
 		if messageType != s.messageType {
 			return s.reason(s.conn.refuse(&protocolError{code: CloseUnsupportedData, reason: "text and binary messages in one stream"}))
 		}
-		chunk := chunks.Get().(*[32 << 10]byte) //nolint:errcheck // it is
-		_, err = io.CopyBuffer(handOver{s.arrivals}, r, chunk[:])
-		chunks.Put(chunk)
-		if err != nil {
+		if err := s.copyMessage(r); err != nil {
 			return s.reason(err)
 		}
 	}
 }
 
-// handOver writes to the readers. When they are gone, what still arrives is
-// thrown away: the peer's close frame comes after it.
-type handOver struct{ arrivals net.Conn }
+// A stream is handed on in pieces of so many bytes: as large as may be kept while the peer
+// is waited for.
+const (
+	minChunk = 1 << 10
+	maxChunk = 32 << 10
+)
 
-func (h handOver) Write(p []byte) (int, error) {
-	_, _ = h.arrivals.Write(p)
-	return len(p), nil
+// copyMessage writes a message to the readers. When they are gone, what still arrives is
+// thrown away: the peer's close frame comes after it.
+func (s *stream) copyMessage(r io.Reader) error {
+	var chunk loan
+	defer chunk.end()
+	for come, kept := 0, minChunk; ; {
+		for kept < maxChunk && 2*kept <= come {
+			kept *= 2
+		}
+		size := kept
+		if s.conn.t.hasMore() { // it is not waited for
+			size = maxChunk
+		}
+		if chunk.memory == nil || len(*chunk.memory) != size {
+			chunk.end()
+			chunk.memory = borrow(size)
+		}
+		n, err := r.Read(*chunk.memory)
+		if n > 0 {
+			_, _ = s.arrivals.Write((*chunk.memory)[:n])
+		}
+		come += n
+		switch {
+		case err == io.EOF: //nolint:errorlint // a wrapped one is no end
+			return nil
+		case err != nil:
+			return err
+		}
+	}
 }
 
 // endBetweenMessages is what Read returns after a read that failed where no

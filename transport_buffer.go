@@ -128,6 +128,14 @@ func (t *transport) recycle(b *readBuffer) {
 	}
 }
 
+// dropBuffer gives the buffer back, with what is in it: nothing more is read.
+func (t *transport) dropBuffer() {
+	if t.buffer != nil && !t.lent.ofBuffer {
+		t.buffer.r = t.buffer.w
+		t.giveBuffer()
+	}
+}
+
 // detachBuffer goes on in another one. What was handed on is left to whoever has it, and
 // may be writing to it.
 func (t *transport) detachBuffer() {

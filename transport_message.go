@@ -129,19 +129,47 @@ func (t *transport) arriving(h frameHeader, validate, lend bool) ([]byte, error)
 	return t.lent.bytes(), nil
 }
 
-// receive reads some bytes to where they are wanted: what is in the buffer and,
-// when that is empty, what the socket has.
+// receive reads some bytes to where they are wanted: what is in the buffer and, when
+// that is empty, what the socket has. Few are read by way of the buffer.
 func (t *transport) receive(p []byte) (int, error) {
+	if t.buffer.buffered() == 0 && len(p) > 0 {
+		if len(p) >= t.buffers.size/2 {
+			return t.receiveDirectly(p)
+		}
+		if err := t.peek(1); err != nil {
+			return 0, err
+		}
+	}
 	n := copy(p, t.buffer.bytes())
 	if n > 0 {
 		t.buffer.r += n
-	} else if len(p) > 0 {
-		t.uncorkBeforeWaiting()
-		t.giveBuffer()
-		var err error
-		if n, err = t.readSocket(p); n == 0 {
-			return 0, t.readFailed(err)
-		}
 	}
 	return n, nil
+}
+
+func (t *transport) receiveDirectly(p []byte) (int, error) {
+	t.uncorkBeforeWaiting()
+	t.giveBuffer()
+	n, err := t.readSocket(p)
+	if n == 0 {
+		return 0, t.readFailed(err)
+	}
+	return n, nil
+}
+
+// hasMore tells whether the next read of a message has something to return that has come.
+func (t *transport) hasMore() bool {
+	if !t.lockRead() {
+		return false
+	}
+	defer t.unlockRead()
+	p := t.buffer.bytes()
+	switch {
+	case t.gate > 0:
+		return len(p) > 0
+	case !hasHeader(p):
+		return false
+	}
+	h := parseHeader(p)
+	return !h.control() && h.length > 0 && len(p) > h.size
 }

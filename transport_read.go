@@ -274,8 +274,7 @@ func (t *transport) readClose(h frameHeader) error {
 	if breach != nil {
 		return t.refuse(breach)
 	}
-	t.buffer.r = t.buffer.w
-	t.giveBuffer()
+	t.dropBuffer()
 	t.reading.err = ce
 	t.counts.closeReceived.Store(int32(ce.Code))
 	t.decide(endedByPeer, ce)
@@ -356,6 +355,7 @@ func (t *transport) readFailed(err error) error {
 // frame, and the socket is closed as soon as the peer had it. The read lock is
 // held.
 func (t *transport) refuse(breach *protocolError) error {
+	t.dropBuffer()
 	t.reading.err = breach
 	t.decide(endedByBreach, breach)
 	wait := min(lingerTime, time.Duration(t.closeTimeout.Load()))

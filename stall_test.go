@@ -1,0 +1,207 @@
+//go:build !race
+
+package websocket_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/require"
+)
+
+const stalledPeers = 200
+
+// A stall is where a peer stops that has sent something.
+type stall struct {
+	name string
+	sent []byte
+	come int // bytes that the connection may hold twice; 0: all that was sent
+}
+
+// begin is the beginning of a frame: its header, which announces a length, and some of
+// the payload.
+func begin(f wstest.Frame, announced, come int) []byte {
+	b := f.AppendHeader(nil, uint64(announced))
+	return append(b, masked(f, pseudoText(come))...)
+}
+
+func masked(f wstest.Frame, p []byte) []byte {
+	f.Payload = p
+	return f.Bytes()[len(f.AppendHeader(nil, uint64(len(p)))):]
+}
+
+func plainStalls() []stall {
+	text := wstest.Text("")
+	first := text
+	first.Fin = false
+	next := wstest.Frame{Opcode: wstest.OpContinuation, Masked: true}
+	fragment := first
+	fragment.Payload = pseudoText(1000)
+	ping := wstest.Ping("").AppendHeader(nil, 100)
+	goodbye := wstest.Close(1000, "so long").Bytes()
+	return []stall{
+		{name: "one byte of a header", sent: []byte{0x81}},
+		{name: "a header but its last byte", sent: begin(text, 60<<10, 0)[:7]},
+		{name: "a header that announces 125 bytes", sent: begin(text, 125, 0)},
+		{name: "a header that announces 4 KiB", sent: begin(text, 4<<10, 0)},
+		{name: "a header that announces 60 KiB", sent: begin(text, 60<<10, 0)},
+		{name: "a header that announces 1 MiB", sent: begin(text, 1<<20, 0)},
+		{name: "a byte of 60 KiB", sent: begin(text, 60<<10, 1)},
+		{name: "1000 bytes of 16 KiB", sent: begin(text, 16<<10, 1000)},
+		{name: "20 KiB of 60 KiB", sent: begin(text, 60<<10, 20<<10)},
+		{name: "64 KiB and a byte of 1 MiB", sent: begin(text, 1<<20, 64<<10+1)},
+		{name: "300 KiB of 1 MiB", sent: begin(text, 1<<20, 300<<10)},
+		{name: "700 KiB of 1 MiB", sent: begin(text, 1<<20, 700<<10)},
+		{name: "a fragment", sent: fragment.Bytes()},
+		{name: "a fragment and a header that announces 1 MiB less that", sent: append(fragment.Bytes(), begin(next, 1<<20-1000, 0)...)},
+		{name: "a fragment and the byte of another", sent: append(fragment.Bytes(), begin(next, 60<<10, 1)...)},
+		{name: "half of a ping", sent: append(ping, make([]byte, 50)...)},
+		{name: "half of a close frame", sent: goodbye[:len(goodbye)-3]},
+		{name: "a message and one byte of a header", sent: append(wstest.Text("hello").Bytes(), 0x81)},
+	}
+}
+
+// A wayToRead reads until something goes wrong.
+type wayToRead struct {
+	name  string
+	serve func(conn *websocket.Conn) error
+}
+
+func waysToRead() []wayToRead {
+	forever := func(read func(conn *websocket.Conn) error) func(conn *websocket.Conn) error {
+		return func(conn *websocket.Conn) error {
+			for {
+				if err := read(conn); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return []wayToRead{
+		{"ReadMessage", forever(func(conn *websocket.Conn) error {
+			_, _, err := conn.ReadMessage()
+			return err
+		})},
+		{"ReadSlice", forever(func(conn *websocket.Conn) error {
+			_, _, err := conn.ReadSlice()
+			return err
+		})},
+		{"NextReader", forever(func(conn *websocket.Conn) error {
+			_, r, err := conn.NextReader()
+			for p := make([]byte, 512); err == nil; {
+				_, err = r.Read(p)
+			}
+			if err == io.EOF { //nolint:errorlint // a wrapped one is no end
+				err = nil
+			}
+			return err
+		})},
+		{"NextReader, messages skipped", forever(func(conn *websocket.Conn) error {
+			_, _, err := conn.NextReader()
+			return err
+		})},
+		{"ReadJSON", forever(func(conn *websocket.Conn) error {
+			var v any
+			err := conn.ReadJSON(&v)
+			if _, ok := err.(*json.SyntaxError); ok { //nolint:errorlint // as it comes
+				err = nil
+			}
+			return err
+		})},
+		{"JoinMessages", func(conn *websocket.Conn) error {
+			r := websocket.JoinMessages(conn, "\n")
+			for p := make([]byte, 512); ; {
+				if _, err := r.Read(p); err != nil {
+					return err
+				}
+			}
+		}},
+		{"Stream", func(conn *websocket.Conn) error {
+			r := websocket.Stream(context.Background(), conn, websocket.TextMessage)
+			for p := make([]byte, 512); ; {
+				if _, err := r.Read(p); err != nil {
+					return err
+				}
+			}
+		}},
+		{"CloseRead", func(conn *websocket.Conn) error {
+			<-conn.CloseRead(context.Background()).Done()
+			return nil
+		}},
+	}
+}
+
+// TestStalledPeersHoldLittle has peers send a part of something and no more. While a read
+// waits for the rest, the connection holds at most 4 KiB and twice what has come, heap
+// and stack, besides what an idle one holds.
+func TestStalledPeersHoldLittle(t *testing.T) {
+	for _, way := range waysToRead() {
+		t.Run(way.name, func(t *testing.T) {
+			for _, s := range plainStalls() {
+				if way.name == "CloseRead" && s.name == "a message and one byte of a header" {
+					continue // the message ends it
+				}
+				t.Run(s.name, func(t *testing.T) {
+					u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error { return way.serve(conn) }))
+					server := httptest.NewServer(u)
+					defer server.Close()
+					stalled(t, u, server, s)
+				})
+			}
+		})
+	}
+}
+
+// stalled checks what connections hold to an endpoint whose peers stall.
+func stalled(t *testing.T, u *websocket.Upgrader, server *httptest.Server, s stall) {
+	t.Helper()
+	u.Log = silent
+	clients := make([]*wstest.Raw, stalledPeers)
+	for i := range clients {
+		clients[i] = wstest.DialRaw(t, server, "/", &wstest.Options{Compression: u.Settings.EnableCompression})
+	}
+	require.Eventually(t, func() bool { return u.Stats().Open == stalledPeers }, 10*time.Second, time.Millisecond)
+	idle := slices.Min([]int64{inUse(), inUse(), inUse(), inUse(), inUse()})
+	for _, client := range clients {
+		client.SendBytes(s.sent)
+	}
+	require.Eventually(t, func() bool {
+		return u.Stats().BytesReceived == uint64(stalledPeers*len(s.sent))
+	}, 10*time.Second, time.Millisecond)
+	come := s.come
+	if come == 0 {
+		come = len(s.sent)
+	}
+	most := int64(4<<10 + 2*come)
+	var each int64
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		each = (inUse() - idle) / stalledPeers
+		if each <= most || time.Now().After(deadline) {
+			break
+		}
+	}
+	t.Logf("%d bytes sent, %d held of at most %d", len(s.sent), each, most)
+	require.LessOrEqual(t, each, most, "bytes a connection besides the idle one's")
+	require.EqualValues(t, stalledPeers, u.Stats().Open)
+	runtime.KeepAlive(clients)
+}
+
+// inUse are the bytes of heap and stacks that are in use.
+func inUse() int64 {
+	time.Sleep(time.Millisecond)
+	runtime.GC()
+	runtime.GC() // pools are empty now
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse) //nolint:gosec // it is far from overflowing
+}
