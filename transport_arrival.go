@@ -114,6 +114,9 @@ func (a *arrival) settle() {
 
 // join has all that has come in one place.
 func (a *arrival) join() {
+	if a.memory == nil { // a payload of no bytes
+		a.memory = borrow(a.length)
+	}
 	copy(*a.memory, a.aside.bytes())
 	a.aside.end()
 }
