@@ -28,7 +28,7 @@ func TestSlowMemberIsDisconnected(t *testing.T) {
 			full <- m
 		}})
 		r := newRig(t, n, websocket.Options{})
-		client, member := r.join(h, "lobby")
+		client, member := r.joinSlow(h, "lobby")
 		require.NoError(t, member.SetKey("ann"))
 		accepted := flood(t, member, 32<<10)
 		require.ErrorIs(t, member.Send(hub.Text("more")), websocket.ErrQueueFull, "it fits, but would come after a gap")
@@ -55,7 +55,7 @@ func TestDrop(t *testing.T) {
 		full := make(chan *hub.Member, 10)
 		h := hub.New(hub.Options{Queue: small, WhenFull: hub.Drop, OnFull: func(m *hub.Member) { full <- m }})
 		r := newRig(t, inMemory, websocket.Options{})
-		client, member := r.join(h, "lobby")
+		client, member := r.joinSlow(h, "lobby")
 		message := hub.Binary(make([]byte, 32<<10))
 		for i := range 2 {
 			accepted := 0
@@ -143,7 +143,7 @@ func TestDefaultQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.Options{WhenFull: hub.Drop})
 		r := newRig(t, inMemory, websocket.Options{})
-		client, member := r.join(h)
+		client, member := r.joinSlow(h)
 		require.NoError(t, member.Send(hub.Binary(make([]byte, 2*wstest.PipeBuffer)))) // is being written
 		synctest.Wait()
 		assert.Equal(t, 255, flood(t, member, 1))
@@ -156,7 +156,7 @@ func TestOnFullPanics(t *testing.T) {
 	onEveryNetwork(t, func(t *testing.T, n network) {
 		h := hub.New(hub.Options{Queue: small, OnFull: func(*hub.Member) { panic("oh") }})
 		r := newRig(t, n, websocket.Options{CloseTimeout: time.Second})
-		_, member := r.join(h)
+		_, member := r.joinSlow(h)
 		flood(t, member, 32<<10)
 		var p *websocket.PanicError
 		require.ErrorAs(t, <-r.told, &p)
@@ -170,7 +170,7 @@ func TestSendContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.Options{Queue: small})
 		r := newRig(t, inMemory, websocket.Options{WriteTimeout: time.Hour, PingInterval: -1})
-		client, member := r.join(h)
+		client, member := r.joinSlow(h)
 		message := hub.Binary(make([]byte, 32<<10))
 		sent := make(chan error)
 		accepted := 0

@@ -107,6 +107,15 @@ func (r *rig) join(h *hub.Hub, rooms ...string) (*wstest.Client, *hub.Member) {
 	return client, member
 }
 
+// joinSlow is join with a client that reads when it is told to.
+func (r *rig) joinSlow(h *hub.Hub, rooms ...string) (*wstest.Client, *hub.Member) {
+	r.t.Helper()
+	client := wstest.Dial(r.t, r.target, "/", &wstest.Options{ReadOnDemand: true, Timeout: 20 * time.Second})
+	member, err := h.Join(<-r.conns, rooms...)
+	require.NoError(r.t, err)
+	return client, member
+}
+
 func expect(t *testing.T, client *wstest.Client, texts ...string) {
 	t.Helper()
 	for _, text := range texts {

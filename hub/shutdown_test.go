@@ -81,7 +81,7 @@ func TestShutdownIsBounded(t *testing.T) {
 		raw, silent := r.connectRaw()
 		_, err := h.Join(silent)
 		require.NoError(t, err)
-		_, deaf := r.join(h)
+		_, deaf := r.joinSlow(h)
 		for deaf.Send(hub.Binary(make([]byte, 32<<10))) == nil { //nolint:revive // until the queue is full
 		}
 		kicked, member := r.connectRaw()

@@ -2,11 +2,15 @@ package wstest
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +29,11 @@ type Options struct {
 
 	// Compression offers permessage-deflate.
 	Compression bool
+
+	// ReadOnDemand has a [Client] read only while a method waits for a message: it is
+	// slow to take what it is sent, and answers pings and the server's close frame only
+	// then.
+	ReadOnDemand bool
 
 	// Timeout bounds the handshake and each expectation. Zero means 5 seconds;
 	// negative means no bound.
@@ -47,16 +56,26 @@ func (o *Options) deadline() time.Time {
 }
 
 // Client is the client's end of a connection, which belongs to one goroutine of
-// the test. The embedded connection is gorilla's, for what is not here. Its
-// socket is closed when the test ends.
+// the test. The embedded connection is gorilla's, for what is not here: read with the
+// methods of Client, never with its own. The socket is closed when the test ends.
+//
+// A client reads in the background, as a browser does: pings and the server's close
+// frame are answered whatever the test does, and messages wait until they are read or
+// expected. While 1,024 of them wait, or 1 MiB, it reads no more, so that the server
+// feels a peer that does not read, and gets no answer to its pings. Options.ReadOnDemand
+// is for clients that are to be slow, [DialRaw] for those that never read or answer
+// nothing.
 type Client struct {
 	*ws.Conn
 
 	// Response is the server's answer to the handshake.
 	Response *http.Response
 
-	t       testing.TB
-	options Options
+	t        testing.TB
+	options  Options
+	inbox    inbox
+	handlers handlers
+	answered atomic.Bool // the server's close frame
 }
 
 // Dial connects to a WebSocket endpoint: path (with a query, if any) of an
@@ -107,7 +126,7 @@ func dial(t testing.TB, target any, path string, options *Options) (*Client, *ht
 		return nil, response, err
 	}
 	c.Conn = conn
-	t.Cleanup(func() { _ = conn.Close() })
+	c.readInBackground()
 	return c, response, nil
 }
 
@@ -119,13 +138,14 @@ func describe(response *http.Response) string {
 	return fmt.Sprintf(": %s: %s", response.Status, bytes.TrimSpace(body))
 }
 
-// WriteText sends a text message.
+// WriteText sends a text message. Once the server's close frame is answered it sends
+// nothing, and the next expectation finds the close frame.
 func (c *Client) WriteText(message string) {
 	c.t.Helper()
 	c.write(ws.TextMessage, []byte(message))
 }
 
-// WriteBinary sends a binary message.
+// WriteBinary is WriteText with a binary message.
 func (c *Client) WriteBinary(message []byte) {
 	c.t.Helper()
 	c.write(ws.BinaryMessage, message)
@@ -134,9 +154,16 @@ func (c *Client) WriteBinary(message []byte) {
 func (c *Client) write(messageType int, message []byte) {
 	c.t.Helper()
 	_ = c.SetWriteDeadline(c.options.deadline()) // always nil
-	if err := c.WriteMessage(messageType, message); err != nil {
+	err := c.WriteMessage(messageType, message)
+	if err != nil && !c.hasAnsweredClose(err) {
 		c.t.Fatalf("wstest: write: %v", err)
 	}
+}
+
+// hasAnsweredClose reports whether a write failed because the server's close frame has
+// come and was answered, which the test may not know yet.
+func (c *Client) hasAnsweredClose(err error) bool {
+	return errors.Is(err, ws.ErrCloseSent) && c.answered.Load()
 }
 
 // ExpectText reads the next message, which must be this text.
@@ -153,30 +180,89 @@ func (c *Client) ExpectBinary(want []byte) {
 
 func (c *Client) expect(messageType int, want []byte) {
 	c.t.Helper()
-	gotType, got, err := c.read()
-	wanted := message(messageType, want)
+	wanted := Message{Type: messageType, Data: want}
+	got, err := c.read()
 	switch {
 	case err != nil:
 		c.t.Fatalf("wstest: got %v, want %s", err, wanted)
-	case gotType != messageType || !bytes.Equal(got, want):
-		c.t.Fatalf("wstest: got %s, want %s", message(gotType, got), wanted)
+	case got.Type != messageType || !bytes.Equal(got.Data, want):
+		c.t.Fatalf("wstest: got %s, want %s", got, wanted)
 	}
 }
 
-func (c *Client) read() (messageType int, p []byte, err error) {
-	if err := c.SetReadDeadline(c.options.deadline()); err != nil {
-		return 0, nil, err
+// read takes the next message, which may take Timeout to come.
+func (c *Client) read() (Message, error) {
+	deadline := c.options.deadline()
+	m, err := c.inbox.next(func() time.Time { return deadline })
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("nothing in %v", c.options.timeout())
 	}
-	return c.ReadMessage()
+	return m, err
 }
+
+// ExpectJSON reads the next message, which must be a text with the same JSON as want is
+// encoded to: white space and the order of keys do not matter, and numbers are compared
+// as they are written. JSON that is written by hand is given as a [json.RawMessage].
+func (c *Client) ExpectJSON(want any) {
+	c.t.Helper()
+	encoded, err := json.Marshal(want)
+	if err != nil {
+		c.t.Fatalf("wstest: the JSON that is wanted: %v", err)
+	}
+	got, err := c.read()
+	switch {
+	case err != nil:
+		c.t.Fatalf("wstest: got %v, want JSON %s", err, encoded)
+	case got.Type != ws.TextMessage || !sameJSON(got.Data, encoded):
+		c.t.Fatalf("wstest: got %s, want JSON %s", got, encoded)
+	}
+}
+
+// sameJSON compares JSON, with numbers as they are written.
+func sameJSON(got, want []byte) bool {
+	a, err := decodeJSON(got)
+	if err != nil {
+		return false
+	}
+	b, err := decodeJSON(want)
+	return err == nil && reflect.DeepEqual(a, b)
+}
+
+func decodeJSON(p []byte) (v any, err error) {
+	if !json.Valid(p) { // also where something follows
+		return nil, errors.New("no JSON")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(p))
+	decoder.UseNumber()
+	return v, decoder.Decode(&v)
+}
+
+// ExpectNothing fails the test if a message has come that was not read, or comes within
+// that time, or if the connection ends. The connection goes on. In a testing/synctest
+// bubble, zero is enough after [testing/synctest.Wait]: whatever was under way has come then.
+// Elsewhere the time is spent.
+func (c *Client) ExpectNothing(within time.Duration) {
+	c.t.Helper()
+	deadline := time.Now().Add(within)
+	switch got, err := c.inbox.next(func() time.Time { return deadline }); {
+	case err == nil:
+		c.t.Fatalf("wstest: got %s, want nothing", got)
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		c.t.Fatalf("wstest: got %v, want nothing", err)
+	}
+}
+
+// Received takes all messages that have come and were not read yet, in their order, and
+// waits for none. In a testing/synctest bubble, call [testing/synctest.Wait] before.
+func (c *Client) Received() []Message { return c.inbox.all() }
 
 // ExpectClose reads the server's close frame, which must come next and have this
 // code and text.
 func (c *Client) ExpectClose(code int, text string) {
 	c.t.Helper()
-	messageType, p, err := c.read()
+	got, err := c.read()
 	if err == nil {
-		c.t.Fatalf("wstest: got %s, want close %d %q", message(messageType, p), code, text)
+		c.t.Fatalf("wstest: got %s, want close %d %q", got, code, text)
 	}
 	var ce *ws.CloseError
 	if !errors.As(err, &ce) || ce.Code != code || ce.Text != text {
@@ -189,11 +275,12 @@ func (c *Client) ExpectClose(code int, text string) {
 // 6455, 5.5.1). Messages that arrive in between are dropped.
 func (c *Client) Close(code int, text string) {
 	c.t.Helper()
-	if err := c.WriteControl(ws.CloseMessage, ws.FormatCloseMessage(code, text), c.options.deadline()); err != nil {
+	err := c.WriteControl(ws.CloseMessage, ws.FormatCloseMessage(code, text), c.options.deadline())
+	if err != nil && !c.hasAnsweredClose(err) {
 		c.t.Fatalf("wstest: write close %d: %v", code, err)
 	}
 	for {
-		_, _, err := c.read()
+		_, err := c.read()
 		if err == nil {
 			continue
 		}
@@ -204,17 +291,4 @@ func (c *Client) Close(code int, text string) {
 		_ = c.Conn.Close()
 		return
 	}
-}
-
-// message describes a message in a failure, its start if it is long.
-func message(messageType int, p []byte) string {
-	const most = 64
-	kind, rest := "text", ""
-	if messageType == ws.BinaryMessage {
-		kind = "binary"
-	}
-	if len(p) > most {
-		p, rest = p[:most], fmt.Sprintf("... (%d bytes)", len(p))
-	}
-	return fmt.Sprintf("%s %q%s", kind, p, rest)
 }

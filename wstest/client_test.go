@@ -223,7 +223,7 @@ func TestPair(t *testing.T) {
 
 		start := time.Now()
 		require.NoError(t, conn.Close(4000, "bye"))
-		assert.Equal(t, 3*time.Second, time.Since(start), "the client reads only when it is told to")
+		assert.Zero(t, time.Since(start), "the client answers by itself")
 		client.ExpectClose(4000, "bye")
 	})
 }
