@@ -33,14 +33,27 @@ type Upgrader struct {
 
 var _ http.Handler = (*Upgrader)(nil)
 
-// New returns an Upgrader with the default options.
-func New(controller Controller) *Upgrader { return &Upgrader{Controller: controller} }
+// New returns an Upgrader with the default options. It panics where the controller is
+// nil.
+func New(controller Controller) *Upgrader {
+	u := &Upgrader{Controller: controller}
+	u.mustServe()
+	return u
+}
+
+// mustServe panics where nobody would serve the connections.
+func (u *Upgrader) mustServe() {
+	if f, ok := u.Controller.(ControllerFunc); u.Controller == nil || ok && f == nil {
+		panic("websocket: the Upgrader's Controller is nil")
+	}
+}
 
 // RegisterRoutes mounts the controller on mux: for GET requests that match the
 // pattern, or as its own RegisterRoute says. The pattern has no method; one that
 // has, or that is no pattern of ServeMux, panics, and so do options that are not
 // valid.
 func (u *Upgrader) RegisterRoutes(mux *http.ServeMux, pattern string) {
+	u.mustServe()
 	if err := u.Validate(); err != nil {
 		panic(err)
 	}
@@ -105,6 +118,7 @@ func (u *Upgrader) Shutdown(ctx context.Context) error { return u.lazyEndpoint()
 func (u *Upgrader) Stats() Stats { return u.lazyEndpoint().Stats() }
 
 func (u *Upgrader) lazyEndpoint() *Endpoint {
+	u.mustServe()
 	u.once.Do(func() { u.endpoint = NewEndpoint(u.Options) })
 	return u.endpoint
 }

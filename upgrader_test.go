@@ -254,3 +254,14 @@ func TestOtherMethodsOnTheRoute(t *testing.T) {
 	response := conn.do(request(http.MethodGet, true))
 	require.Equal(t, http.StatusSwitchingProtocols, response.status)
 }
+
+// A controller that is forgotten is found when it is given, not by the first client.
+func TestNilController(t *testing.T) {
+	const said = "websocket: the Upgrader's Controller is nil"
+	require.PanicsWithValue(t, said, func() { websocket.New(nil) })
+	require.PanicsWithValue(t, said, func() { websocket.New(websocket.ControllerFunc(nil)) })
+	require.PanicsWithValue(t, said, func() { new(websocket.Upgrader).RegisterRoutes(http.NewServeMux(), "/") })
+	require.PanicsWithValue(t, said, func() {
+		new(websocket.Upgrader).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+	})
+}

@@ -12,8 +12,10 @@ type Controller interface {
 	goyave.Composable
 
 	// Serve handles one connection, on a goroutine of its own; calls for
-	// different connections overlap. The request is the upgraded one, with all
-	// that middleware put into it; its context lives as long as the connection.
+	// different connections overlap. The request is a copy of the upgraded one, with
+	// all that middleware put into it; its context lives as long as the connection.
+	// Serve may change it: middleware that looks at the other one, such as an access
+	// log, does not see that.
 	//
 	// The connection is closed when Serve returns: nil closes it normally
 	// (1000), a *CloseError from NewCloseError with its code and text, any other
@@ -31,7 +33,8 @@ type Controller interface {
 // If not implemented, the route is GET and the router's own path.
 type Registrer interface {
 	// RegisterRoute registers handler, which upgrades and serves, for GET. It is
-	// called by Upgrader.RegisterRoutes.
+	// called by Upgrader.RegisterRoutes, which panics where the handler is registered
+	// for other methods alone: no handshake would ever come to it.
 	RegisterRoute(router *goyave.Router, handler goyave.Handler)
 }
 
@@ -60,7 +63,7 @@ type UpgradeChecker interface {
 	// why, which may be nil. 429 and 503 are answered with a Retry-After header.
 	// Status 0 or 2xx with a nil reason lets it pass. Everything else is a mistake,
 	// redirects too, and refused with 500. The reason is handled like that of every
-	// other refusal: see UpgradeErrorHandler.
+	// other refusal with this status: see UpgradeErrorHandler.
 	//
 	// It runs on the HTTP handler's goroutine, once nothing else is wrong with the
 	// handshake, its origin included, and before the connection counts for
@@ -91,14 +94,16 @@ type HeaderUpgrader interface {
 // UpgradeErrorHandler allows a [Controller] to answer refused upgrades.
 //
 // If not implemented, the answer is the JSON object {"error": "..."} with the
-// status text, or the reason with Debug. Status 500 then is an error like any
-// other in Goyave: it is logged, and the status handler answers.
+// status text, or the reason with Debug.
+//
+// Status 500 is no refusal but an error like any other in Goyave, with or without
+// this interface: it is logged, and the status handler answers.
 type UpgradeErrorHandler interface {
 	// OnUpgradeError writes the HTTP response of an upgrade that was refused with
-	// the given status: the client's mistake (4xx), a connection that can't be
-	// hijacked (500), a server that shuts down or has too many connections (503:
-	// ErrShutdown, ErrTooManyConnections), or what CheckUpgrade returned. It runs
-	// on the HTTP handler's goroutine; the connection is not hijacked.
+	// the given status: the client's mistake (4xx), a server that shuts down or has
+	// too many connections (503: ErrShutdown, ErrTooManyConnections), or what
+	// CheckUpgrade returned. It runs on the HTTP handler's goroutine; the connection
+	// is not hijacked.
 	OnUpgradeError(response *goyave.Response, request *goyave.Request, status int, reason error)
 }
 

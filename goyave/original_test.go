@@ -356,12 +356,13 @@ func TestOriginalUpgradeErrorHandler(t *testing.T) {
 			statuses <- status
 			response.Status(status)
 		}}
-		a := start(t, at("/ws", ctrl))
+		upgrader := websocket.New(ctrl)
+		a := start(t, func(_ *goyave.Server, router *goyave.Router) { router.Subrouter("/ws").Controller(upgrader) })
 		a.answer(http.MethodGet, "/ws")
 		assert.Equal(t, http.StatusBadRequest, receive(t, statuses))
-		ctrl.header = extensions
+		require.NoError(t, upgrader.Shutdown(t.Context()))
 		a.refused("/ws", nil)
-		assert.Equal(t, http.StatusInternalServerError, receive(t, statuses))
+		assert.Equal(t, http.StatusServiceUnavailable, receive(t, statuses), "as in the original, 500 is the recovery's")
 	})
 }
 

@@ -3,6 +3,8 @@ package websocket
 import (
 	"context"
 	"net/http"
+	"reflect"
+	"slices"
 
 	ws "github.com/gorilla/websocket"
 	root "github.com/goyave-contrib/websocket"
@@ -39,18 +41,37 @@ type mounted struct {
 
 var _ goyave.Registrer = (*Upgrader)(nil)
 
-// New returns an Upgrader with the default options.
-func New(controller Controller) *Upgrader { return &Upgrader{Controller: controller} }
+// New returns an Upgrader with the default options. It panics where the controller is
+// nil.
+func New(controller Controller) *Upgrader {
+	u := &Upgrader{Controller: controller}
+	u.mustServe()
+	return u
+}
+
+// mustServe panics where nobody would serve the connections.
+func (u *Upgrader) mustServe() {
+	if v := reflect.ValueOf(u.Controller); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		panic(errors.New("websocket: the Upgrader's Controller is nil"))
+	}
+}
 
 // RegisterRoutes mounts the controller on router: for GET at the router's own
 // path, or as its own RegisterRoute says. Goyave's router.Controller calls it. It
-// panics where options or entries of the configuration are not valid.
+// panics where options or entries of the configuration are not valid, and where
+// RegisterRoute registered the handler for other methods than GET.
 func (u *Upgrader) RegisterRoutes(router *goyave.Router) {
-	if r, ok := u.Controller.(Registrer); ok {
-		r.RegisterRoute(router, u.Handler())
+	handler := u.Handler()
+	r, ok := u.Controller.(Registrer)
+	if !ok {
+		router.Get("", handler)
 		return
 	}
-	router.Get("", u.Handler())
+	before := routes(router)
+	r.RegisterRoute(router, handler)
+	mustGet(handler, slices.DeleteFunc(routes(router), func(route *goyave.Route) bool {
+		return slices.Contains(before, route)
+	}))
 }
 
 // Handler returns the handler of the route, for those who register it
@@ -61,6 +82,7 @@ func (u *Upgrader) RegisterRoutes(router *goyave.Router) {
 // returns when Serve runs, in a goroutine of its own: so does all the middleware
 // around it.
 func (u *Upgrader) Handler() goyave.Handler {
+	u.mustServe()
 	server := u.Server()
 	if server == nil {
 		panic(errors.New("websocket: the Upgrader is not initialized: call Init before Handler"))
@@ -134,13 +156,12 @@ func (m *mounted) handle(response *goyave.Response, request *goyave.Request) {
 	if err != nil {
 		return // it was answered
 	}
-	request.WithContext(conn.Context())
-	request.Cookies() // keeps what it parses, and from here on two goroutines may call it
+	served := servedRequest(conn.Context(), request)
 	var report func(error)
 	if ctrl, ok := m.upgrader.Controller.(ErrorHandler); ok {
-		report = func(err error) { ctrl.OnError(request, goyaveError(err)) }
+		report = func(err error) { ctrl.OnError(served, goyaveError(err)) }
 	}
-	m.endpoint.Run(conn, func() error { return m.upgrader.Controller.Serve(conn, request) }, report)
+	m.endpoint.Run(conn, func() error { return m.upgrader.Controller.Serve(conn, served) }, report)
 }
 
 // settings are those for one request.
@@ -159,12 +180,12 @@ func (m *mounted) settings(request *goyave.Request) *ws.Upgrader {
 }
 
 func (m *mounted) refuse(response *goyave.Response, request *goyave.Request, status int, reason error) {
+	if status == http.StatusInternalServerError {
+		panic(errors.New(reason)) // Goyave's recovery logs it and its status handler answers
+	}
 	if ctrl, ok := m.upgrader.Controller.(UpgradeErrorHandler); ok {
 		ctrl.OnUpgradeError(response, request, status, reason)
 		return
-	}
-	if status == http.StatusInternalServerError {
-		panic(errors.New(reason)) // Goyave's recovery logs it and its status handler answers
 	}
 	text := http.StatusText(status)
 	if m.options.Debug {

@@ -212,7 +212,7 @@ func TestServeReceivesTheRequest(t *testing.T) {
 			assert.Equal(t, want, receive(t, sawAfter))
 		}
 		inMiddleware := receive(t, identity)
-		assert.Same(t, inMiddleware, receive(t, identity))
+		assert.NotSame(t, inMiddleware, receive(t, identity), "Serve's is its own")
 		client.WriteText("hello")
 		client.ExpectText("hello")
 		client.Close(websocket.CloseNormalClosure, "")
@@ -372,44 +372,88 @@ func (ctrl *answering) OnUpgradeError(response *goyave.Response, request *goyave
 var extensions = http.Header{"Sec-Websocket-Extensions": {"x"}}
 
 // Status 500 is answered as the original does, also where the application
-// handles the status itself.
+// handles the status itself, and where the controller answers refusals.
 func TestServerErrorIsGoyaves(t *testing.T) {
+	never := func(*goyave.Response, *goyave.Request, int, error) { panic("asked for its opinion") }
 	for _, debug := range []bool{false, true} {
 		for _, custom := range []bool{false, true} {
-			t.Run(fmt.Sprintf("debug %t, status handler %t", debug, custom), func(t *testing.T) {
-				ctrl := &refusing{header: extensions}
-				a := start(t, func(_ *goyave.Server, router *goyave.Router) {
-					if custom {
-						router.StatusHandler(&statusHandler{handle: func(response *goyave.Response, _ *goyave.Request) {
-							response.String(response.GetStatus(), "custom: "+response.GetError().Error())
-						}}, http.StatusInternalServerError)
+			for name, ctrl := range map[string]interface {
+				websocket.Controller
+				websocket.HeaderUpgrader
+			}{
+				"plain":          &refusing{header: extensions},
+				"OnUpgradeError": &answering{refusing: refusing{header: extensions}, answer: never},
+			} {
+				t.Run(fmt.Sprintf("debug %t, status handler %t, %s", debug, custom, name), func(t *testing.T) {
+					var inOriginal original.Controller = &originalRefusing{ctrl, ctrl}
+					if answers, ok := ctrl.(websocket.UpgradeErrorHandler); ok {
+						inOriginal = &originalAnswering{originalRefusing{ctrl, ctrl}, answers}
 					}
-					router.Subrouter("/ours").Controller(websocket.New(ctrl))
-					router.Subrouter("/theirs").Controller(original.New(&originalRefusing{ctrl}))
-				}, setting{"app.debug", debug})
-				ours, oursBody := a.refused("/ours", nil)
-				theirs, theirsBody := a.refused("/theirs", nil)
-				assert.Equal(t, http.StatusInternalServerError, ours.StatusCode)
-				assert.Equal(t, theirs.StatusCode, ours.StatusCode)
-				assert.Equal(t, theirsBody, oursBody)
-				assert.Equal(t, theirs.Header.Get("Content-Type"), ours.Header.Get("Content-Type"))
-				logged := a.log.with("Sec-WebSocket-Extensions")
-				require.Len(t, logged, 2, "one each")
-				for _, line := range logged {
-					assert.Equal(t, "ERROR", line["level"])
-					assert.NotEmpty(t, line["trace"])
-				}
-				assert.Equal(t, logged[1]["msg"], logged[0]["msg"])
-			})
+					a := start(t, func(_ *goyave.Server, router *goyave.Router) {
+						if custom {
+							router.StatusHandler(&statusHandler{handle: func(response *goyave.Response, _ *goyave.Request) {
+								response.String(response.GetStatus(), "custom: "+response.GetError().Error())
+							}}, http.StatusInternalServerError)
+						}
+						router.Subrouter("/ours").Controller(websocket.New(ctrl))
+						router.Subrouter("/theirs").Controller(original.New(inOriginal))
+					}, setting{"app.debug", debug})
+					ours, oursBody := a.refused("/ours", nil)
+					theirs, theirsBody := a.refused("/theirs", nil)
+					assert.Equal(t, http.StatusInternalServerError, ours.StatusCode)
+					assert.Equal(t, theirs.StatusCode, ours.StatusCode)
+					assert.Equal(t, theirsBody, oursBody)
+					assert.Equal(t, theirs.Header.Get("Content-Type"), ours.Header.Get("Content-Type"))
+					logged := a.log.with("Sec-WebSocket-Extensions")
+					require.Len(t, logged, 2, "one each")
+					for _, line := range logged {
+						assert.Equal(t, "ERROR", line["level"])
+						assert.NotEmpty(t, line["trace"])
+					}
+					assert.Equal(t, logged[1]["msg"], logged[0]["msg"])
+				})
+			}
 		}
 	}
 }
 
 // originalRefusing is the controller for the original package.
-type originalRefusing struct{ *refusing }
+type originalRefusing struct {
+	goyave.Composable
+	websocket.HeaderUpgrader
+}
 
 func (*originalRefusing) Serve(*original.Conn, *goyave.Request) error { return nil }
 
+// originalAnswering is one that answers refusals.
+type originalAnswering struct {
+	originalRefusing
+	websocket.UpgradeErrorHandler
+}
+
+// A controller that refuses with 500 has failed: its reason is for the log.
+func TestCheckUpgradeFails(t *testing.T) {
+	for _, status := range []int{http.StatusInternalServerError, http.StatusFound} { // a redirect is a mistake
+		a := start(t, at("/ws", &checkingAnswers{
+			checking: checking{check: func(*goyave.Request) (int, error) { return status, errors.New("the secret") }},
+		}))
+		response, body := a.refused("/ws", nil)
+		assert.Equal(t, http.StatusInternalServerError, response.StatusCode)
+		assert.JSONEq(t, `{"error": "Internal Server Error"}`, body)
+		line := a.log.wait(t, "the secret")
+		assert.Equal(t, "ERROR", line["level"])
+		assert.NotEmpty(t, line["trace"])
+	}
+}
+
+// checkingAnswers is a controller that refuses, and answers refusals with the reason.
+type checkingAnswers struct{ checking }
+
+func (*checkingAnswers) OnUpgradeError(response *goyave.Response, _ *goyave.Request, status int, reason error) {
+	response.String(status, reason.Error())
+}
+
+// All but 500, which is no refusal.
 func TestUpgradeErrorHandlerAnswersEveryStatus(t *testing.T) {
 	ctrl := &answering{answer: func(response *goyave.Response, request *goyave.Request, status int, reason error) {
 		assert.NotNil(t, request)
@@ -429,12 +473,7 @@ func TestUpgradeErrorHandlerAnswersEveryStatus(t *testing.T) {
 	assert.Equal(t, http.StatusForbidden, response.StatusCode)
 	assert.Contains(t, body, "https://evil.test")
 
-	ctrl.origin, ctrl.header = nil, extensions
-	response, body = a.refused("/ws", nil)
-	assert.Equal(t, http.StatusInternalServerError, response.StatusCode)
-	assert.Contains(t, body, "custom: ")
-
-	ctrl.header = nil
+	ctrl.origin = nil
 	require.NoError(t, upgrader.Shutdown(t.Context()))
 	response, body = a.refused("/ws", nil)
 	assert.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
