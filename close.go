@@ -21,8 +21,9 @@ var (
 
 var (
 	// ErrShutdown is the cause of a connection's context once its Endpoint shuts
-	// down, and the reason of upgrades that are refused then.
-	ErrShutdown = errors.New("websocket: server shutting down")
+	// down, and the reason of upgrades that are refused then. A Serve that returns it,
+	// wrapped or not, ends its connection with code 1001 (going away), and nobody is told.
+	ErrShutdown error = &endingError{text: "websocket: server shutting down", frame: shutdownFrame}
 
 	// ErrPeerGone is the error of a connection whose peer stopped answering.
 	ErrPeerGone = errors.New("websocket: peer is gone")
@@ -37,6 +38,16 @@ var (
 func NewCloseError(code int, text string) *CloseError {
 	return &CloseError{Code: code, Text: text}
 }
+
+// An endingError is an error that knows how the connection ends that it ends: a Serve that
+// returns it has chosen the close frame, as with NewCloseError.
+type endingError struct {
+	text  string
+	frame *CloseError
+}
+
+func (e *endingError) Error() string { return e.text }
+func (e *endingError) Unwrap() error { return e.frame }
 
 // IsCloseError tells whether err is or wraps a *CloseError that says goodbye:
 // code 1000 (normal closure), 1001 (going away) or 1005 (no code).

@@ -36,6 +36,9 @@ func (c *Conn) verdict(errs []error, told error) (v verdict) {
 // returned errs, in the order of time. What happened on the wire counts first. Told
 // is what an earlier verdict had somebody told.
 func (c *Conn) judge(errs []error, told error) verdict {
+	if h := c.handshake.Load(); h != nil {
+		c.t.record(endedByUs, h.frame.Load()) // Close may not have got so far
+	}
 	how, cause := c.t.decided()
 	down := c.shutdown.Load()
 	failures, chosen := c.sift(errs, told, down || how != undecided)
@@ -109,10 +112,13 @@ func breachFrame(cause error) *CloseError {
 }
 
 // chosenEnding returns the *CloseError with which a controller chose how to end
-// the connection, nil if err is none or that of a peer that is passed on.
+// the connection, nil if err is none or only passes on that of the peer or of Shutdown.
 func (c *Conn) chosenEnding(err error) *CloseError {
 	var ce *CloseError
 	if !errors.As(err, &ce) || ce == nil || ce == c.t.peerCloseRead() || isPanic(err) {
+		return nil
+	}
+	if ce == shutdownFrame && c.shutdown.Load() {
 		return nil
 	}
 	if ce.Code != CloseNoStatusReceived && !mayBeSent(ce.Code) {

@@ -150,6 +150,22 @@ func TestEndings(t *testing.T) {
 		{name: "Serve chooses a code that may not be sent", serve: func(*websocket.Conn, *http.Request) error {
 			return websocket.NewCloseError(1006, "")
 		}, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, text: "1006"},
+		{name: "Serve returns that the queue is full", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			return wrapped(conn.Enqueue(websocket.QueueLimit{Bytes: 1}, encode(t, "hello")))
+		}, answer: true, want: closeFrame(1013, "too slow"), level: silence},
+		{name: "Serve returns that the queue is full, and something else", serve: func(*websocket.Conn, *http.Request) error {
+			return errors.Join(errDatabase, websocket.ErrQueueFull)
+		}, answer: true, want: closeFrame(1013, "too slow"), level: silence},
+		{name: "Serve returns that another server shuts down", serve: func(*websocket.Conn, *http.Request) error {
+			return wrapped(websocket.ErrShutdown)
+		}, answer: true, want: closeFrame(1001, "Server shutting down"), level: silence},
+		{name: "Close, then that the queue is full", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			_ = conn.Close(4001, "enough")
+			return wrapped(websocket.ErrQueueFull)
+		}, answer: true, want: closeFrame(4001, "enough"), level: silence},
+		{name: "Serve panics because the queue is full", serve: func(*websocket.Conn, *http.Request) error {
+			panic(websocket.ErrQueueFull)
+		}, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, is: websocket.ErrQueueFull},
 		{name: "Serve fails", serve: func(*websocket.Conn, *http.Request) error { return errDatabase }, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, is: errDatabase},
 		{name: "Serve fails, with Debug", dbg: true, serve: func(*websocket.Conn, *http.Request) error {
 			return fmt.Errorf("%s: %w", strings.Repeat("é", 70), errDatabase)

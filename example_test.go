@@ -386,7 +386,7 @@ func ExampleConn_Enqueue() {
 		mu.Lock()
 		defer mu.Unlock()
 		for conn := range members {
-			err := conn.Enqueue(websocket.QueueLimit{Messages: 64}, message)
+			err := conn.Enqueue(websocket.QueueLimit{Bytes: 256 << 10}, message)
 			if errors.Is(err, websocket.ErrQueueFull) {
 				delete(members, conn)
 				conn.Go(func(context.Context) error {

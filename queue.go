@@ -2,28 +2,40 @@ package websocket
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 )
 
 // ErrQueueFull is the error of [Conn.Enqueue] when more would wait than its limit
-// allows.
-var ErrQueueFull = errors.New("websocket: too much waits to be written")
+// allows: the peer reads too slowly. A Serve that returns it, wrapped or not, ends its
+// connection with code 1013 (try again later), and nobody is told.
+var ErrQueueFull error = &endingError{
+	text:  "websocket: too much waits to be written",
+	frame: &CloseError{Code: CloseTryAgainLater, Text: "too slow"},
+}
 
-const (
-	defaultQueueMessages = 256
-	defaultQueueBytes    = 1 << 20
-)
+// defaultQueueBytes holds the longest message that is read by default, with as much
+// again for what the application puts around it.
+const defaultQueueBytes = 2 * defaultMaxMessageSize
 
-// A QueueLimit bounds what waits to be written to a connection: see [Conn.Enqueue].
+// A QueueLimit bounds what waits to be written to a connection: see [Conn.Enqueue]. The
+// bytes bound its memory, whatever the size of the messages: what the queue holds beside
+// their frames takes no more than these do.
 type QueueLimit struct {
-	Messages int // zero means 256; negative means no bound
-	Bytes    int // of frames, compressed where they are; zero means 1 MiB, negative no bound
+	// Messages bounds the number of messages. Zero or less means no bound. A burst counts
+	// before the peer had a chance to read it, most of all where the connection is no bare
+	// TCP or unix socket (TLS): set it only where messages are worth nothing when they are
+	// late.
+	Messages int
+
+	// Bytes bounds the bytes of the frames, compressed where they are. Zero means 2 MiB,
+	// which holds any message of the default Options.MaxMessageSize; negative means no
+	// bound.
+	Bytes int
 }
 
 func (l QueueLimit) allows(messages, bytes int) bool {
-	return (l.Messages < 0 || messages <= orDefault(l.Messages, defaultQueueMessages)) &&
+	return (l.Messages <= 0 || messages <= l.Messages) &&
 		(l.Bytes < 0 || bytes <= orDefault(l.Bytes, defaultQueueBytes))
 }
 
@@ -96,7 +108,7 @@ func (c *Conn) Queued() (messages, bytes int) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.frames), q.bytes
+	return q.messages, q.bytes
 }
 
 // ownQueue returns the connection's queue, which is made by who first needs it.
@@ -124,12 +136,33 @@ func (c *Conn) framesFor(frames [][]byte, messages []*EncodedMessage) ([][]byte,
 // flusher, writes it.
 type queue struct {
 	mu       sync.Mutex
-	frames   [][]byte
-	one      [1][]byte // memory for frames, which suffices a quiet connection
-	bytes    int       // of frames
-	flushing bool
+	strips   []strip
+	one      [1]strip // memory for strips, enough for a quiet connection
+	messages int
+	bytes    int      // of frames
 	awaited  *awaited // nil unless somebody waits
+	taken    int32    // strips at the front that are being written
+	flushing bool
 }
+
+// A strip is one frame, in memory that all connections share that it is written to. In a
+// long queue it is several small frames, in memory of its own.
+type strip struct {
+	p      []byte
+	frames int
+}
+
+const (
+	// fewStrips is how many strips a queue may have before it joins small frames.
+	fewStrips = 64
+
+	// smallFrameMax is the length in bytes up to which a frame is copied to a strip: one
+	// of its own would take as much memory, with what append reserves.
+	smallFrameMax = 64
+
+	// stripMax is the length in bytes up to which a strip is filled with small frames.
+	stripMax = 1 << 10
+)
 
 // awaited is what somebody waits for.
 type awaited struct {
@@ -152,25 +185,47 @@ func (q *queue) add(c *Conn, limit QueueLimit, frames [][]byte) (room <-chan str
 	if c.handshake.Load() != nil {
 		return nil, ErrCloseSent // it is as good as that
 	}
-	if !limit.allows(len(q.frames)+len(frames), q.bytes+bytes) {
+	if !limit.allows(q.messages+len(frames), q.bytes+bytes) {
 		if !limit.allows(len(frames), bytes) {
 			return nil, ErrQueueFull
 		}
 		return awaitIn(&q.await().room), ErrQueueFull
 	}
-	if len(q.frames) == 0 {
-		q.frames = q.one[:0]
+	if len(q.strips) == 0 {
+		q.strips = q.one[:0]
 	}
-	q.frames = append(q.frames, frames...)
+	for _, frame := range frames {
+		q.put(frame)
+	}
+	q.messages += len(frames)
 	q.bytes += bytes
 	return nil, nil
+}
+
+// put appends a frame: many small ones would need more memory for their strips than for
+// themselves. The mutex is held.
+func (q *queue) put(frame []byte) {
+	if len(q.strips) >= fewStrips && len(q.strips) > int(q.taken) && len(frame) <= smallFrameMax {
+		last := &q.strips[len(q.strips)-1]
+		switch {
+		case last.frames > 1 && len(last.p)+len(frame) <= stripMax:
+			last.p = append(last.p, frame...)
+			last.frames++
+			return
+		case last.frames == 1 && len(last.p) <= smallFrameMax:
+			last.p = append(append(make([]byte, 0, stripMax), last.p...), frame...)
+			last.frames++
+			return
+		}
+	}
+	q.strips = append(q.strips, strip{p: frame, frames: 1})
 }
 
 // begin makes the caller the flusher, if there is something to do and nobody does it.
 func (q *queue) begin() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.flushing || len(q.frames) == 0 {
+	if q.flushing || len(q.strips) == 0 {
 		return false
 	}
 	q.flushing = true
@@ -184,11 +239,11 @@ type batchBuffer [batchMax]byte
 
 var batchBuffers = sync.Pool{New: func() any { return new(batchBuffer) }}
 
-// A batch is frames that are written at once.
+// A batch is strips that are written at once.
 type batch struct {
-	p      []byte
-	frames int
-	joined *batchBuffer // p's memory; nil for that of a single frame
+	p              []byte
+	strips, frames int
+	joined         *batchBuffer // p's memory; nil for that of a single strip
 }
 
 func (b batch) giveBack() {
@@ -201,34 +256,43 @@ func (b batch) giveBack() {
 func (q *queue) take() (b batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.frames) == 1 || len(q.frames[0])+len(q.frames[1]) > batchMax {
-		return batch{p: q.frames[0], frames: 1}
+	if len(q.strips) == 1 || len(q.strips[0].p)+len(q.strips[1].p) > batchMax {
+		return q.takeFirst()
 	}
 	b.joined = batchBuffers.Get().(*batchBuffer) //nolint:errcheck // it is
 	b.p = b.joined[:0]
-	for _, frame := range q.frames {
-		if len(b.p)+len(frame) > batchMax {
+	for _, s := range q.strips {
+		if len(b.p)+len(s.p) > batchMax {
 			break
 		}
-		b.p = append(b.p, frame...)
-		b.frames++
+		b.p = append(b.p, s.p...)
+		b.strips++
+		b.frames += s.frames
 	}
+	q.taken = int32(b.strips)
 	return b
 }
 
-// trim takes the frames of a batch out of the queue that are within its first n bytes,
-// and returns the next one as a batch, and how much of it is within them. It stands in
-// no memory but that of its message, whoever else gets that.
+// takeFirst returns the first strip as a batch. The mutex is held.
+func (q *queue) takeFirst() batch {
+	q.taken = 1
+	return batch{p: q.strips[0].p, strips: 1, frames: q.strips[0].frames}
+}
+
+// trim removes the strips of a batch that are within its first n bytes, and says how many
+// frames they were. It returns the next strip as a batch, with the number of its bytes that
+// are within them too. The batch needs no memory but the strip's, and gives its own back.
 func (q *queue) trim(b batch, n int) (rest batch, written, whole int) {
 	b.giveBack()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for n >= len(q.frames[whole]) {
-		n -= len(q.frames[whole])
-		whole++
+	strips := 0
+	for ; n >= len(q.strips[strips].p); strips++ {
+		n -= len(q.strips[strips].p)
+		whole += q.strips[strips].frames
 	}
-	q.drop(whole)
-	return batch{p: q.frames[0], frames: 1}, n, whole
+	q.drop(strips)
+	return q.takeFirst(), n, whole
 }
 
 // written takes a batch out of the queue and tells whether there is more. If not, the
@@ -237,8 +301,8 @@ func (q *queue) written(b batch) (more bool) {
 	b.giveBack()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.drop(b.frames)
-	if len(q.frames) == 0 {
+	q.drop(b.strips)
+	if len(q.strips) == 0 {
 		q.rest()
 		return false
 	}
@@ -249,17 +313,20 @@ func (q *queue) written(b batch) (more bool) {
 func (q *queue) abandon() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.drop(len(q.frames))
+	q.drop(len(q.strips))
 	q.rest()
 }
 
-// drop takes out the first n frames. The mutex is held.
+// drop takes out the first n strips, and all that were taken have been written. The mutex
+// is held.
 func (q *queue) drop(n int) {
 	for i := range n {
-		q.bytes -= len(q.frames[i])
-		q.frames[i] = nil
+		q.bytes -= len(q.strips[i].p)
+		q.messages -= q.strips[i].frames
+		q.strips[i] = strip{}
 	}
-	q.frames = q.frames[n:]
+	q.strips = q.strips[n:]
+	q.taken = 0
 	if n > 0 && q.awaited != nil {
 		tell(&q.awaited.room)
 	}
@@ -290,7 +357,7 @@ func tell(c *chan struct{}) {
 
 // rest ends the flushing. The mutex is held.
 func (q *queue) rest() {
-	q.frames, q.one = nil, [1][]byte{} // which keeps what it had when it became too small
+	q.strips, q.one = nil, [1]strip{} // which keeps what it had when it became too small
 	q.flushing = false
 	if q.awaited != nil {
 		tell(&q.awaited.idle)

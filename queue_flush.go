@@ -96,7 +96,7 @@ func (c *Conn) drain(q *queue, b batch, n int) {
 
 func (c *Conn) drainQueue(q *queue, b batch, n int) error {
 	for {
-		if b.frames == 0 { // memory is taken when it can be used
+		if b.strips == 0 { // memory is taken when it can be used
 			if err := c.lockFrames(); err != nil {
 				return err
 			}

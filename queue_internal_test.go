@@ -3,6 +3,8 @@ package websocket
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -41,12 +43,18 @@ func queuePair(t *testing.T) (*ws.Conn, *Conn) {
 	return client, conn
 }
 
+// shrink has the network between the two ends hold little.
+func shrink(t *testing.T, client *ws.Conn, conn *Conn) {
+	t.Helper()
+	require.NoError(t, client.NetConn().(*net.TCPConn).SetReadBuffer(8<<10)) //nolint:errcheck // it is one
+	require.NoError(t, conn.NetConn().(*net.TCPConn).SetWriteBuffer(8<<10))  //nolint:errcheck // it is one
+}
+
 // clog has the socket take nothing any more: both ends of the network are full, with
 // what is no frame.
 func clog(t *testing.T, client *ws.Conn, conn *Conn) {
 	t.Helper()
-	require.NoError(t, client.NetConn().(*net.TCPConn).SetReadBuffer(8<<10)) //nolint:errcheck // it is one
-	require.NoError(t, conn.NetConn().(*net.TCPConn).SetWriteBuffer(8<<10))  //nolint:errcheck // it is one
+	shrink(t, client, conn)
 	require.True(t, conn.t.writing.lock.try())
 	defer conn.t.writing.lock.give()
 	junk := make([]byte, 1<<20)
@@ -143,7 +151,8 @@ func TestQueueKeepsNothing(t *testing.T) {
 			q := conn.queue.Load()
 			q.mu.Lock()
 			defer q.mu.Unlock()
-			assert.Nil(t, q.frames)
+			assert.Nil(t, q.strips)
+			assert.Zero(t, q.messages)
 			assert.Zero(t, q.bytes)
 			assert.False(t, q.flushing)
 		})
@@ -225,4 +234,74 @@ func TestSlowReadersCostNoMemory(t *testing.T) {
 		assert.Equal(t, each, messages)
 		require.NoError(t, conn.CloseNow())
 	}
+}
+
+// TestQueueMemoryIsItsBytes has many messages wait for a peer that takes nothing: the bytes
+// of the frames bound the memory, whatever their number.
+func TestQueueMemoryIsItsBytes(t *testing.T) {
+	heap := func() int {
+		runtime.GC()
+		runtime.GC() // pools are empty then
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return int(stats.HeapAlloc)
+	}
+	for _, size := range []int{0, 15, 62, 63, 125, 1000} {
+		message, err := EncodeMessage(BinaryMessage, make([]byte, size))
+		require.NoError(t, err)
+		client, conn := queuePair(t)
+		clog(t, client, conn)
+		before := heap()
+		for err == nil {
+			err = conn.Enqueue(QueueLimit{}, message)
+		}
+		require.ErrorIs(t, err, ErrQueueFull)
+		_, queued := conn.Queued()
+		require.Greater(t, queued, defaultQueueBytes-2*size-10)
+		grown := heap() - before
+		t.Logf("messages of %d bytes: %d bytes of memory for %d", size, grown, queued)
+		assert.Less(t, grown, queued+queued/8+4096)
+		require.NoError(t, conn.CloseNow())
+	}
+}
+
+// TestQueueKeepsTheOrder has messages of many sizes wait for a peer that reads now and then.
+func TestQueueKeepsTheOrder(t *testing.T) {
+	client, conn := queuePair(t)
+	shrink(t, client, conn)
+	const messages = 5000
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		random := rand.New(rand.NewPCG(1, 2))
+		for i := range messages {
+			size := random.IntN(100)
+			if i%1000 == 999 {
+				size = random.IntN(50_000)
+			}
+			m, err := EncodeMessage(BinaryMessage, append(binary.BigEndian.AppendUint32(nil, uint32(i)), make([]byte, size)...))
+			assert.NoError(t, err)
+			assert.NoError(t, conn.EnqueueContext(t.Context(), QueueLimit{Bytes: 200_000}, m))
+			if random.IntN(500) == 0 {
+				conn.Flush()
+			}
+		}
+		conn.Flush()
+	}()
+	require.Eventually(t, func() bool {
+		waiting, _ := conn.Queued()
+		return waiting > 1000
+	}, 5*time.Second, time.Millisecond)
+	for i := range messages {
+		_, p, err := client.ReadMessage()
+		require.NoError(t, err)
+		require.EqualValues(t, i, binary.BigEndian.Uint32(p))
+		require.Empty(t, bytes.Trim(p[4:], "\x00"))
+	}
+	<-done
+	require.Eventually(t, func() bool {
+		n, size := conn.Queued()
+		return n == 0 && size == 0
+	}, 5*time.Second, time.Millisecond)
+	assert.EqualValues(t, messages, conn.t.counts.messagesSent.Load())
 }

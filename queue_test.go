@@ -198,8 +198,9 @@ func TestQueueLimit(t *testing.T) {
 		calls           []call
 		messages, bytes int // that wait in the end
 	}{
-		{name: "256 messages, unless told otherwise", calls: []call{{sizes: slicesOf(255, 0)}, {sizes: []int{0}}, {sizes: []int{0}, want: full}}, messages: 256, bytes: 512},
-		{name: "1 MiB, unless told otherwise", calls: []call{{sizes: []int{1<<20 - 10}}, {sizes: []int{1}, want: full}}, messages: 1, bytes: 1 << 20},
+		{name: "any number of messages, unless told otherwise", calls: []call{{sizes: slicesOf(10_000, 0)}, {sizes: []int{0}}}, messages: 10_001, bytes: 20_002},
+		{name: "2 MiB, unless told otherwise", calls: []call{{sizes: []int{2<<20 - 10}}, {sizes: []int{1}, want: full}}, messages: 1, bytes: 2 << 20},
+		{name: "2 MiB of messages of 15 bytes", calls: []call{{sizes: slicesOf(2<<20/17, 15)}, {sizes: []int{15}, want: full}}, messages: 2 << 20 / 17, bytes: 2 << 20 / 17 * 17},
 		{name: "messages", calls: []call{{sizes: []int{1, 1}, limit: two}, {sizes: []int{1}, limit: two, want: full}}, messages: 2, bytes: 6},
 		{name: "bytes of frames", calls: []call{{sizes: []int{3, 3}, limit: ten}, {sizes: []int{0}, limit: ten, want: full}}, messages: 2, bytes: 10},
 		{name: "all or none, of messages", calls: []call{{sizes: []int{1}, limit: two}, {sizes: []int{1, 1}, limit: two, want: full}, {sizes: []int{1}, limit: two}}, messages: 2, bytes: 6},
@@ -207,8 +208,8 @@ func TestQueueLimit(t *testing.T) {
 		{name: "too many for ever", calls: []call{{sizes: []int{1, 1, 1}, limit: two, want: full}}},
 		{name: "too long for ever", calls: []call{{sizes: []int{9}, limit: ten, want: full}}},
 		{name: "another one for each call", calls: []call{{sizes: []int{1, 1}, limit: two}, {sizes: []int{1}}, {sizes: []int{1}, limit: two, want: full}}, messages: 3, bytes: 9},
-		{name: "no bound of messages", calls: []call{{sizes: slicesOf(1000, 0), limit: websocket.QueueLimit{Messages: -1}}, {sizes: []int{1 << 20}, limit: websocket.QueueLimit{Messages: -1}, want: full}}, messages: 1000, bytes: 2000},
-		{name: "no bound of bytes", calls: []call{{sizes: []int{3 << 20}, limit: websocket.QueueLimit{Bytes: -1}}, {sizes: slicesOf(256, 0), limit: websocket.QueueLimit{Bytes: -1}, want: full}}, messages: 1, bytes: 3<<20 + 10},
+		{name: "no bound of messages", calls: []call{{sizes: slicesOf(1000, 0), limit: websocket.QueueLimit{Messages: -1}}, {sizes: []int{2 << 20}, limit: websocket.QueueLimit{Messages: -1}, want: full}}, messages: 1000, bytes: 2000},
+		{name: "no bound of bytes", calls: []call{{sizes: []int{3 << 20}, limit: websocket.QueueLimit{Bytes: -1}}, {sizes: slicesOf(256, 0), limit: websocket.QueueLimit{Messages: 256, Bytes: -1}, want: full}}, messages: 1, bytes: 3<<20 + 10},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

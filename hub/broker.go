@@ -69,7 +69,11 @@ func (h *Hub) publish(t Topic, payload func() []byte) error {
 	if h.options.Broker == nil || h.offline.Load() {
 		return nil
 	}
-	return h.options.Broker.Publish(t, payload())
+	err := h.options.Broker.Publish(t, payload())
+	if h.offline.Load() { // since: what is lost then is no error
+		return nil
+	}
+	return err
 }
 
 func (h *Hub) subscribe(t Topic) error {

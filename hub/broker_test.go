@@ -171,7 +171,7 @@ func TestReceiveIgnores(t *testing.T) {
 				"an unknown type":        "\x03hello",
 				"a ping":                 "\x09hello",
 				"text not UTF-8":         "\x01\xff",
-				"too long":               "\x02" + string(make([]byte, 1<<20)),
+				"too long":               "\x02" + string(make([]byte, 2<<20)),
 				"half a close code":      "\x08\x03",
 				"a code not to be sent":  "\x08\x03\xee",
 				"to nobody":              "\x01hello",

@@ -3,6 +3,7 @@ package hub_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -133,22 +134,67 @@ func TestTooLongMessage(t *testing.T) {
 		require.NoError(t, h.Broadcast("lobby", hub.Binary(make([]byte, 900))))
 		client.ExpectBinary(make([]byte, 900))
 		assert.Equal(t, hub.Stats{Members: 1, Rooms: 1}, h.Stats())
-		require.ErrorIs(t, hub.New(hub.Options{}).BroadcastAll(hub.Binary(make([]byte, 1<<20))), hub.ErrTooLong)
-		require.NoError(t, hub.New(hub.Options{}).BroadcastAll(hub.Binary(make([]byte, 1<<20-1<<11))))
+		require.ErrorIs(t, hub.New(hub.Options{}).BroadcastAll(hub.Binary(make([]byte, 2<<20))), hub.ErrTooLong)
+		require.NoError(t, hub.New(hub.Options{}).BroadcastAll(hub.Binary(make([]byte, 2<<20-1<<12))))
 	})
 }
 
-// The queue holds 256 messages by default.
+// The queue holds 2 MiB by default, in messages of any size.
 func TestDefaultQueue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := hub.New(hub.Options{WhenFull: hub.Drop})
-		r := newRig(t, inMemory, websocket.Options{})
-		client, member := r.joinSlow(h)
-		require.NoError(t, member.Send(hub.Binary(make([]byte, 2*wstest.PipeBuffer)))) // is being written
-		synctest.Wait()
-		assert.Equal(t, 255, flood(t, member, 1))
-		client.ExpectBinary(make([]byte, 2*wstest.PipeBuffer))
-	})
+	for _, size := range []int{15, 63, 1000, 100_000} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := hub.New(hub.Options{WhenFull: hub.Drop})
+				r := newRig(t, inMemory, websocket.Options{})
+				client, member := r.joinSlow(h)
+				const first = 2 * wstest.PipeBuffer
+				require.NoError(t, member.Send(hub.Binary(make([]byte, first)))) // is being written
+				synctest.Wait()
+				message := hub.Binary(make([]byte, size))
+				length := len(wstest.Binary(make([]byte, size)).Unmasked().Bytes())
+				most := (2<<20 - first - 10) / length
+				assert.Equal(t, most, floodWith(t, member, message))
+				client.ExpectBinary(make([]byte, first))
+				for range most {
+					client.ExpectBinary(make([]byte, size))
+				}
+				nothing(t, h, client)
+			})
+		})
+	}
+}
+
+// A client that reads at once is never too slow for what fits into the queue, whatever
+// its connection is, and however the messages are sent.
+func TestBurstsThatFitAreNoReason(t *testing.T) {
+	for name, send := range map[string]func(h *hub.Hub, m *hub.Member, message hub.Message) error{
+		"Broadcast":    func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.Broadcast("lobby", message) },
+		"BroadcastAll": func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.BroadcastAll(message) },
+		"to a key":     func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.Send("ann", message) },
+		"to a member":  func(_ *hub.Hub, m *hub.Member, message hub.Message) error { return m.Send(message) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, messages := range []int{300, 10_000} {
+				onEveryNetwork(t, func(t *testing.T, n network) {
+					r, h := newRig(t, n, websocket.Options{}), hub.New(hub.Options{})
+					client, member := r.join(h, "lobby")
+					require.NoError(t, member.SetKey("ann"))
+					sent := make(chan struct{})
+					go func() {
+						defer close(sent)
+						for i := range messages {
+							assert.NoError(t, send(h, member, hub.Text(fmt.Sprintf("%015d", i))))
+						}
+					}()
+					for i := range messages {
+						client.ExpectText(fmt.Sprintf("%015d", i))
+					}
+					<-sent
+					assert.Equal(t, hub.Stats{Members: 1, Rooms: 1, Keys: 1}, h.Stats())
+				})
+			}
+		})
+	}
 }
 
 // A panic of OnFull is the connection's, which is closed all the same.

@@ -35,8 +35,7 @@ type Hub struct {
 
 // New returns a Hub.
 func New(options Options) *Hub {
-	options.Queue.Messages = cmp.Or(options.Queue.Messages, 256)
-	options.Queue.Bytes = cmp.Or(options.Queue.Bytes, 1<<20)
+	options.Queue.Bytes = cmp.Or(options.Queue.Bytes, defaultQueueBytes)
 	h := &Hub{
 		options: options,
 		rooms:   make(map[string]*group),

@@ -31,6 +31,7 @@ func (m *Member) Conn() *websocket.Conn { return m.conn }
 // soon as they have learned of it. The error is that of the connection, when it has
 // ended, [websocket.ErrShutdown], [websocket.ErrQueueFull] for a member that is being
 // disconnected, or the broker's: the member is in the rooms then that it was in before.
+// A Serve that returns one of the first three ends as the hub has decided.
 func (m *Member) Join(rooms ...string) error {
 	var entered []string
 	for _, room := range rooms {
@@ -113,8 +114,9 @@ func (m *Member) Get(name any) any {
 }
 
 // Send sends a message to the member, and does not wait. [websocket.ErrQueueFull] means
-// that the member does not get it, and that Options.WhenFull was done; another error,
-// that the connection has ended.
+// that the member does not get it, and that Options.WhenFull was done; [ErrTooLong], that
+// nobody could; another error, that the message can't be sent or the connection has ended.
+// The member's Serve may return the error: see [websocket.ErrQueueFull].
 func (m *Member) Send(message Message) error {
 	if err := m.hub.check(message); err != nil {
 		return err
@@ -212,7 +214,7 @@ func (m *Member) refuse() {
 	}
 	end := func() {
 		if disconnect {
-			h.close(m, websocket.CloseTryAgainLater, "too slow")
+			h.close(m, websocket.CloseTryAgainLater, tooSlow)
 		}
 	}
 	if h.options.OnFull == nil {

@@ -20,9 +20,8 @@ var (
 	errInvalidText = errors.New("hub: text is not UTF-8")
 )
 
-// ErrTooLong is the error of a message that is longer than the queue of a member may be
-// ([Options].Queue): nobody gets it.
-var ErrTooLong = errors.New("hub: message is longer than Options.Queue allows")
+// defaultQueueBytes is Options.Queue.Bytes where that is zero: as in [websocket.QueueLimit].
+const defaultQueueBytes = 2 << 20
 
 // maxFrameOverhead is how many bytes a frame is longer than its message, at most, but
 // for a thousandth of that where it is compressed in vain.

@@ -4,9 +4,10 @@ import "github.com/goyave-contrib/websocket"
 
 // Options tunes a [Hub]. The zero value is ready to use.
 type Options struct {
-	// Queue bounds what waits for one member: 256 messages and 1 MiB where its fields
-	// are zero; nothing does where they are negative. A message that is longer reaches
-	// nobody: see ErrTooLong.
+	// Queue bounds what waits for one member: 2 MiB in any number of messages, unless
+	// its fields say otherwise. A member that reads at once is never too slow for what
+	// fits into Queue.Bytes, whatever its connection is. A message that is longer
+	// reaches nobody: see ErrTooLong.
 	Queue websocket.QueueLimit
 
 	// WhenFull says what becomes of a member whose queue is full.
@@ -30,6 +31,7 @@ const (
 	// Disconnect closes the connection with code 1013 (try again later): the client
 	// knows that it missed something, and connects again.
 	Disconnect Policy = iota
-	// Drop drops the newest message, and nobody tells the client.
+	// Drop drops the newest message, and nobody tells the client: it gets what waits
+	// before, which is older.
 	Drop
 )

@@ -141,8 +141,13 @@ func eventually(t *testing.T, condition func() bool) {
 // message finds the queue full, and returns how many messages did not.
 func flood(t *testing.T, m *hub.Member, size int) int {
 	t.Helper()
-	message := hub.Binary(make([]byte, size))
-	for i := range 1 << 16 {
+	return floodWith(t, m, hub.Binary(make([]byte, size)))
+}
+
+// floodWith is flood with a message.
+func floodWith(t *testing.T, m *hub.Member, message hub.Message) int {
+	t.Helper()
+	for i := range 1 << 22 {
 		if err := m.Send(message); err != nil {
 			require.ErrorIs(t, err, websocket.ErrQueueFull)
 			return i

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
 	"github.com/goyave-contrib/websocket/hub/natsbroker"
 	"github.com/nats-io/nats-server/v2/server"
@@ -64,6 +65,7 @@ func TestMaxPayload(t *testing.T) {
 	err := from.Publish(room("x"), make([]byte, 993))
 	require.ErrorIs(t, err, nats.ErrMaxPayload)
 	require.ErrorContains(t, err, "1001")
+	require.Equal(t, websocket.CloseMessageTooBig, websocket.CloseStatus(err), "so ends a Serve that returns it")
 	most := strings.Repeat("x", 992)
 	require.NoError(t, from.Publish(room("x"), []byte(most)))
 	to.await(t, most)

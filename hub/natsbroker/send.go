@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
 	"github.com/nats-io/nats.go"
 )
@@ -20,12 +21,13 @@ func (m message) size() int { return len(m.subject) + len(m.data) }
 // published as soon as the connection takes it, in the order of the calls.
 //
 // Errors are ErrOutgoingFull; one that is nats.ErrMaxPayload, where the payload is too
-// big for the server; ErrClosed; and one that is nats.ErrConnectionClosed when the
-// connection has ended for good.
+// big for the server: a Serve that returns it ends its connection with code 1009 (message
+// too big); ErrClosed; and one that is nats.ErrConnectionClosed when the connection has
+// ended for good.
 func (b *Broker) Publish(t hub.Topic, payload []byte) error {
 	size := len(b.self) + len(payload)
 	if limit := b.maxPayload.Load(); limit > 0 && int64(size) > limit {
-		return fmt.Errorf("natsbroker: %w: it has %d bytes with ours, the server takes %d", nats.ErrMaxPayload, size, limit)
+		return fmt.Errorf("natsbroker: %w: it has %d bytes with ours, the server takes %d: %w", nats.ErrMaxPayload, size, limit, errTooBig)
 	}
 	m := message{subject: b.subject(t), data: make([]byte, 0, size)}
 	m.data = append(append(m.data, b.self[:]...), payload...)
@@ -43,6 +45,9 @@ func (b *Broker) Publish(t hub.Topic, payload []byte) error {
 	b.signal()
 	return nil
 }
+
+// errTooBig is how a connection ends whose Serve returns that a message is too big.
+var errTooBig = websocket.NewCloseError(websocket.CloseMessageTooBig, "message too big")
 
 // signal says that there is something to do.
 func (b *Broker) signal() {

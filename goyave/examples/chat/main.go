@@ -59,7 +59,7 @@ func newServer(port int, stdout io.Writer) (*goyave.Server, error) {
 	}
 
 	server.RegisterService(websocket.NewHubService(server, hub.Options{
-		Queue: websocket.QueueLimit{Messages: 64}, // who misses more is told to go
+		Queue: websocket.QueueLimit{Bytes: 256 << 10}, // a client that is farther behind is told to go
 	}))
 	server.RegisterStartupHook(func(s *goyave.Server) {
 		if _, err := fmt.Fprintf(stdout, "listening on http://%s\n", s.Host()); err != nil {
