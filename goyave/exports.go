@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	root "github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/goyave/browsertoken"
 )
 
 // What a Goyave application needs of github.com/goyave-contrib/websocket, so
@@ -109,6 +110,12 @@ type (
 	// A QueueLimit bounds what waits to be written to a connection: see [Conn.Enqueue].
 	QueueLimit = root.QueueLimit
 )
+
+// BrowserToken is the middleware of the package browsertoken, under the name that it
+// had before. It goes away with v1.
+//
+// Deprecated: use [browsertoken.Middleware].
+type BrowserToken = browsertoken.Middleware
 
 // FromContext returns the connection that ctx belongs to: that of an upgraded
 // request, or one derived from it.

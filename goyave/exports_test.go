@@ -16,6 +16,7 @@ import (
 	ws "github.com/gorilla/websocket"
 	root "github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/goyave"
+	"github.com/goyave-contrib/websocket/goyave/browsertoken"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"goyave.dev/goyave/v5"
@@ -56,6 +57,8 @@ var (
 	_ connMethods = (*websocket.Conn)(nil)
 	_ *ws.Conn    = websocket.Conn{}.Conn
 	_ *root.Conn  = (*websocket.Conn)(nil) // code for either face can share it
+
+	_ *browsertoken.Middleware = (*websocket.BrowserToken)(nil) // until v1
 )
 
 // connMethods are the methods that the original adds to gorilla's connection.

@@ -10,6 +10,7 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/goyave"
+	"github.com/goyave-contrib/websocket/goyave/browsertoken"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -184,7 +185,7 @@ func TestSubprotocolLister(t *testing.T) {
 		return map[string][]string{"2": {"chat.v2"}, "none": {}}[version]
 	}}
 	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
-		router.GlobalMiddleware(&parse.Middleware{}, &websocket.BrowserToken{})
+		router.GlobalMiddleware(&parse.Middleware{}, &browsertoken.Middleware{})
 		with(ctrl, websocket.Options{}, ws.Upgrader{Subprotocols: []string{"chat.v1"}})(nil, router)
 	})
 	for _, tc := range []struct {
@@ -232,7 +233,7 @@ func TestRequireSubprotocol(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			ctrl := &listing{header: tc.header, list: func(*goyave.Request) []string { return tc.list }}
 			a := start(t, func(_ *goyave.Server, router *goyave.Router) {
-				router.GlobalMiddleware(&websocket.BrowserToken{})
+				router.GlobalMiddleware(&browsertoken.Middleware{})
 				options := websocket.Options{RequireSubprotocol: true, Debug: true}
 				with(ctrl, options, ws.Upgrader{Subprotocols: tc.ours})(nil, router)
 			})

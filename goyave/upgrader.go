@@ -8,6 +8,7 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	root "github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/goyave/internal/bearer"
 	"goyave.dev/goyave/v5"
 	"goyave.dev/goyave/v5/util/errors"
 )
@@ -138,7 +139,7 @@ func (m *mounted) handle(response *goyave.Response, request *goyave.Request) {
 	}
 	h.Settings = m.settings(request)
 	if !m.options.RequireSubprotocol { // the marker is none
-		h.Settings, h.Header = negotiated(request, h.Settings, h.Header)
+		h.Settings, h.Header = bearer.Negotiated(request, h.Settings, h.Header)
 	}
 	if ctrl, ok := m.upgrader.Controller.(OriginChecker); ok {
 		h.CheckOrigin = func() bool { return ctrl.CheckOrigin(request) }

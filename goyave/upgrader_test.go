@@ -122,6 +122,20 @@ func look(request *goyave.Request) seenRequest {
 	return seen
 }
 
+// tokenUser is whom the authenticator finds.
+type tokenUser struct{ Name string }
+
+// tokenAuthenticator accepts any bearer token and makes it the user's name.
+type tokenAuthenticator struct{ goyave.Component }
+
+func (*tokenAuthenticator) Authenticate(request *goyave.Request) (*tokenUser, error) {
+	token, ok := request.BearerToken()
+	if !ok {
+		return nil, errors.New("no credentials")
+	}
+	return &tokenUser{Name: token}, nil
+}
+
 // around is a middleware.
 type around struct {
 	goyave.Component

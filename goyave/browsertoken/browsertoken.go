@@ -1,40 +1,22 @@
-package websocket
+// Package browsertoken lets browsers authenticate where they open a WebSocket, with
+// Goyave's authenticators as they are.
+package browsertoken
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
-	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/goyave/internal/bearer"
 	"goyave.dev/goyave/v5"
 )
 
-// bearer is the entry of Sec-WebSocket-Protocol that says that a token follows,
-// and the subprotocol that is selected where there is no real one.
-const bearer = "bearer"
+const authorizationHeader = "Authorization" // as http.Header spells it
 
-const (
-	protocolHeader      = "Sec-Websocket-Protocol" // as http.Header spells it
-	authorizationHeader = "Authorization"
-)
-
-// Reasons to refuse a request. They hold nothing of what was sent.
-var (
-	errTokenSeveral   = errors.New("websocket: several bearer tokens")
-	errTokenMissing   = errors.New(`websocket: no token follows "bearer" in Sec-WebSocket-Protocol`)
-	errTokenMalformed = errors.New("websocket: malformed bearer token")
-)
-
-// extraBearer is the key in a request's Extra that says that the client offered
-// the marker: a browser fails the connection if none of the subprotocols that it
-// offered is selected.
-type extraBearer struct{}
-
-// BrowserToken is a middleware that lets browsers authenticate. They can't set
-// an Authorization header on a WebSocket, so the page sends its bearer token as
-// a subprotocol:
+// Middleware lets browsers authenticate. They can't set an Authorization header on a
+// WebSocket, so the page sends its bearer token as a subprotocol:
 //
 //	new WebSocket("wss://example.com/chat", ["bearer", token])
 //
@@ -56,13 +38,19 @@ type extraBearer struct{}
 // cookie is no token. Of several places the first counts: subprotocol, query
 // parameter, cookie.
 //
+// The status handler for 400 answers, Goyave's own with a text that holds nothing of what
+// was sent. It is the language line "websocket.token-missing",
+// "websocket.token-malformed" or "websocket.token-several": English ones are built in, an
+// application has them in the locale.json of its other languages. Where the request's
+// language lacks one, the default language stands in, and then English.
+//
 // Use it as a global middleware, before the auth middleware and all that may
 // answer by itself: what was refused earlier is logged with its URL as it came.
 //
 //	router.GlobalMiddleware(log.CombinedLogMiddleware())
-//	router.GlobalMiddleware(&websocket.BrowserToken{})
+//	router.GlobalMiddleware(&browsertoken.Middleware{})
 //	router.GlobalMiddleware(auth.Middleware(authenticator))
-type BrowserToken struct {
+type Middleware struct {
 	goyave.Component
 
 	// QueryParam is the name of a query parameter that may carry the token. URLs
@@ -77,17 +65,17 @@ type BrowserToken struct {
 	Cookie string
 }
 
-var _ goyave.Middleware = (*BrowserToken)(nil)
+var _ goyave.Middleware = (*Middleware)(nil)
 
 // Handle implements goyave.Middleware.
-func (m *BrowserToken) Handle(next goyave.Handler) goyave.Handler {
+func (m *Middleware) Handle(next goyave.Handler) goyave.Handler {
 	return func(response *goyave.Response, request *goyave.Request) {
-		if request.Method() != http.MethodGet || !ws.IsWebSocketUpgrade(request.Request()) {
+		if request.Method() != http.MethodGet || !websocket.IsWebSocketUpgrade(request.Request()) {
 			next(response, request)
 			return
 		}
 		if err := m.lift(request); err != nil {
-			request.Extra[goyave.ExtraParseError{}] = err // for the status handler to tell
+			request.Extra[goyave.ExtraParseError{}] = m.localized(request, err) // for the status handler to tell
 			response.Status(http.StatusBadRequest)
 			return
 		}
@@ -96,7 +84,7 @@ func (m *BrowserToken) Handle(next goyave.Handler) goyave.Handler {
 }
 
 // lift moves the request's token into the Authorization header.
-func (m *BrowserToken) lift(request *goyave.Request) error {
+func (m *Middleware) lift(request *goyave.Request) error {
 	// Both first: whatever is wrong with one, the other must not be seen.
 	token, err := takeFromProtocols(request)
 	inQuery := m.takeFromQuery(request)
@@ -129,44 +117,32 @@ func (m *BrowserToken) lift(request *goyave.Request) error {
 // subprotocols that the client offers. After a mistake none of them is left.
 func takeFromProtocols(request *goyave.Request) (string, error) {
 	header := request.Header()
-	offered := entries(header)
-	at := slices.Index(offered, bearer)
+	offered := bearer.Entries(header)
+	at := slices.Index(offered, bearer.Marker)
 	if at < 0 {
 		return "", nil
 	}
-	header.Del(protocolHeader)
+	header.Del(bearer.Header)
 	rest := offered[at+1:]
 	switch {
-	case slices.Contains(rest, bearer):
-		return "", errTokenSeveral
+	case slices.Contains(rest, bearer.Marker):
+		return "", errSeveral
 	case len(rest) == 0:
-		return "", errTokenMissing
+		return "", errMissing
 	case !isToken(rest[0]) || strings.ContainsAny(rest[0], "/="):
-		return "", errTokenMalformed
+		return "", errMalformed
 	}
-	request.Extra[extraBearer{}] = struct{}{}
+	bearer.Offered(request)
 	if others := slices.Concat(offered[:at], rest[1:]); len(others) > 0 {
-		header.Set(protocolHeader, strings.Join(others, ", "))
+		header.Set(bearer.Header, strings.Join(others, ", "))
 	}
 	return rest[0], nil
-}
-
-// entries returns the subprotocols that the client offers. There may be several
-// lines, and empty entries mean nothing (RFC 9110, 5.6.1).
-func entries(header http.Header) []string {
-	var all []string
-	for entry := range strings.SplitSeq(strings.Join(header[protocolHeader], ","), ",") {
-		if entry = strings.TrimSpace(entry); entry != "" {
-			all = append(all, entry)
-		}
-	}
-	return all
 }
 
 // takeFromQuery takes the parameter out of all places that have it, and returns
 // its values. The rest of the query stays as it came: a middleware may have
 // parsed it already, or may do so later.
-func (m *BrowserToken) takeFromQuery(request *goyave.Request) []string {
+func (m *Middleware) takeFromQuery(request *goyave.Request) []string {
 	if m.QueryParam == "" {
 		return nil
 	}
@@ -217,9 +193,9 @@ func onlyToken(values []string) (string, error) {
 		switch {
 		case value == "":
 		case token != "":
-			return "", errTokenSeveral
+			return "", errSeveral
 		case !isToken(value):
-			return "", errTokenMalformed
+			return "", errMalformed
 		default:
 			token = value
 		}
@@ -239,36 +215,4 @@ func isToken(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-// negotiated returns the settings and headers with which a request is upgraded:
-// those given, or others that select the marker where the client offered it and
-// nothing else would be selected. What it is given is not changed.
-func negotiated(request *goyave.Request, settings *ws.Upgrader, header http.Header) (*ws.Upgrader, http.Header) {
-	if _, offered := request.Extra[extraBearer{}]; !offered {
-		return settings, header
-	}
-	if settings.Subprotocols == nil {
-		for name, values := range header {
-			if http.CanonicalHeaderKey(name) == protocolHeader && len(values) > 0 && values[0] != "" {
-				return settings, header // the controller selected one
-			}
-		}
-	}
-	if slices.ContainsFunc(entries(request.Header()), func(offered string) bool {
-		return slices.Contains(settings.Subprotocols, offered)
-	}) {
-		return settings, header
-	}
-	// gorilla takes the header's subprotocol only where it is given no others.
-	marked := *settings
-	marked.Subprotocols = nil
-	h := make(http.Header, len(header)+1)
-	for name, values := range header {
-		if http.CanonicalHeaderKey(name) != protocolHeader {
-			h[name] = values
-		}
-	}
-	h.Set(protocolHeader, bearer)
-	return &marked, h
 }

@@ -1,12 +1,8 @@
-package websocket_test
+package browsertoken_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
-	"io"
-	stdslog "log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -14,10 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	ws "github.com/gorilla/websocket"
-	websocket "github.com/goyave-contrib/websocket/goyave"
+	"github.com/goyave-contrib/websocket/goyave/browsertoken"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -26,205 +21,13 @@ import (
 	"goyave.dev/goyave/v5/config"
 	"goyave.dev/goyave/v5/log"
 	"goyave.dev/goyave/v5/middleware/parse"
-	"goyave.dev/goyave/v5/slog"
 	"goyave.dev/goyave/v5/util/testutil"
 )
 
-const opaqueToken = "s3cr3t-._~1" // all the special characters that both rules allow
-
-// tokenUser is whom the authenticators find.
-type tokenUser struct{ Name string }
-
-// tokenUsers finds everybody.
-type tokenUsers struct{}
-
-func (tokenUsers) FindByUsername(_ context.Context, username any) (*tokenUser, error) {
-	name, ok := username.(string)
-	if !ok {
-		return nil, errors.New("the name is no string")
-	}
-	return &tokenUser{Name: name}, nil
-}
-
-// tokenAuthenticator accepts any bearer token and makes it the user's name.
-type tokenAuthenticator struct{ goyave.Component }
-
-func (*tokenAuthenticator) Authenticate(request *goyave.Request) (*tokenUser, error) {
-	token, ok := request.BearerToken()
-	if !ok {
-		return nil, errors.New("no credentials")
-	}
-	return &tokenUser{Name: token}, nil
-}
-
-// tokenSeen is what Serve saw of a request.
-type tokenSeen struct {
-	User        *tokenUser
-	Subprotocol string
-	Offered     []string
-	URL, URI    string
-	Query       map[string]any
-	Cookie      string
-	Form        url.Values
-}
-
-// tokenCtrl tells what Serve sees and waits for the client to go.
-type tokenCtrl struct {
-	goyave.Component
-	header http.Header
-	seen   chan tokenSeen
-}
-
-func (ctrl *tokenCtrl) RegisterRoute(router *goyave.Router, handler goyave.Handler) {
-	router.Get("", handler).SetMeta(auth.MetaAuth, true)
-}
-
-func (ctrl *tokenCtrl) UpgradeHeaders(*goyave.Request) http.Header { return ctrl.header }
-
-func (ctrl *tokenCtrl) Serve(conn *websocket.Conn, request *goyave.Request) error {
-	user, _ := request.User.(*tokenUser)
-	seen := tokenSeen{
-		User:        user,
-		Subprotocol: conn.Subprotocol(),
-		Offered:     request.Header().Values("Sec-WebSocket-Protocol"),
-		URL:         request.URL().String(),
-		URI:         request.Request().RequestURI,
-		Query:       request.Query,
-		Form:        request.Request().Form,
-	}
-	for _, cookie := range request.Cookies() {
-		seen.Cookie += cookie.String()
-	}
-	ctrl.seen <- seen
-	_, _, err := conn.ReadMessage()
-	return err
-}
-
-// logLines is a log's writer that hands on what is written.
-type logLines chan string
-
-func (l logLines) Write(p []byte) (int, error) {
-	l <- string(p)
-	return len(p), nil
-}
-
-// access returns the next access log line, with all that was logged before.
-func (l logLines) access(t *testing.T) string {
-	t.Helper()
-	var all strings.Builder
-	for {
-		select {
-		case line := <-l:
-			all.WriteString(line)
-			if strings.Contains(line, `\"GET `) {
-				return all.String()
-			}
-		case <-time.After(10 * time.Second):
-			require.FailNow(t, "no access log", "logged: %s", all.String())
-		}
-	}
-}
-
-// tokenApp is a running application.
-type tokenApp struct {
-	*testutil.TestServer
-	url  string
-	ctrl *tokenCtrl
-	log  logLines
-}
-
-type tokenAppOptions struct {
-	// middleware are applied globally, in this order; nil stands for the access
-	// log, the parser, BrowserToken and custom authentication.
-	middleware []goyave.Middleware
-	token      *websocket.BrowserToken
-	settings   ws.Upgrader
-	header     http.Header
-}
-
-func startTokenApp(t *testing.T, options tokenAppOptions) *tokenApp {
-	t.Helper()
-	cfg := config.LoadDefault()
-	cfg.Set("server.port", 0)
-	cfg.Set("app.debug", false) // the access log then has its attributes, too
-	cfg.Set("auth.jwt.secret", "secret")
-	app := &tokenApp{
-		ctrl: &tokenCtrl{header: options.header, seen: make(chan tokenSeen, 1)},
-		log:  make(logLines, 100),
-	}
-	app.TestServer = testutil.NewTestServerWithOptions(t, goyave.Options{
-		Config: cfg,
-		Logger: slog.New(stdslog.NewJSONHandler(app.log, nil)),
-	})
-	middleware := options.middleware
-	if middleware == nil {
-		token := options.token
-		if token == nil {
-			token = &websocket.BrowserToken{}
-		}
-		middleware = []goyave.Middleware{
-			log.CombinedLogMiddleware(),
-			&parse.Middleware{},
-			token,
-			auth.Middleware(&tokenAuthenticator{}),
-		}
-	}
-	app.RegisterRoutes(func(_ *goyave.Server, router *goyave.Router) {
-		router.GlobalMiddleware(middleware...)
-		upgrader := websocket.New(app.ctrl)
-		upgrader.Settings = options.settings
-		router.Subrouter("/ws").Controller(upgrader)
-		router.Get("/rest", func(response *goyave.Response, request *goyave.Request) {
-			response.String(http.StatusOK, request.Header().Get("Authorization"))
-		})
-	})
-
-	ready := make(chan string, 1)
-	app.RegisterStartupHook(func(s *goyave.Server) { ready <- "http://" + s.Host() })
-	stopped := make(chan error, 1)
-	go func() { stopped <- app.Start() }()
-	t.Cleanup(func() {
-		app.Stop()
-		assert.NoError(t, <-stopped)
-	})
-	select {
-	case app.url = <-ready:
-	case err := <-stopped:
-		stopped <- err
-		require.FailNow(t, "the server does not start", "%v", err)
-	}
-	return app
-}
-
-// dial connects like a browser: it fails if it offered subprotocols and the
-// answer does not name exactly one of them.
-func (a *tokenApp) dial(t *testing.T, path string, header http.Header, offered ...string) (*wstest.Client, tokenSeen) {
-	t.Helper()
-	client := wstest.Dial(t, a.url, path, &wstest.Options{Header: header, Subprotocols: offered})
-	selected := client.Response.Header.Values("Sec-WebSocket-Protocol")
-	if len(offered) > 0 {
-		require.Len(t, selected, 1, "a browser fails the connection")
-		require.Contains(t, offered, selected[0], "a browser fails the connection")
-	} else {
-		require.Empty(t, selected, "a browser fails the connection")
-	}
-	return client, <-a.ctrl.seen
-}
-
-// refused is the answer to a handshake that is not upgraded.
-func (a *tokenApp) refused(t *testing.T, path string, options *wstest.Options) (status int, header http.Header, body string) {
-	t.Helper()
-	response := wstest.DialRefused(t, a.url, path, options)
-	content, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	require.NoError(t, response.Body.Close())
-	return response.StatusCode, response.Header, string(content)
-}
-
-func TestBrowserTokenLiftsJWT(t *testing.T) {
+func TestLiftsJWT(t *testing.T) {
 	app := startTokenApp(t, tokenAppOptions{middleware: []goyave.Middleware{
 		log.CombinedLogMiddleware(),
-		&websocket.BrowserToken{QueryParam: "access_token", Cookie: "token"},
+		&browsertoken.Middleware{QueryParam: "access_token", Cookie: "token"},
 		auth.Middleware(auth.NewJWTAuthenticator(tokenUsers{})),
 	}})
 	service, ok := app.Service(auth.JWTServiceName).(*auth.JWTService)
@@ -266,13 +69,13 @@ func TestBrowserTokenLiftsJWT(t *testing.T) {
 }
 
 // Whatever the order, no log line and nothing that Serve sees has the token.
-func TestBrowserTokenIsGoneWhateverTheOrder(t *testing.T) {
+func TestIsGoneWhateverTheOrder(t *testing.T) {
 	orders := map[string][]func() goyave.Middleware{}
 	parts := map[string]func() goyave.Middleware{
 		"log":    log.CombinedLogMiddleware,
 		"common": log.CommonLogMiddleware,
 		"parse":  func() goyave.Middleware { return &parse.Middleware{} },
-		"token":  func() goyave.Middleware { return &websocket.BrowserToken{QueryParam: "token"} },
+		"token":  func() goyave.Middleware { return &browsertoken.Middleware{QueryParam: "token"} },
 		"auth":   func() goyave.Middleware { return auth.Middleware(&tokenAuthenticator{}) },
 	}
 	for _, order := range []string{
@@ -326,10 +129,10 @@ func TestBrowserTokenIsGoneWhateverTheOrder(t *testing.T) {
 
 // The token is gone, too, from the log of a request that has no route or is
 // refused.
-func TestBrowserTokenIsNotLoggedWithRefusals(t *testing.T) {
+func TestIsNotLoggedWithRefusals(t *testing.T) {
 	app := startTokenApp(t, tokenAppOptions{middleware: []goyave.Middleware{
 		log.CombinedLogMiddleware(),
-		&websocket.BrowserToken{QueryParam: "token"},
+		&browsertoken.Middleware{QueryParam: "token"},
 		&parse.Middleware{},
 		auth.Middleware(&tokenAuthenticator{}),
 	}})
@@ -355,7 +158,7 @@ func TestBrowserTokenIsNotLoggedWithRefusals(t *testing.T) {
 	}
 }
 
-func TestBrowserTokenSelectsSubprotocol(t *testing.T) {
+func TestSelectsSubprotocol(t *testing.T) {
 	tests := []struct {
 		name        string
 		subprotocol []string
@@ -393,7 +196,7 @@ func TestBrowserTokenSelectsSubprotocol(t *testing.T) {
 }
 
 // A client that offers no marker is negotiated with as without the middleware.
-func TestBrowserTokenLeavesOtherSubprotocolsAlone(t *testing.T) {
+func TestLeavesOtherSubprotocolsAlone(t *testing.T) {
 	app := startTokenApp(t, tokenAppOptions{settings: ws.Upgrader{Subprotocols: []string{"v1"}}})
 	authorization := http.Header{"Authorization": {"Bearer ada"}}
 
@@ -407,7 +210,7 @@ func TestBrowserTokenLeavesOtherSubprotocolsAlone(t *testing.T) {
 }
 
 // Lines and white space that no browser sends, but a proxy may make.
-func TestBrowserTokenReadsAllLines(t *testing.T) {
+func TestReadsAllLines(t *testing.T) {
 	app := startTokenApp(t, tokenAppOptions{settings: ws.Upgrader{Subprotocols: []string{"v1"}}})
 	for name, lines := range map[string][]string{
 		"one line each":       {"bearer", opaqueToken, "v1"},
@@ -442,9 +245,9 @@ func (m *offering) Handle(next goyave.Handler) goyave.Handler {
 
 // The lines that are there in the end count: a real subprotocol on one of them is
 // selected, and not the marker.
-func TestBrowserTokenSelectsFromAllLines(t *testing.T) {
+func TestSelectsFromAllLines(t *testing.T) {
 	app := startTokenApp(t, tokenAppOptions{
-		middleware: []goyave.Middleware{&websocket.BrowserToken{}, &offering{protocol: "v2"}, auth.Middleware(&tokenAuthenticator{})},
+		middleware: []goyave.Middleware{&browsertoken.Middleware{}, &offering{protocol: "v2"}, auth.Middleware(&tokenAuthenticator{})},
 		settings:   ws.Upgrader{Subprotocols: []string{"v2"}},
 	})
 	client := wstest.DialRaw(t, app.url, "/ws", &wstest.Options{Subprotocols: []string{"v1", "bearer", opaqueToken}})
@@ -454,8 +257,8 @@ func TestBrowserTokenSelectsFromAllLines(t *testing.T) {
 	client.ExpectClose(ws.CloseNormalClosure, "")
 }
 
-func TestBrowserTokenPrecedence(t *testing.T) {
-	app := startTokenApp(t, tokenAppOptions{token: &websocket.BrowserToken{QueryParam: "token", Cookie: "token"}})
+func TestPrecedence(t *testing.T) {
+	app := startTokenApp(t, tokenAppOptions{token: &browsertoken.Middleware{QueryParam: "token", Cookie: "token"}})
 	cookie := http.Header{"Cookie": {"token=from-cookie"}}
 	tests := []struct {
 		name    string
@@ -503,7 +306,7 @@ func TestBrowserTokenPrecedence(t *testing.T) {
 	})
 }
 
-func TestBrowserTokenPlacesAreOff(t *testing.T) {
+func TestPlacesAreOff(t *testing.T) {
 	app := startTokenApp(t, tokenAppOptions{})
 	status, _, _ := app.refused(t, "/ws?token=a", &wstest.Options{Header: http.Header{"Cookie": {"token=a; =a"}}})
 	assert.Equal(t, http.StatusUnauthorized, status)
@@ -513,12 +316,12 @@ func TestBrowserTokenPlacesAreOff(t *testing.T) {
 	assert.Equal(t, map[string]any{"token": "a", "": "b"}, seen.Query)
 }
 
-func TestBrowserTokenRefuses(t *testing.T) {
-	app := startTokenApp(t, tokenAppOptions{token: &websocket.BrowserToken{QueryParam: "token", Cookie: "token"}})
+func TestRefuses(t *testing.T) {
+	app := startTokenApp(t, tokenAppOptions{token: &browsertoken.Middleware{QueryParam: "token", Cookie: "token"}})
 	const (
-		several   = "websocket: several bearer tokens"
-		missing   = `websocket: no token follows "bearer" in Sec-WebSocket-Protocol`
-		malformed = "websocket: malformed bearer token"
+		several   = "There is more than one authentication token."
+		missing   = `The authentication token after "bearer" is missing.`
+		malformed = "Your authentication token is malformed."
 	)
 	tests := []struct {
 		name     string
@@ -567,10 +370,10 @@ func TestBrowserTokenRefuses(t *testing.T) {
 }
 
 // The application's own status handler answers, if it has one.
-func TestBrowserTokenRefusalIsTheStatusHandlers(t *testing.T) {
+func TestRefusalIsTheStatusHandlers(t *testing.T) {
 	server := testutil.NewTestServerWithOptions(t, goyave.Options{Config: config.LoadDefault()})
 	server.Router().StatusHandler(&teapotHandler{}, http.StatusBadRequest)
-	server.Router().GlobalMiddleware(&websocket.BrowserToken{})
+	server.Router().GlobalMiddleware(&browsertoken.Middleware{})
 	server.Router().Get("/", func(*goyave.Response, *goyave.Request) { assert.Fail(t, "it is refused") })
 	request := upgradeRequest("/")
 	request.Header.Set("Sec-WebSocket-Protocol", "bearer")
@@ -592,9 +395,9 @@ func upgradeRequest(target string) *http.Request {
 	return request
 }
 
-func TestBrowserTokenOnlyActsOnUpgrades(t *testing.T) {
+func TestOnlyActsOnUpgrades(t *testing.T) {
 	server := testutil.NewTestServerWithOptions(t, goyave.Options{Config: config.LoadDefault()})
-	middleware := &websocket.BrowserToken{QueryParam: "token", Cookie: "token"}
+	middleware := &browsertoken.Middleware{QueryParam: "token", Cookie: "token"}
 	tests := []struct {
 		name   string
 		change func(*http.Request)
@@ -642,13 +445,13 @@ func TestBrowserTokenOnlyActsOnUpgrades(t *testing.T) {
 }
 
 // What was parsed from the query earlier has it no more either.
-func TestBrowserTokenIsGoneFromForm(t *testing.T) {
+func TestIsGoneFromForm(t *testing.T) {
 	server := testutil.NewTestServerWithOptions(t, goyave.Options{Config: config.LoadDefault()})
 	request := server.NewTestRequest(http.MethodGet, "/", http.NoBody)
 	*request.Request() = *upgradeRequest("/?a=1&token=secret")
 	require.NoError(t, request.Request().ParseForm())
 	request.Query = map[string]any{"a": "1", "token": "secret"}
-	response := server.TestMiddleware(&websocket.BrowserToken{QueryParam: "token"}, request, func(_ *goyave.Response, request *goyave.Request) {
+	response := server.TestMiddleware(&browsertoken.Middleware{QueryParam: "token"}, request, func(_ *goyave.Response, request *goyave.Request) {
 		assert.Equal(t, url.Values{"a": {"1"}}, request.Request().Form)
 		assert.Equal(t, map[string]any{"a": "1"}, request.Query)
 		assert.Equal(t, "a=1", request.URL().RawQuery)
@@ -657,9 +460,9 @@ func TestBrowserTokenIsGoneFromForm(t *testing.T) {
 }
 
 // Twice, globally and on a route, does no harm.
-func TestBrowserTokenTwice(t *testing.T) {
+func TestTwice(t *testing.T) {
 	app := startTokenApp(t, tokenAppOptions{middleware: slices.Concat(
-		[]goyave.Middleware{&websocket.BrowserToken{}, &websocket.BrowserToken{QueryParam: "token"}},
+		[]goyave.Middleware{&browsertoken.Middleware{}, &browsertoken.Middleware{QueryParam: "token"}},
 		[]goyave.Middleware{auth.Middleware(&tokenAuthenticator{})},
 	)})
 	_, seen := app.dial(t, "/ws", nil, "bearer", opaqueToken)
@@ -668,7 +471,7 @@ func TestBrowserTokenTwice(t *testing.T) {
 }
 
 // Clients that connect at the same time have their own negotiation.
-func TestBrowserTokenIsOfOneRequest(t *testing.T) {
+func TestIsOfOneRequest(t *testing.T) {
 	app := startTokenApp(t, tokenAppOptions{settings: ws.Upgrader{Subprotocols: []string{"v1"}}})
 	app.ctrl.seen = make(chan tokenSeen, 20)
 	for i := range 20 {
@@ -686,8 +489,8 @@ func TestBrowserTokenIsOfOneRequest(t *testing.T) {
 }
 
 // The answer that goes over the wire has the token nowhere.
-func TestBrowserTokenIsNotInTheAnswer(t *testing.T) {
-	app := startTokenApp(t, tokenAppOptions{token: &websocket.BrowserToken{QueryParam: "token"}})
+func TestIsNotInTheAnswer(t *testing.T) {
+	app := startTokenApp(t, tokenAppOptions{token: &browsertoken.Middleware{QueryParam: "token"}})
 	client := wstest.DialRaw(t, app.url, "/ws?token=from-query", &wstest.Options{Subprotocols: []string{"bearer", "from-protocol"}})
 	var answer bytes.Buffer
 	require.NoError(t, client.Response.Header.Write(&answer))
