@@ -174,13 +174,14 @@ func (c *Conn) closeHandshake(h *handshake) error {
 		return c.sendChosen(h, timeout) // which tells why it can't
 	case timeout <= 0:
 		err := c.sendChosen(h, timeout)
+		c.t.findEnd(closeGrace)
 		c.t.cut()
 		return err
 	}
 	defer c.t.cutAfter(timeout)()
 	c.awaitFlush()
 	err := c.sendChosen(h, timeout)
-	if err == nil {
+	if err == nil || c.t.hungUp() {
 		c.t.awaitPeerClose()
 	}
 	_ = c.t.close() // whatever it says, the socket is gone
@@ -207,6 +208,7 @@ func (c *Conn) sendChosen(h *handshake, timeout time.Duration) error {
 // wait return net.ErrClosed. Messages that are held back (see WriteMessage) or enqueued
 // are lost.
 func (c *Conn) CloseNow() error {
+	c.t.findEnd(closeGrace)
 	c.t.decide(endedByUs, errClosed)
 	c.t.cut()
 	c.settle()
@@ -219,6 +221,7 @@ func (c *Conn) settle() {
 	c.stopFlushing()
 	c.keepalive.alarm.stop()
 	c.t.stopHolding()
+	c.t.stopExpiring()
 }
 
 // cutReason makes a text fit into a close frame: valid UTF-8, at most 123

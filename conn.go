@@ -17,7 +17,9 @@ import (
 // arrive only through a read.
 //
 // After a read or write that failed on the wire each later one returns the same
-// error. Writes after a close frame return [ErrCloseSent], other calls on a
+// error. A write that fails because the peer hung up leaves reads as they are: they
+// return what had come, to the close frame or the end, within the close timeout. Writes
+// after a close frame return [ErrCloseSent], other calls on a
 // connection that we closed [net.ErrClosed].
 //
 // The embedded connection is there for code that was written for gorilla and

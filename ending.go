@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 )
 
 // A verdict says how a connection is ended and who is told.
@@ -57,9 +58,9 @@ func (c *Conn) judge(errs []error, told error) verdict {
 		v.frame, _ = cause.(*CloseError) //nolint:errorlint // nil after CloseNow
 	case how == endedByBreach:
 		v.frame = breachFrame(cause)
-		v.blame(cause, errs, slog.LevelWarn)
+		v.blame(slog.LevelWarn, errs, cause)
 	case how == endedByVanished:
-		v.blame(cause, errs, slog.LevelDebug)
+		v.blame(slog.LevelDebug, errs, cause, c.readError(), c.t.socketFailure())
 		v.frame = nil
 	case v.failed:
 		v.frame = &CloseError{Code: CloseInternalServerErr, Text: cutReason(c.failureText(failures...))}
@@ -86,16 +87,17 @@ func (c *Conn) sift(errs []error, told error, explained bool) (failures []error,
 	return failures, chosen
 }
 
-// blame tells of what the peer did, in the words of the first error that knows
-// of it, or together with a failure of the controller's own.
-func (v *verdict) blame(cause error, errs []error, level slog.Level) {
+// blame tells of what the peer did, in the words of the first error that knows of it,
+// by one of its faces, or together with a failure of the controller's own.
+func (v *verdict) blame(level slog.Level, errs []error, cause error, faces ...error) {
 	if v.failed {
 		v.tell = errors.Join(v.tell, cause)
 		return
 	}
 	v.tell, v.level = cause, level
+	faces = append(faces, cause)
 	for _, err := range errs {
-		if errors.Is(err, cause) {
+		if err != nil && slices.ContainsFunc(faces, func(face error) bool { return errors.Is(err, face) }) {
 			v.tell = err
 			return
 		}
@@ -133,7 +135,7 @@ func (c *Conn) knows(err error) bool {
 	if isPanic(err) {
 		return false
 	}
-	if read := c.readErr.Load(); read != nil && errors.Is(err, *read) {
+	if read := c.readError(); read != nil && errors.Is(err, read) {
 		return true
 	}
 	if unwritable := c.t.unwritable(); unwritable != nil && errors.Is(err, unwritable) {
@@ -152,6 +154,10 @@ func repeats(err, told error, failures []error) bool {
 	var p *PanicError
 	return errors.As(err, &p) && errors.Is(errors.Join(told, errors.Join(failures...)), p)
 }
+
+// merelyHungUp reports whether err says that a write failed because the peer hung up,
+// and nothing else.
+func (c *Conn) merelyHungUp(err error) bool { return c.t.isHangUp(err) && !isPanic(err) }
 
 // merelyCanceled tells whether err says that the context has ended, and nothing
 // of the reason.

@@ -62,7 +62,8 @@ type group struct {
 // connection's, and f must return soon after that has ended; the end of Serve
 // waits for it. If f returns an error or panics, the connection is ended as if
 // Serve had: reads fail, the context is canceled, and when Serve has returned
-// the first error counts. So a loop that only writes is:
+// the first error counts. The error of a write that failed because the peer hung up does
+// not end reads: see [Conn]. So a loop that only writes is:
 //
 //	conn.Go(func(ctx context.Context) error { return pump(ctx, conn) })
 //
@@ -128,7 +129,7 @@ func (c *Conn) goroutineEnded(err error) {
 	g.errs = append(g.errs, err)
 	serving := !g.stopped
 	g.mu.Unlock()
-	if serving {
+	if serving && !c.merelyHungUp(err) { // reads find out by themselves how that ended
 		c.t.readDeadlines().fail(c.t.nc, err)
 		c.cancelContext(err)
 	}

@@ -42,12 +42,19 @@ func (c *Conn) handle(handler func() error) error {
 	return handler()
 }
 
-// control has a ping or pong handled.
+// control has a ping or pong handled. A handler that could not write has not failed
+// where the peer hung up: what else had come is still to be read.
 func (c *Conn) control(messageType int, data string) error {
+	var err error
 	if messageType == PingMessage {
-		return c.Conn.PingHandler()(data)
+		err = c.Conn.PingHandler()(data)
+	} else {
+		err = c.Conn.PongHandler()(data)
 	}
-	return c.Conn.PongHandler()(data)
+	if c.merelyHungUp(err) {
+		return nil
+	}
+	return err
 }
 
 // socketClosing takes back the alarm of the keep-alive: there is nothing to ping.
@@ -67,6 +74,9 @@ func (c *Conn) peerClosed(ce *CloseError) error {
 	}
 	_ = c.t.writeClose(&b, echo) // ErrCloseSent: it was an answer itself
 	_ = c.t.close()
+	if c.merelyHungUp(err) {
+		return nil
+	}
 	return err
 }
 

@@ -49,8 +49,8 @@ func (k *keepalive) start(c *Conn) {
 // comes all the same.
 func (k *keepalive) ring() {
 	t := k.c.t
-	if t.isClosed() || t.closeBegun.Load() {
-		return // the closing handshake has a bound of its own
+	if t.finished.Load() {
+		return // the closing handshake has a bound of its own, and so has what follows a hang-up
 	}
 	now := t.age()
 	due, waiting := k.due(now)

@@ -192,11 +192,19 @@ func (c *Conn) nextReader() (messageType int, wire io.Reader, err error) {
 // unreadable returns the error of the read that failed before, or that of a
 // context that has ended already.
 func (c *Conn) unreadable(ctx context.Context) error {
+	if err := c.readError(); err != nil {
+		return err
+	}
+	if cause := c.t.endOfReads(ctx); cause != nil {
+		return &ioError{op: "read", err: cause}
+	}
+	return nil
+}
+
+// readError is what every read returns from now on, nil if they still read.
+func (c *Conn) readError() error {
 	if err := c.readErr.Load(); err != nil {
 		return *err
-	}
-	if ctx.Err() != nil {
-		return &ioError{op: "read", err: context.Cause(ctx)}
 	}
 	return nil
 }
@@ -236,14 +244,14 @@ func (m *messageReader) Read(p []byte) (int, error) {
 	switch {
 	case m.done:
 		return 0, io.EOF
-	case c.reader != m && c.readErr.Load() == nil:
+	case c.reader != m && c.readError() == nil:
 		return 0, errStaleReader
 	}
-	if err := c.readErr.Load(); err != nil {
-		return 0, *err
+	if err := c.readError(); err != nil {
+		return 0, err
 	}
-	if m.ctx.Err() != nil { // in the middle of a message: there is no way back
-		return 0, c.readFailed(&ioError{op: "read", err: &contextError{context.Cause(m.ctx)}})
+	if cause := c.t.endOfReads(m.ctx); cause != nil { // in the middle of a message: there is no way back
+		return 0, c.readFailed(&ioError{op: "read", err: &contextError{cause}})
 	}
 	release := c.t.boundRead(m.ctx)
 	succeeded := false

@@ -46,6 +46,7 @@ func (r *run) over(err error) {
 // end closes the connection after serve returned err. Report may leave by panic
 // or Goexit: the connection is closed all the same.
 func (r *run) end(err error) {
+	r.conn.t.findEnd(r.conn.GetCloseHandshakeTimeout())
 	v := r.conn.verdict(append(r.conn.group.stop(), err), nil)
 	defer r.conn.finish(v)
 	if v.tell != nil {

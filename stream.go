@@ -213,7 +213,20 @@ func (s *stream) end(err error) {
 
 // connectionEnded ends the reads with the connection, whatever is not read yet:
 // Serve's end waits for the reading goroutine, which may wait for a reader.
+//
+// Where the peer hung up, that is told while what had come is still read.
 func (s *stream) connectionEnded() {
+	if s.conn.t.hungUp() {
+		select {
+		case <-s.received:
+			return
+		case <-s.conn.t.closed.wait():
+		}
+		if !s.conn.t.peerTold.Load() { // not by the reading goroutine, which may wait for a reader
+			s.end(s.reason(context.Cause(s.conn.Context())))
+			return
+		}
+	}
 	if how, _ := s.conn.t.decided(); how == endedByPeer {
 		return // it was the reading goroutine that found out, and it says more
 	}

@@ -37,11 +37,12 @@ type transport struct {
 	closeErr     error
 	closeOnce    sync.Once
 
-	ending  ending // guarded by mu, like the next three
-	mu      sync.Mutex
-	cause   error // of ending
-	failure error // of the socket, the first; what every later call returns
-	expiry  *time.Timer
+	ending ending // guarded by mu, like the next two
+	mu     sync.Mutex
+	cause  error // of ending
+	expiry *expiry
+
+	failure atomic.Pointer[ioError] // of the socket, the first; what every later call returns
 
 	reading
 	writing
@@ -86,6 +87,9 @@ const (
 	endedByVanished        // EOF, a reset, no answer, a write not taken
 )
 
+// wasRead reports whether something that the peer sent decided.
+func (e ending) wasRead() bool { return e == endedByPeer || e == endedByBreach }
+
 func newTransport(nc net.Conn, early []byte, readBuffer int, pool *sync.Pool, options *Options) *transport {
 	t := &transport{nc: nc, begun: time.Now(), options: options, owner: nobody{}}
 	switch nc.(type) {
@@ -110,10 +114,12 @@ func (t *transport) decide(how ending, cause error) {
 	t.owner.cancelContext(cause)
 }
 
+// record is decide without the context. What is read of a peer that hung up comes from
+// before that, and before a close frame of ours that did not leave any more.
 func (t *transport) record(how ending, cause error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.ending == undecided {
+	if t.ending == undecided || t.hungUp() && how.wasRead() && !t.ending.wasRead() {
 		t.ending, t.cause = how, cause
 	}
 }
@@ -124,30 +130,33 @@ func (t *transport) decided() (ending, error) {
 	return t.ending, t.cause
 }
 
-// fail ends the connection because the socket failed: nothing can be written
+// fail ends the connection because the socket failed: nothing can be written or read
 // any more. It returns the first failure.
 func (t *transport) fail(err *ioError) error {
-	t.mu.Lock()
-	if t.failure == nil {
-		t.failure = err
-	}
-	first := t.failure
-	t.mu.Unlock()
+	first := t.endWriting(err)
+	t.cut()
+	return first
+}
+
+// endWriting has writes fail from now on, those that wait for their turn too.
+func (t *transport) endWriting(err *ioError) error {
+	t.failure.CompareAndSwap(nil, err)
 	t.finished.Store(true)
+	t.over.happen()
 	if err.gone {
 		t.decide(endedByVanished, err)
 	} else {
 		t.owner.cancelContext(err)
 	}
-	t.cut()
-	return first
+	return t.failure.Load()
 }
 
 // socketFailure is the first failure of the socket, nil without one.
 func (t *transport) socketFailure() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.failure
+	if failure := t.failure.Load(); failure != nil {
+		return failure
+	}
+	return nil
 }
 
 // endError is what a call returns that finds the socket closed.
@@ -166,6 +175,12 @@ func (t *transport) isClosed() bool { return t.closed.hasHappened() }
 // Close is what gorilla's Close and its failed handshakes come to: the
 // application ends the connection without a closing handshake.
 func (t *transport) Close() error {
+	t.findEnd(closeGrace)
+	return t.closeByUs()
+}
+
+// closeByUs is Close where the socket is known to be of no use any more.
+func (t *transport) closeByUs() error {
 	t.decide(endedByUs, errClosed)
 	return t.close()
 }
@@ -175,10 +190,11 @@ func (t *transport) close() error {
 	t.closeOnce.Do(func() {
 		t.finished.Store(true)
 		t.closed.happen()
+		t.over.happen()
 		t.owner.socketClosing()
 		t.mu.Lock()
 		if t.expiry != nil {
-			t.expiry.Stop()
+			t.expiry.alarm.unset()
 		}
 		t.mu.Unlock()
 		t.closeErr = t.nc.Close()
@@ -211,15 +227,41 @@ func (t *transport) cutAfter(d time.Duration) (stop func() bool) {
 }
 
 // expire cuts the socket when the close timeout is over, unless it is closed
-// before: a close frame of ours is on the wire and nobody waits for the answer
-// in Close.
-func (t *transport) expire() {
+// before: a close frame of ours is on the wire and nobody waits for the answer in
+// Close.
+func (t *transport) expire() { t.expireAfter(max(time.Duration(t.closeTimeout.Load()), 0)) }
+
+func (t *transport) expireAfter(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.expiry == nil && !t.isClosed() {
-		t.expiry = time.AfterFunc(max(time.Duration(t.closeTimeout.Load()), 0), t.cut)
+		t.expiry = &expiry{t: t}
+		t.expiry.alarm.set(d, t.expiry)
 	}
 }
+
+// stopExpiring returns when the socket, which is closed, is not about to be cut.
+func (t *transport) stopExpiring() {
+	t.mu.Lock()
+	e := t.expiry
+	t.mu.Unlock()
+	if e != nil {
+		e.alarm.stop()
+	}
+}
+
+// An expiry is the end of the time that a connection has to end.
+type expiry struct {
+	t     *transport
+	alarm alarm
+}
+
+func (e *expiry) ring() {
+	defer e.t.cut()
+	e.t.findEnd(closeGrace)
+}
+
+func (e *expiry) rung(err error) { e.t.owner.goroutineEnded(err) }
 
 func (t *transport) LocalAddr() net.Addr  { return t.nc.LocalAddr() }
 func (t *transport) RemoteAddr() net.Addr { return t.nc.RemoteAddr() }
@@ -235,6 +277,8 @@ type ioError struct {
 	op   string // "read" or "write"
 	err  error
 	gone bool // the peer vanished; false for a deadline or context of the caller's
+
+	hangUp bool // nothing can be written, but what had come is still read
 }
 
 func (e *ioError) Error() string { return "websocket: " + e.op + ": " + e.err.Error() }

@@ -70,7 +70,7 @@ func (t *transport) beginGorillas(b *bound, p []byte, rest *gorillaFrames) error
 	if err := t.lockWrite(b); err != nil {
 		var waited *ioError
 		control := p[0]&0x8 != 0 // of code that has the embedded connection
-		if errors.As(err, &waited) && !control {
+		if t.unwritable() == nil && errors.As(err, &waited) && !control {
 			// Gorilla writes nothing more after an error, and the message may have
 			// begun: there is no going on.
 			return t.fail(&ioError{op: "write", err: waited.err, gone: !b.callers && b.ctx.Err() == nil})

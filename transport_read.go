@@ -337,9 +337,9 @@ func (t *transport) readFailed(err error) error {
 		t.reading.err = t.endError()
 	case isDeadline(err):
 		return &ioError{op: "read", err: t.readDeadlines().reason(err)}
-	case errors.Is(err, net.ErrClosed): // by way of NetConn
-		t.reading.err = errClosed
-		_ = t.Close()
+	case errors.Is(err, net.ErrClosed): // by way of NetConn, or beneath TLS by cut
+		t.reading.err = t.endError()
+		_ = t.closeByUs()
 	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // the last in the middle of a TLS record
 		// What gorilla makes of it, and applications look for.
 		t.reading.err = &CloseError{Code: CloseAbnormalClosure, Text: io.ErrUnexpectedEOF.Error()}
@@ -409,19 +409,29 @@ func (t *transport) awaitPeerClose() {
 		t.detachBuffer()
 	}
 	t.readDeadlines().take(t.nc)
+	if t.dropFrames() && t.hungUp() {
+		t.reading.err = t.endError() // who reads on must not take the close frame for all there was
+	}
+}
+
+// dropFrames reads frames away up to the end, and reports whether a message was among
+// them, or a part of one. The read lock is held.
+func (t *transport) dropFrames() (dropped bool) {
 	for {
 		for t.gate > 0 {
 			if t.peek(1) != nil {
-				return
+				return dropped
 			}
 			n := min(uint64(t.buffer.buffered()), t.gate)
 			t.buffer.r += int(n)
 			t.handOn(int(n))
+			dropped = true
 		}
 		h, err := t.nextFrame()
 		if err != nil {
-			return
+			return dropped
 		}
+		dropped = dropped || !h.control()
 		t.gate = uint64(h.size) + h.length
 	}
 }

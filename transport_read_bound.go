@@ -107,7 +107,9 @@ func (t *transport) boundRead(ctx context.Context) (release func(succeeded bool)
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
-		t.readDeadlines().end(t.nc, &contextError{context.Cause(ctx)})
+		if cause := t.endOfReads(ctx); cause != nil {
+			t.readDeadlines().end(t.nc, &contextError{cause})
+		}
 	})
 	return func(succeeded bool) {
 		t.reading.bounded = false

@@ -32,6 +32,7 @@ type writing struct {
 	// calls gorilla needs for it.
 	lock turn
 
+	over       event // the socket failed, or is closed
 	closeBegun atomic.Bool
 	finished   atomic.Bool // nothing can be written any more: unwritable tells why
 
@@ -113,7 +114,7 @@ func (t *transport) setCallersDeadline(d time.Time) {
 	t.callers.Store(&d)
 }
 
-// wait takes a lock. It gives up when the socket is closed, at the deadline and
+// wait takes a lock. It gives up when nothing can be written any more, at the deadline and
 // when the context ends: the write has not begun.
 func (t *transport) wait(lock *turn, b *bound) error {
 	if b.ctx.Err() != nil {
@@ -131,7 +132,7 @@ func (t *transport) waitInLine(lock *turn, b *bound) error {
 	select {
 	case <-lock.queue():
 		return nil
-	case <-t.closed.wait():
+	case <-t.over.wait():
 		lock.leave()
 		return t.unwritable()
 	case <-b.ctx.Done():
@@ -412,10 +413,10 @@ func (t *transport) writeFailed(b *bound, err error) error {
 		return t.fail(&ioError{op: "write", err: context.Cause(b.ctx)})
 	case isDeadline(err):
 		return t.fail(&ioError{op: "write", err: err, gone: !b.callers})
-	case errors.Is(err, net.ErrClosed): // by way of NetConn
-		_ = t.Close()
-		return errClosed
-	default:
-		return t.fail(&ioError{op: "write", err: err, gone: true})
+	case errors.Is(err, net.ErrClosed): // by way of NetConn, or beneath TLS by cut
+		_ = t.closeByUs()
+		return t.endError()
+	default: // EPIPE, ECONNRESET, or what other networks call it
+		return t.hangUp(&ioError{op: "write", err: err, gone: true})
 	}
 }

@@ -1,0 +1,649 @@
+package websocket_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// lastWords are what a peer sends before it hangs up: messages, and 4001.
+const lastWords = 100
+
+// hangUp has the client say its last words and close the socket without waiting for
+// anything.
+func hangUp(t *testing.T, client *wstest.Raw, before ...wstest.Frame) {
+	t.Helper()
+	for i := range lastWords {
+		before = append(before, wstest.Text(fmt.Sprint(i)))
+	}
+	client.Send(append(before, wstest.Close(4001, "gone home"))...)
+	require.NoError(t, client.Close())
+}
+
+// requireLastWords reads what hangUp has sent.
+func requireLastWords(t *testing.T, read func() (int, []byte, error)) {
+	t.Helper()
+	for i := range lastWords {
+		_, p, err := read()
+		if !assert.NoError(t, err, "message %d", i) {
+			return
+		}
+		assert.Equal(t, fmt.Sprint(i), string(p))
+	}
+	_, _, err := read()
+	assert.Equal(t, &websocket.CloseError{Code: 4001, Text: "gone home"}, err)
+}
+
+// waysToWrite are all that write, in the words of an application.
+var waysToWrite = map[string]func(conn *websocket.Conn) error{
+	"WriteMessage": func(conn *websocket.Conn) error {
+		return conn.WriteMessage(websocket.TextMessage, []byte("x"))
+	},
+	"a large WriteMessage": func(conn *websocket.Conn) error {
+		return conn.WriteMessage(websocket.BinaryMessage, make([]byte, 1<<20))
+	},
+	"WriteMessageContext": func(conn *websocket.Conn) error {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		return conn.WriteMessageContext(ctx, websocket.TextMessage, []byte("x"))
+	},
+	"WriteJSON": func(conn *websocket.Conn) error { return conn.WriteJSON("x") },
+	"NextWriter": func(conn *websocket.Conn) error {
+		w, err := conn.NextWriter(websocket.TextMessage)
+		if err != nil {
+			return err
+		}
+		_, err = io.WriteString(w, strings.Repeat("x", 10_000))
+		return errors.Join(err, w.Close())
+	},
+	"WritePreparedMessage": func(conn *websocket.Conn) error {
+		prepared, err := websocket.NewPreparedMessage(websocket.TextMessage, []byte("x"))
+		if err != nil {
+			return err
+		}
+		return conn.WritePreparedMessage(prepared)
+	},
+	"gorilla's WriteMessage": func(conn *websocket.Conn) error {
+		if err := conn.Conn.WriteMessage(websocket.TextMessage, []byte("x")); err == nil {
+			return nil
+		}
+		return conn.WriteMessage(websocket.TextMessage, nil) // gorilla has errors of its own
+	},
+	"a ping": func(conn *websocket.Conn) error {
+		return conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second))
+	},
+	"Flush": func(conn *websocket.Conn) error {
+		message, err := websocket.EncodeMessage(websocket.TextMessage, []byte("x"))
+		if err != nil {
+			return err
+		}
+		err = conn.Enqueue(websocket.QueueLimit{}, message)
+		conn.Flush()
+		return err
+	},
+}
+
+// failedWrite writes until that fails: a network may take something more of what
+// nobody will read.
+func failedWrite(t *testing.T, conn *websocket.Conn, write func(conn *websocket.Conn) error) (err error) {
+	t.Helper()
+	for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(time.Millisecond) {
+		if err = write(conn); err != nil {
+			return err
+		}
+	}
+	assert.Fail(t, "the peer hung up, and writes go on")
+	return nil
+}
+
+// A write that fails because the peer hung up takes nothing from the reader.
+func TestWhatHadComeIsReadAfterAFailedWrite(t *testing.T) {
+	ways := map[string]func(conn *websocket.Conn, r *http.Request) (int, []byte, error){
+		"ReadMessage": func(conn *websocket.Conn, _ *http.Request) (int, []byte, error) { return conn.ReadMessage() },
+		"ReadSlice":   func(conn *websocket.Conn, _ *http.Request) (int, []byte, error) { return conn.ReadSlice() },
+		"ReadMessageContext of the connection's context": func(conn *websocket.Conn, r *http.Request) (int, []byte, error) {
+			return conn.ReadMessageContext(r.Context())
+		},
+		"NextReaderContext of the connection's context": func(conn *websocket.Conn, r *http.Request) (int, []byte, error) {
+			messageType, reader, err := conn.NextReaderContext(r.Context())
+			if err != nil {
+				return messageType, nil, err
+			}
+			p, err := io.ReadAll(reader)
+			return messageType, p, err
+		},
+	}
+	for name, write := range waysToWrite {
+		for reads, read := range ways {
+			t.Run(name+", then "+reads, func(t *testing.T) {
+				onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+					gone := make(chan struct{})
+					u := websocket.New(&controller{})
+					var o observed
+					u.Observer = &o
+					ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+						<-gone
+						err := failedWrite(t, conn, write)
+						assert.True(t, websocket.IsDisconnect(err), err)
+						var failure *net.OpError
+						assert.ErrorAs(t, err, &failure, "the network's own error is within")
+						assert.ErrorIs(t, context.Cause(r.Context()), failure, "the context ends at once")
+						requireLastWords(t, func() (int, []byte, error) { return read(conn, r) })
+						again := conn.WriteMessage(websocket.TextMessage, nil)
+						assert.ErrorIs(t, again, failure, "later writes")
+						return again
+					}}
+					u.Controller = ctrl
+					client := wstest.DialRaw(t, serve(u), "/", nil)
+					hangUp(t, client)
+					close(gone)
+					ended(t, u)
+					assert.Empty(t, ctrl.told.all())
+					assert.Equal(t, 4001, o.only(t).Code)
+					assert.Equal(t, &websocket.CloseError{Code: 4001, Text: "gone home"}, o.only(t).Cause)
+				})
+			})
+		}
+	}
+}
+
+// The reader's own pongs fail, and those of a handler that says so.
+func TestPongThatCantLeaveDoesNotEndReads(t *testing.T) {
+	for name, handler := range map[string]func(conn *websocket.Conn) func(string) error{
+		"the library's": func(*websocket.Conn) func(string) error { return nil },
+		"a handler's": func(conn *websocket.Conn) func(string) error {
+			return func(data string) error {
+				return conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(time.Second))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				gone := make(chan struct{})
+				ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
+					conn.SetPingHandler(handler(conn))
+					conn.SetCloseHandler(func(code int, _ string) error {
+						return conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""))
+					})
+					<-gone
+					_ = failedWrite(t, conn, waysToWrite["WriteMessage"])
+					requireLastWords(t, conn.ReadMessage)
+					return nil
+				}}
+				u := websocket.New(ctrl)
+				client := wstest.DialRaw(t, serve(u), "/", nil)
+				hangUp(t, client, wstest.Ping("1"), wstest.Ping("2"), wstest.Ping("3"))
+				close(gone)
+				ended(t, u)
+				assert.Empty(t, ctrl.told.all())
+			})
+			synctest.Test(t, func(t *testing.T) {
+				client, conn := rawPair(t, websocket.Options{})
+				conn.SetPingHandler(handler(conn))
+				hangUp(t, client, wstest.Ping("the first write that fails"))
+				requireLastWords(t, conn.ReadMessage)
+			})
+		})
+	}
+}
+
+// The keep-alive pings a peer that has hung up, of a controller that takes its time.
+func TestKeepAliveOfAPeerThatHungUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{PingInterval: time.Minute, CloseTimeout: time.Hour})
+		hangUp(t, client)
+		time.Sleep(90 * time.Second)
+		require.True(t, websocket.IsDisconnect(conn.WriteMessage(websocket.TextMessage, nil)))
+		require.True(t, websocket.IsDisconnect(context.Cause(conn.Context())), "since the ping failed")
+		requireLastWords(t, conn.ReadMessage)
+	})
+}
+
+// Who reads already when a write fails finds the end as well.
+func TestHangUpWhileReading(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
+			conn.Go(func(context.Context) error { // the loop of the manual
+				for {
+					if err := conn.WriteMessage(websocket.TextMessage, []byte("tick")); err != nil {
+						return wrapped(err)
+					}
+					time.Sleep(time.Millisecond)
+				}
+			})
+			for i := range lastWords {
+				_, p, err := conn.ReadMessage()
+				if !assert.NoError(t, err) {
+					return err
+				}
+				assert.Equal(t, fmt.Sprint(i), string(p))
+				time.Sleep(time.Millisecond) // meanwhile, a write fails
+			}
+			_, _, err := conn.ReadMessage()
+			assert.Equal(t, 4001, websocket.CloseStatus(err))
+			return err
+		}}
+		var o observed
+		u := websocket.New(ctrl)
+		u.Observer = &o
+		hangUp(t, wstest.DialRaw(t, serve(u), "/", nil))
+		ended(t, u)
+		assert.Empty(t, ctrl.told.all())
+		assert.Equal(t, 4001, o.only(t).Code)
+	})
+}
+
+// The close frame decides, whatever Serve does after a write has failed.
+func TestEndingAfterAFailedWrite(t *testing.T) {
+	fail := func(conn *websocket.Conn) error { return conn.WriteMessage(websocket.TextMessage, nil) }
+	cases := []struct {
+		name  string
+		serve func(conn *websocket.Conn, r *http.Request) error
+		want  error // OnError is told; nil: nobody is
+	}{
+		{name: "Serve returns the error", serve: func(conn *websocket.Conn, _ *http.Request) error { return wrapped(fail(conn)) }},
+		{name: "Serve hides the error", serve: func(conn *websocket.Conn, _ *http.Request) error { _ = fail(conn); return nil }},
+		{name: "Serve fails by itself", want: errDatabase, serve: func(conn *websocket.Conn, _ *http.Request) error { _ = fail(conn); return errDatabase }},
+		{name: "Serve returns the cause of the context", serve: func(conn *websocket.Conn, r *http.Request) error {
+			go func() { _ = fail(conn) }()
+			<-r.Context().Done()
+			return context.Cause(r.Context())
+		}},
+		{name: "Serve calls Close", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			err := fail(conn)
+			assert.Equal(t, err, conn.Close(1000, "bye"))
+			return err
+		}},
+		{name: "Close itself fails", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			assert.True(t, websocket.IsDisconnect(conn.Close(1000, "bye")))
+			return nil
+		}},
+		{name: "the close frame of a controller's choice fails", serve: func(*websocket.Conn, *http.Request) error {
+			return websocket.NewCloseError(4000, "bye")
+		}},
+		{name: "the close frame of the end of Serve fails", serve: func(*websocket.Conn, *http.Request) error { return nil }},
+		{name: "a CloseMessage fails", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			return conn.WriteMessage(websocket.CloseMessage, nil)
+		}},
+		{name: "Serve calls CloseNow", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			defer func() { _ = conn.CloseNow() }()
+			return fail(conn)
+		}},
+		{name: "Serve calls gorilla's Close", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			defer func() { _ = conn.Conn.Close() }()
+			return fail(conn)
+		}},
+		{name: "Serve reads half a message", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			err := fail(conn)
+			readByte(conn)
+			return err
+		}},
+		{name: "a function of the connection returns the error", serve: func(conn *websocket.Conn, r *http.Request) error {
+			conn.Go(func(context.Context) error { return wrapped(fail(conn)) })
+			<-r.Context().Done()
+			return nil
+		}},
+		{name: "CloseRead reads", serve: func(conn *websocket.Conn, r *http.Request) error {
+			_ = fail(conn)
+			<-conn.CloseRead(r.Context()).Done()
+			return nil
+		}},
+	}
+	for _, c := range cases {
+		for name, timeout := range map[string]time.Duration{"": 0, ", without a close timeout": -1} {
+			t.Run(c.name+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					gone := make(chan struct{})
+					ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+						<-gone
+						return c.serve(conn, r)
+					}}
+					u := websocket.New(ctrl)
+					var o observed
+					u.Observer, u.CloseTimeout = &o, timeout
+					hangUp(t, wstest.DialRaw(t, u, "/", nil))
+					start := time.Now()
+					close(gone)
+					ended(t, u)
+					assert.Less(t, time.Since(start), 2*time.Millisecond) // the tick of ended
+					if c.want == nil {
+						assert.Empty(t, ctrl.told.all())
+					} else {
+						assert.Equal(t, []error{c.want}, ctrl.told.all())
+					}
+					assert.Equal(t, 4001, o.only(t).Code)
+				})
+			})
+		}
+	}
+}
+
+// Without a close frame the peer has vanished, and it is told in Serve's own words.
+func TestVanishedAfterAFailedWrite(t *testing.T) {
+	for name, serve := range map[string]func(conn *websocket.Conn) error{
+		"that Serve returns": func(conn *websocket.Conn) error {
+			return fmt.Errorf("in its own words: %w", conn.WriteMessage(websocket.TextMessage, nil))
+		},
+		"behind which Serve reads": func(conn *websocket.Conn) error {
+			_ = conn.WriteMessage(websocket.TextMessage, nil)
+			_, p, err := conn.ReadMessage()
+			assert.NoError(t, err)
+			assert.Equal(t, "last word", string(p))
+			_, _, err = conn.ReadMessage()
+			return fmt.Errorf("in its own words: %w", err)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gone := make(chan struct{})
+				serve := func(conn *websocket.Conn, _ *http.Request) error {
+					<-gone
+					return serve(conn)
+				}
+				var log logs
+				var o observed
+				u := websocket.New(websocket.ControllerFunc(serve))
+				u.Log, u.Observer = log.log, &o
+				client := wstest.DialRaw(t, u, "/", nil)
+				client.Send(wstest.Text("last word"))
+				require.NoError(t, client.Close())
+				close(gone)
+				ended(t, u)
+				require.Len(t, log.all(), 1)
+				assert.Equal(t, slog.LevelDebug, log.all()[0].level)
+				assert.ErrorContains(t, log.all()[0].err, "in its own words")
+				assert.True(t, websocket.IsDisconnect(log.all()[0].err))
+				assert.Equal(t, 1006, o.only(t).Code)
+			})
+		})
+	}
+}
+
+// What broke the protocol before the peer hung up is a breach.
+func TestBreachBeforeAHangUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone := make(chan struct{})
+		ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
+			<-gone
+			return conn.WriteMessage(websocket.TextMessage, nil)
+		}}
+		u := websocket.New(ctrl)
+		client := wstest.DialRaw(t, u, "/", nil)
+		client.Send(wstest.Text("x"), wstest.Frame{Fin: true, Opcode: 7, Masked: true})
+		require.NoError(t, client.Close())
+		close(gone)
+		ended(t, u)
+		require.Len(t, ctrl.told.all(), 1)
+		assert.ErrorContains(t, ctrl.told.all()[0], "reserved opcode")
+	})
+}
+
+// A controller that never reads on holds the socket for the close timeout. What it would
+// have read is lost then, and no later read looks as if it were not.
+func TestHangUpOfAControllerThatReadsNoMore(t *testing.T) {
+	const grace = 10 * time.Millisecond // for what is read away at last
+	for _, timeout := range []time.Duration{10 * time.Second, time.Second, 20 * time.Millisecond} {
+		t.Run(timeout.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, conn := rawPair(t, websocket.Options{CloseTimeout: timeout})
+				hangUp(t, client)
+				start := time.Now()
+				failure := conn.WriteMessage(websocket.TextMessage, nil)
+				require.Error(t, failure)
+				time.Sleep(timeout - grace - 1)
+				synctest.Wait()
+				_, err := conn.NetConn().Write(nil)
+				require.NotErrorIs(t, err, net.ErrClosed, "until then")
+				_, p, err := conn.ReadMessage()
+				require.NoError(t, err)
+				require.Equal(t, "0", string(p))
+				time.Sleep(time.Nanosecond)
+				synctest.Wait()
+				_, err = conn.NetConn().Read(make([]byte, 1))
+				require.ErrorIs(t, err, net.ErrClosed)
+				after(t, start, timeout-grace)
+				for range 2 {
+					_, _, err = conn.ReadMessage()
+					require.Equal(t, failure, err)
+				}
+			})
+		})
+	}
+	t.Run("is told of the close frame", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			gone := make(chan struct{})
+			ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+				<-gone
+				_ = conn.WriteMessage(websocket.TextMessage, nil)
+				<-r.Context().Done()
+				time.Sleep(20 * time.Second)
+				return nil
+			}}
+			u := websocket.New(ctrl)
+			var o observed
+			u.Observer = &o
+			hangUp(t, wstest.DialRaw(t, u, "/", nil))
+			close(gone)
+			ended(t, u)
+			assert.Empty(t, ctrl.told.all())
+			assert.Equal(t, 4001, o.only(t).Code)
+		})
+	})
+}
+
+// muted is a connection whose writes fail, from a moment on, in a way of its own. Reads
+// wait.
+type muted struct {
+	net.Conn
+	from *atomic.Bool
+}
+
+var errMuted = errors.New("stream was reset")
+
+func (c muted) Write(p []byte) (int, error) {
+	if c.from.Load() {
+		return 0, errMuted
+	}
+	return c.Conn.Write(p)
+}
+
+type mutedListener struct {
+	net.Listener
+	from atomic.Bool
+}
+
+func (l *mutedListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return muted{conn, &l.from}, err
+}
+
+// A network may not say that nothing more will come: who waits for it is bounded.
+func TestHangUpOfANetworkThatDoesNotEndReads(t *testing.T) {
+	for name, act := range map[string]func(conn *websocket.Conn, failure error) error{
+		"a read": func(conn *websocket.Conn, _ error) error {
+			_, _, err := conn.ReadMessage()
+			return err
+		},
+		"Close":            func(conn *websocket.Conn, _ error) error { return conn.Close(1000, "") },
+		"the end of Serve": func(_ *websocket.Conn, failure error) error { return failure },
+		"who does nothing": func(conn *websocket.Conn, failure error) error {
+			for closed := false; !closed; time.Sleep(time.Second) {
+				_, err := conn.NetConn().Read(nil)
+				closed = errors.Is(err, net.ErrClosed)
+			}
+			return failure
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				memory := wstest.Listen()
+				listener := &mutedListener{Listener: memory}
+				var o observed
+				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+					listener.from.Store(true)
+					start := time.Now()
+					failure := conn.WriteMessage(websocket.TextMessage, nil)
+					assert.ErrorIs(t, failure, errMuted)
+					assert.True(t, websocket.IsDisconnect(failure))
+					after(t, start, 0)
+					err := act(conn, failure)
+					assert.Equal(t, failure, err)
+					return err
+				}))
+				u.Log, u.Observer = silent, &o
+				server := &http.Server{Handler: u, ReadHeaderTimeout: time.Minute}
+				defer func() { _ = server.Close() }()
+				go func() { _ = server.Serve(listener) }()
+				client, err := memory.DialContext(t.Context())
+				require.NoError(t, err)
+				defer func() { _ = client.Close() }()
+				start := time.Now()
+				require.Equal(t, http.StatusSwitchingProtocols, upgradeBare(t, client))
+				rest, err := io.ReadAll(client)
+				require.NoError(t, err)
+				assert.Empty(t, rest)
+				after(t, start, 10*time.Second)
+				ended(t, u)
+				assert.ErrorIs(t, o.only(t).Cause, errMuted)
+			})
+		})
+	}
+}
+
+// Who waits for a turn to write does not wait for a writer that will not go on.
+func TestHangUpWhileOthersWaitForTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, conn := rawPair(t, websocket.Options{})
+		w, err := conn.NextWriter(websocket.TextMessage)
+		require.NoError(t, err)
+		start := time.Now()
+		waiting := make(chan error)
+		go func() { waiting <- conn.WriteMessage(websocket.TextMessage, nil) }()
+		message, err := websocket.EncodeMessage(websocket.TextMessage, []byte("x"))
+		require.NoError(t, err)
+		require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, message))
+		conn.Flush()
+		synctest.Wait()
+		require.NoError(t, client.Close())
+		failure := conn.WriteControl(websocket.PingMessage, nil, time.Time{})
+		require.Error(t, failure)
+		require.Equal(t, failure, <-waiting)
+		synctest.Wait()
+		queued, _ := conn.Queued()
+		require.Zero(t, queued, "there is nobody to send it to")
+		require.Equal(t, failure, w.Close())
+		after(t, start, 0)
+	})
+}
+
+// A Stream reads what had come, to its end, and does not hold the connection for a
+// reader that does not come.
+func TestStreamOfAPeerThatHungUp(t *testing.T) {
+	words := func(client *wstest.Raw) {
+		client.Send(wstest.Binary([]byte("all ")), wstest.Binary([]byte("of it")), wstest.Close(1000, ""))
+		_ = client.Close()
+	}
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		gone := make(chan struct{})
+		ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+			stream := websocket.Stream(r.Context(), conn, websocket.BinaryMessage)
+			<-gone
+			_ = failedWrite(t, conn, func(*websocket.Conn) error { _, err := stream.Write([]byte("x")); return err })
+			got, err := io.ReadAll(stream)
+			assert.NoError(t, err)
+			assert.Equal(t, "all of it", string(got))
+			return nil
+		}}
+		u := websocket.New(ctrl)
+		words(wstest.DialRaw(t, serve(u), "/", nil))
+		close(gone)
+		ended(t, u)
+		assert.Empty(t, ctrl.told.all())
+	})
+	for name, c := range map[string]struct {
+		serve func(t *testing.T, stream net.Conn) error
+		after time.Duration
+	}{
+		"that nobody reads, of a Serve that returns": {serve: func(*testing.T, net.Conn) error { return nil }},
+		"that is read too late": {after: 11 * time.Second, serve: func(t *testing.T, stream net.Conn) error {
+			time.Sleep(11 * time.Second)
+			_, err := io.ReadAll(stream)
+			assert.True(t, websocket.IsDisconnect(err), "not all of it was read: %v", err)
+			return nil
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gone := make(chan struct{})
+				ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+					stream := websocket.Stream(r.Context(), conn, websocket.BinaryMessage)
+					<-gone
+					_, err := stream.Write([]byte("x"))
+					assert.Error(t, err)
+					return c.serve(t, stream)
+				}}
+				u := websocket.New(ctrl)
+				words(wstest.DialRaw(t, u, "/", nil))
+				start := time.Now()
+				close(gone)
+				ended(t, u)
+				assert.Less(t, time.Since(start)-c.after, 2*time.Millisecond)
+				assert.Empty(t, ctrl.told.all())
+			})
+		})
+	}
+}
+
+// A client learns why the server does not want its message.
+func TestDialLearnsWhyItsMessageIsRefused(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		u := websocket.New(websocket.ControllerFunc(echo))
+		u.Log = silent
+		server := serve(u)
+		for range 5 {
+			conn := dial(t, server, nil)
+			err := conn.WriteMessage(websocket.BinaryMessage, make([]byte, 16<<20))
+			assert.True(t, websocket.IsDisconnect(err), err)
+			_, _, err = conn.ReadMessage()
+			assert.Equal(t, websocket.CloseMessageTooBig, websocket.CloseStatus(err), err)
+			require.NoError(t, conn.CloseNow())
+		}
+	})
+}
+
+func TestDialReadsWhatHadComeAfterAFailedWrite(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		gone := make(chan struct{})
+		server := serve(bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+			defer close(gone)
+			_, _ = io.WriteString(conn, switching(r))
+			_, _ = wstest.ReadFrame(rw)
+			var b []byte
+			for i := range lastWords {
+				b = wstest.Text(fmt.Sprint(i)).Unmasked().AppendTo(b)
+			}
+			_, _ = conn.Write(wstest.Close(4001, "gone home").Unmasked().AppendTo(b))
+			_ = conn.Close()
+		}))
+		conn := dial(t, server, nil)
+		require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("go on")))
+		<-gone
+		_ = failedWrite(t, conn, waysToWrite["WriteMessage"])
+		requireLastWords(t, conn.ReadMessage)
+	})
+}
