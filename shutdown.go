@@ -20,10 +20,7 @@ import (
 //
 // It may be called again, also at the same time. There is no way back.
 func (e *Endpoint) Shutdown(ctx context.Context) error {
-	idle, conns := e.live.refuse()
-	for _, conn := range conns {
-		conn.shutDown()
-	}
+	idle, conns := e.beginShutdown()
 	var closing sync.WaitGroup
 	defer closing.Wait()
 	for _, conn := range conns {
@@ -40,6 +37,23 @@ func (e *Endpoint) Shutdown(ctx context.Context) error {
 	default:
 	}
 	return fmt.Errorf("websocket: shutdown: connections cut: %d: %w", e.live.cut(), context.Cause(ctx))
+}
+
+// BeginShutdown does what Shutdown does first, and waits for nothing: from when it
+// returns, upgrades are refused, the connections' contexts are canceled, and whatever
+// Serve returns, its connection ends with 1001. An adapter calls it where it learns that
+// the server stops, lest Serve fails for want of what the application closes meanwhile.
+// Shutdown must follow. It may be called from any goroutine, more than once.
+func (e *Endpoint) BeginShutdown() { e.beginShutdown() }
+
+// beginShutdown returns also a channel that is closed when nothing is left, and the
+// connections that there are.
+func (e *Endpoint) beginShutdown() (idle <-chan struct{}, conns []*Conn) {
+	idle, conns = e.live.refuse()
+	for _, conn := range conns {
+		conn.shutDown()
+	}
+	return idle, conns
 }
 
 // shutDown tells the connection that its Endpoint shuts down.

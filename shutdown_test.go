@@ -128,6 +128,31 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
+// A Serve that fails once the shutdown has begun ends as the shutdown has it, and what
+// it failed of is told.
+func TestBeginShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		away := make(chan struct{})
+		a := &adapter{serve: func(conn *websocket.Conn) error {
+			<-away
+			assert.Equal(t, websocket.ErrShutdown, context.Cause(conn.Context()))
+			return errDatabase
+		}}
+		server := wstest.Serve(t, a)
+		client := wstest.Dial(t, server, "/", nil)
+		synctest.Wait()
+		a.endpoint.BeginShutdown()
+		assert.Equal(t, http.StatusServiceUnavailable, dialRefused(t, server, "/", nil).status)
+		synctest.Wait()
+		assert.Equal(t, 1, a.endpoint.Stats().Open, "it waits for nothing")
+		close(away)
+		client.ExpectClose(websocket.CloseGoingAway, "Server shutting down")
+		a.endpoint.BeginShutdown()
+		require.NoError(t, a.endpoint.Shutdown(t.Context()))
+		assert.Equal(t, []error{errDatabase}, a.told.all())
+	})
+}
+
 func TestChosenEndingWinsOverShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
