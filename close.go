@@ -17,6 +17,7 @@ const NormalClosureMessage = "Server closed connection"
 var (
 	normalFrame   = &CloseError{Code: CloseNormalClosure, Text: NormalClosureMessage}
 	shutdownFrame = &CloseError{Code: CloseGoingAway, Text: "Server shutting down"}
+	failureFrame  = &CloseError{Code: CloseInternalServerErr, Text: http.StatusText(http.StatusInternalServerError)}
 )
 
 var (

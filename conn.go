@@ -73,12 +73,12 @@ func newConn(request context.Context, gorilla *ws.Conn, t *transport, options *O
 
 // NetConn returns the accepted connection. Reading from it or writing to it
 // breaks the WebSocket; closing it counts as CloseNow.
-func (c *Conn) NetConn() net.Conn { return c.t.nc }
+func (c *Conn) NetConn() net.Conn { return accepted(c.t.nc) }
 
 // UnderlyingConn returns the accepted connection.
 //
 // Deprecated: use NetConn.
-func (c *Conn) UnderlyingConn() net.Conn { return c.t.nc }
+func (c *Conn) UnderlyingConn() net.Conn { return c.NetConn() }
 
 // SetReadDeadline bounds later reads and one that is waiting. A zero value
 // takes the bound away. A read whose deadline passed fails with an error that is

@@ -343,12 +343,12 @@ func (d *dialing) exchange() (io.Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadHandshake, err)
 	}
-	early, err := buffered(nc, body)
+	early, err := nc.early(body)
 	if err != nil {
 		return nil, d.failed(err)
 	}
 	options := d.options.Options
-	d.t = newTransport(nc, early, 0, &dialReadBuffers, &options)
+	d.t = newTransport(nc.own(), early, 0, &dialReadBuffers, &options)
 	d.t.client, d.t.deflate = true, compressed
 
 	header := response.Header.Clone()
@@ -364,32 +364,26 @@ func (d *dialing) exchange() (io.Reader, error) {
 
 // roundTrip sends the request and returns the connection with the response. An
 // http.Transport serves one handshake: nothing is kept for another.
-func (d *dialing) roundTrip() (nc net.Conn, response *http.Response, err error) {
-	carried := &http.Transport{
+func (d *dialing) roundTrip() (nc *carried, response *http.Response, err error) {
+	transport := &http.Transport{
 		DialContext:        d.dialNetwork,
-		TLSClientConfig:    d.options.TLSConfig.Clone(),
+		DialTLSContext:     d.dialTLS,
+		TLSClientConfig:    d.options.TLSConfig.Clone(), // for TLS behind a SOCKS proxy, which is net/http's
 		DisableCompression: true,
 		DisableKeepAlives:  true,
 	}
-	if carried.Proxy, err = d.chooseProxy(); err != nil {
+	if transport.Proxy, err = d.chooseProxy(); err != nil {
 		return nil, nil, err
 	}
 	ctx := httptrace.WithClientTrace(d.ctx, &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) { nc = info.Conn },
+		GotConn: func(info httptrace.GotConnInfo) { nc = carriedOf(info.Conn) },
 	})
-	response, err = carried.RoundTrip(d.request.WithContext(ctx))
-	return nc, response, err
-}
-
-// buffered returns what the server sent right behind its response and net/http
-// has read already, or TLS. A deadline that has passed keeps it from waiting for
-// more.
-func buffered(nc net.Conn, body io.Reader) ([]byte, error) {
-	if err := nc.SetReadDeadline(longAgo); err != nil {
-		return nil, err
+	response, err = transport.RoundTrip(d.request.WithContext(ctx))
+	if err == nil && nc.secure != nil {
+		state := nc.secure.ConnectionState()
+		response.TLS = &state
 	}
-	early, _ := io.ReadAll(body) // that failed by the deadline, or will fail again
-	return early, nc.SetReadDeadline(time.Time{})
+	return nc, response, err
 }
 
 // agreed tells whether messages may be compressed. It is an error if the server

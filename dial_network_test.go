@@ -627,21 +627,27 @@ type panickingConn struct{ net.Conn }
 
 func (panickingConn) Write([]byte) (int, error) { panic("oh") }
 
-// TestPanickingConnectionToAProxy is closed all the same.
+// TestPanickingConnectionToAProxy is closed all the same. What a network does is no panic
+// of Dial.
 func TestPanickingConnectionToAProxy(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		opened := &openConns{}
-		require.PanicsWithValue(t, "oh", func() {
-			_, _, _ = websocket.Dial(t.Context(), "ws://example.com/", &websocket.DialOptions{
-				DialContext: opened.by(func(context.Context, string, string) (net.Conn, error) {
-					client, _ := wstest.Pipe()
-					return panickingConn{client}, nil
-				}),
-				Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.test"}),
+	for _, proxy := range []string{"http", "https", "socks5"} {
+		t.Run(proxy, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				opened := &openConns{}
+				_, _, err := websocket.Dial(t.Context(), "ws://example.com/", &websocket.DialOptions{
+					DialContext: opened.by(func(context.Context, string, string) (net.Conn, error) {
+						client, _ := wstest.Pipe()
+						return panickingConn{client}, nil
+					}),
+					Proxy: http.ProxyURL(&url.URL{Scheme: proxy, Host: "proxy.test"}),
+				})
+				var panicked *websocket.PanicError
+				require.ErrorAs(t, err, &panicked)
+				require.Equal(t, "oh", panicked.Value)
+				require.Zero(t, opened.count())
 			})
 		})
-		require.Zero(t, opened.count())
-	})
+	}
 }
 
 // TestLatePanic is that of a dial that was given up: nobody is there to recover it.
@@ -748,20 +754,26 @@ type brokenDeadlines struct{ net.Conn }
 
 func (brokenDeadlines) SetReadDeadline(time.Time) error { return nil }
 
+// Dial waits for nothing that such a network can't interrupt, nor does Close.
 func TestDialWithBrokenDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := wstest.Serve(t, says())
+		server := wstest.Serve(t, says(wstest.Text("early").Unmasked()))
 		opened := &openConns{}
 		dial := opened.by(server.DialContext)
 		begun := time.Now()
-		_, _, err := websocket.Dial(t.Context(), "ws://wstest/", &websocket.DialOptions{
+		conn, _, err := websocket.Dial(t.Context(), "ws://wstest/", &websocket.DialOptions{
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 				nc, err := dial(ctx, network, address)
 				return brokenDeadlines{nc}, err
 			},
 		})
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.Equal(t, 30*time.Second, time.Since(begun))
+		require.NoError(t, err)
+		_, message, err := conn.ReadMessage()
+		require.NoError(t, err)
+		require.Equal(t, "early", string(message))
+		require.Zero(t, time.Since(begun))
+		require.NoError(t, conn.Close(1000, ""))
+		require.Equal(t, 10*time.Second, time.Since(begun), "the server does not answer")
 		require.Zero(t, opened.count())
 	})
 }

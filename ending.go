@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/http"
 	"slices"
 )
 
@@ -26,8 +25,7 @@ func (c *Conn) verdict(errs []error, told error) (v verdict) {
 		return nil
 	}, func(failure error) {
 		if failure != nil {
-			text := http.StatusText(http.StatusInternalServerError)
-			v = verdict{tell: failure, level: slog.LevelError, failed: true, frame: &CloseError{Code: CloseInternalServerErr, Text: text}}
+			v = verdict{tell: failure, level: slog.LevelError, failed: true, frame: failureFrame}
 		}
 	})
 	return v

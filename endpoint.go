@@ -102,6 +102,7 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 	var conn *Conn
 	defer func() {
 		if conn == nil { // also when a function in h panics
+			hj.cut() // what may have been hijacked
 			e.live.abandon(hj)
 		}
 	}()
@@ -129,7 +130,11 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 		return nil, refused
 	case err != nil:
 		err = fmt.Errorf("websocket: writing the handshake's response: %w", err)
-		e.options.log(r.Context(), slog.LevelDebug, err, slog.String("remote", r.RemoteAddr))
+		level := slog.LevelDebug // the client's doing
+		if isPanic(err) {
+			level = slog.LevelError
+		}
+		e.options.log(r.Context(), level, err, slog.String("remote", r.RemoteAddr))
 		return nil, err
 	}
 	conn = hj.conn(r.Context(), gorilla, upgrader.WriteBufferPool != &e.buffers)

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"time"
 )
 
-// A PanicError is a panic of a controller, or of a function given to Conn.Go,
-// that was recovered; or a runtime.Goexit there. It wraps the panic's value if
-// that is an error.
+// A PanicError is a panic that was recovered: of a controller, of a function given to
+// Conn.Go, of the net.Conn beneath the connection; or a runtime.Goexit in one of the
+// first two. It wraps the panic's value if that is an error.
 type PanicError struct {
 	Value any    // of the panic; nil for runtime.Goexit
 	Stack []byte // of the goroutine, as debug.Stack has it
@@ -47,6 +48,37 @@ func recovered(f func() error, done func(error)) {
 	}()
 	err = f()
 	returned = true
+}
+
+// inTurn calls all functions, one after the other. None is left out, whatever another
+// one does. Told is told of panics, and survived too.
+func inTurn(told func(error), functions ...func()) {
+	if len(functions) == 0 {
+		return
+	}
+	defer inTurn(told, functions[1:]...) // also after a Goexit
+	if failure := survived(functions[0]); failure != nil {
+		_ = survived(func() { told(failure) })
+	}
+}
+
+// attended calls a function that runs where there is nobody to recover it: a panic is
+// one of the connection's.
+func (t *transport) attended(f func()) {
+	recovered(func() error {
+		f()
+		return nil
+	}, t.owner.goroutineEnded)
+}
+
+// afterFunc is time.AfterFunc, attended.
+func (t *transport) afterFunc(d time.Duration, f func()) *time.Timer {
+	return time.AfterFunc(d, func() { t.attended(f) })
+}
+
+// whenDone is context.AfterFunc, attended.
+func (t *transport) whenDone(ctx context.Context, f func()) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { t.attended(f) })
 }
 
 // group is the functions that were started with Conn.Go.
@@ -130,7 +162,9 @@ func (c *Conn) goroutineEnded(err error) {
 	serving := !g.stopped
 	g.mu.Unlock()
 	if serving && !c.merelyHungUp(err) { // reads find out by themselves how that ended
-		c.t.readDeadlines().fail(c.t.nc, err)
+		if failure := c.t.readDeadlines().fail(c.t.nc, err); isPanic(failure) {
+			_ = c.t.fail(&ioError{op: "read", err: failure}) // which reaches the waiting one
+		}
 		c.cancelContext(err)
 	}
 }

@@ -100,7 +100,7 @@ func hijack(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
 	case nc == nil:
 		return nil, nil, errors.New("Hijack returned no connection")
 	case rw == nil || rw.Reader == nil || rw.Writer == nil: // what came early is lost
-		_ = nc.Close()
+		_ = strict(nc).Close()
 		return nil, nil, errors.New("Hijack returned no buffers")
 	}
 	return nc, rw, nil

@@ -3,6 +3,7 @@ package websocket
 import (
 	"compress/flate"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -181,22 +182,31 @@ func (o *Options) compressionLevel() int {
 	return orDefault(o.CompressionLevel, defaultCompressionLevel)
 }
 
-// logs tells whether anybody is interested in a level.
-func (o *Options) logs(ctx context.Context, level slog.Level) bool {
-	return o.Log != nil || slog.Default().Enabled(ctx, level)
+// logs reports whether anybody is interested in a level. Nobody is whose handler panics
+// when it is asked.
+func (o *Options) logs(ctx context.Context, level slog.Level) (interested bool) {
+	if o.Log != nil {
+		return true
+	}
+	_ = survived(func() { interested = slog.Default().Enabled(ctx, level) })
+	return interested
 }
 
+// log tells the log. What panics there is told to the default log, if it was not that.
 func (o *Options) log(ctx context.Context, level slog.Level, err error, attrs ...slog.Attr) {
-	defer func() { // a connection's goroutine must not end the process
-		if p := recover(); p != nil && o.Log != nil {
-			slog.Default().LogAttrs(ctx, slog.LevelError, "websocket: Options.Log panicked", slog.Any("panic", p))
-		}
-	}()
 	if o.Log == nil {
-		slog.Default().LogAttrs(ctx, level, fmt.Sprint(err), attrs...) // fmt survives an Error method that does not
+		logDefault(ctx, level, fmt.Sprint(err), attrs...) // fmt survives an Error method that does not
 		return
 	}
-	o.Log(ctx, level, err, attrs...)
+	failure := survived(func() { o.Log(ctx, level, err, attrs...) })
+	var p *PanicError
+	if errors.As(failure, &p) {
+		logDefault(ctx, slog.LevelError, "websocket: Options.Log panicked", slog.Any("panic", p.Value))
+	}
+}
+
+func logDefault(ctx context.Context, level slog.Level, text string, attrs ...slog.Attr) {
+	_ = survived(func() { slog.Default().LogAttrs(ctx, level, text, attrs...) })
 }
 
 // guarded calls a function that belongs to a connection.

@@ -35,20 +35,27 @@ type run struct {
 	panicked bool
 }
 
+// over is what comes after serve, all of it in any case.
 func (r *run) over(err error) {
-	defer r.e.live.remove(r.conn)
-	defer r.ended()
-	defer r.conn.settle()
-	defer r.join()
-	r.end(err)
+	inTurn(func(failure error) {
+		r.log(slog.LevelError, fmt.Errorf("websocket: ending the connection failed: %w", failure))
+	},
+		func() { r.end(err) },
+		r.conn.t.cut, // it is closed, unless the end has failed
+		r.conn.settle,
+		r.join,
+		r.ended,
+		func() { r.e.live.remove(r.conn) },
+	)
 }
 
-// end closes the connection after serve returned err. Report may leave by panic
-// or Goexit: the connection is closed all the same.
+// end closes the connection after serve returned err. Whoever is asked or told meanwhile
+// may leave by panic or Goexit: the connection is closed all the same.
 func (r *run) end(err error) {
+	v := verdict{frame: failureFrame}
+	defer func() { r.conn.finish(v) }()
 	r.conn.t.findEnd(r.conn.GetCloseHandshakeTimeout())
-	v := r.conn.verdict(append(r.conn.group.stop(), err), nil)
-	defer r.conn.finish(v)
+	v = r.conn.verdict(append(r.conn.group.stop(), err), nil)
 	if v.tell != nil {
 		r.tell(v)
 	} else if _, cause := r.conn.t.decided(); cause != nil {
@@ -57,9 +64,11 @@ func (r *run) end(err error) {
 }
 
 // join waits for the functions that were started with Conn.Go and tells what
-// went wrong in them since serve returned.
+// went wrong in them since serve returned, and a panic of the net.Conn beneath that
+// nobody has been told of.
 func (r *run) join() {
-	if late := r.conn.verdict(r.conn.group.wait(), r.told); late.failed {
+	errs := append(r.conn.group.wait(), r.conn.t.panicked())
+	if late := r.conn.verdict(errs, r.told); late.failed {
 		r.tell(late)
 	}
 }

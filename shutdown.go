@@ -24,7 +24,7 @@ func (e *Endpoint) Shutdown(ctx context.Context) error {
 	var closing sync.WaitGroup
 	defer closing.Wait()
 	for _, conn := range conns {
-		closing.Go(func() { _ = conn.closeWith(shutdownFrame) })
+		closing.Go(func() { conn.t.attended(func() { _ = conn.closeWith(shutdownFrame) }) })
 	}
 	select {
 	case <-idle:
@@ -145,7 +145,7 @@ func (r *register) cut() int {
 	upgrading := slices.Collect(maps.Keys(r.upgrading))
 	r.mu.Unlock()
 	for _, conn := range conns {
-		_ = conn.CloseNow()
+		conn.t.attended(func() { _ = conn.CloseNow() })
 	}
 	for _, upgrade := range upgrading {
 		upgrade.cut()

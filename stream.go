@@ -66,12 +66,12 @@ func Stream(ctx context.Context, conn *Conn, messageType int) net.Conn {
 	s.reads, s.arrivals = net.Pipe()
 	s.writing, s.interrupt = context.WithCancelCause(context.Background())
 	s.writes.renew(s.writing)
-	s.unwatch = context.AfterFunc(ctx, s.contextEnded)
+	s.unwatch = conn.t.whenDone(ctx, s.contextEnded)
 	if !conn.start(s.receive) { // Serve has returned
 		s.unwatch()
 		s.end(errClosed)
 	}
-	context.AfterFunc(conn.Context(), s.connectionEnded)
+	conn.t.whenDone(conn.Context(), s.connectionEnded)
 	return s
 }
 
@@ -329,7 +329,7 @@ func (s *stream) Close() error {
 	defer s.unwatch()
 	defer s.writes.stop()
 	over := make(chan struct{})
-	timer := time.AfterFunc(max(s.conn.GetCloseHandshakeTimeout(), closeGrace), func() {
+	timer := s.conn.t.afterFunc(max(s.conn.GetCloseHandshakeTimeout(), closeGrace), func() {
 		defer close(over)
 		s.conn.t.cut()
 	})

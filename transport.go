@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -20,7 +19,7 @@ import (
 // Two locks are held over I/O, the read and the write lock: waiting for them is given up
 // when the socket is closed. The mutex is held over memory only.
 type transport struct {
-	nc      net.Conn
+	nc      net.Conn // guarded
 	begun   time.Time
 	options *Options
 	client  bool // we are one: what we write is masked, what we read is not
@@ -91,7 +90,7 @@ const (
 func (e ending) wasRead() bool { return e == endedByPeer || e == endedByBreach }
 
 func newTransport(nc net.Conn, early []byte, readBuffer int, pool *sync.Pool, options *Options) *transport {
-	t := &transport{nc: nc, begun: time.Now(), options: options, owner: nobody{}}
+	t := &transport{nc: strict(nc), begun: time.Now(), options: options, owner: nobody{}}
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn: // and nothing else: TLS may be wrapped
 		t.coarse = true
@@ -202,28 +201,26 @@ func (t *transport) close() error {
 	return t.closeErr
 }
 
-// cut closes the socket without politeness: TLS would first write an alert, and
-// wait up to five seconds for a peer that takes nothing.
+// cut closes the socket without the politeness of TLS.
 func (t *transport) cut() {
-	if beneath, ok := t.nc.(*tls.Conn); ok {
-		_ = beneathTLS(beneath).Close()
-	}
+	closeBeneath(t.nc)
 	_ = t.close()
 }
 
-// beneathTLS is the connection beneath TLS, and beneath that of a proxy.
-func beneathTLS(secure *tls.Conn) net.Conn {
-	beneath := secure.NetConn()
-	if secure, ok := beneath.(*tls.Conn); ok {
-		return beneathTLS(secure)
+// panicked returns the first panic of the connection, nil if there was none.
+func (t *transport) panicked() error {
+	if c, ok := t.nc.(*strictConn); ok {
+		if p := c.panicked.Load(); p != nil {
+			return p
+		}
 	}
-	return beneath
+	return nil
 }
 
 // cutAfter bounds what the caller does until it calls stop: then the socket is
 // cut.
 func (t *transport) cutAfter(d time.Duration) (stop func() bool) {
-	return time.AfterFunc(d, t.cut).Stop
+	return t.afterFunc(d, t.cut).Stop
 }
 
 // expire cuts the socket when the close timeout is over, unless it is closed
@@ -263,8 +260,11 @@ func (e *expiry) ring() {
 
 func (e *expiry) rung(err error) { e.t.owner.goroutineEnded(err) }
 
-func (t *transport) LocalAddr() net.Addr  { return t.nc.LocalAddr() }
-func (t *transport) RemoteAddr() net.Addr { return t.nc.RemoteAddr() }
+// LocalAddr is never nil.
+func (t *transport) LocalAddr() net.Addr { return known(t.nc.LocalAddr()) }
+
+// RemoteAddr is never nil, either.
+func (t *transport) RemoteAddr() net.Addr { return known(t.nc.RemoteAddr()) }
 
 // SetDeadline sets both deadlines.
 func (t *transport) SetDeadline(d time.Time) error {
@@ -291,7 +291,7 @@ func (e *ioError) Temporary() bool { return false }
 
 var _ net.Error = (*ioError)(nil)
 
-// isDeadline tells whether a call of the socket failed because of a deadline
+// isDeadline reports whether a call of the socket failed because of a deadline
 // that was set. The network has timeouts of its own: they mean that the peer is
 // gone.
 func isDeadline(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

@@ -337,6 +337,8 @@ func (t *transport) readFailed(err error) error {
 		t.reading.err = t.endError()
 	case isDeadline(err):
 		return &ioError{op: "read", err: t.readDeadlines().reason(err)}
+	case isPanic(err):
+		t.reading.err = t.fail(&ioError{op: "read", err: err})
 	case errors.Is(err, net.ErrClosed): // by way of NetConn, or beneath TLS by cut
 		t.reading.err = t.endError()
 		_ = t.closeByUs()

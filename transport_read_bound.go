@@ -54,21 +54,22 @@ func (d *readDeadlines) take(nc net.Conn) {
 	_ = nc.SetReadDeadline(time.Time{})
 }
 
-// fail makes the waiting read and every later one fail, with the first error.
-func (d *readDeadlines) fail(nc net.Conn, err error) {
+// fail makes the waiting read and every later one fail, with the first error. Its own
+// says that the waiting one could not be reached.
+func (d *readDeadlines) fail(nc net.Conn, err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.failed = cmp.Or(d.failed, err)
-	_ = d.apply(nc)
+	return d.apply(nc)
 }
 
 // end makes the waiting read fail because its context ended; nil takes that
-// back.
-func (d *readDeadlines) end(nc net.Conn, err error) {
+// back. Its own error is like that of fail.
+func (d *readDeadlines) end(nc net.Conn, err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ended = err
-	_ = d.apply(nc)
+	return d.apply(nc)
 }
 
 // apply sets the deadline that holds. The mutex is held.
@@ -105,10 +106,14 @@ func (t *transport) boundRead(ctx context.Context) (release func(succeeded bool)
 	}
 	t.reading.bounded = true
 	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
+	stop := t.whenDone(ctx, func() {
 		defer close(ended)
-		if cause := t.endOfReads(ctx); cause != nil {
-			t.readDeadlines().end(t.nc, &contextError{cause})
+		cause := t.endOfReads(ctx)
+		if cause == nil {
+			return
+		}
+		if err := t.readDeadlines().end(t.nc, &contextError{cause}); isPanic(err) {
+			_ = t.fail(&ioError{op: "read", err: err}) // which reaches the waiting one
 		}
 	})
 	return func(succeeded bool) {
@@ -118,12 +123,12 @@ func (t *transport) boundRead(ctx context.Context) (release func(succeeded bool)
 		}
 		<-ended
 		if succeeded {
-			t.readDeadlines().end(t.nc, nil)
+			_ = t.readDeadlines().end(t.nc, nil) // where it fails, so does the next read
 		}
 	}
 }
 
-// readIsBounded tells whether the read has a bound: then nothing may be held back,
+// readIsBounded reports whether the read has a bound: then nothing may be held back,
 // for the next read would have to write it, which may take longer.
 func (t *transport) readIsBounded() bool {
 	d := t.deadlines.Load()

@@ -287,7 +287,7 @@ var smallFrames = sync.Pool{New: func() any { return new(smallFrame) }}
 
 // send writes to the socket, in one system call where it can: a payload may follow
 // the header. The write lock is held; a frame that does not leave whole ends the
-// connection, also when the connection's Write panics.
+// connection, also when the connection's Write leaves by Goexit.
 func (t *transport) send(b *bound, p, payload []byte) (n int, err error) {
 	returned := false
 	defer func() {
@@ -295,26 +295,28 @@ func (t *transport) send(b *bound, p, payload []byte) (n int, err error) {
 			_ = t.fail(errPanicked)
 		}
 	}()
-	t.arm(b)
-	if b.ctx.Done() == nil {
+	err = t.arm(b)
+	switch {
+	case err != nil:
+	case b.ctx.Done() == nil:
 		n, err = t.writePieces(p, payload)
-	} else {
+	default:
 		release := t.boundWrite(b.ctx)
 		n, err = t.writePieces(p, payload)
 		release()
 	}
 	t.counts.bytesSent.Add(uint64(n))
-	switch {
-	case err != nil:
+	if err == nil && !t.coarse {
+		err = t.set(time.Time{})
+	}
+	if err != nil {
 		err = t.writeFailed(b, err)
-	case !t.coarse:
-		t.set(time.Time{})
 	}
 	returned = true
 	return n, err
 }
 
-// errPanicked is why nothing can be written after a panic.
+// errPanicked is why nothing can be written after a Goexit, or a panic of ours.
 var errPanicked = &ioError{op: "write", err: errors.New("the connection panicked")}
 
 // piece is how much is written at once, in bytes.
@@ -366,36 +368,44 @@ var vectors = sync.Pool{New: func() any { return new(vector) }}
 func (t *transport) takenAt() time.Duration { return time.Duration(t.taken.Load()) }
 
 // arm gives the socket a deadline to write with. One of ours that is left from
-// an earlier write and nearly as late is good enough.
-func (t *transport) arm(b *bound) {
+// an earlier write and nearly as late is good enough. Its error is that of set.
+func (t *transport) arm(b *bound) error {
 	at := b.at
 	if at.IsZero() && b.within > 0 {
 		now := t.age()
 		if left := t.armed - now; left <= b.within && left >= b.within-b.within/coarseness {
-			return
+			return nil
 		}
 		at = t.begun.Add(now + b.within)
 	}
 	if !at.IsZero() || t.armed != 0 {
-		t.set(at)
+		return t.set(at)
 	}
+	return nil
 }
 
-func (t *transport) set(writeDeadline time.Time) {
+// set sets a deadline. Its error is a panic: where it fails otherwise, the write does,
+// or the network has no deadlines.
+func (t *transport) set(writeDeadline time.Time) error {
 	t.armed = 0
 	if !writeDeadline.IsZero() {
 		t.armed = writeDeadline.Sub(t.begun)
 	}
-	_ = t.nc.SetWriteDeadline(writeDeadline) // where it fails, so does the write
+	if err := t.nc.SetWriteDeadline(writeDeadline); isPanic(err) {
+		return err
+	}
+	return nil
 }
 
 // boundWrite ends the write under way when ctx ends. Whoever writes next sets a
 // deadline of its own.
 func (t *transport) boundWrite(ctx context.Context) (release func()) {
 	interrupted := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
+	stop := t.whenDone(ctx, func() {
 		defer close(interrupted)
-		_ = t.nc.SetWriteDeadline(longAgo)
+		if err := t.nc.SetWriteDeadline(longAgo); isPanic(err) {
+			_ = t.fail(&ioError{op: "write", err: err})
+		}
 	})
 	return func() {
 		if !stop() {
@@ -413,6 +423,8 @@ func (t *transport) writeFailed(b *bound, err error) error {
 		return t.fail(&ioError{op: "write", err: context.Cause(b.ctx)})
 	case isDeadline(err):
 		return t.fail(&ioError{op: "write", err: err, gone: !b.callers})
+	case isPanic(err):
+		return t.fail(&ioError{op: "write", err: err})
 	case errors.Is(err, net.ErrClosed): // by way of NetConn, or beneath TLS by cut
 		_ = t.closeByUs()
 		return t.endError()

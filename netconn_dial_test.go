@@ -1,0 +1,155 @@
+package websocket_test
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// clientLives are what may happen to a connection that was dialed.
+var clientLives = []struct {
+	name string
+	live func(ctx context.Context, conn *websocket.Conn) error
+	slow bool // it takes the times of a bubble
+	mute bool // the connection is given up, whatever it does
+}{
+	{name: "messages", live: func(_ context.Context, conn *websocket.Conn) error {
+		if err := conn.WriteMessage(websocket.BinaryMessage, make([]byte, 8<<10)); err != nil {
+			return err
+		}
+		_, _, err := conn.ReadMessage()
+		return err
+	}},
+	{name: "Close", mute: true, live: func(_ context.Context, conn *websocket.Conn) error { return conn.Close(1000, "") }},
+	{name: "CloseNow", mute: true, live: func(_ context.Context, conn *websocket.Conn) error { return conn.CloseNow() }},
+	{name: "a context that ends", live: func(ctx context.Context, conn *websocket.Conn) error {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		defer cancel()
+		_, _, err := conn.ReadMessageContext(ctx)
+		return err
+	}},
+	{name: "a goroutine that fails", live: func(_ context.Context, conn *websocket.Conn) error {
+		conn.Go(func(context.Context) error { return errDatabase })
+		_, _, err := conn.ReadMessage()
+		return err
+	}},
+	{name: "Enqueue", live: func(_ context.Context, conn *websocket.Conn) error {
+		message, err := websocket.EncodeMessage(websocket.TextMessage, []byte("x"))
+		if err == nil {
+			err = conn.Enqueue(websocket.QueueLimit{}, message)
+		}
+		if err != nil {
+			return err
+		}
+		conn.Flush()
+		_, _, err = conn.ReadMessage()
+		return err
+	}},
+	{name: "a stream whose context ends", live: func(ctx context.Context, conn *websocket.Conn) error {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		defer cancel()
+		_, err := io.Copy(io.Discard, websocket.Stream(ctx, conn, websocket.BinaryMessage))
+		return err
+	}},
+	{name: "a server that is silent", slow: true, live: func(_ context.Context, conn *websocket.Conn) error {
+		_, _, err := conn.ReadMessage()
+		return err
+	}},
+}
+
+// A panic in any method of the connection that DialContext returned, in the handshake or
+// later, is an error, or nothing that matters; the process goes on, and the socket is
+// closed.
+func TestDialOfPanickingConnection(t *testing.T) {
+	for _, life := range clientLives {
+		for _, method := range connMethods {
+			for _, when := range []string{"from the start", "after the handshake"} {
+				name := life.name + "/" + method + " panics " + when
+				atOnce := when == "from the start"
+				t.Run("memory/"+name, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						server := websocket.New(websocket.ControllerFunc(echo))
+						server.PingInterval = -1
+						if life.slow { // no life at all
+							livesWith(t, wstest.Serve(t, says()), method, atOnce, life.mute, life.live)
+							return
+						}
+						server.Log = silent
+						livesWith(t, wstest.Serve(t, server), method, atOnce, life.mute, life.live)
+					})
+				})
+				if life.slow {
+					continue
+				}
+				for network, start := range map[string]func(http.Handler) *httptest.Server{"TCP/": httptest.NewServer, "TLS/": httptest.NewTLSServer} {
+					t.Run(network+name, func(t *testing.T) {
+						t.Parallel()
+						u := websocket.New(websocket.ControllerFunc(echo))
+						u.Log = silent
+						server := start(u)
+						t.Cleanup(server.Close)
+						livesWith(t, server, method, atOnce, life.mute, life.live)
+					})
+				}
+			}
+		}
+	}
+}
+
+func livesWith(t *testing.T, server any, method string, atOnce, mute bool, live func(context.Context, *websocket.Conn) error) {
+	t.Helper()
+	u, options := target(server, "/")
+	dial := options.DialContext
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	c := &panickyConn{method: method}
+	c.armed.Store(atOnce)
+	options.DialContext = func(ctx context.Context, network, address string) (nc net.Conn, err error) {
+		c.Conn, err = dial(ctx, network, address)
+		return c, err
+	}
+	options.HandshakeTimeout, options.CloseTimeout = 5*time.Second, 100*time.Millisecond
+	t.Cleanup(func() {
+		c.armed.Store(false)
+		_ = c.Close()
+	})
+	ctx := t.Context()
+	conn, _, err := websocket.Dial(ctx, u, &options)
+	if err == nil {
+		c.armed.Store(true)
+		err = live(ctx, conn)
+		_ = conn.CloseNow()
+	}
+	assert.Equal(t, method != "Close", c.closed.Load(), "the socket is closed")
+	var panicked *websocket.PanicError
+	switch {
+	case errors.As(err, &panicked):
+		assert.Equal(t, "a panic of "+method, panicked.Value)
+	case !mute && (method == "Read" || method == "Write"):
+		assert.False(t, c.panicked.Load(), "it is hidden behind %v", err)
+	}
+}
+
+// A panic in a function of TLSConfig is one of Dial, on its goroutine, as one of
+// DialContext is.
+func TestDialWithPanickingTLSConfig(t *testing.T) {
+	server := httptest.NewTLSServer(websocket.New(websocket.ControllerFunc(echo)))
+	defer server.Close()
+	u, options := target(server, "/")
+	options.TLSConfig = options.TLSConfig.Clone()
+	options.TLSConfig.VerifyPeerCertificate = func([][]byte, [][]*x509.Certificate) error { panic("oh") }
+	require.PanicsWithValue(t, "oh", func() { _, _, _ = websocket.Dial(t.Context(), u, &options) })
+}

@@ -1,0 +1,147 @@
+package websocket_test
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// aghast are a slog.Handler, an Observer, an Options.Log and an ErrorHandler that leave one
+// of their functions as no function should be left.
+type aghast struct {
+	function string
+	leave    func()
+
+	left  *atomic.Int64 // how often it was
+	mu    sync.Mutex
+	ended []websocket.Ending
+}
+
+func (a *aghast) call(function string) {
+	if a.function == function {
+		a.left.Add(1)
+		a.leave()
+	}
+}
+
+func (a *aghast) Enabled(context.Context, slog.Level) bool { a.call("Enabled"); return true }
+
+func (a *aghast) Handle(context.Context, slog.Record) error { a.call("Handle"); return nil }
+
+func (a *aghast) WithAttrs([]slog.Attr) slog.Handler { return a }
+func (a *aghast) WithGroup(string) slog.Handler      { return a }
+
+func (a *aghast) UpgradeRefused(*http.Request, int, error) { a.call("UpgradeRefused") }
+func (a *aghast) Opened(*websocket.Conn)                   { a.call("Opened") }
+
+func (a *aghast) Ended(_ *websocket.Conn, ending websocket.Ending) {
+	a.mu.Lock()
+	a.ended = append(a.ended, ending)
+	a.mu.Unlock()
+	a.call("Ended")
+}
+
+func (a *aghast) log(context.Context, slog.Level, error, ...slog.Attr) { a.call("Log") }
+
+// An unspeakable is an error that can't say what it is.
+type unspeakable struct{ aghast *aghast }
+
+func (u unspeakable) Error() string   { u.aghast.call("Error"); return "unspeakable" }
+func (u unspeakable) Is(error) bool   { u.aghast.call("Is"); return false }
+func (u unspeakable) As(any) bool     { u.aghast.call("As"); return false }
+func (u unspeakable) Unwrap() []error { u.aghast.call("Unwrap"); return nil }
+
+// serveLogs has the package log by slog's default handler, which the test has for itself.
+func serveLogs(t *testing.T, h slog.Handler) {
+	before := slog.Default()
+	slog.SetDefault(slog.New(h))
+	t.Cleanup(func() { slog.SetDefault(before) })
+}
+
+// What a logger, an observer or an error does ends neither the process nor the ending of a
+// connection: its socket is closed, its place given back, and the observer told.
+func TestPanickingLoggersAndObservers(t *testing.T) {
+	functions := []string{"Enabled", "Handle", "UpgradeRefused", "Opened", "Ended", "Log", "OnError", "Error", "Is", "As", "Unwrap"}
+	codes := map[string]int{"nil": 1000, "a breach": 1002} // or else 1011
+	leaves := map[string]func(){"panics": func() { panic("aghast") }, "leaves by Goexit": runtime.Goexit}
+	serves := map[string]func(a *aghast) func(*websocket.Conn, *http.Request) error{
+		"nil": func(*aghast) func(*websocket.Conn, *http.Request) error {
+			return func(*websocket.Conn, *http.Request) error { return nil }
+		},
+		"an error": func(a *aghast) func(*websocket.Conn, *http.Request) error {
+			return func(*websocket.Conn, *http.Request) error { return unspeakable{a} }
+		},
+		"a panic": func(a *aghast) func(*websocket.Conn, *http.Request) error {
+			return func(*websocket.Conn, *http.Request) error { panic(unspeakable{a}) }
+		},
+		"a goroutine's error": func(a *aghast) func(*websocket.Conn, *http.Request) error {
+			return func(conn *websocket.Conn, _ *http.Request) error {
+				conn.Go(func(context.Context) error { return unspeakable{a} })
+				_, _, err := conn.ReadMessage()
+				return err
+			}
+		},
+		"a breach": func(*aghast) func(*websocket.Conn, *http.Request) error { return echo },
+	}
+	for _, function := range functions {
+		for how, leave := range leaves {
+			if function == "UpgradeRefused" && how != "panics" {
+				continue // that goroutine is net/http's, and left without an answer
+			}
+			var left atomic.Int64
+			for end, serve := range serves {
+				t.Run(function+" "+how+"/"+end, func(t *testing.T) {
+					onEveryNetwork(t, func(t *testing.T, network func(http.Handler) any) {
+						a := &aghast{function: function, leave: leave, left: &left}
+						serveLogs(t, a)
+						u := websocket.New(a.controller(serve(a)))
+						u.Observer, u.MaxConnections = a, 1
+						if function == "Log" {
+							u.Log = a.log
+						}
+						target := network(u)
+						wstest.DialRefused(t, target, "/", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}}) //nolint:bodyclose // it is in memory
+						want := cmp.Or(codes[end], 1011)
+						if function == "Opened" && how != "panics" {
+							want = 1011 // Serve is not called
+						}
+						for range 2 { // there is one place
+							client := wstest.DialRaw(t, target, "/", nil)
+							if end == "a breach" {
+								client.Send(wstest.Text("").Unmasked())
+							}
+							frame, err := client.Receive()
+							require.NoError(t, err)
+							assert.Equal(t, want, frame.CloseCode())
+							_ = client.Conn.Close()
+							ended(t, u)
+						}
+						a.mu.Lock()
+						assert.Len(t, a.ended, 2)
+						a.mu.Unlock()
+						require.NoError(t, u.Shutdown(t.Context()))
+					})
+				})
+			}
+			assert.NotZero(t, left.Load(), "%s was called", function)
+		}
+	}
+}
+
+func (a *aghast) controller(serve func(*websocket.Conn, *http.Request) error) websocket.Controller {
+	ctrl := &controller{serve: serve, onError: func(*http.Request, error) { a.call("OnError") }}
+	if a.function == "OnError" {
+		return ctrl
+	}
+	return websocket.ControllerFunc(serve) // the log is told
+}
