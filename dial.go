@@ -59,8 +59,9 @@ type DialOptions struct {
 	EnableCompression bool
 
 	// TLSConfig is used with wss and https, and with a proxy that is reached over
-	// TLS. NextProtos is ignored: it is always HTTP/1.1 that is spoken. Nil means
-	// Go's defaults.
+	// TLS. NextProtos is ignored: it is always HTTP/1.1 that is spoken. A panic in
+	// one of its functions is one of Dial, but for wss through a SOCKS proxy, where
+	// they run on a goroutine of net/http's. Nil means Go's defaults.
 	TLSConfig *tls.Config
 
 	// Proxy returns the proxy of a request, whose URL has scheme http or https;
@@ -75,7 +76,8 @@ type DialOptions struct {
 	// DialContext opens the connection beneath TLS, to the host or the proxy: the
 	// place for a unix socket or a network in memory. What it returns must have
 	// deadlines. It runs on a goroutine of its own; a panic in it is one of Dial,
-	// unless that has returned. Nil means a [net.Dialer].
+	// unless that has returned, and one in a method of the connection an error. Nil
+	// means a [net.Dialer].
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// HandshakeTimeout bounds Dial, from the name's look-up to the response. Zero

@@ -14,16 +14,17 @@ import (
 // A socket that is handed over as a file after its peer has reset it has no remote address.
 // The error of its read says what it can.
 func TestSocketWithoutAddress(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	require.NoError(t, err)
 	defer func() { _ = listener.Close() }()
-	client, err := net.Dial("tcp", listener.Addr().String())
+	client, err := net.DialTCP("tcp", nil, listener.Addr().(*net.TCPAddr)) //nolint:errcheck // it is one
 	require.NoError(t, err)
-	accepted, err := listener.Accept()
+	accepted, err := listener.AcceptTCP()
 	require.NoError(t, err)
-	require.NoError(t, client.(*net.TCPConn).SetLinger(0))
+	defer func() { _ = accepted.Close() }()
+	require.NoError(t, client.SetLinger(0))
 	require.NoError(t, client.Close())
-	file, err := accepted.(*net.TCPConn).File()
+	file, err := accepted.File()
 	require.NoError(t, err)
 	defer func() { _ = file.Close() }()
 	nc, err := net.FileConn(file)

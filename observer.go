@@ -38,6 +38,6 @@ type Ending struct {
 	Cause error
 
 	// Panicked says that Serve, or a function given to Conn.Go, panicked or left
-	// by runtime.Goexit.
+	// by runtime.Goexit, or that the net.Conn beneath panicked.
 	Panicked bool
 }
