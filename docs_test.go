@@ -158,3 +158,33 @@ func TestDocumentsLinks(t *testing.T) {
 		}
 	}
 }
+
+// The pages of the examples connect as the guide has it, and show lines in one way.
+func TestPagesAreAsTheGuideHasThem(t *testing.T) {
+	guide, err := os.ReadFile("docs/guide.md")
+	require.NoError(t, err)
+	snippet := regexp.MustCompile("(?ms)^```js\n(// connect keeps .*?)^```$").FindSubmatch(guide)
+	require.NotNil(t, snippet)
+	connect := regexp.MustCompile(`(?m)^(.)`).ReplaceAllString(string(snippet[1]), "  $1")
+
+	pages := []string{
+		"examples/echo/index.html", "examples/chat/index.html", "hub/natsbroker/examples/chat/index.html",
+		"goyave/examples/echo/resources/index.html", "goyave/examples/chat/resources/index.html",
+	}
+	shared := make(map[string]string)
+	for _, page := range pages {
+		content, err := os.ReadFile(page)
+		require.NoError(t, err)
+		assert.Contains(t, string(content), connect, page)
+		_, after, _ := strings.Cut(string(content), connect)
+		lines, _, found := strings.Cut(after, "log.scrollTop = log.scrollHeight;\n")
+		assert.True(t, found, page)
+		shared[page] = lines
+		assert.Equal(t, shared[pages[0]], lines, page)
+	}
+	own, err := os.ReadFile(pages[0])
+	require.NoError(t, err)
+	goyaves, err := os.ReadFile(pages[3])
+	require.NoError(t, err)
+	assert.Equal(t, string(own), string(goyaves), "the two echo pages")
+}

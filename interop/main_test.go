@@ -31,7 +31,7 @@ func buildAndRun(m *testing.M) (status int, err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(programs)) }()
 	arguments := []string{
 		"build", "-o", programs + string(filepath.Separator),
-		"./server", "github.com/goyave-contrib/websocket/examples/echo",
+		"./server", "github.com/goyave-contrib/websocket/examples/echo", "github.com/goyave-contrib/websocket/examples/chat",
 	}
 	if raceDetector() {
 		arguments = slices.Insert(arguments, 1, "-race")

@@ -2,7 +2,6 @@ package interop_test
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"io"
 	"net/url"
@@ -44,6 +43,7 @@ type process struct {
 
 	mu      sync.Mutex
 	notes   []note
+	said    []string      // lines that are no notes; read has ended when they are looked at
 	changed chan struct{} // closed when there is another note, or none will come
 	ended   bool          // nothing more will come
 }
@@ -51,7 +51,13 @@ type process struct {
 // startEcho starts examples/echo.
 func startEcho(t *testing.T, arguments ...string) *process {
 	t.Helper()
-	return start(t, filepath.Join(programs, "echo"), append(arguments, "-addr", "127.0.0.1:0")...)
+	return start(t, filepath.Join(programs, "echo"), append([]string{"-addr", "127.0.0.1:0"}, arguments...)...)
+}
+
+// startChat starts examples/chat.
+func startChat(t *testing.T, arguments ...string) *process {
+	t.Helper()
+	return start(t, filepath.Join(programs, "chat"), append([]string{"-addr", "127.0.0.1:0"}, arguments...)...)
 }
 
 // startServer starts the server of this module.
@@ -69,10 +75,9 @@ func start(t *testing.T, program string, arguments ...string) *process {
 	}
 	p := &process{command: exec.Command(program, arguments...), changed: make(chan struct{})}
 	p.command.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=10") // a second otherwise
-	var stderr bytes.Buffer
-	p.command.Stderr = &stderr
 	stdout, err := p.command.StdoutPipe()
 	require.NoError(t, err)
+	p.command.Stderr = p.command.Stdout // where some say the address, and all their failures
 	require.NoError(t, p.command.Start())
 
 	address, read := make(chan string, 1), make(chan struct{})
@@ -91,7 +96,7 @@ func start(t *testing.T, program string, arguments ...string) *process {
 			assert.NoError(t, err, "%s ends with an error", filepath.Base(program))
 		}
 		if t.Failed() {
-			t.Logf("%s says:\n%s", filepath.Base(program), stderr.String())
+			t.Logf("%s says:\n%s", filepath.Base(program), strings.Join(p.said, "\n"))
 		}
 	})
 	select {
@@ -107,12 +112,15 @@ func (p *process) read(stdout io.Reader, address chan<- string) {
 	defer close(address)
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() {
-		if url, ok := strings.CutPrefix(lines.Text(), "listening on "); ok {
+		if _, url, ok := strings.Cut(lines.Text(), "listening on "); ok {
 			address <- url
 			continue
 		}
-		n := note{Event: lines.Text()} // of one that is no JSON
-		_ = json.Unmarshal(lines.Bytes(), &n)
+		var n note
+		if json.Unmarshal(lines.Bytes(), &n) != nil {
+			p.said = append(p.said, lines.Text())
+			continue
+		}
 		p.add(&n)
 	}
 	p.add(nil)

@@ -15,6 +15,7 @@ func TestTools(t *testing.T) {
 	t.Run("Node", func(t *testing.T) { findNode(t) })
 	t.Run("package ws", func(t *testing.T) { findNodeWithWS(t) })
 	t.Run("Node's own WebSocket", func(t *testing.T) { ownWebSocket(t, findNode(t)) })
+	t.Run("package axe-core", func(t *testing.T) { findAxe(t) })
 	t.Run("browser", func(t *testing.T) { findBrowser(t) })
 }
 
@@ -46,6 +47,16 @@ func findNodeWithWS(t *testing.T) string {
 		missing(t, "there is no package ws: run npm ci in the folder interop")
 	}
 	return node
+}
+
+// findAxe returns the script that looks for what hinders people, from the package axe-core.
+func findAxe(t *testing.T) string {
+	t.Helper()
+	script, err := os.ReadFile(filepath.Join("node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		missing(t, "there is no package axe-core: run npm ci in the folder interop")
+	}
+	return string(script)
 }
 
 // ownWebSocket returns the flags with which node has a WebSocket of its own.

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -39,14 +40,34 @@ type event struct {
 	Here []string `json:"here,omitempty"` // who is in the room now
 }
 
-var proper = regexp.MustCompile(`^[\p{L}\p{N} ._-]{1,20}$`)
+// proper are names and rooms of letters, accents, digits, punctuation, emoji and spaces.
+var proper = regexp.MustCompile(`^[\p{L}\p{M}\p{N}\p{P}\p{So} ]{1,20}$`)
+
+var errImproper = errors.New("a name and a room have 1 to 20 letters, digits, punctuation marks or spaces each")
+
+// CheckUpgrade refuses who has no proper name, or goes to no proper room.
+func (c *Chat) CheckUpgrade(r *http.Request) (status int, reason error) {
+	for _, key := range []string{"name", "room"} {
+		value := r.URL.Query().Get(key)
+		if !proper.MatchString(value) || value != strings.TrimSpace(value) {
+			return http.StatusUnprocessableEntity, errImproper
+		}
+	}
+	return 0, nil
+}
+
+// check tells a page what CheckUpgrade would say: browsers keep that from it.
+func (c *Chat) check(w http.ResponseWriter, r *http.Request) {
+	if status, reason := c.CheckUpgrade(r); reason != nil {
+		http.Error(w, reason.Error(), status)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
 
 // Serve is the whole life of one member. It reads; the hub writes.
 func (c *Chat) Serve(conn *websocket.Conn, r *http.Request) error {
 	name, room := r.URL.Query().Get("name"), r.URL.Query().Get("room")
-	if !proper.MatchString(name) || !proper.MatchString(room) {
-		return websocket.NewCloseError(websocket.ClosePolicyViolation, "want a name and a room, up to 20 letters each")
-	}
 	member, err := c.hub.Join(conn)
 	if err != nil {
 		return err
@@ -100,10 +121,13 @@ func main() {
 // run serves until ctx is done, then closes every connection and returns nil.
 func run(ctx context.Context, listener net.Listener) error {
 	rooms := hub.New(hub.Options{})
-	upgrader := websocket.New(&Chat{hub: rooms})
+	chat := &Chat{hub: rooms}
+	upgrader := websocket.New(chat)
 	upgrader.MaxMessageSize = 2048
+	upgrader.HeartbeatInterval = 15 * time.Second // the page gives up after 25
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", http.FileServerFS(page))
+	mux.HandleFunc("GET /chat/check", chat.check)
 	upgrader.RegisterRoutes(mux, "/chat")
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	ended := make(chan error, 1)

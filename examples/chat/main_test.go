@@ -57,6 +57,24 @@ func path(name, room string) string {
 	return "/chat?" + url.Values{"name": {name}, "room": {room}}.Encode()
 }
 
+// check is what the page asks before it joins.
+func check(name, room string) string {
+	return "/chat/check?" + url.Values{"name": {name}, "room": {room}}.Encode()
+}
+
+func get(t *testing.T, address string) (status int, body string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)
+	require.NoError(t, err)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	response, err := client.Do(request)
+	require.NoError(t, err)
+	content, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	return response.StatusCode, string(content)
+}
+
 // said is an event as members are sent it.
 func said(t *testing.T, kind, name, text string, here ...string) string {
 	t.Helper()
@@ -135,6 +153,7 @@ func TestTwoMayHaveOneName(t *testing.T) {
 	first.ExpectText(said(t, "left", "Ada", "", "Ada"))
 }
 
+// They are refused before the upgrade, and the page can ask why.
 func TestNamesAndRoomsThatAreNotTaken(t *testing.T) {
 	address, _ := start(t)
 	long := strings.Repeat("a", 21)
@@ -144,10 +163,30 @@ func TestNamesAndRoomsThatAreNotTaken(t *testing.T) {
 		{name: "a long name", member: long, room: "lobby"},
 		{name: "a long room", member: "Ada", room: long},
 		{name: "markup", member: "<b>", room: "lobby"},
+		{name: "spaces", member: "  ", room: "lobby"},
+		{name: "a space before it", member: " Ada", room: "lobby"},
+		{name: "a line's end", member: "Ada\n", room: "lobby"},
+		{name: "what turns text around", member: "Ada\u202e", room: "lobby"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			client := wstest.Dial(t, address, path(tt.member, tt.room), options)
-			client.ExpectClose(ws.ClosePolicyViolation, "want a name and a room, up to 20 letters each")
+			response := wstest.DialRefused(t, address, path(tt.member, tt.room), options)
+			require.NoError(t, response.Body.Close())
+			assert.Equal(t, http.StatusUnprocessableEntity, response.StatusCode)
+			status, reason := get(t, address+check(tt.member, tt.room))
+			assert.Equal(t, http.StatusUnprocessableEntity, status)
+			assert.Equal(t, "a name and a room have 1 to 20 letters, digits, punctuation marks or spaces each\n", reason)
+		})
+	}
+}
+
+// Names are as people have them.
+func TestNamesThatAreTaken(t *testing.T) {
+	address, _ := start(t)
+	for _, name := range []string{"O'Brien", "O’Brien", "Zoë", "Zoe\u0308", "Anne-Marie", "J. R. R.", "Renée & Bob", "陈", "नेहा", "🙂", "007", strings.Repeat("é", 20)} {
+		t.Run(name, func(t *testing.T) {
+			status, reason := get(t, address+check(name, name))
+			assert.Equal(t, http.StatusNoContent, status, reason)
+			join(t, address, name, name, name)
 		})
 	}
 }

@@ -185,6 +185,33 @@ func TestCompressIsOffered(t *testing.T) {
 	}
 }
 
+func TestLimit(t *testing.T) {
+	const mebibyte = 1 << 20
+	for _, tt := range []struct {
+		name    string
+		args    []string
+		longest int // 0: any
+	}{
+		{name: "1 MiB by default", longest: mebibyte},
+		{name: "-limit 0", args: []string{"-limit", "0"}, longest: mebibyte},
+		{name: "-limit 1000", args: []string{"-limit", "1000"}, longest: 1000},
+		{name: "-limit -1", args: []string{"-limit", "-1"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			conn := mustDial(t, start(t, tt.args...).url)
+			if tt.longest == 0 {
+				requireEcho(t, conn, ws.BinaryMessage, make([]byte, 3*mebibyte))
+				return
+			}
+			requireEcho(t, conn, ws.BinaryMessage, make([]byte, tt.longest))
+			require.NoError(t, conn.WriteMessage(ws.BinaryMessage, make([]byte, tt.longest+1)))
+			_, _, err := conn.ReadMessage()
+			require.True(t, ws.IsCloseError(err, ws.CloseMessageTooBig), "%v", err)
+		})
+	}
+	require.ErrorContains(t, run(t.Context(), []string{"-limit", "much"}, io.Discard), "-limit")
+}
+
 func TestOriginOfAnotherHostIsRefused(t *testing.T) {
 	e := start(t)
 	_, response, err := dial(t, e.url, "http://evil.test")

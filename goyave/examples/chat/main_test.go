@@ -73,7 +73,9 @@ func presence(t *testing.T, kind, name string, here []string) string {
 	t.Helper()
 	names, err := json.Marshal(here)
 	require.NoError(t, err)
-	return `{"type":"` + kind + `","name":"` + name + `","here":` + string(names) + `}`
+	encoded, err := json.Marshal(name)
+	require.NoError(t, err)
+	return `{"type":"` + kind + `","name":` + string(encoded) + `,"here":` + string(names) + `}`
 }
 
 // join connects and expects to be told who is there.
@@ -106,11 +108,12 @@ func TestJoinTalkLeave(t *testing.T) {
 
 func TestNameIsValidated(t *testing.T) {
 	address := start(t)
-	for _, name := range []string{"", "A", strings.Repeat("a", 21), "<b>Ada</b>", " Ada", "Ada\n"} {
+	for _, name := range []string{"", "A", strings.Repeat("a", 21), "<b>Ada</b>", " Ada", "Ada\n", "Ada\u202e"} {
 		t.Run(name, func(t *testing.T) {
 			response := wstest.DialRefused(t, address, path(name), options)
 			require.NoError(t, response.Body.Close())
 			assert.Equal(t, http.StatusUnprocessableEntity, response.StatusCode)
+			assert.Equal(t, http.StatusUnprocessableEntity, check(t, address, name), "which the page can ask")
 		})
 	}
 	t.Run("no name", func(t *testing.T) {
@@ -118,7 +121,23 @@ func TestNameIsValidated(t *testing.T) {
 		require.NoError(t, response.Body.Close())
 		assert.Equal(t, http.StatusUnprocessableEntity, response.StatusCode)
 	})
-	join(t, address, "Łukasz 2.0", "Łukasz 2.0")
+	for _, name := range []string{"Łukasz 2.0", "O'Brien", "O’Brien", "Zoe\u0308", "Bob & Alice", "नेहा", "🙂🙂", "J. R. R."} {
+		assert.Equal(t, http.StatusNoContent, check(t, address, name))
+		client := join(t, address, name, name)
+		client.Close(ws.CloseNormalClosure, "")
+	}
+}
+
+// check asks as the page does before it joins.
+func check(t *testing.T, address, name string) (status int) {
+	t.Helper()
+	query := url.Values{"name": {name}}.Encode()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+"/chat/check?"+query, http.NoBody)
+	require.NoError(t, err)
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	return response.StatusCode
 }
 
 func TestNameIsTaken(t *testing.T) {

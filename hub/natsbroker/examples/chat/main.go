@@ -121,8 +121,10 @@ func run(ctx context.Context, listener net.Listener, nc *nats.Conn) error {
 	chat := &Chat{hub: hub.New(hub.Options{Broker: broker}), node: rand.Text()}
 	upgrader := websocket.New(chat)
 	upgrader.MaxMessageSize = 2048
+	upgrader.HeartbeatInterval = 15 * time.Second // the page gives up after 25
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", http.FileServerFS(page))
+	mux.HandleFunc("GET /chat/check", chat.check)
 	upgrader.RegisterRoutes(mux, "/chat")
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 

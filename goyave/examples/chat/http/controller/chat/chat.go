@@ -4,6 +4,7 @@ package chat
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"sync"
 
@@ -34,9 +35,13 @@ func (ctrl *Controller) Init(server *goyave.Server) {
 	ctrl.hub = websocket.HubOf(server)
 }
 
-// RegisterRoute has the name validated before the upgrade.
+// RegisterRoute has the name validated before the upgrade. What is wrong with it, the page
+// asks before it connects: browsers keep from it why a handshake is refused.
 func (ctrl *Controller) RegisterRoute(router *goyave.Router, handler goyave.Handler) {
 	router.Get("", handler).ValidateQuery(JoinRequest)
+	router.Get("/check", func(response *goyave.Response, _ *goyave.Request) {
+		response.Status(http.StatusNoContent)
+	}).ValidateQuery(JoinRequest)
 }
 
 // Serve is the whole life of one member.

@@ -7,7 +7,8 @@ import (
 	v "goyave.dev/goyave/v5/validation"
 )
 
-var nameRegex = regexp.MustCompile(`^[\p{L}\p{N}](?:[\p{L}\p{N} ._-]*[\p{L}\p{N}])?$`)
+// nameRegex has letters, accents, digits, punctuation and emoji, with spaces between.
+var nameRegex = regexp.MustCompile(`^[\p{L}\p{M}\p{N}\p{P}\p{So}](?:[\p{L}\p{M}\p{N}\p{P}\p{So} ]*[\p{L}\p{M}\p{N}\p{P}\p{So}])?$`)
 
 // JoinRequest are the rules for the query of a client that joins.
 func JoinRequest(_ *goyave.Request) v.RuleSet {

@@ -1,0 +1,172 @@
+package interop_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// write types text into a field; a line's end is the Enter key.
+func write(field, text string) chromedp.Action[chromedp.Void] {
+	return chromedp.SendKeys(chromedp.CSS(field), text)
+}
+
+// await waits until an expression is true. The elements with the IDs state and log have
+// these names in it.
+func await(tab context.Context, expression string) error {
+	_, err := chromedp.Run(tab, chromedp.Poll[bool](fmt.Sprintf(`(() => {
+		const state = document.getElementById("state"), log = document.getElementById("log");
+		return %s;
+	})()`, expression)))
+	if err != nil {
+		text, _ := chromedp.Run(tab, chromedp.Text(chromedp.CSS("main")))
+		err = fmt.Errorf("never true: %s: %w; the page says:\n%s", expression, err, text)
+	}
+	return err
+}
+
+func evaluate[T any](tab context.Context, t *testing.T, expression string) T {
+	t.Helper()
+	value, err := chromedp.Run(tab, chromedp.Evaluate[T](expression))
+	require.NoError(t, err)
+	return value
+}
+
+// again starts a server anew, on the address that it had.
+func (p *process) again(t *testing.T, start func(*testing.T, ...string) *process) *process {
+	t.Helper()
+	return start(t, "-addr", p.url[len("http://"):])
+}
+
+// A page comes back by itself when the server was away. Who types meanwhile notices
+// nothing: what was typed is there, and so is the cursor.
+func TestPagesComeBack(t *testing.T) {
+	rows := []struct {
+		name  string
+		start func(*testing.T, ...string) *process
+		join  []chromedp.Action[chromedp.Void]
+		in    string // what the state is then
+		echo  string // of "hello"
+	}{
+		{name: "echo", start: startEcho, in: "Connected.", echo: "hello"},
+		{
+			name: "chat", start: startChat, join: []chromedp.Action[chromedp.Void]{write("#name", "O'Brien\n")},
+			in: "You are O'Brien, in the room lobby.", echo: "O'Brien: hello",
+		},
+	}
+	browser := startBrowser(t)
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			server := row.start(t)
+			require.NoError(t, inPage(browser, server.url, func(tab context.Context) error {
+				in := fmt.Sprintf("state.textContent === %q", row.in)
+				require.NoError(t, chromedp.Do(tab, row.join...))
+				require.NoError(t, await(tab, in))
+				require.NoError(t, chromedp.Do(tab, write("#message", "hel")))
+
+				server.interrupt(t)
+				require.NoError(t, await(tab, `state.textContent === "The server is going away: Server shutting down. Connecting again …"`))
+				require.NoError(t, await(tab, `state.textContent === "The server cannot be reached. Connecting again …"`))
+				require.NoError(t, chromedp.Do(tab, chromedp.KeyEvent("lo")))
+				assert.Equal(t, "message: hello", evaluate[string](tab, t, `document.activeElement.id + ": " + document.activeElement.value`))
+				require.NoError(t, chromedp.Do(tab, chromedp.KeyEvent("\r")))
+				assert.Equal(t, "hello", evaluate[string](tab, t, `document.activeElement.value`), "what can't be sent is not lost")
+
+				server.again(t, row.start)
+				require.NoError(t, await(tab, in))
+				require.NoError(t, chromedp.Do(tab, chromedp.KeyEvent("\r")))
+				return await(tab, fmt.Sprintf(`log.querySelector("li:last-child:not(.sent)")?.textContent === %q`, row.echo))
+			}))
+		})
+	}
+}
+
+// The chat, as a person sees it.
+func TestChatPage(t *testing.T) {
+	browser, server := startBrowser(t), startChat(t)
+	require.NoError(t, inPage(browser, server.url, func(tab context.Context) error {
+		focus := func() string { return evaluate[string](tab, t, `document.activeElement.id`) }
+		assert.Equal(t, "name", focus())
+		require.NoError(t, chromedp.Do(tab, write("#name", "<Ada>\n")))
+		require.NoError(t, await(tab, `state.textContent === "You cannot join: a name and a room have 1 to 20 letters, digits, punctuation marks or spaces each."`))
+		assert.Equal(t, "name", focus())
+		require.NoError(t, chromedp.Do(tab, chromedp.SetValue(chromedp.CSS("#name"), "Ada"), chromedp.SetValue(chromedp.CSS("#room"), "tea & cake"), chromedp.Click(chromedp.CSS("#joinButton"))))
+		require.NoError(t, await(tab, `state.textContent === "You are Ada, in the room tea & cake."`))
+		require.NoError(t, await(tab, `document.getElementById("here").textContent === "Ada"`))
+		assert.Equal(t, "message", focus())
+		require.NoError(t, chromedp.Do(tab, write("#message", "hello <b>\n")))
+		require.NoError(t, await(tab, `log.querySelector("li:last-child").textContent === "Ada: hello <b>"`))
+		require.NoError(t, chromedp.Do(tab, chromedp.Click(chromedp.CSS("#leaveButton"))))
+		require.NoError(t, await(tab, `state.textContent === "You have left."`))
+		assert.Equal(t, "name", focus())
+		assert.Equal(t, "nobody that you can see yet", evaluate[string](tab, t, `document.getElementById("here").textContent`))
+
+		require.NoError(t, chromedp.Do(tab, chromedp.SetValue(chromedp.CSS("#room"), "lobby"), write("#name", "\r")))
+		require.NoError(t, await(tab, `state.textContent === "You are Ada, in the room lobby."`))
+		// More than the server takes ends it for good, and says so.
+		evaluate[int](tab, t, `document.getElementById("message").value = "x".repeat(3000), document.getElementById("send").requestSubmit(), 0`)
+		require.NoError(t, await(tab, `state.textContent === "The message was too long for the server: message too big."`))
+		time.Sleep(time.Second) // in which it would have come back
+		assert.Equal(t, "message", focus())
+		return await(tab, `state.textContent.startsWith("The message was too long") && !document.getElementById("joinButton").hidden`)
+	}))
+}
+
+// Twenty thousand echoes are shown in seconds, the last of them stay, and who reads
+// further up is left there.
+func TestPageShowsManyLines(t *testing.T) {
+	const many = 20_000
+	browser, server := startBrowser(t), startEcho(t)
+	require.NoError(t, inPage(browser, server.url, func(tab context.Context) error {
+		require.NoError(t, await(tab, `state.textContent === "Connected."`))
+		send := func(n int) string {
+			return fmt.Sprintf(`(() => {
+				const message = document.getElementById("message"), form = document.getElementById("send");
+				for (let i = 1; i <= %d; i++) { message.value = "n" + i; form.requestSubmit(); }
+				return 0;
+			})()`, n)
+		}
+		begun := time.Now()
+		evaluate[int](tab, t, send(many))
+		require.NoError(t, await(tab, fmt.Sprintf(`log.querySelector("li:last-child").textContent === "n%d"`, many)))
+		t.Logf("%d messages and their echoes: %v", many, time.Since(begun).Round(time.Millisecond))
+		assert.Equal(t, 500, evaluate[int](tab, t, `document.querySelectorAll("#log li").length`))
+		atEnd := `log.scrollHeight - log.scrollTop - log.clientHeight < 2`
+		require.NoError(t, await(tab, atEnd), "it follows what comes")
+
+		// The line that is read stays where it is, while there are lines before it to take away.
+		evaluate[int](tab, t, `(() => {
+			const log = document.getElementById("log");
+			log.scrollTop = log.scrollHeight / 2;
+			window.read = [...log.querySelectorAll("li")].find((line) => line.offsetTop >= log.offsetTop + log.scrollTop);
+			return 0;
+		})()`)
+		where := `Math.round(window.read.getBoundingClientRect().top)`
+		before := evaluate[int](tab, t, where)
+		evaluate[int](tab, t, send(50))
+		require.NoError(t, await(tab, `log.querySelector("li:last-child").textContent === "n50" && log.querySelector("li:last-child").className === "received"`))
+		assert.Equal(t, before, evaluate[int](tab, t, where))
+		assert.Equal(t, 500, evaluate[int](tab, t, `document.querySelectorAll("#log li").length`))
+		evaluate[int](tab, t, `document.getElementById("log").scrollTop = 1e6`)
+		evaluate[int](tab, t, send(1))
+		require.NoError(t, await(tab, `log.querySelector("li:last-child").textContent === "n1"`))
+		return await(tab, atEnd)
+	}))
+}
+
+// Messages of no bytes are messages like others: only what was not asked for is a sign
+// of life.
+func TestPageShowsEmptyEchoes(t *testing.T) {
+	browser, server := startBrowser(t), startEcho(t)
+	require.NoError(t, inPage(browser, server.url, func(tab context.Context) error {
+		require.NoError(t, await(tab, `state.textContent === "Connected."`))
+		require.NoError(t, chromedp.Do(tab, write("#message", "\r"), chromedp.KeyEvent("\r"), chromedp.KeyEvent("x\r")))
+		return await(tab, `[...log.querySelectorAll("li")].map((line) => line.className + line.textContent).join() ===
+			"noteconnected,sent,sent,sentx,received,received,receivedx" || log.querySelectorAll("li.received").length === 3`)
+	}))
+}

@@ -1,0 +1,95 @@
+package interop_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A deadProxy stands between a page and a server. When it is dead it goes on accepting
+// and reading and says nothing, as a network does that died without a word.
+type deadProxy struct {
+	url      string
+	dead     atomic.Bool
+	listener net.Listener
+	target   string
+
+	carrying sync.WaitGroup
+	mu       sync.Mutex
+	conns    []net.Conn
+	closed   bool
+}
+
+func startProxy(t *testing.T, serverURL string) *deadProxy {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p := &deadProxy{
+		url: "http://" + listener.Addr().String(), listener: listener,
+		target: strings.TrimPrefix(serverURL, "http://"),
+	}
+	p.carrying.Go(p.accept)
+	t.Cleanup(func() {
+		_ = listener.Close()
+		p.mu.Lock()
+		p.closed = true
+		for _, conn := range p.conns {
+			_ = conn.Close()
+		}
+		p.mu.Unlock()
+		p.carrying.Wait()
+	})
+	return p
+}
+
+func (p *deadProxy) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", p.target)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		p.mu.Lock()
+		p.conns = append(p.conns, client, server)
+		if p.closed {
+			_, _ = client.Close(), server.Close()
+		}
+		p.mu.Unlock()
+		p.carrying.Go(func() { p.carry(client, server) })
+		p.carrying.Go(func() { p.carry(server, client) })
+	}
+}
+
+// carry carries one direction. What comes while the network is dead is lost, the end of
+// the connection too.
+func (p *deadProxy) carry(to, from net.Conn) {
+	lost := false
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		lost = lost || p.dead.Load()
+		if lost {
+			if err != nil {
+				return
+			}
+			continue
+		}
+		if _, writing := to.Write(buffer[:n]); writing != nil || errors.Is(err, io.EOF) {
+			_ = to.Close()
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
