@@ -83,15 +83,18 @@ type Options struct {
 	// AllowedOrigins are the origins beside the request's own host whose pages may
 	// connect: "example.com" for a host, with any scheme, on the scheme's default
 	// port; "*.example.com" for all hosts below it, but not itself. A scheme
-	// (http or https; ws and wss stand for them) before and a port behind either
+	// (any; ws and wss stand for http and https) before and a port behind either
 	// form restrict it: "https://app.example.com:8443", "https://*.example.com",
-	// "example.com:8443" with any scheme.
+	// "example.com:8443" with any scheme. Apps in a web view and extensions have origins
+	// with other schemes: "capacitor://localhost", "tauri://localhost",
+	// "chrome-extension://abcdefghijklmnopabcdefghijklmnop".
 	//
 	// Patterns are compared without case. IPv6 addresses are in brackets
 	// ("[::1]:8080"), internationalized names as browsers send them ("xn--..."). A
 	// pattern that is none of these is an error: see Validate. "*" alone is, too;
 	// that is what InsecureSkipOriginCheck is for. The origin "null" of sandboxed
-	// pages and local files never matches.
+	// pages and local files never matches; web views that send "file://" for files
+	// are allowed by that.
 	//
 	// Empty means the same origin only. A controller that is an OriginChecker
 	// decides alone.

@@ -15,7 +15,7 @@ import (
 // An originPattern is one of Options.AllowedOrigins.
 type originPattern struct {
 	scheme string // "" for any; http stands for ws too, https for wss
-	host   string // as canonicalName spells it
+	host   string // as canonicalName spells it; "" only for file
 	below  bool   // the hosts below that one are meant, not itself
 	port   string // "" for the scheme's default
 }
@@ -103,9 +103,12 @@ var foreignToOrigins = []struct{ marks, what string }{
 // parseOrigin returns an error that goes on where the pattern's name ends.
 func parseOrigin(pattern string) (p originPattern, err error) {
 	host := strings.ToLower(pattern)
+	if host == "file://" {
+		return originPattern{scheme: "file"}, nil
+	}
 	if scheme, rest, found := strings.Cut(host, "://"); found {
-		if defaultPort(scheme) == "" {
-			return p, errors.New("has another scheme than http, https, ws or wss")
+		if !isScheme(scheme) {
+			return p, errors.New("has a malformed scheme")
 		}
 		p.scheme, host = pageScheme(scheme), rest
 	}
@@ -124,17 +127,32 @@ func parseOrigin(pattern string) (p originPattern, err error) {
 	switch {
 	case host == "":
 		return p, errors.New("has no host")
-	case host == "*":
+	case host == "*" && p.scheme == "":
 		return p, errors.New("would allow every origin: InsecureSkipOriginCheck is the option for that")
+	case host == "*":
+		return p, errors.New("would allow every origin of its scheme: that is for CheckOrigin to decide")
 	case host == "null":
 		return p, errors.New("is the origin of pages that have nothing in common")
 	case host[0] == '[':
 		p.host, err = parseIPv6(host)
 	default:
 		p.host, p.below = strings.CutPrefix(host, "*.")
-		err = checkHostname(p.host, p.below)
+		err = p.checkHostname()
 	}
 	return p, err
+}
+
+// isScheme reports whether s, in lower case, is the scheme of a URL (RFC 3986, 3.1).
+func isScheme(s string) bool {
+	for i, c := range s {
+		switch {
+		case 'a' <= c && c <= 'z':
+		case i > 0 && ('0' <= c && c <= '9' || c == '+' || c == '-' || c == '.'):
+		default:
+			return false
+		}
+	}
+	return s != ""
 }
 
 func parseIPv6(bracketed string) (string, error) {
@@ -146,9 +164,11 @@ func parseIPv6(bracketed string) (string, error) {
 	return address.String(), nil
 }
 
-// checkHostname refuses names that no browser sends, and which would allow nobody.
-func checkHostname(name string, below bool) error {
-	for _, c := range name {
+// checkHostname refuses names that no browser sends, and which would allow nobody. The
+// hosts of the web are those of the DNS, or addresses; those of apps and extensions are what
+// these like.
+func (p *originPattern) checkHostname() error {
+	for _, c := range p.host {
 		switch {
 		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
 		case c == '*':
@@ -161,16 +181,20 @@ func checkHostname(name string, below bool) error {
 			return fmt.Errorf("has a %q in its host", c)
 		}
 	}
-	labels := strings.Split(name, ".")
+	ofTheWeb := p.scheme == "" || defaultPort(p.scheme) != ""
+	if !ofTheWeb && !p.below {
+		return nil
+	}
+	labels := strings.Split(p.host, ".")
 	if slices.Contains(labels, "") {
 		return errors.New("has a host with an empty label")
 	}
-	// Browsers take a host whose last label is a number for an IPv4 address.
-	if strings.Trim(labels[len(labels)-1], "0123456789") != "" {
+	// Browsers take a host of the web whose last label is a number for an IPv4 address.
+	if !ofTheWeb || strings.Trim(labels[len(labels)-1], "0123456789") != "" {
 		return nil
 	}
-	switch _, err := netip.ParseAddr(name); {
-	case below:
+	switch _, err := netip.ParseAddr(p.host); {
+	case p.below:
 		return errors.New("is about hosts below an address")
 	case err != nil:
 		return errors.New("has a malformed IPv4 address")

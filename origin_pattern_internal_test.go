@@ -26,6 +26,9 @@ func plainName(host string) string {
 // plainlyAllowed tells what Options.AllowedOrigins promises of a pattern that is
 // valid.
 func plainlyAllowed(pattern, origin string) bool {
+	if strings.EqualFold(origin, "file://") { // the one without a host
+		return strings.EqualFold(pattern, origin)
+	}
 	parts := originForm.FindStringSubmatch(origin)
 	if parts == nil {
 		return false
@@ -37,7 +40,7 @@ func plainlyAllowed(pattern, origin string) bool {
 
 	pattern = strings.ToLower(pattern)
 	if s, rest, ok := strings.Cut(pattern, "://"); ok {
-		if schemes[s] != scheme {
+		if cmp.Or(schemes[s], s) != scheme {
 			return false
 		}
 		pattern = rest
@@ -68,6 +71,12 @@ func FuzzAllowedOrigins(f *testing.F) {
 		{"[::ffff:1.2.3.4]", "http://[::ffff:102:304]"},
 		{"1.2.3.4", "http://1.2.3.4:80"},
 		{"localhost", "capacitor://localhost"},
+		{"capacitor://localhost", "CAPACITOR://localhost"},
+		{"chrome-extension://abcdefghijklmnop", "chrome-extension://abcdefghijklmnop"},
+		{"app://*.example.com:8080", "app://a.example.com:8080"},
+		{"app://.", "app://."},
+		{"file://", "file://"},
+		{"file://", "file:///"},
 		{"book.com", "https://boo\u212a.com"},
 		{"*.example.com", `https://".example.com`},
 		{"*.example.com", "https://<b>.example.com"},

@@ -49,7 +49,7 @@ func TestConfigFromFile(t *testing.T) {
 		"websocket": {
 			"writeTimeout": 4, "pingInterval": 5, "pongTimeout": 6, "maxConnections": 7,
 			"heartbeatInterval": 20,
-			"allowedOrigins": ["example.com", "https://*.example.com"],
+			"allowedOrigins": ["example.com", "https://*.example.com", "capacitor://localhost"],
 			"compressionThreshold": 8, "compressionLevel": 9
 		}
 	}`)
@@ -61,7 +61,8 @@ func TestConfigFromFile(t *testing.T) {
 	assert.Equal(t, 6*time.Second, o.PongTimeout)
 	assert.Equal(t, 20*time.Second, o.HeartbeatInterval)
 	assert.Equal(t, 7, o.MaxConnections)
-	assert.Equal(t, []string{"example.com", "https://*.example.com"}, o.AllowedOrigins)
+	assert.Equal(t, []string{"example.com", "https://*.example.com", "capacitor://localhost"}, o.AllowedOrigins)
+	require.NoError(t, o.Validate())
 	assert.Equal(t, 8, o.CompressionThreshold)
 	assert.Equal(t, 9, o.CompressionLevel)
 	assert.False(t, o.Debug)

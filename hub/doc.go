@@ -21,5 +21,5 @@
 //
 // No publisher waits for a slow reader: what a connection does not take at once waits
 // in a bounded queue, and [Options] say what becomes of one whose queue is full.
-// Connections that are quiet cost no goroutine and no buffer.
+// Connections that are quiet cost the hub no goroutine and no buffer.
 package hub

@@ -81,6 +81,44 @@ func TestPublishWhileCutOff(t *testing.T) {
 	}
 }
 
+// Who is back first decides what the others get of what was published meanwhile.
+func TestWhoIsBackFirst(t *testing.T) {
+	for _, senderFirst := range []bool{false, true} {
+		t.Run(fmt.Sprintf("the sender: %t", senderFirst), func(t *testing.T) {
+			s := startServer(t)
+			networks := [2]*proxy{startProxy(t, s.Addr().String()), startProxy(t, s.Addr().String())}
+			from := newNode(t, connect(t, networks[0].url()), natsbroker.Options{})
+			to := newNode(t, connect(t, networks[1].url()), natsbroker.Options{})
+			always := newNode(t, connect(t, s.ClientURL()), natsbroker.Options{})
+			to.subscribe(t, room("x"))
+			always.subscribe(t, room("x"))
+			from.reaches(t, room("x"), to, "hello")
+			for _, network := range networks {
+				network.cut()
+			}
+			require.Eventually(t, func() bool { return from.nc.IsReconnecting() && to.nc.IsReconnecting() }, patience, moment)
+			for i := range 10 {
+				require.NoError(t, from.Publish(room("x"), []byte(fmt.Sprint("message ", i))))
+			}
+			if senderFirst {
+				networks[0].back()
+				always.await(t, "message 9")
+				networks[1].back()
+			} else {
+				networks[1].back()
+				always.reaches(t, room("x"), to, "back")
+				networks[0].back()
+			}
+			from.reaches(t, room("x"), to, "both are back")
+			for i := range 10 {
+				message := fmt.Sprint("message ", i)
+				assert.Equal(t, 1, always.count(message), message)
+				assert.Equal(t, !senderFirst, to.count(message) == 1, message)
+			}
+		})
+	}
+}
+
 func TestOutgoingIsFull(t *testing.T) {
 	s := startServer(t)
 	network := startProxy(t, s.Addr().String())
