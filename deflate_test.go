@@ -2,6 +2,7 @@ package websocket_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"io"
 	"net/http"
@@ -69,6 +70,8 @@ func TestCompressionOffers(t *testing.T) {
 		name     string
 		offers   []string // lines of the header
 		accepted bool
+		answer   string // "": agreedOn
+		refused  bool   // it is malformed
 	}{
 		{name: "the bare extension", offers: []string{"permessage-deflate"}, accepted: true},
 		{name: "Chrome's and Firefox's", offers: []string{"permessage-deflate; client_max_window_bits"}, accepted: true},
@@ -83,8 +86,22 @@ func TestCompressionOffers(t *testing.T) {
 		{name: "after another extension", offers: []string{"x-webkit-deflate-frame, permessage-deflate"}, accepted: true},
 		{name: "before another extension", offers: []string{"permessage-deflate, x-webkit-deflate-frame; no_context_takeover"}, accepted: true},
 		{name: "on a second line", offers: []string{"x-telepathy; range=10", "permessage-deflate"}, accepted: true},
-		{name: "after an extension with quotes", offers: []string{`x-telepathy; to="ada, bob; \"eve\"", permessage-deflate`}, accepted: true},
-		{name: "an empty element, where gorilla stops to read", offers: []string{", permessage-deflate"}},
+		{name: "after an extension with quotes", offers: []string{`x-telepathy; to="a\da", permessage-deflate`}, accepted: true},
+		{name: "after an empty element", offers: []string{", permessage-deflate"}, accepted: true},
+		{name: "among empty elements and lines", offers: []string{"", ",, permessage-deflate ,", ","}, accepted: true},
+		{name: "a value in quotes with a backslash", offers: []string{`permessage-deflate; client_max_window_bits="1\0"`}, accepted: true},
+		{name: "the window that we have", offers: []string{"permessage-deflate; server_max_window_bits=15"}, accepted: true, answer: agreedOn + "; server_max_window_bits=15"},
+		{
+			name:     "the window that we have, in quotes, among others",
+			offers:   []string{`x-telepathy, permessage-deflate; client_max_window_bits=9; server_max_window_bits="15"; server_no_context_takeover`},
+			accepted: true, answer: agreedOn + "; server_max_window_bits=15",
+		},
+		{
+			name:     "another window, then the one that we have",
+			offers:   []string{"permessage-deflate; server_max_window_bits=14, permessage-deflate; server_max_window_bits=15"},
+			accepted: true, answer: agreedOn + "; server_max_window_bits=15",
+		},
+		{name: "anything, then the window that we have", offers: []string{"permessage-deflate, permessage-deflate; server_max_window_bits=15"}, accepted: true},
 
 		{name: "a window of ours, then anything", offers: []string{"permessage-deflate; server_max_window_bits=10, permessage-deflate"}, accepted: true},
 		{name: "a window of ours, then anything, on two lines", offers: []string{"permessage-deflate; server_max_window_bits=10", "permessage-deflate"}, accepted: true},
@@ -95,7 +112,8 @@ func TestCompressionOffers(t *testing.T) {
 		{name: "an empty header", offers: []string{""}},
 		{name: "another extension", offers: []string{"x-webkit-deflate-frame"}},
 		{name: "a window of ours", offers: []string{"permessage-deflate; server_max_window_bits=10"}},
-		{name: "the largest window of ours, which the answer would have to confirm", offers: []string{"permessage-deflate; server_max_window_bits=15"}},
+		{name: "the window that we have, twice", offers: []string{"permessage-deflate; server_max_window_bits=15; server_max_window_bits=15"}},
+		{name: "the window that we have, with a leading zero", offers: []string{"permessage-deflate; server_max_window_bits=015"}},
 		{name: "a window of ours without a value", offers: []string{"permessage-deflate; server_max_window_bits"}},
 		{name: "two windows of ours", offers: []string{"permessage-deflate; server_max_window_bits=10, permessage-deflate; server_max_window_bits=11"}},
 		{name: "an unknown parameter", offers: []string{"permessage-deflate; level=9"}},
@@ -103,23 +121,25 @@ func TestCompressionOffers(t *testing.T) {
 		{name: "a parameter twice, with values", offers: []string{"permessage-deflate; client_max_window_bits=10; client_max_window_bits=11"}},
 		{name: "a flag twice", offers: []string{"permessage-deflate; server_no_context_takeover; server_no_context_takeover"}},
 		{name: "a flag with a value", offers: []string{"permessage-deflate; server_no_context_takeover=true"}},
-		{name: "another flag with a value", offers: []string{`permessage-deflate; client_no_context_takeover=""`}},
+		{name: "another flag with a value", offers: []string{`permessage-deflate; client_no_context_takeover=""`}, refused: true},
 		{name: "a window that is too small", offers: []string{"permessage-deflate; client_max_window_bits=7"}},
 		{name: "a window that is too large", offers: []string{"permessage-deflate; client_max_window_bits=16"}},
 		{name: "a leading zero", offers: []string{"permessage-deflate; client_max_window_bits=08"}},
 		{name: "no number", offers: []string{"permessage-deflate; client_max_window_bits=ten"}},
-		{name: "no value", offers: []string{"permessage-deflate; client_max_window_bits="}},
-		{name: "an empty value", offers: []string{`permessage-deflate; client_max_window_bits=""`}},
-		{name: "a quote that opens", offers: []string{`permessage-deflate; client_max_window_bits="10`}},
-		{name: "a quote that closes", offers: []string{`permessage-deflate; client_max_window_bits=10"`}},
-		{name: "one quote", offers: []string{`permessage-deflate; client_max_window_bits="`}},
-		{name: "no parameter after a semicolon", offers: []string{"permessage-deflate;"}},
+		{name: "no value", offers: []string{"permessage-deflate; client_max_window_bits="}, refused: true},
+		{name: "an empty value", offers: []string{`permessage-deflate; client_max_window_bits=""`}, refused: true},
+		{name: "a quote that opens", offers: []string{`permessage-deflate; client_max_window_bits="10`}, refused: true},
+		{name: "a quote that closes", offers: []string{`permessage-deflate; client_max_window_bits=10"`}, refused: true},
+		{name: "one quote", offers: []string{`permessage-deflate; client_max_window_bits="`}, refused: true},
+		{name: "no parameter after a semicolon", offers: []string{"permessage-deflate;"}, refused: true},
 		{name: "the name in another case", offers: []string{"Permessage-Deflate"}},
 		{name: "a parameter in another case", offers: []string{"permessage-deflate; Client_Max_Window_Bits"}},
-		{name: "within another one's quotes", offers: []string{`x-telepathy; to="ada, permessage-deflate, bob"`}},
-		{name: "within another one's quotes, after an escaped one", offers: []string{`x-telepathy; to="\", permessage-deflate, \""`}},
-		{name: "in quotes, after one with a window of ours", offers: []string{`permessage-deflate; server_max_window_bits=10, x; a=",permessage-deflate,"`}},
-		{name: "in quotes with escaped ones, after one with a window of ours", offers: []string{`permessage-deflate; server_max_window_bits=10, x; a="\",permessage-deflate,\""`}},
+		{name: "within another one's quotes", offers: []string{`x-telepathy; to="ada, permessage-deflate, bob"`}, refused: true},
+		{name: "within another one's quotes, after an escaped one", offers: []string{`x-telepathy; to="\", permessage-deflate, \""`}, refused: true},
+		{name: "in quotes, after one with a window of ours", offers: []string{`permessage-deflate; server_max_window_bits=10, x; a=",permessage-deflate,"`}, refused: true},
+		{name: "in quotes with escaped ones, after one with a window of ours", offers: []string{`permessage-deflate; server_max_window_bits=10, x; a="\",permessage-deflate,\""`}, refused: true},
+		{name: "a malformed one before a good one", offers: []string{"x telepathy, permessage-deflate"}, refused: true},
+		{name: "a malformed one on the line behind", offers: []string{"permessage-deflate", "x; =y"}, refused: true},
 		{name: "the name as the end of another", offers: []string{"x-permessage-deflate"}},
 		{name: "the name as the start of another", offers: []string{"permessage-deflate-x"}},
 		{name: "the name as a parameter", offers: []string{"x-telepathy; permessage-deflate"}},
@@ -132,6 +152,17 @@ func TestCompressionOffers(t *testing.T) {
 			if tt.offers != nil {
 				header["Sec-Websocket-Extensions"] = tt.offers
 			}
+			if tt.refused {
+				for _, enabled := range []bool{true, false} {
+					upgrader.Settings.EnableCompression, upgrader.Debug = enabled, true
+					response := dialHTTP(t, wstest.Serve(t, upgrader)).do(upgradeRequest(func(r *http.Request) {
+						r.Header["Sec-Websocket-Extensions"] = tt.offers
+					}))
+					require.Equal(t, http.StatusBadRequest, response.status)
+					require.Contains(t, response.body, "malformed 'Sec-WebSocket-Extensions' header")
+				}
+				return
+			}
 			client := wstest.DialRaw(t, upgrader, "/", &wstest.Options{Header: header})
 			message := strings.Repeat("compress me ", 100)
 			if !tt.accepted {
@@ -142,7 +173,7 @@ func TestCompressionOffers(t *testing.T) {
 				client.ExpectClose(websocket.CloseProtocolError, "RSV1 is set, but no extension was agreed on")
 				return
 			}
-			require.Equal(t, []string{agreedOn}, client.Response.Header.Values("Sec-WebSocket-Extensions"))
+			require.Equal(t, []string{cmp.Or(tt.answer, agreedOn)}, client.Response.Header.Values("Sec-WebSocket-Extensions"))
 			client.Send(deflated(message))
 			echoed, compressed := receiveMessage(t, client)
 			require.True(t, compressed)

@@ -417,7 +417,7 @@ func (d *dialing) agreed(header http.Header) (compressed bool, err error) {
 		case "client_no_context_takeover": // we do so in any case
 			known = known && !valued
 		case "server_max_window_bits": // a smaller window than ours is inflated, too
-			known = known && isWindowBits(value)
+			known = known && isWindowBits(strings.Trim(value, `"`))
 		default:
 			known = false
 		}

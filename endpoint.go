@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -80,24 +81,9 @@ type Handshake struct {
 // Panics of the functions in h pass through, before anything was hijacked.
 // Nothing of the handshake is kept.
 func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (*Conn, error) {
-	var refused error
-	refuse := func(status int, reason error) {
-		refused = reason
-		e.live.refused(status)
-		e.observe(r.Context(), func(o Observer) { o.UpgradeRefused(r, status, reason) })
-		w.Header().Set("Sec-Websocket-Version", "13")
-		switch status {
-		case http.StatusMethodNotAllowed:
-			w.Header().Set("Allow", http.MethodGet)
-		case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-			w.Header().Set("Retry-After", retryAfter)
-		}
-		h.Refuse(status, reason)
-	}
 	hj := &hijacker{ResponseWriter: w, options: &e.options, live: &e.live, readBuffers: &e.readBuffers}
 	if !e.live.begin(hj) {
-		refuse(http.StatusServiceUnavailable, ErrShutdown)
-		return nil, refused
+		return nil, e.refuse(w, r, &h, http.StatusServiceUnavailable, ErrShutdown)
 	}
 	var conn *Conn
 	defer func() {
@@ -106,28 +92,16 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 			e.live.abandon(hj)
 		}
 	}()
-	if e.invalid != nil {
-		refuse(http.StatusInternalServerError, e.invalid)
-		return nil, refused
-	}
-	if r.ProtoMajor != 1 || r.ProtoMinor < 1 { // RFC 6455, 4.2.1; HTTP/2 has no Upgrade
-		refuse(http.StatusBadRequest, fmt.Errorf("websocket: only HTTP/1.1 can be upgraded, the request is %s", r.Proto))
-		return nil, refused
-	}
-
 	h.Header = canonical(h.Header)
-	request := oneProtocolLine(r)
-	upgrader := e.upgrader(request, h, hj)
-	upgrader.Error = func(_ http.ResponseWriter, _ *http.Request, status int, reason error) {
-		if hj.reason != nil {
-			status, reason = hj.status, hj.reason
-		}
-		refuse(status, reason)
+	upgrader := e.upgrader(&h, hj)
+	opening, status, reason := e.judge(r, &h, upgrader, hj)
+	if reason != nil {
+		return nil, e.refuse(w, r, &h, status, reason)
 	}
-	gorilla, err := upgrader.Upgrade(hj, request, h.Header)
+	gorilla, err := opening.upgrade(upgrader, hj, h.Header)
 	switch {
-	case refused != nil:
-		return nil, refused
+	case hj.reason != nil:
+		return nil, e.refuse(w, r, &h, hj.status, hj.reason)
 	case err != nil:
 		err = fmt.Errorf("websocket: writing the handshake's response: %w", err)
 		level := slog.LevelDebug // the client's doing
@@ -144,21 +118,73 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 	return conn, nil
 }
 
-// admit returns why a handshake that is valid is refused all the same: it is
-// asked last.
-func (e *Endpoint) admit(r *http.Request, h Handshake, subprotocols []string) (status int, reason error) {
-	if err := checkHandshake(r); err != nil {
-		return http.StatusBadRequest, err
+// refuse answers a request that is not upgraded. It returns the reason.
+func (e *Endpoint) refuse(w http.ResponseWriter, r *http.Request, h *Handshake, status int, reason error) error {
+	e.live.refused(status)
+	e.observe(r.Context(), func(o Observer) { o.UpgradeRefused(r, status, reason) })
+	if errors.Is(reason, ErrNotHandshake) {
+		e.options.log(r.Context(), slog.LevelDebug, reason, slog.String("remote", r.RemoteAddr), slog.Int("status", status))
 	}
-	if e.options.RequireSubprotocol {
-		if err := checkSubprotocol(r, subprotocols, h.Header); err != nil {
-			return http.StatusBadRequest, err
+	header := w.Header()
+	header.Set("Sec-Websocket-Version", "13")
+	switch status {
+	case http.StatusMethodNotAllowed:
+		header.Set("Allow", http.MethodGet)
+	case http.StatusUpgradeRequired: // RFC 9110, 7.8 and 15.5.22
+		header.Set("Upgrade", "websocket")
+		header.Set("Connection", "Upgrade")
+		if r.Close { // net/http would have nothing but that
+			header.Set("Connection", "Upgrade, close")
 		}
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		header.Set("Retry-After", retryAfter)
 	}
-	if h.CheckUpgrade == nil {
+	if r.ProtoMajor == 1 && r.ContentLength != 0 { // else net/http would answer when the body has come
+		header.Set("Connection", "close")
+	}
+	h.Refuse(status, reason)
+	return reason
+}
+
+// judge returns the handshake that gorilla is to answer or, with a status, why it is
+// refused. It asks the application when nothing else is wrong.
+func (e *Endpoint) judge(r *http.Request, h *Handshake, upgrader *ws.Upgrader, hj *hijacker) (o opening, status int, reason error) {
+	if e.invalid != nil {
+		return o, http.StatusInternalServerError, e.invalid
+	}
+	if o, status, reason = readOpening(r); reason != nil {
+		return o, status, reason
+	}
+	if reason = checkAnswer(upgrader.Subprotocols, h.Header); reason != nil {
+		return o, http.StatusInternalServerError, reason
+	}
+	if reason = e.checkOrigin(r, h.CheckOrigin); reason != nil {
+		return o, http.StatusForbidden, reason
+	}
+	offered := r.Header["Sec-Websocket-Protocol"]
+	o.subprotocol = selectSubprotocol(offered, upgrader.Subprotocols, h.Header)
+	if e.options.RequireSubprotocol && !isOffered(offered, o.subprotocol) {
+		return o, http.StatusBadRequest, noSubprotocol(offered, upgrader.Subprotocols, h.Header)
+	}
+	if status, reason = askCheckUpgrade(h.CheckUpgrade); reason != nil {
+		return o, status, reason
+	}
+	if !e.live.reserve(hj, e.options.MaxConnections) {
+		return o, http.StatusServiceUnavailable, ErrTooManyConnections
+	}
+	if upgrader.EnableCompression {
+		hj.deflate, hj.window = offersDeflate(o.extensions)
+		upgrader.EnableCompression = hj.deflate
+	}
+	return o, 0, nil
+}
+
+// askCheckUpgrade returns why the application refuses a handshake that is valid.
+func askCheckUpgrade(check func() (int, error)) (status int, reason error) {
+	if check == nil {
 		return 0, nil
 	}
-	status, reason = h.CheckUpgrade()
+	status, reason = check()
 	switch {
 	case status >= 400 && status <= 599 && reason == nil:
 		reason = fmt.Errorf("websocket: refused: %s", cmp.Or(http.StatusText(status), strconv.Itoa(status)))
@@ -172,19 +198,17 @@ func (e *Endpoint) admit(r *http.Request, h Handshake, subprotocols []string) (s
 	return status, reason
 }
 
-// upgrader is gorilla's with the settings of the handshake, as far as they
-// concern it, and ours for the rest.
-func (e *Endpoint) upgrader(r *http.Request, h Handshake, hj *hijacker) *ws.Upgrader {
+// upgrader is gorilla's with the settings of the handshake, as far as they concern it.
+// What it could refuse has been judged before.
+func (e *Endpoint) upgrader(h *Handshake, hj *hijacker) *ws.Upgrader {
 	u := &ws.Upgrader{}
 	if h.Settings != nil {
 		*u = *h.Settings
 	}
-	u.CheckOrigin = func(r *http.Request) bool {
-		hj.status, hj.reason = http.StatusForbidden, e.checkOrigin(r, h.CheckOrigin)
-		return hj.reason == nil
+	u.CheckOrigin = func(*http.Request) bool { return true }
+	u.Error = func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
+		w.(*hijacker).refuse(status, reason) //nolint:errcheck // it is what gorilla is given
 	}
-	hj.admit = func() (int, error) { return e.admit(r, h, u.Subprotocols) }
-	u.EnableCompression = u.EnableCompression && offersDeflate(r.Header)
 	hj.readBuffer = u.ReadBufferSize
 	u.ReadBufferSize = 0 // that of the hijacker
 	if u.WriteBufferPool == nil {

@@ -1,22 +1,110 @@
 package websocket
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
+
+	ws "github.com/gorilla/websocket"
 )
 
-// checkHandshake returns what is wrong with an opening handshake in which gorilla,
-// which reads the first key and any version of a list, finds nothing wrong.
-func checkHandshake(r *http.Request) error {
-	switch {
-	case len(r.Header["Sec-Websocket-Key"]) != 1: // RFC 6455, 11.3.1
-		return errors.New("websocket: more than one 'Sec-WebSocket-Key' header")
-	case len(r.Header["Sec-Websocket-Version"]) != 1 || r.Header.Get("Sec-Websocket-Version") != "13": // 4.2.1 and 11.3.5
-		return fmt.Errorf("websocket: unsupported version: 'Sec-WebSocket-Version' is %q, not 13 alone", r.Header["Sec-Websocket-Version"])
-	case r.ContentLength != 0: // what comes next would be read as frames, but is the request's for a proxy on the way
-		return errors.New("websocket: the request has a body")
-	default:
-		return nil
+// ErrNotHandshake is wrapped by the reason of a refused upgrade whose request is none
+// that could be upgraded: a page that is looked at in a browser, or the request of a
+// client whose proxy does not pass the upgrade on. The reason says what is missing. It
+// is told to the client in any case, and logged at debug level. Where nothing but the
+// upgrade is missing, the status is 426 (RFC 9110, 15.5.22).
+var ErrNotHandshake = errors.New("websocket: the client is not using the websocket protocol, and this is a WebSocket endpoint")
+
+// An opening is what a server reads of a client's opening handshake.
+type opening struct {
+	key         []string    // one, and a good one
+	extensions  []extension // that the client offers
+	subprotocol string      // that was selected
+}
+
+// readOpening reads an opening handshake (RFC 6455, 4.2.1), all but its origin and its
+// subprotocols. The status is that of a refusal, with a reason.
+func readOpening(r *http.Request) (o opening, status int, reason error) {
+	if status, reason = checkUpgrade(r); reason != nil {
+		return o, status, reason
 	}
+	header := r.Header
+	o.key = header["Sec-Websocket-Key"]
+	version := header["Sec-Websocket-Version"]
+	switch {
+	case len(version) != 1 || version[0] != "13": // RFC 6455, 4.2.1 and 11.3.5
+		reason = fmt.Errorf("websocket: unsupported version: 'Sec-WebSocket-Version' is %q, not 13 alone", version)
+	case len(o.key) > 1: // 11.3.1
+		reason = errors.New("websocket: more than one 'Sec-WebSocket-Key' header")
+	case len(o.key) == 0 || !isChallenge(o.key[0]):
+		reason = errors.New("websocket: the 'Sec-WebSocket-Key' header is not 16 bytes in base64")
+	case r.ContentLength != 0: // what comes next would be read as frames, but is the request's for a proxy on the way
+		reason = errors.New("websocket: the request has a body")
+	default:
+		if o.extensions, reason = parseExtensions(header["Sec-Websocket-Extensions"]); reason != nil {
+			reason = fmt.Errorf("websocket: %w", reason)
+		}
+	}
+	return o, http.StatusBadRequest, reason
+}
+
+// checkUpgrade returns why a request asks for no upgrade to a WebSocket, or can't get
+// one.
+func checkUpgrade(r *http.Request) (status int, reason error) {
+	asks, protocol := listHas(r.Header["Connection"], "upgrade"), listHas(r.Header["Upgrade"], "websocket")
+	switch {
+	case r.ProtoMajor != 1 || r.ProtoMinor < 1: // HTTP/2 has no Upgrade
+		return http.StatusBadRequest, fmt.Errorf("%w: only HTTP/1.1 can be upgraded, the request is %s", ErrNotHandshake, r.Proto)
+	case r.Method != http.MethodGet && (r.Method != http.MethodHead || asks && protocol):
+		return http.StatusMethodNotAllowed, fmt.Errorf("%w: request method is not GET", ErrNotHandshake)
+	case !asks:
+		reason = fmt.Errorf("%w: 'upgrade' token not found in 'Connection' header", ErrNotHandshake)
+	case !protocol:
+		reason = fmt.Errorf("%w: 'websocket' token not found in 'Upgrade' header", ErrNotHandshake)
+	default:
+		return 0, nil
+	}
+	if r.ContentLength != 0 {
+		return http.StatusBadRequest, reason
+	}
+	return http.StatusUpgradeRequired, reason
+}
+
+// isChallenge reports whether a key is 16 bytes in base64.
+func isChallenge(key string) bool {
+	var challenge [18]byte
+	if len(key) != base64.StdEncoding.EncodedLen(16) {
+		return false
+	}
+	n, err := base64.StdEncoding.Decode(challenge[:], []byte(key))
+	return err == nil && n == 16
+}
+
+// gorillaRequests are requests whose headers gorilla understands, which finds nothing
+// behind what is no token.
+var gorillaRequests = sync.Pool{New: func() any {
+	return &http.Request{Method: http.MethodGet, Header: http.Header{
+		"Connection":               {"Upgrade"},
+		"Upgrade":                  {"websocket"},
+		"Sec-Websocket-Version":    {"13"},
+		"Sec-Websocket-Extensions": {"permessage-deflate"}, // which counts where compression is switched on
+	}}
+}}
+
+// upgrade has gorilla answer the handshake, which was judged to be a good one. Gorilla
+// keeps nothing of the request.
+func (o *opening) upgrade(u *ws.Upgrader, hj *hijacker, answer http.Header) (*ws.Conn, error) {
+	r := gorillaRequests.Get().(*http.Request) //nolint:errcheck // nothing else is put there
+	r.Header["Sec-Websocket-Key"] = o.key
+	if o.subprotocol != "" {
+		r.Header["Sec-Websocket-Protocol"] = []string{o.subprotocol}
+	}
+	defer func() {
+		delete(r.Header, "Sec-Websocket-Key")
+		delete(r.Header, "Sec-Websocket-Protocol")
+		gorillaRequests.Put(r)
+	}()
+	return u.Upgrade(hj, r, answer)
 }

@@ -24,8 +24,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// tokens is a header that is a list of names (RFC 9110, 5.6.1 and 5.6.2).
-var tokens = regexp.MustCompile("^[ \t]*(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?(?:[ \t]*,[ \t]*|[ \t]*$))+$")
+const tokenChars = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+
+// protocols is a line of a header that is a list of names, which may have versions and
+// be empty (RFC 9110, 5.6.1 and 7.8).
+var protocols = regexp.MustCompile("^(?:[ \t]*(?:" + tokenChars + "(?:/" + tokenChars + ")?)?[ \t]*(?:,|$))*$")
+
+// extensions is a line of Sec-WebSocket-Extensions (RFC 6455, 9.1).
+var extensions = regexp.MustCompile("^(?:[ \t]*(?:" + tokenChars + "(?:[ \t]*;[ \t]*" + tokenChars + "(?:[ \t]*=[ \t]*(?:" + tokenChars +
+	`|"(?:\\?` + tokenChars + `)+"` + "))?)*)?[ \t]*(?:,|$))*$")
+
+// matches reports whether each line of a header is what it may be.
+func matches(header http.Header, name string, line *regexp.Regexp) bool {
+	return !slices.ContainsFunc(header.Values(name), func(value string) bool { return !line.MatchString(value) })
+}
 
 // challenge is 16 bytes in base64, whatever the last two bits of the last digit are.
 var challenge = regexp.MustCompile(`^[A-Za-z0-9+/]{22}==$`)
@@ -56,8 +68,9 @@ func mayUpgrade(r *http.Request) (some, all bool) {
 	}
 	some = r.Method == http.MethodGet && r.ProtoAtLeast(1, 1) && r.ProtoMajor == 1 &&
 		lists(r.Header, "Upgrade", "websocket") && lists(r.Header, "Connection", "upgrade") &&
-		challenge.MatchString(one("Sec-Websocket-Key")) && one("Sec-Websocket-Version") == "13"
-	all = some && tokens.MatchString(one("Upgrade")) && tokens.MatchString(one("Connection")) &&
+		challenge.MatchString(one("Sec-Websocket-Key")) && one("Sec-Websocket-Version") == "13" &&
+		matches(r.Header, "Sec-Websocket-Extensions", extensions)
+	all = some && matches(r.Header, "Upgrade", protocols) && matches(r.Header, "Connection", protocols) &&
 		r.ContentLength == 0 && r.Header.Get("Expect") == ""
 	return some, all
 }
@@ -99,8 +112,13 @@ func checkSwitching(t *testing.T, r *http.Request, response *http.Response) {
 		assert.Contains(t, listed(r.Header, "Sec-Websocket-Protocol"), chosen[0])
 	}
 	if agreed := response.Header.Values("Sec-Websocket-Extensions"); len(agreed) > 0 {
-		assert.Equal(t, []string{agreedOn}, agreed)
-		assert.Contains(t, strings.Join(r.Header.Values("Sec-Websocket-Extensions"), ","), "permessage-deflate")
+		offered := strings.Join(r.Header.Values("Sec-Websocket-Extensions"), ",")
+		assert.Contains(t, offered, "permessage-deflate")
+		if strings.Contains(offered, "server_max_window_bits") && len(agreed[0]) > len(agreedOn) {
+			assert.Equal(t, []string{agreedOn + "; server_max_window_bits=15"}, agreed)
+		} else {
+			assert.Equal(t, []string{agreedOn}, agreed)
+		}
 	}
 }
 
@@ -220,7 +238,7 @@ func checkAnswers(t *testing.T, stream, answer []byte) (upgraded http.Header, se
 		checkRefusal(t, r, response)
 		body, err := io.ReadAll(response.Body)
 		require.NoError(t, err, "an HTTP answer: %q", answer)
-		assert.LessOrEqual(t, len(body), 100)
+		assert.LessOrEqual(t, len(body), 160)
 		if _, err = io.Copy(io.Discard, r.Body); err != nil || response.Close {
 			return nil, nil, nil
 		}
@@ -241,7 +259,12 @@ func checkRefusal(t *testing.T, r *http.Request, response *http.Response) {
 	if foreign && all {
 		assert.Equal(t, http.StatusForbidden, response.StatusCode)
 	}
-	assert.Contains(t, []int{400, 403, 405, 417, 431, 501, 505}, response.StatusCode)
+	assert.Contains(t, []int{400, 403, 405, 417, 426, 431, 501, 505}, response.StatusCode)
+	if response.StatusCode == http.StatusUpgradeRequired { // RFC 9110, 15.5.22: nothing else may be wrong
+		assert.Equal(t, []string{"websocket"}, response.Header["Upgrade"])
+		assert.False(t, lists(r.Header, "Upgrade", "websocket") && lists(r.Header, "Connection", "upgrade"))
+		assert.Zero(t, r.ContentLength)
+	}
 }
 
 // FuzzHandshake is about what a client may send, from the first byte on: it gets the
@@ -261,6 +284,9 @@ func FuzzHandshake(f *testing.F) {
 		good + "Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: mqtt, superchat\r\n\r\n",
 		good + "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n",
 		good + "Sec-WebSocket-Extensions: x; a=\"permessage-deflate\", permessage-deflate; server_max_window_bits=9\r\n\r\n",
+		good + "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=15\r\n\r\n",
+		good + "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=\"1\\5\"\r\nSec-WebSocket-Extensions: ,\r\n\r\n",
+		good + "Sec-WebSocket-Extensions: permessage-deflate;\r\n\r\n",
 		good + key + "\r\n",
 		good + version + "\r\n",
 		good + "Content-Length: 5\r\n\r\nhello",
@@ -268,6 +294,9 @@ func FuzzHandshake(f *testing.F) {
 		good + "Expect: 100-continue\r\nContent-Length: 1\r\n\r\nx",
 		line + host + upgrade + connection + key + "Sec-WebSocket-Version: 8, 13\r\n\r\n",
 		line + host + "upgrade: h2c, WebSocket\r\nconnection: keep-alive, upgrade\r\n" + key + version + "\r\n",
+		line + host + "Upgrade: HTTP/2.0, SHTTP/1.3, websocket\r\nConnection: keep-alive, , Upgrade\r\n" + key + version + "\r\n",
+		line + host + "Upgrade: ,\r\nUpgrade: ,websocket\r\nConnection:\r\nConnection: close, Upgrade,\r\n" + key + version + "\r\n",
+		line + host + "Upgrade: websocket/13\r\n" + connection + key + version + "\r\n",
 		line + host + upgrade + connection + "Sec-WebSocket-Key: c2hvcnQ=\r\n" + version + "\r\n",
 		line + upgrade + connection + key + version + "\r\n",
 		"GET /a?b HTTP/1.1\r\n" + host + "\r\n" + good + "\r\n",

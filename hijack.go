@@ -28,11 +28,10 @@ type hijacker struct {
 	readBuffer  int // its size
 	readBuffers *sync.Pool
 
-	// admit has the last word on the upgrade before there is no way back to an
-	// HTTP response: gorilla hijacks when it has found nothing wrong.
-	admit func() (status int, reason error)
+	deflate bool // permessage-deflate is agreed on
+	window  bool // and the client wants the largest one confirmed
 
-	// The answer where this package, and not gorilla, refuses.
+	// Why there is no upgrade, although the handshake is a good one: the first reason.
 	status int
 	reason error
 
@@ -44,31 +43,27 @@ type hijacker struct {
 	isCut bool
 }
 
-// refuse keeps the answer for Accept. Gorilla, which makes it a 500, is told
-// nothing of it.
-func (h *hijacker) refuse(status int, reason error) (net.Conn, *bufio.ReadWriter, error) {
-	h.status, h.reason = status, reason
-	return nil, nil, http.ErrHijacked
+// refuse keeps the answer for Accept.
+func (h *hijacker) refuse(status int, reason error) {
+	if h.reason == nil {
+		h.status, h.reason = status, reason
+	}
 }
 
 // Hijack keeps what the client sent early for the transport, so gorilla, which
-// would hang up, sees none of it.
+// would hang up, sees none of it. There is no way back to an HTTP response then.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if status, reason := h.admit(); reason != nil {
-		return h.refuse(status, reason)
-	}
-	if !h.live.reserve(h, h.options.MaxConnections) {
-		return h.refuse(http.StatusServiceUnavailable, ErrTooManyConnections)
-	}
 	nc, rw, err := hijack(h.ResponseWriter)
 	if err != nil {
 		h.live.giveBack(h)
-		return h.refuse(http.StatusInternalServerError, fmt.Errorf("websocket: the connection can't be taken over from "+
+		h.refuse(http.StatusInternalServerError, fmt.Errorf("websocket: the connection can't be taken over from "+
 			"the HTTP server (HTTP/2, or a writer of a middleware without an Unwrap method): %w", err))
+		return nil, nil, err
 	}
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // what is buffered can be peeked at
 	h.mu.Lock()
 	h.t = newTransport(nc, early, h.readBuffer, h.readBuffers, h.options)
+	h.t.deflate, h.t.window = h.deflate, h.window
 	if h.isCut {
 		h.t.cut()
 	}

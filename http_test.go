@@ -88,6 +88,7 @@ type reply struct {
 	status int
 	header http.Header
 	body   string
+	closes bool // the connection, behind it
 }
 
 // do sends a request and reads the answer.
@@ -114,7 +115,7 @@ func readReply(t testing.TB, response *http.Response) reply {
 	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
-	return reply{status: response.StatusCode, header: response.Header, body: string(body)}
+	return reply{status: response.StatusCode, header: response.Header, body: string(body), closes: response.Close}
 }
 
 // dialRefused is wstest's, as a reply.

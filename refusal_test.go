@@ -6,9 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"net/textproto"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/wstest"
@@ -23,19 +28,59 @@ var refusals = []struct {
 	headers http.Header // that the controller adds to the 101
 	opaque  bool        // a middleware hides the HTTP server's writer
 	down    bool        // Shutdown was called
+	other   bool        // the request is no handshake
+	closes  bool        // nothing can follow on the connection
 	status  int
 	reasons []string    // what the reason mentions
 	answer  http.Header // more of its headers
 }{
 	{
-		name:   "a page that is looked at in a browser",
+		name: "a page that is looked at in a browser",
+		change: func(r *http.Request) {
+			r.Header = http.Header{"Accept": {"text/html"}}
+		},
+		other: true, status: http.StatusUpgradeRequired, reasons: []string{"'upgrade' token", "Connection"},
+		answer: http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"}},
+	},
+	{
+		name:   "a proxy that passes no upgrade on",
 		change: func(r *http.Request) { r.Header.Del("Connection"); r.Header.Del("Upgrade") },
-		status: http.StatusBadRequest, reasons: []string{"'upgrade' token", "Connection"},
+		other:  true, status: http.StatusUpgradeRequired, reasons: []string{"'upgrade' token", "Connection"},
+		answer: http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"}},
 	},
 	{
 		name:   "upgrade to another protocol",
-		change: func(r *http.Request) { r.Header.Set("Upgrade", "h2c") },
-		status: http.StatusBadRequest, reasons: []string{"'websocket' token", "Upgrade"},
+		change: func(r *http.Request) { r.Header.Set("Upgrade", "h2c, websocket/13") },
+		other:  true, status: http.StatusUpgradeRequired, reasons: []string{"'websocket' token", "Upgrade"},
+		answer: http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"}},
+	},
+	{
+		name:   "a connection option that only begins like the one that is missing",
+		change: func(r *http.Request) { r.Header.Set("Connection", "upgrade-later, keep-alive") },
+		other:  true, status: http.StatusUpgradeRequired, reasons: []string{"'upgrade' token", "Connection"},
+	},
+	{
+		name: "a form that is posted",
+		change: func(r *http.Request) {
+			r.Method, r.Header = http.MethodPost, http.Header{}
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader("a=b")), 3
+		},
+		other: true, status: http.StatusMethodNotAllowed, reasons: []string{"method is not GET"},
+		answer: http.Header{"Allow": {"GET"}}, closes: true,
+	},
+	{
+		name: "a page that is looked at, with a body",
+		change: func(r *http.Request) {
+			r.Header = http.Header{}
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader("a=b")), 3
+		},
+		other: true, status: http.StatusBadRequest, reasons: []string{"'upgrade' token"},
+		closes: true,
+	},
+	{
+		name:   "malformed extensions",
+		change: func(r *http.Request) { r.Header.Set("Sec-Websocket-Extensions", "permessage-deflate;") },
+		status: http.StatusBadRequest, reasons: []string{"malformed", "Sec-WebSocket-Extensions", `"permessage-deflate;"`},
 	},
 	{
 		name:   "no version",
@@ -67,14 +112,14 @@ var refusals = []struct {
 		change: func(r *http.Request) {
 			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(wstest.Text("hello").Bytes())), int64(len(wstest.Text("hello").Bytes()))
 		},
-		status: http.StatusBadRequest, reasons: []string{"body"},
+		status: http.StatusBadRequest, reasons: []string{"body"}, closes: true,
 	},
 	{
 		name: "a body of unknown length",
 		change: func(r *http.Request) {
 			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(wstest.Text("hello").Bytes())), -1
 		},
-		status: http.StatusBadRequest, reasons: []string{"body"},
+		status: http.StatusBadRequest, reasons: []string{"body"}, closes: true,
 	},
 	{
 		name:   "no key",
@@ -94,7 +139,8 @@ var refusals = []struct {
 	{
 		name:   "POST",
 		change: func(r *http.Request) { r.Method = http.MethodPost },
-		status: http.StatusMethodNotAllowed, reasons: []string{"method is not GET"},
+		other:  true, status: http.StatusMethodNotAllowed, reasons: []string{"method is not GET"},
+		answer: http.Header{"Allow": {"GET"}},
 	},
 	{
 		name:   "origin of another host",
@@ -125,6 +171,11 @@ var refusals = []struct {
 		name:    "extensions that the application sets by itself, in RFC 6455's spelling",
 		headers: http.Header{"Sec-WebSocket-Extensions": {"permessage-deflate"}}, // not what http.Header.Set makes of it
 		status:  http.StatusInternalServerError, reasons: []string{"Sec-WebSocket-Extensions"},
+	},
+	{
+		name:    "a subprotocol of the application's that is none",
+		headers: http.Header{"Sec-Websocket-Protocol": {"chat\r\nX-Injected: yes"}},
+		status:  http.StatusInternalServerError, reasons: []string{`"chat\r\nX-Injected: yes"`, "no token"},
 	},
 	{
 		name:   "a middleware hides the HTTP server's writer",
@@ -160,9 +211,14 @@ func TestRefusals(t *testing.T) {
 				}))))
 				response := conn.do(upgradeRequest(tt.change))
 				require.NotEqual(t, http.StatusSwitchingProtocols, response.status)
-				conn.expectAlive()
+				require.Equal(t, tt.closes, response.closes)
+				if !tt.closes {
+					conn.expectAlive()
+				}
 				assert.Equal(t, "13", response.header.Get("Sec-WebSocket-Version"))
-				assert.Empty(t, response.header.Get("Upgrade"))
+				if tt.status != http.StatusUpgradeRequired {
+					assert.Empty(t, response.header.Get("Upgrade"))
+				}
 				assert.Empty(t, response.header.Get("Sec-WebSocket-Accept"))
 				for name := range tt.answer {
 					assert.Equal(t, tt.answer.Get(name), response.header.Get(name))
@@ -170,7 +226,7 @@ func TestRefusals(t *testing.T) {
 				if !tt.down {
 					assert.Empty(t, response.header.Get("Retry-After"))
 				}
-				assert.Empty(t, log.all(), "a refusal is the client's to know")
+				requireRefusalLogged(t, &log, tt.other, tt.status, tt.reasons)
 				assert.Equal(t, websocket.Stats{Refusals: map[int]uint64{tt.status: 1}}, upgrader.Stats())
 				requireIdle(t, upgrader)
 				return response
@@ -180,6 +236,10 @@ func TestRefusals(t *testing.T) {
 				response := answer(t, websocket.New(&headerController{ControllerFunc: echo, headers: headers}))
 				assert.Equal(t, tt.status, response.status)
 				assert.Equal(t, "application/json; charset=utf-8", response.header.Get("Content-Type"))
+				if tt.other {
+					requireReasonTold(t, response, append(tt.reasons, "this is a WebSocket endpoint"))
+					return
+				}
 				assert.JSONEq(t, fmt.Sprintf(`{"error": %q}`, http.StatusText(tt.status)), response.body)
 			})
 			t.Run("with Debug the reason is told", func(t *testing.T) {
@@ -188,12 +248,7 @@ func TestRefusals(t *testing.T) {
 				response := answer(t, upgrader)
 				assert.Equal(t, tt.status, response.status)
 				assert.Equal(t, "application/json; charset=utf-8", response.header.Get("Content-Type"))
-				var told map[string]string
-				require.NoError(t, json.Unmarshal([]byte(response.body), &told))
-				require.Len(t, told, 1)
-				for _, mentioned := range tt.reasons {
-					assert.Contains(t, told["error"], mentioned)
-				}
+				requireReasonTold(t, response, tt.reasons)
 			})
 			t.Run("OnUpgradeError answers instead", func(t *testing.T) {
 				var status, calls int
@@ -218,9 +273,40 @@ func TestRefusals(t *testing.T) {
 				}
 				assert.Equal(t, tt.down, errors.Is(reason, websocket.ErrShutdown))
 				assert.Equal(t, tt.opaque, errors.Is(reason, http.ErrNotSupported))
+				assert.Equal(t, tt.other, errors.Is(reason, websocket.ErrNotHandshake))
 			})
 		})
 	}
+}
+
+// requireReasonTold checks that the body's error is the reason.
+func requireReasonTold(t *testing.T, response reply, mentioned []string) {
+	t.Helper()
+	var told map[string]string
+	require.NoError(t, json.Unmarshal([]byte(response.body), &told))
+	require.Len(t, told, 1)
+	for _, m := range mentioned {
+		assert.Contains(t, told["error"], m)
+	}
+}
+
+// requireRefusalLogged checks the log of one refusal: a request that is no handshake is
+// told of, for the operator whose proxy made it one.
+func requireRefusalLogged(t *testing.T, log *logs, other bool, status int, mentioned []string) {
+	t.Helper()
+	if !other {
+		assert.Empty(t, log.all(), "a refusal is the client's to know")
+		return
+	}
+	entries := log.all()
+	require.Len(t, entries, 1)
+	assert.Equal(t, slog.LevelDebug, entries[0].level)
+	require.ErrorIs(t, entries[0].err, websocket.ErrNotHandshake)
+	for _, m := range mentioned {
+		require.ErrorContains(t, entries[0].err, m)
+	}
+	assert.EqualValues(t, status, entries[0].attrs["status"].Int64())
+	assert.NotEmpty(t, entries[0].attrs["remote"].String())
 }
 
 func TestHandshakesOfClients(t *testing.T) {
@@ -237,6 +323,14 @@ func TestHandshakesOfClients(t *testing.T) {
 		}},
 		{name: "a header on two lines", change: func(r *http.Request) { r.Header["Connection"] = []string{"keep-alive", "Upgrade"} }},
 		{name: "a choice of protocols", change: func(r *http.Request) { r.Header.Set("Upgrade", "h2c, websocket") }},
+		{name: "behind a protocol with a version", change: func(r *http.Request) { r.Header.Set("Upgrade", "TLS/1.0, websocket") }},
+		{name: "behind RFC 9110's example", change: func(r *http.Request) { r.Header.Set("Upgrade", "HTTP/2.0, SHTTP/1.3, websocket") }},
+		{name: "before a protocol with a version", change: func(r *http.Request) { r.Header.Set("Upgrade", "websocket, IRC/6.9") }},
+		{name: "behind an empty protocol", change: func(r *http.Request) { r.Header.Set("Upgrade", ",websocket") }},
+		{name: "behind an empty connection option", change: func(r *http.Request) { r.Header.Set("Connection", "keep-alive, , Upgrade") }},
+		{name: "behind an empty connection option, on a line of its own", change: func(r *http.Request) { r.Header["Connection"] = []string{"", ", ", "Upgrade,"} }},
+		{name: "a connection that is not kept", change: func(r *http.Request) { r.Header.Set("Connection", "Upgrade, close") }},
+		{name: "no extension at all", change: func(r *http.Request) { r.Header.Set("Sec-Websocket-Extensions", "") }},
 		{name: "extensions that nobody knows", change: func(r *http.Request) { r.Header.Set("Sec-Websocket-Extensions", "x-telepathy; range=10") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -269,4 +363,149 @@ func TestMethodNotAllowed(t *testing.T) {
 	response := conn.do(upgradeRequest(func(r *http.Request) { r.Method = http.MethodPost }))
 	require.Equal(t, http.StatusMethodNotAllowed, response.status)
 	require.Contains(t, response.header.Get("Allow"), http.MethodGet)
+}
+
+// TestBodyIsNotWaitedFor is about clients that announce a body and do not send it: they
+// get their answer at once, whatever the reason.
+func TestBodyIsNotWaitedFor(t *testing.T) {
+	for _, body := range []struct{ name, header, begin string }{
+		{name: "of a known length", header: "Content-Length: 5\r\n"},
+		{name: "that has come in part", header: "Content-Length: 5\r\n", begin: "a"},
+		{name: "of a length that net/http would not read", header: "Content-Length: 1000000\r\n"},
+		{name: "in chunks", header: "Transfer-Encoding: chunked\r\n"},
+		{name: "in chunks, of which one has come", header: "Transfer-Encoding: chunked\r\n", begin: "1\r\na\r\n"},
+		{name: "that waits to be asked for", header: "Expect: 100-continue\r\nContent-Length: 5\r\n"},
+	} {
+		for _, tt := range []struct {
+			name   string
+			change func(r *http.Request)
+			down   bool
+			status int
+		}{
+			{name: "of a handshake", status: http.StatusBadRequest},
+			{name: "of another request", change: func(r *http.Request) { r.Header = http.Header{} }, status: http.StatusBadRequest},
+			{name: "of another version", change: func(r *http.Request) { r.Header.Set("Sec-Websocket-Version", "8") }, status: http.StatusBadRequest},
+			{name: "of a POST", change: func(r *http.Request) { r.Method = http.MethodPost }, status: http.StatusMethodNotAllowed},
+			{name: "when the server shuts down", down: true, status: http.StatusServiceUnavailable},
+		} {
+			t.Run("a body "+body.name+", "+tt.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					upgrader := websocket.New(websocket.ControllerFunc(echo))
+					upgrader.Log = silent
+					if tt.down {
+						require.NoError(t, upgrader.Shutdown(t.Context()))
+					}
+					conn := dialHTTP(t, wstest.Serve(t, upgrader))
+					request := upgradeRequest(tt.change)
+					var head bytes.Buffer
+					require.NoError(t, request.Write(&head))
+					sent := strings.ReplaceAll(strings.TrimSuffix(head.String(), "\r\n"), "Content-Length: 0\r\n", "")
+					begun := time.Now()
+					conn.send([]byte(sent + body.header + "\r\n" + body.begin))
+					response := conn.answer(request)
+					assert.Zero(t, time.Since(begun))
+					assert.Equal(t, tt.status, response.status)
+					assert.True(t, response.closes)
+					time.Sleep(time.Second) // net/http lets the client read that before it hangs up
+				})
+			})
+		}
+	}
+}
+
+// TestUpgradeRequiredIsAConnectionOption also where the client wants the connection
+// closed (RFC 9110, 7.8).
+func TestUpgradeRequiredIsAConnectionOption(t *testing.T) {
+	for header, want := range map[string]string{"": "Upgrade", "keep-alive": "Upgrade", "close": "Upgrade, close"} {
+		conn := dialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo))))
+		conn.send([]byte("GET / HTTP/1.1\r\nHost: example.com\r\nConnection: " + header + "\r\n\r\n"))
+		conn.hurry()
+		head, err := textproto.NewReader(conn.r).ReadLine()
+		require.NoError(t, err)
+		assert.Equal(t, "HTTP/1.1 426 Upgrade Required", head)
+		answer, err := textproto.NewReader(conn.r).ReadMIMEHeader()
+		require.NoError(t, err)
+		assert.Equal(t, []string{want}, answer["Connection"])
+		assert.Equal(t, []string{"websocket"}, answer["Upgrade"])
+	}
+}
+
+// TestRefusedHEAD is answered as a GET is, but for the body, and is no handshake.
+func TestRefusedHEAD(t *testing.T) {
+	conn := dialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo))))
+	response := conn.do(upgradeRequest(func(r *http.Request) { r.Method, r.Header = http.MethodHead, http.Header{} }))
+	assert.Equal(t, http.StatusUpgradeRequired, response.status)
+	assert.Equal(t, "websocket", response.header.Get("Upgrade"))
+	response = conn.do(upgradeRequest(func(r *http.Request) { r.Method = http.MethodHead }))
+	assert.Equal(t, http.StatusMethodNotAllowed, response.status)
+}
+
+// TestOtherVersionsOfHTTP have no upgrade to offer either, and are told so: browsers
+// that look at a page of a server with TLS speak HTTP/2.
+func TestOtherVersionsOfHTTP(t *testing.T) {
+	server := httptest.NewUnstartedServer(websocket.New(websocket.ControllerFunc(echo)))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	for _, body := range []string{"", "a body"} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, strings.NewReader(body))
+		require.NoError(t, err)
+		answer, err := server.Client().Do(request)
+		require.NoError(t, err)
+		require.Equal(t, 2, answer.ProtoMajor)
+		response := readReply(t, answer)
+		assert.Equal(t, http.StatusBadRequest, response.status)
+		requireReasonTold(t, response, []string{"this is a WebSocket endpoint", "HTTP/2.0"})
+		assert.Empty(t, response.header.Get("Upgrade"), "HTTP/2 has none (RFC 9113, 8.2.2)")
+	}
+
+	conn := dialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo))))
+	conn.send([]byte("GET / HTTP/1.0\r\n\r\n"))
+	response := conn.answer(upgradeRequest(nil))
+	assert.Equal(t, http.StatusBadRequest, response.status)
+	requireReasonTold(t, response, []string{"this is a WebSocket endpoint", "HTTP/1.0"})
+}
+
+// TestSubprotocolsThatAreNone are the application's mistake, wherever it says them.
+func TestSubprotocolsThatAreNone(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		list    []string
+		mention string
+	}{
+		{name: "one with a space", list: []string{"chat v2"}, mention: `"chat v2"`},
+		{name: "one with a comma", list: []string{"a", "b,c"}, mention: `"b,c"`},
+		{name: "one with a slash", list: []string{"soap/1.1"}, mention: `"soap/1.1"`},
+		{name: "one that is not ASCII", list: []string{"smörgås"}, mention: `"smörgås"`},
+		{name: "one with a line break", list: []string{"a\r\nb"}, mention: `"a\r\nb"`},
+		{name: "an empty one", list: []string{""}, mention: `""`},
+		{name: "one that is there twice", list: []string{"a", "b", "a"}, mention: `"a" is listed twice`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			refused := func(t *testing.T, upgrader *websocket.Upgrader) {
+				t.Helper()
+				upgrader.Debug = true
+				response := connect(t, besidesAlive(upgrader))
+				require.Equal(t, http.StatusInternalServerError, response.status)
+				var told struct{ Error string }
+				require.NoError(t, json.Unmarshal([]byte(response.body), &told))
+				require.Contains(t, told.Error, tt.mention)
+			}
+			upgrader := websocket.New(websocket.ControllerFunc(echo))
+			upgrader.Settings.Subprotocols = tt.list
+			require.ErrorContains(t, upgrader.Validate(), tt.mention)
+			require.PanicsWithError(t, upgrader.Validate().Error(), func() { upgrader.RegisterRoutes(http.NewServeMux(), "/ws") })
+			refused(t, upgrader)
+
+			refused(t, websocket.New(&listController{
+				headerController: headerController{ControllerFunc: echo, headers: noHeaders},
+				list:             func(*http.Request) []string { return tt.list },
+			}))
+		})
+	}
+	upgrader := websocket.New(websocket.ControllerFunc(echo))
+	upgrader.Settings.Subprotocols = []string{"v12.stomp", "graphql-transport-ws", "!#$%&'*+-.^_`|~"}
+	require.NoError(t, upgrader.Validate())
+	upgrader.CompressionLevel = 10
+	require.ErrorContains(t, upgrader.Validate(), "CompressionLevel")
 }

@@ -1,39 +1,71 @@
 package websocket
 
 import (
+	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
-	"strings"
-
-	ws "github.com/gorilla/websocket"
 )
 
-// oneProtocolLine returns the request with the subprotocols that the client offers
-// on one line: there may be several (RFC 6455, 11.3.4), of which gorilla reads the
-// first.
-func oneProtocolLine(r *http.Request) *http.Request {
-	lines := r.Header["Sec-Websocket-Protocol"]
-	if len(lines) < 2 {
-		return r
+// selectSubprotocol returns the subprotocol of a connection, "" for none: the first of
+// the list that the client offers or, where there is no list, what the header of the
+// response says, offered or not. The client may offer them on several lines (RFC 6455,
+// 11.3.4).
+func selectSubprotocol(offered, list []string, header http.Header) string {
+	if list == nil {
+		return header.Get("Sec-Websocket-Protocol")
 	}
-	joined := r.WithContext(r.Context())
-	joined.Header = maps.Clone(r.Header)
-	joined.Header["Sec-Websocket-Protocol"] = []string{strings.Join(lines, ", ")}
-	return joined
+	for _, ours := range list {
+		if isOffered(offered, ours) {
+			return ours
+		}
+	}
+	return ""
 }
 
-// checkSubprotocol returns why no subprotocol that the client offers would be
-// selected: gorilla selects the first of the list that was offered or, where
-// there is no list, what the header of the response says, offered or not.
-func checkSubprotocol(r *http.Request, list []string, header http.Header) error {
+func isOffered(lines []string, subprotocol string) bool {
+	for offer := range listElements(lines) {
+		if offer == subprotocol {
+			return true
+		}
+	}
+	return false
+}
+
+// noSubprotocol is the reason of a refusal where one is required.
+func noSubprotocol(offered, list []string, header http.Header) error {
 	if selected := header.Get("Sec-Websocket-Protocol"); list == nil && selected != "" {
 		list = []string{selected}
 	}
-	offered := ws.Subprotocols(r)
-	if slices.ContainsFunc(list, func(ours string) bool { return ours != "" && slices.Contains(offered, ours) }) {
-		return nil
+	return fmt.Errorf("websocket: no subprotocol in common: the client offers %q, the server has %q",
+		slices.Collect(listElements(offered)), list)
+}
+
+// checkSubprotocols returns an error where a list can't be offered, or chosen from: its
+// elements are tokens, each a different one (RFC 6455, 4.1).
+func checkSubprotocols(list []string) error {
+	for i, subprotocol := range list {
+		switch {
+		case !isToken(subprotocol):
+			return fmt.Errorf("websocket: subprotocol %q is no token: letters, digits and !#$%%&'*+-.^_`|~", subprotocol)
+		case slices.Contains(list[:i], subprotocol):
+			return fmt.Errorf("websocket: subprotocol %q is listed twice", subprotocol)
+		}
 	}
-	return fmt.Errorf("websocket: no subprotocol in common: the client offers %q, the server has %q", offered, list)
+	return nil
+}
+
+// checkAnswer returns what is wrong with what the application has answered: the
+// subprotocols it has and the header of the response.
+func checkAnswer(subprotocols []string, header http.Header) error {
+	if err := checkSubprotocols(subprotocols); err != nil {
+		return err
+	}
+	if selected := header.Get("Sec-Websocket-Protocol"); subprotocols == nil && selected != "" && !isToken(selected) {
+		return fmt.Errorf("websocket: the header of the response selects subprotocol %q, which is no token", selected)
+	}
+	if _, ok := header["Sec-Websocket-Extensions"]; ok {
+		return errors.New("websocket: application specific 'Sec-WebSocket-Extensions' headers are unsupported")
+	}
+	return nil
 }

@@ -25,7 +25,8 @@ type transport struct {
 	client  bool // we are one: what we write is masked, what we read is not
 	coarse  bool // a write deadline may stay: reads do not write, as those of TLS do
 	deflate bool // permessage-deflate was agreed on
-	open    bool // the 101 is written; set before anybody else has the transport
+	window  bool // the 101 has to confirm the largest one
+	open    bool // it is written; set before anybody else has the transport
 
 	more atomic.Bool // another whole frame is in the read buffer; here, where it takes no room
 

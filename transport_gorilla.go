@@ -13,8 +13,7 @@ import (
 // frame in two calls.
 func (t *transport) Write(p []byte) (int, error) {
 	if !t.open {
-		t.deflate = bytes.Contains(p, []byte("\r\nSec-WebSocket-Extensions: permessage-deflate"))
-		return t.nc.Write(p)
+		return t.writeSwitching(p)
 	}
 	g := t.gorillas()
 	b := t.gorillasBound(g)
@@ -53,6 +52,19 @@ func (t *transport) Write(p []byte) (int, error) {
 		t.unlockWrite()
 	}
 	return n, err
+}
+
+// writeSwitching writes gorilla's 101, in which the client may be waiting for one thing
+// more.
+func (t *transport) writeSwitching(p []byte) (int, error) {
+	switching := p
+	if t.window {
+		switching = bytes.Replace(p, []byte(deflateTerms), []byte(deflateTerms+largestWindow), 1)
+	}
+	if _, err := t.nc.Write(switching); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // beginGorillas takes the write lock for a frame of gorilla's.

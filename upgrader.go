@@ -3,6 +3,7 @@ package websocket
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -46,6 +47,17 @@ func (u *Upgrader) mustServe() {
 	if f, ok := u.Controller.(ControllerFunc); u.Controller == nil || ok && f == nil {
 		panic("websocket: the Upgrader's Controller is nil")
 	}
+}
+
+// Validate returns an error that says which of the Options, or which subprotocol of the
+// Settings, makes no sense, nil if all do: subprotocols are tokens (RFC 9110, 5.6.2),
+// each a different one. RegisterRoutes panics with it, and without that every upgrade
+// is refused with 500 and this reason.
+func (u *Upgrader) Validate() error {
+	if err := u.Options.Validate(); err != nil {
+		return err
+	}
+	return checkSubprotocols(u.Settings.Subprotocols)
 }
 
 // RegisterRoutes mounts the controller on mux: for GET requests that match the
@@ -129,7 +141,7 @@ func (u *Upgrader) refuse(w http.ResponseWriter, r *http.Request, status int, re
 		return
 	}
 	text := http.StatusText(status)
-	if u.Debug {
+	if u.Debug || errors.Is(reason, ErrNotHandshake) {
 		text = reason.Error()
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")

@@ -242,8 +242,8 @@ func TestOtherMethodsOnTheRoute(t *testing.T) {
 		{name: "POST with an upgrade", request: request(http.MethodPost, true), status: http.StatusMethodNotAllowed},
 		{name: "POST without", request: request(http.MethodPost, false), status: http.StatusMethodNotAllowed},
 		{name: "HEAD with an upgrade", request: request(http.MethodHead, true), status: http.StatusMethodNotAllowed},
-		{name: "HEAD without", request: request(http.MethodHead, false), status: http.StatusBadRequest},
-		{name: "GET without", request: request(http.MethodGet, false), status: http.StatusBadRequest},
+		{name: "HEAD without", request: request(http.MethodHead, false), status: http.StatusUpgradeRequired},
+		{name: "GET without", request: request(http.MethodGet, false), status: http.StatusUpgradeRequired},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			response := conn.do(tt.request)

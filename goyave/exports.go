@@ -50,6 +50,11 @@ var (
 	// ErrShutdown is the cause of a connection's context once its server or its
 	// Upgrader shuts down, and the reason of upgrades that are refused then.
 	ErrShutdown = root.ErrShutdown
+	// ErrNotHandshake is wrapped by the reason of a refused upgrade whose request is
+	// none that could be upgraded: a page that is looked at in a browser, or the
+	// request of a client whose proxy does not pass the upgrade on. The client is told
+	// the reason in any case.
+	ErrNotHandshake = root.ErrNotHandshake
 	// ErrTooManyConnections is the reason of an upgrade that is refused because of
 	// MaxConnections.
 	ErrTooManyConnections = root.ErrTooManyConnections

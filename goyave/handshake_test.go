@@ -255,6 +255,46 @@ func TestRequireSubprotocol(t *testing.T) {
 	}
 }
 
+// A request that is no handshake is told what is here, and so is the log.
+func TestRequestThatIsNoHandshake(t *testing.T) {
+	for _, debug := range []bool{false, true} {
+		upgrader := websocket.New(&plain{})
+		a := start(t, func(_ *goyave.Server, router *goyave.Router) {
+			router.Subrouter("/ws").Controller(upgrader)
+		}, setting{"app.debug", debug})
+		response, body := a.answer(http.MethodGet, "/ws")
+		assert.Equal(t, http.StatusUpgradeRequired, response.StatusCode)
+		assert.Equal(t, "websocket", response.Header.Get("Upgrade"))
+		assert.Equal(t, "13", response.Header.Get("Sec-Websocket-Version"))
+		assert.JSONEq(t, `{"error": "websocket: the client is not using the websocket protocol, and this is a WebSocket endpoint: `+
+			`'upgrade' token not found in 'Connection' header"}`, body)
+		logged := a.log.with("this is a WebSocket endpoint")
+		require.Len(t, logged, 1)
+		assert.Equal(t, "DEBUG", logged[0]["level"])
+		assert.Equal(t, "/ws", logged[0]["route"])
+		assert.InDelta(t, http.StatusUpgradeRequired, logged[0]["status"], 0)
+		assert.Equal(t, map[int]uint64{http.StatusUpgradeRequired: 1}, upgrader.Stats().Refusals)
+	}
+}
+
+// Subprotocols that can't be chosen are a mistake of the application's.
+func TestSubprotocolsThatAreNone(t *testing.T) {
+	for _, list := range [][]string{{""}, {"chat v2"}, {"a", "a"}} {
+		upgrader := websocket.New(&plain{})
+		upgrader.Settings.Subprotocols = list
+		require.ErrorContains(t, upgrader.Validate(), "subprotocol")
+		a := newApp(t)
+		assert.PanicsWithError(t, upgrader.Validate().Error(), func() {
+			a.RegisterRoutes(func(_ *goyave.Server, router *goyave.Router) { router.Controller(upgrader) })
+		})
+
+		a = start(t, with(&listing{list: func(*goyave.Request) []string { return list }}, websocket.Options{}, ws.Upgrader{}))
+		response, _ := a.refused("/ws", nil)
+		assert.Equal(t, http.StatusInternalServerError, response.StatusCode)
+		a.log.wait(t, "subprotocol")
+	}
+}
+
 func TestCompressionOptions(t *testing.T) {
 	message := strings.Repeat("x", 100)
 	for _, tc := range []struct {

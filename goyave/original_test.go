@@ -321,7 +321,7 @@ func TestOriginalRegistrer(t *testing.T) {
 		response, _ := a.answer(http.MethodPost, "/ws")
 		assert.Equal(t, http.StatusMethodNotAllowed, response.StatusCode)
 		response, _ = a.answer(http.MethodHead, "/ws")
-		assert.Equal(t, http.StatusBadRequest, response.StatusCode)
+		assert.Equal(t, http.StatusUpgradeRequired, response.StatusCode, "the original's is 400: see docs/migrating.md")
 	})
 }
 
@@ -331,17 +331,26 @@ func TestOriginalUpgradeErrorHandler(t *testing.T) {
 			response.JSON(status, map[string]string{"custom": reason.Error()})
 		}}))
 		response, body := a.answer(http.MethodGet, "/ws")
-		assert.Equal(t, http.StatusBadRequest, response.StatusCode)
-		assert.Contains(t, body, `{"custom":"websocket: `)
+		assert.Equal(t, http.StatusUpgradeRequired, response.StatusCode, "the original's is 400: see docs/migrating.md")
+		assert.Contains(t, body, `{"custom":"websocket: the client is not using the websocket protocol`)
 	})
 
 	t.Run("The default error handler returns a JSON response containing the status text corresponding to the status code returned", func(t *testing.T) {
 		a := start(t, at("/ws", &plain{}))
-		response, body := a.answer(http.MethodGet, "/ws")
-		assert.Equal(t, http.StatusBadRequest, response.StatusCode)
+		response, body := a.refused("/ws", http.Header{"Origin": {"https://evil.test"}})
+		assert.Equal(t, http.StatusForbidden, response.StatusCode)
 		assert.Equal(t, "application/json; charset=utf-8", response.Header.Get("Content-Type"))
 		assert.Equal(t, "13", response.Header.Get("Sec-Websocket-Version"))
-		assert.JSONEq(t, `{"error": "Bad Request"}`, body)
+		assert.JSONEq(t, `{"error": "Forbidden"}`, body)
+
+		// Where the request is no handshake, the original's is 400 without the reason: see
+		// docs/migrating.md.
+		response, body = a.answer(http.MethodGet, "/ws")
+		assert.Equal(t, http.StatusUpgradeRequired, response.StatusCode)
+		assert.Equal(t, "application/json; charset=utf-8", response.Header.Get("Content-Type"))
+		assert.Equal(t, "13", response.Header.Get("Sec-Websocket-Version"))
+		assert.Equal(t, "websocket", response.Header.Get("Upgrade"))
+		assert.Contains(t, body, "this is a WebSocket endpoint")
 	})
 
 	t.Run("If debugging is enabled, the reason error message is returned instead", func(t *testing.T) {
@@ -359,7 +368,7 @@ func TestOriginalUpgradeErrorHandler(t *testing.T) {
 		upgrader := websocket.New(ctrl)
 		a := start(t, func(_ *goyave.Server, router *goyave.Router) { router.Subrouter("/ws").Controller(upgrader) })
 		a.answer(http.MethodGet, "/ws")
-		assert.Equal(t, http.StatusBadRequest, receive(t, statuses))
+		assert.Equal(t, http.StatusUpgradeRequired, receive(t, statuses), "the original's is 400: see docs/migrating.md")
 		require.NoError(t, upgrader.Shutdown(t.Context()))
 		a.refused("/ws", nil)
 		assert.Equal(t, http.StatusServiceUnavailable, receive(t, statuses), "as in the original, 500 is the recovery's")
@@ -451,7 +460,7 @@ func TestOriginalUpgrader(t *testing.T) {
 		client.ExpectText(message)
 		client.Close(1000, "")
 		response, _ := a.answer(http.MethodGet, "/ws")
-		assert.Equal(t, http.StatusBadRequest, response.StatusCode)
+		assert.Equal(t, http.StatusUpgradeRequired, response.StatusCode)
 	})
 
 	t.Run("New create a new Upgrader with default settings", func(t *testing.T) {
@@ -663,8 +672,8 @@ func TestOriginalManual(t *testing.T) {
 			response.Status(status)
 		}}))
 		response, body := a.answer(http.MethodGet, "/ws")
-		assert.Equal(t, http.StatusBadRequest, response.StatusCode)
-		assert.JSONEq(t, `{"error": "Bad Request"}`, body, "a status alone is the status handler's")
+		assert.Equal(t, http.StatusUpgradeRequired, response.StatusCode)
+		assert.JSONEq(t, `{"error": "Upgrade Required"}`, body, "a status alone is the status handler's")
 	})
 
 	t.Run("ErrorHandler: this happens after the connection is hijacked. The close handshake is automatically performed immediately after this error handling", func(t *testing.T) {

@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"context"
+	stderrors "errors"
 	"net/http"
 	"reflect"
 	"slices"
@@ -75,6 +76,16 @@ func (u *Upgrader) RegisterRoutes(router *goyave.Router) {
 	}))
 }
 
+// Validate returns an error that says which of the Options, or which subprotocol of the
+// Settings, makes no sense, nil if all do. What the configuration says is looked at
+// when the route is registered, which panics with such an error.
+func (u *Upgrader) Validate() error { return validate(u.Options, u.Settings) }
+
+func validate(options Options, settings ws.Upgrader) error {
+	u := root.Upgrader{Options: options, Settings: settings}
+	return u.Validate()
+}
+
 // Handler returns the handler of the route, for those who register it
 // themselves; Init must come first. It initializes the controller. It may be
 // called again, for another route: Shutdown and Stats are of all.
@@ -97,7 +108,7 @@ func (u *Upgrader) Handler() goyave.Handler {
 
 func (u *Upgrader) mount(server *goyave.Server) *mounted {
 	m := &mounted{upgrader: u, server: server, options: configured(u.Options, server.Config())}
-	if err := m.options.Validate(); err != nil {
+	if err := validate(m.options, u.Settings); err != nil {
 		panic(errors.New(err))
 	}
 	if m.options.Log == nil {
@@ -189,7 +200,7 @@ func (m *mounted) refuse(response *goyave.Response, request *goyave.Request, sta
 		return
 	}
 	text := http.StatusText(status)
-	if m.options.Debug {
+	if m.options.Debug || stderrors.Is(reason, root.ErrNotHandshake) {
 		text = reason.Error()
 	}
 	response.JSON(status, map[string]string{"error": text})

@@ -478,7 +478,7 @@ func TestUpgradeErrorHandlerAnswersEveryStatus(t *testing.T) {
 	a := start(t, func(_ *goyave.Server, router *goyave.Router) { router.Subrouter("/ws").Controller(upgrader) })
 
 	response, body := a.answer(http.MethodGet, "/ws")
-	assert.Equal(t, http.StatusBadRequest, response.StatusCode)
+	assert.Equal(t, http.StatusUpgradeRequired, response.StatusCode)
 	assert.Equal(t, "13", response.Header.Get("Sec-Websocket-Version"))
 	assert.Contains(t, body, "custom: websocket: ")
 
