@@ -3,151 +3,120 @@ package websocket
 import (
 	"bufio"
 	"cmp"
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strings"
-	"sync/atomic"
-	"time"
 )
 
 var errDialExited = errors.New("DialContext was left by runtime.Goexit")
 
-// dialNetwork opens the connection that net/http speaks on. The context is Dial's: that
-// of net/http may outlive it.
-func (d *dialing) dialNetwork(_ context.Context, network, address string) (net.Conn, error) {
-	return d.attended(func() (net.Conn, error) {
-		nc, err := d.reach(network, address)
-		if err != nil {
-			return nil, err
-		}
-		return &carried{Conn: nc}, nil
-	})
+// connect opens the connection that the handshake is sent on: to the server or
+// through a proxy, with TLS where the URL asks for it.
+func (d *dialing) connect() (net.Conn, error) {
+	proxy, err := d.chooseProxy()
+	if err != nil {
+		return nil, err
+	}
+	host, address := targetOf(d.request.URL)
+	nc, err := d.open(proxy, address)
+	if err != nil || d.request.URL.Scheme != "https" {
+		return nc, err
+	}
+	return d.secure(nc, cmp.Or(d.serverName(), host))
 }
 
-// dialTLS is dialNetwork with TLS, unless that is behind a SOCKS proxy.
-func (d *dialing) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
-	return d.attended(func() (net.Conn, error) {
-		nc, err := d.reach(network, address)
-		if err != nil {
-			return nil, err
-		}
-		host, _, err := net.SplitHostPort(address)
-		if err != nil {
-			return nil, err
-		}
-		config := d.tlsConfig()
-		config.ServerName = cmp.Or(config.ServerName, host)
-		secure := tls.Client(nc, config)
-		if err := shakeHands(d.ctx, secure, httptrace.ContextClientTrace(ctx)); err != nil {
-			_ = nc.Close()
-			return nil, err
-		}
-		return &carried{Conn: strict(secure), secure: secure}, nil
-	})
+// open opens a connection to an address, through the proxy if there is one.
+func (d *dialing) open(proxy *url.URL, address string) (nc net.Conn, err error) {
+	if proxy == nil {
+		return d.openSocket(address)
+	}
+	host, proxyAddress := targetOf(proxy)
+	nc, err = d.openSocket(proxyAddress)
+	if err == nil && proxy.Scheme == "https" {
+		nc, err = d.secure(nc, host)
+	}
+	switch {
+	case err != nil:
+	case strings.HasPrefix(proxy.Scheme, "socks5"):
+		err = connectSOCKS(nc, address, proxy.User)
+	default:
+		err = connectHTTP(nc, address, proxy.User)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
+	return nc, nil
 }
 
-// tlsConfig is what the caller has configured, for HTTP/1.1.
-func (d *dialing) tlsConfig() *tls.Config {
-	config := d.options.TLSConfig.Clone()
-	if config == nil {
-		config = &tls.Config{} //nolint:gosec // Go's defaults
+// targetOf returns a URL's host in ASCII, without the zone of an IPv6 address, which
+// is for nobody else to know, and the address to dial.
+func targetOf(u *url.URL) (host, address string) {
+	host = u.Hostname()
+	if sent, ok := sentHost(host); ok && !strings.Contains(host, ":") {
+		host = sent
 	}
-	config.NextProtos = nil
-	return config
+	port := cmp.Or(u.Port(), defaultPort(u.Scheme), "1080") // or else it is a SOCKS5 proxy
+	address = net.JoinHostPort(host, port)
+	host, _, _ = strings.Cut(host, "%")
+	return host, address
 }
 
-// shakeHands is the handshake of TLS, with the hooks of net/http.
-func shakeHands(ctx context.Context, secure *tls.Conn, trace *httptrace.ClientTrace) error {
-	if trace != nil && trace.TLSHandshakeStart != nil {
-		trace.TLSHandshakeStart()
+// openSocket opens a socket that is closed when the handshake fails. DialContext, which
+// need not have heard of contexts, runs on a goroutine that is not waited for once the
+// dial has ended. A panic or Goexit in it ends the dial.
+func (d *dialing) openSocket(address string) (net.Conn, error) {
+	if err := d.ctx.Err(); err != nil {
+		return nil, err
 	}
-	err := secure.HandshakeContext(ctx)
-	if trace != nil && trace.TLSHandshakeDone != nil {
-		trace.TLSHandshakeDone(secure.ConnectionState(), err)
+	dial := d.options.DialContext
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
 	}
+	type result struct {
+		nc  net.Conn
+		err error
+	}
+	opened := make(chan result, 1)
+	go func() {
+		var o result
+		recovered(func() error {
+			o.nc, o.err = d.keep(dial(d.ctx, "tcp", address))
+			return nil
+		}, func(left error) {
+			var how *PanicError
+			if errors.As(left, &how) {
+				o.err = d.left(how)
+			}
+			opened <- o
+		})
+	}()
+	select {
+	case o := <-opened:
+		return o.nc, o.err
+	case <-d.ctx.Done():
+		return nil, d.ctx.Err()
+	}
+}
+
+// left ends the dial because DialContext did not return. Its panic is passed on.
+func (d *dialing) left(how *PanicError) error {
+	var err error = how
+	if how.Value == nil {
+		err = errDialExited
+	}
+	d.mu.Lock()
+	d.panicked = how.Value
+	d.mu.Unlock()
+	d.cancel(err)
 	return err
 }
 
-// A carried is a connection as net/http has it, to carry the handshake.
-type carried struct {
-	net.Conn             // guarded: net/http reads and writes in goroutines that nobody recovers
-	secure   *tls.Conn   // what that is; nil if it is no TLS, or TLS is above this
-	above    *tls.Conn   // TLS of net/http's
-	held     atomic.Bool // reads get errHeld, and the connection sees none of them
-}
-
-// carriedOf finds what dialNetwork or dialTLS returned.
-func carriedOf(nc net.Conn) *carried {
-	if above, ok := nc.(*tls.Conn); ok {
-		c := above.NetConn().(*carried) //nolint:errcheck // it is
-		c.above = above
-		return c
-	}
-	return nc.(*carried) //nolint:errcheck // it is
-}
-
-// own is the connection that is Dial's when the handshake is done.
-func (c *carried) own() net.Conn {
-	if c.above != nil {
-		return c.above
-	}
-	return accepted(c.Conn)
-}
-
-// RemoteAddr is never nil: net/http asks it for its name.
-func (c *carried) RemoteAddr() net.Addr { return known(c.Conn.RemoteAddr()) }
-
-func (c *carried) Read(p []byte) (int, error) {
-	if c.held.Load() {
-		return 0, errHeld
-	}
-	return c.Conn.Read(p)
-}
-
-// errHeld is temporary, as a deadline is: TLS reads on later.
-var errHeld = &deadlineError{errors.New("nothing more has come yet")}
-
-// early returns what the server sent right behind its response and net/http has read
-// already, or TLS. The connection is not asked for more, as that might wait, and must not
-// have a deadline from now on.
-func (c *carried) early(body io.Reader) ([]byte, error) {
-	c.held.Store(true)
-	early, _ := io.ReadAll(body) // that ends with errHeld
-	c.held.Store(false)
-	return early, c.SetReadDeadline(time.Time{})
-}
-
-// attended opens a connection. The goroutine is one of net/http's, where a panic would
-// end the process and a Goexit be noticed by nobody: both end the dial.
-func (d *dialing) attended(open func() (net.Conn, error)) (nc net.Conn, err error) {
-	recovered(func() error {
-		nc, err = open()
-		return nil
-	}, func(left error) {
-		var p *PanicError
-		if !errors.As(left, &p) {
-			return
-		}
-		err = errDialExited
-		if p.Value != nil {
-			err = p
-		}
-		d.mu.Lock()
-		d.panicked = p.Value
-		d.mu.Unlock()
-		d.cancel(err)
-	})
-	return nc, err
-}
-
-// panicAgain goes on with the panic of dialNetwork, if there was one, on the
+// panicAgain goes on with the panic of DialContext, if there was one, on the
 // goroutine of Dial's caller, who may recover it.
 func (d *dialing) panicAgain() {
 	d.mu.Lock()
@@ -158,26 +127,13 @@ func (d *dialing) panicAgain() {
 	}
 }
 
-// reach opens a connection to the server.
-func (d *dialing) reach(network, address string) (net.Conn, error) {
-	if d.proxy != nil {
-		return d.tunnel(network, address)
-	}
-	return d.open(network, address)
-}
-
-// open opens a socket that is closed when the handshake fails.
-func (d *dialing) open(network, address string) (net.Conn, error) {
-	dial := d.options.DialContext
-	if dial == nil {
-		dial = new(net.Dialer).DialContext
-	}
-	nc, err := dial(d.ctx, network, address)
-	if err == nil && nc == nil {
-		err = errors.New("DialContext returned neither a connection nor an error")
-	}
-	if err != nil {
+// keep takes note of a socket, and holds it to what a net.Conn promises.
+func (d *dialing) keep(nc net.Conn, err error) (net.Conn, error) {
+	switch {
+	case err != nil:
 		return nil, err
+	case nc == nil:
+		return nil, errors.New("DialContext returned neither a connection nor an error")
 	}
 	nc = strict(nc)
 	d.mu.Lock()
@@ -191,8 +147,32 @@ func (d *dialing) open(network, address string) (net.Conn, error) {
 	return nc, nil
 }
 
-// chooseProxy notes an HTTP proxy for tunnel and leaves any other to net/http.
-func (d *dialing) chooseProxy() (func(*http.Request) (*url.URL, error), error) {
+// serverName is the name that the caller wants the server's certificate to have, "" for
+// that of the URL.
+func (d *dialing) serverName() string {
+	if d.options.TLSConfig == nil {
+		return ""
+	}
+	return d.options.TLSConfig.ServerName
+}
+
+// secure has a connection speak TLS, with a peer of this name.
+func (d *dialing) secure(nc net.Conn, name string) (net.Conn, error) {
+	config := &tls.Config{} //nolint:gosec // Go's defaults
+	if d.options.TLSConfig != nil {
+		config = d.options.TLSConfig.Clone()
+	}
+	config.ServerName = name
+	config.NextProtos = nil
+	secure := tls.Client(nc, config)
+	if err := secure.HandshakeContext(d.ctx); err != nil {
+		return nil, err
+	}
+	return secure, nil
+}
+
+// chooseProxy returns the proxy, with its scheme in lower case; nil stands for none.
+func (d *dialing) chooseProxy() (*url.URL, error) {
 	choose := d.options.Proxy
 	switch {
 	case choose != nil:
@@ -202,58 +182,50 @@ func (d *dialing) chooseProxy() (func(*http.Request) (*url.URL, error), error) {
 		choose = http.ProxyFromEnvironment
 	}
 	proxy, err := choose(d.request)
-	if err != nil {
+	if err != nil || proxy == nil {
 		return nil, err
-	}
-	if proxy == nil {
-		return nil, nil
 	}
 	known := *proxy
 	switch known.Scheme = cmp.Or(strings.ToLower(proxy.Scheme), "http"); known.Scheme {
-	case "http", "https":
-		d.proxy = &known
-		return nil, nil
-	case "socks5", "socks5h":
-		return http.ProxyURL(&known), nil
-	default: // net/http would speak plain HTTP with it
+	case "http", "https", "socks5", "socks5h":
+		return &known, nil
+	default:
 		return nil, fmt.Errorf("proxy: scheme %q: want http, https, socks5 or socks5h", proxy.Scheme)
 	}
 }
 
-// tunnel opens a connection through an HTTP proxy. Net/http asks for one only
-// where TLS follows, and a WebSocket needs one in any case (RFC 6455, 4.1).
-func (d *dialing) tunnel(network, address string) (net.Conn, error) {
-	port := cmp.Or(d.proxy.Port(), map[string]string{"http": "80", "https": "443"}[d.proxy.Scheme])
-	nc, err := d.open(network, net.JoinHostPort(d.proxy.Hostname(), port))
-	if err != nil {
-		return nil, fmt.Errorf("proxy: %w", err)
-	}
-	if d.proxy.Scheme == "https" {
-		config := d.tlsConfig()
-		config.ServerName = d.proxy.Hostname()
-		nc = tls.Client(nc, config)
-	}
+// connectHTTP has an HTTP proxy make the connection a tunnel (RFC 9110, 9.3.6): that
+// it is when the proxy has answered 2xx, whatever came before and whatever the answer
+// says of a body.
+func connectHTTP(nc net.Conn, address string, user *url.Userinfo) error {
 	connect := &http.Request{
 		Method: http.MethodConnect, URL: &url.URL{Opaque: address}, Host: address, Header: http.Header{},
 	}
-	if user := d.proxy.User; user != nil {
+	if user != nil {
 		password, _ := user.Password()
 		connect.SetBasicAuth(user.Username(), password)
 		connect.Header["Proxy-Authorization"] = connect.Header["Authorization"]
 		connect.Header.Del("Authorization")
 	}
-	if err := connect.Write(nc); err != nil {
-		return nil, fmt.Errorf("proxy: %w", err)
+	unsent := connect.Write(nc) // a proxy that refuses need not have read it all
+	r := bufio.NewReader(byteByByte{&io.LimitedReader{R: nc, N: longestHead}})
+	for {
+		response, err := readHead(r, connect) //nolint:bodyclose // it has none
+		switch {
+		case err != nil && unsent != nil:
+			return unsent
+		case err != nil:
+			return err
+		case response.StatusCode/100 == 2:
+			return nil
+		case response.StatusCode/100 != 1 || response.StatusCode == http.StatusSwitchingProtocols:
+			return fmt.Errorf("CONNECT was answered %s", response.Status)
+		}
 	}
-	r := bufio.NewReader(io.LimitReader(nc, 1<<20))
-	response, err := http.ReadResponse(r, connect) //nolint:bodyclose // the tunnel, or nothing that is wanted
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("proxy: %w", err)
-	case response.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("proxy: CONNECT was answered %s", response.Status)
-	case r.Buffered() > 0:
-		return nil, errors.New("proxy: CONNECT was answered with more than an answer")
-	}
-	return nc, nil
 }
+
+// byteByByte keeps a buffer from taking more than it is asked for: what comes behind
+// the head of an answer is the tunnel's.
+type byteByByte struct{ io.Reader }
+
+func (r byteByByte) Read(p []byte) (int, error) { return r.Reader.Read(p[:min(len(p), 1)]) }

@@ -539,6 +539,22 @@ func TestDialRefused(t *testing.T) {
 		{name: "two subprotocols", server: chosen("Sec-WebSocket-Protocol: chat, talk"), status: 101, mention: `"chat, talk"`},
 		{name: "an extension that was not offered", server: chosen("Sec-WebSocket-Extensions: x-telepathy"), status: 101, mention: `"x-telepathy"`},
 		{
+			name: "an upgrade through another protocol, which was not asked for",
+			server: raw(func(r *http.Request) string {
+				return strings.Replace(switching(r), "Upgrade: websocket", "Upgrade: TLS/1.0, websocket", 1)
+			}),
+			status: 101, mention: "TLS/1.0, websocket",
+		},
+		{
+			name: "a connection that is closed, and not upgraded",
+			server: raw(func(r *http.Request) string {
+				return strings.Replace(switching(r), "Connection: Upgrade", "Connection: close", 1)
+			}),
+			status: 101, mention: `Connection header: ["close"]`,
+		},
+		{name: "two answers to the key", server: chosen("Sec-WebSocket-Accept: x"), status: 101, mention: "Sec-WebSocket-Accept"},
+		{name: "malformed extensions", server: chosen("Sec-WebSocket-Extensions: permessage-deflate;"), status: 101, mention: "malformed"},
+		{
 			name: "an upgrade in HTTP/1.0, which has none",
 			server: raw(func(r *http.Request) string {
 				return strings.Replace(switching(r), "HTTP/1.1", "HTTP/1.0", 1)
@@ -619,6 +635,12 @@ func TestDialCompression(t *testing.T) {
 		{name: "and one more", extensions: offered + ", x-telepathy", refused: true},
 		{name: "and one more, behind a value", extensions: offered + "; server_max_window_bits=10, x-telepathy", refused: true},
 		{name: "twice", extensions: offered + "\r\nSec-WebSocket-Extensions: " + offered, refused: true},
+		{name: "an empty header", extensions: " "},
+		{name: "among empty elements", extensions: ", " + offered + ",,", compressed: true},
+		{name: "with a window in quotes, and a backslash", extensions: offered + `; server_max_window_bits="1\0"`, compressed: true},
+		{name: "malformed, at the end", extensions: offered + ";", refused: true},
+		{name: "malformed, behind", extensions: offered + ", ;", refused: true},
+		{name: "with a window whose quotes do not end", extensions: offered + `; server_max_window_bits="10`, refused: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			first := make(chan wstest.Frame, 1)
@@ -674,6 +696,16 @@ func TestDialRequest(t *testing.T) {
 	}{
 		{name: "nothing but a host", url: "ws://example.com", host: "example.com", uri: "/"},
 		{name: "a port", url: "http://example.com:8080/", host: "example.com:8080", uri: "/"},
+		{name: "the default port", url: "ws://example.com:80/", host: "example.com", uri: "/"},
+		{name: "the default port of http", url: "http://example.com:80", host: "example.com", uri: "/"},
+		{name: "the default port of another scheme", url: "ws://example.com:443/", host: "example.com:443", uri: "/"},
+		{name: "an empty port", url: "ws://example.com:/", host: "example.com", uri: "/"},
+		{name: "a port that ends like the default", url: "ws://example.com:8080/", host: "example.com:8080", uri: "/"},
+		{name: "an IPv6 address with the default port", url: "ws://[::80]:80/", host: "[::80]", uri: "/"},
+		{name: "an IPv6 address with an empty port", url: "ws://[::1]:/", host: "[::1]", uri: "/"},
+		{name: "an IPv6 address that ends like the default port", url: "ws://[2001:db8::80]/", host: "[2001:db8::80]", uri: "/"},
+		{name: "an IPv6 address with a zone", url: "ws://[fe80::1%25eth0]:80/", host: "[fe80::1]", uri: "/"},
+		{name: "another Host with the default port, as it is", url: "ws://127.0.0.1/", options: websocket.DialOptions{Host: "app.test:80"}, host: "app.test:80", uri: "/"},
 		{name: "a path and a query", url: "ws://example.com/a%20b/c?d=e&f=%2F", host: "example.com", uri: "/a%20b/c?d=e&f=%2F"},
 		{name: "an IPv6 address", url: "ws://[::1]:8080/", host: "[::1]:8080", uri: "/"},
 		{name: "another Host", url: "ws://127.0.0.1/", options: websocket.DialOptions{Host: "app.test"}, host: "app.test", uri: "/"},
@@ -748,6 +780,12 @@ func TestDialMakesNoSense(t *testing.T) {
 		{name: "extensions", url: "ws://example.com/", options: websocket.DialOptions{Header: http.Header{"sec-websocket-extensions": {"x"}}}, mention: "Sec-Websocket-Extensions"},
 		{name: "an upgrade", url: "ws://example.com/", options: websocket.DialOptions{Header: http.Header{"Upgrade": {"h2c"}}}, mention: "Upgrade"},
 		{name: "a connection option", url: "ws://example.com/", options: websocket.DialOptions{Header: http.Header{"Connection": {"close"}}}, mention: "Connection"},
+		{name: "a subprotocol with a space", url: "ws://example.com/", options: websocket.DialOptions{Subprotocols: []string{"chat", "chat v2"}}, mention: `"chat v2"`},
+		{name: "a subprotocol with a comma", url: "ws://example.com/", options: websocket.DialOptions{Subprotocols: []string{"a,b"}}, mention: `"a,b"`},
+		{name: "a subprotocol with a line break", url: "ws://example.com/", options: websocket.DialOptions{Subprotocols: []string{"a\r\nX: y"}}, mention: "no token"},
+		{name: "an empty subprotocol", url: "ws://example.com/", options: websocket.DialOptions{Subprotocols: []string{""}}, mention: `""`},
+		{name: "a subprotocol twice", url: "ws://example.com/", options: websocket.DialOptions{Subprotocols: []string{"a", "b", "a"}}, mention: `"a" is listed twice`},
+		{name: "a name of a header that is none", url: "ws://example.com/", options: websocket.DialOptions{Header: http.Header{"X A": {"b"}}}, mention: `"X A"`},
 		{name: "two lines in a header", url: "ws://example.com/", options: websocket.DialOptions{Header: http.Header{"X-A": {"b\r\nc: d"}}}, mention: "X-A"},
 		{name: "a Host with a path", url: "ws://example.com/", options: websocket.DialOptions{Host: "app.test/ws"}, mention: `"app.test/ws"`},
 		{name: "a Host with a header behind it", url: "ws://example.com/", options: websocket.DialOptions{Host: "app.test\r\nX-Injected: yes"}, mention: "Host"},

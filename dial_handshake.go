@@ -1,0 +1,300 @@
+package websocket
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	ws "github.com/gorilla/websocket"
+)
+
+const (
+	// refusalBody is how much of a refusal's body is kept, in bytes, and refusalWait is
+	// how long it is waited for: the status says more, and a body need not end.
+	refusalBody = 1024
+	refusalWait = time.Second
+
+	// longestHead bounds the heads of all answers to a request, in bytes.
+	longestHead = 1 << 20
+)
+
+// gorillaBuffers are gorilla's, to write with, of all connections that were
+// dialed.
+var gorillaBuffers sync.Pool
+
+// dialReadBuffers are ours, to read with.
+var dialReadBuffers sync.Pool
+
+// A carrier is the net.Conn that gorilla keeps: the handshake at first, the
+// transport when that is done.
+type carrier struct{ net.Conn }
+
+// dialing is one opening handshake of a client. Gorilla makes the key and checks
+// the server's proof that it has read it, for nobody but gorilla can make a connection
+// of its type. In between, the request is sent and the answer judged here. To
+// gorilla it is a net.Conn of which only what is below is used.
+type dialing struct {
+	net.Conn
+	ctx     context.Context // ends with Dial at the latest
+	cancel  context.CancelCauseFunc
+	options *DialOptions
+	request *http.Request
+
+	asked    bytes.Buffer   // gorilla's request
+	answered io.Reader      // what gorilla is answered
+	response *http.Response // that the caller gets
+	t        *transport
+
+	mu       sync.Mutex
+	sockets  []net.Conn // that were opened
+	over     bool       // they are closed, and so are others that come
+	panicked any        // the value of a panic in DialContext
+}
+
+// dial makes the connection. Where it returns an error, or panics in a function
+// of the caller's, nothing is left open.
+func (d *dialing) dial() (gorilla *ws.Conn, err error) {
+	stop := context.AfterFunc(d.ctx, d.abandon) // ends every read and write
+	defer func() {
+		stop()
+		if gorilla == nil {
+			d.abandon()
+			d.panicAgain()
+		}
+	}()
+	c := &carrier{Conn: d}
+	dialer := ws.Dialer{
+		NetDialContext:  func(context.Context, string, string) (net.Conn, error) { return c, nil },
+		ReadBufferSize:  gorillaReadBuffer,
+		WriteBufferPool: &gorillaBuffers,
+	}
+	made, _, err := dialer.DialContext(context.Background(), "ws://server", nil) //nolint:bodyclose // it is our answer, in memory
+	switch {
+	case err == nil && stop():
+		c.Conn = d.t
+		return made, nil
+	case err == ErrBadHandshake: //nolint:errorlint // gorilla's own, which says no more
+		return nil, fmt.Errorf("%w: the server's 101 has no right Sec-WebSocket-Accept header", ErrBadHandshake)
+	case errors.Is(err, ErrBadHandshake):
+		return nil, err
+	case d.ctx.Err() != nil:
+		return nil, d.failed(context.Cause(d.ctx))
+	default:
+		return nil, err
+	}
+}
+
+// failed is the error of a dial that got no answer. Only the text is kept of one
+// that is about the handshake of another, beneath this one.
+func (d *dialing) failed(err error) error {
+	if errors.Is(err, ErrBadHandshake) {
+		return fmt.Errorf("websocket: dial %s: %v", d.request.URL.Host, err) //nolint:errorlint // it must not be ours
+	}
+	return fmt.Errorf("websocket: dial %s: %w", d.request.URL.Host, err)
+}
+
+// abandon closes what was opened, beneath TLS: nobody is waited for.
+func (d *dialing) abandon() {
+	d.mu.Lock()
+	d.over = true
+	sockets := d.sockets
+	d.mu.Unlock()
+	for _, socket := range sockets {
+		_ = socket.Close()
+	}
+}
+
+// Write takes gorilla's request.
+func (d *dialing) Write(p []byte) (int, error) { return d.asked.Write(p) }
+
+// Read gives gorilla the server's answer, when there is one, and not a byte of
+// what comes behind it.
+func (d *dialing) Read(p []byte) (int, error) {
+	if d.answered == nil {
+		answer, err := d.exchange()
+		if err != nil {
+			return 0, err
+		}
+		d.answered = answer
+	}
+	return d.answered.Read(p)
+}
+
+// SetDeadline does nothing: the context bounds the handshake.
+func (d *dialing) SetDeadline(time.Time) error { return nil }
+
+// Close does nothing: there is abandon.
+func (d *dialing) Close() error { return nil }
+
+// exchange carries the handshake to the server and the transport's making. It
+// returns the answer as far as it concerns gorilla.
+func (d *dialing) exchange() (io.Reader, error) {
+	asked, err := http.ReadRequest(bufio.NewReader(&d.asked))
+	if err != nil {
+		return nil, d.failed(err)
+	}
+	d.request.Header["Sec-WebSocket-Key"] = asked.Header["Sec-Websocket-Key"]
+	nc, err := d.connect()
+	if err != nil {
+		return nil, d.failed(err)
+	}
+	response, early, err := d.roundTrip(nc)
+	if err != nil {
+		return nil, d.failed(err)
+	}
+	d.response = response
+	if response.StatusCode != http.StatusSwitchingProtocols {
+		return nil, fmt.Errorf("%w: the server answered %s", ErrBadHandshake, response.Status)
+	}
+	subprotocol, compressed, err := d.judge(response)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadHandshake, err)
+	}
+	if err := nc.SetReadDeadline(time.Time{}); err != nil { // there may be one from DialContext
+		return nil, d.failed(err)
+	}
+	options := d.options.Options
+	d.t = newTransport(accepted(nc), early, 0, &dialReadBuffers, &options)
+	d.t.client, d.t.deflate = true, compressed
+
+	answer := &bytes.Buffer{}
+	answer.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
+	fmt.Fprintf(answer, "Sec-WebSocket-Accept: %s\r\n", response.Header.Get("Sec-Websocket-Accept"))
+	if subprotocol != "" {
+		fmt.Fprintf(answer, "Sec-WebSocket-Protocol: %s\r\n", subprotocol)
+	}
+	if compressed {
+		answer.WriteString("Sec-WebSocket-Extensions: " + deflateTerms + "\r\n")
+	}
+	answer.WriteString("\r\n")
+	return answer, nil
+}
+
+// roundTrip sends the request and reads the answer: its head and, of a refusal, the
+// beginning of the body. Early is what has come behind a 101.
+func (d *dialing) roundTrip(nc net.Conn) (response *http.Response, early []byte, err error) {
+	unsent := d.request.Write(nc) // a server that refuses need not have read it all
+	limited := &io.LimitedReader{R: nc, N: longestHead}
+	r := bufio.NewReader(limited)
+	response, err = readAnswer(r, d.request)
+	switch {
+	case err != nil && unsent != nil:
+		return nil, nil, unsent
+	case err != nil && limited.N <= 0:
+		return nil, nil, fmt.Errorf("the head of the answer is longer than %d bytes", longestHead)
+	case err != nil:
+		return nil, nil, err
+	}
+	if secure, ok := nc.(*tls.Conn); ok {
+		state := secure.ConnectionState()
+		response.TLS = &state
+	}
+	if response.StatusCode != http.StatusSwitchingProtocols {
+		limited.N = math.MaxInt64
+		d.keepBody(response)
+		return response, nil, nil
+	}
+	response.Body = http.NoBody
+	early, _ = r.Peek(r.Buffered()) // what is buffered can be peeked at
+	return response, early, nil
+}
+
+// keepBody reads the beginning of a refusal's body, as far as it comes in time.
+func (d *dialing) keepBody(response *http.Response) {
+	defer time.AfterFunc(refusalWait, d.abandon).Stop()
+	kept, _ := io.ReadAll(io.LimitReader(response.Body, refusalBody)) // what came in time
+	response.Body = io.NopCloser(bytes.NewReader(kept))               // the other has no end that could be waited for
+}
+
+// readAnswer reads the head of the final answer to a request. Others may come before
+// it (RFC 9110, 15.2); a 101 is final.
+func readAnswer(r *bufio.Reader, request *http.Request) (*http.Response, error) {
+	for {
+		begin, _ := r.Peek(len("HTTP/1.1 101")) // its error is the next read's
+		if bytes.HasSuffix(begin, []byte(" 101")) {
+			return readHead(r, request)
+		}
+		response, err := http.ReadResponse(r, request)
+		if err != nil || response.StatusCode >= 200 || response.StatusCode == http.StatusSwitchingProtocols {
+			return response, err
+		}
+	}
+}
+
+// readHead reads the head of an answer behind which another protocol begins, a 101 or
+// one to CONNECT, and nothing behind it. What it says of a body means nothing, and is
+// ignored (RFC 9110, 9.3.6). Net/http would look at that, and takes a 101 whose
+// Connection header has "close" for the answer of a server that hangs up.
+func readHead(r *bufio.Reader, request *http.Request) (*http.Response, error) {
+	text := textproto.NewReader(r)
+	line, err := text.ReadLine()
+	if err != nil {
+		return nil, noEOF(err)
+	}
+	response := &http.Response{Request: request, Body: http.NoBody}
+	var status string
+	var known bool
+	response.Proto, status, _ = strings.Cut(line, " ")
+	response.ProtoMajor, response.ProtoMinor, known = http.ParseHTTPVersion(response.Proto)
+	response.Status = strings.TrimLeft(status, " ")
+	code, _, _ := strings.Cut(response.Status, " ")
+	response.StatusCode, err = strconv.Atoi(code)
+	if !known || err != nil || len(code) != 3 || response.StatusCode < 100 {
+		return nil, fmt.Errorf("malformed HTTP response %q", line)
+	}
+	header, err := text.ReadMIMEHeader()
+	response.Header = http.Header(header)
+	return response, noEOF(err)
+}
+
+// noEOF is the error of a read in the middle of something.
+func noEOF(err error) error {
+	if err == io.EOF { //nolint:errorlint // that of a read, as it is
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// judge returns the subprotocol and the compression that a 101 chooses. It is an error
+// where it switches to something else, or chooses what was not offered (RFC 6455, 4.1).
+func (d *dialing) judge(response *http.Response) (subprotocol string, compressed bool, err error) {
+	header := response.Header
+	switch {
+	case !response.ProtoAtLeast(1, 1):
+		return "", false, fmt.Errorf("the server answered in %s", response.Proto)
+	case !listHasOnly(header["Upgrade"], "websocket"): // a 101 lists what it switches to (RFC 9110, 7.8)
+		return "", false, fmt.Errorf("the server's 101 has no right Upgrade header: %q", header["Upgrade"])
+	case !listHas(header["Connection"], "upgrade"):
+		return "", false, fmt.Errorf("the server's 101 has no right Connection header: %q", header["Connection"])
+	case len(header["Sec-Websocket-Accept"]) != 1: // RFC 6455, 11.3.3
+		return "", false, fmt.Errorf("the server's 101 has no right Sec-WebSocket-Accept header: %q", header["Sec-Websocket-Accept"])
+	}
+	if chosen, ok := header["Sec-Websocket-Protocol"]; ok {
+		subprotocol = strings.Join(chosen, ", ")
+		if !slices.Contains(d.options.Subprotocols, subprotocol) {
+			return "", false, fmt.Errorf("the server chose subprotocol %q, which was not offered", subprotocol)
+		}
+	}
+	extensions, err := parseExtensions(header["Sec-Websocket-Extensions"])
+	if err != nil || len(extensions) == 0 {
+		return subprotocol, false, err
+	}
+	if !d.options.EnableCompression || !canAgree(extensions) {
+		return "", false, fmt.Errorf("the server chose extensions %q, which were not offered",
+			strings.Join(header["Sec-Websocket-Extensions"], ", "))
+	}
+	return subprotocol, true, nil
+}
