@@ -30,13 +30,15 @@ type DialOptions struct {
 	// to the handshake (Upgrade, Connection, Sec-WebSocket-...) is an error.
 	Header http.Header
 
-	// Host is the request's Host header. Empty means the Host of Header or, where
-	// there is none, that of the URL, which in any case is the host that is dialed
-	// and whose certificate is checked. What can't be sent as one is an error.
+	// Host is the request's Host header, as it is. Empty means the Host of Header or,
+	// where there is none, that of the URL, without a port that is the scheme's default
+	// (RFC 6455, 4.1). In any case it is the URL's host that is dialed and whose
+	// certificate is checked. What can't be sent as one is an error.
 	Host string
 
-	// Subprotocols are offered, the preferred one first. [Conn.Subprotocol] is the
-	// one that the server chose; it may choose none.
+	// Subprotocols are offered, the preferred one first: tokens (RFC 9110, 5.6.2), each
+	// a different one. [Conn.Subprotocol] is the one that the server chose; it may choose
+	// none.
 	Subprotocols []string
 
 	// EnableCompression offers permessage-deflate (RFC 7692), for each message by
@@ -49,9 +51,9 @@ type DialOptions struct {
 	TLSConfig *tls.Config
 
 	// Proxy returns the proxy of a request, whose URL has scheme http or https;
-	// nil stands for none. HTTP proxies, also over TLS, get a CONNECT request,
-	// which user and password in the proxy's URL authorize; socks5 and socks5h
-	// work as in [http.Transport]. A nil Proxy means [http.ProxyFromEnvironment] or,
+	// nil stands for none. HTTP proxies, also over TLS, get a CONNECT request; socks5
+	// and socks5h are the same, and the proxy looks the name up. User and password in the
+	// proxy's URL authorize (RFC 7617, RFC 1929). A nil Proxy means [http.ProxyFromEnvironment] or,
 	// where DialContext is set, no proxy. To use none in any case, return nil, nil.
 	// A URL with any other scheme is an error, one without a scheme is taken for
 	// http.
@@ -73,8 +75,8 @@ type DialOptions struct {
 // https, and neither user nor fragment (RFC 6455, 3). The options may be nil.
 //
 // Where the server refuses, or breaks the protocol in its answer, the error is
-// ErrBadHandshake, and the response is returned, with a body that has at
-// most the first 1,024 bytes. Redirects are not followed: they are refusals. All
+// ErrBadHandshake, and the response is returned, with a body that has at most the
+// first 1,024 bytes, of which those count that come within a second. Redirects are not followed: they are refusals. All
 // bodies returned are in memory and need not be closed; that of an upgrade is
 // empty. On every error the socket is closed; on others than ErrBadHandshake the
 // response is nil.

@@ -151,7 +151,7 @@ func (d *dialing) exchange() (io.Reader, error) {
 	if err != nil {
 		return nil, d.failed(err)
 	}
-	response, early, err := d.roundTrip(nc)
+	response, early, err := d.roundTrip(nc) //nolint:bodyclose // it is in memory
 	if err != nil {
 		return nil, d.failed(err)
 	}

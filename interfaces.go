@@ -73,8 +73,9 @@ type UpgradeChecker interface {
 type SubprotocolLister interface {
 	// Subprotocols returns the subprotocols for one request, the preferred one
 	// first, in place of Settings.Subprotocols; nil stands for those. The first
-	// that the client offers is selected. It runs on the HTTP handler's goroutine,
-	// before the request is checked.
+	// that the client offers is selected. One that is no token, empty or there twice has
+	// every upgrade refused with 500. It runs on the HTTP handler's goroutine, before the
+	// request is checked.
 	Subprotocols(request *http.Request) []string
 }
 
@@ -89,10 +90,11 @@ type HeaderUpgrader interface {
 // UpgradeErrorHandler allows a [Controller] to answer refused upgrades.
 //
 // If not implemented, the answer is the JSON object {"error": "..."} with the
-// status text, or the reason with Debug.
+// status text, or the reason with Debug and where that is ErrNotHandshake.
 type UpgradeErrorHandler interface {
 	// OnUpgradeError writes the HTTP response of an upgrade that was refused with
-	// the given status: the client's mistake (4xx), a writer that can't be
+	// the given status: the client's mistake (4xx; ErrNotHandshake where it asks for no
+	// upgrade, with 426 if nothing else is wrong), a writer that can't be
 	// hijacked or options that are not valid (500), a server that shuts down or
 	// has too many connections (503: ErrShutdown, ErrTooManyConnections), or what
 	// CheckUpgrade returned. It runs on the HTTP handler's goroutine; the

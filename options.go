@@ -129,7 +129,8 @@ type Options struct {
 	Debug bool
 
 	// Log is called for what nobody else is told: errors of a controller
-	// without an ErrorHandler and, at debug level, how connections ended. The
+	// without an ErrorHandler and, at debug level, how connections ended and requests
+	// that are no handshakes. The
 	// context is the connection's (the request's where there is none yet). It is
 	// called from many goroutines at once. Nil means slog.Default().
 	Log func(ctx context.Context, level slog.Level, err error, attrs ...slog.Attr)
@@ -143,7 +144,7 @@ type Options struct {
 
 // Validate returns an error that says which setting makes no sense, nil if all
 // do. RegisterRoutes panics with it, and an [Endpoint] refuses every upgrade with
-// 500 and this reason.
+// 500 and this reason. [Upgrader.Validate] looks at the subprotocols as well.
 func (o *Options) Validate() error {
 	if o.CompressionLevel > flate.BestCompression {
 		return fmt.Errorf("websocket: CompressionLevel is %d: want at most %d", o.CompressionLevel, flate.BestCompression)

@@ -61,11 +61,23 @@ func dial(t *testing.T, s *server, r *row) *client {
 	if offer != "" {
 		request += "Sec-WebSocket-Extensions: " + strings.ReplaceAll(offer, "\n", "\r\nSec-WebSocket-Extensions: ") + "\r\n"
 	}
-	_, err = c.Write([]byte(request + "\r\n"))
+	if request += "\r\n"; r.request != nil {
+		request = r.request(request)
+	}
+	_, err = c.Write([]byte(request))
 	require.NoError(t, err)
+	c.goesOn()
 	buffered := bufio.NewReader(c.Conn)
-	response, err := http.ReadResponse(buffered, nil) //nolint:bodyclose // it has none
+	response, err := http.ReadResponse(buffered, nil) //nolint:bodyclose // it has none, or is not read
 	require.NoError(t, err)
+	if r.refused != 0 {
+		c.came(0)
+		require.Equal(t, r.refused, response.StatusCode)
+		require.Equal(t, "13", response.Header.Get("Sec-WebSocket-Version"))
+		require.Equal(t, r.refused == http.StatusUpgradeRequired, response.Header.Get("Upgrade") == "websocket")
+		require.NoError(t, c.socket.Close())
+		return c
+	}
 	require.Equal(t, http.StatusSwitchingProtocols, response.StatusCode)
 	require.Equal(t, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", response.Header.Get("Sec-WebSocket-Accept"), "that of the RFC's example")
 	require.Equal(t, answer, strings.Join(response.Header["Sec-Websocket-Extensions"], ", "))

@@ -42,6 +42,7 @@ type group struct {
 // groups are those that the Autobahn test suite made customary.
 var groups = sync.OnceValue(func() []group {
 	return []group{
+		{name: "Opening handshake", rfc: 6455, rows: openings()},
 		{name: "Framing and lengths", rfc: 6455, rows: framing()},
 		{name: "Pings and pongs", rfc: 6455, rows: pings()},
 		{name: "Reserved bits and opcodes", rfc: 6455, rows: reserved()},
@@ -61,11 +62,13 @@ type row struct {
 	send sent
 	want want
 
-	chop    int    // bytes to be sent at once; 0 for all
-	hangsUp bool   // afterwards the client says that nothing more comes, beneath WebSocket
-	goodbye bool   // the server closes the connection after a message, and that is what is answered
-	offer   string // of extensions, in place of the variant's
-	answer  string // to it
+	chop    int                 // bytes to be sent at once; 0 for all
+	hangsUp bool                // afterwards the client says that nothing more comes, beneath WebSocket
+	goodbye bool                // the server closes the connection after a message, and that is what is answered
+	offer   string              // of extensions, in place of the variant's
+	answer  string              // to it
+	refused int                 // the status of a handshake that is not upgraded
+	request func(string) string // makes another one of the handshake; nil: none
 	in      func(*variant) bool
 	why     string // it is done so, where the RFC leaves a choice
 }
@@ -159,6 +162,9 @@ func TestConformance(t *testing.T) {
 // left is to wait, and returns how long something took to come that should at once.
 func (r *row) run(t *testing.T, s *server, wire []byte, waits func()) time.Duration {
 	c := dial(t, s, r)
+	if r.refused != 0 {
+		return c.waited
+	}
 	if r.goodbye {
 		c.send(text("hello"))
 		c.expect(text("hello"))

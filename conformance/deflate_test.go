@@ -8,7 +8,7 @@ import (
 
 // offers are what a client may say about extensions, and what is answered.
 func offers() []row {
-	const name = deflateOffer
+	const name, largest = deflateOffer, "; server_max_window_bits=15"
 	rows := []row{
 		{name: "the bare extension", rfc: "7", offer: name, answer: agreedOn},
 		{name: "what browsers offer", rfc: "7.1.2.2", offer: name + "; client_max_window_bits", answer: agreedOn},
@@ -20,6 +20,9 @@ func offers() []row {
 		{name: "no context takeover either way, and a window", rfc: "7.1", offer: agreedOn + "; client_max_window_bits=12", answer: agreedOn},
 		{name: "a window of the server's, else nothing special", rfc: "7.1.3", offer: name + "; server_max_window_bits=10, " + name, answer: agreedOn},
 		{name: "the second of two on a line", rfc: "5", offer: "x-other, " + name, answer: agreedOn},
+		{name: "the largest window of the server's", rfc: "7.1.2.1", offer: name + "; server_max_window_bits=15", answer: agreedOn + largest},
+		{name: "the largest window of the server's, in quotes, behind a smaller one", rfc: "7.1.2.1", offer: name + "; server_max_window_bits=9, " + name + `; server_max_window_bits="15"; client_max_window_bits`, answer: agreedOn + largest},
+		{name: "empty elements", rfc: "5", offer: ", ,\n" + name + ",", answer: agreedOn},
 		{name: "on the second line", rfc: "5", offer: "x-other; a=1\n" + name, answer: agreedOn},
 		{name: "a good one behind a bad one", rfc: "7.1", offer: name + "; level=9, " + name, answer: agreedOn},
 		{name: "spaces and tabs", rfc: "5", offer: "\t" + name + " \t;  client_max_window_bits = 10 ", answer: agreedOn},
@@ -36,7 +39,15 @@ func offers() []row {
 		{name: "a window that is no number", rfc: "7.1.2.2", offer: name + "; client_max_window_bits=large"},
 		{name: "a window of the server's without a value", rfc: "7.1.2.1", offer: name + "; server_max_window_bits"},
 		{name: "a window of the server's", rfc: "7.1.2.1", offer: name + "; server_max_window_bits=10", why: "the compressor has one size of window, and an offer that can't be honored is to be declined"},
-		{name: "in the quotes of another extension", rfc: "5", offer: `x-other; a="x, ` + name + `, y"`},
+		{name: "an empty header", rfc: "5", offer: " ", why: "it offers nothing"},
+		{name: "a name that is no token", rfc: "5", offer: "x/other, " + name, refused: 400},
+		{name: "a parameter without a name", rfc: "5", offer: name + "; =9", refused: 400},
+		{name: "nothing behind a semicolon", rfc: "5", offer: name + ";", refused: 400},
+		{name: "nothing behind an equals sign", rfc: "5", offer: name + "; client_max_window_bits=", refused: 400},
+		{name: "a value of two words", rfc: "5", offer: name + "; client_max_window_bits=1 0", refused: 400},
+		{name: "quotes without an end", rfc: "5", offer: name + `; client_max_window_bits="10`, refused: 400},
+		{name: "in the quotes of another extension, where only a token may be", rfc: "5", offer: `x-other; a="x, ` + name + `, y"`, refused: 400},
+		{name: "a good one before a malformed one", rfc: "5", offer: name + "\nx other", refused: 400},
 	}
 	for i := range rows {
 		r := &rows[i]

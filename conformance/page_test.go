@@ -128,6 +128,8 @@ func (r *row) describe() string {
 		parts, rest = append(parts, kind), rest[n:]
 	}
 	switch {
+	case r.refused != 0:
+		parts = []string{fmt.Sprintf("refused: %d", r.refused)}
 	case r.offer != "" && r.answer == "":
 		parts = []string{"declined"}
 	case r.offer != "":
