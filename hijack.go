@@ -63,7 +63,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // what is buffered can be peeked at
 	h.mu.Lock()
 	h.t = newTransport(nc, early, h.readBuffer, h.readBuffers, h.options)
-	h.t.deflate, h.t.window = h.deflate, h.window
+	h.t.deflate, h.t.owner = h.deflate, nobody{window: h.window}
 	if h.isCut {
 		h.t.cut()
 	}

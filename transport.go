@@ -25,8 +25,7 @@ type transport struct {
 	client  bool // we are one: what we write is masked, what we read is not
 	coarse  bool // a write deadline may stay: reads do not write, as those of TLS do
 	deflate bool // permessage-deflate was agreed on
-	window  bool // the 101 has to confirm the largest one
-	open    bool // it is written; set before anybody else has the transport
+	open    bool // the 101 is written; set before anybody else has the transport
 
 	more atomic.Bool // another whole frame is in the read buffer; here, where it takes no room
 
@@ -67,7 +66,9 @@ type owner interface {
 }
 
 // nobody is the owner of a connection whose handshake is under way.
-type nobody struct{}
+type nobody struct {
+	window bool // the 101 has to confirm the largest one
+}
 
 func (nobody) cancelContext(error)          {}
 func (nobody) control(int, string) error    { return nil }

@@ -58,7 +58,7 @@ func (t *transport) Write(p []byte) (int, error) {
 // more.
 func (t *transport) writeSwitching(p []byte) (int, error) {
 	switching := p
-	if t.window {
+	if confirms, ok := t.owner.(nobody); ok && confirms.window {
 		switching = bytes.Replace(p, []byte(deflateTerms), []byte(deflateTerms+largestWindow), 1)
 	}
 	if _, err := t.nc.Write(switching); err != nil {
