@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,6 +108,37 @@ func TestServerThatRefusesEarly(t *testing.T) {
 	require.ErrorIs(t, err, websocket.ErrBadHandshake)
 	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, response.StatusCode)
 	<-served
+}
+
+// deaf is a connection that nothing can be written to.
+type deaf struct {
+	net.Conn
+	err error
+}
+
+func (c deaf) Write([]byte) (int, error) { return 0, c.err }
+
+// TestRequestThatCannotBeSent fails when its answer has had a second to come.
+func TestRequestThatCannotBeSent(t *testing.T) {
+	for name, proxy := range map[string]func(*http.Request) (*url.URL, error){"to a server": nil, "to a proxy": someProxy} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				opened := &openConns{}
+				begun := time.Now()
+				_, response, err := websocket.Dial(t.Context(), "ws://example.com/", &websocket.DialOptions{
+					DialContext: opened.by(func(context.Context, string, string) (net.Conn, error) {
+						client, _ := wstest.Pipe()
+						return deaf{client, syscall.EPIPE}, nil
+					}),
+					Proxy: proxy,
+				})
+				require.ErrorIs(t, err, syscall.EPIPE)
+				require.Nil(t, response)
+				require.Equal(t, time.Second, time.Since(begun))
+				require.Zero(t, opened.count())
+			})
+		})
+	}
 }
 
 // dialedAddress is what a dial of a URL gives DialContext.

@@ -186,7 +186,8 @@ func (d *dialing) exchange() (io.Reader, error) {
 // roundTrip sends the request and reads the answer: its head and, of a refusal, the
 // beginning of the body. Early is what has come behind a 101.
 func (d *dialing) roundTrip(nc net.Conn) (response *http.Response, early []byte, err error) {
-	unsent := d.request.Write(nc) // a server that refuses need not have read it all
+	stop, unsent := d.send(nc, d.request)
+	defer stop()
 	limited := &io.LimitedReader{R: nc, N: longestHead}
 	r := bufio.NewReader(limited)
 	response, err = readAnswer(r, d.request)
@@ -210,6 +211,19 @@ func (d *dialing) roundTrip(nc net.Conn) (response *http.Response, early []byte,
 	response.Body = http.NoBody
 	early, _ = r.Peek(r.Buffered()) // what is buffered can be peeked at
 	return response, early, nil
+}
+
+// send sends a request. Where it can't be sent whole, the peer may have refused it
+// already: what has come is still to be read, for as long as a refusal's body.
+func (d *dialing) send(nc net.Conn, request *http.Request) (stop func() bool, err error) {
+	wait := refusalWait
+	switch err = request.Write(nc); {
+	case err == nil:
+		return func() bool { return false }, nil
+	case isPanic(err): // it is no peer that has done that
+		wait = 0
+	}
+	return time.AfterFunc(wait, d.abandon).Stop, err
 }
 
 // keepBody reads the beginning of a refusal's body, as far as it comes in time.

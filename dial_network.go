@@ -45,7 +45,7 @@ func (d *dialing) open(proxy *url.URL, address string) (nc net.Conn, err error) 
 	case strings.HasPrefix(proxy.Scheme, "socks5"):
 		err = connectSOCKS(nc, address, proxy.User)
 	default:
-		err = connectHTTP(nc, address, proxy.User)
+		err = d.connectHTTP(nc, address, proxy.User)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
@@ -197,7 +197,7 @@ func (d *dialing) chooseProxy() (*url.URL, error) {
 // connectHTTP has an HTTP proxy make the connection a tunnel (RFC 9110, 9.3.6): that
 // it is when the proxy has answered 2xx, whatever came before and whatever the answer
 // says of a body.
-func connectHTTP(nc net.Conn, address string, user *url.Userinfo) error {
+func (d *dialing) connectHTTP(nc net.Conn, address string, user *url.Userinfo) error {
 	connect := &http.Request{
 		Method: http.MethodConnect, URL: &url.URL{Opaque: address}, Host: address, Header: http.Header{},
 	}
@@ -207,7 +207,8 @@ func connectHTTP(nc net.Conn, address string, user *url.Userinfo) error {
 		connect.Header["Proxy-Authorization"] = connect.Header["Authorization"]
 		connect.Header.Del("Authorization")
 	}
-	unsent := connect.Write(nc) // a proxy that refuses need not have read it all
+	stop, unsent := d.send(nc, connect)
+	defer stop()
 	r := bufio.NewReader(byteByByte{&io.LimitedReader{R: nc, N: longestHead}})
 	for {
 		response, err := readHead(r, connect) //nolint:bodyclose // it has none
