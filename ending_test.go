@@ -120,16 +120,16 @@ func TestEndings(t *testing.T) {
 		}, level: silence},
 
 		// The peer broke the protocol.
-		{name: "a reserved opcode", serve: reader(returned), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, want: closeFrame(1002, "reserved opcode"), level: slog.LevelWarn, text: "reserved opcode"},
-		{name: "a reserved opcode, told in Serve's words", serve: reader(wrapped), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, want: closeFrame(1002, "reserved opcode"), level: slog.LevelWarn, text: "reading a command: websocket: protocol error: reserved opcode"},
-		{name: "a reserved opcode that Serve keeps to itself", serve: reader(hidden), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, want: closeFrame(1002, "reserved opcode"), level: slog.LevelWarn, text: "websocket: protocol error: reserved opcode"},
-		{name: "a reserved opcode, and a failure of Serve's own", serve: reader(failing), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, want: closeFrame(1002, "reserved opcode"), level: slog.LevelError, is: errDatabase},
-		{name: "a close reason that is not UTF-8", serve: reader(returned), send: []wstest.Frame{wstest.Close(1000, "\xff")}, want: closeFrame(1007, "close reason is not UTF-8"), level: slog.LevelWarn, text: "not UTF-8"},
+		{name: "a reserved opcode", serve: reader(returned), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, answer: true, want: closeFrame(1002, "reserved opcode"), level: slog.LevelWarn, text: "reserved opcode"},
+		{name: "a reserved opcode, told in Serve's words", serve: reader(wrapped), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, answer: true, want: closeFrame(1002, "reserved opcode"), level: slog.LevelWarn, text: "reading a command: websocket: protocol error: reserved opcode"},
+		{name: "a reserved opcode that Serve keeps to itself", serve: reader(hidden), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, answer: true, want: closeFrame(1002, "reserved opcode"), level: slog.LevelWarn, text: "websocket: protocol error: reserved opcode"},
+		{name: "a reserved opcode, and a failure of Serve's own", serve: reader(failing), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, answer: true, want: closeFrame(1002, "reserved opcode"), level: slog.LevelError, is: errDatabase},
+		{name: "a close reason that is not UTF-8", serve: reader(returned), send: []wstest.Frame{wstest.Close(1000, "\xff")}, answer: true, want: closeFrame(1007, "close reason is not UTF-8"), level: slog.LevelWarn, text: "not UTF-8"},
 		{name: "a message over the limit", serve: func(conn *websocket.Conn, r *http.Request) error {
 			conn.SetReadLimit(4)
 			return reader(returned)(conn, r)
-		}, send: []wstest.Frame{wstest.Text("12345")}, want: closeFrame(1009, "message too big"), level: slog.LevelWarn, is: websocket.ErrReadLimit},
-		{name: "a breach, then Close", serve: reader(func(err error) error { return err }), send: []wstest.Frame{wstest.Ping(strings.Repeat("x", 126))}, want: closeFrame(1002, "control frame is longer than 125 bytes"), level: slog.LevelWarn, text: "125"},
+		}, send: []wstest.Frame{wstest.Text("12345")}, answer: true, want: closeFrame(1009, "message too big"), level: slog.LevelWarn, is: websocket.ErrReadLimit},
+		{name: "a breach, then Close", serve: reader(func(err error) error { return err }), send: []wstest.Frame{wstest.Ping(strings.Repeat("x", 126))}, answer: true, want: closeFrame(1002, "control frame is longer than 125 bytes"), level: slog.LevelWarn, text: "125"},
 
 		// The peer vanished.
 		{name: "the peer hangs up", serve: reader(wrapped), hang: true, level: slog.LevelDebug, text: "reading a command: websocket: close 1006"},

@@ -96,6 +96,7 @@ func TestBreaches(t *testing.T) {
 				}
 				assert.Equal(t, c.code, got.CloseCode())
 				assert.Contains(t, got.CloseReason(), c.reason)
+				halfClose(client)
 				client.ExpectEnd()
 				_ = client.Close()
 				ended(t, u)

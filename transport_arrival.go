@@ -179,6 +179,7 @@ func (t *transport) payload(a *arrival, key [4]byte, validate bool) error {
 		p := a.last(n)
 		mask(p, rotated(key, a.n-n))
 		if validate && !text.valid(p) {
+			t.gate = uint64(a.length - a.n) // likewise the search for the peer's close frame
 			return errInvalidText
 		}
 	}

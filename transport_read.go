@@ -10,13 +10,6 @@ import (
 	"time"
 )
 
-const (
-	// A peer that broke the protocol is read from for so long and so much after
-	// our close frame, lest a reset of the socket destroys the frame on its way.
-	lingerTime  = time.Second
-	lingerBytes = 1 << 20
-)
-
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0)
 
@@ -351,43 +344,6 @@ func (t *transport) readFailed(err error) error {
 		t.decide(endedByVanished, t.reading.err)
 	}
 	return t.reading.err
-}
-
-// refuse ends the connection because the peer broke the protocol: a close
-// frame, and the socket is closed as soon as the peer had it. The read lock is
-// held.
-func (t *transport) refuse(breach *protocolError) error {
-	t.dropBuffer()
-	t.reading.err = breach
-	t.decide(endedByBreach, breach)
-	wait := min(lingerTime, time.Duration(t.closeTimeout.Load()))
-	defer t.cutAfter(max(wait, closeGrace))()
-	frame := breach.frame()
-	b := closeBound(wait)
-	err := t.writeClose(&b, FormatCloseMessage(frame.Code, frame.Text))
-	if wait > 0 && (err == nil || errors.Is(err, ErrCloseSent)) {
-		t.linger()
-	}
-	t.cut()
-	return breach
-}
-
-// linger says that nothing more will come, where the socket can, and reads what
-// the peer still sends. The caller sees to it that it ends.
-func (t *transport) linger() {
-	if half, ok := t.nc.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
-	}
-	t.readDeadlines().take(t.nc)
-	var scrap [512]byte
-	for left := lingerBytes; left > 0; {
-		n, err := t.nc.Read(scrap[:])
-		t.counts.bytesReceived.Add(uint64(n))
-		if err != nil {
-			return
-		}
-		left -= n
-	}
 }
 
 // awaitPeerClose waits until somebody has read the peer's close frame or the

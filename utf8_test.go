@@ -85,6 +85,7 @@ func TestInvalidTextIsRefusedAtOnce(t *testing.T) {
 						}
 					}
 					client.ExpectClose(websocket.CloseInvalidFramePayloadData, "text is not UTF-8")
+					client.Send(wstest.Close(websocket.CloseInvalidFramePayloadData, ""))
 					client.ExpectEnd()
 					_ = client.Conn.Close() // which ends the server's lingering
 					ended(t, u)

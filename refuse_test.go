@@ -1,0 +1,198 @@
+package websocket_test
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// openFor asserts that nothing more comes for so long, and that the stream has not
+// ended either.
+func openFor(t *testing.T, client *wstest.Raw, d time.Duration) {
+	t.Helper()
+	require.NoError(t, client.SetReadDeadline(time.Now().Add(d)))
+	_, err := client.Read(make([]byte, 1))
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+}
+
+// The end of the stream comes behind the peer's close frame, not behind ours: browsers
+// take it for unclean there.
+func TestEndAfterABreachWaitsForTheCloseFrame(t *testing.T) {
+	long := strings.Repeat("x", 100_000)
+	invalid := "\xff" + long
+	cases := []struct {
+		name string
+		send []byte
+		code int
+	}{
+		{name: "a reserved opcode", send: wstest.Frame{Fin: true, Opcode: 7, Masked: true, Payload: []byte("payload")}.Bytes(), code: 1002},
+		{name: "a reserved control opcode", send: wstest.Frame{Fin: true, Opcode: 11, Masked: true}.Bytes(), code: 1002},
+		{name: "reserved bits", send: wstest.Frame{Fin: true, RSV: 3, Opcode: 1, Masked: true, Payload: []byte("payload")}.Bytes(), code: 1002},
+		{name: "no mask", send: wstest.Text("payload").Unmasked().Bytes(), code: 1002},
+		{name: "a long ping", send: wstest.Ping(strings.Repeat("x", 126)).Bytes(), code: 1002},
+		{name: "a continuation of nothing", send: part(wstest.OpContinuation, true, "payload").Bytes(), code: 1002},
+		{name: "a message that is too long", send: wstest.Text(strings.Repeat("x", 300_000)).Bytes(), code: 1009},
+		{name: "a short text", send: wstest.Text("\xff").Bytes(), code: 1007},
+		{name: "the begin of a long text", send: wstest.Text(invalid).Bytes(), code: 1007},
+		{name: "the end of a long text", send: wstest.Text(long + "\xff").Bytes(), code: 1007},
+		{name: "a fragment", send: append(part(wstest.OpText, false, "valid").Bytes(), part(wstest.OpContinuation, true, invalid).Bytes()...), code: 1007},
+		{name: "a message, with others behind it", send: append(wstest.Text("\xff").Bytes(), append(wstest.Text(long).Bytes(), wstest.Ping("").Bytes()...)...), code: 1007},
+	}
+	reads := map[string]func(*websocket.Conn) error{
+		"whole": func(conn *websocket.Conn) error { _, _, err := conn.ReadMessage(); return err },
+		"in parts": func(conn *websocket.Conn) error {
+			_, r, err := conn.NextReader()
+			if err == nil {
+				_, err = io.Copy(io.Discard, r)
+			}
+			return err
+		},
+	}
+	for _, c := range cases {
+		for name, read := range reads {
+			t.Run(c.name+", read "+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					client, conn := rawPair(t, websocket.Options{MaxMessageSize: 200_000})
+					ended := make(chan error, 1)
+					go func() { ended <- read(conn) }()
+					sent := make(chan struct{})
+					go func() {
+						defer close(sent)
+						_, _ = client.Write(c.send)
+					}()
+					client.ExpectClose(c.code, closeText(c.code, c.name))
+					<-sent
+					openFor(t, client, 400*time.Millisecond)
+					answered := time.Now()
+					for _, b := range wstest.Close(c.code, "as you wish").Bytes() { // a byte at a time
+						_, err := client.Write([]byte{b})
+						require.NoError(t, err)
+						synctest.Wait()
+					}
+					client.ExpectEnd()
+					after(t, answered, 0)
+					require.NoError(t, client.Close())
+					require.Error(t, <-ended)
+					after(t, answered, 0)
+				})
+			})
+		}
+	}
+}
+
+// closeText is the text that comes with a breach.
+func closeText(code int, name string) string {
+	switch code {
+	case 1007:
+		return "text is not UTF-8"
+	case 1009:
+		return "message too big"
+	default:
+		return map[string]string{
+			"a reserved opcode":         "reserved opcode",
+			"a reserved control opcode": "reserved opcode",
+			"reserved bits":             "RSV2 or RSV3 is set",
+			"no mask":                   "frame is not masked",
+			"a long ping":               "control frame is longer than 125 bytes",
+			"a continuation of nothing": "continuation of no message",
+		}[name]
+	}
+}
+
+// Who does not answer sees the end after half of the time that the ending has, and the
+// socket is closed when it is over.
+func TestEndAfterABreachDoesNotWaitForLong(t *testing.T) {
+	breach := wstest.Text("").Unmasked()
+	cases := []struct {
+		name    string
+		timeout time.Duration
+		peer    func(client *wstest.Raw)
+		end     time.Duration // of the stream
+		closed  time.Duration
+	}{
+		{name: "a peer that is silent", peer: func(*wstest.Raw) {}, end: 500 * time.Millisecond, closed: time.Second},
+		{name: "a short close timeout", timeout: 100 * time.Millisecond, peer: func(*wstest.Raw) {}, end: 50 * time.Millisecond, closed: 100 * time.Millisecond},
+		{name: "no waiting", timeout: -1, peer: func(*wstest.Raw) {}},
+		{name: "a peer that ends its stream", peer: halfClose},
+		{name: "a peer that answers and stays", peer: func(client *wstest.Raw) { client.Send(wstest.Close(1002, "")) }, closed: time.Second},
+		{name: "a peer that had sent its close frame", peer: func(*wstest.Raw) {}, closed: time.Second},
+		{name: "a peer that hangs up", peer: func(client *wstest.Raw) { _ = client.Close() }},
+		{name: "a peer that talks on", end: 500 * time.Millisecond, closed: time.Second, peer: func(client *wstest.Raw) {
+			go func() {
+				for {
+					if _, err := client.Write(wstest.Text("x").Bytes()); err != nil {
+						return
+					}
+					time.Sleep(time.Millisecond)
+				}
+			}()
+		}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, conn := rawPair(t, websocket.Options{CloseTimeout: c.timeout})
+				start := time.Now()
+				read := make(chan time.Duration, 1)
+				go func() { _, _, _ = conn.ReadMessage(); read <- time.Since(start) }()
+				if c.name == "a peer that had sent its close frame" {
+					client.Send(breach, wstest.Close(1000, ""))
+				} else {
+					client.Send(breach)
+				}
+				client.ExpectClose(1002, "frame is not masked")
+				c.peer(client)
+				client.ExpectEnd()
+				after(t, start, c.end)
+				assert.Equal(t, c.closed, <-read)
+				_, err := conn.NetConn().Read(make([]byte, 1))
+				require.ErrorIs(t, err, net.ErrClosed)
+				time.Sleep(time.Second) // whoever talks on finds out
+			})
+		})
+	}
+}
+
+// It is so on real networks, for connections that can't be half-closed, too.
+func TestEndAfterABreachOnEveryNetwork(t *testing.T) {
+	check := func(t *testing.T, u *websocket.Upgrader, server any) {
+		client := wstest.DialRaw(t, server, "/", nil)
+		client.Send(wstest.Frame{Fin: true, Opcode: 7, Masked: true})
+		client.ExpectClose(1002, "reserved opcode")
+		openFor(t, client, 100*time.Millisecond)
+		start := time.Now()
+		client.Send(wstest.Close(1002, ""))
+		client.ExpectEnd()
+		require.NoError(t, client.Close())
+		ended(t, u)
+		assert.Less(t, time.Since(start), 400*time.Millisecond)
+	}
+	endpoint := func() *websocket.Upgrader {
+		u := websocket.New(websocket.ControllerFunc(echo))
+		u.Log = silent
+		return u
+	}
+	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		u := endpoint()
+		check(t, u, serve(u))
+	})
+	t.Run("wrapped", func(t *testing.T) {
+		u := endpoint()
+		server := httptest.NewUnstartedServer(u)
+		server.Listener = plainListener{server.Listener}
+		server.Start()
+		defer server.Close()
+		check(t, u, server)
+	})
+}
