@@ -136,7 +136,8 @@ func ownText(err error) string {
 // nothing has happened then. Only the first call writes a frame: a later one
 // waits for the first to end and returns nil.
 //
-// From the moment the frame is sent no read delivers a message.
+// From the moment it is called no read delivers a message, also while what was
+// enqueued before is sent first: see [Conn.Enqueue].
 func (c *Conn) Close(code int, text string) error {
 	if code != CloseNoStatusReceived && !mayBeSent(code) {
 		return fmt.Errorf("websocket: close code %d may not be sent", code)
@@ -145,7 +146,7 @@ func (c *Conn) Close(code int, text string) error {
 }
 
 // closeWith is Close with a frame that may be sent.
-func (c *Conn) closeWith(frame *CloseError) error {
+func (c *Conn) closeWith(frame *CloseError) (err error) {
 	first := &handshake{}
 	first.frame.Store(frame)
 	if !c.handshake.CompareAndSwap(nil, first) {
@@ -155,8 +156,10 @@ func (c *Conn) closeWith(frame *CloseError) error {
 	defer first.done.happen()
 	c.t.record(endedByUs, frame)
 	defer c.settle()
-	defer c.cancelContext(frame) // if that was not done when the frame was sent
-	return c.closeHandshake(first)
+	defer c.cancelContext(frame)                     // if that was not done when the frame was sent
+	defer func() { err = c.closeHandshake(first) }() // however what is called before ends
+	c.beginClosing()
+	return nil
 }
 
 // A handshake is the closing handshake that Close performs.
@@ -209,6 +212,7 @@ func (c *Conn) sendChosen(h *handshake, timeout time.Duration) error {
 // wait return net.ErrClosed. Messages that are held back (see WriteMessage) or enqueued
 // are lost.
 func (c *Conn) CloseNow() error {
+	c.beginClosing()
 	c.t.findEnd(closeGrace)
 	c.t.decide(endedByUs, errClosed)
 	c.t.cut()

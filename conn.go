@@ -39,6 +39,7 @@ type Conn struct {
 	uncompressed atomic.Bool  // by EnableWriteCompression
 	level        atomic.Int32 // by SetCompressionLevel
 	shutdown     atomic.Bool  // Shutdown began before a close frame was sent
+	closing      atomic.Bool  // Close was called or Serve has returned: no read delivers a message
 	pooled       bool         // the application's own WriteBufferPool is used, by gorilla
 
 	handling bool                  // a handler runs; this and the next are the reading goroutine's

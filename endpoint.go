@@ -42,7 +42,7 @@ func NewEndpoint(options Options) *Endpoint {
 }
 
 // Guard has f call every function that belongs to a connection: the serve of Run, and
-// those of Conn.Go and Conn.AfterFunc. It is for an adapter whose framework has errors
+// those of Conn.Go and Conn.BeforeClose. It is for an adapter whose framework has errors
 // of its own: f calls the function it is given, once, and returns its error or what it
 // makes of it; a panic that it recovers is a *PanicError. One that it lets pass is
 // recovered all the same, and runtime.Goexit must be let pass. Call Guard before the

@@ -127,8 +127,8 @@ func TestEndpointGuard(t *testing.T) {
 				conn.Go(func(context.Context) error { return c.call() })
 				return reader(wrapped)(conn, nil)
 			},
-			"AfterFunc": func(conn *websocket.Conn) error {
-				conn.AfterFunc(func() {
+			"BeforeClose": func(conn *websocket.Conn) error {
+				conn.BeforeClose(func() {
 					if err := c.call(); err != nil {
 						panic(err)
 					}
@@ -158,7 +158,7 @@ func TestEndpointGuard(t *testing.T) {
 				require.NoError(t, a.endpoint.Shutdown(t.Context()))
 				require.Len(t, a.told.all(), 1)
 				want := c.want
-				if place == "AfterFunc" && c.name == "an error" {
+				if place == "BeforeClose" && c.name == "an error" {
 					want = "websocket: panic: database is away" // it has none to return
 				}
 				require.EqualError(t, a.told.all()[0], want)

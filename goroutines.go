@@ -81,13 +81,16 @@ func (t *transport) whenDone(ctx context.Context, f func()) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { t.attended(f) })
 }
 
-// group is the functions that were started with Conn.Go.
+// group is the functions of a connection: those that were started with Conn.Go, and
+// what is to be called before it is closed.
 type group struct {
 	running sync.WaitGroup
 	mu      sync.Mutex
 	errs    []error // since the last time somebody asked
-	stopped bool
-	after   []func() // the context's end
+	stopped bool    // Serve has returned
+	closing bool    // the connection has begun to end
+	before  func()  // what BeforeClose was given; nil without, and when it is called
+	begun   event   // before has returned, or there was nothing to call
 }
 
 // Go calls f in a goroutine that belongs to the connection. Its context is the
@@ -114,41 +117,9 @@ func (c *Conn) start(f func(ctx context.Context) error) bool {
 	return true
 }
 
-// run calls a function that belongs to the connection, in its goroutine.
+// run calls a function that belongs to the connection.
 func (c *Conn) run(f func() error) {
 	recovered(func() error { return c.t.options.guarded(f) }, c.goroutineEnded)
-}
-
-// AfterFunc has f called, in a goroutine of its own, when the connection's context has
-// ended: it is what context.AfterFunc does, for less memory. It returns false, and f is
-// not called, if the context has ended already. The end of the connection waits for f;
-// its panic counts as one of Serve. It may be called from any goroutine.
-func (c *Conn) AfterFunc(f func()) bool {
-	g := &c.group
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if c.Context().Err() != nil {
-		return false
-	}
-	g.after = append(g.after, f)
-	return true
-}
-
-// cancelContext ends the context of the connection.
-func (c *Conn) cancelContext(cause error) {
-	g := &c.group
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	c.life().cancel(cause)
-	for _, f := range g.after {
-		g.running.Go(func() {
-			c.run(func() error {
-				f()
-				return nil
-			})
-		})
-	}
-	g.after = nil
 }
 
 // goroutineEnded ends the connection if a function that belongs to it failed.

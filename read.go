@@ -85,7 +85,7 @@ func (c *Conn) readWhole(ctx context.Context, lend bool) (messageType int, p []b
 	switch {
 	case err != nil:
 		return noMessage, nil, c.readFailed(err)
-	case p != nil && c.t.closeBegun.Load():
+	case p != nil && !c.delivers():
 		return noMessage, nil, nil // nothing is delivered any more
 	default:
 		return messageType, p, nil
@@ -165,8 +165,8 @@ func discard(r io.Reader) error {
 
 var scraps = sync.Pool{New: func() any { return new([1 << 10]byte) }}
 
-// nextReader is gorilla's NextReader, but for messages that come after our close
-// frame: these are discarded, up to the peer's close frame or another error. What
+// nextReader is gorilla's NextReader, but for messages that come once we close the
+// connection: these are discarded, up to the peer's close frame or another error. What
 // is compressed stays so.
 func (c *Conn) nextReader() (messageType int, wire io.Reader, err error) {
 	if m := c.reader; m != nil && !m.done {
@@ -181,7 +181,7 @@ func (c *Conn) nextReader() (messageType int, wire io.Reader, err error) {
 		switch {
 		case err != nil:
 			return noMessage, nil, c.readFailed(err)
-		case c.t.closeBegun.Load():
+		case !c.delivers():
 			_ = discard(wire) // likewise
 		default:
 			return messageType, wire, nil
@@ -264,7 +264,7 @@ func (m *messageReader) Read(p []byte) (int, error) {
 func (m *messageReader) read(p []byte) (int, error) {
 	c := m.c
 	n, err := m.r.Read(p)
-	if c.t.closeBegun.Load() {
+	if !c.delivers() {
 		_, _, err = c.nextReader() // what is left of this message and those after it
 		return 0, err
 	}

@@ -37,10 +37,12 @@ type run struct {
 
 // over is what comes after serve, all of it in any case.
 func (r *run) over(err error) {
+	errs := append(r.conn.group.stop(), err)
 	inTurn(func(failure error) {
 		r.log(slog.LevelError, fmt.Errorf("websocket: ending the connection failed: %w", failure))
 	},
-		func() { r.end(err) },
+		r.conn.beginClosing,
+		func() { r.end(errs) },
 		r.conn.t.cut, // it is closed, unless the end has failed
 		r.conn.settle,
 		r.join,
@@ -49,13 +51,13 @@ func (r *run) over(err error) {
 	)
 }
 
-// end closes the connection after serve returned err. Whoever is asked or told meanwhile
-// may leave by panic or Goexit: the connection is closed all the same.
-func (r *run) end(err error) {
+// end closes the connection after what served it returned errs. Whoever is asked or told
+// meanwhile may leave by panic or Goexit: the connection is closed all the same.
+func (r *run) end(errs []error) {
 	v := verdict{frame: failureFrame}
 	defer func() { r.conn.finish(v) }()
 	r.conn.t.findEnd(r.conn.GetCloseHandshakeTimeout())
-	v = r.conn.verdict(append(r.conn.group.stop(), err), nil)
+	v = r.conn.verdict(errs, nil)
 	if v.tell != nil {
 		r.tell(v)
 	} else if _, cause := r.conn.t.decided(); cause != nil {

@@ -843,7 +843,7 @@ func TestDefaultLog(t *testing.T) {
 		{
 			name: "a panic of a function that the end of the connection calls",
 			serve: func(conn *websocket.Conn, request *goyave.Request) error {
-				conn.AfterFunc(func() { _ = panicking(conn, request) })
+				conn.BeforeClose(func() { _ = panicking(conn, request) })
 				return nil
 			},
 			level: "ERROR", text: "the value", trace: "goyave_test.panicking",

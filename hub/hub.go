@@ -59,7 +59,7 @@ func (h *Hub) Join(conn *websocket.Conn, rooms ...string) (*Member, error) {
 	if err == nil {
 		err = m.Join(rooms...)
 	}
-	if err == nil && !conn.AfterFunc(m.leave) {
+	if err == nil && !conn.BeforeClose(m.leave) {
 		err = context.Cause(conn.Context())
 	}
 	if err != nil {
