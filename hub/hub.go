@@ -2,7 +2,6 @@ package hub
 
 import (
 	"cmp"
-	"context"
 	"maps"
 	"slices"
 	"sync"
@@ -17,15 +16,15 @@ type Hub struct {
 	options  Options
 	everyone *group
 
-	// The mutexes are taken in this order: mu, a member's, life, a group's.
+	// The mutexes are taken in this order: a member's, mu, life, a group's.
 	mu    sync.RWMutex
 	rooms map[string]*group
 	keys  map[string]*group
 
 	life    sync.Mutex
-	closed  bool                 // Shutdown has begun; set with mu held, too
-	running sync.WaitGroup       // what start and close have started
-	closing map[*Member]struct{} // those whose connections close is closing
+	closed  bool                        // Shutdown has begun; set with mu held, too
+	running sync.WaitGroup              // what start and close have started
+	closing map[*Member]<-chan struct{} // those whose connections close is closing
 
 	closeBroker func() error
 	offline     atomic.Bool // the broker is closed
@@ -40,7 +39,7 @@ func New(options Options) *Hub {
 		options: options,
 		rooms:   make(map[string]*group),
 		keys:    make(map[string]*group),
-		closing: make(map[*Member]struct{}),
+		closing: make(map[*Member]<-chan struct{}),
 	}
 	h.everyone = newGroup(h, Topic{Kind: Everyone})
 	if options.Broker != nil {
@@ -51,39 +50,22 @@ func New(options Options) *Hub {
 }
 
 // Join makes a connection a member, in the given rooms. It may be called before or in
-// Serve, once; the member leaves when the connection ends. Errors are those of
+// Serve, once; the member leaves when the connection begins to end. Errors are those of
 // [Member.Join]; the connection is no member then.
 func (h *Hub) Join(conn *websocket.Conn, rooms ...string) (*Member, error) {
 	m := &Member{hub: h, conn: conn}
-	_, err := h.enter(m, Topic{Kind: Everyone})
+	_, err := m.enter(Topic{Kind: Everyone})
 	if err == nil {
 		err = m.Join(rooms...)
 	}
-	if err == nil && !conn.BeforeClose(m.leave) {
-		err = context.Cause(conn.Context())
+	if err == nil && conn.BeforeClose(m.leave) {
+		return m, nil
 	}
-	if err != nil {
-		m.leave()
-		return nil, err
+	m.leave()
+	if err == nil {
+		err = m.gone()
 	}
-	return m, nil
-}
-
-// leave has the member leave everything, for good.
-func (m *Member) leave() {
-	h := m.hub
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.out = true
-	for _, place := range slices.Collect(m.places.all()) {
-		h.exitLocked(m, place)
-	}
-	if m.home.member != nil && !m.home.left {
-		m.home.left = true
-		h.everyone.remove(&m.home)
-	}
+	return nil, err
 }
 
 // groups returns where the groups of a kind are.
@@ -95,78 +77,6 @@ func (h *Hub) groups(k Kind) map[string]*group {
 		return h.keys
 	default:
 		return nil
-	}
-}
-
-// enter adds a member to a group, which is made if there is none, and tells whether it
-// was not in it already. A new key takes the place of the one before.
-func (h *Hub) enter(m *Member, t Topic) (isNew bool, err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	switch err := context.Cause(m.conn.Context()); {
-	case h.closed:
-		return false, websocket.ErrShutdown
-	case err != nil:
-		return false, err
-	case m.out:
-		return false, websocket.ErrQueueFull
-	case m.places.get(t) != nil:
-		return false, nil
-	}
-	if t.Kind == Everyone {
-		m.home = membership{member: m, group: h.everyone}
-		h.everyone.add(&m.home)
-		return true, nil
-	}
-	g := h.groups(t.Kind)[t.Name]
-	if g == nil {
-		if err := h.subscribe(t); err != nil {
-			return false, err
-		}
-		g = newGroup(h, t)
-		h.groups(t.Kind)[t.Name] = g
-	}
-	if t.Kind == Key {
-		h.exitLocked(m, m.places.key())
-	}
-	place := &membership{member: m, group: g}
-	m.places.add(place)
-	g.add(place)
-	return true, nil
-}
-
-// exit has a member leave a room, if it is in it.
-func (h *Hub) exit(m *Member, t Topic) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	h.exitLocked(m, m.places.get(t))
-}
-
-// dropKey takes away a member's key, if it has one.
-func (h *Hub) dropKey(m *Member) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	h.exitLocked(m, m.places.key())
-}
-
-// exitLocked has a member give up a place, if it has one. The mutexes mu and the
-// member's are held.
-func (h *Hub) exitLocked(m *Member, place *membership) {
-	if place == nil {
-		return
-	}
-	t := place.group.topic
-	place.left = true
-	m.places.remove(t)
-	if place.group.remove(place) {
-		delete(h.groups(t.Kind), t.Name)
-		h.unsubscribe(t)
 	}
 }
 
@@ -219,55 +129,6 @@ func (h *Hub) check(message Message) error {
 		return ErrTooLong
 	}
 	return nil
-}
-
-// Disconnect closes the connections of all members with a key, with a close frame
-// behind what is queued for them. It does not wait for the closing handshakes. A code
-// that may not be sent is an error.
-func (h *Hub) Disconnect(key string, code int, reason string) error {
-	if err := checkClose(code); err != nil {
-		return err
-	}
-	h.disconnect(key, code, reason)
-	return h.publish(Topic{Key, key}, func() []byte { return closePayload(code, reason) })
-}
-
-func (h *Hub) disconnect(key string, code int, reason string) {
-	g := h.group(Topic{Key, key})
-	if g == nil {
-		return
-	}
-	members := g.all()
-	g.publish(delivery{after: func() {
-		for _, m := range members {
-			h.close(m, code, reason)
-		}
-	}})
-}
-
-// close closes a member's connection, in a goroutine that Shutdown waits for. Once that
-// has begun, it closes all of them.
-func (h *Hub) close(m *Member, code int, reason string) {
-	h.life.Lock()
-	defer h.life.Unlock()
-	if !h.closed {
-		h.closeLocked(m, code, reason)
-	}
-}
-
-// closeLocked is close whatever has begun. The mutex life is held.
-func (h *Hub) closeLocked(m *Member, code int, reason string) {
-	if _, ok := h.closing[m]; ok {
-		return
-	}
-	h.closing[m] = struct{}{}
-	h.running.Go(func() {
-		_ = m.conn.Close(code, reason) // whatever it says, the connection is closed
-		m.leave()
-		h.life.Lock()
-		defer h.life.Unlock()
-		delete(h.closing, m)
-	})
 }
 
 // start runs a function in a goroutine that Shutdown waits for, and returns false once

@@ -2,25 +2,26 @@ package hub
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 
 	"github.com/goyave-contrib/websocket"
 )
 
-// A Member is a connection in a [Hub]. It leaves by itself when its connection ends.
-// All methods may be called from any goroutine.
+// A Member is a connection in a [Hub]. It leaves by itself when its connection begins to
+// end: as soon as Close is called or Serve has returned, say. All methods may be called
+// from any goroutine.
 type Member struct {
 	hub  *Hub
 	conn *websocket.Conn
 
 	mu     sync.Mutex
 	home   membership // among everyone; here, as each member has it
-	places places     // in its other groups
+	places places     // in its other groups; those that it had, when it has left for good
 	values map[any]any
 	full   bool // its queue was, when it was written to last
-	out    bool // it gets nothing any more
+	slow   bool // it gets nothing any more, and is to be disconnected
+	left   bool // for good
 }
 
 // Conn is the member's connection.
@@ -35,7 +36,7 @@ func (m *Member) Conn() *websocket.Conn { return m.conn }
 func (m *Member) Join(rooms ...string) error {
 	var entered []string
 	for _, room := range rooms {
-		isNew, err := m.hub.enter(m, Topic{Room, room})
+		isNew, err := m.enter(Topic{Room, room})
 		if err != nil {
 			m.Leave(entered...)
 			return err
@@ -47,15 +48,17 @@ func (m *Member) Join(rooms ...string) error {
 	return nil
 }
 
-// Leave has the member leave rooms. When it returns, nothing more of them is queued
-// for the member; what was before still arrives, ahead of what is sent later.
+// Leave has the member leave rooms. What was sent to them before is queued for the
+// member when it returns, ahead of what is sent later, and nothing more of them is.
 func (m *Member) Leave(rooms ...string) {
 	for _, room := range rooms {
-		m.hub.exit(m, Topic{Room, room})
+		m.exit(inGroup(Topic{Room, room}))
 	}
 }
 
-// Rooms returns the names of the rooms the member is in, sorted.
+// Rooms returns the names of the rooms the member is in, sorted. For a member that has
+// left with its connection, they are those in which it was then, so that a deferred
+// function of Serve knows whom to tell.
 func (m *Member) Rooms() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -74,14 +77,15 @@ func (m *Member) Rooms() []string {
 // the member keeps the key that it had then.
 func (m *Member) SetKey(key string) error {
 	if key == "" {
-		m.hub.dropKey(m)
+		m.exit(ofKey)
 		return nil
 	}
-	_, err := m.hub.enter(m, Topic{Key, key})
+	_, err := m.enter(Topic{Key, key})
 	return err
 }
 
-// Key returns the member's key.
+// Key returns the member's key; for a member that has left with its connection, the one
+// that it had then.
 func (m *Member) Key() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -122,7 +126,10 @@ func (m *Member) Send(message Message) error {
 		return err
 	}
 	m.mu.Lock()
-	err := m.enqueue(message.encoded)
+	err := m.goneLocked()
+	if err == nil {
+		err = m.enqueue(message.encoded)
+	}
 	m.mu.Unlock()
 	m.conn.Flush()
 	return err
@@ -134,67 +141,11 @@ func (m *Member) SendContext(ctx context.Context, message Message) error {
 	if err := m.hub.check(message); err != nil {
 		return err
 	}
-	m.mu.Lock()
-	err := m.gone()
-	m.mu.Unlock()
-	if err != nil {
+	if err := m.gone(); err != nil {
 		return err
 	}
 	defer m.conn.Flush()
 	return m.conn.EnqueueContext(ctx, m.hub.options.Queue, message.encoded)
-}
-
-// deliver has the member get the messages of a round, unless it has left meanwhile.
-func (m *Member) deliver(place *membership, r *round) {
-	messages := r.messagesFor(m)
-	if len(messages) == 0 {
-		return
-	}
-	err := m.enqueueIn(place, messages...)
-	m.conn.Flush()
-	if errors.Is(err, websocket.ErrQueueFull) && len(messages) > 1 {
-		for _, message := range messages { // between them, the socket takes what it can
-			_ = m.enqueueIn(place, message) // counted there
-			m.conn.Flush()
-		}
-	}
-}
-
-// enqueueIn is enqueue, unless the member has left the group.
-func (m *Member) enqueueIn(place *membership, messages ...*websocket.EncodedMessage) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if place.left {
-		return nil
-	}
-	return m.enqueue(messages...)
-}
-
-// enqueue has messages wait to be written to the connection: all of them or, with an
-// error, none. The mutex is held; nothing is written.
-func (m *Member) enqueue(messages ...*websocket.EncodedMessage) error {
-	if err := m.gone(); err != nil {
-		return err
-	}
-	err := m.conn.Enqueue(m.hub.options.Queue, messages...)
-	switch {
-	case err == nil:
-		m.full = false
-	case errors.Is(err, websocket.ErrQueueFull) && len(messages) == 1:
-		m.refuse()
-	}
-	return err
-}
-
-// gone returns why the member gets nothing any more, nil if it does. The mutex is held.
-func (m *Member) gone() error {
-	if !m.out {
-		return nil
-	}
-	if err := context.Cause(m.conn.Context()); err != nil {
-		return err
-	}
-	return websocket.ErrQueueFull
 }
 
 // refuse does what is to be done when a message finds the queue full. The mutex is
@@ -205,7 +156,7 @@ func (m *Member) refuse() {
 	first := !m.full
 	m.full = true
 	disconnect := h.options.WhenFull == Disconnect
-	m.out = disconnect
+	m.slow = disconnect
 	if !first {
 		return
 	}

@@ -19,9 +19,7 @@ import (
 // queued, and 1001, too, and waits: so what Serve sends to other nodes at its end arrives.
 // What is sent to them after the hub is shut down is lost, and that is no error.
 func (h *Hub) Shutdown(ctx context.Context) error {
-	for _, g := range h.refuse() {
-		g.settle()
-	}
+	h.refuse()
 	h.life.Lock()
 	for _, m := range h.everyone.all() {
 		h.closeLocked(m, websocket.CloseGoingAway, "Server shutting down")
@@ -50,15 +48,13 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// refuse has nobody join any more, and returns all groups.
-func (h *Hub) refuse() []*group {
+// refuse has nobody join any more.
+func (h *Hub) refuse() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.life.Lock()
 	defer h.life.Unlock()
 	h.closed = true
-	groups := slices.AppendSeq([]*group{h.everyone}, maps.Values(h.rooms))
-	return slices.AppendSeq(groups, maps.Values(h.keys))
 }
 
 // cut cuts the connections that are being closed, and counts them.

@@ -1,0 +1,165 @@
+package hub_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// requireNobody requires that nobody is in any list of a hub.
+func requireNobody(t *testing.T, h *hub.Hub) {
+	t.Helper()
+	require.Equal(t, hub.Stats{}, h.Stats())
+	require.Empty(t, h.Members())
+	require.Empty(t, h.Rooms())
+	require.Empty(t, h.Keys())
+	require.Empty(t, h.In("lobby"))
+	require.Zero(t, h.CountIn("lobby"))
+	require.Empty(t, h.WithKey("ann"))
+}
+
+// Who is disconnected is out of everything when the call returns, and nothing is read from
+// it any more, though its client takes neither what is queued nor the close frame.
+func TestDisconnectedIsOutAtOnce(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, n network) {
+		h := hub.New(hub.Options{Queue: websocket.QueueLimit{Bytes: 32 << 20}})
+		members, read := make(chan *hub.Member), make(chan string, 1000)
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+			member, err := h.Join(conn, "lobby")
+			if err != nil {
+				return err
+			}
+			members <- member
+			for {
+				_, text, err := conn.ReadMessage()
+				if err != nil {
+					return err
+				}
+				read <- string(text)
+			}
+		}))
+		client := wstest.DialRaw(t, n(t, u), "/", nil)
+		member := <-members
+		require.NoError(t, member.SetKey("ann"))
+		client.Send(wstest.Text("before"))
+		require.Equal(t, "before", <-read)
+		large := make([]byte, 16<<20)
+		require.NoError(t, member.Send(hub.Binary(large)))
+
+		require.NoError(t, h.Disconnect("ann", 4000, "signed out"))
+		requireNobody(t, h)
+		require.NoError(t, h.Disconnect("ann", 4000, "signed out"))
+		require.ErrorIs(t, member.Join("chess"), websocket.ErrCloseSent)
+		require.ErrorIs(t, member.SetKey("bob"), websocket.ErrCloseSent)
+		require.ErrorIs(t, member.Send(hub.Text("late")), websocket.ErrCloseSent)
+		_, err := h.Join(member.Conn())
+		require.ErrorIs(t, err, websocket.ErrCloseSent)
+		require.NoError(t, h.BroadcastAll(hub.Text("late")))
+		for range 99 {
+			client.Send(wstest.Text("late"))
+		}
+		client.Expect(wstest.Binary(large).Unmasked())
+		client.ExpectClose(4000, "signed out")
+		client.Send(wstest.Text("later"), wstest.Close(4000, ""))
+		client.ExpectEnd()
+		require.NoError(t, u.Shutdown(t.Context()))
+		assert.Empty(t, read)
+	})
+}
+
+// A member whose Serve has returned is out of everything, though its client takes neither
+// what is queued nor the close frame.
+func TestServeHasReturned(t *testing.T) {
+	for name, err := range map[string]error{"nil": nil, "a chosen ending": websocket.NewCloseError(4000, ""), "a failure": errors.New("oh")} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := hub.New(hub.Options{})
+				returns := make(chan struct{})
+				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+					member, joinErr := h.Join(conn, "lobby")
+					assert.NoError(t, joinErr)
+					assert.NoError(t, member.SetKey("ann"))
+					assert.NoError(t, member.Send(hub.Binary(make([]byte, 2*wstest.PipeBuffer))))
+					<-returns
+					return err
+				}))
+				u.Log = func(context.Context, slog.Level, error, ...slog.Attr) {}
+				u.CloseTimeout = 3 * time.Second
+				wstest.DialRaw(t, wstest.Serve(t, u), "/", nil)
+				synctest.Wait()
+				require.Equal(t, hub.Stats{Members: 1, Rooms: 1, Keys: 1}, h.Stats())
+				begun := time.Now()
+				close(returns)
+				synctest.Wait()
+				requireNobody(t, h)
+				assert.Equal(t, 1, u.Stats().Open, "it waits for the client")
+				require.NoError(t, u.Shutdown(t.Context()))
+				assert.Equal(t, 3*time.Second, time.Since(begun))
+			})
+		})
+	}
+}
+
+// Deferred functions of Serve know whom to tell that somebody has left, however the
+// connection ended.
+func TestDeferredFunctionsOfServe(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, n network) {
+		type left struct {
+			rooms []string
+			key   string
+			value any
+		}
+		h, gone := hub.New(hub.Options{}), make(chan left, 1)
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+			member, err := h.Join(conn, "lobby", "chess", "garden")
+			if err != nil {
+				return err
+			}
+			defer func() {
+				time.Sleep(time.Millisecond) // others have left long ago
+				gone <- left{member.Rooms(), member.Key(), member.Get("name")}
+			}()
+			member.Set("name", "Ann")
+			if err := member.SetKey("ann"); err != nil {
+				return err
+			}
+			member.Leave("garden")
+			if err := member.Send(hub.Text("welcome")); err != nil {
+				return err
+			}
+			for {
+				if _, _, err := conn.ReadMessage(); err != nil {
+					return err
+				}
+			}
+		}))
+		target := n(t, u)
+		for name, end := range map[string]func(client *wstest.Client){
+			"the client says goodbye": func(client *wstest.Client) { client.Close(websocket.CloseNormalClosure, "") },
+			"the client vanishes":     func(client *wstest.Client) { _ = client.Conn.Close() },
+			"it is disconnected": func(client *wstest.Client) {
+				assert.NoError(t, h.Disconnect("ann", 4000, ""))
+				client.ExpectClose(4000, "")
+			},
+		} {
+			for range 20 {
+				client := wstest.Dial(t, target, "/", nil)
+				expect(t, client, "welcome")
+				end(client)
+				assert.Equal(t, left{[]string{"chess", "lobby"}, "ann", "Ann"}, <-gone, name)
+			}
+		}
+		require.NoError(t, u.Shutdown(t.Context()))
+		requireNobody(t, h)
+	})
+}

@@ -1,0 +1,225 @@
+package hub
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var lobby = Topic{Room, "lobby"}
+
+// A stage is two hubs, and a member of the first in whose mutex the rounds of its room
+// get stuck: they are under way for as long as a test likes.
+type stage struct {
+	t          *testing.T
+	hub, other *Hub
+	upgrader   *websocket.Upgrader
+	server     *httptest.Server
+	conns      chan served
+	returns    map[*Member]chan<- error
+	stuck      *Member
+}
+
+// served is a connection, and what its Serve returns.
+type served struct {
+	conn    *websocket.Conn
+	returns chan error
+}
+
+func newStage(t *testing.T) *stage {
+	var memory Memory
+	s := &stage{t: t, conns: make(chan served), returns: make(map[*Member]chan<- error)}
+	s.hub, s.other = New(Options{Broker: memory.Node()}), New(Options{Broker: memory.Node()})
+	s.upgrader = websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+		conn.Go(func(context.Context) error {
+			for {
+				if _, _, err := conn.ReadMessage(); err != nil {
+					return nil //nolint:nilerr // the connection ends
+				}
+			}
+		})
+		returns := make(chan error)
+		s.conns <- served{conn, returns}
+		select {
+		case err := <-returns:
+			return err
+		case <-conn.Context().Done():
+			return nil
+		}
+	}))
+	s.server = httptest.NewServer(s.upgrader)
+	t.Cleanup(s.server.Close)
+	client, stuck := s.join()
+	s.stuck = stuck
+	go drain(client)
+	return s
+}
+
+func (s *stage) join() (*wstest.Client, *Member) {
+	s.t.Helper()
+	client := wstest.Dial(s.t, s.server, "/", &wstest.Options{Timeout: 20 * time.Second})
+	connection := <-s.conns
+	m, err := s.hub.Join(connection.conn, "lobby")
+	require.NoError(s.t, err)
+	s.returns[m] = connection.returns
+	require.NoError(s.t, m.SetKey(client.LocalAddr().String()))
+	return client, m
+}
+
+// hold has a round, with a first message, get stuck.
+func (s *stage) hold(topic Topic) (release func()) {
+	s.t.Helper()
+	g := s.hub.group(topic)
+	await := func(round bool) {
+		require.Eventually(s.t, func() bool {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			return g.round == round
+		}, 20*time.Second, time.Millisecond)
+	}
+	await(false)
+	s.stuck.mu.Lock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		assert.NoError(s.t, s.hub.send(topic, Text("first"), nil))
+	}()
+	await(true)
+	return func() {
+		s.stuck.mu.Unlock()
+		<-done
+	}
+}
+
+func (s *stage) down() {
+	s.t.Helper()
+	require.NoError(s.t, s.upgrader.Shutdown(s.t.Context()))
+	require.NoError(s.t, s.hub.Shutdown(s.t.Context()))
+	require.NoError(s.t, s.other.Shutdown(s.t.Context()))
+}
+
+// drain reads away what still comes to a client.
+func drain(client *wstest.Client) {
+	for err := error(nil); err == nil; {
+		_, _, err = client.ReadMessage()
+	}
+}
+
+// What is sent while a round is under way is for exactly those who are members then, and
+// whoever leaves or ends afterwards gets it first.
+func TestRoundUnderWayHoldsUpNobody(t *testing.T) {
+	for name, end := range map[string]func(s *stage, m *Member){
+		"leaves":                  func(_ *stage, m *Member) { m.Leave("lobby"); require.NoError(t, m.Send(Text("left"))) },
+		"is closed":               func(_ *stage, m *Member) { go m.Conn().Close(4000, "") }, //nolint:errcheck // the frame shows it
+		"returns from Serve":      func(s *stage, m *Member) { s.returns[m] <- websocket.NewCloseError(4000, "") },
+		"is disconnected":         func(s *stage, m *Member) { require.NoError(t, s.hub.Disconnect(m.Key(), 4000, "")) },
+		"is disconnected by node": func(s *stage, m *Member) { require.NoError(t, s.other.Disconnect(m.Key(), 4000, "")) },
+		"has its Upgrader shut down": func(s *stage, _ *Member) {
+			go func() { assert.NoError(t, s.upgrader.Shutdown(context.Background())) }()
+		},
+		"has its hub shut down": func(s *stage, _ *Member) {
+			go func() { assert.NoError(t, s.hub.Shutdown(context.Background())) }()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			client, member := s.join()
+			release := s.hold(lobby)
+			require.NoError(t, s.hub.Broadcast("lobby", Text("second")))
+			require.NoError(t, s.hub.Broadcast("lobby", Text("for others"), member))
+			require.NoError(t, s.other.Broadcast("lobby", Text("of another node")))
+			late, _ := s.join()
+			end(s, member)
+			for _, text := range []string{"first", "second", "of another node"} {
+				client.ExpectText(text)
+			}
+			if name == "leaves" {
+				client.ExpectText("left")
+			} else {
+				_, _, err := client.ReadMessage()
+				assert.Contains(t, []int{4000, websocket.CloseGoingAway}, websocket.CloseStatus(err))
+				require.NoError(t, s.hub.Broadcast("lobby", Text("last")))
+			}
+			release()
+			if name == "leaves" {
+				require.NoError(t, s.hub.Broadcast("lobby", Text("last")))
+				require.NoError(t, member.Send(Text("nothing before")))
+				client.ExpectText("nothing before")
+			}
+			go func() {
+				for {
+					_, text, err := late.ReadMessage()
+					if err != nil {
+						return
+					}
+					assert.Equal(t, "last", string(text), "it came after the others")
+				}
+			}()
+			go drain(client)
+			s.down()
+		})
+	}
+}
+
+// Whoever leaves a key for another one gets what was sent to the first.
+func TestChangedKeyInARound(t *testing.T) {
+	s := newStage(t)
+	client, member := s.join()
+	require.NoError(t, s.stuck.SetKey("ann"))
+	require.NoError(t, member.SetKey("ann"))
+	release := s.hold(Topic{Key, "ann"})
+	require.NoError(t, s.hub.Send("ann", Text("second")))
+	require.NoError(t, member.SetKey("bob"))
+	require.NoError(t, s.hub.Send("ann", Text("for others")))
+	require.NoError(t, s.hub.Send("bob", Text("third")))
+	for _, text := range []string{"first", "second", "third"} {
+		client.ExpectText(text)
+	}
+	release()
+	go drain(client)
+	s.down()
+}
+
+// Positions wrap around.
+func TestPositionsWrapAround(t *testing.T) {
+	s := newStage(t)
+	s.stuck.Leave("lobby")
+	g := newGroup(s.hub, lobby)
+	g.begin = 1<<32 - 100
+	s.hub.mu.Lock()
+	s.hub.rooms["lobby"] = g
+	s.hub.mu.Unlock()
+	require.NoError(t, s.stuck.Join("lobby"))
+	client, member := s.join()
+	for range 20 {
+		release := s.hold(lobby)
+		for range 9 {
+			require.NoError(t, s.hub.Broadcast("lobby", Text("next")))
+		}
+		another, m := s.join()
+		require.NoError(t, s.hub.Broadcast("lobby", Text("last")))
+		m.Leave("lobby")
+		another.ExpectText("last")
+		member.Leave("lobby")
+		require.NoError(t, member.Join("lobby"))
+		client.ExpectText("first")
+		for range 9 {
+			client.ExpectText("next")
+		}
+		client.ExpectText("last")
+		release()
+		require.NoError(t, m.Conn().CloseNow())
+	}
+	g.mu.Lock()
+	assert.Less(t, g.begin, uint32(1<<31), "they did")
+	g.mu.Unlock()
+	go drain(client)
+	s.down()
+}
