@@ -215,6 +215,30 @@ func TestNoHeartbeatWithinAMessage(t *testing.T) {
 	})
 }
 
+// A heartbeat that is held up, here by a ping that waits for a large message, is left out
+// where something has left meanwhile.
+func TestHeartbeatThatIsHeldUpIsLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		large := make([]byte, 2*wstest.PipeBuffer)
+		u := beating(func(conn *websocket.Conn) error {
+			time.Sleep(14 * time.Second)
+			return conn.WriteMessage(websocket.BinaryMessage, large)
+		})
+		u.PingInterval = beatInterval
+		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
+		start := time.Now()
+		time.Sleep(18 * time.Second)
+		client.Expect(wstest.Binary(large), ping(1))
+		client.Send(pong(1))
+		after(t, start, 18*time.Second)
+		client.Expect(ping(2))
+		client.Send(pong(2))
+		after(t, start, 30*time.Second)
+		client.Expect(wstest.Text("beat"))
+		after(t, start, 33*time.Second)
+	})
+}
+
 // A peer that takes nothing is noticed by its message, and no heartbeat waits behind it.
 func TestNoHeartbeatBehindAMessageThatIsNotTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -41,7 +41,11 @@ func (c *Client) readInBackground() {
 	c.t.Cleanup(func() {
 		_ = c.Conn.Close()
 		c.inbox.change(func() { c.inbox.stopped = true })
-		<-ended
+		select {
+		case <-ended:
+		case <-time.After(defaultTimeout):
+			c.t.Errorf("wstest: a handler of control messages has not returned")
+		}
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -324,6 +325,41 @@ func TestHandlerThatEndsReading(t *testing.T) {
 				require.EqualError(t, err, tt.want)
 			})
 		})
+	}
+}
+
+// A handler that never returns is told, and the test ends.
+func TestHandlerThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := make(chan string, 1)
+		release := make(chan struct{})
+		fake := &cleaningT{TB: t, told: told}
+		client := wstest.Dial(fake, websocket.New(echo), "/", nil)
+		client.SetPongHandler(func(string) error { <-release; return nil })
+		require.NoError(t, client.WriteControl(ws.PingMessage, nil, time.Time{}))
+		synctest.Wait()
+		start := time.Now()
+		fake.clean()
+		assert.Equal(t, 5*time.Second, time.Since(start))
+		assert.Equal(t, "wstest: a handler of control messages has not returned", <-told)
+		close(release)
+	})
+}
+
+// cleaningT cleans up when it is told to.
+type cleaningT struct {
+	testing.TB
+	told     chan string
+	cleanups []func()
+}
+
+func (c *cleaningT) Cleanup(f func()) { c.cleanups = append(c.cleanups, f) }
+
+func (c *cleaningT) Errorf(format string, args ...any) { c.told <- fmt.Sprintf(format, args...) }
+
+func (c *cleaningT) clean() {
+	for _, f := range slices.Backward(c.cleanups) {
+		f()
 	}
 }
 

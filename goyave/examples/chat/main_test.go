@@ -113,7 +113,9 @@ func TestNameIsValidated(t *testing.T) {
 			response := wstest.DialRefused(t, address, path(name), options)
 			require.NoError(t, response.Body.Close())
 			assert.Equal(t, http.StatusUnprocessableEntity, response.StatusCode)
-			assert.Equal(t, http.StatusUnprocessableEntity, check(t, address, name), "which the page can ask")
+			status, reasons := check(t, address, name)
+			assert.Equal(t, http.StatusUnprocessableEntity, status, "which the page can ask")
+			assert.NotEmpty(t, reasons)
 		})
 	}
 	t.Run("no name", func(t *testing.T) {
@@ -122,28 +124,41 @@ func TestNameIsValidated(t *testing.T) {
 		assert.Equal(t, http.StatusUnprocessableEntity, response.StatusCode)
 	})
 	for _, name := range []string{"Łukasz 2.0", "O'Brien", "O’Brien", "Zoe\u0308", "Bob & Alice", "नेहा", "🙂🙂", "J. R. R."} {
-		assert.Equal(t, http.StatusNoContent, check(t, address, name))
+		status, _ := check(t, address, name)
+		assert.Equal(t, http.StatusNoContent, status)
 		client := join(t, address, name, name)
 		client.Close(ws.CloseNormalClosure, "")
 	}
 }
 
-// check asks as the page does before it joins.
-func check(t *testing.T, address, name string) (status int) {
+// check asks as the page does before it joins, and returns what the page reads.
+func check(t *testing.T, address, name string) (status int, reasons []string) {
 	t.Helper()
 	query := url.Values{"name": {name}}.Encode()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+"/chat/check?"+query, http.NoBody)
 	require.NoError(t, err)
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
+	var refusal struct {
+		Error struct {
+			Query struct {
+				Fields map[string]struct{ Errors []string }
+			}
+		}
+	}
+	if response.StatusCode == http.StatusUnprocessableEntity {
+		require.NoError(t, json.NewDecoder(response.Body).Decode(&refusal))
+	}
 	require.NoError(t, response.Body.Close())
-	return response.StatusCode
+	return response.StatusCode, refusal.Error.Query.Fields["name"].Errors
 }
 
 func TestNameIsTaken(t *testing.T) {
 	address := start(t)
 	ada := join(t, address, "Ada", "Ada")
-	wstest.Dial(t, address, path("ada"), options).ExpectClose(ws.ClosePolicyViolation, "the name is taken")
+	status, _ := check(t, address, "ada")
+	assert.Equal(t, http.StatusConflict, status)
+	wstest.Dial(t, address, path("ada"), options).ExpectClose(ws.CloseTryAgainLater, "the name is taken")
 	ada.WriteText("alone")
 	ada.ExpectText(`{"type":"message","name":"Ada","text":"alone"}`) // nobody joined, nobody left
 }

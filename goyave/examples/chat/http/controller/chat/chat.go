@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -39,9 +40,17 @@ func (ctrl *Controller) Init(server *goyave.Server) {
 // asks before it connects: browsers keep from it why a handshake is refused.
 func (ctrl *Controller) RegisterRoute(router *goyave.Router, handler goyave.Handler) {
 	router.Get("", handler).ValidateQuery(JoinRequest)
-	router.Get("/check", func(response *goyave.Response, _ *goyave.Request) {
-		response.Status(http.StatusNoContent)
-	}).ValidateQuery(JoinRequest)
+	router.Get("/check", ctrl.check).ValidateQuery(JoinRequest)
+}
+
+// check answers 204 where nothing is wrong with the name.
+func (ctrl *Controller) check(response *goyave.Response, request *goyave.Request) {
+	name, _ := request.Query["name"].(string) // it was validated
+	if ctrl.taken(name) {
+		response.Status(http.StatusConflict)
+		return
+	}
+	response.Status(http.StatusNoContent)
 }
 
 // Serve is the whole life of one member.
@@ -80,10 +89,8 @@ type nameKey struct{}
 func (ctrl *Controller) join(conn *websocket.Conn, name string) (*hub.Member, error) {
 	ctrl.presence.Lock()
 	defer ctrl.presence.Unlock()
-	for _, other := range ctrl.names() {
-		if strings.EqualFold(name, other) {
-			return nil, websocket.NewCloseError(websocket.ClosePolicyViolation, "the name is taken")
-		}
+	if ctrl.taken(name) { // maybe by a connection of the same person whose network died
+		return nil, websocket.NewCloseError(websocket.CloseTryAgainLater, "the name is taken")
 	}
 	member, err := ctrl.hub.Join(conn)
 	if err != nil {
@@ -108,6 +115,11 @@ func (ctrl *Controller) leave(member *hub.Member, name string) {
 	if err != nil {
 		ctrl.Logger().Error(err)
 	}
+}
+
+// taken reports whether a member has the name.
+func (ctrl *Controller) taken(name string) bool {
+	return slices.ContainsFunc(ctrl.names(), func(other string) bool { return strings.EqualFold(name, other) })
 }
 
 // names are those of all members, in the order in which they came.
