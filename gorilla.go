@@ -78,8 +78,12 @@ func FormatCloseMessage(code int, text string) []byte {
 	return ws.FormatCloseMessage(code, text)
 }
 
-// IsWebSocketUpgrade tells whether the client asks for an upgrade.
-func IsWebSocketUpgrade(r *http.Request) bool { return ws.IsWebSocketUpgrade(r) }
+// IsWebSocketUpgrade reports whether the client asks for an upgrade: an Endpoint looks
+// at the Connection and Upgrade headers in the same way. The rest of the handshake may
+// be wrong.
+func IsWebSocketUpgrade(r *http.Request) bool {
+	return listHas(r.Header["Connection"], "upgrade") && listHas(r.Header["Upgrade"], "websocket")
+}
 
 // IsUnexpectedCloseError tells whether err is or wraps a *CloseError whose code
 // is none of the expected ones.

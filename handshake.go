@@ -53,15 +53,14 @@ func readOpening(r *http.Request) (o opening, status int, reason error) {
 // checkUpgrade returns why a request asks for no upgrade to a WebSocket, or can't get
 // one.
 func checkUpgrade(r *http.Request) (status int, reason error) {
-	asks, protocol := listHas(r.Header["Connection"], "upgrade"), listHas(r.Header["Upgrade"], "websocket")
 	switch {
 	case r.ProtoMajor != 1 || r.ProtoMinor < 1: // HTTP/2 has no Upgrade
 		return http.StatusBadRequest, fmt.Errorf("%w: only HTTP/1.1 can be upgraded, the request is %s", ErrNotHandshake, r.Proto)
-	case r.Method != http.MethodGet && (r.Method != http.MethodHead || asks && protocol):
+	case r.Method != http.MethodGet && (r.Method != http.MethodHead || IsWebSocketUpgrade(r)):
 		return http.StatusMethodNotAllowed, fmt.Errorf("%w: request method is not GET", ErrNotHandshake)
-	case !asks:
+	case !listHas(r.Header["Connection"], "upgrade"):
 		reason = fmt.Errorf("%w: 'upgrade' token not found in 'Connection' header", ErrNotHandshake)
-	case !protocol:
+	case !listHas(r.Header["Upgrade"], "websocket"):
 		reason = fmt.Errorf("%w: 'websocket' token not found in 'Upgrade' header", ErrNotHandshake)
 	default:
 		return 0, nil

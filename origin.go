@@ -27,7 +27,7 @@ func (e *Endpoint) checkOrigin(r *http.Request, decide func() bool) error {
 
 // isSameOrigin tells whether no page of another host can have made the request:
 // without an Origin header it comes from no browser. Hosts are compared without
-// case and without the default port of the origin's scheme.
+// case and without the default port of the origin's scheme, or an empty one.
 func isSameOrigin(r *http.Request) bool {
 	values := r.Header["Origin"]
 	if len(values) != 1 {
@@ -38,7 +38,7 @@ func isSameOrigin(r *http.Request) bool {
 }
 
 func canonicalHost(scheme, host string) string {
-	host = strings.ToLower(host)
+	host = strings.TrimSuffix(strings.ToLower(host), ":")
 	if port := defaultPort(scheme); port != "" {
 		return strings.TrimSuffix(host, ":"+port)
 	}

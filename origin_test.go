@@ -39,6 +39,8 @@ func TestSameOrigin(t *testing.T) {
 		{name: "the origin names the default port of https", origin: []string{"https://example.com:443"}, host: "example.com", accepted: true},
 		{name: "the origin names the default port of http", origin: []string{"http://example.com:80"}, host: "example.com", accepted: true},
 		{name: "an address of IPv6 and a default port", origin: []string{"http://[::1]"}, host: "[::1]:80", accepted: true},
+		{name: "the host has an empty port", origin: []string{"https://example.com"}, host: "example.com:", accepted: true},
+		{name: "an address of IPv6 and an empty port", origin: []string{"http://[::1]"}, host: "[::1]:", accepted: true},
 
 		{name: "the default port of the other scheme", origin: []string{"http://example.com"}, host: "example.com:443"},
 		{name: "the default port of the other scheme, the other way round", origin: []string{"https://example.com"}, host: "example.com:80"},

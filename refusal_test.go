@@ -334,6 +334,7 @@ func TestHandshakesOfClients(t *testing.T) {
 		{name: "extensions that nobody knows", change: func(r *http.Request) { r.Header.Set("Sec-Websocket-Extensions", "x-telepathy; range=10") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			assert.True(t, websocket.IsWebSocketUpgrade(upgradeRequest(tt.change)))
 			conn := dialHTTP(t, server)
 			response := conn.do(upgradeRequest(tt.change))
 			require.Equal(t, http.StatusSwitchingProtocols, response.status)

@@ -1,8 +1,11 @@
 package websocket_test
 
 import (
+	"bufio"
 	"errors"
+	"io"
 	"maps"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -274,6 +277,25 @@ func TestRequestThatIsNoHandshake(t *testing.T) {
 		assert.Equal(t, "/ws", logged[0]["route"])
 		assert.InDelta(t, http.StatusUpgradeRequired, logged[0]["status"], 0)
 		assert.Equal(t, map[int]uint64{http.StatusUpgradeRequired: 1}, upgrader.Stats().Refusals)
+	}
+}
+
+// A body that is announced and does not come is not waited for.
+func TestBodyIsNotWaitedFor(t *testing.T) {
+	a := start(t, at("/ws", &plain{}))
+	for _, body := range []string{"Content-Length: 5", "Transfer-Encoding: chunked"} {
+		conn, err := net.Dial("tcp", a.Host())
+		require.NoError(t, err)
+		_, err = io.WriteString(conn, "GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"+body+"\r\n\r\n")
+		require.NoError(t, err)
+		require.NoError(t, conn.SetReadDeadline(time.Now().Add(5*time.Second))) // half of Goyave's read timeout
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err)
+		assert.Equal(t, http.StatusBadRequest, response.StatusCode)
+		assert.True(t, response.Close)
+		require.NoError(t, conn.Close())
+		require.NoError(t, response.Body.Close())
 	}
 }
 

@@ -404,6 +404,13 @@ func TestOnlyActsOnUpgrades(t *testing.T) {
 		acts   bool
 	}{
 		{name: "an upgrade to WebSocket", change: func(*http.Request) {}, acts: true},
+		{
+			name: "one among other protocols and empty elements, which the Upgrader takes",
+			change: func(r *http.Request) {
+				r.Header["Upgrade"], r.Header["Connection"] = []string{"TLS/1.0, websocket"}, []string{", ,Upgrade"}
+			},
+			acts: true,
+		},
 		{name: "no upgrade", change: func(r *http.Request) { r.Header.Del("Upgrade") }},
 		{name: "no Connection header", change: func(r *http.Request) { r.Header.Del("Connection") }},
 		{name: "an upgrade to something else", change: func(r *http.Request) { r.Header.Set("Upgrade", "h2c") }},
