@@ -22,7 +22,7 @@ var (
 
 var (
 	// ErrShutdown is the cause of a connection's context once its Endpoint shuts
-	// down, and the reason of upgrades that are refused then. A Serve that returns it,
+	// down, what its reads fail with, and the reason of upgrades that are refused then. A Serve that returns it,
 	// wrapped or not, ends its connection with code 1001 (going away), and nobody is told.
 	ErrShutdown error = &endingError{text: "websocket: server shutting down", frame: shutdownFrame}
 
@@ -31,7 +31,8 @@ var (
 )
 
 // NewCloseError returns an error for Serve to return: the connection is closed
-// with this code and text, and nobody is told. The text is cut to 123 bytes. A
+// with this code and text, and nobody is told. It counts at a shutdown, too, if Serve
+// returns in time: see [Endpoint.Shutdown]. The text is cut to 123 bytes. A
 // code that may not be sent (allowed are 1000-1003, 1007-1014, 3000-4999, and
 // 1005 for an empty frame) makes it an error like any other.
 //

@@ -133,10 +133,15 @@ func (c *Conn) goroutineEnded(err error) {
 	serving := !g.stopped
 	g.mu.Unlock()
 	if serving && !c.merelyHungUp(err) { // reads find out by themselves how that ended
-		if failure := c.t.readDeadlines().fail(c.t.nc, err); isPanic(failure) {
-			_ = c.t.fail(&ioError{op: "read", err: failure}) // which reaches the waiting one
-		}
+		c.failReads(err)
 		c.cancelContext(err)
+	}
+}
+
+// failReads makes the waiting read and every later one fail.
+func (c *Conn) failReads(err error) {
+	if failure := c.t.readDeadlines().fail(c.t.nc, err); isPanic(failure) {
+		_ = c.t.fail(&ioError{op: "read", err: failure}) // which reaches the waiting one
 	}
 }
 

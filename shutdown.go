@@ -6,14 +6,22 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
+// serveGrace is how long Serve may take to return when the server shuts down, before its
+// client is told.
+const serveGrace = 3 * time.Second
+
 // Shutdown ends all connections: new upgrades are refused with 503, every
-// connection's context is canceled with ErrShutdown, a close frame with code
-// 1001 is sent to all at once. It returns nil when every Serve has returned and
-// every socket is closed: nothing of the Endpoint runs then. When ctx ends first,
-// the sockets that are left, of upgrades under way too, are closed and an error
-// says how many they were; it wraps the cause of ctx.
+// connection's context is canceled with ErrShutdown, and so do its reads fail, the waiting
+// one too. As soon as its Serve returns, the client is sent a close frame with code 1001, or
+// with what Serve chose (see [NewCloseError]). Clients whose Serve does not return within 3
+// seconds, or half of the time until the deadline of ctx, are sent 1001 then.
+//
+// It returns nil when every Serve has returned and every socket is closed: nothing of the
+// Endpoint runs then. When ctx ends first, the sockets that are left, of upgrades under way
+// too, are closed and an error says how many they were; it wraps the cause of ctx.
 //
 // A connection that was upgraded at the last moment, and whose Serve has not
 // begun, is closed like the others and not served.
@@ -21,10 +29,13 @@ import (
 // It may be called again, also at the same time. There is no way back.
 func (e *Endpoint) Shutdown(ctx context.Context) error {
 	idle, conns := e.beginShutdown()
+	late := make(chan struct{})
+	grace := time.AfterFunc(graceWithin(ctx), func() { close(late) })
+	defer grace.Stop()
 	var closing sync.WaitGroup
 	defer closing.Wait()
 	for _, conn := range conns {
-		closing.Go(func() { conn.t.attended(func() { _ = conn.closeWith(shutdownFrame) }) })
+		closing.Go(func() { conn.t.attended(func() { conn.closeForShutdown(late) }) })
 	}
 	select {
 	case <-idle:
@@ -56,6 +67,15 @@ func (e *Endpoint) beginShutdown() (idle <-chan struct{}, conns []*Conn) {
 	return idle, conns
 }
 
+// graceWithin is how long Serve may take to return when ctx bounds the shutdown: the rest
+// of the time is for the client.
+func graceWithin(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(serveGrace, time.Until(deadline)/2)
+	}
+	return serveGrace
+}
+
 // shutDown tells the connection that its Endpoint shuts down.
 func (c *Conn) shutDown() {
 	how, _ := c.t.decided()
@@ -63,6 +83,23 @@ func (c *Conn) shutDown() {
 		c.shutdown.Store(true)
 	}
 	c.cancelContext(ErrShutdown)
+}
+
+// closeForShutdown has the reads fail, lest a Serve that waits in one does not learn of the
+// shutdown, and closes the connection when Serve has not returned in time.
+func (c *Conn) closeForShutdown(late <-chan struct{}) {
+	select {
+	case <-c.group.begun.wait(): // what Serve sends from now on comes after BeforeClose
+	case <-late:
+	}
+	if c.shutdown.Load() {
+		c.failReads(ErrShutdown)
+	}
+	select {
+	case <-c.t.closed.wait():
+	case <-late:
+		_ = c.closeWith(shutdownFrame)
+	}
 }
 
 // register is the live connections of an Endpoint and the upgrades under way.

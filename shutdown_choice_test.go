@@ -1,0 +1,263 @@
+package websocket_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var errRestart = websocket.NewCloseError(websocket.CloseServiceRestart, "back in a minute")
+
+// restart is what a controller returns that wants another code than 1001.
+func restart(err error) error {
+	if errors.Is(err, websocket.ErrShutdown) {
+		return errRestart
+	}
+	return err
+}
+
+// choosers are controllers that want another code, by how they learn of the shutdown.
+var choosers = map[string]func(conn *websocket.Conn, r *http.Request) error{
+	"from the context": func(conn *websocket.Conn, _ *http.Request) error {
+		<-conn.Context().Done()
+		return restart(context.Cause(conn.Context()))
+	},
+	"from the request's context, with a reader beside": func(conn *websocket.Conn, r *http.Request) error {
+		conn.Go(func(context.Context) error { return reader(wrapped)(conn, r) })
+		<-r.Context().Done()
+		return restart(context.Cause(r.Context()))
+	},
+	"from the context of CloseRead": func(conn *websocket.Conn, _ *http.Request) error {
+		ctx := conn.CloseRead(context.Background())
+		<-ctx.Done()
+		return restart(context.Cause(ctx))
+	},
+	"from a read": func(conn *websocket.Conn, r *http.Request) error {
+		return restart(reader(wrapped)(conn, r))
+	},
+	"from a read that has begun within a message": func(conn *websocket.Conn, _ *http.Request) error {
+		for {
+			_, r, err := conn.NextReader()
+			if err != nil {
+				return restart(err)
+			}
+			_, _ = r.Read(make([]byte, 1))
+		}
+	},
+	"from a read with the context": func(conn *websocket.Conn, r *http.Request) error {
+		for {
+			if _, _, err := conn.ReadSliceContext(r.Context()); err != nil {
+				return restart(err)
+			}
+		}
+	},
+	"in a function of the connection, for which Serve waits": func(conn *websocket.Conn, r *http.Request) error {
+		chosen := make(chan struct{})
+		conn.Go(func(ctx context.Context) error {
+			defer close(chosen)
+			<-ctx.Done()
+			return restart(context.Cause(ctx))
+		})
+		err := reader(wrapped)(conn, r)
+		<-chosen
+		return err
+	},
+	"after a moment": func(conn *websocket.Conn, _ *http.Request) error {
+		<-conn.Context().Done()
+		time.Sleep(20 * time.Millisecond)
+		return restart(context.Cause(conn.Context()))
+	},
+	"having asked again and again": func(conn *websocket.Conn, _ *http.Request) error {
+		for conn.Context().Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		return restart(context.Cause(conn.Context()))
+	},
+}
+
+// What a controller chooses when the server shuts down is what its client is told, each
+// time.
+func TestChosenEndingCountsAtShutdown(t *testing.T) {
+	for name, serve := range choosers {
+		t.Run(name, func(t *testing.T) {
+			onEveryNetwork(t, func(t *testing.T, network func(http.Handler) any) {
+				const clients = 100
+				var served sync.WaitGroup
+				served.Add(clients)
+				ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+					served.Done()
+					return serve(conn, r)
+				}}
+				u := websocket.New(ctrl)
+				target := network(u)
+				raws := make([]*wstest.Raw, clients)
+				for i := range raws {
+					raws[i] = wstest.DialRaw(t, target, "/", &wstest.Options{Timeout: time.Minute})
+					if name != "from the context of CloseRead" {
+						raws[i].Send(wstest.Text("a message"))
+					}
+				}
+				served.Wait()
+				var told sync.WaitGroup
+				for _, client := range raws {
+					told.Go(func() {
+						frame, err := client.Receive()
+						assert.NoError(t, err)
+						assert.Equal(t, websocket.CloseServiceRestart, frame.CloseCode())
+						client.Send(wstest.Close(websocket.CloseServiceRestart, ""))
+					})
+				}
+				require.NoError(t, u.Shutdown(t.Context()))
+				told.Wait()
+				assert.EqualValues(t, clients, u.Stats().CloseSent[websocket.CloseServiceRestart])
+				assert.Empty(t, ctrl.told.all())
+			})
+		})
+	}
+}
+
+// One connection after the other, so that each is the only one to be told.
+func TestChosenEndingIsNoRace(t *testing.T) {
+	served := make(chan struct{})
+	for range 1000 {
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+			served <- struct{}{}
+			return choosers["from the context"](conn, r)
+		}))
+		u.Log = silent
+		network := httptest.NewServer(u)
+		client := wstest.DialRaw(t, network, "/", nil)
+		<-served
+		go func() { assert.NoError(t, u.Shutdown(context.Background())) }()
+		client.ExpectClose(websocket.CloseServiceRestart, "back in a minute")
+		client.Send(wstest.Close(websocket.CloseServiceRestart, ""))
+		client.ExpectEnd()
+		network.Close()
+	}
+}
+
+// When the client is told, and what.
+func TestWhenShutdownIsTold(t *testing.T) {
+	chooseAfter := func(d time.Duration) func(*websocket.Conn, *http.Request) error {
+		return func(conn *websocket.Conn, _ *http.Request) error {
+			<-conn.Context().Done()
+			time.Sleep(d)
+			return errRestart
+		}
+	}
+	hang := func(*websocket.Conn, *http.Request) error {
+		time.Sleep(20 * time.Second)
+		return errRestart
+	}
+	for _, tc := range []struct {
+		name    string
+		serve   func(conn *websocket.Conn, r *http.Request) error
+		options websocket.Options
+		bound   time.Duration // of Shutdown; 0 for none
+		want    time.Duration // until the client is told
+		code    int
+		reply   time.Duration // when another message comes before; 0 for none
+	}{
+		{name: "a controller that reads", serve: reader(wrapped), code: 1001},
+		{name: "a controller that reads, and has used its context", serve: func(conn *websocket.Conn, r *http.Request) error {
+			ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+			defer cancel()
+			<-ctx.Done()
+			return reader(wrapped)(conn, r)
+		}, code: 1001},
+		{name: "a controller that waits for its context", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			<-conn.Context().Done()
+			return nil
+		}, code: 1001},
+		{name: "one that chooses at once", serve: chooseAfter(0), code: 1012},
+		{name: "one that chooses just in time", serve: chooseAfter(3*time.Second - 1), want: 3*time.Second - 1, code: 1012},
+		{name: "one that chooses too late", serve: chooseAfter(3*time.Second + 1), want: 3 * time.Second, code: 1001},
+		{name: "one that is busy, and answers first", serve: func(conn *websocket.Conn, r *http.Request) error {
+			time.Sleep(2 * time.Second)
+			if err := conn.WriteMessage(websocket.TextMessage, []byte("done")); err != nil {
+				return err
+			}
+			return reader(wrapped)(conn, r)
+		}, want: time.Second, code: 1001, reply: time.Second},
+		{name: "one that hangs", serve: hang, want: 3 * time.Second, code: 1001},
+		{name: "one that hangs, with little time", serve: hang, bound: 4 * time.Second, want: 2 * time.Second, code: 1001},
+		{name: "one that hangs, when nothing waits for peers", serve: hang, options: websocket.Options{CloseTimeout: -1}, want: 3 * time.Second, code: 1001},
+		{name: "one that chooses, when nothing waits for peers", serve: chooseAfter(time.Second), options: websocket.Options{CloseTimeout: -1}, want: time.Second, code: 1012},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				u := websocket.New(websocket.ControllerFunc(tc.serve))
+				u.Options = tc.options
+				u.Log = silent
+				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: time.Hour})
+				time.Sleep(time.Second)
+				ctx := t.Context()
+				if tc.bound > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, tc.bound)
+					defer cancel()
+				}
+				start := time.Now()
+				down := make(chan struct{})
+				go func() {
+					defer close(down)
+					_ = u.Shutdown(ctx)
+				}()
+				if tc.reply > 0 {
+					client.Expect(wstest.Text("done"))
+					after(t, start, tc.reply)
+				}
+				frame, err := client.Receive()
+				require.NoError(t, err)
+				assert.Equal(t, tc.code, frame.CloseCode())
+				after(t, start, tc.want)
+				if tc.options.CloseTimeout == 0 { // it is awaited
+					client.Send(wstest.Close(tc.code, ""))
+				}
+				client.ExpectEnd()
+				<-down
+				ended(t, u)
+			})
+		})
+	}
+}
+
+// What a read returns at shutdown says so, to whoever asks in whatever way.
+func TestReadsSayThatTheServerShutsDown(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, network func(http.Handler) any) {
+		errs := make(chan error, 2)
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+			for range 2 {
+				_, _, err := conn.ReadMessage()
+				errs <- err
+			}
+			assert.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("goodbye")))
+			return nil
+		}))
+		client := wstest.DialRaw(t, network(u), "/", nil)
+		client.Send(wstest.Ping("")) // it reads when the pong is there
+		client.Expect(wstest.Pong(""))
+		down := make(chan error, 1)
+		go func() { down <- u.Shutdown(t.Context()) }()
+		err := <-errs
+		require.ErrorIs(t, err, websocket.ErrShutdown)
+		assert.True(t, websocket.IsCloseError(err))
+		assert.Equal(t, websocket.CloseGoingAway, websocket.CloseStatus(err))
+		assert.False(t, websocket.IsDisconnect(err))
+		assert.Equal(t, err, <-errs, "each later one")
+		client.Expect(wstest.Text("goodbye"))
+		client.ExpectClose(websocket.CloseGoingAway, "Server shutting down")
+		client.Send(wstest.Close(1001, ""))
+		require.NoError(t, <-down)
+	})
+}
