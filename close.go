@@ -46,10 +46,14 @@ func NewCloseError(code int, text string) *CloseError {
 type endingError struct {
 	text  string
 	frame *CloseError
+	is    error // a more general one, if there is one
 }
 
 func (e *endingError) Error() string { return e.text }
 func (e *endingError) Unwrap() error { return e.frame }
+
+// Is reports whether target is the more general error.
+func (e *endingError) Is(target error) bool { return e.is != nil && target == e.is }
 
 // IsCloseError tells whether err is or wraps a *CloseError that says goodbye:
 // code 1000 (normal closure), 1001 (going away) or 1005 (no code).

@@ -151,8 +151,13 @@ func TestEndings(t *testing.T) {
 			return websocket.NewCloseError(1006, "")
 		}, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, text: "1006"},
 		{name: "Serve returns that the queue is full", serve: func(conn *websocket.Conn, _ *http.Request) error {
-			return wrapped(conn.Enqueue(websocket.QueueLimit{Bytes: 1}, encode(t, "hello")))
+			return wrapped(conn.Enqueue(websocket.QueueLimit{Bytes: 8}, encode(t, "hello"), encode(t, "hello")))
 		}, answer: true, want: closeFrame(1013, "too slow"), level: silence},
+		{name: "Serve returns that a message is too long for the queue", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			err := conn.Enqueue(websocket.QueueLimit{Bytes: 6}, encode(t, "a"), encode(t, "hello"))
+			assert.ErrorIs(t, err, websocket.ErrQueueFull)
+			return wrapped(err)
+		}, answer: true, want: closeFrame(1009, "message too big"), level: silence},
 		{name: "Serve returns that the queue is full, and something else", serve: func(*websocket.Conn, *http.Request) error {
 			return errors.Join(errDatabase, websocket.ErrQueueFull)
 		}, answer: true, want: closeFrame(1013, "too slow"), level: silence},

@@ -3,15 +3,25 @@ package websocket
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 )
 
 // ErrQueueFull is the error of [Conn.Enqueue] when more would wait than its limit
 // allows: the peer reads too slowly. A Serve that returns it, wrapped or not, ends its
-// connection with code 1013 (try again later), and nobody is told.
+// connection with code 1013 (try again later), or with 1009 where a message is longer than
+// the limit by itself, and nobody is told.
 var ErrQueueFull error = &endingError{
 	text:  "websocket: too much waits to be written",
 	frame: &CloseError{Code: CloseTryAgainLater, Text: "too slow"},
+}
+
+// errMessageTooBig is ErrQueueFull for a message that has no place in an empty queue: there
+// is no use in trying again later.
+var errMessageTooBig error = &endingError{
+	text:  "websocket: message is longer than the limit of the queue",
+	frame: &CloseError{Code: CloseMessageTooBig, Text: "message too big"},
+	is:    ErrQueueFull,
 }
 
 // defaultQueueBytes holds the longest message that is read by default, with as much
@@ -186,7 +196,10 @@ func (q *queue) add(c *Conn, limit QueueLimit, frames [][]byte) (room <-chan str
 		return nil, ErrCloseSent // it is as good as that
 	}
 	if !limit.allows(q.messages+len(frames), q.bytes+bytes) {
-		if !limit.allows(len(frames), bytes) {
+		switch {
+		case slices.ContainsFunc(frames, func(frame []byte) bool { return !limit.allows(1, len(frame)) }):
+			return nil, errMessageTooBig
+		case !limit.allows(len(frames), bytes):
 			return nil, ErrQueueFull
 		}
 		return awaitIn(&q.await().room), ErrQueueFull

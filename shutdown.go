@@ -90,6 +90,7 @@ func (c *Conn) shutDown() {
 func (c *Conn) closeForShutdown(late <-chan struct{}) {
 	select {
 	case <-c.group.begun.wait(): // what Serve sends from now on comes after BeforeClose
+	case <-c.t.closed.wait():
 	case <-late:
 	}
 	if c.shutdown.Load() {
