@@ -2,8 +2,11 @@ package websocket_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -300,4 +303,57 @@ func TestHeartbeatIsText(t *testing.T) {
 	require.EqualError(t, options.Validate(), `websocket: Heartbeat is "\xff": want UTF-8`)
 	options.Heartbeat = "♥"
 	require.NoError(t, options.Validate())
+}
+
+// Over TCP, among writers of all kinds, heartbeats are whole messages between others.
+func TestHeartbeatsAmongWriters(t *testing.T) {
+	const writers, messages = 3, 150
+	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+		encoded, err := websocket.EncodeMessage(websocket.TextMessage, []byte("queued"))
+		if err != nil {
+			return err
+		}
+		for n := range writers {
+			conn.Go(func(context.Context) error {
+				for range messages {
+					time.Sleep(time.Millisecond) // in which there is silence, or not
+					var err error
+					switch n {
+					case 0:
+						err = conn.WriteMessage(websocket.TextMessage, []byte("whole"))
+					case 1:
+						var w io.WriteCloser
+						if w, err = conn.NextWriter(websocket.TextMessage); err == nil {
+							_, _ = io.WriteString(w, strings.Repeat("s", 5000))
+							time.Sleep(time.Millisecond)
+							err = w.Close()
+						}
+					default:
+						err = conn.Enqueue(websocket.QueueLimit{}, encoded)
+						conn.Flush()
+					}
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		_, _, err = conn.ReadMessage()
+		return err
+	}))
+	u.HeartbeatInterval, u.Heartbeat = 200*time.Microsecond, "beat"
+	server := httptest.NewServer(u)
+	defer server.Close()
+	client := wstest.Dial(t, server, "/", &wstest.Options{Timeout: 30 * time.Second})
+	got := make(map[string]int)
+	for got["whole"] < messages || got[strings.Repeat("s", 5000)] < messages || got["queued"] < messages {
+		_, message, err := client.ReadMessage()
+		require.NoError(t, err)
+		got[string(message)]++
+	}
+	assert.Len(t, got, writers+1, "nothing but these")
+	assert.NotZero(t, got["beat"])
+	client.Close(websocket.CloseNormalClosure, "")
+	ended(t, u)
 }
