@@ -96,7 +96,8 @@ func TestEndings(t *testing.T) {
 				server.interrupt(t)
 			},
 			steps: []step{receive(1), sendText("yes")},
-			want:  ending{Code: 1001, Reason: "Server shutting down", WasClean: true}, code: 1001,
+			want:  ending{Code: 1001, Reason: "Server shutting down", WasClean: true},
+			code:  1001, reason: "Server shutting down",
 		},
 		{
 			name: "the server is killed", behavior: "hold",
