@@ -1,89 +1,220 @@
 package websocket
 
-import (
-	"bufio"
-	"errors"
-	"io"
-	"strings"
-	"sync"
+import "encoding/binary"
 
-	"github.com/klauspost/compress/flate"
+// windowSize is how far back a copy may reach, in bytes.
+const windowSize = 32 << 10
+
+// An inflation is what is known of compressed data (RFC 1951) that comes in pieces, cut
+// anywhere. It can stop at any bit, and give back the tables of codes while it waits: a
+// reader of package flate keeps 40 KiB, whatever has come.
+type inflation struct {
+	bits  uint64 // that were taken and not used yet, the next one lowest
+	nbits uint
+
+	stage  inflationStage
+	last   bool   // the block is the last one
+	fixed  bool   // it has the fixed codes
+	stored int    // bytes of it that are to come as they are
+	codes  *codes // of it; nil: they are to be made again
+	own    *codes // memory for those that are not fixed, or nil
+
+	literals, distances int // of the codes that are not fixed, there are so many lengths
+	lengths             [maxLiterals + maxDistances]uint8
+
+	copyLength, copyDistance int // of a copy for which there was no room
+}
+
+type inflationStage uint8
+
+const (
+	atBlock  inflationStage = iota // a block is to begin
+	inStored                       // within one that comes as it is
+	inCoded                        // within one of codes
+	atEnd                          // the last one has ended
 )
 
-// An inflatingReader inflates a message as it comes, in fragments or in a frame that
-// is too long to wait for.
-type inflatingReader struct{ s *streamInflater } // nil at the end
-
-// A streamInflater is what an inflatingReader takes from a pool.
-type streamInflater struct {
-	in     bufio.Reader
-	r      io.ReadCloser // also a flate.Resetter
-	last   bool          // a last block has ended
-	lasts  int           // such blocks of the message
-	window []byte        // at its end is what was inflated last
-}
-
-var streamInflaters = sync.Pool{New: func() any { return &streamInflater{r: flate.NewReader(nil)} }}
-
-// newInflatingReader returns a reader of the message whose compressed form r is.
-func newInflatingReader(r io.Reader) *inflatingReader {
-	s := streamInflaters.Get().(*streamInflater) //nolint:errcheck // it is
-	s.in.Reset(io.MultiReader(r, strings.NewReader(deflateTail+deflateEnd)))
-	s.last, s.lasts, s.window = false, 0, s.window[:0]
-	_ = s.reset(nil) // always nil
-	return &inflatingReader{s: s}
-}
-
-func (r *inflatingReader) Read(p []byte) (int, error) {
-	if r.s == nil {
-		return 0, io.EOF
+// run inflates src to p, behind n bytes that came out before, a window of them at least.
+// It returns how many there are then, and how many bytes of src are used. Unless the end
+// is reached, there is no room any more, or the rest of src, which must come again, is not
+// enough to go on with.
+func (f *inflation) run(p []byte, n int, src []byte) (out, used int, err error) {
+	for goOn := true; goOn && f.stage != atEnd; {
+		var m int
+		switch f.stage {
+		case atBlock:
+			m, goOn, err = f.beginBlock(src[used:])
+		case inStored:
+			n, m, goOn = f.copyStored(p, n, src[used:])
+		default:
+			n, m, goOn, err = f.decode(p, n, src[used:])
+		}
+		used += m
 	}
-	n, err := r.s.read(p)
-	if err == io.EOF { //nolint:errorlint // a wrapped one is no end
-		r.s.in.Reset(nil)
-		streamInflaters.Put(r.s)
-		r.s = nil
-	}
-	return n, err
+	return n, used, err
 }
 
-func (s *streamInflater) read(p []byte) (int, error) {
-	if s.last {
-		if err := s.goOn(); err != nil {
-			return 0, err
+// left is the number of whole bytes that were taken and not used.
+func (f *inflation) left() int { return int(f.nbits / 8) } //nolint:gosec // less than 8
+
+// restart goes on behind the last block, with the next byte.
+func (f *inflation) restart() {
+	f.align()
+	f.stage, f.last = atBlock, false
+}
+
+func (f *inflation) align() {
+	f.bits >>= f.nbits % 8
+	f.nbits -= f.nbits % 8
+}
+
+// forget gives back what can be made again.
+func (f *inflation) forget() {
+	if f.own != nil {
+		codesPool.Put(f.own)
+	}
+	f.own, f.codes = nil, nil
+}
+
+func (f *inflation) endBlock() {
+	f.stage = atBlock
+	if f.last {
+		f.stage = atEnd
+	}
+}
+
+// copyStored copies bytes of a block that comes as it is.
+func (f *inflation) copyStored(p []byte, n int, src []byte) (out, used int, ended bool) {
+	for ; f.nbits > 0 && f.stored > 0 && n < len(p); n++ {
+		p[n] = byte(f.bits)
+		f.bits >>= 8
+		f.nbits -= 8
+		f.stored--
+	}
+	if f.nbits == 0 {
+		used = copy(p[n:], src[:min(len(src), f.stored)])
+		f.stored -= used
+	}
+	if f.stored == 0 {
+		f.endBlock()
+	}
+	return n + used, used, f.stored == 0
+}
+
+// decode decodes a block of codes. Codes are used as long as all that belongs to one has
+// come: its bits, those that follow, and the distance behind a length.
+func (f *inflation) decode(p []byte, n int, src []byte) (out, used int, ended bool, err error) {
+	if n = f.finishCopy(p, n); f.copyLength > 0 {
+		return n, 0, false, nil
+	}
+	codes := f.makeCodes()
+	bits, nbits, pos := f.bits, f.nbits, 0
+	for {
+		if nbits < 48 { // all that belongs to one code
+			if pos+8 <= len(src) { // some bits are taken twice, and are the same
+				bits |= binary.LittleEndian.Uint64(src[pos:]) << nbits
+				pos += int(63-nbits) >> 3 //nolint:gosec // less than 8
+				nbits |= 56
+			} else {
+				for bits &= 1<<nbits - 1; nbits < 56 && pos < len(src); pos++ {
+					bits |= uint64(src[pos]) << nbits
+					nbits += 8
+				}
+			}
+		}
+		e := codes.literals[bits&(1<<literalBits-1)]
+		if e&entryKind == kindLong {
+			e = codes.literals[e>>16+uint32(bits>>literalBits)&(1<<(e>>8&0xff)-1)]
+		}
+		length := uint(e & entryLength)
+		if length > nbits {
+			break
+		}
+		if e&entryKind == kindLiteral {
+			if length == 0 {
+				return n, pos, false, errCorrupt
+			}
+			if n == len(p) {
+				break
+			}
+			p[n] = byte(e >> 16)
+			n++
+			bits >>= length
+			nbits -= length
+			continue
+		}
+		if e&entryKind == kindEnd {
+			bits >>= length
+			nbits -= length
+			f.endBlock()
+			ended = true
+			break
+		}
+		extra := uint(e >> 8 & 0xff)
+		rest, nrest := bits>>length>>extra, nbits-length-extra
+		if length+extra > nbits {
+			break
+		}
+		d := codes.distances[rest&(1<<distanceBits-1)]
+		if d&entryKind == kindLong {
+			d = codes.distances[d>>16+uint32(rest>>distanceBits)&(1<<(d>>8&0xff)-1)]
+		}
+		dlength, dextra := uint(d&entryLength), uint(d>>8&0xff)
+		if dlength == 0 {
+			return n, pos, false, errCorrupt
+		}
+		if dlength+dextra > nrest {
+			break
+		}
+		f.copyLength = int(e>>16) + int(bits>>length&(1<<extra-1))     //nolint:gosec // it fits
+		f.copyDistance = int(d>>16) + int(rest>>dlength&(1<<dextra-1)) //nolint:gosec // it fits
+		bits, nbits = rest>>dlength>>dextra, nrest-dlength-dextra
+		if f.copyDistance > n {
+			return n, pos, false, errCorrupt
+		}
+		if n = f.finishCopy(p, n); f.copyLength > 0 {
+			break
 		}
 	}
-	n, err := s.r.Read(p)
-	s.remember(p[:n])
-	if err == io.EOF {
-		s.last, err = true, nil
-	}
-	return n, err
+	f.bits, f.nbits = bits&(1<<nbits-1), nbits
+	return n, pos, ended, nil
 }
 
-// goOn waits for what follows a last block.
-func (s *streamInflater) goOn() error {
-	s.last = false
-	s.lasts++
-	left, err := s.in.Peek(len(deflateTail) + len(deflateEnd) + 1)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
+// finishCopy copies what came out before, as far as there is room.
+func (f *inflation) finishCopy(p []byte, n int) int {
+	length, distance := f.copyLength, f.copyDistance
+	if distance >= 8 && n+length+8 <= len(p) && length <= 64 { // a little too much, which comes again
+		for from, to := n-distance, n; to < n+length; from, to = from+8, to+8 {
+			binary.LittleEndian.PutUint64(p[to:], binary.LittleEndian.Uint64(p[from:]))
+		}
+		f.copyLength = 0
+		return n + length
 	}
-	if err := afterLast(s.lasts, len(left)); err != nil {
-		return err
+	f.copyLength = max(0, n+length-len(p))
+	end := min(n+length, len(p))
+	for from := n - distance; n < end; { // what was copied is there to be copied
+		n += copy(p[n:end], p[from:n])
 	}
-	return s.reset(s.window[max(0, len(s.window)-windowSize):])
+	return n
 }
 
-func (s *streamInflater) reset(window []byte) error {
-	return s.r.(flate.Resetter).Reset(&s.in, window) //nolint:errcheck // it is one
+// makeCodes returns the tables of the block.
+func (f *inflation) makeCodes() *codes {
+	switch {
+	case f.codes != nil:
+	case f.fixed:
+		f.codes = fixedCodes()
+	default:
+		f.buildCodes() // they were found good before
+	}
+	return f.codes
 }
 
-// remember keeps at least a window of what was inflated.
-func (s *streamInflater) remember(p []byte) {
-	p = p[max(0, len(p)-windowSize):]
-	if len(s.window)+len(p) > 2*windowSize {
-		s.window = append(s.window[:0], s.window[len(s.window)-windowSize:]...)
+// buildCodes makes the tables from the lengths, and tells whether these are of any.
+func (f *inflation) buildCodes() bool {
+	if f.own == nil {
+		f.own = codesPool.Get().(*codes) //nolint:errcheck // it is
 	}
-	s.window = append(s.window, p...)
+	f.codes = f.own
+	return f.codes.build(f.lengths[:f.literals], f.lengths[f.literals:f.literals+f.distances])
 }

@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"compress/flate"
 	"context"
 	"encoding/json"
 	"errors"
@@ -130,7 +129,7 @@ func (c *Conn) NextReaderContext(ctx context.Context) (messageType int, r io.Rea
 	}
 	m := &messageReader{c: c, r: wire, wire: wire, ctx: ctx, text: messageType == TextMessage && c.validates()}
 	if c.t.packed {
-		m.r = newInflatingReader(wire)
+		m.r = newInflatingReader(wire, c.t.hasMore)
 	}
 	c.reader = m
 	return messageType, m, nil
@@ -170,6 +169,7 @@ var scraps = sync.Pool{New: func() any { return new([1 << 10]byte) }}
 // is compressed stays so.
 func (c *Conn) nextReader() (messageType int, wire io.Reader, err error) {
 	if m := c.reader; m != nil && !m.done {
+		m.release()
 		_ = discard(m.wire) // what goes wrong is found again
 	}
 	c.reader = nil
@@ -271,29 +271,49 @@ func (m *messageReader) read(p []byte) (int, error) {
 	m.n += int64(n)
 	switch limit := c.t.limit.Load(); {
 	case limit > 0 && m.n > limit:
-		return 0, c.refuse(errTooBig)
+		return 0, m.refuse(errTooBig)
 	case m.text && !m.utf8.valid(p[:n]):
-		return 0, c.refuse(errInvalidText)
+		return 0, m.refuse(errInvalidText)
 	case err == nil:
 		return n, nil
 	case err == io.EOF && m.text && !m.utf8.complete(): //nolint:errorlint // a wrapped one is no end
-		return 0, c.refuse(errInvalidText)
+		return 0, m.refuse(errInvalidText)
 	case err == io.EOF: //nolint:errorlint // likewise
 		m.done = true
 		return n, err
 	case corrupt(err) && c.t.failed == nil:
-		return 0, c.refuse(&protocolError{code: CloseInvalidFramePayloadData, reason: "corrupt compressed data", cause: err})
+		return 0, m.refuse(&protocolError{code: CloseInvalidFramePayloadData, reason: "corrupt compressed data", cause: err})
 	default:
 		return 0, c.readFailed(err) // what came with it belongs to a message without an end
 	}
+}
+
+// refuse ends the connection, with the message's memory given back by then.
+func (m *messageReader) refuse(breach *protocolError) error {
+	m.release()
+	return m.c.refuse(breach)
+}
+
+// release gives back what the message is inflated with: it is not read any more.
+func (m *messageReader) release() {
+	if inflating, ok := m.r.(*inflatingReader); ok {
+		inflating.close()
+	}
+}
+
+// hasMore tells whether the next Read returns without waiting for the peer.
+func (m *messageReader) hasMore() bool {
+	if inflating, ok := m.r.(*inflatingReader); ok {
+		return inflating.hasMore()
+	}
+	return m.c.t.hasMore()
 }
 
 var errInvalidText = &protocolError{code: CloseInvalidFramePayloadData, reason: "text is not UTF-8"}
 
 // corrupt tells whether an error is the inflater's own.
 func corrupt(err error) bool {
-	var input flate.CorruptInputError
-	return errors.As(err, &input) || errors.Is(err, errCorrupt) || err == io.ErrUnexpectedEOF //nolint:errorlint // bare, as it comes from there
+	return errors.Is(err, errCorrupt) || err == io.ErrUnexpectedEOF //nolint:errorlint // bare, as it comes from there
 }
 
 // refuse ends the connection because of what a message contains.

@@ -156,7 +156,7 @@ func (s *stream) copyMessage(r io.Reader) error {
 			kept *= 2
 		}
 		size := kept
-		if s.conn.t.hasMore() { // it is not waited for
+		if s.conn.reader.hasMore() { // it is not waited for
 			size = maxChunk
 		}
 		if chunk.memory == nil || len(*chunk.memory) != size {

@@ -2,7 +2,6 @@ package websocket
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"sync"
 
@@ -24,18 +23,11 @@ const (
 
 var errCorrupt = &protocolError{code: CloseInvalidFramePayloadData, reason: "corrupt compressed data"}
 
-// An inflater inflates whole messages.
-type inflater struct {
-	in    bytes.Reader
-	r     io.ReadCloser // also a flate.Resetter
-	lasts int           // last blocks of the message
-}
-
-// maxLasts is how many last blocks a message may have. Two bytes make one, and
-// going on after it costs a window.
+// maxLasts is how many last blocks a message may have: two bytes make one, and going on
+// after it costs more than they do.
 const maxLasts = 256
 
-var inflaters = sync.Pool{New: func() any { return &inflater{r: flate.NewReader(nil)} }}
+var inflations = sync.Pool{New: func() any { return new(inflation) }}
 
 // inflated reads a payload and inflates it.
 func (t *transport) inflated(h frameHeader, validate, lend bool) ([]byte, error) {
@@ -52,31 +44,16 @@ func (t *transport) inflated(h frameHeader, validate, lend bool) ([]byte, error)
 
 // inflate returns the message whose compressed form, with its end, p is.
 func (t *transport) inflate(p []byte, validate, lend bool) ([]byte, error) {
-	f := inflaters.Get().(*inflater) //nolint:errcheck // it is
-	defer inflaters.Put(f)
-	f.in.Reset(p)
-	f.lasts = 0
-	limit := t.limit.Load()
 	out := loan{memory: borrow(4 * len(p))}
 	defer out.end()
+	err := inflateAll(p, &out, t.limit.Load())
 	var text utf8Validator
-	for err := f.reset(nil); err == nil; {
-		var m int
-		m, err = f.r.Read(out.spare())
-		if validate && !text.valid(out.spare()[:m]) {
-			return nil, errInvalidText
-		}
-		if out.n += m; limit > 0 && int64(out.n) > limit {
-			return nil, errTooBig
-		}
-		if errors.Is(err, io.EOF) {
-			err = f.goOn(out.bytes())
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, errCorrupt
-		}
-	}
-	if validate && !text.complete() {
+	switch {
+	case validate && !text.valid(out.bytes()):
+		return nil, errInvalidText
+	case err != nil:
+		return nil, err
+	case validate && !text.complete():
 		return nil, errInvalidText
 	}
 	if !lend {
@@ -87,13 +64,43 @@ func (t *transport) inflate(p []byte, validate, lend bool) ([]byte, error) {
 	return t.lent.bytes(), nil
 }
 
-// goOn goes on after a last block, if there is more.
-func (f *inflater) goOn(message []byte) error {
-	f.lasts++
-	if err := afterLast(f.lasts, f.in.Len()); err != nil {
-		return err
+// inflateAll inflates a message with its end to as much memory as it needs, but not to
+// more than limit bytes where that is not 0 or less.
+func inflateAll(p []byte, out *loan, limit int64) error {
+	f := inflations.Get().(*inflation) //nolint:errcheck // it is
+	defer func() {
+		f.forget()
+		*f = inflation{}
+		inflations.Put(f)
+	}()
+	for lasts := 0; ; {
+		_ = out.spare() // there is some now
+		room := *out.memory
+		if limit > 0 && limit < int64(len(room)) {
+			room = room[:limit+1]
+		}
+		n, used, err := f.run(room, out.n, p)
+		p = p[used:]
+		out.n = n
+		switch {
+		case limit > 0 && int64(n) > limit:
+			return errTooBig
+		case err != nil:
+			return err
+		case f.stage != atEnd && n < len(room): // it has no end
+			return errCorrupt
+		case f.stage != atEnd:
+			continue
+		}
+		lasts++
+		switch err := afterLast(lasts, f.left()+len(p)); {
+		case err == io.EOF: //nolint:errorlint // it is bare
+			return nil
+		case err != nil:
+			return err
+		}
+		f.restart()
 	}
-	return f.reset(message[max(0, len(message)-windowSize):])
 }
 
 // afterLast tells from the number of last blocks and of the bytes behind them
@@ -109,12 +116,6 @@ func afterLast(lasts, left int) error {
 	default:
 		return nil
 	}
-}
-
-const windowSize = 32 << 10
-
-func (f *inflater) reset(window []byte) error {
-	return f.r.(flate.Resetter).Reset(&f.in, window) //nolint:errcheck // it is one
 }
 
 // A deflater deflates whole messages.

@@ -157,7 +157,7 @@ func (t *transport) receiveDirectly(p []byte) (int, error) {
 	return n, nil
 }
 
-// hasMore tells whether the next read of a message has something to return that has come.
+// hasMore tells whether the next read of the message returns without waiting for the peer.
 func (t *transport) hasMore() bool {
 	if !t.lockRead() {
 		return false
@@ -167,6 +167,8 @@ func (t *transport) hasMore() bool {
 	switch {
 	case t.gate > 0:
 		return len(p) > 0
+	case !t.fragmented: // it has ended
+		return true
 	case !hasHeader(p):
 		return false
 	}

@@ -1,0 +1,161 @@
+package websocket
+
+// A bitReader takes bits of what has come.
+type bitReader struct {
+	bits  uint64
+	nbits uint
+	src   []byte
+	used  int
+}
+
+// has tells whether there are so many bits, at most 32.
+func (r *bitReader) has(n uint) bool {
+	for ; r.nbits < n && r.used < len(r.src); r.used++ {
+		r.bits |= uint64(r.src[r.used]) << r.nbits
+		r.nbits += 8
+	}
+	return r.nbits >= n
+}
+
+// take takes bits that are there.
+func (r *bitReader) take(n uint) int {
+	bits := int(r.bits & (1<<n - 1)) //nolint:gosec // at most 32
+	r.bits >>= n
+	r.nbits -= n
+	return bits
+}
+
+// beginBlock reads the header of a block, once all of it has come: at most some 300 bytes.
+func (f *inflation) beginBlock(src []byte) (used int, begun bool, err error) {
+	r := bitReader{bits: f.bits, nbits: f.nbits, src: src}
+	if !r.has(3) {
+		return 0, false, nil
+	}
+	last, kind := r.take(1) == 1, r.take(2)
+	stage := inCoded
+	switch kind {
+	case 0:
+		stage = inStored
+		begun, err = f.beginStored(&r)
+	case 1:
+		begun = true
+	case 2:
+		begun, err = f.readLengths(&r)
+	default:
+		err = errCorrupt
+	}
+	if !begun || err != nil {
+		return 0, false, err
+	}
+	f.bits, f.nbits = r.bits, r.nbits
+	f.last, f.stage, f.fixed, f.codes = last, stage, kind == 1, nil
+	switch {
+	case stage == inStored && f.stored == 0:
+		f.endBlock()
+	case kind == 2 && !f.buildCodes():
+		return 0, false, errCorrupt
+	}
+	return r.used, true, nil
+}
+
+func (f *inflation) beginStored(r *bitReader) (begun bool, err error) {
+	r.take(r.nbits % 8)
+	if !r.has(32) {
+		return false, nil
+	}
+	length, inverted := r.take(16), r.take(16)
+	if length != inverted^0xffff {
+		return false, errCorrupt
+	}
+	f.stored = length
+	return true, nil
+}
+
+const (
+	codesOfLengths = 19
+	lengthBits     = 7 // of such a code, at most
+)
+
+// Symbols of lengths that stand for several.
+const (
+	repeatLast = 16 + iota
+	fewZeros
+	manyZeros
+)
+
+var lengthSymbols = func() (symbols [codesOfLengths]entry) {
+	for i := range symbols {
+		symbols[i] = kindLength | entry(i)<<16 //nolint:gosec // it fits
+	}
+	return symbols
+}()
+
+// readLengths reads the lengths of the block's codes (RFC 1951, 3.2.7).
+func (f *inflation) readLengths(r *bitReader) (read bool, err error) {
+	if !r.has(14) {
+		return false, nil
+	}
+	literals, distances, n := r.take(5)+257, r.take(5)+1, r.take(4)+4
+	if literals > maxLiterals || distances > maxDistances {
+		return false, errCorrupt
+	}
+	var table [1 << lengthBits]entry
+	var lengths [codesOfLengths]uint8
+	for _, at := range orderOfLengths[:n] {
+		if !r.has(3) {
+			return false, nil
+		}
+		lengths[at] = uint8(r.take(3)) //nolint:gosec // it fits
+	}
+	if !buildTable(table[:], lengthBits, lengths[:], lengthSymbols[:]) {
+		return false, errCorrupt
+	}
+	f.literals, f.distances = literals, distances
+	for n := 0; n < literals+distances; {
+		r.has(lengthBits + 7) // or what there is
+		e := table[r.bits&(1<<lengthBits-1)]
+		length := uint(e & entryLength)
+		symbol := int(e >> 16)
+		bits, least := repetitions(symbol)
+		switch {
+		case length+bits > r.nbits && length > 0:
+			return false, nil
+		case length == 0:
+			return false, errCorrupt
+		}
+		r.take(length)
+		value, times := uint8(symbol), 1 //nolint:gosec // it fits
+		if symbol >= repeatLast {
+			value, times = 0, least+r.take(bits)
+			if symbol == repeatLast {
+				if n == 0 {
+					return false, errCorrupt
+				}
+				value = f.lengths[n-1]
+			}
+		}
+		if times > literals+distances-n {
+			return false, errCorrupt
+		}
+		for ; times > 0; times-- {
+			f.lengths[n] = value
+			n++
+		}
+	}
+	return true, nil
+}
+
+// repetitions tells how often a symbol of lengths stands for one: at least so often, and
+// as much more as the bits say that follow.
+func repetitions(symbol int) (bits uint, least int) {
+	switch symbol {
+	case repeatLast:
+		return 2, 3
+	case fewZeros:
+		return 3, 3
+	case manyZeros:
+		return 7, 11
+	default:
+		return 0, 1
+	}
+}

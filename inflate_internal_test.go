@@ -1,0 +1,198 @@
+package websocket
+
+import (
+	"bytes"
+	"compress/flate"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// inflateCut inflates data that comes in pieces, to memory that is now and then full and
+// moved, with the tables forgotten now and then, as the random numbers have it. It returns
+// what came out, how much of the data is left, and whether the end was reached.
+func inflateCut(data []byte, random *rand.Rand) (out []byte, left int, ended bool, err error) {
+	var f inflation
+	defer f.forget()
+	p := make([]byte, windowSize+1+random.IntN(windowSize))
+	n := 0
+	var src []byte
+	for rest := data; ; {
+		before, room := n, random.IntN(1000)
+		m, used, err := f.run(p[:min(len(p), n+room)], n, src)
+		out = append(out, p[before:m]...)
+		n, src = m, src[used:]
+		switch {
+		case err != nil:
+			return out, 0, false, err
+		case f.stage == atEnd:
+			return out, f.left() + len(src) + len(rest), true, nil
+		case n == len(p):
+			n = copy(p, p[n-windowSize:])
+		case used == 0 && n == before && random.IntN(2) == 0:
+			if len(rest) == 0 && room > 0 {
+				return out, 0, false, nil
+			}
+			k := min(len(rest), random.IntN(20)*random.IntN(20))
+			src, rest = append(src[:len(src):len(src)], rest[:k]...), rest[k:]
+			if random.IntN(3) == 0 {
+				f.forget()
+			}
+		}
+	}
+}
+
+// agreeOnInflating checks that package flate and we make the same of data.
+func agreeOnInflating(t *testing.T, data []byte, seed uint64) {
+	t.Helper()
+	in := bytes.NewReader(data)
+	want, wantErr := io.ReadAll(io.LimitReader(flate.NewReader(in), 1<<20))
+	if len(want) == 1<<20 {
+		return // of which there may be a gigabyte
+	}
+	for range 3 {
+		seed++
+		got, left, ended, err := inflateCut(data, rand.New(rand.NewPCG(seed, seed)))
+		if wantErr != nil {
+			require.False(t, ended, "package flate says %v", wantErr)
+			continue
+		}
+		require.NoError(t, err)
+		require.True(t, ended)
+		require.True(t, bytes.Equal(want, got), "%d and %d bytes", len(want), len(got))
+		require.Equal(t, in.Len(), left, "bytes behind the end")
+	}
+	memory := loan{memory: borrow(1)}
+	defer memory.end()
+	err := inflateAll(data, &memory, 0)
+	if wantErr != nil {
+		require.ErrorIs(t, err, errCorrupt)
+	} else if in.Len() == 0 {
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(want, memory.bytes()))
+	}
+}
+
+// samples are contents of different kinds, of different lengths.
+func samples() (all [][]byte) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for _, size := range []int{0, 1, 2, 10, 257, 258, 259, 1000, 5000, 40_000, 100_000} {
+		same, noise, words, runs := make([]byte, size), make([]byte, size), make([]byte, 0, size+10), make([]byte, size)
+		for i := range noise {
+			noise[i] = byte(random.Uint32())
+			runs[i] = byte(i / 300 * 7)
+		}
+		for len(words) < size {
+			words = fmt.Appendf(words, "word%d ", random.IntN(300))
+		}
+		far := append(append(noise[:size:size], same...), noise...)
+		all = append(all, same, noise, words, runs, randomText(size), far)
+	}
+	return all
+}
+
+func TestInflate(t *testing.T) {
+	for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
+		for i, sample := range samples() {
+			var b bytes.Buffer
+			w, err := flate.NewWriter(&b, level)
+			require.NoError(t, err)
+			for half := range bytes.SplitAfterSeq(sample, sample[:len(sample)/2]) {
+				_, _ = w.Write(half) // to memory
+				_ = w.Flush()
+			}
+			_ = w.Close()
+			agreeOnInflating(t, append(b.Bytes(), "behind"...), uint64(i))
+			if b.Len() > 3 {
+				agreeOnInflating(t, b.Bytes()[:b.Len()*2/3], uint64(i))
+			}
+		}
+	}
+}
+
+// Data that were good are spoiled in one place.
+func TestInflateSpoiledData(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	for i, sample := range samples() {
+		var b bytes.Buffer
+		w, err := flate.NewWriter(&b, 1+i%9)
+		require.NoError(t, err)
+		_, _ = w.Write(sample[:min(len(sample), 3000)]) // to memory
+		_ = w.Close()
+		for range 200 {
+			data := bytes.Clone(b.Bytes())
+			at := random.IntN(min(len(data), 1+random.IntN(len(data))))
+			data[at] ^= 1 << random.IntN(8)
+			agreeOnInflating(t, data, random.Uint64())
+		}
+	}
+}
+
+// What waits is small: no table, no window but what came out.
+func TestInflationThatWaitsIsSmall(t *testing.T) {
+	text := randomText(10_000)
+	var b bytes.Buffer
+	w, err := flate.NewWriter(&b, 9)
+	require.NoError(t, err)
+	_, _ = w.Write(text) // to memory
+	_ = w.Close()
+	compressed := b.Bytes()
+	for come := range 500 {
+		var got int
+		r := newInflatingReader(&stopping{data: compressed[:come], stopped: func(s *streamInflater) {
+			assert.Nil(t, s.f.own, "%d bytes", come)
+			assert.Nil(t, s.f.codes, "%d bytes", come)
+			if s.out.memory != nil {
+				assert.LessOrEqual(t, len(*s.out.memory), max(512, 2*got), "%d bytes", come)
+			}
+		}}, func() bool { return false })
+		stop, ok := r.s.wire.(*stopping)
+		require.True(t, ok)
+		stop.s = r.s
+		p := make([]byte, 100)
+		for {
+			n, err := r.Read(p)
+			require.True(t, bytes.Equal(text[got:got+n], p[:n]))
+			if got += n; err != nil {
+				require.ErrorIs(t, err, errStopped)
+				break
+			}
+		}
+	}
+}
+
+// stopping has some data and then nothing more.
+type stopping struct {
+	data    []byte
+	s       *streamInflater
+	stopped func(s *streamInflater)
+}
+
+var errStopped = fmt.Errorf("stopped")
+
+func (s *stopping) Read(p []byte) (int, error) {
+	if len(s.data) == 0 {
+		s.stopped(s.s)
+		return 0, errStopped
+	}
+	n := copy(p, s.data)
+	s.data = s.data[n:]
+	return n, nil
+}
+
+func FuzzInflate(f *testing.F) {
+	for i, sample := range samples() {
+		var b bytes.Buffer
+		w, err := flate.NewWriter(&b, i%11-1)
+		require.NoError(f, err)
+		_, _ = w.Write(sample[:min(len(sample), 2000)]) // to memory
+		_ = w.Close()
+		f.Add(b.Bytes(), uint64(i))
+	}
+	f.Add([]byte{0x05, 0xe0, 0x81, 0x08, 0, 0, 0, 0, 0x20, 0x7f, 0xeb, 0x0b, 0, 0}, uint64(1)) // a single distance code
+	f.Fuzz(agreeOnInflating)
+}

@@ -1,0 +1,176 @@
+package websocket
+
+import (
+	"io"
+	"sync"
+)
+
+// An inflatingReader inflates a message as it comes, in fragments or in a frame that
+// is too long to wait for.
+type inflatingReader struct{ s *streamInflater } // nil at the end
+
+// A streamInflater is what an inflatingReader takes from a pool. What it inflates to is
+// lent, and given back while the peer is waited for: then it keeps a window of what came
+// out, and the tables of codes are made again.
+type streamInflater struct {
+	wire io.Reader // of the compressed message
+	more func() bool
+
+	f     inflation
+	lasts int  // last blocks of the message that have ended
+	whole bool // all of the message has come
+	ended bool
+
+	in   [1 << 10]byte
+	from int // in[from:to] is not used yet
+	to   int
+
+	out   loan // out.n bytes came out, or a window of them
+	given int  // so many of them are handed on
+	total int  // bytes that came out
+}
+
+const (
+	// outSize is what a message is inflated to in parts: windows and what comes next.
+	outSize = 2 * windowSize
+
+	// whileFlowing is what is used while data flow, in bytes.
+	whileFlowing = outSize + 4*(literalEntries+distanceEntries) + 2<<10
+)
+
+var streamInflaters = sync.Pool{New: func() any { return new(streamInflater) }}
+
+// newInflatingReader returns a reader of the message whose compressed form wire is. More
+// tells whether that has something to return that has come.
+func newInflatingReader(wire io.Reader, more func() bool) *inflatingReader {
+	s := streamInflaters.Get().(*streamInflater) //nolint:errcheck // it is
+	s.wire, s.more = wire, more
+	return &inflatingReader{s: s}
+}
+
+// end gives all memory back.
+func (s *streamInflater) end() {
+	s.f.forget()
+	s.out.end()
+	*s = streamInflater{}
+	streamInflaters.Put(s)
+}
+
+func (r *inflatingReader) Read(p []byte) (int, error) {
+	if r.s == nil {
+		return 0, io.EOF
+	}
+	n, err := r.s.read(p)
+	if err != nil {
+		r.close()
+	}
+	return n, err
+}
+
+// close gives all memory back: nothing more is read.
+func (r *inflatingReader) close() {
+	if r.s != nil {
+		r.s.end()
+		r.s = nil
+	}
+}
+
+// hasMore tells whether something that came out is not handed on yet.
+func (r *inflatingReader) hasMore() bool { return r.s != nil && r.s.given < r.s.out.n }
+
+func (s *streamInflater) read(p []byte) (int, error) {
+	for s.given == s.out.n && !s.ended {
+		if err := s.goOn(); err != nil {
+			return 0, err
+		}
+	}
+	if s.given == s.out.n {
+		return 0, io.EOF
+	}
+	n := copy(p, s.out.bytes()[s.given:])
+	s.given += n
+	return n, nil
+}
+
+// goOn inflates what has come and is not used yet, or waits for more.
+func (s *streamInflater) goOn() error {
+	if s.f.stage == atEnd {
+		return s.goOnBehind()
+	}
+	s.makeRoom()
+	n, used, err := s.f.run(*s.out.memory, s.out.n, s.in[s.from:s.to])
+	s.from += used
+	s.total += n - s.out.n
+	switch {
+	case err != nil:
+		return err
+	case n > s.out.n || s.f.stage == atEnd:
+		s.out.n = n
+		return nil
+	case s.whole:
+		return io.ErrUnexpectedEOF
+	default:
+		return s.fetch()
+	}
+}
+
+// goOnBehind goes on after a last block, if there is more.
+func (s *streamInflater) goOnBehind() error {
+	left := s.f.left() + s.to - s.from
+	if !s.whole && left <= len(deflateTail)+len(deflateEnd) {
+		return s.fetch()
+	}
+	s.lasts++
+	err := afterLast(s.lasts, left)
+	if err == io.EOF { //nolint:errorlint // it is bare
+		s.ended = true
+		return nil
+	}
+	s.f.restart()
+	return err
+}
+
+// makeRoom has room for what comes out, behind a window.
+func (s *streamInflater) makeRoom() {
+	switch {
+	case s.out.memory == nil || len(*s.out.memory) < outSize:
+		s.out.grow(outSize)
+	case s.out.n == len(*s.out.memory):
+		s.out.n = copy(*s.out.memory, s.window())
+	}
+	s.given = s.out.n
+}
+
+// window is what a copy may reach.
+func (s *streamInflater) window() []byte {
+	p := s.out.bytes()
+	return p[max(0, len(p)-windowSize):]
+}
+
+// fetch reads more of the compressed message, and keeps little where that is waited for.
+func (s *streamInflater) fetch() error {
+	if mayBeKept(s.total) < whileFlowing && !s.more() {
+		s.shrink()
+	}
+	s.to = copy(s.in[:], s.in[s.from:s.to])
+	s.from = 0
+	n, err := s.wire.Read(s.in[s.to : len(s.in)-len(deflateTail)-len(deflateEnd)])
+	if err == io.EOF { //nolint:errorlint // a wrapped one is no end
+		s.whole, err = true, nil
+		n += copy(s.in[s.to+n:], deflateTail+deflateEnd)
+	}
+	s.to += n
+	return err
+}
+
+// shrink keeps a window, in memory of its size, all of which is handed on.
+func (s *streamInflater) shrink() {
+	s.f.forget()
+	var kept loan
+	if window := s.window(); len(window) > 0 {
+		_, _ = kept.Write(window) // to memory
+	}
+	s.out.end()
+	s.out = kept
+	s.given = s.out.n
+}
