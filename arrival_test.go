@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -52,7 +53,7 @@ func TestPayloadsThatStopOnTheirWay(t *testing.T) {
 						message := string(pseudoText(size-2)) + "é"
 						frame := wstest.Text(message).Bytes()
 						from := 0
-						for _, to := range append(at[:len(at):len(at)], len(frame)) {
+						for _, to := range append(slices.Clip(at), len(frame)) {
 							if to > len(frame) {
 								continue
 							}

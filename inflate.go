@@ -122,10 +122,7 @@ func (f *inflation) decode(p []byte, n int, src []byte) (out, used int, ended bo
 				}
 			}
 		}
-		e := codes.literals[bits&(1<<literalBits-1)]
-		if e&entryKind == kindLong {
-			e = codes.literals[e>>16+uint32(bits>>literalBits)&(1<<(e>>8&0xff)-1)]
-		}
+		e := codes.literal(bits)
 		length := uint(e & entryLength)
 		if length > nbits {
 			break
@@ -155,10 +152,7 @@ func (f *inflation) decode(p []byte, n int, src []byte) (out, used int, ended bo
 		if length+extra > nbits {
 			break
 		}
-		d := codes.distances[rest&(1<<distanceBits-1)]
-		if d&entryKind == kindLong {
-			d = codes.distances[d>>16+uint32(rest>>distanceBits)&(1<<(d>>8&0xff)-1)]
-		}
+		d := codes.distance(rest)
 		dlength, dextra := uint(d&entryLength), uint(d>>8&0xff)
 		if dlength == 0 {
 			return n, pos, false, errCorrupt

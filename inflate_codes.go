@@ -40,6 +40,24 @@ type codes struct {
 	distances [distanceEntries]entry
 }
 
+// literal is what the next bits stand for.
+func (c *codes) literal(bits uint64) entry {
+	e := c.literals[bits&(1<<literalBits-1)]
+	if e&entryKind == kindLong {
+		e = c.literals[e>>16+uint32(bits>>literalBits)&(1<<(e>>8&0xff)-1)] //nolint:gosec // the lowest are enough
+	}
+	return e
+}
+
+// distance is the same behind a length.
+func (c *codes) distance(bits uint64) entry {
+	e := c.distances[bits&(1<<distanceBits-1)]
+	if e&entryKind == kindLong {
+		e = c.distances[e>>16+uint32(bits>>distanceBits)&(1<<(e>>8&0xff)-1)] //nolint:gosec // likewise
+	}
+	return e
+}
+
 var codesPool = sync.Pool{New: func() any { return new(codes) }}
 
 // Entries of the symbols, without a code.
@@ -56,7 +74,7 @@ func makeLiteralSymbols() (symbols [maxLiterals + 2]entry) {
 	}
 	symbols[endOfBlock] = kindEnd
 	base := entry(3)
-	for i := entry(0); i < 28; i++ {
+	for i := range entry(28) {
 		extra := max(i/4, 1) - 1
 		symbols[endOfBlock+1+i] = kindLength | extra<<8 | base<<16
 		base += 1 << extra
@@ -68,7 +86,7 @@ func makeLiteralSymbols() (symbols [maxLiterals + 2]entry) {
 // makeDistanceSymbols is the same of distances.
 func makeDistanceSymbols() (symbols [maxDistances + 2]entry) {
 	base := entry(1)
-	for i := entry(0); i < maxDistances; i++ {
+	for i := range entry(maxDistances) {
 		extra := max(i/2, 1) - 1
 		symbols[i] = kindLength | extra<<8 | base<<16
 		base += 1 << extra

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -38,7 +39,7 @@ func inflateCut(data []byte, random *rand.Rand) (out []byte, left int, ended boo
 				return out, 0, false, nil
 			}
 			k := min(len(rest), random.IntN(20)*random.IntN(20))
-			src, rest = append(src[:len(src):len(src)], rest[:k]...), rest[k:]
+			src, rest = append(slices.Clip(src), rest[:k]...), rest[k:]
 			if random.IntN(3) == 0 {
 				f.forget()
 			}

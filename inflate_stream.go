@@ -155,7 +155,7 @@ func (s *streamInflater) fetch() error {
 	s.to = copy(s.in[:], s.in[s.from:s.to])
 	s.from = 0
 	n, err := s.wire.Read(s.in[s.to : len(s.in)-len(deflateTail)-len(deflateEnd)])
-	if err == io.EOF { //nolint:errorlint // a wrapped one is no end
+	if err == io.EOF { // a wrapped one is no end
 		s.whole, err = true, nil
 		n += copy(s.in[s.to+n:], deflateTail+deflateEnd)
 	}

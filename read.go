@@ -154,7 +154,7 @@ func discard(r io.Reader) error {
 	defer scraps.Put(scrap)
 	for {
 		switch _, err := r.Read(scrap[:]); {
-		case err == io.EOF: //nolint:errorlint // a wrapped one is no end
+		case err == io.EOF: // a wrapped one is no end
 			return nil
 		case err != nil:
 			return err

@@ -191,7 +191,7 @@ func stalled(t *testing.T, u *websocket.Upgrader, server *httptest.Server, s sta
 	}
 	t.Logf("%d bytes sent, %d held of at most %d", len(s.sent), each, most)
 	require.LessOrEqual(t, each, most, "bytes a connection besides the idle one's")
-	require.EqualValues(t, stalledPeers, u.Stats().Open)
+	require.Equal(t, stalledPeers, u.Stats().Open)
 	runtime.KeepAlive(clients)
 }
 

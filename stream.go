@@ -169,7 +169,7 @@ func (s *stream) copyMessage(r io.Reader) error {
 		}
 		come += n
 		switch {
-		case err == io.EOF: //nolint:errorlint // a wrapped one is no end
+		case err == io.EOF: // a wrapped one is no end
 			return nil
 		case err != nil:
 			return err
