@@ -206,9 +206,13 @@ func (f *inflation) makeCodes() *codes {
 
 // buildCodes makes the tables from the lengths, and tells whether these are of any.
 func (f *inflation) buildCodes() bool {
+	f.takeOwn()
+	f.codes = f.own
+	return f.codes.build(f.lengths[:f.literals], f.lengths[f.literals:f.literals+f.distances])
+}
+
+func (f *inflation) takeOwn() {
 	if f.own == nil {
 		f.own = codesPool.Get().(*codes) //nolint:errcheck // it is
 	}
-	f.codes = f.own
-	return f.codes.build(f.lengths[:f.literals], f.lengths[f.literals:f.literals+f.distances])
 }

@@ -99,7 +99,8 @@ func (f *inflation) readLengths(r *bitReader) (read bool, err error) {
 	if literals > maxLiterals || distances > maxDistances {
 		return false, errCorrupt
 	}
-	var table [1 << lengthBits]entry
+	f.takeOwn()
+	table := f.own.lengths[:]
 	var lengths [codesOfLengths]uint8
 	for _, at := range orderOfLengths[:n] {
 		if !r.has(3) {
@@ -107,7 +108,7 @@ func (f *inflation) readLengths(r *bitReader) (read bool, err error) {
 		}
 		lengths[at] = uint8(r.take(3)) //nolint:gosec // it fits
 	}
-	if !buildTable(table[:], lengthBits, lengths[:], lengthSymbols[:]) {
+	if !f.own.buildTable(table, lengthBits, lengths[:], lengthSymbols[:]) {
 		return false, errCorrupt
 	}
 	f.literals, f.distances = literals, distances

@@ -34,10 +34,13 @@ const (
 	kindLong    = 0x30 // the code goes on, in the table that begins at the value
 )
 
-// codes are the tables of a block.
+// codes are the tables of a block, and what is needed to make them, which would be much
+// for the stack of a connection.
 type codes struct {
 	literals  [literalEntries]entry
 	distances [distanceEntries]entry
+	lengths   [1 << lengthBits]entry  // in which the lengths of the others are written
+	sorted    [maxLiterals + 2]uint16 // symbols by the length of their codes
 }
 
 // literal is what the next bits stand for.
@@ -119,8 +122,8 @@ var fixedCodes = sync.OnceValue(func() *codes {
 // build makes the tables of codes with these lengths in bits, and tells whether they are
 // any.
 func (c *codes) build(literals, distances []uint8) bool {
-	return buildTable(c.literals[:], literalBits, literals, literalSymbols[:]) &&
-		buildTable(c.distances[:], distanceBits, distances, distanceSymbols[:])
+	return c.buildTable(c.literals[:], literalBits, literals, literalSymbols[:]) &&
+		c.buildTable(c.distances[:], distanceBits, distances, distanceSymbols[:])
 }
 
 // A lengthCount is how many codes there are of each length.
@@ -128,7 +131,7 @@ type lengthCount [maxCodeLength + 1]int
 
 // buildTable makes a table that is looked into with so many bits first. As with zlib, a
 // code must be complete, a single one of one bit, or none, which fails when it is used.
-func buildTable(table []entry, tableBits int, lengths []uint8, symbols []entry) bool {
+func (c *codes) buildTable(table []entry, tableBits int, lengths []uint8, symbols []entry) bool {
 	var count lengthCount
 	for _, n := range lengths {
 		count[n]++
@@ -140,8 +143,7 @@ func buildTable(table []entry, tableBits int, lengths []uint8, symbols []entry) 
 		}
 		clear(table[:1<<tableBits])
 	}
-	var sorted [maxLiterals + 2]uint16 // symbols by length
-	return fillTable(table, tableBits, count, sortSymbols(sorted[:0], lengths, count), symbols)
+	return fillTable(table, tableBits, &count, sortSymbols(c.sorted[:0], lengths, &count), symbols)
 }
 
 // room is how many codes of the greatest length there could be besides; less than zero
@@ -155,7 +157,7 @@ func (c *lengthCount) room() int {
 }
 
 // sortSymbols returns the symbols that have a code, by its length.
-func sortSymbols(sorted []uint16, lengths []uint8, count lengthCount) []uint16 {
+func sortSymbols(sorted []uint16, lengths []uint8, count *lengthCount) []uint16 {
 	var at lengthCount
 	for n := 1; n < maxCodeLength; n++ {
 		at[n+1] = at[n] + count[n]
@@ -171,9 +173,9 @@ func sortSymbols(sorted []uint16, lengths []uint8, count lengthCount) []uint16 {
 }
 
 // fillTable gives the symbols their codes: those of one length one after the other, and
-// then the longer ones. Where a code is too long for the first look, its first bits lead
+// then the longer ones, and counts them down. Where a code is too long for the first look, its first bits lead
 // to a table behind.
-func fillTable(table []entry, tableBits int, count lengthCount, sorted []uint16, symbols []entry) bool {
+func fillTable(table []entry, tableBits int, count *lengthCount, sorted []uint16, symbols []entry) bool {
 	code, n := 0, 1
 	prefix, begin, size := -1, 1<<tableBits, 0 // of the table behind that is filled
 	for _, s := range sorted {
@@ -211,7 +213,7 @@ func fillTable(table []entry, tableBits int, count lengthCount, sorted []uint16,
 
 // bitsBehind is how many bits are looked at behind those that the codes of a table have
 // in common, the first of which has length n. The counts are of codes that are left.
-func bitsBehind(count lengthCount, n, tableBits int) int {
+func bitsBehind(count *lengthCount, n, tableBits int) int {
 	room := 1 << (n - tableBits)
 	for ; n < maxCodeLength; n++ {
 		if room -= count[n]; room <= 0 {

@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"bytes"
 	"io"
 	"sync"
 )
@@ -25,17 +26,18 @@ type streamInflater struct {
 	from int // in[from:to] is not used yet
 	to   int
 
-	out   loan // out.n bytes came out, or a window of them
-	given int  // so many of them are handed on
+	out   loan // what came out, of which a window is enough
+	given int  // so many bytes of it are handed on
 	total int  // bytes that came out
+	keeps bool // all of it is kept
 }
 
 const (
 	// outSize is what a message is inflated to in parts: windows and what comes next.
 	outSize = 2 * windowSize
 
-	// whileFlowing is what is used while data flow, in bytes.
-	whileFlowing = outSize + 4*(literalEntries+distanceEntries) + 2<<10
+	// tables is what those of the codes take, in bytes.
+	tables = 8 << 10
 )
 
 var streamInflaters = sync.Pool{New: func() any { return new(streamInflater) }}
@@ -61,10 +63,22 @@ func (r *inflatingReader) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := r.s.read(p)
-	if err != nil {
+	if err != nil && !r.s.keeps {
 		r.close()
 	}
 	return n, err
+}
+
+// keep has all that comes out kept, from the beginning on, for message.
+func (r *inflatingReader) keep() { r.s.keeps = true }
+
+// message returns all that came out, once Read has come to the end.
+func (r *inflatingReader) message() []byte {
+	defer r.close()
+	if p := bytes.Clone(r.s.out.bytes()); p != nil {
+		return p
+	}
+	return []byte{}
 }
 
 // close gives all memory back: nothing more is read.
@@ -135,21 +149,27 @@ func (s *streamInflater) makeRoom() {
 	switch {
 	case s.out.memory == nil || len(*s.out.memory) < outSize:
 		s.out.grow(outSize)
-	case s.out.n == len(*s.out.memory):
+	case s.out.n < len(*s.out.memory):
+	case s.keeps:
+		s.out.grow(2 * s.out.n)
+	default:
 		s.out.n = copy(*s.out.memory, s.window())
 	}
 	s.given = s.out.n
 }
 
-// window is what a copy may reach.
+// window is what must be kept of what came out: a copy may reach it.
 func (s *streamInflater) window() []byte {
 	p := s.out.bytes()
+	if s.keeps {
+		return p
+	}
 	return p[max(0, len(p)-windowSize):]
 }
 
 // fetch reads more of the compressed message, and keeps little where that is waited for.
 func (s *streamInflater) fetch() error {
-	if mayBeKept(s.total) < whileFlowing && !s.more() {
+	if mayBeKept(s.total) < s.held() && !s.more() {
 		s.shrink()
 	}
 	s.to = copy(s.in[:], s.in[s.from:s.to])
@@ -161,6 +181,14 @@ func (s *streamInflater) fetch() error {
 	}
 	s.to += n
 	return err
+}
+
+// held is the memory that would be kept, in bytes.
+func (s *streamInflater) held() int {
+	if s.out.memory == nil {
+		return tables
+	}
+	return tables + len(*s.out.memory)
 }
 
 // shrink keeps a window, in memory of its size, all of which is handed on.

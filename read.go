@@ -39,11 +39,26 @@ func (c *Conn) readAll(ctx context.Context) (messageType int, p []byte, err erro
 	if err != nil {
 		return noMessage, nil, err
 	}
-	p, err = io.ReadAll(r)
+	if inflating, ok := c.reader.r.(*inflatingReader); ok {
+		p, err = readInflated(r, inflating)
+	} else {
+		p, err = io.ReadAll(r)
+	}
 	if err != nil {
 		return noMessage, nil, err
 	}
 	return messageType, p, nil
+}
+
+// readInflated reads a message that is inflated as it comes. It is kept where it comes
+// out: what must be there of it for the rest is not there twice.
+func readInflated(r io.Reader, inflating *inflatingReader) ([]byte, error) {
+	inflating.keep()
+	if err := discard(r); err != nil {
+		inflating.close()
+		return nil, err
+	}
+	return inflating.message(), nil
 }
 
 // ReadSlice is ReadMessage without memory of its own for the message: the slice

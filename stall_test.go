@@ -3,9 +3,12 @@
 package websocket_test
 
 import (
+	"bytes"
+	"compress/flate"
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -41,33 +44,61 @@ func masked(f wstest.Frame, p []byte) []byte {
 
 func plainStalls() []stall {
 	text := wstest.Text("")
-	first := text
-	first.Fin = false
-	next := wstest.Frame{Opcode: wstest.OpContinuation, Masked: true}
-	fragment := first
-	fragment.Payload = pseudoText(1000)
+	first, next := text, text
+	first.Fin, next.Fin, next.Opcode = false, false, wstest.OpContinuation
+	fragments := first.AppendHeader(nil, 1000)
+	fragments = append(fragments, masked(first, pseudoText(1000))...)
 	ping := wstest.Ping("").AppendHeader(nil, 100)
 	goodbye := wstest.Close(1000, "so long").Bytes()
 	return []stall{
 		{name: "one byte of a header", sent: []byte{0x81}},
 		{name: "a header but its last byte", sent: begin(text, 60<<10, 0)[:7]},
 		{name: "a header that announces 125 bytes", sent: begin(text, 125, 0)},
-		{name: "a header that announces 4 KiB", sent: begin(text, 4<<10, 0)},
 		{name: "a header that announces 60 KiB", sent: begin(text, 60<<10, 0)},
 		{name: "a header that announces 1 MiB", sent: begin(text, 1<<20, 0)},
-		{name: "a byte of 60 KiB", sent: begin(text, 60<<10, 1)},
-		{name: "1000 bytes of 16 KiB", sent: begin(text, 16<<10, 1000)},
+		{name: "one byte of 60 KiB", sent: begin(text, 60<<10, 1)},
+		{name: "1,000 bytes of 16 KiB", sent: begin(text, 16<<10, 1000)},
 		{name: "20 KiB of 60 KiB", sent: begin(text, 60<<10, 20<<10)},
 		{name: "64 KiB and a byte of 1 MiB", sent: begin(text, 1<<20, 64<<10+1)},
 		{name: "300 KiB of 1 MiB", sent: begin(text, 1<<20, 300<<10)},
-		{name: "700 KiB of 1 MiB", sent: begin(text, 1<<20, 700<<10)},
-		{name: "a fragment", sent: fragment.Bytes()},
-		{name: "a fragment and a header that announces 1 MiB less that", sent: append(fragment.Bytes(), begin(next, 1<<20-1000, 0)...)},
-		{name: "a fragment and the byte of another", sent: append(fragment.Bytes(), begin(next, 60<<10, 1)...)},
+		{name: "a fragment", sent: fragments},
+		{name: "a fragment, and a header that announces 1 MiB less that", sent: slices.Concat(fragments, begin(next, 1<<20-1000, 0))},
+		{name: "a fragment, and 100 KiB of another", sent: slices.Concat(fragments, begin(next, 1<<20-1000, 100<<10))},
 		{name: "half of a ping", sent: append(ping, make([]byte, 50)...)},
 		{name: "half of a close frame", sent: goodbye[:len(goodbye)-3]},
-		{name: "a message and one byte of a header", sent: append(wstest.Text("hello").Bytes(), 0x81)},
+		{name: "a message, and one byte of a header", sent: append(wstest.Text("hello").Bytes(), 0x81)},
 	}
+}
+
+func compressedStalls(t *testing.T) []stall {
+	text := string(pseudoText(400 << 10))
+	whole := deflated(text)
+	first, next := whole, whole
+	first.Fin, next.Fin, next.Opcode, next.RSV = false, false, wstest.OpContinuation, 0
+	begin := func(f wstest.Frame, announced, from, to int) []byte {
+		return append(f.AppendHeader(nil, uint64(announced)), masked(f, whole.Payload[from:to])...)
+	}
+	stalls := []stall{
+		{name: "a header that announces 60 KiB", sent: begin(whole, 60<<10, 0, 0)},
+		{name: "one byte of 60 KiB", sent: begin(whole, 60<<10, 0, 1)},
+		{name: "20 KiB of 60 KiB", sent: begin(whole, 60<<10, 0, 20<<10), come: 20 << 10},
+		{name: "a header that announces 200 KiB", sent: begin(whole, 200<<10, 0, 0)},
+		{name: "one byte of 200 KiB", sent: begin(whole, 200<<10, 0, 1)},
+		{name: "1,000 bytes of 200 KiB", sent: begin(whole, 200<<10, 0, 1000), come: 1000},
+		{name: "20 KiB of 200 KiB", sent: begin(whole, 200<<10, 0, 20<<10), come: 20 << 10},
+		{name: "150 KiB of 200 KiB", sent: begin(whole, 200<<10, 0, 150<<10), come: 150 << 10},
+		{name: "a fragment", sent: begin(first, 1000, 0, 1000), come: 1000},
+		{name: "a fragment, and a header that announces 200 KiB", sent: append(begin(first, 1000, 0, 1000), begin(next, 200<<10, 0, 0)...), come: 1000},
+		{name: "a fragment, and one byte of a header", sent: append(begin(first, 1000, 0, 1000), 0), come: 1000},
+		{name: "a fragment, and 20 KiB of another", sent: append(begin(first, 1000, 0, 1000), begin(next, 200<<10, 1000, 20<<10)...), come: 20 << 10},
+	}
+	for i, s := range stalls {
+		r := flate.NewReader(bytes.NewReader(whole.Payload[:s.come]))
+		n, err := io.Copy(io.Discard, r) // what a part of it inflates to
+		require.Error(t, err)
+		stalls[i].come = max(len(s.sent), int(n))
+	}
+	return stalls
 }
 
 // A wayToRead reads until something goes wrong.
@@ -133,11 +164,20 @@ func waysToRead() []wayToRead {
 				}
 			}
 		}},
+		{"Close", func(conn *websocket.Conn) error { return conn.Close(websocket.CloseNormalClosure, "") }},
 		{"CloseRead", func(conn *websocket.Conn) error {
 			<-conn.CloseRead(context.Background()).Done()
 			return nil
 		}},
 	}
+}
+
+// endpoint serves in one of the ways.
+func endpoint(way wayToRead) *websocket.Upgrader {
+	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error { return way.serve(conn) }))
+	u.Log = silent
+	u.CloseTimeout = time.Minute
+	return u
 }
 
 // TestStalledPeersHoldLittle has peers send a part of something and no more. While a read
@@ -147,24 +187,79 @@ func TestStalledPeersHoldLittle(t *testing.T) {
 	for _, way := range waysToRead() {
 		t.Run(way.name, func(t *testing.T) {
 			for _, s := range plainStalls() {
-				if way.name == "CloseRead" && s.name == "a message and one byte of a header" {
-					continue // the message ends it
-				}
 				t.Run(s.name, func(t *testing.T) {
-					u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error { return way.serve(conn) }))
+					u := endpoint(way)
 					server := httptest.NewServer(u)
 					defer server.Close()
-					stalled(t, u, server, s)
+					stalled(t, u, server, s, 0)
+				})
+			}
+		})
+		t.Run(way.name+", compressed", func(t *testing.T) {
+			for _, s := range compressedStalls(t) {
+				t.Run(s.name, func(t *testing.T) {
+					u := endpoint(way)
+					u.Settings.EnableCompression = true
+					server := httptest.NewServer(u)
+					defer server.Close()
+					stalled(t, u, server, s, 0)
 				})
 			}
 		})
 	}
 }
 
-// stalled checks what connections hold to an endpoint whose peers stall.
-func stalled(t *testing.T, u *websocket.Upgrader, server *httptest.Server, s stall) {
+// notBare is a connection that is no bare socket.
+type notBare struct{ net.Conn }
+
+type notBareListener struct{ net.Listener }
+
+func (l notBareListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	return notBare{nc}, err
+}
+
+// TestStalledPeersOfWrappedConnections is the same where a connection can't look before
+// it waits. It holds a buffer when it is idle, too.
+func TestStalledPeersOfWrappedConnections(t *testing.T) {
+	for _, way := range waysToRead()[:3] {
+		t.Run(way.name, func(t *testing.T) {
+			for _, s := range append(plainStalls(), compressedStalls(t)...) {
+				t.Run(s.name, func(t *testing.T) {
+					u := endpoint(way)
+					u.Settings.EnableCompression = true
+					server := httptest.NewUnstartedServer(u)
+					server.Listener = notBareListener{server.Listener}
+					server.Start()
+					defer server.Close()
+					stalled(t, u, server, s, 0)
+				})
+			}
+		})
+	}
+}
+
+// recordsOfTLS is what crypto/tls has of a record that is not whole, or was: it keeps the
+// memory for the next ones, and has one that is decrypted.
+const recordsOfTLS = 2 * (16<<10 + 2<<10)
+
+// TestStalledPeersOverTLS is the same over TLS, which has memory of its own.
+func TestStalledPeersOverTLS(t *testing.T) {
+	way := waysToRead()[0]
+	for _, s := range plainStalls() {
+		t.Run(s.name, func(t *testing.T) {
+			u := endpoint(way)
+			server := httptest.NewTLSServer(u)
+			defer server.Close()
+			stalled(t, u, server, s, recordsOfTLS)
+		})
+	}
+}
+
+// stalled checks what connections hold to an endpoint whose peers stall. Something below
+// them may hold more.
+func stalled(t *testing.T, u *websocket.Upgrader, server *httptest.Server, s stall, below int) {
 	t.Helper()
-	u.Log = silent
 	clients := make([]*wstest.Raw, stalledPeers)
 	for i := range clients {
 		clients[i] = wstest.DialRaw(t, server, "/", &wstest.Options{Compression: u.Settings.EnableCompression})
@@ -181,7 +276,7 @@ func stalled(t *testing.T, u *websocket.Upgrader, server *httptest.Server, s sta
 	if come == 0 {
 		come = len(s.sent)
 	}
-	most := int64(4<<10 + 2*come)
+	most := int64(4<<10 + 2*come + below)
 	var each int64
 	for deadline := time.Now().Add(5 * time.Second); ; {
 		each = (inUse() - idle) / stalledPeers

@@ -147,8 +147,11 @@ func (a *arrival) own() []byte {
 // empty, what the socket has.
 func (t *transport) receivePayload(a *arrival) (n int, err error) {
 	switch {
-	case t.buffer.buffered() > 0:
+	case t.buffer.buffered() > 0 && t.socket != nil:
 		n = copy(a.room(), t.buffer.bytes())
+		t.buffer.r += n
+	case t.buffer.buffered() > 0:
+		n = copy(a.narrowRoom(), t.buffer.bytes())
 		t.buffer.r += n
 	default:
 		t.uncorkBeforeWaiting()
