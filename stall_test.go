@@ -21,13 +21,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const stalledPeers = 200
+const stalledPeers = 100
 
 // A stall is where a peer stops that has sent something.
 type stall struct {
 	name string
 	sent []byte
 	come int // bytes that the connection may hold twice; 0: all that was sent
+
+	everywhere bool // however messages are read; otherwise only whole ones
 }
 
 // begin is the beginning of a frame: its header, which announces a length, and some of
@@ -51,21 +53,21 @@ func plainStalls() []stall {
 	ping := wstest.Ping("").AppendHeader(nil, 100)
 	goodbye := wstest.Close(1000, "so long").Bytes()
 	return []stall{
-		{name: "one byte of a header", sent: []byte{0x81}},
+		{name: "one byte of a header", sent: []byte{0x81}, everywhere: true},
 		{name: "a header but its last byte", sent: begin(text, 60<<10, 0)[:7]},
 		{name: "a header that announces 125 bytes", sent: begin(text, 125, 0)},
 		{name: "a header that announces 60 KiB", sent: begin(text, 60<<10, 0)},
-		{name: "a header that announces 1 MiB", sent: begin(text, 1<<20, 0)},
+		{name: "a header that announces 1 MiB", sent: begin(text, 1<<20, 0), everywhere: true},
 		{name: "one byte of 60 KiB", sent: begin(text, 60<<10, 1)},
-		{name: "1,000 bytes of 16 KiB", sent: begin(text, 16<<10, 1000)},
+		{name: "1,000 bytes of 16 KiB", sent: begin(text, 16<<10, 1000), everywhere: true},
 		{name: "20 KiB of 60 KiB", sent: begin(text, 60<<10, 20<<10)},
-		{name: "64 KiB and a byte of 1 MiB", sent: begin(text, 1<<20, 64<<10+1)},
+		{name: "64 KiB and a byte of 1 MiB", sent: begin(text, 1<<20, 64<<10+1), everywhere: true},
 		{name: "300 KiB of 1 MiB", sent: begin(text, 1<<20, 300<<10)},
 		{name: "a fragment", sent: fragments},
-		{name: "a fragment, and a header that announces 1 MiB less that", sent: slices.Concat(fragments, begin(next, 1<<20-1000, 0))},
+		{name: "a fragment, and a header that announces 1 MiB less that", sent: slices.Concat(fragments, begin(next, 1<<20-1000, 0)), everywhere: true},
 		{name: "a fragment, and 100 KiB of another", sent: slices.Concat(fragments, begin(next, 1<<20-1000, 100<<10))},
-		{name: "half of a ping", sent: append(ping, make([]byte, 50)...)},
-		{name: "half of a close frame", sent: goodbye[:len(goodbye)-3]},
+		{name: "half of a ping", sent: append(ping, make([]byte, 50)...), everywhere: true},
+		{name: "half of a close frame", sent: goodbye[:len(goodbye)-3], everywhere: true},
 		{name: "a message, and one byte of a header", sent: append(wstest.Text("hello").Bytes(), 0x81)},
 	}
 }
@@ -79,17 +81,17 @@ func compressedStalls(t *testing.T) []stall {
 		return append(f.AppendHeader(nil, uint64(announced)), masked(f, whole.Payload[from:to])...)
 	}
 	stalls := []stall{
-		{name: "a header that announces 60 KiB", sent: begin(whole, 60<<10, 0, 0)},
+		{name: "a header that announces 60 KiB", sent: begin(whole, 60<<10, 0, 0), everywhere: true},
 		{name: "one byte of 60 KiB", sent: begin(whole, 60<<10, 0, 1)},
 		{name: "20 KiB of 60 KiB", sent: begin(whole, 60<<10, 0, 20<<10), come: 20 << 10},
 		{name: "a header that announces 200 KiB", sent: begin(whole, 200<<10, 0, 0)},
 		{name: "one byte of 200 KiB", sent: begin(whole, 200<<10, 0, 1)},
-		{name: "1,000 bytes of 200 KiB", sent: begin(whole, 200<<10, 0, 1000), come: 1000},
-		{name: "20 KiB of 200 KiB", sent: begin(whole, 200<<10, 0, 20<<10), come: 20 << 10},
+		{name: "1,000 bytes of 200 KiB", sent: begin(whole, 200<<10, 0, 1000), come: 1000, everywhere: true},
+		{name: "20 KiB of 200 KiB", sent: begin(whole, 200<<10, 0, 20<<10), come: 20 << 10, everywhere: true},
 		{name: "150 KiB of 200 KiB", sent: begin(whole, 200<<10, 0, 150<<10), come: 150 << 10},
 		{name: "a fragment", sent: begin(first, 1000, 0, 1000), come: 1000},
 		{name: "a fragment, and a header that announces 200 KiB", sent: append(begin(first, 1000, 0, 1000), begin(next, 200<<10, 0, 0)...), come: 1000},
-		{name: "a fragment, and one byte of a header", sent: append(begin(first, 1000, 0, 1000), 0), come: 1000},
+		{name: "a fragment, and one byte of a header", sent: append(begin(first, 1000, 0, 1000), 0), come: 1000, everywhere: true},
 		{name: "a fragment, and 20 KiB of another", sent: append(begin(first, 1000, 0, 1000), begin(next, 200<<10, 1000, 20<<10)...), come: 20 << 10},
 	}
 	for i, s := range stalls {
@@ -184,9 +186,12 @@ func endpoint(way wayToRead) *websocket.Upgrader {
 // waits for the rest, the connection holds at most 4 KiB and twice what has come, heap
 // and stack, besides what an idle one holds.
 func TestStalledPeersHoldLittle(t *testing.T) {
-	for _, way := range waysToRead() {
+	for i, way := range waysToRead() {
 		t.Run(way.name, func(t *testing.T) {
 			for _, s := range plainStalls() {
+				if i > 1 && !s.everywhere {
+					continue
+				}
 				t.Run(s.name, func(t *testing.T) {
 					u := endpoint(way)
 					server := httptest.NewServer(u)
@@ -197,6 +202,9 @@ func TestStalledPeersHoldLittle(t *testing.T) {
 		})
 		t.Run(way.name+", compressed", func(t *testing.T) {
 			for _, s := range compressedStalls(t) {
+				if i > 1 && !s.everywhere {
+					continue
+				}
 				t.Run(s.name, func(t *testing.T) {
 					u := endpoint(way)
 					u.Settings.EnableCompression = true
@@ -222,9 +230,12 @@ func (l notBareListener) Accept() (net.Conn, error) {
 // TestStalledPeersOfWrappedConnections is the same where a connection can't look before
 // it waits. It holds a buffer when it is idle, too.
 func TestStalledPeersOfWrappedConnections(t *testing.T) {
-	for _, way := range waysToRead()[:3] {
+	for i, way := range waysToRead()[:3] {
 		t.Run(way.name, func(t *testing.T) {
 			for _, s := range append(plainStalls(), compressedStalls(t)...) {
+				if i > 0 && !s.everywhere {
+					continue
+				}
 				t.Run(s.name, func(t *testing.T) {
 					u := endpoint(way)
 					u.Settings.EnableCompression = true
@@ -247,6 +258,9 @@ const recordsOfTLS = 2 * (16<<10 + 2<<10)
 func TestStalledPeersOverTLS(t *testing.T) {
 	way := waysToRead()[0]
 	for _, s := range plainStalls() {
+		if !s.everywhere {
+			continue
+		}
 		t.Run(s.name, func(t *testing.T) {
 			u := endpoint(way)
 			server := httptest.NewTLSServer(u)
@@ -265,7 +279,7 @@ func stalled(t *testing.T, u *websocket.Upgrader, server *httptest.Server, s sta
 		clients[i] = wstest.DialRaw(t, server, "/", &wstest.Options{Compression: u.Settings.EnableCompression})
 	}
 	require.Eventually(t, func() bool { return u.Stats().Open == stalledPeers }, 10*time.Second, time.Millisecond)
-	idle := slices.Min([]int64{inUse(), inUse(), inUse(), inUse(), inUse()})
+	idle := slices.Min([]int64{inUse(), inUse(), inUse()})
 	for _, client := range clients {
 		client.SendBytes(s.sent)
 	}

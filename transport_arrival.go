@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"bytes"
+	"math/bits"
 	"sync"
 )
 
@@ -69,7 +70,10 @@ func (a *arrival) drop() {
 func (a *arrival) room() []byte { return a.within(min(a.length, max(flowing, a.n*flowFactor))) }
 
 // narrowRoom is the same in as little memory as may be kept while the peer is waited for.
-func (a *arrival) narrowRoom() []byte { return a.within(min(a.length, mayBeKept(a.n))) }
+func (a *arrival) narrowRoom() []byte {
+	most := 1 << (bits.Len(uint(mayBeKept(a.n))) - 1) //nolint:gosec // it is positive
+	return a.within(min(a.length, most))              // which is more than has come
+}
 
 // within is where more of the payload goes to, in memory for so many bytes or, where that
 // is not full, in what there is.
