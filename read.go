@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"sync"
 )
 
 // noMessage is the message type that comes with an error, as gorilla has it.
@@ -54,7 +53,7 @@ func (c *Conn) readAll(ctx context.Context) (messageType int, p []byte, err erro
 // out: what must be there of it for the rest is not there twice.
 func readInflated(r io.Reader, inflating *inflatingReader) ([]byte, error) {
 	inflating.keep()
-	if err := discard(r); err != nil {
+	if err := discard(r, minChunk); err != nil {
 		inflating.close()
 		return nil, err
 	}
@@ -160,15 +159,21 @@ func (c *Conn) skipMessage(ctx context.Context) error {
 	rest := *m
 	rest.ctx = ctx
 	c.reader = &rest // the caller's becomes stale, and does not look whole
-	return discard(c.reader)
+	most := maxChunk
+	if _, inflating := m.r.(*inflatingReader); inflating { // which keeps some itself
+		most = minChunk
+	}
+	return discard(c.reader, most)
 }
 
-// discard reads a message away, in pieces that are no burden while the peer is waited for.
-func discard(r io.Reader) error {
-	scrap := scraps.Get().(*[1 << 10]byte) //nolint:errcheck // it is
-	defer scraps.Put(scrap)
-	for {
-		switch _, err := r.Read(scrap[:]); {
+// discard reads a message away, in pieces of at most so many bytes.
+func discard(r io.Reader, most int) error {
+	var scrap chunk
+	defer scrap.end()
+	for come := 0; ; {
+		n, err := r.Read(scrap.room(come, most, false))
+		come += n
+		switch {
 		case err == io.EOF: // a wrapped one is no end
 			return nil
 		case err != nil:
@@ -177,15 +182,13 @@ func discard(r io.Reader) error {
 	}
 }
 
-var scraps = sync.Pool{New: func() any { return new([1 << 10]byte) }}
-
 // nextReader is gorilla's NextReader, but for messages that come once we close the
 // connection: these are discarded, up to the peer's close frame or another error. What
 // is compressed stays so.
 func (c *Conn) nextReader() (messageType int, wire io.Reader, err error) {
 	if m := c.reader; m != nil && !m.done {
 		m.release()
-		_ = discard(m.wire) // what goes wrong is found again
+		_ = discard(m.wire, maxChunk) // what goes wrong is found again
 	}
 	c.reader = nil
 	c.t.raw = true
@@ -197,7 +200,7 @@ func (c *Conn) nextReader() (messageType int, wire io.Reader, err error) {
 		case err != nil:
 			return noMessage, nil, c.readFailed(err)
 		case !c.delivers():
-			_ = discard(wire) // likewise
+			_ = discard(wire, maxChunk) // likewise
 		default:
 			return messageType, wire, nil
 		}
@@ -359,7 +362,7 @@ func (c *Conn) ReadJSONContext(ctx context.Context, v any) error {
 	case err != nil:
 		return err
 	}
-	return discard(r) // a message without an end is none
+	return discard(r, minChunk) // a message without an end is none
 }
 
 // JoinMessages returns a reader of all the messages to come, each followed by

@@ -139,33 +139,16 @@ func (s *stream) copyMessages() error {
 	}
 }
 
-// A stream is handed on in pieces of so many bytes: as large as may be kept while the peer
-// is waited for.
-const (
-	minChunk = 1 << 10
-	maxChunk = 32 << 10
-)
-
 // copyMessage writes a message to the readers. When they are gone, what still arrives is
 // thrown away: the peer's close frame comes after it.
 func (s *stream) copyMessage(r io.Reader) error {
-	var chunk loan
-	defer chunk.end()
-	for come, kept := 0, minChunk; ; {
-		for kept < maxChunk && 2*kept <= come {
-			kept *= 2
-		}
-		size := kept
-		if s.conn.reader.hasMore() { // it is not waited for
-			size = maxChunk
-		}
-		if chunk.memory == nil || len(*chunk.memory) != size {
-			chunk.end()
-			chunk.memory = borrow(size)
-		}
-		n, err := r.Read(*chunk.memory)
+	var piece chunk
+	defer piece.end()
+	for come := 0; ; {
+		p := piece.room(come, maxChunk, s.conn.reader.hasMore())
+		n, err := r.Read(p)
 		if n > 0 {
-			_, _ = s.arrivals.Write((*chunk.memory)[:n])
+			_, _ = s.arrivals.Write(p[:n])
 		}
 		come += n
 		switch {
