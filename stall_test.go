@@ -29,7 +29,7 @@ type stall struct {
 	sent []byte
 	come int // bytes that the connection may hold twice; 0: all that was sent
 
-	everywhere bool // however messages are read; otherwise only whole ones
+	everywhere bool // for all ways to read; otherwise for those of whole messages
 }
 
 // begin is the beginning of a frame: its header, which announces a length, and some of
@@ -45,13 +45,18 @@ func masked(f wstest.Frame, p []byte) []byte {
 }
 
 func plainStalls() []stall {
-	text := wstest.Text("")
+	return stallsOf(wstest.Text(""), wstest.Ping(""), wstest.Close(1000, "so long"))
+}
+
+// stallsOf are those of a client or, with frames that are not masked, of a server.
+func stallsOf(text, ping, goodbye wstest.Frame) []stall {
 	first, next := text, text
 	first.Fin, next.Fin, next.Opcode = false, false, wstest.OpContinuation
 	fragments := first.AppendHeader(nil, 1000)
 	fragments = append(fragments, masked(first, pseudoText(1000))...)
-	ping := wstest.Ping("").AppendHeader(nil, 100)
-	goodbye := wstest.Close(1000, "so long").Bytes()
+	farewell := goodbye.Bytes()
+	hello := text
+	hello.Payload = []byte("hello")
 	return []stall{
 		{name: "one byte of a header", sent: []byte{0x81}, everywhere: true},
 		{name: "a header but its last byte", sent: begin(text, 60<<10, 0)[:7]},
@@ -60,15 +65,15 @@ func plainStalls() []stall {
 		{name: "a header that announces 1 MiB", sent: begin(text, 1<<20, 0), everywhere: true},
 		{name: "one byte of 60 KiB", sent: begin(text, 60<<10, 1)},
 		{name: "1,000 bytes of 16 KiB", sent: begin(text, 16<<10, 1000), everywhere: true},
-		{name: "20 KiB of 60 KiB", sent: begin(text, 60<<10, 20<<10)},
+		{name: "20 KiB of 60 KiB", sent: begin(text, 60<<10, 20<<10), everywhere: true},
 		{name: "64 KiB and a byte of 1 MiB", sent: begin(text, 1<<20, 64<<10+1), everywhere: true},
-		{name: "300 KiB of 1 MiB", sent: begin(text, 1<<20, 300<<10)},
-		{name: "a fragment", sent: fragments},
+		{name: "300 KiB of 1 MiB", sent: begin(text, 1<<20, 300<<10), everywhere: true},
+		{name: "a fragment", sent: fragments, everywhere: true},
 		{name: "a fragment, and a header that announces 1 MiB less that", sent: slices.Concat(fragments, begin(next, 1<<20-1000, 0)), everywhere: true},
-		{name: "a fragment, and 100 KiB of another", sent: slices.Concat(fragments, begin(next, 1<<20-1000, 100<<10))},
-		{name: "half of a ping", sent: append(ping, make([]byte, 50)...), everywhere: true},
-		{name: "half of a close frame", sent: goodbye[:len(goodbye)-3], everywhere: true},
-		{name: "a message, and one byte of a header", sent: append(wstest.Text("hello").Bytes(), 0x81)},
+		{name: "a fragment, and 100 KiB of another", sent: slices.Concat(fragments, begin(next, 1<<20-1000, 100<<10)), everywhere: true},
+		{name: "half of a ping", sent: append(ping.AppendHeader(nil, 100), make([]byte, 50)...), everywhere: true},
+		{name: "half of a close frame", sent: farewell[:len(farewell)-3], everywhere: true},
+		{name: "a message, and one byte of a header", sent: append(hello.Bytes(), 0x81)},
 	}
 }
 
@@ -83,13 +88,13 @@ func compressedStalls(t *testing.T) []stall {
 	stalls := []stall{
 		{name: "a header that announces 60 KiB", sent: begin(whole, 60<<10, 0, 0), everywhere: true},
 		{name: "one byte of 60 KiB", sent: begin(whole, 60<<10, 0, 1)},
-		{name: "20 KiB of 60 KiB", sent: begin(whole, 60<<10, 0, 20<<10), come: 20 << 10},
-		{name: "a header that announces 200 KiB", sent: begin(whole, 200<<10, 0, 0)},
+		{name: "20 KiB of 60 KiB", sent: begin(whole, 60<<10, 0, 20<<10), come: 20 << 10, everywhere: true},
+		{name: "a header that announces 200 KiB", sent: begin(whole, 200<<10, 0, 0), everywhere: true},
 		{name: "one byte of 200 KiB", sent: begin(whole, 200<<10, 0, 1)},
 		{name: "1,000 bytes of 200 KiB", sent: begin(whole, 200<<10, 0, 1000), come: 1000, everywhere: true},
 		{name: "20 KiB of 200 KiB", sent: begin(whole, 200<<10, 0, 20<<10), come: 20 << 10, everywhere: true},
-		{name: "150 KiB of 200 KiB", sent: begin(whole, 200<<10, 0, 150<<10), come: 150 << 10},
-		{name: "a fragment", sent: begin(first, 1000, 0, 1000), come: 1000},
+		{name: "150 KiB of 200 KiB", sent: begin(whole, 200<<10, 0, 150<<10), come: 150 << 10, everywhere: true},
+		{name: "a fragment", sent: begin(first, 1000, 0, 1000), come: 1000, everywhere: true},
 		{name: "a fragment, and a header that announces 200 KiB", sent: append(begin(first, 1000, 0, 1000), begin(next, 200<<10, 0, 0)...), come: 1000},
 		{name: "a fragment, and one byte of a header", sent: append(begin(first, 1000, 0, 1000), 0), come: 1000, everywhere: true},
 		{name: "a fragment, and 20 KiB of another", sent: append(begin(first, 1000, 0, 1000), begin(next, 200<<10, 1000, 20<<10)...), come: 20 << 10},

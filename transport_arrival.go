@@ -69,10 +69,11 @@ func (a *arrival) drop() {
 // flow.
 func (a *arrival) room() []byte { return a.within(min(a.length, max(flowing, a.n*flowFactor))) }
 
-// narrowRoom is the same in as little memory as may be kept while the peer is waited for.
-func (a *arrival) narrowRoom() []byte {
-	most := 1 << (bits.Len(uint(mayBeKept(a.n))) - 1) //nolint:gosec // it is positive
-	return a.within(min(a.length, most))              // which is more than has come
+// narrowRoom is the same in as little memory as may be kept while the peer is waited for,
+// where so many bytes have come and so much other memory is given back meanwhile.
+func (a *arrival) narrowRoom(come, other int) []byte {
+	most := 1 << (bits.Len(uint(mayBeKept(come)+other)) - 1) //nolint:gosec // it is positive
+	return a.within(min(a.length, most))                     // which is more than has come
 }
 
 // within is where more of the payload goes to, in memory for so many bytes or, where that
@@ -150,12 +151,16 @@ func (a *arrival) own() []byte {
 // receivePayload reads some bytes of a payload: what is in the buffer and, when that is
 // empty, what the socket has.
 func (t *transport) receivePayload(a *arrival) (n int, err error) {
+	buffered := t.buffer.buffered()
+	var p []byte
+	if t.socket == nil {
+		p = a.narrowRoom(a.n+min(buffered, a.length-a.n), min(t.buffers.size, plainReadBuffer))
+	} else if buffered > 0 {
+		p = a.room()
+	}
 	switch {
-	case t.buffer.buffered() > 0 && t.socket != nil:
-		n = copy(a.room(), t.buffer.bytes())
-		t.buffer.r += n
-	case t.buffer.buffered() > 0:
-		n = copy(a.narrowRoom(), t.buffer.bytes())
+	case buffered > 0:
+		n = copy(p, t.buffer.bytes())
 		t.buffer.r += n
 	default:
 		t.uncorkBeforeWaiting()
@@ -163,7 +168,7 @@ func (t *transport) receivePayload(a *arrival) (n int, err error) {
 		if t.socket != nil {
 			n, err = t.arriveRaw(a)
 		} else {
-			n, err = t.readSocket(a.narrowRoom())
+			n, err = t.readSocket(p)
 		}
 		if n == 0 {
 			return 0, t.readFailed(err)

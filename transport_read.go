@@ -343,6 +343,7 @@ func (t *transport) readFailed(err error) error {
 		t.reading.err = &ioError{op: "read", err: err, gone: true}
 		t.decide(endedByVanished, t.reading.err)
 	}
+	t.dropBuffer()
 	return t.reading.err
 }
 
