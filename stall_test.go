@@ -255,9 +255,9 @@ func TestStalledPeersOfWrappedConnections(t *testing.T) {
 	}
 }
 
-// recordsOfTLS is what crypto/tls has of a record that is not whole, or was: it keeps the
-// memory for the next ones, and has one that is decrypted.
-const recordsOfTLS = 2 * (16<<10 + 2<<10)
+// recordsOfTLS is what crypto/tls has of a record of up to 16 KiB that is not whole, or was:
+// its memory grows by two, and is kept for the next ones.
+const recordsOfTLS = 40 << 10
 
 // TestStalledPeersOverTLS is the same over TLS, which has memory of its own.
 func TestStalledPeersOverTLS(t *testing.T) {

@@ -66,8 +66,18 @@ func (a *arrival) drop() {
 }
 
 // room is where more of the payload goes to, in as much memory as bytes may have that
-// flow.
-func (a *arrival) room() []byte { return a.within(min(a.length, max(flowing, a.n*flowFactor))) }
+// flow. Once they have stopped, it is no more than comes from a pool, or may be kept when
+// they stop again.
+func (a *arrival) room() []byte {
+	size := a.length
+	if a.n < size/flowFactor {
+		size = min(size, max(flowing, a.n*flowFactor))
+	}
+	if a.aside.n > 0 {
+		size = min(size, max(1<<largestLent, 2*a.n))
+	}
+	return a.within(size)
+}
 
 // narrowRoom is the same in as little memory as may be kept while the peer is waited for,
 // where so many bytes have come and so much other memory is given back meanwhile.
