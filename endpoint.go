@@ -41,12 +41,12 @@ func NewEndpoint(options Options) *Endpoint {
 	return e
 }
 
-// Guard has f call every function that belongs to a connection: the serve of Run, and
-// those of Conn.Go and Conn.BeforeClose. It is for an adapter whose framework has errors
-// of its own: f calls the function it is given, once, and returns its error or what it
-// makes of it; a panic that it recovers is a *PanicError. One that it lets pass is
-// recovered all the same, and runtime.Goexit must be let pass. Call Guard before the
-// first Accept. Nil, and an Endpoint without Guard, call the functions as they are.
+// Guard has f call the functions that are given to Conn.Go and Conn.BeforeClose. It is for
+// an adapter whose framework has errors of its own, and who has made them of what Serve
+// returns: f calls the function it is given, once, and returns its error or what it makes
+// of it; a panic that it recovers is a *PanicError. One that it lets pass is recovered all
+// the same, and runtime.Goexit must be let pass. Call Guard before the first Accept. Nil,
+// and an Endpoint without Guard, call the functions as they are.
 func (e *Endpoint) Guard(f func(call func() error) error) { e.options.guard = f }
 
 // Handshake is what an adapter knows of one request.

@@ -107,8 +107,8 @@ func TestEndpoint(t *testing.T) {
 	})
 }
 
-// An adapter's Guard calls every function of a connection, and what it makes of an
-// error is what is told.
+// An adapter's Guard calls the functions that belong to a connection, and what it makes of
+// an error is what is told.
 func TestEndpointGuard(t *testing.T) {
 	fails := func() error { return errDatabase }
 	for _, c := range []struct {
@@ -122,7 +122,6 @@ func TestEndpointGuard(t *testing.T) {
 		{name: "Goexit", call: func() error { runtime.Goexit(); return nil }, want: "websocket: controller left by runtime.Goexit"},
 	} {
 		for place, serve := range map[string]func(conn *websocket.Conn) error{
-			"Serve": func(*websocket.Conn) error { return c.call() },
 			"Go": func(conn *websocket.Conn) error {
 				conn.Go(func(context.Context) error { return c.call() })
 				return reader(wrapped)(conn, nil)

@@ -119,7 +119,12 @@ func (c *Conn) start(f func(ctx context.Context) error) bool {
 
 // run calls a function that belongs to the connection.
 func (c *Conn) run(f func() error) {
-	recovered(func() error { return c.t.options.guarded(f) }, c.goroutineEnded)
+	recovered(func() error {
+		if guard := c.t.options.guard; guard != nil {
+			return guard(f)
+		}
+		return f()
+	}, c.goroutineEnded)
 }
 
 // goroutineEnded ends the connection if a function that belongs to it failed.

@@ -213,14 +213,6 @@ func logDefault(ctx context.Context, level slog.Level, text string, attrs ...slo
 	_ = survived(func() { slog.Default().LogAttrs(ctx, level, text, attrs...) })
 }
 
-// guarded calls a function that belongs to a connection.
-func (o *Options) guarded(call func() error) error {
-	if o.guard == nil {
-		return call()
-	}
-	return o.guard(call)
-}
-
 // orDefault returns the setting, its default for zero and 0 for off.
 func orDefault[T ~int | ~int64](setting, whenZero T) T {
 	if setting == 0 {

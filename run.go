@@ -21,7 +21,7 @@ func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
 		if conn.shutdown.Load() {
 			return nil // nobody is there to be served
 		}
-		return e.options.guarded(serve) // and nothing keeps what serve itself does not, like the request
+		return serve() // and nothing keeps what serve itself does not, like the request
 	}, r.over)
 }
 

@@ -103,25 +103,22 @@ func (t *transport) takeBuffer(n int) *readBuffer {
 // has begun, and its header or a control frame is not all there.
 func (t *transport) shrinkBuffer() {
 	if b := t.buffer; b.buffered() > 0 && b.buffered() < smallReadBuffer && len(b.b) > smallReadBuffer {
-		t.buffer = newReadBuffer(smallReadBuffer)
-		t.buffer.w = copy(t.buffer.b, b.bytes())
-		t.recycle(b)
-	} else {
+		small := newReadBuffer(smallReadBuffer)
+		small.w = copy(small.b, b.bytes())
+		b.r = b.w
 		t.giveBuffer()
+		t.buffer = small
 	}
 }
 
-// giveBuffer gives the buffer back, if there is nothing in it.
+// giveBuffer gives the buffer back, if there is nothing in it. It calls no other function
+// of ours: every idle connection has been here, and the stack has its price.
 func (t *transport) giveBuffer() {
 	b := t.buffer
 	if b == nil || b.r != b.w {
 		return
 	}
 	t.buffer = nil
-	t.recycle(b)
-}
-
-func (t *transport) recycle(b *readBuffer) {
 	if len(b.b) == t.buffers.size {
 		b.r, b.w, b.err = 0, 0, nil
 		t.buffers.pool.Put(b)

@@ -55,7 +55,11 @@ func (t *transport) tries() func(fd uintptr) bool {
 			case err == syscall.EINTR:
 				continue
 			case err == syscall.EAGAIN:
-				t.shrinkBuffer()
+				if b.r == b.w {
+					t.giveBuffer()
+				} else {
+					t.shrinkBuffer()
+				}
 				return false
 			case err != nil:
 				b.n, b.err = 0, t.readError(err)

@@ -12,19 +12,32 @@ import (
 	"goyave.dev/goyave/v5/util/errors"
 )
 
-// traced calls a function that belongs to a connection, and makes Goyave's errors,
-// which have a trace, of those that it returns and of its panics.
-func traced(call func() error) (err error) {
-	defer func() {
-		if reason := recover(); reason != nil {
-			trace := errors.NewSkip(reason, 4) // skipped: runtime.Callers, NewSkip, this function, runtime.gopanic
-			err = &PanicError{Value: trace, Stack: debug.Stack()}
-		}
-	}()
+// serve returns a function that has the controller serve a connection, and makes Goyave's
+// errors, which have a trace, of its errors and panics. It is one function and calls no
+// other, as the stack of those who wait is small.
+func (m *mounted) serve(conn *Conn, request *goyave.Request) func() error {
+	return func() (err error) {
+		defer m.returned(&err)
+		return errors.New(m.upgrader.Controller.Serve(conn, request))
+	}
+}
+
+// guard does the same for the other functions of a connection.
+func (m *mounted) guard(call func() error) (err error) {
+	defer m.returned(&err)
 	return errors.New(call())
 }
 
-// tracedPanic returns what traced made of a panic.
+// returned recovers the function that defers it.
+func (m *mounted) returned(err *error) {
+	if reason := recover(); reason != nil {
+		trace := errors.NewSkip(reason, 4) // skipped: runtime.Callers, NewSkip, this function, runtime.gopanic
+		*err = &PanicError{Value: trace, Stack: debug.Stack()}
+	}
+	m.service.returned(*err)
+}
+
+// tracedPanic returns what returned made of a panic.
 func tracedPanic(err error) (*errors.Error, bool) {
 	p, ok := err.(*PanicError) //nolint:errorlint // joined with other errors it must not stand for them
 	if !ok {

@@ -120,6 +120,12 @@ func (d *diary) add(entry string) error {
 	return nil
 }
 
+func (d *diary) all() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.entries)
+}
+
 func (d *diary) Open(func(hub.Topic, []byte)) { _ = d.add("open") }
 
 func (d *diary) Publish(t hub.Topic, payload []byte) error {

@@ -2,7 +2,9 @@ package websocket
 
 import (
 	"context"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	root "github.com/goyave-contrib/websocket"
@@ -16,38 +18,58 @@ const (
 	defaultShutdownTimeout = 15 * time.Second
 )
 
-// service is the register of a server's endpoints and hubs. It is a Goyave service,
-// so that it is found where the server is.
+// service is the register of a server's endpoints and hubs, and ends their connections.
+// It is a Goyave service, so that it is found where the server is.
 type service struct {
+	server  *goyave.Server
 	timeout time.Duration // of the shutdown; negative means none
 
 	mu        sync.Mutex
 	endpoints []*root.Endpoint
 	hubs      []*hub.Hub
-}
 
-// ending is what has a Shutdown: an endpoint, a hub.
-type ending interface {
-	Shutdown(ctx context.Context) error
+	watched sync.Once   // the server that runs
+	running atomic.Bool // an upgrade came through it: it was ready
+
+	begun    sync.Once
+	ended    chan struct{} // closed when nothing is left to wait for
+	errs     []error       // of the shutdown; written before ended is closed
+	told     sync.Once     // the errors are
+	inOrder  atomic.Bool   // the application called ShutdownAll before anything failed
+	failures atomic.Int64  // while the server stopped, and not in order
 }
 
 // serviceOf returns the service of a server. The first call makes it, with the
 // shutdown hook.
 func serviceOf(server *goyave.Server) *service {
-	if found, ok := server.LookupService(serviceName); ok {
-		s, ok := found.(*service)
-		if !ok {
-			panic(errors.Errorf("websocket: another service is named %q", serviceName))
-		}
+	s, ok := lookupService(server)
+	if ok {
 		return s
 	}
-	s := &service{timeout: configuredSeconds(server.Config(), shutdownTimeoutEntry)}
+	s = &service{
+		server:  server,
+		timeout: configuredSeconds(server.Config(), shutdownTimeoutEntry),
+		ended:   make(chan struct{}),
+	}
 	if s.timeout == 0 {
 		s.timeout = defaultShutdownTimeout
 	}
 	server.RegisterService(s)
-	server.RegisterShutdownHook(s.shutdown)
+	server.RegisterShutdownHook(s.hook)
 	return s
+}
+
+// lookupService returns the service of a server, if there is one.
+func lookupService(server *goyave.Server) (s *service, ok bool) {
+	found, ok := server.LookupService(serviceName)
+	if !ok {
+		return nil, false
+	}
+	s, ok = found.(*service)
+	if !ok {
+		panic(errors.Errorf("websocket: another service is named %q", serviceName))
+	}
+	return s, true
 }
 
 // Name implements goyave.Service.
@@ -65,30 +87,32 @@ func (s *service) addHub(h *hub.Hub) {
 	s.hubs = append(s.hubs, h)
 }
 
-// shutdown ends the connections of all endpoints, together. The hubs come after them,
-// so that what Serve still has to say to members elsewhere finds the broker open.
-func (s *service) shutdown(server *goyave.Server) {
-	ctx := context.Background()
-	if s.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.timeout)
-		defer cancel()
-	}
+// all returns what there is to shut down.
+func (s *service) all() ([]*root.Endpoint, []*hub.Hub) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	shutDown(ctx, server, s.endpoints)
-	shutDown(ctx, server, s.hubs)
+	return slices.Clone(s.endpoints), slices.Clone(s.hubs)
 }
 
-// shutDown shuts all of them down, together.
-func shutDown[T ending](ctx context.Context, server *goyave.Server, all []T) {
+// ending is what has a Shutdown: an endpoint, a hub.
+type ending interface {
+	Shutdown(ctx context.Context) error
+}
+
+// shutDown ends the connections of all endpoints, together. The hubs come after them,
+// so that what Serve still has to say to members elsewhere finds the broker open.
+func (s *service) shutDown(ctx context.Context) []error {
+	endpoints, hubs := s.all()
+	return append(together(ctx, endpoints), together(ctx, hubs)...)
+}
+
+// together shuts all of them down at the same time.
+func together[T ending](ctx context.Context, all []T) []error {
+	errs := make([]error, len(all))
 	var running sync.WaitGroup
-	for _, one := range all {
-		running.Go(func() {
-			if err := one.Shutdown(ctx); err != nil {
-				server.Logger.Error(errors.New(err))
-			}
-		})
+	for i, one := range all {
+		running.Go(func() { errs[i] = one.Shutdown(ctx) })
 	}
 	running.Wait()
+	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }

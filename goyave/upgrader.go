@@ -39,6 +39,7 @@ type mounted struct {
 	server   *goyave.Server
 	options  Options // with what the configuration says
 	endpoint *root.Endpoint
+	service  *service
 }
 
 var _ goyave.Registrer = (*Upgrader)(nil)
@@ -114,10 +115,10 @@ func (u *Upgrader) mount(server *goyave.Server) *mounted {
 	if m.options.Log == nil {
 		m.options.Log = m.log
 	}
-	service := serviceOf(server)
+	m.service = serviceOf(server)
 	m.endpoint = root.NewEndpoint(m.options)
-	m.endpoint.Guard(traced)
-	service.add(m.endpoint)
+	m.endpoint.Guard(m.guard)
+	m.service.add(m.endpoint)
 	return m
 }
 
@@ -142,6 +143,7 @@ func (u *Upgrader) Stats() Stats {
 }
 
 func (m *mounted) handle(response *goyave.Response, request *goyave.Request) {
+	m.service.watch(request.Context())
 	h := root.Handshake{
 		Refuse: func(status int, reason error) { m.refuse(response, request, status, reason) },
 	}
@@ -173,7 +175,7 @@ func (m *mounted) handle(response *goyave.Response, request *goyave.Request) {
 	if ctrl, ok := m.upgrader.Controller.(ErrorHandler); ok {
 		report = func(err error) { ctrl.OnError(served, goyaveError(err)) }
 	}
-	m.endpoint.Run(conn, func() error { return m.upgrader.Controller.Serve(conn, served) }, report)
+	m.endpoint.Run(conn, m.serve(conn, served), report)
 }
 
 // settings are those for one request.

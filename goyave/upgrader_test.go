@@ -700,7 +700,7 @@ func TestOnErrorIsToldGoyaveErrors(t *testing.T) {
 				return echo(conn, request)
 			},
 			message: "custom 8",
-			in:      "goyave.traced",
+			in:      "mounted).guard",
 			check: func(t *testing.T, err error) {
 				t.Helper()
 				var custom *errCustom
@@ -772,7 +772,7 @@ func TestTwoFailures(t *testing.T) {
 	require.ErrorAs(t, failure.Unwrap()[0], &first)
 	assert.Contains(t, first.StackFrames()[0].Function, "goyave_test.panicking")
 	require.ErrorAs(t, failure.Unwrap()[1], &second)
-	assert.Contains(t, second.StackFrames().String(), "goyave.traced")
+	assert.Contains(t, second.StackFrames().String(), "mounted).serve")
 
 	a.dial("/logged").ExpectClose(websocket.CloseInternalServerErr, "the value\nsomething failed")
 	a.stop()
@@ -780,7 +780,7 @@ func TestTwoFailures(t *testing.T) {
 	checkText(t, a.log.with("the value")[0], "trace", "goyave_test.panicking")
 	checkText(t, a.log.with("the value")[0], "stack", "")
 	require.Len(t, a.log.with("something failed"), 1)
-	checkText(t, a.log.with("something failed")[0], "trace", "goyave.traced")
+	checkText(t, a.log.with("something failed")[0], "trace", "mounted).serve")
 }
 
 // What happens to the connection is told as an error of Goyave's as well.
@@ -817,7 +817,7 @@ func TestDefaultLog(t *testing.T) {
 		{
 			name:  "an error",
 			serve: func(*websocket.Conn, *goyave.Request) error { return errors.New("something failed") },
-			level: "ERROR", text: "something failed", trace: "traced",
+			level: "ERROR", text: "something failed", trace: "mounted).serve",
 		},
 		{
 			name:  "a panic",
@@ -854,7 +854,7 @@ func TestDefaultLog(t *testing.T) {
 				conn.Go(func(context.Context) error { return errors.New("something failed") })
 				return echo(conn, request)
 			},
-			level: "ERROR", text: "something failed", trace: "traced",
+			level: "ERROR", text: "something failed", trace: "mounted).guard",
 		},
 		{
 			name:  "an ending",
