@@ -18,30 +18,6 @@ import (
 // Goyave must: the root module compiles the others.
 var documents = []string{"README.md", "../README.md", "../docs/goyave.md", "../docs/migrating.md"}
 
-// snippetImports are what a snippet without a package clause may use, by the name
-// it is used with.
-var snippetImports = map[string]string{
-	"auth":         "goyave.dev/goyave/v5/auth",
-	"browsertoken": "github.com/goyave-contrib/websocket/goyave/browsertoken",
-	"config":       "goyave.dev/goyave/v5/config",
-	"context":      "context",
-	"echo":         "github.com/goyave-contrib/websocket/goyave/examples/echo/http/controller/echo",
-	"errors":       "goyave.dev/goyave/v5/util/errors",
-	"goyave":       "goyave.dev/goyave/v5",
-	"http":         "net/http",
-	"hub":          "github.com/goyave-contrib/websocket/hub",
-	"log":          "goyave.dev/goyave/v5/log",
-	"os":           "os",
-	"require":      "github.com/stretchr/testify/require",
-	"route":        "github.com/goyave-contrib/websocket/goyave/examples/echo/http/route",
-	"testing":      "testing",
-	"testutil":     "goyave.dev/goyave/v5/util/testutil",
-	"time":         "time",
-	"v":            "goyave.dev/goyave/v5/validation",
-	"websocket":    "github.com/goyave-contrib/websocket/goyave",
-	"wstest":       "github.com/goyave-contrib/websocket/wstest",
-}
-
 var fence = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$")
 
 // snippets returns the fenced blocks of a document in this language.
@@ -58,61 +34,63 @@ func snippets(t *testing.T, document, language string) []string {
 	return found
 }
 
-var declaration = regexp.MustCompile(`\A(?:func|type|var|const)\b`)
-
-// complete makes a file of a snippet: statements go into a function, and what a
-// controller needs is added where the snippet has a part of it.
-func complete(snippet string) string {
-	if strings.HasPrefix(snippet, "package ") || strings.HasPrefix(snippet, "// http/") {
+// file makes a file of a snippet, which has to show what it imports: an editor would
+// choose among packages of one name.
+func file(t *testing.T, document, snippet string) string {
+	t.Helper()
+	switch {
+	case strings.HasPrefix(snippet, "package "), strings.HasPrefix(snippet, "// http/"):
 		return snippet
-	}
-	if strings.HasPrefix(snippet, "import ") {
+	case strings.HasPrefix(snippet, "import "):
 		return "package snippet\n\n" + snippet
 	}
-	if !declaration.MatchString(snippet) {
-		snippet = "func _(server *goyave.Server, router *goyave.Router, userService auth.UserService[struct{}]) {\n" + snippet + "}\n"
-	} else if strings.Contains(snippet, "Controller)") {
-		snippet += "\ntype Controller struct{ goyave.Component }\n"
-		if !strings.Contains(snippet, ") Serve(") {
-			snippet += "func (*Controller) Serve(*websocket.Conn, *goyave.Request) error { return nil }\n"
-		}
-	}
-	var imports strings.Builder
-	for name, path := range snippetImports {
-		if regexp.MustCompile(`(?:^|[^\w.])` + name + `\.[A-Z]`).MatchString(snippet) {
-			fmt.Fprintf(&imports, "import %s %q\n", name, path)
-		}
-	}
-	return "package snippet\n\n" + imports.String() + snippet
+	require.FailNow(t, "the snippet shows no imports", "%s:\n%s", document, snippet)
+	return ""
 }
 
-// Each snippet is a package of its own, in an overlay, so that nothing is
-// written into the repository.
+// Each snippet compiles alone, with the imports that it shows, and tests among them pass.
+// Each is a package of its own, in an overlay, so that nothing is written into the
+// repository.
 func TestDocumentsCompile(t *testing.T) {
 	here, err := os.Getwd()
 	require.NoError(t, err)
 	temp := t.TempDir()
 	overlay := map[string]map[string]string{"Replace": {}}
-	arguments := []string{"build", "-overlay=" + filepath.Join(temp, "overlay.json")}
+	var packages, tests []string
 	for _, document := range documents {
 		for i, snippet := range snippets(t, document, "go") {
 			if document == "../README.md" && !strings.Contains(snippet, "goyave.") {
 				continue
 			}
 			name := fmt.Sprintf("%s_%d", strings.TrimPrefix(strings.ReplaceAll(document, "/", "_"), ".._"), i)
-			file := filepath.Join(temp, name+".go")
-			require.NoError(t, os.WriteFile(file, []byte(complete(snippet)), 0o600))
-			overlay["Replace"][filepath.Join(here, "snippets", name, "snippet.go")] = file
-			arguments = append(arguments, "./snippets/"+name)
+			source, as := filepath.Join(temp, name+".go"), "snippet.go"
+			require.NoError(t, os.WriteFile(source, []byte(file(t, document, snippet)), 0o600))
+			if strings.Contains(snippet, "func Test") {
+				as = "snippet_test.go"
+				tests = append(tests, "./snippets/"+name)
+			} else {
+				packages = append(packages, "./snippets/"+name)
+			}
+			overlay["Replace"][filepath.Join(here, "snippets", name, as)] = source
 		}
 	}
-	require.NotEmpty(t, overlay["Replace"])
 	encoded, err := json.Marshal(overlay)
 	require.NoError(t, err)
+	flag := "-overlay=" + filepath.Join(temp, "overlay.json")
 	require.NoError(t, os.WriteFile(filepath.Join(temp, "overlay.json"), encoded, 0o600))
 
-	output, err := exec.CommandContext(t.Context(), "go", arguments...).CombinedOutput()
+	require.NotEmpty(t, packages)
+	output, err := exec.CommandContext(t.Context(), "go", append([]string{"build", flag}, packages...)...).CombinedOutput()
 	require.NoError(t, err, "%s", output)
+	require.NotEmpty(t, tests)
+	for _, path := range tests {
+		binary := filepath.Join(temp, "test.exe")
+		output, err = exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", flag, "-o", binary, path).CombinedOutput()
+		require.NoError(t, err, "%s", output)
+		output, err = exec.CommandContext(t.Context(), binary, "-test.v").CombinedOutput()
+		require.NoError(t, err, "%s", output)
+		require.Contains(t, string(output), "--- PASS", path)
+	}
 }
 
 func TestDocumentsConfig(t *testing.T) {

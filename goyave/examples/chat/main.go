@@ -7,6 +7,7 @@
 package main
 
 import (
+	"context"
 	_ "embed"
 	"flag"
 	"fmt"
@@ -67,7 +68,10 @@ func newServer(port int, stdout io.Writer) (*goyave.Server, error) {
 		}
 	})
 	server.RegisterShutdownHook(func(s *goyave.Server) {
-		s.Logger.Info("all clients are gone, goodbye")
+		if err := websocket.ShutdownAll(context.Background(), s); err != nil {
+			s.Logger.Error(err)
+		}
+		s.Logger.Info("all clients are gone, goodbye") // what they used may be closed now
 	})
 	server.RegisterRoutes(route.Register)
 	return server, nil

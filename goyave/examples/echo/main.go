@@ -7,12 +7,14 @@
 package main
 
 import (
+	"context"
 	_ "embed"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 
+	websocket "github.com/goyave-contrib/websocket/goyave"
 	"github.com/goyave-contrib/websocket/goyave/examples/echo/http/route"
 	"goyave.dev/goyave/v5"
 	"goyave.dev/goyave/v5/config"
@@ -62,7 +64,10 @@ func newServer(port int, stdout io.Writer) (*goyave.Server, error) {
 		}
 	})
 	server.RegisterShutdownHook(func(s *goyave.Server) {
-		s.Logger.Info("all clients are gone, goodbye")
+		if err := websocket.ShutdownAll(context.Background(), s); err != nil {
+			s.Logger.Error(err)
+		}
+		s.Logger.Info("all clients are gone, goodbye") // what they used may be closed now
 	})
 	server.RegisterRoutes(route.Register)
 	return server, nil

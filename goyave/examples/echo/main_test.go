@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"net/http"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -77,7 +79,26 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// As its users run it: Ctrl-C, and the exit status is 0.
+// lines is a log that is read while it is written.
+type lines struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.String()
+}
+
+// As its users run it: Ctrl-C, and the exit status is 0. It says goodbye when the last
+// client has answered.
 func TestInterrupt(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("on Windows a process cannot be sent an interrupt")
@@ -90,15 +111,20 @@ func TestInterrupt(t *testing.T) {
 	command.Dir = t.TempDir() // any folder does
 	stdout, err := command.StdoutPipe()
 	require.NoError(t, err)
+	var log lines
+	command.Stderr = &log
 	require.NoError(t, command.Start())
 	t.Cleanup(func() { _ = command.Process.Kill() }) // fails where it has ended: as it should
 	url := readURL(t, stdout)
 
-	first, second := wstest.Dial(t, url, "/echo", options), wstest.Dial(t, url, "/echo", options)
+	first, second := wstest.Dial(t, url, "/echo", options), wstest.DialRaw(t, url, "/echo", options)
 	first.WriteText("hello")
 	first.ExpectText("hello")
 	require.NoError(t, command.Process.Signal(os.Interrupt))
 	first.ExpectClose(ws.CloseGoingAway, "Server shutting down")
 	second.ExpectClose(ws.CloseGoingAway, "Server shutting down")
+	assert.NotContains(t, log.String(), "all clients are gone")
+	second.Send(wstest.Close(ws.CloseGoingAway, ""))
 	require.NoError(t, command.Wait(), "the exit status is 0")
+	assert.Contains(t, log.String(), "all clients are gone")
 }
