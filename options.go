@@ -63,15 +63,16 @@ type Options struct {
 	PongTimeout time.Duration
 
 	// HeartbeatInterval is how long nothing may be sent before Heartbeat is. Pages see
-	// nothing of pings: such a message is all that tells a page whether its network is
-	// alive while nobody says anything. It is sent where no other message, text or
-	// binary, was complete for so long, and never within one: not before a NextWriter
-	// is closed. Zero or less means that none is sent. Switch it on where clients know
-	// what to make of Heartbeat; a peer that takes [Stream] for bytes does not.
+	// nothing of pings: while nobody says anything, such a message is all that tells a
+	// page that its network is alive. It is sent where no other message, text or binary,
+	// was completed for so long, and never within one: not before a NextWriter is
+	// closed. Zero or less means that none is sent. Every client gets it and must know
+	// what to make of it; with [Stream], leave it off.
 	HeartbeatInterval time.Duration
 
-	// Heartbeat is the text message that is sent then, in UTF-8; empty by default. Choose one
-	// that clients can tell from all other messages. It counts as a message sent.
+	// Heartbeat is the text message that is sent then, in UTF-8. Choose one that clients
+	// can tell from all other messages; by default it is empty. It counts as a message
+	// that was sent.
 	Heartbeat string
 
 	// MaxConnections bounds the connections of one Upgrader that are open at the
