@@ -78,8 +78,8 @@ func CloseStatus(err error) int {
 
 // IsDisconnect tells whether err is or wraps what a connection's read or write
 // returned because the peer vanished without a close frame: it hung up (code
-// 1006), the network reset the connection, it stopped answering, it did not take
-// a frame within WriteTimeout.
+// 1006), the network reset the connection, it stopped answering, it took nothing
+// of a frame for WriteTimeout.
 func IsDisconnect(err error) bool {
 	var failed *ioError
 	return CloseStatus(err) == CloseAbnormalClosure ||
@@ -232,6 +232,7 @@ func (c *Conn) settle() {
 	c.keepalive.alarm.stop()
 	c.t.stopHolding()
 	c.t.stopExpiring()
+	c.t.stopWatching()
 }
 
 // cutReason makes a text fit into a close frame: valid UTF-8, at most 123

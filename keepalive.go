@@ -54,6 +54,9 @@ func (k *keepalive) ring() {
 	}
 	now := t.age()
 	due, waiting := k.due(now)
+	if waiting && now >= due && t.takesBacklog() {
+		due, waiting = k.due(now)
+	}
 	if waiting && now >= due {
 		t.counts.peerGone.Store(true)
 		_ = t.fail(&ioError{op: "read", err: ErrPeerGone, gone: true})
@@ -61,6 +64,9 @@ func (k *keepalive) ring() {
 	}
 	ping, beat := k.again(now, due, waiting)
 	if ping {
+		if life := due - k.interval() - k.pongTimeout(); now-life <= k.interval() {
+			t.noteBacklog() // from now on, an answer is due
+		}
 		k.ping()
 		k.mu.Lock()
 		k.pinging = false
@@ -119,6 +125,9 @@ func (k *keepalive) ping() {
 	wait := b
 	if k.pongTimeout() > 0 && (wait.within == 0 || wait.within > k.pongTimeout()) {
 		wait.within = k.pongTimeout()
+	}
+	if wait.within > 0 { // however the frame goes on
+		wait.at = time.Now().Add(wait.within)
 	}
 	if t.lockWrite(&wait) != nil {
 		return // whoever is writing finds out what is wrong

@@ -42,11 +42,20 @@ type Options struct {
 	// [Conn.SetCloseHandshakeTimeout] changes it for one connection.
 	CloseTimeout time.Duration
 
-	// WriteTimeout bounds each write to the socket and the wait for another
-	// message that is being written. A peer that does not take a frame in time
-	// has vanished: the socket is closed, up to a sixteenth of the time earlier
-	// than this. Zero means 10 seconds; negative means no bound.
-	// [Conn.SetWriteDeadline] takes its place for one connection.
+	// WriteTimeout bounds the time in which a peer takes nothing of what is written to
+	// it: then it has vanished, and the socket is closed. Each 128 KiB of a frame that
+	// are taken renew it. Over TCP and unix sockets, TLS too, so does less than that: on
+	// Linux anything that the peer takes of what is on its way, elsewhere what makes room
+	// for more. The socket is closed up to a sixteenth of the time earlier than this, or
+	// where something was taken, a quarter later.
+	//
+	// It also bounds what a call waits for its turn, all in all, for as long as what is
+	// in its way makes no progress either. What [Conn.NextWriter] began may never end: it
+	// is waited for WriteTimeout, however it goes on. Then the call fails with an error
+	// that is os.ErrDeadlineExceeded, and nothing has happened.
+	//
+	// Zero means 10 seconds; negative means no bound. [Conn.SetWriteDeadline], and
+	// contexts, bound a whole write instead, with its wait.
 	WriteTimeout time.Duration
 
 	// PingInterval is the time between the pings that keep a connection alive and
@@ -57,7 +66,8 @@ type Options struct {
 
 	// PongTimeout is how long a ping may stay without an answer: a peer from
 	// which nothing at all came for PingInterval and PongTimeout together, while
-	// a read was waiting, is gone, and the read fails with ErrPeerGone. With TLS, a
+	// a read was waiting, is gone, and the read fails with ErrPeerGone. One that takes
+	// what is written to it, before the ping, is not. With TLS, a
 	// record counts when it is whole. Zero means 10 seconds; negative means that
 	// pings are sent and no answer is expected.
 	PongTimeout time.Duration

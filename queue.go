@@ -59,7 +59,7 @@ func (l QueueLimit) allows(messages, bytes int) bool {
 // limit would wait then: drop them, or close the connection. Another error means that
 // nothing can be written any more; it is that of [Conn.WriteMessage].
 //
-// Each write is bounded by WriteTimeout: a peer that takes nothing for so long is gone.
+// Writes are bounded by WriteTimeout: a peer that takes nothing for so long is gone.
 // [Conn.Close], and the end of Serve, send what waits before the close frame, within
 // the close timeout, unless a [Conn.NextWriter] is open. What still waits when the
 // connection ends is dropped.

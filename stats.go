@@ -53,6 +53,7 @@ type counts struct {
 	bytesReceived, bytesSent       atomic.Uint64
 	closeReceived, closeSent       atomic.Int32 // 0: none
 	peerGone                       atomic.Bool
+	taken                          atomic.Uint32 // bytes that the peer had at the last noteBacklog, modulo 2^32
 }
 
 func (c *counts) addTo(s *Stats) {

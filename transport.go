@@ -33,7 +33,7 @@ type transport struct {
 
 	closeTimeout atomic.Int64 // nanoseconds; 0 or less: no waiting
 	closed       event
-	closeErr     error
+	closeErr     *error // nil: there was none
 	closeOnce    sync.Once
 
 	ending ending // guarded by mu, like the next two
@@ -61,6 +61,10 @@ type owner interface {
 	peerClosed(ce *CloseError) error
 	// socketClosing is called when the socket is about to be closed. Locks may be held.
 	socketClosing()
+	// messageAwaited reports whether others wait until a message is written.
+	messageAwaited() bool
+	// messagesMovedAt is the age at which what messages wait for last made progress.
+	messagesMovedAt() time.Duration
 	// goroutineEnded is told how a goroutine of the connection's ended.
 	goroutineEnded(err error)
 }
@@ -70,11 +74,13 @@ type nobody struct {
 	window bool // the 101 has to confirm the largest one
 }
 
-func (nobody) cancelContext(error)          {}
-func (nobody) control(int, string) error    { return nil }
-func (nobody) peerClosed(*CloseError) error { return nil }
-func (nobody) socketClosing()               {}
-func (nobody) goroutineEnded(error)         {}
+func (nobody) cancelContext(error)            {}
+func (nobody) control(int, string) error      { return nil }
+func (nobody) peerClosed(*CloseError) error   { return nil }
+func (nobody) socketClosing()                 {}
+func (nobody) messageAwaited() bool           { return false }
+func (nobody) messagesMovedAt() time.Duration { return 0 }
+func (nobody) goroutineEnded(error)           {}
 
 // An ending is what decided on the wire how a connection ends. The first one
 // holds.
@@ -99,6 +105,7 @@ func newTransport(nc net.Conn, early []byte, readBuffer int, pool *sync.Pool, op
 	}
 	t.closeTimeout.Store(int64(options.closeTimeout()))
 	t.socket = rawConn(nc)
+	t.watch = t.newWatch(nc)
 	t.buffers = buffersFor(pool, readBuffer, t.socket != nil)
 	t.buffer = t.buffers.with(early)
 	t.counts.bytesReceived.Add(uint64(len(early)))
@@ -198,9 +205,17 @@ func (t *transport) close() error {
 			t.expiry.alarm.unset()
 		}
 		t.mu.Unlock()
-		t.closeErr = t.nc.Close()
+		if t.watch != nil {
+			t.watch.alarm.unset()
+		}
+		if err := t.nc.Close(); err != nil {
+			t.closeErr = &err
+		}
 	})
-	return t.closeErr
+	if t.closeErr != nil {
+		return *t.closeErr
+	}
+	return nil
 }
 
 // cut closes the socket without the politeness of TLS.

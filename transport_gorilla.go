@@ -104,7 +104,9 @@ func (t *transport) gorillasBound(g *gorillaWriting) bound {
 	at := g.deadline
 	t.mu.Unlock()
 	if at.IsZero() {
-		return t.bound(ctx)
+		b := t.bound(ctx)
+		b.since = time.Duration(g.since.Load())
+		return b
 	}
 	return bound{ctx: ctx, at: at, callers: true}
 }
@@ -113,6 +115,7 @@ func (t *transport) gorillasBound(g *gorillaWriting) bound {
 type gorillaWriting struct {
 	rest     gorillaFrames                   // of those under way; their writer holds the write lock
 	context  atomic.Pointer[context.Context] // of the message, nil for one that does not end
+	since    atomic.Int64                    // of the bound of a whole message; 0: it did not wait, or it is none
 	deadline time.Time                       // that gorilla set last; guarded by mu
 }
 

@@ -39,7 +39,7 @@ type writing struct {
 	cork atomic.Pointer[cork] // nil until a frame is held back
 
 	taken  atomic.Int64 // the age at which a piece of a large frame was last taken
-	sentAt atomic.Int64 // the age at which a message last left; kept for heartbeats only
+	sentAt atomic.Int64 // the age at which a message last left; kept for heartbeats and those who wait for it
 
 	// armed is the age at which the socket's own deadline is; 0: it has none. Its
 	// writer holds the lock.
@@ -48,6 +48,8 @@ type writing struct {
 	callers atomic.Pointer[time.Time] // the caller's deadline, nil for WriteTimeout
 
 	byGorilla atomic.Pointer[gorillaWriting] // nil until it writes something
+
+	watch *watch // nil where there is nothing to look at, or a write can go on without
 }
 
 // A bound is what bounds one write and the wait for its turn. All that lies between
@@ -56,21 +58,9 @@ type writing struct {
 type bound struct {
 	ctx     context.Context
 	at      time.Time     // the deadline
-	within  time.Duration // where at is zero: for the wait, and anew for the write; 0 for none
+	within  time.Duration // where at is zero: without progress, for the wait and anew for the write; 0 for none
+	since   time.Duration // 1 + the age at which the wait began; 0: nothing was waited for yet
 	callers bool          // not ours: it says nothing about the peer
-}
-
-// expired returns a channel that gets something at the deadline.
-func (b *bound) expired() (c <-chan time.Time, stop func() bool) {
-	left := b.within
-	switch {
-	case !b.at.IsZero():
-		left = time.Until(b.at)
-	case b.within <= 0:
-		return nil, func() bool { return true }
-	}
-	timer := time.NewTimer(left)
-	return timer.C, timer.Stop
 }
 
 // bound is that of a write of the caller's that begins now.
@@ -126,22 +116,54 @@ func (t *transport) wait(lock *turn, b *bound) error {
 	return t.waitInLine(lock, b)
 }
 
+// waitInLine is wait where somebody has the lock. All waiting of one call has one bound.
 func (t *transport) waitInLine(lock *turn, b *bound) error {
-	expired, stop := b.expired()
-	defer stop()
-	select {
-	case <-lock.queue():
-		return nil
-	case <-t.over.wait():
-		lock.leave()
-		return t.unwritable()
-	case <-b.ctx.Done():
-		lock.leave()
-		return &ioError{op: "write", err: context.Cause(b.ctx)}
-	case <-expired:
-		lock.leave()
-		return errBusy
+	if b.since == 0 {
+		b.since = 1 + t.age()
 	}
+	var timer *time.Timer
+	var expired <-chan time.Time
+	if left, bounded := t.patience(lock, b); bounded {
+		timer = time.NewTimer(left)
+		defer timer.Stop()
+		expired = timer.C
+	}
+	passed := lock.queue()
+	for {
+		select {
+		case <-passed:
+			return nil
+		case <-t.over.wait():
+			lock.leave()
+			return t.unwritable()
+		case <-b.ctx.Done():
+			lock.leave()
+			return &ioError{op: "write", err: context.Cause(b.ctx)}
+		case <-expired:
+			if left, _ := t.patience(lock, b); left > 0 {
+				timer.Reset(left)
+				continue
+			}
+			lock.leave()
+			return errBusy
+		}
+	}
+}
+
+// patience is how long a lock is still waited for. Where the bound is WriteTimeout, that
+// is without progress of what is in the way.
+func (t *transport) patience(lock *turn, b *bound) (left time.Duration, bounded bool) {
+	switch {
+	case !b.at.IsZero():
+		return time.Until(b.at), true
+	case b.within <= 0:
+		return 0, false
+	}
+	moved := t.takenAt()
+	if lock != &t.writing.lock {
+		moved = t.owner.messagesMovedAt()
+	}
+	return max(b.since-1, moved) + b.within - t.age(), true
 }
 
 // errBusy is the error of a write that waited in vain for another one. Nothing
@@ -203,7 +225,7 @@ func (t *transport) sent(messages uint64) {
 		return
 	}
 	t.counts.messagesSent.Add(messages)
-	if t.options.HeartbeatInterval > 0 {
+	if t.options.HeartbeatInterval > 0 || t.owner.messageAwaited() {
 		t.sentAt.Store(int64(t.age()))
 	}
 }
@@ -299,15 +321,15 @@ func (t *transport) send(b *bound, p, payload []byte) (n int, err error) {
 	switch {
 	case err != nil:
 	case b.ctx.Done() == nil:
-		n, err = t.writePieces(p, payload)
+		n, err = t.writePieces(b, p, payload)
 	default:
 		release := t.boundWrite(b.ctx)
-		n, err = t.writePieces(p, payload)
+		n, err = t.writePieces(b, p, payload)
 		release()
 	}
 	t.counts.bytesSent.Add(uint64(n))
-	if err == nil && !t.coarse {
-		err = t.set(time.Time{})
+	if disarmed := t.disarm(); err == nil {
+		err = disarmed
 	}
 	if err != nil {
 		err = t.writeFailed(b, err)
@@ -322,37 +344,57 @@ var errPanicked = &ioError{op: "write", err: errors.New("the connection panicked
 // piece is how much is written at once, in bytes.
 const piece = 128 << 10
 
-// writePieces writes to the socket. Each piece that the peer takes is a sign of
-// life: within a frame there is no place for a ping.
-func (t *transport) writePieces(p, payload []byte) (n int, err error) {
-	if payload == nil && len(p) <= piece {
-		return t.nc.Write(p)
+// writePieces writes to the socket. Each piece that is taken renews the bound, and is a
+// sign of life: within a frame there is no place for a ping.
+func (t *transport) writePieces(b *bound, p, payload []byte) (n int, err error) {
+	if len(p)+len(payload) <= piece {
+		return t.writePiece(b, p, payload)
 	}
-	return t.writeLong(p, payload)
+	for {
+		m := min(len(p), piece)
+		first, rest := p[:m], p[m:]
+		var behind []byte
+		if len(rest) == 0 {
+			m = min(len(payload), piece)
+			behind, payload = payload[:m], payload[m:]
+		}
+		p = rest
+		m, err = t.writePiece(b, first, behind)
+		n += m
+		if err != nil || len(p)+len(payload) == 0 {
+			return n, err
+		}
+		t.tookSome()
+		if err = t.renew(b); err != nil {
+			return n, err
+		}
+	}
 }
 
-func (t *transport) writeLong(p, payload []byte) (n int, err error) {
-	if payload != nil {
-		m := min(len(payload), piece)
-		v := vectors.Get().(*vector) //nolint:errcheck // it is
-		v.parts = [...][]byte{p, payload[:m]}
-		v.buffers = v.parts[:]
-		var long int64
-		long, err = v.buffers.WriteTo(t.nc)
-		n, p = int(long), payload[m:]
-		*v = vector{}
-		vectors.Put(v)
+// writePiece writes p and, in the same system call where that can be, what is behind it.
+func (t *transport) writePiece(b *bound, p, behind []byte) (n int, err error) {
+	switch {
+	case len(behind) == 0:
+		n, err = t.nc.Write(p)
+	case len(p) == 0:
+		n, err = t.nc.Write(behind)
+	default:
+		n, err = t.writeVector(p, behind)
 	}
-	for first := payload == nil; err == nil && (first || len(p) > 0); first = false {
-		if !first {
-			t.taken.Store(int64(t.age()))
-		}
-		var m int
-		m, err = t.nc.Write(p[:min(len(p), piece)])
-		n += m
-		p = p[m:]
+	if err != nil && t.isLook(b, err) {
+		return t.writeSlowly(b, p, behind, n, err)
 	}
 	return n, err
+}
+
+func (t *transport) writeVector(p, behind []byte) (int, error) {
+	v := vectors.Get().(*vector) //nolint:errcheck // it is
+	v.parts = [...][]byte{p, behind}
+	v.buffers = v.parts[:]
+	n, err := v.buffers.WriteTo(t.nc)
+	*v = vector{}
+	vectors.Put(v)
+	return int(n), err
 }
 
 // A vector is a header and its payload. It has memory of its own, as it would escape
@@ -364,19 +406,19 @@ type vector struct {
 
 var vectors = sync.Pool{New: func() any { return new(vector) }}
 
-// takenAt is the age at which the peer last took a piece of a large frame.
-func (t *transport) takenAt() time.Duration { return time.Duration(t.taken.Load()) }
-
 // arm gives the socket a deadline to write with. One of ours that is left from
 // an earlier write and nearly as late is good enough. Its error is that of set.
 func (t *transport) arm(b *bound) error {
 	at := b.at
 	if at.IsZero() && b.within > 0 {
-		now := t.age()
-		if left := t.armed - now; left <= b.within && left >= b.within-b.within/coarseness {
+		now, d := t.age(), t.firstLook(b)
+		if left := t.armed - now; left <= d && left >= d-b.within/coarseness {
 			return nil
 		}
-		at = t.begun.Add(now + b.within)
+		if t.watch != nil {
+			return t.watch.begin(b)
+		}
+		at = t.begun.Add(now + d)
 	}
 	if !at.IsZero() || t.armed != 0 {
 		return t.set(at)
@@ -384,8 +426,18 @@ func (t *transport) arm(b *bound) error {
 	return nil
 }
 
-// set sets a deadline. Its error is a panic: where it fails otherwise, the write does,
-// or the network has no deadlines.
+// disarm takes the deadline back, unless it may stay.
+func (t *transport) disarm() error {
+	switch {
+	case t.coarse:
+		return nil
+	case t.watch != nil:
+		return t.watch.end()
+	default:
+		return t.set(time.Time{})
+	}
+}
+
 func (t *transport) set(writeDeadline time.Time) error {
 	t.armed = 0
 	if !writeDeadline.IsZero() {

@@ -42,6 +42,9 @@ func (t *turn) leave() {
 	}
 }
 
+// awaited reports whether somebody waits for the turn, which the caller has.
+func (t *turn) awaited() bool { return t.n.Load() > 1 }
+
 // give passes the turn to who has waited for longest, if anybody does.
 func (t *turn) give() {
 	if t.n.Add(-1) > 0 {

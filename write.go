@@ -21,7 +21,8 @@ var (
 
 // WriteMessage writes one message: text or binary, or a control message, which
 // passes between the frames of others. It waits while another message is being
-// written, at most WriteTimeout or until the deadline that SetWriteDeadline set.
+// written: without progress at most WriteTimeout, or until the deadline that
+// SetWriteDeadline set.
 //
 // While whole messages that have come wait to be read, small ones that are written
 // are held back to leave together: until the reader waits, a control message is
@@ -206,6 +207,20 @@ func (c *Conn) lockMessage(b *bound) error {
 
 func (c *Conn) unlockMessage() { c.message.give() }
 
+// messageAwaited reports whether others wait until a message is written.
+func (c *Conn) messageAwaited() bool { return c.message.awaited() }
+
+// messagesMovedAt is the age at which the message that others wait for last made
+// progress, or the one before it left. One that is written in parts may never end: it is
+// waited for no longer because it goes on.
+func (c *Conn) messagesMovedAt() time.Duration {
+	left := time.Duration(c.t.sentAt.Load())
+	if c.streaming.Load() {
+		return left
+	}
+	return max(left, c.t.takenAt())
+}
+
 // throughGorilla has gorilla write, within the message lock, and returns what
 // went wrong in the transport rather than what gorilla makes of it.
 func (c *Conn) throughGorilla(ctx context.Context, write func() error) error {
@@ -231,7 +246,12 @@ func (c *Conn) wholeThroughGorilla(b *bound, write func() error) error {
 	if err := c.t.lockWrite(b); err != nil {
 		return err
 	}
-	c.t.unlockWrite() // gorilla takes it for each frame; who comes between is bounded
+	c.t.unlockWrite()
+	// Gorilla takes it for each frame, and may wait again, but not for longer together.
+	if b.since != 0 {
+		c.t.gorillas().since.Store(int64(b.since))
+		defer c.t.gorillas().since.Store(0)
+	}
 	return c.throughGorilla(b.ctx, write)
 }
 

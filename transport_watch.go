@@ -1,0 +1,111 @@
+package websocket
+
+import (
+	"context"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A watch is for a connection on which a write that timed out can't go on, as with TLS,
+// but beneath which there is a socket: while a write waits, its deadline is renewed
+// whenever the kernel has less, or other bytes, to send than at the look before.
+type watch struct {
+	t      *transport
+	socket syscall.RawConn
+	alarm  alarm
+
+	mu      sync.Mutex
+	ctx     context.Context // of the write under way; nil: there is none
+	within  time.Duration   // that it has
+	ringing bool            // the alarm is set
+	unsent  int             // at the last look
+	known   bool            // there was one
+}
+
+// newWatch returns nil where there is nothing to watch.
+func (t *transport) newWatch(nc net.Conn) *watch {
+	if t.coarse || t.options.writeTimeout() <= 0 {
+		return nil
+	}
+	var socket syscall.RawConn
+	_ = survived(func() { socket = socketBeneath(nc) })
+	if socket == nil {
+		return nil
+	}
+	return &watch{t: t, socket: socket}
+}
+
+// socketBeneath is the socket that a connection writes to, nil where it has none or
+// does not show it.
+func socketBeneath(nc net.Conn) syscall.RawConn {
+	for range 8 { // TLS, and beneath it that of a proxy, and wrappers
+		switch outer := nc.(type) {
+		case interface{ NetConn() net.Conn }:
+			nc = outer.NetConn()
+		case syscall.Conn:
+			raw, err := outer.SyscallConn()
+			if err != nil {
+				return nil
+			}
+			return raw
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// begin sets the deadline of a write that begins, or of the rest of one. The write lock
+// is held.
+func (w *watch) begin(b *bound) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ctx, w.within, w.known = b.ctx, b.within, false
+	if !w.ringing {
+		w.ringing = true
+		w.alarm.set(w.look(), w)
+	}
+	return w.t.extend(w.within)
+}
+
+// end takes the deadline back.
+func (w *watch) end() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ctx = nil
+	return w.t.set(time.Time{})
+}
+
+func (w *watch) look() time.Duration { return max(w.within/looks, 1) }
+
+// ring looks. Where no write is under way, the next one sets the alarm again.
+func (w *watch) ring() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ctx == nil {
+		w.ringing = false
+		return
+	}
+	before, known := w.unsent, w.known
+	w.unsent, w.known = unsentOf(w.socket)
+	if known && w.known && w.unsent != before {
+		w.t.tookSome()
+		at := time.Now().Add(w.within)
+		_ = w.t.nc.SetWriteDeadline(at)
+		if w.ctx.Err() != nil { // it has been interrupted, perhaps before that
+			_ = w.t.nc.SetWriteDeadline(longAgo)
+		}
+	}
+	w.alarm.set(w.look(), w)
+}
+
+func (w *watch) rung(err error) { w.t.owner.goroutineEnded(err) }
+
+// stopWatching returns when the watch is over. The socket is closed.
+func (t *transport) stopWatching() {
+	if t.watch != nil {
+		t.watch.alarm.stop()
+	}
+}
