@@ -8,9 +8,10 @@ package websocket
 // in a goroutine of its own, and a close frame of ours that is still to come waits for
 // it. The functions are called in the order of the calls of BeforeClose.
 //
-// f must wait for nothing, and must not close the connection. Its panic counts as one
-// of Serve. BeforeClose returns false, and f is not called, if the connection has begun
-// to end. It may be called from any goroutine.
+// f must wait for nothing, and must not close the connection: if it takes as long as the
+// close timeout, the socket is closed. Its panic counts as one of Serve. BeforeClose
+// returns false, and f is not called, if the connection has begun to end. It may be called
+// from any goroutine.
 func (c *Conn) BeforeClose(f func()) bool {
 	g := &c.group
 	g.mu.Lock()
@@ -35,13 +36,9 @@ func (c *Conn) BeforeClose(f func()) bool {
 func (c *Conn) beginClosing() {
 	c.closing.Store(true)
 	g := &c.group
-	g.mu.Lock()
-	f, first := g.beginLocked()
-	g.mu.Unlock()
-	switch {
-	case first:
+	if f, first := g.begin(); first {
 		c.callBefore(f)
-	case !g.begun.hasHappened():
+	} else if !g.begun.hasHappened() {
 		select {
 		case <-g.begun.wait():
 		case <-c.t.closed.wait():
@@ -64,6 +61,12 @@ func (c *Conn) cancelContext(cause error) {
 	}
 }
 
+func (g *group) begin() (f func(), first bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.beginLocked()
+}
+
 // beginLocked reports whether it is the caller who has the connection begin to end,
 // and who must see to it that f, if it is not nil, is called. The mutex is held.
 func (g *group) beginLocked() (f func(), first bool) {
@@ -75,11 +78,14 @@ func (g *group) beginLocked() (f func(), first bool) {
 	return f, true
 }
 
+// callBefore calls what BeforeClose was given. Somebody waits for it, perhaps the
+// goroutine that is to close the socket.
 func (c *Conn) callBefore(f func()) {
 	defer c.group.begun.happen()
 	if f == nil {
 		return
 	}
+	defer c.t.cutAfter(max(c.GetCloseHandshakeTimeout(), closeGrace))()
 	c.run(func() error {
 		f()
 		return nil

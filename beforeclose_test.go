@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/wstest"
@@ -163,6 +164,46 @@ func TestBeforeCloseComesFirst(t *testing.T) {
 		client.Send(wstest.Close(4000, ""))
 		ended(t, u)
 	})
+}
+
+// A function that hangs does not keep the socket open: it is closed after the close
+// timeout, or when Shutdown's time is over. Nor does one that closes the connection.
+func TestBeforeCloseHangs(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(u *websocket.Upgrader, conn *websocket.Conn, returns chan<- error)
+		want time.Duration
+	}{
+		{name: "Close", want: 3 * time.Second, end: func(_ *websocket.Upgrader, conn *websocket.Conn, _ chan<- error) { _ = conn.Close(4000, "") }},
+		{name: "CloseNow", end: func(_ *websocket.Upgrader, conn *websocket.Conn, _ chan<- error) { _ = conn.CloseNow() }},
+		{name: "Serve returns", want: 3 * time.Second, end: func(_ *websocket.Upgrader, _ *websocket.Conn, returns chan<- error) { returns <- nil }},
+		{name: "Shutdown", want: time.Second, end: func(u *websocket.Upgrader, _ *websocket.Conn, _ chan<- error) {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			assert.ErrorIs(t, u.Shutdown(ctx), context.DeadlineExceeded)
+		}},
+	} {
+		for name, hang := range map[string]func(conn *websocket.Conn, goOn <-chan struct{}){
+			"waits":  func(_ *websocket.Conn, goOn <-chan struct{}) { <-goOn },
+			"closes": func(conn *websocket.Conn, _ <-chan struct{}) { _ = conn.Close(4001, "") },
+		} {
+			t.Run(c.name+"/"+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					_, u, conn, client, returns := served(t, func(h http.Handler) any { return wstest.Serve(t, h) })
+					conn.SetCloseHandshakeTimeout(3 * time.Second)
+					goOn := make(chan struct{})
+					require.True(t, conn.BeforeClose(func() { hang(conn, goOn) }))
+					begun := time.Now()
+					go c.end(u, conn, returns)
+					client.ExpectEnd()
+					after(t, begun, c.want)
+					close(goOn)
+					returns <- nil
+					ended(t, u)
+				})
+			})
+		}
+	}
 }
 
 // receiveAll is what a client gets until the end. It answers the close frame.

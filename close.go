@@ -155,7 +155,11 @@ func (c *Conn) closeWith(frame *CloseError) (err error) {
 	first := &handshake{}
 	first.frame.Store(frame)
 	if !c.handshake.CompareAndSwap(nil, first) {
-		<-c.handshake.Load().done.wait()
+		select {
+		case <-c.handshake.Load().done.wait():
+		case <-c.t.closed.wait(): // perhaps it is the first that calls this one, by way of BeforeClose
+			c.settle()
+		}
 		return nil
 	}
 	defer first.done.happen()
@@ -217,10 +221,14 @@ func (c *Conn) sendChosen(h *handshake, timeout time.Duration) error {
 // wait return net.ErrClosed. Messages that are held back (see WriteMessage) or enqueued
 // are lost.
 func (c *Conn) CloseNow() error {
-	c.beginClosing()
+	c.closing.Store(true)
+	f, first := c.group.begin()
 	c.t.findEnd(closeGrace)
 	c.t.decide(endedByUs, errClosed)
 	c.t.cut()
+	if first { // and nothing that takes its time keeps the socket open
+		c.callBefore(f)
+	}
 	c.settle()
 	return nil
 }

@@ -63,7 +63,9 @@ func (h *Hub) Join(conn *websocket.Conn, rooms ...string) (*Member, error) {
 	}
 	m.leave()
 	if err == nil {
-		err = m.gone()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		err = m.ended()
 	}
 	return nil, err
 }

@@ -163,3 +163,36 @@ func TestDeferredFunctionsOfServe(t *testing.T) {
 		requireNobody(t, h)
 	})
 }
+
+// OnError, which is told before the close frame is sent, may still send something to the
+// member, though that has left.
+func TestSendInOnError(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, n network) {
+		h := hub.New(hub.Options{})
+		u := websocket.New(&apologizing{t: t, hub: h})
+		client := wstest.Dial(t, n(t, u), "/", nil)
+		expect(t, client, "sorry", "sorry")
+		client.ExpectClose(websocket.CloseInternalServerErr, "Internal Server Error")
+		require.NoError(t, u.Shutdown(t.Context()))
+	})
+}
+
+type apologizing struct {
+	t      *testing.T
+	hub    *hub.Hub
+	member *hub.Member
+}
+
+func (ctrl *apologizing) Serve(conn *websocket.Conn, _ *http.Request) (err error) {
+	if ctrl.member, err = ctrl.hub.Join(conn, "lobby"); err != nil {
+		return err
+	}
+	return errors.New("oh")
+}
+
+func (ctrl *apologizing) OnError(*http.Request, error) {
+	assert.Equal(ctrl.t, hub.Stats{}, ctrl.hub.Stats())
+	assert.NoError(ctrl.t, ctrl.member.Send(hub.Text("sorry")))
+	assert.NoError(ctrl.t, ctrl.member.SendContext(ctrl.t.Context(), hub.Text("sorry")))
+	assert.ErrorIs(ctrl.t, ctrl.member.Join("lobby"), websocket.ErrCloseSent)
+}

@@ -30,9 +30,10 @@ func (m *Member) Conn() *websocket.Conn { return m.conn }
 // Join has the member enter rooms. One that it is in already is none to enter. When it
 // returns, the member gets what is sent to the rooms from then on; on other nodes, as
 // soon as they have learned of it. The error is that of the connection, when it has
-// ended, [websocket.ErrShutdown], [websocket.ErrQueueFull] for a member that is being
-// disconnected, or the broker's: the member is in the rooms then that it was in before.
-// A Serve that returns one of the first three ends as the hub has decided.
+// ended, [websocket.ErrCloseSent], when it is being closed, [websocket.ErrShutdown],
+// [websocket.ErrQueueFull] for a member that was too slow, or the broker's: the member is
+// in the rooms then that it was in before. A Serve that returns one of the first four
+// ends as the hub has decided.
 func (m *Member) Join(rooms ...string) error {
 	var entered []string
 	for _, room := range rooms {

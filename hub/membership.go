@@ -102,7 +102,8 @@ func (m *Member) leave() {
 	m.enqueueRests(m.hub.giveUp(everywhere(m)))
 }
 
-// gone returns why the member gets nothing any more, nil if it does.
+// gone returns why nothing can be sent to the member any more, nil as long as something
+// may: where it has left because its Serve has returned, up to the close frame.
 func (m *Member) gone() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -110,16 +111,23 @@ func (m *Member) gone() error {
 }
 
 func (m *Member) goneLocked() error {
-	ctx := m.conn.Context()
-	switch {
+	switch ctx := m.conn.Context(); {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case m.slow:
 		return websocket.ErrQueueFull
-	case m.left:
-		return websocket.ErrCloseSent // it is as good as that
+	default:
+		return nil
 	}
-	return nil
+}
+
+// ended returns why the member can enter nothing any more, nil if it can. The mutex is
+// held.
+func (m *Member) ended() error {
+	if err := m.goneLocked(); err != nil || !m.left {
+		return err
+	}
+	return websocket.ErrCloseSent // it is as good as that
 }
 
 // take adds a member, whose mutex is held, to a group, which is made if there is none, in
@@ -131,7 +139,7 @@ func (h *Hub) take(m *Member, t Topic, before finder) (place *membership, rests 
 	if h.closed {
 		return nil, nil, websocket.ErrShutdown
 	}
-	if err := m.goneLocked(); err != nil || m.places.get(t) != nil {
+	if err := m.ended(); err != nil || m.places.get(t) != nil {
 		return nil, nil, err
 	}
 	g := h.everyone
