@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 )
 
 var _ net.Listener = (*Listener)(nil)
@@ -90,7 +89,7 @@ func (l *Listener) closed() bool {
 }
 
 func refused() error {
-	return listenError("dial", os.NewSyscallError("connect", syscall.ECONNREFUSED))
+	return listenError("dial", os.NewSyscallError("connect", errRefused))
 }
 
 func listenError(op string, err error) error {

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,7 +51,7 @@ func TestListenerClose(t *testing.T) {
 		_, err := l.Accept()
 		require.ErrorIs(t, err, net.ErrClosed)
 		_, err = l.DialContext(t.Context())
-		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+		require.ErrorIs(t, err, errRefused)
 	})
 }
 
@@ -77,7 +76,7 @@ func TestListenerCloseReleases(t *testing.T) {
 		synctest.Wait()
 		require.Empty(t, errs)
 		require.NoError(t, dialed.Close())
-		require.ErrorIs(t, <-errs, syscall.ECONNREFUSED)
+		require.ErrorIs(t, <-errs, errRefused)
 	})
 }
 
@@ -150,6 +149,6 @@ func TestListenerServesHTTP(t *testing.T) {
 		require.NoError(t, server.Shutdown(t.Context()))
 		require.ErrorIs(t, <-served, http.ErrServerClosed)
 		_, err = l.DialContext(t.Context())
-		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+		require.ErrorIs(t, err, errRefused)
 	})
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -51,6 +50,8 @@ func (a addr) String() string { return string(a) }
 //   - [os.ErrDeadlineExceeded]: the deadline passed; Timeout is true
 //   - [syscall.EPIPE]: a write after the peer's Close or this end's CloseWrite
 //   - [syscall.ECONNRESET]: Reset was called with the peer
+//
+// Plan 9 has no numbers for the last two: there, their text says the same.
 //
 // In contrast to TCP the peer knows at once: the first write after a Close
 // fails, and closing an end with unread bytes is not a reset.
@@ -201,7 +202,7 @@ func (s *stream) read(p []byte) (int, error) {
 		case len(p) == 0:
 			return 0, nil
 		case s.cut:
-			return 0, os.NewSyscallError("read", syscall.ECONNRESET)
+			return 0, os.NewSyscallError("read", errReset)
 		case s.buf.Len() > 0:
 			s.signal()
 			return s.buf.Read(p)
@@ -251,9 +252,9 @@ func (s *stream) writeErr() error {
 	}
 	switch {
 	case s.cut:
-		return os.NewSyscallError("write", syscall.ECONNRESET)
+		return os.NewSyscallError("write", errReset)
 	case s.fin, s.reader.closed:
-		return os.NewSyscallError("write", syscall.EPIPE)
+		return os.NewSyscallError("write", errPipe)
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,7 +147,7 @@ func TestPipeDirectionsDoNotWaitForEachOther(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, write)
 		require.NoError(t, server.Close())
-		require.ErrorIs(t, (<-write).err, syscall.EPIPE)
+		require.ErrorIs(t, (<-write).err, errPipe)
 	})
 }
 
@@ -364,7 +363,7 @@ func TestPipeHalfClose(t *testing.T) {
 		require.NoError(t, closeWrite(t, client))
 		require.NoError(t, closeWrite(t, client), "a second call does nothing")
 		_, err = client.Write([]byte("x"))
-		require.ErrorIs(t, err, syscall.EPIPE)
+		require.ErrorIs(t, err, errPipe)
 
 		got, err := io.ReadAll(server)
 		require.NoError(t, err)
@@ -393,7 +392,7 @@ func TestPipeHalfCloseReleases(t *testing.T) {
 		fill(t, server)
 		write := async(t, server.Write, make([]byte, 1))
 		require.NoError(t, closeWrite(t, server))
-		require.ErrorIs(t, (<-write).err, syscall.EPIPE)
+		require.ErrorIs(t, (<-write).err, errPipe)
 	})
 }
 
@@ -424,7 +423,7 @@ func TestPipeClose(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "last words", string(got))
 		_, err = server.Write([]byte("x"))
-		require.ErrorIs(t, err, syscall.EPIPE)
+		require.ErrorIs(t, err, errPipe)
 		require.NoError(t, server.Close())
 	})
 }
@@ -444,7 +443,7 @@ func TestPipeCloseReleasesBothEnds(t *testing.T) {
 			require.ErrorIs(t, res.err, net.ErrClosed)
 			require.Equal(t, time.Second, res.at)
 		}
-		require.ErrorIs(t, (<-peers).err, syscall.EPIPE)
+		require.ErrorIs(t, (<-peers).err, errPipe)
 	})
 	bubble(t, func(t *testing.T, client, server net.Conn) {
 		own := async(t, client.Read, make([]byte, 1))
@@ -481,9 +480,9 @@ func TestReset(t *testing.T) {
 
 		for range 2 {
 			_, err = server.Read(make([]byte, 1))
-			require.ErrorIs(t, err, syscall.ECONNRESET)
+			require.ErrorIs(t, err, errReset)
 			_, err = server.Write([]byte("x"))
-			require.ErrorIs(t, err, syscall.ECONNRESET)
+			require.ErrorIs(t, err, errReset)
 		}
 		_, err = client.Read(make([]byte, 1))
 		require.ErrorIs(t, err, net.ErrClosed)
@@ -501,8 +500,8 @@ func TestResetReleasesBothEnds(t *testing.T) {
 		read := async(t, server.Read, make([]byte, 1))
 		write := async(t, server.Write, make([]byte, 1))
 		wstest.Reset(client)
-		require.ErrorIs(t, (<-read).err, syscall.ECONNRESET)
-		require.ErrorIs(t, (<-write).err, syscall.ECONNRESET)
+		require.ErrorIs(t, (<-read).err, errReset)
+		require.ErrorIs(t, (<-write).err, errReset)
 	})
 	bubble(t, func(t *testing.T, client, _ net.Conn) {
 		fill(t, client)
@@ -521,7 +520,7 @@ func TestResetAfterClose(t *testing.T) {
 		require.NoError(t, client.Close())
 		wstest.Reset(client)
 		_, err = server.Read(make([]byte, 1))
-		require.ErrorIs(t, err, syscall.ECONNRESET)
+		require.ErrorIs(t, err, errReset)
 	})
 }
 
