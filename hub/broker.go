@@ -12,8 +12,9 @@ import (
 //
 // All but Open may be called from any goroutine. Subscribe and Unsubscribe are called
 // with locks held that receive needs: they wait neither for the network nor for a call
-// of receive. A payload is changed by nobody, and may be kept by the broker. The
-// package brokertest has tests for what is said here.
+// of receive. A payload is changed by nobody, and may be kept by the broker. A panic of
+// any but Open is an error, a *websocket.PanicError. The package brokertest has tests for
+// what is said here.
 type Broker interface {
 	// Open is called once, before anything else. From then on, the broker calls
 	// receive with what other hubs publish: to topics that this one has subscribed to,

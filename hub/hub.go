@@ -43,8 +43,9 @@ func New(options Options) *Hub {
 	}
 	h.everyone = newGroup(h, Topic{Kind: Everyone})
 	if options.Broker != nil {
-		h.closeBroker = sync.OnceValue(options.Broker.Close)
-		options.Broker.Open(h.receive)
+		h.options.Broker = strictBroker{options.Broker}
+		h.closeBroker = sync.OnceValue(h.options.Broker.Close)
+		h.options.Broker.Open(h.receive)
 	}
 	return h
 }

@@ -154,7 +154,10 @@ func (b *Broker) receive(receive func(t hub.Topic, payload []byte)) {
 			return
 		case m := <-b.incoming:
 			if t, ok := b.wanted(m.Sub.Subject); ok && len(m.Data) >= len(b.self) && origin(m.Data) != b.self {
-				receive(t, m.Data[len(b.self):])
+				b.tell(survived(func() error {
+					receive(t, m.Data[len(b.self):])
+					return nil
+				}))
 			}
 		}
 	}

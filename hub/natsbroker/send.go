@@ -3,6 +3,7 @@ package natsbroker
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
@@ -90,14 +91,14 @@ func (b *Broker) sendNext() (more bool) {
 	default:
 	}
 	if s, wanted := b.nextChanged(); s != nil {
-		b.tell(b.change(s, wanted))
+		b.tell(survived(func() error { return b.change(s, wanted) }))
 		return true
 	}
 	m, ok := b.first()
 	if !ok {
 		return false
 	}
-	err := b.nc.Publish(m.subject, m.data)
+	err := survived(func() error { return b.nc.Publish(m.subject, m.data) })
 	if errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return false // it waits here until there is a connection
 	}
@@ -129,8 +130,22 @@ func (b *Broker) tell(err error) {
 	case errors.Is(err, nats.ErrConnectionClosed):
 		b.fail()
 	case err != nil && handle != nil:
-		handle(b.nc, nil, fmt.Errorf("natsbroker: %w", err))
+		_ = survived(func() error { // there is nobody else to tell
+			handle(b.nc, nil, fmt.Errorf("natsbroker: %w", err))
+			return nil
+		})
 	}
+}
+
+// survived calls a function of somebody else's in a goroutine of the Broker. A panic of
+// it is an error: a *websocket.PanicError.
+func survived(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &websocket.PanicError{Value: p, Stack: debug.Stack()}
+		}
+	}()
+	return f()
 }
 
 // fail has everything fail: the connection is closed.
