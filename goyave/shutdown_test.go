@@ -3,7 +3,9 @@ package websocket_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
+	stdslog "log/slog"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -16,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"goyave.dev/goyave/v5"
+	"goyave.dev/goyave/v5/slog"
 )
 
 const shuttingDown = "Server shutting down"
@@ -140,6 +143,40 @@ func TestShutdownTimeout(t *testing.T) {
 		assert.Equal(t, "ERROR", line["level"])
 		assert.NotEmpty(t, line["trace"])
 	}
+	close(release)
+	receive(t, returned)
+}
+
+// A noLogger is the handler of a logger that can't be told of errors.
+type noLogger struct{ stdslog.Handler }
+
+func (noLogger) Handle(_ context.Context, record stdslog.Record) error {
+	if record.Level >= stdslog.LevelError {
+		panic("no errors, please")
+	}
+	return nil
+}
+
+// A logger that panics when it is told of what was cut does not end the process: the
+// other hooks are called, and Start returns.
+func TestShutdownWithPanickingLogger(t *testing.T) {
+	running, release, returned := make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	var hooked atomic.Bool
+	a := start(t, func(server *goyave.Server, router *goyave.Router) {
+		server.Logger = slog.New(noLogger{stdslog.DiscardHandler})
+		router.Subrouter("/ws").Controller(websocket.New(entered(running, func(*websocket.Conn, *goyave.Request) error {
+			defer close(returned)
+			<-release
+			return errors.New("which is logged, too")
+		})))
+		server.RegisterShutdownHook(func(*goyave.Server) { hooked.Store(true) })
+	}, setting{"websocket.shutdownTimeout", 1})
+	client := a.dial("/ws")
+	receive(t, running)
+	a.begin()
+	client.ExpectClose(websocket.CloseGoingAway, shuttingDown)
+	receive(t, a.stopped)
+	assert.True(t, hooked.Load())
 	close(release)
 	receive(t, returned)
 }
