@@ -31,6 +31,9 @@ func (e *PanicError) Unwrap() error {
 }
 
 func isPanic(err error) bool {
+	if err == nil { // as it mostly is, for no memory
+		return false
+	}
 	var p *PanicError
 	return errors.As(err, &p)
 }
