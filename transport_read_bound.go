@@ -106,15 +106,9 @@ func (t *transport) boundRead(ctx context.Context) (release func(succeeded bool)
 	}
 	t.reading.bounded = true
 	ended := make(chan struct{})
-	stop := t.whenDone(ctx, func() {
+	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
-		cause := t.endOfReads(ctx)
-		if cause == nil {
-			return
-		}
-		if err := t.readDeadlines().end(t.nc, &contextError{cause}); isPanic(err) {
-			_ = t.fail(&ioError{op: "read", err: err}) // which reaches the waiting one
-		}
+		t.attended(func() { t.interruptRead(ctx) })
 	})
 	return func(succeeded bool) {
 		t.reading.bounded = false
@@ -125,6 +119,17 @@ func (t *transport) boundRead(ctx context.Context) (release func(succeeded bool)
 		if succeeded {
 			_ = t.readDeadlines().end(t.nc, nil) // where it fails, so does the next read
 		}
+	}
+}
+
+// interruptRead ends the read under way, whose context has ended.
+func (t *transport) interruptRead(ctx context.Context) {
+	cause := t.endOfReads(ctx)
+	if cause == nil {
+		return
+	}
+	if err := t.readDeadlines().end(t.nc, &contextError{cause}); isPanic(err) {
+		_ = t.fail(&ioError{op: "read", err: err}) // which reaches the waiting one
 	}
 }
 

@@ -449,15 +449,20 @@ func (t *transport) set(writeDeadline time.Time) error {
 	return nil
 }
 
+// interruptWrite ends the write under way.
+func (t *transport) interruptWrite() {
+	if err := t.nc.SetWriteDeadline(longAgo); isPanic(err) {
+		_ = t.fail(&ioError{op: "write", err: err})
+	}
+}
+
 // boundWrite ends the write under way when ctx ends. Whoever writes next sets a
 // deadline of its own.
 func (t *transport) boundWrite(ctx context.Context) (release func()) {
 	interrupted := make(chan struct{})
-	stop := t.whenDone(ctx, func() {
+	stop := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
-		if err := t.nc.SetWriteDeadline(longAgo); isPanic(err) {
-			_ = t.fail(&ioError{op: "write", err: err})
-		}
+		t.attended(t.interruptWrite)
 	})
 	return func() {
 		if !stop() {
