@@ -57,6 +57,7 @@ func ShutdownAll(ctx context.Context, server *goyave.Server) error {
 func (s *service) hook(*goyave.Server) {
 	s.begin()
 	<-s.ended
+	defer func() { _ = recover() }() // a panic of the logger: nobody can be told, and hooks are to follow
 	if err := s.outcome(); err != nil {
 		s.server.Logger.Error(err)
 	}
