@@ -21,9 +21,10 @@ var (
 )
 
 var (
-	// ErrShutdown is the cause of a connection's context once its Endpoint shuts
-	// down, what its reads fail with, and the reason of upgrades that are refused then. A Serve that returns it,
-	// wrapped or not, ends its connection with code 1001 (going away), and nobody is told.
+	// ErrShutdown is the cause of a connection's context once its Endpoint shuts down. Reads
+	// fail with it from then on, and upgrades are refused for this reason. A Serve that
+	// returns it, wrapped or not, ends its connection with code 1001 (going away), and nobody
+	// is told.
 	ErrShutdown error = &endingError{text: "websocket: server shutting down", frame: shutdownFrame}
 
 	// ErrPeerGone is the error of a connection whose peer stopped answering.
@@ -31,18 +32,18 @@ var (
 )
 
 // NewCloseError returns an error for Serve to return: the connection is closed
-// with this code and text, and nobody is told. It counts at a shutdown, too, if Serve
-// returns in time: see [Endpoint.Shutdown]. The text is cut to 123 bytes. A
-// code that may not be sent (allowed are 1000-1003, 1007-1014, 3000-4999, and
-// 1005 for an empty frame) makes it an error like any other.
+// with this code and text, and nobody is told. At a shutdown, it counts if Serve
+// returns in time: see [Endpoint.Shutdown]. The text is cut to 123 bytes. With a
+// code that may not be sent it is an error like any other; allowed are 1000-1003,
+// 1007-1014, 3000-4999, and 1005 for an empty frame.
 //
 // The text is for the peer to see: put no secrets into it.
 func NewCloseError(code int, text string) *CloseError {
 	return &CloseError{Code: code, Text: text}
 }
 
-// An endingError is an error that knows how the connection ends that it ends: a Serve that
-// returns it has chosen the close frame, as with NewCloseError.
+// An endingError has a close frame of its own: a Serve that returns it ends the connection
+// with that, as with NewCloseError.
 type endingError struct {
 	text  string
 	frame *CloseError
@@ -55,7 +56,7 @@ func (e *endingError) Unwrap() error { return e.frame }
 // Is reports whether target is the more general error.
 func (e *endingError) Is(target error) bool { return e.is != nil && target == e.is }
 
-// IsCloseError tells whether err is or wraps a *CloseError that says goodbye:
+// IsCloseError reports whether err is or wraps a *CloseError that says goodbye:
 // code 1000 (normal closure), 1001 (going away) or 1005 (no code).
 func IsCloseError(err error) bool {
 	switch CloseStatus(err) {
@@ -76,7 +77,7 @@ func CloseStatus(err error) int {
 	return -1
 }
 
-// IsDisconnect tells whether err is or wraps what a connection's read or write
+// IsDisconnect reports whether err is or wraps what a connection's read or write
 // returned because the peer vanished without a close frame: it hung up (code
 // 1006), the network reset the connection, it stopped answering, it took nothing
 // of a frame for WriteTimeout.

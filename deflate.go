@@ -101,7 +101,7 @@ func (c *Conn) setCompression(gorilla *ws.Conn, options *Options) {
 	_ = gorilla.SetCompressionLevel(level) // it was validated
 }
 
-// compresses tells whether a whole message of this size is to be compressed.
+// compresses reports whether a whole message of this size is to be compressed.
 func (c *Conn) compresses(size int) bool {
 	return c.t.deflate && !c.uncompressed.Load() && size >= c.t.options.compressionThreshold()
 }

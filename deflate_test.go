@@ -38,7 +38,7 @@ func inflated(t *testing.T, payload []byte) string {
 	return string(message)
 }
 
-// receiveMessage reads a message in any number of frames, and tells whether it is
+// receiveMessage reads a message in any number of frames, and reports whether it is
 // compressed.
 func receiveMessage(t *testing.T, client *wstest.Raw) (message string, compressed bool) {
 	t.Helper()

@@ -61,9 +61,9 @@ type DialOptions struct {
 
 	// DialContext opens the connection beneath TLS, to the host or the proxy: the
 	// place for a unix socket or a network in memory. What it returns must have
-	// deadlines. It runs on a goroutine of its own; a panic in it is one of Dial,
-	// unless that has returned, and one in a method of the connection an error. Nil
-	// means a [net.Dialer].
+	// deadlines. It runs on a goroutine of its own. If it panics, so does Dial, unless
+	// that has returned; a panic of the connection's methods is an error. Nil means a
+	// [net.Dialer].
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// HandshakeTimeout bounds Dial, from the name's look-up to the response. Zero
@@ -75,9 +75,9 @@ type DialOptions struct {
 // https, and neither user nor fragment (RFC 6455, 3). The options may be nil.
 //
 // Where the server refuses, or breaks the protocol in its answer, the error is
-// ErrBadHandshake, and the response is returned, with a body that has at most the
-// first 1,024 bytes, of which those count that come within a second. Redirects are not followed: they are refusals. All
-// bodies returned are in memory and need not be closed; that of an upgrade is
+// ErrBadHandshake, and the response is returned. Its body has what came within a
+// second of the first 1,024 bytes. Redirects are not followed: they are refusals.
+// All bodies returned are in memory and need not be closed; that of an upgrade is
 // empty. On every error the socket is closed; on others than ErrBadHandshake the
 // response is nil.
 //

@@ -202,7 +202,7 @@ func (s *script) exception() exception {
 	}
 }
 
-// breach tells whether a frame's first two bytes are what all refuse.
+// breach reports whether a frame's first two bytes are what all refuse.
 func (m *scan) breach(at []byte) bool {
 	opcode, rsv1, length := at[0]&0xf, at[0]&0x40 != 0, at[1]&0x7f
 	if at[1]&0x80 == 0 || at[0]&0x30 != 0 || rsv1 && !m.deflate {
@@ -272,7 +272,7 @@ func (m *scan) plain() exception {
 	return exception{}
 }
 
-// beginsText tells whether p is text or, where more is to come, its beginning, which
+// beginsText reports whether p is text or, where more is to come, its beginning, which
 // may be cut within a character.
 func beginsText(p []byte, more bool) bool {
 	cut := 0

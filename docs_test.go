@@ -57,7 +57,7 @@ var leftOut = map[string]string{
 
 var declares = regexp.MustCompile(`\A(?://.*\n)*(?:func|type|var|const)\b`)
 
-// uses tells whether the snippet has the name, as a word.
+// uses reports whether the snippet has the name, as a word.
 func uses(snippet, name string) bool {
 	return regexp.MustCompile(`\b` + name + `\b`).MatchString(snippet)
 }

@@ -127,7 +127,7 @@ func (c *Conn) chosenEnding(err error) *CloseError {
 	return &CloseError{Code: ce.Code, Text: cutReason(ce.Text)}
 }
 
-// knows tells whether err is nothing new: it wraps what a read or write of this
+// knows reports whether err is nothing new: it wraps what a read or write of this
 // connection returned, or why its context ended.
 func (c *Conn) knows(err error) bool {
 	if isPanic(err) {
@@ -157,7 +157,7 @@ func repeats(err, told error, failures []error) bool {
 // and nothing else.
 func (c *Conn) merelyHungUp(err error) bool { return c.t.isHangUp(err) && !isPanic(err) }
 
-// merelyCanceled tells whether err says that the context has ended, and nothing
+// merelyCanceled reports whether err says that the context has ended, and nothing
 // of the reason.
 func (c *Conn) merelyCanceled(err error) bool {
 	return c.Context().Err() != nil && errors.Is(err, c.Context().Err()) && !errors.Is(err, context.Cause(c.Context())) && !isPanic(err)

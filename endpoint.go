@@ -42,11 +42,13 @@ func NewEndpoint(options Options) *Endpoint {
 }
 
 // Guard has f call the functions that are given to Conn.Go and Conn.BeforeClose. It is for
-// an adapter whose framework has errors of its own, and who has made them of what Serve
-// returns: f calls the function it is given, once, and returns its error or what it makes
-// of it; a panic that it recovers is a *PanicError. One that it lets pass is recovered all
-// the same, and runtime.Goexit must be let pass. Call Guard before the first Accept. Nil,
-// and an Endpoint without Guard, call the functions as they are.
+// adapters to frameworks that have errors of their own: an adapter makes such errors of
+// what Serve returns, and f does the same for these functions.
+//
+// f calls the function that it is given, once, and returns its error or another one in its
+// place. It may recover a panic, and returns a *PanicError then; a panic that it does not
+// recover is recovered by the Endpoint. It must not stop a runtime.Goexit. Call Guard
+// before the first Accept. Nil means that the functions are called as they are.
 func (e *Endpoint) Guard(f func(call func() error) error) { e.options.guard = f }
 
 // Handshake is what an adapter knows of one request.

@@ -47,11 +47,11 @@ type frameHeader struct {
 
 func (h frameHeader) control() bool { return h.opcode&0x8 != 0 }
 
-// extended tells whether the first two bytes leave the length to those that follow:
+// extended reports whether the first two bytes leave the length to those that follow:
 // it ought to be more than 125.
 func (h frameHeader) extended() bool { return h.size != 2 && h.size != 2+len(h.key) }
 
-// isData tells whether an opcode, perhaps with bits of RSV, is one of a message.
+// isData reports whether an opcode, perhaps with bits of RSV, is one of a message.
 func isData(opcode byte) bool { return opcode&0x8 == 0 }
 
 // headerSize tells from a frame's first two bytes how long its header is.
@@ -69,7 +69,7 @@ func headerSize(b []byte) int {
 	return size
 }
 
-// hasHeader tells whether b begins with a whole header.
+// hasHeader reports whether b begins with a whole header.
 func hasHeader(b []byte) bool { return len(b) >= 2 && len(b) >= headerSize(b) }
 
 // parseHeader reads the header that b starts with. Two bytes are enough for
@@ -205,7 +205,7 @@ func parseClosePayload(p []byte) (*CloseError, *protocolError) {
 	return &CloseError{Code: code, Text: string(reason)}, nil
 }
 
-// mayBeSent tells whether a close frame may carry the code: those that RFC
+// mayBeSent reports whether a close frame may carry the code: those that RFC
 // 6455, 7.4 and the IANA registry give to endpoints.
 func mayBeSent(code int) bool {
 	return code >= CloseNormalClosure && code <= CloseUnsupportedData ||

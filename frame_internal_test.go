@@ -134,7 +134,7 @@ func isSendable(code int) bool {
 	return slices.ContainsFunc(sendable, func(r [2]int) bool { return r[0] <= code && code <= r[1] })
 }
 
-// isText tells whether every character of p is one, which decoding shows.
+// isText reports whether every character of p is one, which decoding shows.
 func isText(p string) bool {
 	for i, r := range p {
 		if r == utf8.RuneError && !strings.HasPrefix(p[i:], "\ufffd") {

@@ -85,7 +85,7 @@ func IsWebSocketUpgrade(r *http.Request) bool {
 	return listHas(r.Header["Connection"], "upgrade") && listHas(r.Header["Upgrade"], "websocket")
 }
 
-// IsUnexpectedCloseError tells whether err is or wraps a *CloseError whose code
+// IsUnexpectedCloseError reports whether err is or wraps a *CloseError whose code
 // is none of the expected ones.
 func IsUnexpectedCloseError(err error, expected ...int) bool {
 	var ce *CloseError

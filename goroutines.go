@@ -100,15 +100,15 @@ type group struct {
 // connection's, and f must return soon after that has ended; the end of Serve
 // waits for it. If f returns an error or panics, the connection is ended as if
 // Serve had: reads fail, the context is canceled, and when Serve has returned
-// the first error counts. The error of a write that failed because the peer hung up does
-// not end reads: see [Conn]. So a loop that only writes is:
+// the first error counts. One error does not make reads fail: that of a write that found
+// that the peer hung up, see [Conn]. A loop that only writes is started like this:
 //
 //	conn.Go(func(ctx context.Context) error { return pump(ctx, conn) })
 //
 // It may be called from any goroutine until Serve returns; then it does nothing.
 func (c *Conn) Go(f func(ctx context.Context) error) { c.start(f) }
 
-// start is Go and tells whether f is called.
+// start is Go and reports whether f is called.
 func (c *Conn) start(f func(ctx context.Context) error) bool {
 	g := &c.group
 	g.mu.Lock()

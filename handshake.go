@@ -10,11 +10,11 @@ import (
 	ws "github.com/gorilla/websocket"
 )
 
-// ErrNotHandshake is wrapped by the reason of a refused upgrade whose request is none
-// that could be upgraded: a page that is looked at in a browser, or the request of a
-// client whose proxy does not pass the upgrade on. The reason says what is missing. It
-// is told to the client in any case, and logged at debug level. Where nothing but the
-// upgrade is missing, the status is 426 (RFC 9110, 15.5.22).
+// ErrNotHandshake is wrapped by the reason of a refusal where the request asks for no
+// upgrade, or can't get one: the address was opened in a browser, say, or a proxy does not
+// pass the upgrade on. The reason says what is missing. The client is told, with or without
+// Debug, and it is logged at debug level. The status is 426 where nothing but the upgrade is
+// missing (RFC 9110, 15.5.22).
 var ErrNotHandshake = errors.New("websocket: the client is not using the websocket protocol, and this is a WebSocket endpoint")
 
 // An opening is what a server reads of a client's opening handshake.

@@ -75,7 +75,7 @@ func mayUpgrade(r *http.Request) (some, all bool) {
 	return some, all
 }
 
-// sameHost tells whether the request has no origin but its own host. Maybe is the
+// sameHost reports whether the request has no origin but its own host. Maybe is the
 // answer for those that it takes more to tell of.
 func sameHost(r *http.Request) (no, maybe bool) {
 	origins := r.Header.Values("Origin")

@@ -204,7 +204,7 @@ func (f *inflation) makeCodes() *codes {
 	return f.codes
 }
 
-// buildCodes makes the tables from the lengths, and tells whether these are of any.
+// buildCodes makes the tables from the lengths, and reports whether these are of any.
 func (f *inflation) buildCodes() bool {
 	f.takeOwn()
 	f.codes = f.own

@@ -8,7 +8,7 @@ type bitReader struct {
 	used  int
 }
 
-// has tells whether there are so many bits, at most 32.
+// has reports whether there are so many bits, at most 32.
 func (r *bitReader) has(n uint) bool {
 	for ; r.nbits < n && r.used < len(r.src); r.used++ {
 		r.bits |= uint64(r.src[r.used]) << r.nbits

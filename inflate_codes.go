@@ -119,7 +119,7 @@ var fixedCodes = sync.OnceValue(func() *codes {
 	return c
 })
 
-// build makes the tables of codes with these lengths in bits, and tells whether they are
+// build makes the tables of codes with these lengths in bits, and reports whether they are
 // any.
 func (c *codes) build(literals, distances []uint8) bool {
 	return c.buildTable(c.literals[:], literalBits, literals, literalSymbols[:]) &&
@@ -173,8 +173,8 @@ func sortSymbols(sorted []uint16, lengths []uint8, count *lengthCount) []uint16 
 }
 
 // fillTable gives the symbols their codes: those of one length one after the other, and
-// then the longer ones, and counts them down. Where a code is too long for the first look, its first bits lead
-// to a table behind.
+// then the longer ones, and counts them down. Where a code is too long for the first look,
+// its first bits lead to a table behind.
 func fillTable(table []entry, tableBits int, count *lengthCount, sorted []uint16, symbols []entry) bool {
 	code, n := 0, 1
 	prefix, begin, size := -1, 1<<tableBits, 0 // of the table behind that is filled

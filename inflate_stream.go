@@ -43,7 +43,7 @@ const (
 var streamInflaters = sync.Pool{New: func() any { return new(streamInflater) }}
 
 // newInflatingReader returns a reader of the message whose compressed form wire is. More
-// tells whether that has something to return that has come.
+// reports whether that has something to return that has come.
 func newInflatingReader(wire io.Reader, more func() bool) *inflatingReader {
 	s := streamInflaters.Get().(*streamInflater) //nolint:errcheck // it is
 	s.wire, s.more = wire, more
@@ -89,7 +89,7 @@ func (r *inflatingReader) close() {
 	}
 }
 
-// hasMore tells whether something that came out is not handed on yet.
+// hasMore reports whether something that came out is not handed on yet.
 func (r *inflatingReader) hasMore() bool { return r.s != nil && r.s.given < r.s.out.n }
 
 func (s *streamInflater) read(p []byte) (int, error) {

@@ -42,20 +42,21 @@ type Options struct {
 	// [Conn.SetCloseHandshakeTimeout] changes it for one connection.
 	CloseTimeout time.Duration
 
-	// WriteTimeout bounds the time in which a peer takes nothing of what is written to
-	// it: then it has vanished, and the socket is closed. Each 128 KiB of a frame that
-	// are taken renew it. Over TCP and unix sockets, TLS too, so does less than that: on
-	// Linux anything that the peer takes of what is on its way, elsewhere what makes room
-	// for more. The socket is closed up to a sixteenth of the time earlier than this, or
-	// where something was taken, a quarter later.
+	// WriteTimeout is how long a peer may take nothing of what is written to it. Then it
+	// has vanished, and the socket is closed: at most a sixteenth of the time earlier or,
+	// where something was taken, a quarter later. Each 128 KiB of a frame that are taken
+	// start the time anew. Over TCP and unix sockets, with TLS or without, less is enough:
+	// on Linux anything that the peer takes of what is on its way, elsewhere what makes
+	// room for more.
 	//
-	// It also bounds what a call waits for its turn, all in all, for as long as what is
-	// in its way makes no progress either. What [Conn.NextWriter] began may never end: it
-	// is waited for WriteTimeout, however it goes on. Then the call fails with an error
-	// that is os.ErrDeadlineExceeded, and nothing has happened.
+	// A call that waits for its turn to write waits as long as the writes before it make
+	// progress, in the same sense. It waits for WriteTimeout at most for a message that
+	// [Conn.NextWriter] began, which may never end. Then it fails with an error that is
+	// os.ErrDeadlineExceeded, and nothing was written.
 	//
-	// Zero means 10 seconds; negative means no bound. [Conn.SetWriteDeadline], and
-	// contexts, bound a whole write instead, with its wait.
+	// Zero means 10 seconds; negative means no bound. To bound a write as a whole, with
+	// its wait, use [Conn.SetWriteDeadline], which takes the place of WriteTimeout, or a
+	// context, which holds beside it.
 	WriteTimeout time.Duration
 
 	// PingInterval is the time between the pings that keep a connection alive and
@@ -72,10 +73,10 @@ type Options struct {
 	// pings are sent and no answer is expected.
 	PongTimeout time.Duration
 
-	// HeartbeatInterval is how long nothing may be sent before Heartbeat is. Pages see
-	// nothing of pings: while nobody says anything, such a message is all that tells a
-	// page that its network is alive. It is sent where no other message, text or binary,
-	// was completed for so long, and never within one: not before a NextWriter is
+	// HeartbeatInterval is the time after which Heartbeat is sent where no other message,
+	// text or binary, was completed. The scripts of a page see nothing of pings: while
+	// nobody says anything, such a message is all that tells them that the network is
+	// alive. It is never sent within another message: not before a NextWriter is
 	// closed. Zero or less means that none is sent. Every client gets it and must know
 	// what to make of it; with [Stream], leave it off.
 	HeartbeatInterval time.Duration
@@ -104,8 +105,8 @@ type Options struct {
 	// ("[::1]:8080"), internationalized names as browsers send them ("xn--..."). A
 	// pattern that is none of these is an error: see Validate. "*" alone is, too;
 	// that is what InsecureSkipOriginCheck is for. The origin "null" of sandboxed
-	// pages and local files never matches; web views that send "file://" for files
-	// are allowed by that.
+	// pages and local files never matches. "file://" allows web views that send that
+	// origin for files.
 	//
 	// Empty means the same origin only. A controller that is an OriginChecker
 	// decides alone.
@@ -139,11 +140,11 @@ type Options struct {
 	// body, the error of Serve in the close frame. Not for production.
 	Debug bool
 
-	// Log is called for what nobody else is told: errors of a controller
-	// without an ErrorHandler and, at debug level, how connections ended and requests
-	// that are no handshakes. The
-	// context is the connection's (the request's where there is none yet). It is
-	// called from many goroutines at once. Nil means slog.Default().
+	// Log is called for what nobody else is told: errors of a controller without an
+	// ErrorHandler and, at debug level, how connections ended and requests that ask for
+	// no upgrade (ErrNotHandshake). The context is the connection's, or the request's
+	// where there is no connection. It is called from many goroutines at once. Nil means
+	// slog.Default().
 	Log func(ctx context.Context, level slog.Level, err error, attrs ...slog.Attr)
 
 	// Observer is told of refused upgrades and of connections that begin and end.

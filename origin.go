@@ -25,7 +25,7 @@ func (e *Endpoint) checkOrigin(r *http.Request, decide func() bool) error {
 	return nil
 }
 
-// isSameOrigin tells whether no page of another host can have made the request:
+// isSameOrigin reports whether no page of another host can have made the request:
 // without an Origin header it comes from no browser. Hosts are compared without
 // case and without the default port of the origin's scheme, or an empty one.
 func isSameOrigin(r *http.Request) bool {

@@ -22,7 +22,7 @@ type originPattern struct {
 
 type originPatterns []originPattern
 
-// allow tells whether the request has one origin, of the form that browsers send
+// allow reports whether the request has one origin, of the form that browsers send
 // (RFC 6454, 6.1), that one of the patterns stands for.
 func (patterns originPatterns) allow(r *http.Request) bool {
 	values := r.Header["Origin"]

@@ -28,14 +28,14 @@ var errMessageTooBig error = &endingError{
 // again for what the application puts around it.
 const defaultQueueBytes = 2 * defaultMaxMessageSize
 
-// A QueueLimit bounds what waits to be written to a connection: see [Conn.Enqueue]. The
-// bytes bound its memory, whatever the size of the messages: what the queue holds beside
-// their frames takes no more than these do.
+// A QueueLimit bounds what waits to be written to a connection: see [Conn.Enqueue]. Bytes
+// bounds the memory of the queue, too, however small the messages are: what the queue holds
+// besides their frames is no larger than the frames.
 type QueueLimit struct {
-	// Messages bounds the number of messages. Zero or less means no bound. A burst counts
-	// before the peer had a chance to read it, most of all where the connection is no bare
-	// TCP or unix socket (TLS): set it only where messages are worth nothing when they are
-	// late.
+	// Messages bounds the number of messages. Zero or less means no bound. Set it only
+	// where messages are worth nothing when they are late: a burst may exceed it before a
+	// peer that reads at once had a chance to, most of all over TLS, where a goroutine
+	// has to write first.
 	Messages int
 
 	// Bytes bounds the bytes of the frames, compressed where they are. Zero means 2 MiB,
@@ -308,7 +308,7 @@ func (q *queue) trim(b batch, n int) (rest batch, written, whole int) {
 	return q.takeFirst(), n, whole
 }
 
-// written takes a batch out of the queue and tells whether there is more. If not, the
+// written takes a batch out of the queue and reports whether there is more. If not, the
 // caller is not the flusher any more.
 func (q *queue) written(b batch) (more bool) {
 	b.giveBack()

@@ -14,9 +14,10 @@ const noMessage = -1
 // ReadMessage reads the next message. The slice is the caller's. The type is
 // TextMessage or BinaryMessage, -1 with an error.
 //
-// The error is a *CloseError, as it is, when the peer sent a close frame, and
-// one with code 1006 when it hung up without. Every error is final: see
-// [Conn].
+// The error is a *CloseError, not wrapped, when the peer sent a close frame; it has
+// code 1006 when the peer hung up without one. When the Endpoint shuts down, the error
+// is ErrShutdown, and from the moment [Conn.Close] is called no message is returned.
+// Every error is final: see [Conn].
 func (c *Conn) ReadMessage() (messageType int, p []byte, err error) {
 	return c.ReadMessageContext(context.Background())
 }
@@ -114,7 +115,7 @@ func (c *Conn) readWholeBounded(ctx context.Context, lend bool) (messageType int
 	return messageType, p, err
 }
 
-// validates tells whether text must be UTF-8.
+// validates reports whether text must be UTF-8.
 func (c *Conn) validates() bool { return !c.t.options.SkipUTF8Validation }
 
 // NextReader returns a reader of the next message, which is read as it comes.
@@ -319,7 +320,7 @@ func (m *messageReader) release() {
 	}
 }
 
-// hasMore tells whether the next Read returns without waiting for the peer.
+// hasMore reports whether the next Read returns without waiting for the peer.
 func (m *messageReader) hasMore() bool {
 	if inflating, ok := m.r.(*inflatingReader); ok {
 		return inflating.hasMore()
@@ -329,7 +330,7 @@ func (m *messageReader) hasMore() bool {
 
 var errInvalidText = &protocolError{code: CloseInvalidFramePayloadData, reason: "text is not UTF-8"}
 
-// corrupt tells whether an error is the inflater's own.
+// corrupt reports whether an error is the inflater's own.
 func corrupt(err error) bool {
 	return errors.Is(err, errCorrupt) || err == io.ErrUnexpectedEOF //nolint:errorlint // bare, as it comes from there
 }

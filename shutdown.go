@@ -13,15 +13,17 @@ import (
 // client is told.
 const serveGrace = 3 * time.Second
 
-// Shutdown ends all connections: new upgrades are refused with 503, every
-// connection's context is canceled with ErrShutdown, and so do its reads fail, the waiting
-// one too. As soon as its Serve returns, the client is sent a close frame with code 1001, or
-// with what Serve chose (see [NewCloseError]). Clients whose Serve does not return within 3
-// seconds, or half of the time until the deadline of ctx, are sent 1001 then.
+// Shutdown ends all connections. New upgrades are refused with 503. Every connection's
+// context is canceled with ErrShutdown, and its reads fail with that, also one that waits.
+// As soon as its Serve returns, the client is sent a close frame with code 1001, or with the
+// code and text that Serve chose (see [NewCloseError]). A client whose Serve has not returned
+// after 3 seconds, or half of the time until the deadline of ctx if that is less, is sent
+// 1001 then.
 //
 // It returns nil when every Serve has returned and every socket is closed: nothing of the
-// Endpoint runs then. When ctx ends first, the sockets that are left, of upgrades under way
-// too, are closed and an error says how many they were; it wraps the cause of ctx.
+// Endpoint runs then. When ctx ends first, it closes the sockets that are left, those of
+// upgrades under way too, and returns an error that says how many they were and wraps the
+// cause of ctx.
 //
 // A connection that was upgraded at the last moment, and whose Serve has not
 // begun, is closed like the others and not served.
@@ -50,11 +52,12 @@ func (e *Endpoint) Shutdown(ctx context.Context) error {
 	return fmt.Errorf("websocket: shutdown: connections cut: %d: %w", e.live.cut(), context.Cause(ctx))
 }
 
-// BeginShutdown does what Shutdown does first, and waits for nothing: from when it
-// returns, upgrades are refused, the connections' contexts are canceled, and whatever
-// Serve returns, its connection ends with 1001. An adapter calls it where it learns that
-// the server stops, lest Serve fails for want of what the application closes meanwhile.
-// Shutdown must follow. It may be called from any goroutine, more than once.
+// BeginShutdown does the first part of Shutdown, and waits for nothing. When it has
+// returned, upgrades are refused, the connections' contexts are canceled, and whatever
+// Serve returns, its connection ends with 1001, or with what Serve chose. An adapter calls
+// it as soon as it learns that the server stops: the application may then close what Serve
+// uses, and Serve may fail because of that. Shutdown must follow. It may be called from any
+// goroutine, more than once.
 func (e *Endpoint) BeginShutdown() { e.beginShutdown() }
 
 // beginShutdown returns also a channel that is closed when nothing is left, and the
@@ -137,7 +140,7 @@ func (r *register) abandon(upgrade *hijacker) {
 	r.check()
 }
 
-// add makes an upgrade a connection and tells whether Shutdown began meanwhile.
+// add makes an upgrade a connection and reports whether Shutdown began meanwhile.
 func (r *register) add(upgrade *hijacker, conn *Conn) (down bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -38,7 +38,7 @@ func (b *readBuffer) buffered() int {
 	return b.w - b.r
 }
 
-// hasFrame tells whether there is a whole frame.
+// hasFrame reports whether there is a whole frame.
 func (b *readBuffer) hasFrame() bool {
 	p := b.bytes()
 	if !hasHeader(p) {

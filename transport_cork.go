@@ -34,13 +34,13 @@ func (t *transport) theCork() *cork {
 	return t.cork.Load()
 }
 
-// holds tells whether frames are held back.
+// holds reports whether frames are held back.
 func (t *transport) holds() bool {
 	c := t.cork.Load()
 	return c != nil && c.held != nil
 }
 
-// mayHold tells whether a frame is to be held, rather than to leave at once.
+// mayHold reports whether a frame is to be held, rather than to leave at once.
 func (t *transport) mayHold(b *bound, opcode byte, length int) bool {
 	return t.more.Load() && isData(opcode) && !b.callers && b.ctx.Done() == nil &&
 		t.theCork().n+maxHeaderSize+length <= corkMax

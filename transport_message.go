@@ -157,7 +157,7 @@ func (t *transport) receiveDirectly(p []byte) (int, error) {
 	return n, nil
 }
 
-// hasMore tells whether the next read of the message returns without waiting for the peer.
+// hasMore reports whether the next read of the message returns without waiting for the peer.
 func (t *transport) hasMore() bool {
 	if !t.lockRead() {
 		return false

@@ -264,7 +264,7 @@ func (t *transport) sendClose(b *bound, payload []byte) error {
 	return err
 }
 
-// bounds tells whether the socket alone keeps a bound of ours, and is closed without
+// bounds reports whether the socket alone keeps a bound of ours, and is closed without
 // waiting for anything. One that is not bare may do neither.
 func (t *transport) bounds(b *bound) bool { return t.coarse && !b.at.IsZero() && !b.callers }
 

@@ -28,7 +28,7 @@ func (v *utf8Validator) valid(p []byte) bool {
 	return utf8.Valid(p[:whole])
 }
 
-// complete tells whether the text may end here.
+// complete reports whether the text may end here.
 func (v *utf8Validator) complete() bool { return v.n == 0 }
 
 // cut is the number of bytes at the end of p that begin a character.

@@ -21,14 +21,14 @@ var (
 
 // WriteMessage writes one message: text or binary, or a control message, which
 // passes between the frames of others. It waits while another message is being
-// written: without progress at most WriteTimeout, or until the deadline that
-// SetWriteDeadline set.
+// written, for as long as that makes progress (see Options.WriteTimeout), or until
+// the deadline that SetWriteDeadline set.
 //
 // While whole messages that have come wait to be read, small ones that are written
 // are held back to leave together: until the reader waits, a control message is
-// written, there are 32 KiB of them, or a millisecond has passed. What goes wrong
-// then shows at a later call. A write leaves at once if it, or the read before it,
-// has a deadline of the caller's or a context that can end.
+// written, there are 32 KiB of them, or a millisecond has passed. A failure then
+// shows at a later call. A write leaves at once if it, or the read before it, has a
+// deadline of the caller's or a context that can end.
 func (c *Conn) WriteMessage(messageType int, data []byte) error {
 	return c.WriteMessageContext(context.Background(), messageType, data)
 }

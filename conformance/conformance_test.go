@@ -71,7 +71,7 @@ type row struct {
 	why     string // it is done so, where the RFC leaves a choice
 }
 
-// on tells whether a row makes sense for a variant.
+// on reports whether a row makes sense for a variant.
 func (r *row) on(v *variant) bool { return r.in == nil || r.in(v) }
 
 // A want is what must come back.

@@ -262,7 +262,7 @@ func checkControl(f frame) error {
 	}
 }
 
-// maySend tells whether an endpoint may send a close code (RFC 6455, 7.4, and what
+// maySend reports whether an endpoint may send a close code (RFC 6455, 7.4, and what
 // IANA has registered since).
 func maySend(code int) bool {
 	switch code {

@@ -47,7 +47,7 @@ func (r *results) late(again func()) {
 	r.again = append(r.again, again)
 }
 
-// hopeless tells whether so much came late that no busy machine explains it.
+// hopeless reports whether so much came late that no busy machine explains it.
 func (r *results) hopeless() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

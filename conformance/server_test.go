@@ -25,10 +25,10 @@ type variant struct {
 	secure  bool   // with TLS
 }
 
-// agreed tells whether messages may be compressed.
+// agreed reports whether messages may be compressed.
 func (v *variant) agreed() bool { return v.enabled && v.offer != "" }
 
-// whole tells whether nothing is written before a message has come whole.
+// whole reports whether nothing is written before a message has come whole.
 func (v *variant) whole() bool { return v.agreed() && !strings.HasPrefix(v.name, "streams") }
 
 // variants are the ways to read and write, with compression and without: because

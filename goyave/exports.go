@@ -142,11 +142,11 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 // The text is for the peer to see: put no secrets into it.
 func NewCloseError(code int, text string) *CloseError { return root.NewCloseError(code, text) }
 
-// IsCloseError tells whether err is or wraps a *CloseError that says goodbye:
+// IsCloseError reports whether err is or wraps a *CloseError that says goodbye:
 // code 1000 (normal closure), 1001 (going away) or 1005 (no code).
 func IsCloseError(err error) bool { return root.IsCloseError(err) }
 
-// IsUnexpectedCloseError tells whether err is or wraps a *CloseError whose code
+// IsUnexpectedCloseError reports whether err is or wraps a *CloseError whose code
 // is none of the expected ones.
 func IsUnexpectedCloseError(err error, expected ...int) bool {
 	return root.IsUnexpectedCloseError(err, expected...)
@@ -156,7 +156,7 @@ func IsUnexpectedCloseError(err error, expected ...int) bool {
 // there is none.
 func CloseStatus(err error) int { return root.CloseStatus(err) }
 
-// IsDisconnect tells whether err is or wraps what a connection's read or write
+// IsDisconnect reports whether err is or wraps what a connection's read or write
 // returned because the peer vanished without a close frame.
 func IsDisconnect(err error) bool { return root.IsDisconnect(err) }
 
@@ -176,7 +176,7 @@ func NewPreparedMessage(messageType int, data []byte) (*PreparedMessage, error) 
 // and text, an empty one for CloseNoStatusReceived.
 func FormatCloseMessage(code int, text string) []byte { return root.FormatCloseMessage(code, text) }
 
-// IsWebSocketUpgrade tells whether the client asks for an upgrade.
+// IsWebSocketUpgrade reports whether the client asks for an upgrade.
 func IsWebSocketUpgrade(r *http.Request) bool { return root.IsWebSocketUpgrade(r) }
 
 // JoinMessages returns a reader of all the messages to come, each followed by

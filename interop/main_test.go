@@ -42,7 +42,7 @@ func buildAndRun(m *testing.M) (status int, err error) {
 	return m.Run(), nil
 }
 
-// raceDetector tells whether the tests were built with it; then the servers are,
+// raceDetector reports whether the tests were built with it; then the servers are,
 // too.
 func raceDetector() bool {
 	info, _ := debug.ReadBuildInfo()

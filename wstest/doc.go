@@ -10,8 +10,9 @@
 //
 // [Dial] connects in memory, to a handler, or to a server that listens. What the
 // [Client] expects and does not get fails the test, with a message that says
-// what came instead. It reads in the background, as a browser does. [DialRaw] is for tests of the protocol itself: it writes
-// and reads frames, also those that no client would send.
+// what came instead. It reads in the background, as a browser does. [DialRaw] is for
+// tests of the protocol itself: it writes and reads frames, also those that no client
+// would send.
 //
 // The network in memory ([Pipe], [Listener]) behaves like TCP, with a bounded
 // buffer, deadlines, half-close and resets, and works in a testing/synctest

@@ -100,7 +100,7 @@ func (o observer) Ended(conn *websocket.Conn, _ websocket.Ending) {
 	close(l.ended)
 }
 
-// isClosed tells whether the socket is. One that is not would be by the garbage
+// isClosed reports whether the socket is. One that is not would be by the garbage
 // collector: counting descriptors at the end is not enough.
 func isClosed(conn *websocket.Conn) bool {
 	return errors.Is(conn.NetConn().SetReadDeadline(time.Time{}), net.ErrClosed)

@@ -37,7 +37,7 @@ func newLedger(id uint64, kind string) *ledger {
 	return &ledger{id: id, kind: kind, left: make(chan struct{}), ended: make(chan struct{})}
 }
 
-// healthy tells whether nothing may go wrong.
+// healthy reports whether nothing may go wrong.
 func (l *ledger) healthy() bool {
 	return l.kind == kindHealthy || l.kind == kindSlow || l.kind == kindStream
 }

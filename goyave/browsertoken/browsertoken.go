@@ -203,7 +203,7 @@ func onlyToken(values []string) (string, error) {
 	return token, nil
 }
 
-// isToken tells whether s is a b64token (RFC 6750, 2.1).
+// isToken reports whether s is a b64token (RFC 6750, 2.1).
 func isToken(s string) bool {
 	s = strings.TrimRight(s, "=")
 	for _, c := range []byte(s) {
