@@ -54,17 +54,18 @@
 //
 // # Shutdown
 //
-// When the server stops, new upgrades are refused with 503 and every client is told 1001,
-// at once: before the application's shutdown hooks run. [goyave.Server.Start] returns when
-// every Serve has returned, or when websocket.shutdownTimeout has passed; then the
-// connections that are left are cut, which is logged as an error. Give it more than the
-// close timeout, so that one silent client is not cut. Hubs are shut down next: see
-// [HubService].
+// When the server stops, and before the application's shutdown hooks run, new upgrades are
+// refused with 503 and all connections begin to end: a client is told 1001, or what its
+// Serve chose with [NewCloseError], as soon as its Serve returns, and 1001 after 3 seconds in
+// any case. [goyave.Server.Start] returns when every Serve has returned, or when
+// websocket.shutdownTimeout has passed; then the connections that are left are cut, which is
+// logged as an error. Make that time longer than the close timeout and these 3 seconds
+// together, so that one silent client is not cut. Hubs are shut down next: see [HubService].
 //
 // Goyave runs shutdown hooks in the order of registration, and the one that waits is
 // registered with the first hub or route. A hook of the application that closes what
 // Serve uses calls [ShutdownAll] first. A Serve that stops the server must do so from
-// another goroutine: Stop waits for it.
+// another goroutine, because Stop waits for Serve.
 //
 // On net/http, see github.com/goyave-contrib/websocket, whose Conn this is.
 package websocket

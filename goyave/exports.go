@@ -47,20 +47,21 @@ const (
 const NormalClosureMessage = root.NormalClosureMessage
 
 var (
-	// ErrShutdown is the cause of a connection's context once its server or its
-	// Upgrader shuts down, and the reason of upgrades that are refused then.
+	// ErrShutdown is the cause of a connection's context once its server or its Upgrader
+	// shuts down. Reads fail with it from then on, and upgrades are refused for this
+	// reason. A Serve that returns it ends its connection with 1001, and nobody is told.
 	ErrShutdown = root.ErrShutdown
-	// ErrNotHandshake is wrapped by the reason of a refused upgrade whose request is
-	// none that could be upgraded: a page that is looked at in a browser, or the
-	// request of a client whose proxy does not pass the upgrade on. The client is told
-	// the reason in any case.
+	// ErrNotHandshake is wrapped by the reason of a refusal where the request asks for no
+	// upgrade, or can't get one: the address was opened in a browser, say, or a proxy
+	// does not pass the upgrade on. The client is told the reason, with or without Debug.
 	ErrNotHandshake = root.ErrNotHandshake
 	// ErrTooManyConnections is the reason of an upgrade that is refused because of
 	// MaxConnections.
 	ErrTooManyConnections = root.ErrTooManyConnections
 
 	// ErrQueueFull is the error of [Conn.Enqueue] when more would wait than its limit
-	// allows.
+	// allows. A Serve that returns it ends its connection with 1013, or with 1009 where a
+	// message is longer than the limit by itself, and nobody is told.
 	ErrQueueFull = root.ErrQueueFull
 	// ErrPeerGone is the error of a connection whose peer stopped answering.
 	ErrPeerGone = root.ErrPeerGone
@@ -135,9 +136,10 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 }
 
 // NewCloseError returns an error for Serve to return: the connection is closed
-// with this code and text, and nobody is told. The text is cut to 123 bytes. A
-// code that may not be sent (allowed are 1000-1003, 1007-1014, 3000-4999, and
-// 1005 for an empty frame) makes it an error like any other.
+// with this code and text, and nobody is told. When the server shuts down, it counts
+// if Serve returns within 3 seconds. The text is cut to 123 bytes. With a code that may
+// not be sent it is an error like any other; allowed are 1000-1003, 1007-1014,
+// 3000-4999, and 1005 for an empty frame.
 //
 // The text is for the peer to see: put no secrets into it.
 func NewCloseError(code int, text string) *CloseError { return root.NewCloseError(code, text) }

@@ -78,9 +78,9 @@ type UpgradeChecker interface {
 type SubprotocolLister interface {
 	// Subprotocols returns the subprotocols for one request, the preferred one
 	// first, in place of Settings.Subprotocols; nil stands for those. The first
-	// that the client offers is selected. One that is no token, empty or there twice has
-	// every upgrade refused with 500. It runs on the HTTP handler's goroutine, before the
-	// request is checked.
+	// that the client offers is selected. The upgrade fails with 500 where one is empty, no
+	// token (RFC 9110, 5.6.2), or there twice. It runs on the HTTP handler's goroutine,
+	// before the request is checked.
 	Subprotocols(request *goyave.Request) []string
 }
 
@@ -95,16 +95,17 @@ type HeaderUpgrader interface {
 // UpgradeErrorHandler allows a [Controller] to answer refused upgrades.
 //
 // If not implemented, the answer is the JSON object {"error": "..."} with the
-// status text, or the reason with Debug and where that is ErrNotHandshake.
+// status text; with Debug, or where the reason is ErrNotHandshake, with the reason.
 //
 // Status 500 is no refusal but an error like any other in Goyave, with or without
 // this interface: it is logged, and the status handler answers.
 type UpgradeErrorHandler interface {
 	// OnUpgradeError writes the HTTP response of an upgrade that was refused with
-	// the given status: the client's mistake (4xx; ErrNotHandshake where it asks for no
-	// upgrade, with 426 if nothing else is wrong), a server that shuts down or has too
-	// many connections (503: ErrShutdown, ErrTooManyConnections), or what CheckUpgrade
-	// returned. It runs on the HTTP handler's goroutine; the connection is not hijacked.
+	// the given status: 4xx for the client's mistake (ErrNotHandshake where the request
+	// asks for no upgrade, with 426 if nothing else is wrong); 503 for a server that shuts
+	// down or has too many connections (ErrShutdown, ErrTooManyConnections); or what
+	// CheckUpgrade returned. It runs on the HTTP handler's goroutine; the connection is
+	// not hijacked.
 	OnUpgradeError(response *goyave.Response, request *goyave.Request, status int, reason error)
 }
 

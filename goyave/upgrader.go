@@ -122,9 +122,9 @@ func (u *Upgrader) mount(server *goyave.Server) *mounted {
 	return m
 }
 
-// Shutdown ends all connections of the Upgrader: new upgrades are refused with
-// 503, every client is told 1001, and nil is returned when every Serve has
-// returned. When ctx ends first, the connections that are left are cut and an
+// Shutdown ends all connections of the Upgrader: new upgrades are refused with 503,
+// every client is told 1001 or what its Serve chose, and nil is returned when every
+// Serve has returned. When ctx ends first, the connections that are left are cut and an
 // error says how many they were. The server's own shutdown does this for all
 // Upgraders. Before the route is registered it does nothing.
 func (u *Upgrader) Shutdown(ctx context.Context) error {

@@ -27,13 +27,17 @@ type Member struct {
 // Conn is the member's connection.
 func (m *Member) Conn() *websocket.Conn { return m.conn }
 
-// Join has the member enter rooms. One that it is in already is none to enter. When it
-// returns, the member gets what is sent to the rooms from then on; on other nodes, as
-// soon as they have learned of it. The error is that of the connection, when it has
-// ended, [websocket.ErrCloseSent], when it is being closed, [websocket.ErrShutdown],
-// [websocket.ErrQueueFull] for a member that was too slow, or the broker's: the member is
-// in the rooms then that it was in before. A Serve that returns one of the first four
-// ends as the hub has decided.
+// Join has the member enter rooms; those that it is in already stay as they are. When it
+// returns, the member gets what is sent to the rooms from then on: on other nodes, as
+// soon as they have learned of it. The error is one of
+//   - that of the connection, when it has ended
+//   - [websocket.ErrCloseSent], when it is being closed
+//   - [websocket.ErrShutdown], when the hub or the Upgrader shuts down
+//   - [websocket.ErrQueueFull], when the member was too slow
+//   - that of the broker
+//
+// The member is then in the rooms that it was in before. A connection whose Serve returns
+// one of the first four ends as the hub has decided.
 func (m *Member) Join(rooms ...string) error {
 	var entered []string
 	for _, room := range rooms {
@@ -49,8 +53,8 @@ func (m *Member) Join(rooms ...string) error {
 	return nil
 }
 
-// Leave has the member leave rooms. What was sent to them before is queued for the
-// member when it returns, ahead of what is sent later, and nothing more of them is.
+// Leave has the member leave rooms. When it returns, what was sent to the rooms before is
+// queued for the member, ahead of what is sent later; nothing more of them will be.
 func (m *Member) Leave(rooms ...string) {
 	for _, room := range rooms {
 		m.exit(inGroup(Topic{Room, room}))
@@ -74,8 +78,8 @@ func (m *Member) Rooms() []string {
 }
 
 // SetKey gives the member a key, such as the ID of a user: see [Hub.Send]. Several
-// members may have the same. The empty key takes it away. Its errors are those of Join;
-// the member keeps the key that it had then.
+// members may have the same. The empty key takes it away. Its errors are those of Join,
+// and then the member keeps the key that it had before.
 func (m *Member) SetKey(key string) error {
 	if key == "" {
 		m.exit(ofKey)
@@ -119,9 +123,10 @@ func (m *Member) Get(name any) any {
 }
 
 // Send sends a message to the member, and does not wait. [websocket.ErrQueueFull] means
-// that the member does not get it, and that Options.WhenFull was done; [ErrTooLong], that
-// nobody could; another error, that the message can't be sent or the connection has ended.
-// The member's Serve may return the error: see [websocket.ErrQueueFull].
+// that the member does not get it, and that what Options.WhenFull says was done;
+// [ErrTooLong], that the message is too long for any member; another error, that the
+// message can't be sent or that the connection has ended. The member's Serve may return
+// the error: see [websocket.ErrQueueFull].
 func (m *Member) Send(message Message) error {
 	if err := m.hub.check(message); err != nil {
 		return err

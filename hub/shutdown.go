@@ -15,9 +15,9 @@ import (
 // are cut and an error says how many they were; it wraps the cause of ctx. It may be
 // called again, also at the same time. There is no way back.
 //
-// It does not wait for Serve to return. Shut down the Upgrader first, which sends what is
-// queued, and 1001, too, and waits: so what Serve sends to other nodes at its end arrives.
-// What is sent to them after the hub is shut down is lost, and that is no error.
+// It does not wait for Serve to return. Shut down the Upgrader first: it also sends what is
+// queued, and 1001, and it waits for Serve, so that what Serve sends to other nodes at its
+// end arrives. What is sent to them once the hub is shut down is lost, without an error.
 func (h *Hub) Shutdown(ctx context.Context) error {
 	h.refuse()
 	h.life.Lock()
