@@ -46,8 +46,8 @@ type DialOptions struct {
 	EnableCompression bool
 
 	// TLSConfig is used with wss and https, and with a proxy that is reached over
-	// TLS. NextProtos is ignored: it is always HTTP/1.1 that is spoken. A panic in
-	// one of its functions is one of Dial. Nil means Go's defaults.
+	// TLS. NextProtos is ignored: it is always HTTP/1.1 that is spoken. If one of
+	// its functions panics, so does Dial. Nil means Go's defaults.
 	TLSConfig *tls.Config
 
 	// Proxy returns the proxy of a request, whose URL has scheme http or https;

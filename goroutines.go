@@ -100,8 +100,8 @@ type group struct {
 // connection's, and f must return soon after that has ended; the end of Serve
 // waits for it. If f returns an error or panics, the connection is ended as if
 // Serve had: reads fail, the context is canceled, and when Serve has returned
-// the first error counts. One error does not make reads fail: that of a write that found
-// that the peer hung up, see [Conn]. A loop that only writes is started like this:
+// the first error counts. Where f returns the error of a write that failed because the
+// peer hung up, reads go on: see [Conn]. A loop that only writes is started like this:
 //
 //	conn.Go(func(ctx context.Context) error { return pump(ctx, conn) })
 //

@@ -29,8 +29,8 @@ var errMessageTooBig error = &endingError{
 const defaultQueueBytes = 2 * defaultMaxMessageSize
 
 // A QueueLimit bounds what waits to be written to a connection: see [Conn.Enqueue]. Bytes
-// bounds the memory of the queue, too, however small the messages are: what the queue holds
-// besides their frames is no larger than the frames.
+// bounds the memory of the queue, too, however small the messages are: besides the frames
+// it takes no more than Bytes once again.
 type QueueLimit struct {
 	// Messages bounds the number of messages. Zero or less means no bound. Set it only
 	// where messages are worth nothing when they are late: a burst may exceed it before a
@@ -121,7 +121,7 @@ func (c *Conn) Queued() (messages, bytes int) {
 	return q.messages, q.bytes
 }
 
-// ownQueue returns the connection's queue, which is made by who first needs it.
+// ownQueue returns the connection's queue, which is made when it is first needed.
 func (c *Conn) ownQueue() *queue {
 	if q := c.queue.Load(); q != nil {
 		return q

@@ -13,14 +13,14 @@ import (
 // All but Open may be called from any goroutine. Subscribe and Unsubscribe are called
 // with locks held that receive needs: they wait neither for the network nor for a call
 // of receive. A payload is changed by nobody, and may be kept by the broker. A panic of
-// any but Open is an error, a *websocket.PanicError. The package brokertest has tests for
-// what is said here.
+// any method but Open becomes its error, a *websocket.PanicError. The package brokertest
+// has tests for what is said here.
 type Broker interface {
 	// Open is called once, before anything else. From then on, the broker calls
-	// receive with what other hubs publish: to topics that this one has subscribed to,
-	// and to Everyone. It does not with what this hub has published itself. Receive
-	// waits for no connection and keeps no payload. It may be called by several
-	// goroutines, but with the messages of one topic one after the other.
+	// receive with what other hubs publish to the topics that this one has subscribed
+	// to, and to Everyone, and never with what this hub has published itself. Receive
+	// waits for no connection and keeps no payload. Several goroutines may call it, but
+	// with the messages of one topic one after the other.
 	Open(receive func(t Topic, payload []byte))
 	// Publish sends a payload to the other hubs.
 	Publish(t Topic, payload []byte) error
