@@ -90,7 +90,8 @@ type HeaderUpgrader interface {
 // UpgradeErrorHandler allows a [Controller] to answer refused upgrades.
 //
 // If not implemented, the answer is the JSON object {"error": "..."} with the
-// status text; with Debug, or where the reason is ErrNotHandshake, with the reason.
+// status text; with Debug, or where the reason is ErrNotHandshake, with the reason. The
+// reason of a refusal with status 500 is logged as an error.
 type UpgradeErrorHandler interface {
 	// OnUpgradeError writes the HTTP response of an upgrade that was refused with
 	// the given status: 4xx for the client's mistake (ErrNotHandshake where the request

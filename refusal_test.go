@@ -226,7 +226,8 @@ func TestRefusals(t *testing.T) {
 				if !tt.down {
 					assert.Empty(t, response.header.Get("Retry-After"))
 				}
-				requireRefusalLogged(t, &log, tt.other, tt.status, tt.reasons)
+				_, told := upgrader.Controller.(websocket.UpgradeErrorHandler)
+				requireRefusalLogged(t, &log, told, tt.other, tt.status, tt.reasons)
 				assert.Equal(t, websocket.Stats{Refusals: map[int]uint64{tt.status: 1}}, upgrader.Stats())
 				requireIdle(t, upgrader)
 				return response
@@ -291,17 +292,23 @@ func requireReasonTold(t *testing.T, response reply, mentioned []string) {
 }
 
 // requireRefusalLogged checks the log of one refusal: a request that is no handshake is
-// told of, for the operator whose proxy made it one.
-func requireRefusalLogged(t *testing.T, log *logs, other bool, status int, mentioned []string) {
+// told of, for the operator whose proxy made it one, and so is the server's own fault,
+// unless the application is told.
+func requireRefusalLogged(t *testing.T, log *logs, told, other bool, status int, mentioned []string) {
 	t.Helper()
-	if !other {
+	level := slog.LevelDebug
+	switch {
+	case other:
+	case status == http.StatusInternalServerError && !told:
+		level = slog.LevelError
+	default:
 		assert.Empty(t, log.all(), "a refusal is the client's to know")
 		return
 	}
 	entries := log.all()
 	require.Len(t, entries, 1)
-	assert.Equal(t, slog.LevelDebug, entries[0].level)
-	require.ErrorIs(t, entries[0].err, websocket.ErrNotHandshake)
+	assert.Equal(t, level, entries[0].level)
+	assert.Equal(t, other, errors.Is(entries[0].err, websocket.ErrNotHandshake))
 	for _, m := range mentioned {
 		require.ErrorContains(t, entries[0].err, m)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -82,6 +83,7 @@ func (u *Upgrader) RegisterRoutes(mux *http.ServeMux, pattern string) {
 // ServeHTTP upgrades the request and returns when Serve runs, in a goroutine of
 // its own.
 func (u *Upgrader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	u.mustServe()
 	h := Handshake{
 		Settings: u.settings(r),
 		Refuse:   func(status int, reason error) { u.refuse(w, r, status, reason) },
@@ -130,7 +132,6 @@ func (u *Upgrader) Shutdown(ctx context.Context) error { return u.lazyEndpoint()
 func (u *Upgrader) Stats() Stats { return u.lazyEndpoint().Stats() }
 
 func (u *Upgrader) lazyEndpoint() *Endpoint {
-	u.mustServe()
 	u.once.Do(func() { u.endpoint = NewEndpoint(u.Options) })
 	return u.endpoint
 }
@@ -139,6 +140,9 @@ func (u *Upgrader) refuse(w http.ResponseWriter, r *http.Request, status int, re
 	if ctrl, ok := u.Controller.(UpgradeErrorHandler); ok {
 		ctrl.OnUpgradeError(w, r, status, reason)
 		return
+	}
+	if status == http.StatusInternalServerError { // the operator's to know, and not the client's
+		u.lazyEndpoint().options.log(r.Context(), slog.LevelError, reason, slog.String("remote", r.RemoteAddr), slog.Int("status", status))
 	}
 	text := http.StatusText(status)
 	if u.Debug || errors.Is(reason, ErrNotHandshake) {

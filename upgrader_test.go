@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -264,4 +265,29 @@ func TestNilController(t *testing.T) {
 	require.PanicsWithValue(t, said, func() {
 		new(websocket.Upgrader).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", http.NoBody))
 	})
+}
+
+// Shutdown and Stats are called in deferred functions, whatever has become of the rest.
+func TestNothingIsAskedOfANilController(t *testing.T) {
+	u := new(websocket.Upgrader)
+	assert.Zero(t, u.Stats())
+	require.NoError(t, u.Shutdown(t.Context()))
+}
+
+// A refusal with 500 is the server's own fault, and the client is not told the reason: the
+// operator must be.
+func TestServersOwnFaultIsLogged(t *testing.T) {
+	var log logs
+	u := websocket.New(websocket.ControllerFunc(echo))
+	u.Log = log.log
+	w := httptest.NewRecorder() // which can't be hijacked
+	u.ServeHTTP(w, upgradeRequest(nil))
+	require.Equal(t, http.StatusInternalServerError, w.Code)
+	assert.JSONEq(t, `{"error": "Internal Server Error"}`, w.Body.String())
+	entries := log.all()
+	require.Len(t, entries, 1)
+	assert.Equal(t, slog.LevelError, entries[0].level)
+	require.ErrorContains(t, entries[0].err, "can't be taken over")
+	assert.EqualValues(t, http.StatusInternalServerError, entries[0].attrs["status"].Int64())
+	assert.NotEmpty(t, entries[0].attrs["remote"].String())
 }
