@@ -16,6 +16,9 @@ const (
 	// memory: for shorter ones, a copy costs less than what is zeroed.
 	direct = 512 << 10
 
+	// maxStops is how often it may lose that again, having stopped: it is not used again.
+	maxStops = 2
+
 	// slack is the memory in bytes that a payload may have besides twice what has come of
 	// it, while the peer is waited for.
 	slack = 1 << 10
@@ -31,8 +34,9 @@ type arrival struct {
 	length int     // bytes that will
 	lent   bool    // the payload is to be lent
 	fresh  bool    // memory is nobody else's, and of the payload's length
+	stops  int     // so often bytes were set aside
 
-	got int // what the last try to read got
+	got int // what the last try to read got; less than 0: nothing yet
 	err error
 	try func(fd uintptr) bool // read
 }
@@ -53,7 +57,7 @@ func newArrival(length int, lent bool) *arrival {
 func (a *arrival) end() {
 	a.drop()
 	a.aside.end()
-	a.n, a.length, a.got, a.err = 0, 0, 0, nil
+	a.n, a.length, a.stops, a.got, a.err = 0, 0, 0, 0, nil
 	arrivals.Put(a)
 }
 
@@ -91,7 +95,7 @@ func (a *arrival) narrowRoom(come, other int) []byte {
 func (a *arrival) within(size int) []byte {
 	switch {
 	case a.memory == nil:
-		a.memory = borrow(size)
+		a.memory = a.claim(size)
 	case a.n == len(*a.memory):
 		larger := a.claim(size)
 		copy((*larger)[a.aside.n:], (*a.memory)[a.aside.n:])
@@ -101,9 +105,9 @@ func (a *arrival) within(size int) []byte {
 	return (*a.memory)[a.n:min(a.length, len(*a.memory))]
 }
 
-// claim returns memory for n bytes, in place of some that is full.
+// claim returns memory for n bytes.
 func (a *arrival) claim(n int) *[]byte {
-	if a.lent || n < max(a.length, direct) || a.aside.n > 0 { // which may happen again
+	if a.lent || n < max(a.length, direct) || a.stops > maxStops {
 		return borrow(n)
 	}
 	a.fresh = true
@@ -114,16 +118,20 @@ func (a *arrival) claim(n int) *[]byte {
 // mayBeKept is how much memory may be kept of which n bytes are full.
 func mayBeKept(n int) int { return 2*n + slack }
 
+// mayKeep reports whether the memory may be kept while the peer is waited for.
+func (a *arrival) mayKeep() bool { return a.memory == nil || len(*a.memory) <= mayBeKept(a.n) }
+
 // settle is called when there is nothing more to read for now.
 func (a *arrival) settle() {
 	if a.memory == nil {
 		return
 	}
-	if len(*a.memory) <= mayBeKept(a.n) {
+	if a.mayKeep() {
 		a.join()
 		return
 	}
 	_, _ = a.aside.Write((*a.memory)[a.aside.n:a.n]) // to memory
+	a.stops++
 	a.drop()
 }
 

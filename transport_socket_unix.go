@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 )
@@ -78,6 +79,10 @@ func (t *transport) tries() func(fd uintptr) bool {
 func (t *transport) arriveRaw(a *arrival) (int, error) {
 	t.waiting.Store(1 + int64(t.age()))
 	err := t.socket.Read(a.try)
+	if err == nil && a.got < 0 { // others may run, the peer among them, before it is waited for
+		runtime.Gosched()
+		err = t.socket.Read(a.try)
+	}
 	t.waiting.Store(0)
 	switch {
 	case err != nil:
@@ -98,6 +103,9 @@ func (a *arrival) read(fd uintptr) bool {
 		switch {
 		case err == syscall.EINTR:
 			continue
+		case err == syscall.EAGAIN && a.got >= 0 && !a.mayKeep():
+			a.got = -1 // once
+			return true
 		case err == syscall.EAGAIN:
 			a.settle()
 			return false
