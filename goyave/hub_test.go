@@ -157,6 +157,20 @@ func TestHubShutsDownAfterTheUpgraders(t *testing.T) {
 	}
 }
 
+// stubborn is a broker that can't be closed.
+type stubborn struct{ diary }
+
+func (*stubborn) Close() error { panic("stuck") }
+
+// What a broker does wrong at the end is logged, and the server stops all the same.
+func TestBrokerThatPanicsAtTheEnd(t *testing.T) {
+	a := startTalk(t, hub.Options{Broker: &stubborn{}})
+	a.stop()
+	line := a.log.wait(t, "stuck")
+	assert.Equal(t, "ERROR", line["level"])
+	assert.Contains(t, line["trace"], "stubborn")
+}
+
 // Members get what is queued for them, however slow they are, and then 1001.
 func TestHubSendsWhatIsQueuedBeforeTheShutdown(t *testing.T) {
 	const messages, size = 16, 1 << 20 // more than the socket takes

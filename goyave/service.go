@@ -106,12 +106,20 @@ func (s *service) shutDown(ctx context.Context) []error {
 	return append(together(ctx, endpoints), together(ctx, hubs)...)
 }
 
-// together shuts all of them down at the same time.
+// together shuts all of them down at the same time. A panic, which only an application's
+// own broker brings about, is the error of its hub, and no end of the process.
 func together[T ending](ctx context.Context, all []T) []error {
 	errs := make([]error, len(all))
 	var running sync.WaitGroup
 	for i, one := range all {
-		running.Go(func() { errs[i] = one.Shutdown(ctx) })
+		running.Go(func() {
+			defer func() {
+				if reason := recover(); reason != nil {
+					errs[i] = errors.NewSkip(reason, 4) // skipped: runtime.Callers, NewSkip, this function, runtime.gopanic
+				}
+			}()
+			errs[i] = one.Shutdown(ctx)
+		})
 	}
 	running.Wait()
 	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })

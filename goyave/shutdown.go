@@ -40,17 +40,21 @@ func ShutdownAll(ctx context.Context, server *goyave.Server) error {
 		s.inOrder.Store(true)
 	}
 	s.begin()
-	select {
-	case <-s.ended:
-		if err := s.outcome(); err != nil {
-			return err
-		}
-	case <-ctx.Done():
-		s.told.Do(func() {}) // what is cut now is for the caller to know
-	}
-	now, cancel := context.WithTimeout(ctx, 0)
+	ctx, cancel := s.bound(ctx)
 	defer cancel()
-	return errors.New(s.shutDown(now)) // nil if nothing is left
+	errs := s.shutDown(ctx) // with the caller's own deadline, before which the clients are told
+	if len(errs) > 0 {
+		s.told.Do(func() {})
+	}
+	return errors.New(errs)
+}
+
+// bound is how long the shutdown may take.
+func (s *service) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.timeout > 0 {
+		return context.WithTimeout(ctx, s.timeout)
+	}
+	return context.WithCancel(ctx)
 }
 
 // hook is the server's shutdown hook.
@@ -130,16 +134,12 @@ func (s *service) begin() {
 // end waits for the connections. Whoever asks waits for it.
 func (s *service) end() {
 	defer close(s.ended)
-	ctx := context.Background()
-	if s.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.timeout)
-		defer cancel()
-	}
+	ctx, cancel := s.bound(context.Background())
+	defer cancel()
 	s.errs = s.shutDown(ctx)
 }
 
-// outcome returns the errors of the shutdown that has ended, to the first who asks.
+// outcome returns the errors of the shutdown that has ended, unless somebody knows.
 func (s *service) outcome() (err error) {
 	s.told.Do(func() { err = errors.New(s.errs) })
 	return err

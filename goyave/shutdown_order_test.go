@@ -247,9 +247,6 @@ func TestShutdownAllOfOwnServer(t *testing.T) {
 				response := wstest.DialRefused(t, network, "/ws", nil)
 				require.NoError(t, response.Body.Close())
 				assert.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
-				if tc.err != "" {
-					require.Error(t, websocket.ShutdownAll(context.Background(), a.Server), "Serve still hangs")
-				}
 				time.Sleep(time.Minute)
 				require.NoError(t, websocket.ShutdownAll(context.Background(), a.Server), "the last Serve has returned")
 			})
