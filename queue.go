@@ -207,6 +207,7 @@ func (q *queue) add(c *Conn, limit QueueLimit, frames [][]byte) (room <-chan str
 	if len(q.strips) == 0 {
 		q.strips = q.one[:0]
 	}
+	q.strips = slices.Grow(q.strips, min(len(frames), fewStrips)) // small ones may need no more
 	for _, frame := range frames {
 		q.put(frame)
 	}
