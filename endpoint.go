@@ -70,8 +70,9 @@ type Handshake struct {
 	// none.
 	CheckUpgrade func() (status int, reason error)
 
-	// Refuse writes the HTTP response of a refused upgrade. It is called at most
-	// once, before Accept returns.
+	// Refuse writes the HTTP response of a refused upgrade, whose headers are set as the
+	// status asks for. A client that asks for no upgrade (ErrNotHandshake) should be told
+	// the reason. It is called at most once, before Accept returns.
 	Refuse func(status int, reason error)
 }
 

@@ -27,7 +27,7 @@ type opening struct {
 // readOpening reads an opening handshake (RFC 6455, 4.2.1), all but its origin and its
 // subprotocols. The status is that of a refusal, with a reason.
 func readOpening(r *http.Request) (o opening, status int, reason error) {
-	if status, reason = checkUpgrade(r); reason != nil {
+	if status, reason = checkRequest(r); reason != nil {
 		return o, status, reason
 	}
 	header := r.Header
@@ -50,9 +50,9 @@ func readOpening(r *http.Request) (o opening, status int, reason error) {
 	return o, http.StatusBadRequest, reason
 }
 
-// checkUpgrade returns why a request asks for no upgrade to a WebSocket, or can't get
+// checkRequest returns why a request asks for no upgrade to a WebSocket, or can't get
 // one.
-func checkUpgrade(r *http.Request) (status int, reason error) {
+func checkRequest(r *http.Request) (status int, reason error) {
 	switch {
 	case r.ProtoMajor != 1 || r.ProtoMinor < 1: // HTTP/2 has no Upgrade
 		return http.StatusBadRequest, fmt.Errorf("%w: only HTTP/1.1 can be upgraded, the request is %s", ErrNotHandshake, r.Proto)
