@@ -1,17 +1,16 @@
 package websocket
 
-// BeforeClose has f called, once, when the connection begins to end. Where that is
-// decided here, because Close or CloseNow is called or Serve has returned, f is called
-// by the goroutine that ends the connection, before the close frame: what f enqueues is
-// sent first (see [Conn.Enqueue]), and when Close returns f has returned. Where something
-// else ends the connection's context (a close frame, a failure, Shutdown), f is called
-// in a goroutine of its own, and a close frame of ours that is still to come waits for
-// it. The functions are called in the order of the calls of BeforeClose.
+// BeforeClose has f called, once, when the connection begins to end, in a goroutine of the
+// connection. Close frames of ours that are still to come wait for it. Where the end is
+// decided here, because Close or CloseNow is called or Serve has returned, that is before
+// the close frame: what f enqueues is sent first (see [Conn.Enqueue]), and when Close
+// returns f has returned. The functions are called in the order of the calls of
+// BeforeClose.
 //
 // f must wait for nothing, and must not close the connection: if it takes as long as the
-// close timeout, the socket is closed. Its panic counts as one of Serve. BeforeClose
-// returns false, and f is not called, if the connection has begun to end. It may be called
-// from any goroutine.
+// close timeout, the socket is closed, and nobody but the end of Serve waits for f any
+// longer. Its panic counts as one of Serve. BeforeClose returns false, and f is not called,
+// if the connection has begun to end. It may be called from any goroutine.
 func (c *Conn) BeforeClose(f func()) bool {
 	g := &c.group
 	g.mu.Lock()
@@ -32,17 +31,16 @@ func (c *Conn) BeforeClose(f func()) bool {
 
 // beginClosing is the first thing that is done to close the connection: from now on
 // no read delivers a message. When it returns, what BeforeClose was given has been
-// called. No lock is held.
+// called, or the socket is closed. No lock is held.
 func (c *Conn) beginClosing() {
 	c.closing.Store(true)
-	g := &c.group
-	if f, first := g.begin(); first {
-		c.callBefore(f)
-	} else if !g.begun.hasHappened() {
-		select {
-		case <-g.begun.wait():
-		case <-c.t.closed.wait():
-		}
+	c.begin()
+	if c.group.begun.hasHappened() {
+		return
+	}
+	select {
+	case <-c.group.begun.wait():
+	case <-c.t.closed.wait():
 	}
 }
 
@@ -52,40 +50,44 @@ func (c *Conn) cancelContext(cause error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c.life().cancel(cause)
-	switch f, first := g.beginLocked(); {
-	case !first:
-	case f == nil:
-		g.begun.happen()
-	default: // the caller may hold locks
-		g.running.Go(func() { c.callBefore(f) })
-	}
+	c.beginLocked()
 }
 
-func (g *group) begin() (f func(), first bool) {
+// begin has the connection begin to end, and reports whether it had not.
+func (c *Conn) begin() (first bool) {
+	g := &c.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.beginLocked()
+	return c.beginLocked()
 }
 
-// beginLocked reports whether it is the caller who has the connection begin to end,
-// and who must see to it that f, if it is not nil, is called. The mutex is held.
-func (g *group) beginLocked() (f func(), first bool) {
+// beginLocked is begin with the mutex held. The caller may hold other locks, and is not to
+// hang with what BeforeClose was given: that has a goroutine.
+func (c *Conn) beginLocked() (first bool) {
+	g := &c.group
 	if g.closing {
-		return nil, false
+		return false
 	}
-	f, g.before = g.before, nil
 	g.closing = true
-	return f, true
+	f := g.before
+	g.before = nil
+	if f == nil {
+		g.begun.happen()
+		return true
+	}
+	g.running.Go(func() { c.callBefore(f) })
+	return true
 }
 
-// callBefore calls what BeforeClose was given. Somebody waits for it, perhaps the
-// goroutine that is to close the socket.
+// callBefore calls what BeforeClose was given. Others wait for that, but not for longer
+// than for a closing handshake.
 func (c *Conn) callBefore(f func()) {
-	defer c.group.begun.happen()
-	if f == nil {
-		return
-	}
-	defer c.t.cutAfter(max(c.GetCloseHandshakeTimeout(), closeGrace))()
+	begun := &c.group.begun
+	defer begun.happen()
+	defer c.t.afterFunc(max(c.GetCloseHandshakeTimeout(), closeGrace), func() {
+		defer begun.happen()
+		c.t.cut()
+	}).Stop()
 	c.run(func() error {
 		f()
 		return nil

@@ -206,6 +206,33 @@ func TestBeforeCloseHangs(t *testing.T) {
 	}
 }
 
+// Nor does one that hangs hold up who closes the connection for longer than that.
+func TestCloseWhileBeforeCloseHangs(t *testing.T) {
+	for name, end := range map[string]func(conn *websocket.Conn) error{
+		"Close":    func(conn *websocket.Conn) error { return conn.Close(4000, "") },
+		"CloseNow": (*websocket.Conn).CloseNow,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, u, conn, _, returns := served(t, func(h http.Handler) any { return wstest.Serve(t, h) })
+				conn.SetCloseHandshakeTimeout(3 * time.Second)
+				goOn := make(chan struct{})
+				require.True(t, conn.BeforeClose(func() { <-goOn }))
+				begun := time.Now()
+				_ = end(conn)
+				after(t, begun, 3*time.Second)
+				_ = end(conn)
+				after(t, begun, 3*time.Second)
+				returns <- nil
+				synctest.Wait()
+				assert.EqualValues(t, 1, u.Stats().Open, "the end of Serve waits")
+				close(goOn)
+				ended(t, u)
+			})
+		})
+	}
+}
+
 // receiveAll is what a client gets until the end. It answers the close frame.
 func receiveAll(client *wstest.Raw) (frames []wstest.Frame) {
 	for {

@@ -223,12 +223,12 @@ func (c *Conn) sendChosen(h *handshake, timeout time.Duration) error {
 // are lost.
 func (c *Conn) CloseNow() error {
 	c.closing.Store(true)
-	f, first := c.group.begin()
+	first := c.begin()
 	c.t.findEnd(closeGrace)
 	c.t.decide(endedByUs, errClosed)
 	c.t.cut()
-	if first { // and nothing that takes its time keeps the socket open
-		c.callBefore(f)
+	if first { // otherwise somebody else waits for it
+		<-c.group.begun.wait()
 	}
 	c.settle()
 	return nil

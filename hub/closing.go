@@ -1,5 +1,7 @@
 package hub
 
+import "sync"
+
 // Disconnect closes the connections of all members with a key, with a close frame
 // behind what was sent to them. When it returns, those of this node are in no room and no
 // list any more, and nothing that they send is read. It does not wait for the closing
@@ -44,12 +46,14 @@ func (h *Hub) closeLocked(m *Member, code int, reason string) {
 	begun := make(chan struct{})
 	h.closing[m] = begun
 	h.running.Go(func() {
-		if !m.conn.BeforeClose(func() { close(begun) }) { // behind that of Join
+		hasBegun := sync.OnceFunc(func() { close(begun) })
+		if !m.conn.BeforeClose(hasBegun) { // behind that of Join
 			m.leave()
-			close(begun)
+			hasBegun()
 		}
 		_ = m.conn.Close(code, reason) // whatever it says, the connection is closed
 		m.leave()
+		hasBegun() // also where a function before that of Join hangs
 		h.life.Lock()
 		defer h.life.Unlock()
 		delete(h.closing, m)

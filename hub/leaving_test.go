@@ -196,3 +196,40 @@ func (ctrl *apologizing) OnError(*http.Request, error) {
 	assert.NoError(ctrl.t, ctrl.member.SendContext(ctrl.t.Context(), hub.Text("sorry")))
 	assert.ErrorIs(ctrl.t, ctrl.member.Join("lobby"), websocket.ErrCloseSent)
 }
+
+// A function of the application's that hangs holds up neither Disconnect nor Shutdown for
+// longer than a closing handshake.
+func TestFunctionBeforeCloseHangs(t *testing.T) {
+	for name, end := range map[string]func(h *hub.Hub) error{
+		"Disconnect": func(h *hub.Hub) error { return h.Disconnect("key", 4000, "") },
+		"Shutdown":   func(h *hub.Hub) error { return h.Shutdown(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := hub.New(hub.Options{})
+				joined, goOn := make(chan struct{}), make(chan struct{})
+				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+					conn.BeforeClose(func() { <-goOn })
+					m, err := h.Join(conn, "lobby")
+					if err == nil {
+						err = m.SetKey("key")
+					}
+					close(joined)
+					if err == nil {
+						_, _, err = conn.ReadMessage()
+					}
+					return err
+				}))
+				u.CloseTimeout = 3 * time.Second
+				wstest.DialRaw(t, wstest.Serve(t, u), "/", nil)
+				<-joined
+				begun := time.Now()
+				require.NoError(t, end(h))
+				require.Equal(t, 3*time.Second, time.Since(begun))
+				requireNobody(t, h)
+				close(goOn)
+				require.NoError(t, u.Shutdown(context.Background()))
+			})
+		})
+	}
+}
