@@ -285,11 +285,14 @@ func beginsText(p []byte, more bool) bool {
 
 // compressed is plain for what is to be inflated.
 func (m *scan) compressed() exception {
-	message, left, err := inflate(m.payload)
+	message, left, err := inflate(m.payload, "\x01\x00\x00\xff\xff")
+	other, _, otherErr := inflate(m.payload, "\x03\x00") // another empty last block
 	long, invalid := len(message) > differentialLimit, m.text && !utf8.Valid(message)
 	switch {
 	case !m.open && err == nil && left > 0 && left != 5 && left != 9:
 		return exception{because: "gorilla drops what comes after a last block (RFC 7692, 7.2.3.4)"}
+	case !m.open && err == nil && (otherErr != nil || !bytes.Equal(message, other)):
+		return exception{because: "gorilla takes the last block that it adds for a part of the message"}
 	case !m.open && long && invalid:
 		return exception{ours: true, because: "a message that is too long and no text may be called either"}
 	case !m.open && long, len(m.payload) > differentialLimit:
@@ -305,10 +308,10 @@ func (m *scan) compressed() exception {
 	}
 }
 
-// inflate has the standard library inflate a payload. It tells how much is left
-// behind a last block, of the nine bytes of the end too.
-func inflate(payload []byte) (message []byte, left int, err error) {
-	in := strings.NewReader(string(payload) + "\x00\x00\xff\xff\x01\x00\x00\xff\xff")
+// inflate has the standard library inflate a payload with a last block behind. It tells
+// how much is left behind the first last block, of the tail and that one too.
+func inflate(payload []byte, last string) (message []byte, left int, err error) {
+	in := strings.NewReader(string(payload) + "\x00\x00\xff\xff" + last)
 	message, err = io.ReadAll(io.LimitReader(flate.NewReader(in), 10*differentialLimit))
 	return message, in.Len(), err
 }

@@ -57,6 +57,10 @@ func (f *inflation) run(p []byte, n int, src []byte) (out, used int, err error) 
 // left is the number of whole bytes that were taken and not used.
 func (f *inflation) left() int { return int(f.nbits / 8) } //nolint:gosec // less than 8
 
+// betweenBlocks reports whether a block has ended, not the last one, and no bit behind it
+// is known.
+func (f *inflation) betweenBlocks() bool { return f.stage == atBlock && f.nbits == 0 }
+
 // restart goes on behind the last block, with the next byte.
 func (f *inflation) restart() {
 	f.align()

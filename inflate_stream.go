@@ -121,6 +121,9 @@ func (s *streamInflater) goOn() error {
 	case n > s.out.n || s.f.stage == atEnd:
 		s.out.n = n
 		return nil
+	case s.whole && s.f.betweenBlocks() && s.from == s.to:
+		s.ended = true
+		return nil
 	case s.whole:
 		return io.ErrUnexpectedEOF
 	default:
@@ -131,7 +134,7 @@ func (s *streamInflater) goOn() error {
 // goOnBehind goes on after a last block, if there is more.
 func (s *streamInflater) goOnBehind() error {
 	left := s.f.left() + s.to - s.from
-	if !s.whole && left <= len(deflateTail)+len(deflateEnd) {
+	if !s.whole && left <= len(deflateTail) {
 		return s.fetch()
 	}
 	s.lasts++
@@ -174,10 +177,10 @@ func (s *streamInflater) fetch() error {
 	}
 	s.to = copy(s.in[:], s.in[s.from:s.to])
 	s.from = 0
-	n, err := s.wire.Read(s.in[s.to : len(s.in)-len(deflateTail)-len(deflateEnd)])
+	n, err := s.wire.Read(s.in[s.to : len(s.in)-len(deflateTail)])
 	if err == io.EOF { // a wrapped one is no end
 		s.whole, err = true, nil
-		n += copy(s.in[s.to+n:], deflateTail+deflateEnd)
+		n += copy(s.in[s.to+n:], deflateTail)
 	}
 	s.to += n
 	return err

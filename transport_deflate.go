@@ -12,14 +12,9 @@ import (
 // inflated when it has come whole. Gorilla inflates longer ones as they come.
 const maxInflated = 64 << 10
 
-const (
-	// deflateTail is what a sender takes from the end of a message, and a receiver
-	// adds (RFC 7692, 7.2.1 and 7.2.2).
-	deflateTail = "\x00\x00\xff\xff"
-	// deflateEnd, behind it, is an empty last block: without one, the inflater
-	// would miss the end.
-	deflateEnd = "\x01\x00\x00\xff\xff"
-)
+// deflateTail is what a sender takes from the end of a message, and a receiver
+// adds (RFC 7692, 7.2.1 and 7.2.2).
+const deflateTail = "\x00\x00\xff\xff"
 
 var errCorrupt = &protocolError{code: CloseInvalidFramePayloadData, reason: "corrupt compressed data"}
 
@@ -38,11 +33,11 @@ func (t *transport) inflated(h frameHeader, validate, lend bool) ([]byte, error)
 	}
 	in := a.lend()
 	defer in.end()
-	_, _ = in.Write([]byte(deflateTail + deflateEnd)) // to memory
+	_, _ = in.Write([]byte(deflateTail)) // to memory
 	return t.inflate(in.bytes(), validate, lend)
 }
 
-// inflate returns the message whose compressed form, with its end, p is.
+// inflate returns the message whose compressed form, with its tail, p is.
 func (t *transport) inflate(p []byte, validate, lend bool) ([]byte, error) {
 	out := loan{memory: borrow(4 * len(p))}
 	defer out.end()
@@ -64,7 +59,7 @@ func (t *transport) inflate(p []byte, validate, lend bool) ([]byte, error) {
 	return t.lent.bytes(), nil
 }
 
-// inflateAll inflates a message with its end to as much memory as it needs, but not to
+// inflateAll inflates a message with its tail to as much memory as it needs, but not to
 // more than limit bytes where that is not 0 or less.
 func inflateAll(p []byte, out *loan, limit int64) error {
 	f := inflations.Get().(*inflation) //nolint:errcheck // it is
@@ -87,6 +82,8 @@ func inflateAll(p []byte, out *loan, limit int64) error {
 			return errTooBig
 		case err != nil:
 			return err
+		case f.betweenBlocks() && len(p) == 0:
+			return nil
 		case f.stage != atEnd && n < len(room): // it has no end
 			return errCorrupt
 		case f.stage != atEnd:
@@ -109,9 +106,9 @@ func inflateAll(p []byte, out *loan, limit int64) error {
 // of the tail, and the tail may be the end of that last block.
 func afterLast(lasts, left int) error {
 	switch {
-	case left == 0, left == len(deflateEnd), left == len(deflateTail)+len(deflateEnd):
+	case left == 0, left == len(deflateTail):
 		return io.EOF
-	case left < len(deflateTail)+len(deflateEnd), lasts > maxLasts:
+	case left < len(deflateTail), lasts > maxLasts:
 		return errCorrupt
 	default:
 		return nil
