@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 )
@@ -45,7 +46,7 @@ func (d *dialing) open(proxy *url.URL, address string) (nc net.Conn, err error) 
 	case strings.HasPrefix(proxy.Scheme, "socks5"):
 		err = connectSOCKS(nc, address, proxy.User)
 	default:
-		err = d.connectHTTP(nc, address, proxy.User)
+		err = d.connectHTTP(nc, withoutZone(address), proxy.User)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
@@ -64,6 +65,15 @@ func targetOf(u *url.URL) (host, address string) {
 	address = net.JoinHostPort(host, port)
 	host, _, _ = strings.Cut(host, "%")
 	return host, address
+}
+
+// withoutZone is an address as others know it (RFC 6874, 3): a zone is this machine's.
+func withoutZone(address string) string {
+	a, err := netip.ParseAddrPort(address)
+	if err != nil || a.Addr().Zone() == "" {
+		return address
+	}
+	return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port()).String()
 }
 
 // openSocket opens a socket that is closed when the handshake fails. DialContext, which

@@ -189,6 +189,25 @@ func TestProxySchemes(t *testing.T) {
 	}
 }
 
+// TestProxyIsToldNoZone has a proxy asked for an address whose zone is this machine's.
+func TestProxyIsToldNoZone(t *testing.T) {
+	for u, want := range map[string]string{
+		"ws://[fe80::1%25eth0]:81/": "[fe80::1]:81",
+		"ws://[fe80::1%25eth0]/":    "[fe80::1]:80",
+		"ws://[fe80::1]:81/":        "[fe80::1]:81",
+	} {
+		passing := &tunnels{refuse: true}
+		proxy := httptest.NewServer(passing)
+		options := websocket.DialOptions{Proxy: func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }}
+		_, _, err := websocket.Dial(t.Context(), u, &options)
+		proxy.Close()
+		require.ErrorContains(t, err, "proxy: CONNECT was answered 407", u)
+		require.Len(t, passing.asked, 1)
+		assert.Equal(t, want, passing.asked[0].RequestURI)
+		assert.Equal(t, want, passing.asked[0].Host)
+	}
+}
+
 // TestProxyOfHandMadeURL is asked for a tunnel.
 func TestProxyOfHandMadeURL(t *testing.T) {
 	passing := &tunnels{}
