@@ -286,12 +286,11 @@ func beginsText(p []byte, more bool) bool {
 // compressed is plain for what is to be inflated.
 func (m *scan) compressed() exception {
 	message, left, err := inflate(m.payload, "\x01\x00\x00\xff\xff")
-	other, _, otherErr := inflate(m.payload, "\x03\x00") // another empty last block
 	long, invalid := len(message) > differentialLimit, m.text && !utf8.Valid(message)
 	switch {
 	case !m.open && err == nil && left > 0 && left != 5 && left != 9:
 		return exception{because: "gorilla drops what comes after a last block (RFC 7692, 7.2.3.4)"}
-	case !m.open && err == nil && (otherErr != nil || !bytes.Equal(message, other)):
+	case !m.open && err == nil && goesOn(m.payload, message):
 		return exception{because: "gorilla takes the last block that it adds for a part of the message"}
 	case !m.open && long && invalid:
 		return exception{ours: true, because: "a message that is too long and no text may be called either"}
@@ -306,6 +305,13 @@ func (m *scan) compressed() exception {
 	default:
 		return exception{}
 	}
+}
+
+// goesOn tells whether the message that a payload was inflated to has something of the
+// last block behind it: another one makes another message.
+func goesOn(payload, message []byte) bool {
+	other, _, err := inflate(payload, "\x03\x00")
+	return err != nil || !bytes.Equal(message, other)
 }
 
 // inflate has the standard library inflate a payload with a last block behind. It tells
