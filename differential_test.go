@@ -307,7 +307,7 @@ func (m *scan) compressed() exception {
 	}
 }
 
-// goesOn tells whether the message that a payload was inflated to has something of the
+// goesOn reports whether the message that a payload was inflated to has something of the
 // last block behind it: another one makes another message.
 func goesOn(payload, message []byte) bool {
 	other, _, err := inflate(payload, "\x03\x00")

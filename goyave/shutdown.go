@@ -11,9 +11,9 @@ import (
 )
 
 // ShutdownAll ends all connections of a server's Upgraders, and then its hubs: new
-// upgrades are refused with 503, every client is told 1001, and nil is returned when every
-// Serve has returned. When ctx ends or websocket.shutdownTimeout has passed, the connections
-// that are left are cut, and an error says how many they were.
+// upgrades are refused with 503, every client is told 1001 or what its Serve chose, and nil
+// is returned when every Serve has returned. When ctx ends or websocket.shutdownTimeout has
+// passed, the connections that are left are cut, and an error says how many they were.
 //
 // The server does this by itself when it stops. But Goyave runs shutdown hooks in the
 // order of registration, and an application has registered its own before its routes: if

@@ -82,7 +82,7 @@ func (b *Broker) send() {
 	}
 }
 
-// sendNext hands the connection one thing, and tells whether it may take another one.
+// sendNext hands the connection one thing, and reports whether it may take another one.
 // Subscriptions are ahead of messages: there may be answers to those.
 func (b *Broker) sendNext() (more bool) {
 	select {
