@@ -33,8 +33,12 @@ func (c *Conn) ReadMessageContext(ctx context.Context) (messageType int, p []byt
 	return c.readAll(ctx)
 }
 
-// readAll reads the next message by way of gorilla.
+// readAll reads the next message by way of gorilla. A context that has ended since the read
+// began ends the connection, as it does while the read waits.
 func (c *Conn) readAll(ctx context.Context) (messageType int, p []byte, err error) {
+	if cause := c.t.endOfReads(ctx); cause != nil {
+		return noMessage, nil, c.readFailed(&ioError{op: "read", err: &contextError{cause}})
+	}
 	messageType, r, err := c.NextReaderContext(ctx)
 	if err != nil {
 		return noMessage, nil, err

@@ -687,3 +687,36 @@ func TestTimeoutOfTheNetworkIsADisconnect(t *testing.T) {
 	require.Len(t, ctrl.told.all(), 1)
 	assert.True(t, websocket.IsDisconnect(ctrl.told.all()[0]))
 }
+
+// A context may end between two steps of one read: at a ping, say, behind which a fragmented
+// message comes. That is final, too.
+func TestContextThatEndsWithinARead(t *testing.T) {
+	for name, read := range map[string]func(ctx context.Context, conn *websocket.Conn) error{
+		"ReadMessageContext": func(ctx context.Context, conn *websocket.Conn) error {
+			_, _, err := conn.ReadMessageContext(ctx)
+			return err
+		},
+		"ReadSliceContext": func(ctx context.Context, conn *websocket.Conn) error {
+			_, _, err := conn.ReadSliceContext(ctx)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mine := errors.New("mine")
+			got := make(chan error, 2)
+			client := wstest.DialRaw(t, websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+				ctx, cancel := context.WithCancelCause(context.Background())
+				conn.SetPingHandler(func(string) error {
+					cancel(mine)
+					return nil
+				})
+				got <- read(ctx, conn)
+				got <- read(context.Background(), conn)
+				return nil
+			})), "/", nil)
+			client.Send(wstest.Ping("now"), part(wstest.OpText, false, "frag"), part(wstest.OpContinuation, true, "ment"))
+			require.ErrorIs(t, <-got, mine)
+			require.ErrorIs(t, <-got, mine)
+		})
+	}
+}
