@@ -225,7 +225,7 @@ func TestCloseWhileBeforeCloseHangs(t *testing.T) {
 				after(t, begun, 3*time.Second)
 				returns <- nil
 				synctest.Wait()
-				assert.EqualValues(t, 1, u.Stats().Open, "the end of Serve waits")
+				assert.Equal(t, 1, u.Stats().Open, "the end of Serve waits")
 				close(goOn)
 				ended(t, u)
 			})
