@@ -168,7 +168,7 @@ func TestBrokerThatPanicsAtTheEnd(t *testing.T) {
 	a.stop()
 	line := a.log.wait(t, "stuck")
 	assert.Equal(t, "ERROR", line["level"])
-	assert.Contains(t, line["trace"], "stubborn")
+	assert.Contains(t, line["stack"], "stubborn")
 }
 
 // Members get what is queued for them, however slow they are, and then 1001.

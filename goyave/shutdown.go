@@ -63,7 +63,12 @@ func (s *service) hook(*goyave.Server) {
 	<-s.ended
 	defer func() { _ = recover() }() // a panic of the logger: nobody can be told, and hooks are to follow
 	if err := s.outcome(); err != nil {
-		s.server.Logger.Error(err)
+		var args []any
+		var p *PanicError
+		if stderrors.As(err, &p) { // a broker's
+			args = []any{"stack", string(p.Stack)}
+		}
+		s.server.Logger.Error(err, args...)
 	}
 	if failures := s.failures.Load(); failures > 0 {
 		s.server.Logger.Warn("websocket: Serve failed while the server stopped: a shutdown hook that closes what it uses"+
