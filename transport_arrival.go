@@ -14,10 +14,10 @@ const (
 
 	// direct is from how many bytes on a message of its own comes right into its own
 	// memory: for shorter ones, a copy costs less than what is zeroed.
-	direct = 512 << 10
+	direct = 128 << 10
 
 	// maxStops is how often it may lose that again, having stopped: it is not used again.
-	maxStops = 2
+	maxStops = 8
 
 	// slack is the memory in bytes that a payload may have besides twice what has come of
 	// it, while the peer is waited for.
