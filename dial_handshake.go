@@ -106,7 +106,7 @@ func (d *dialing) failed(err error) error {
 	return fmt.Errorf("websocket: dial %s: %w", d.request.URL.Host, err)
 }
 
-// abandon closes what was opened, beneath TLS: nobody is waited for.
+// abandon closes the sockets, beneath TLS: it waits for no peer.
 func (d *dialing) abandon() {
 	d.mu.Lock()
 	d.over = true

@@ -112,7 +112,8 @@ func breachFrame(cause error) *CloseError {
 }
 
 // chosenEnding returns the *CloseError with which a controller chose how to end
-// the connection, nil if err is none or only passes on that of the peer or of Shutdown.
+// the connection. It is nil if err is none, or repeats the close frame of the peer or of
+// Shutdown.
 func (c *Conn) chosenEnding(err error) *CloseError {
 	var ce *CloseError
 	if !errors.As(err, &ce) || ce == nil || ce == c.t.peerCloseRead() || isPanic(err) {

@@ -41,7 +41,7 @@ var proper = regexp.MustCompile(`^[\p{L}\p{M}\p{N}\p{P}\p{So} ]{1,20}$`)
 
 var errImproper = errors.New("a name and a room have 1 to 20 letters, digits, punctuation marks or spaces each")
 
-// CheckUpgrade refuses who has no proper name, or goes to no proper room.
+// CheckUpgrade refuses clients without a proper name or room.
 func (c *Chat) CheckUpgrade(r *http.Request) (status int, reason error) {
 	for _, key := range []string{"name", "room"} {
 		value := r.URL.Query().Get(key)
