@@ -34,8 +34,7 @@ var (
 // NewCloseError returns an error for Serve to return: the connection is closed
 // with this code and text, and nobody is told. At a shutdown, it counts if Serve
 // returns in time: see [Endpoint.Shutdown]. The text is cut to 123 bytes. With a
-// code that may not be sent it is an error like any other; allowed are 1000-1003,
-// 1007-1014, 3000-4999, and 1005 for an empty frame.
+// code that may not be sent (see [ValidCloseCode]) it is an error like any other.
 //
 // The text is for the peer to see: put no secrets into it.
 func NewCloseError(code int, text string) *CloseError {
@@ -55,6 +54,11 @@ func (e *endingError) Unwrap() error { return e.frame }
 
 // Is reports whether target is the more general error.
 func (e *endingError) Is(target error) bool { return e.is != nil && target == e.is }
+
+// ValidCloseCode reports whether a connection may be closed with the code, by
+// [Conn.Close], [NewCloseError] or a hub: 1000-1003, 1007-1014, 3000-4999 (RFC 6455, 7.4,
+// and the IANA registry), and 1005 for an empty frame.
+func ValidCloseCode(code int) bool { return code == CloseNoStatusReceived || mayBeSent(code) }
 
 // IsCloseError reports whether err is or wraps a *CloseError that says goodbye:
 // code 1000 (normal closure), 1001 (going away) or 1005 (no code).
@@ -145,7 +149,7 @@ func ownText(err error) string {
 // From the moment it is called no read delivers a message, also while what was
 // enqueued before is sent first: see [Conn.Enqueue].
 func (c *Conn) Close(code int, text string) error {
-	if code != CloseNoStatusReceived && !mayBeSent(code) {
+	if !ValidCloseCode(code) {
 		return fmt.Errorf("websocket: close code %d may not be sent", code)
 	}
 	return c.closeWith(&CloseError{Code: code, Text: cutReason(text)})

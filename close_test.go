@@ -376,10 +376,17 @@ func TestDrainedMessageDoesNotLookWhole(t *testing.T) {
 	})
 }
 
+func TestValidCloseCode(t *testing.T) {
+	for _, code := range []int{1000, 1001, 1002, 1003, 1005, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999} {
+		assert.True(t, websocket.ValidCloseCode(code), code)
+	}
+}
+
 func TestCloseCodesThatMayNotBeSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := rawPair(t, websocket.Options{})
 		for _, code := range []int{-1, 0, 1, 999, 1004, 1006, 1015, 1016, 2999, 5000, 65536 + 1000} {
+			require.False(t, websocket.ValidCloseCode(code), code)
 			require.ErrorContains(t, conn.Close(code, ""), "may not be sent", code)
 			if code >= 0 && code != 65536+1000 {
 				require.Error(t, conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(code, "")), code)

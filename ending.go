@@ -122,7 +122,7 @@ func (c *Conn) chosenEnding(err error) *CloseError {
 	if ce == shutdownFrame && c.shutdown.Load() {
 		return nil
 	}
-	if ce.Code != CloseNoStatusReceived && !mayBeSent(ce.Code) {
+	if !ValidCloseCode(ce.Code) {
 		return nil
 	}
 	return &CloseError{Code: ce.Code, Text: cutReason(ce.Text)}

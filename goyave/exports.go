@@ -138,11 +138,15 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 // NewCloseError returns an error for Serve to return: the connection is closed
 // with this code and text, and nobody is told. When the server shuts down, it counts
 // if Serve returns within 3 seconds. The text is cut to 123 bytes. With a code that may
-// not be sent it is an error like any other; allowed are 1000-1003, 1007-1014,
-// 3000-4999, and 1005 for an empty frame.
+// not be sent (see [ValidCloseCode]) it is an error like any other.
 //
 // The text is for the peer to see: put no secrets into it.
 func NewCloseError(code int, text string) *CloseError { return root.NewCloseError(code, text) }
+
+// ValidCloseCode reports whether a connection may be closed with the code, by
+// [Conn.Close], [NewCloseError] or a hub: 1000-1003, 1007-1014, 3000-4999, and 1005 for an
+// empty frame.
+func ValidCloseCode(code int) bool { return root.ValidCloseCode(code) }
 
 // IsCloseError reports whether err is or wraps a *CloseError that says goodbye:
 // code 1000 (normal closure), 1001 (going away) or 1005 (no code).

@@ -56,12 +56,6 @@ func messagePayload(m *websocket.EncodedMessage) []byte {
 	return append([]byte{byte(m.Type())}, m.Data()...)
 }
 
-// checkClose returns why a code may not be sent.
-func checkClose(code int) error {
-	_, err := websocket.NewPreparedMessage(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""))
-	return err
-}
-
 func closePayload(code int, reason string) []byte {
 	return append([]byte{websocket.CloseMessage}, websocket.FormatCloseMessage(code, reason)...)
 }
@@ -98,7 +92,7 @@ func (h *Hub) receive(t Topic, payload []byte) {
 	}
 	if payload[0] == websocket.CloseMessage {
 		code, reason := parseClose(payload[1:])
-		if t.Kind == Key && checkClose(code) == nil {
+		if t.Kind == Key && websocket.ValidCloseCode(code) {
 			h.disconnect(t.Name, code, reason)
 		}
 		return

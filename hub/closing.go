@@ -1,14 +1,19 @@
 package hub
 
-import "sync"
+import (
+	"fmt"
+	"sync"
+
+	"github.com/goyave-contrib/websocket"
+)
 
 // Disconnect closes the connections of all members with a key, with a close frame
 // behind what was sent to them. When it returns, those of this node are in no room and no
 // list any more, and nothing that they send is read. It does not wait for the closing
-// handshakes. A code that may not be sent is an error.
+// handshakes. A code that may not be sent is an error: see [websocket.ValidCloseCode].
 func (h *Hub) Disconnect(key string, code int, reason string) error {
-	if err := checkClose(code); err != nil {
-		return err
+	if !websocket.ValidCloseCode(code) {
+		return fmt.Errorf("hub: close code %d may not be sent", code)
 	}
 	h.disconnect(key, code, reason)
 	return h.publish(Topic{Key, key}, func() []byte { return closePayload(code, reason) })

@@ -370,7 +370,7 @@ func TestDisconnect(t *testing.T) {
 		eventually(t, func() bool { return h.Stats() == hub.Stats{Members: 1} })
 		nothing(t, h, other)
 
-		for _, code := range []int{-1, 0, 999, 1004, 1006, 1015, 2999, 5000, math.MaxInt} {
+		for _, code := range []int{-1, 0, 999, 1004, 1006, 1015, 2999, 5000, 1<<16 + 1000, math.MaxInt} {
 			require.Error(t, h.Disconnect("nobody", code, ""), code)
 		}
 		for reason, cut := range map[string]string{
