@@ -105,11 +105,9 @@ type group struct {
 //
 //	conn.Go(func(ctx context.Context) error { return pump(ctx, conn) })
 //
-// It may be called from any goroutine until Serve returns; then it does nothing.
-func (c *Conn) Go(f func(ctx context.Context) error) { c.start(f) }
-
-// start is Go and reports whether f is called.
-func (c *Conn) start(f func(ctx context.Context) error) bool {
+// It may be called from any goroutine. Go returns false, and f is not called, once Serve
+// has returned.
+func (c *Conn) Go(f func(ctx context.Context) error) bool {
 	g := &c.group
 	g.mu.Lock()
 	defer g.mu.Unlock()

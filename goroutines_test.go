@@ -188,13 +188,14 @@ func TestEndOfServeWaitsForItsFunctions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var left atomic.Bool
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
-			conn.Go(func(ctx context.Context) error {
+			started := conn.Go(func(ctx context.Context) error {
 				<-ctx.Done()
 				time.Sleep(time.Minute)
 				left.Store(true)
-				conn.Go(func(context.Context) error { panic("too late to be called") })
+				assert.False(t, conn.Go(func(context.Context) error { panic("too late to be called") }))
 				return nil
 			})
+			assert.True(t, started)
 			return nil
 		}))
 		u.Log = silent

@@ -67,7 +67,7 @@ func Stream(ctx context.Context, conn *Conn, messageType int) net.Conn {
 	s.writing, s.interrupt = context.WithCancelCause(context.Background())
 	s.writes.renew(s.writing)
 	s.unwatch = conn.t.whenDone(ctx, s.contextEnded)
-	if !conn.start(s.receive) { // Serve has returned
+	if !conn.Go(s.receive) { // Serve has returned
 		s.unwatch()
 		s.end(errClosed)
 	}
