@@ -168,7 +168,7 @@ func (c *Conn) closeWith(frame *CloseError) (err error) {
 		return nil
 	}
 	defer first.done.happen()
-	c.t.record(endedByUs, frame)
+	c.t.recordCause(causeLocal, frame)
 	defer c.settle()
 	defer c.cancelContext(frame)                     // if that was not done when the frame was sent
 	defer func() { err = c.closeHandshake(first) }() // however what is called before ends
@@ -229,7 +229,7 @@ func (c *Conn) CloseNow() error {
 	c.closing.Store(true)
 	first := c.begin()
 	c.t.findEnd(closeGrace)
-	c.t.decide(endedByUs, errClosed)
+	c.t.setCause(causeLocal, errClosed)
 	c.t.cut()
 	if first { // otherwise somebody else waits for it
 		<-c.group.begun.wait()

@@ -36,9 +36,9 @@ func (c *Conn) verdict(errs []error, told error) (v verdict) {
 // is what an earlier verdict had somebody told.
 func (c *Conn) judge(errs []error, told error) verdict {
 	if h := c.handshake.Load(); h != nil {
-		c.t.record(endedByUs, h.frame.Load()) // Close may not have got so far
+		c.t.recordCause(causeLocal, h.frame.Load()) // Close may not have got so far
 	}
-	how, cause := c.t.decided()
+	how, cause := c.t.closeCause()
 	down := c.shutdown.Load()
 	failures, chosen := c.sift(errs, told, down || how != undecided)
 	v := verdict{tell: errors.Join(failures...), level: slog.LevelError, frame: normalFrame, failed: len(failures) > 0}
@@ -50,14 +50,14 @@ func (c *Conn) judge(errs []error, told error) verdict {
 		v.frame, v.chosen = chosen, true
 	case down:
 		v.frame = shutdownFrame
-	case how == endedByPeer:
+	case how == causePeer:
 		v.frame = &CloseError{Code: CloseStatus(cause)} // the answer, if its reader has not got so far
-	case how == endedByUs:
+	case how == causeLocal:
 		v.frame, _ = cause.(*CloseError) //nolint:errorlint // nil after CloseNow
-	case how == endedByBreach:
+	case how == causeProtocol:
 		v.frame = breachFrame(cause)
 		v.blame(slog.LevelWarn, errs, cause)
-	case how == endedByVanished:
+	case how == causeDisconnect:
 		v.blame(slog.LevelDebug, errs, cause, c.readError(), c.t.socketFailure())
 		v.frame = nil
 	case v.failed:

@@ -60,7 +60,7 @@ func (r *run) end(errs []error) {
 	v = r.conn.verdict(errs, nil)
 	if v.tell != nil {
 		r.tell(v)
-	} else if _, cause := r.conn.t.decided(); cause != nil {
+	} else if _, cause := r.conn.t.closeCause(); cause != nil {
 		r.log(slog.LevelDebug, cause)
 	}
 }
@@ -122,12 +122,12 @@ func (r *run) ended() {
 
 func (r *run) ending() Ending {
 	t := r.conn.t
-	how, cause := t.decided()
-	code := t.counts.code(how == endedByPeer)
+	how, cause := t.closeCause()
+	code := t.counts.code(how == causePeer)
 	switch {
 	case r.told != nil:
 		cause = r.told
-	case how == endedByUs && code == CloseAbnormalClosure && t.socketFailure() != nil:
+	case how == causeLocal && code == CloseAbnormalClosure && t.socketFailure() != nil:
 		cause = t.socketFailure() // which is why our close frame did not leave
 	case r.conn.shutdown.Load():
 		cause = ErrShutdown

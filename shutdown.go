@@ -81,8 +81,8 @@ func graceWithin(ctx context.Context) time.Duration {
 
 // shutDown tells the connection that its Endpoint shuts down.
 func (c *Conn) shutDown() {
-	how, _ := c.t.decided()
-	if how == undecided || how == endedByUs && !c.t.closeBegun.Load() && !c.t.isClosed() {
+	how, _ := c.t.closeCause()
+	if how == undecided || how == causeLocal && !c.t.closeBegun.Load() && !c.t.isClosed() {
 		c.shutdown.Store(true)
 	}
 	c.cancelContext(ErrShutdown)

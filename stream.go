@@ -117,7 +117,7 @@ func (s *stream) receive(context.Context) error {
 	}()
 	err := s.copyMessages()
 	returned = true
-	if how, _ := s.conn.t.decided(); how == undecided && s.conn.Context().Err() == nil {
+	if how, _ := s.conn.t.closeCause(); how == undecided && s.conn.Context().Err() == nil {
 		return err
 	}
 	s.end(err)
@@ -163,7 +163,7 @@ func (s *stream) copyMessage(r io.Reader) error {
 // endBetweenMessages is what Read returns after a read that failed where no
 // message is lost.
 func (s *stream) endBetweenMessages(err error) error {
-	if how, _ := s.conn.t.decided(); how == endedByPeer && IsCloseError(err) {
+	if how, _ := s.conn.t.closeCause(); how == causePeer && IsCloseError(err) {
 		return io.EOF
 	}
 	return s.reason(err)
@@ -173,13 +173,13 @@ func (s *stream) endBetweenMessages(err error) error {
 // context ended. An end of our own comes first: the error may only be the peer's
 // answer to it.
 func (s *stream) reason(err error) error {
-	how, _ := s.conn.t.decided()
+	how, _ := s.conn.t.closeCause()
 	switch {
-	case how == endedByPeer:
+	case how == causePeer:
 		return err
 	case s.conn.shutdown.Load():
 		return ErrShutdown
-	case how == endedByUs:
+	case how == causeLocal:
 		return errClosed
 	default:
 		return err
@@ -210,7 +210,7 @@ func (s *stream) connectionEnded() {
 			return
 		}
 	}
-	if how, _ := s.conn.t.decided(); how == endedByPeer {
+	if how, _ := s.conn.t.closeCause(); how == causePeer {
 		return // it was the reading goroutine that found out, and it says more
 	}
 	s.end(s.reason(context.Cause(s.conn.Context())))

@@ -36,9 +36,9 @@ type transport struct {
 	closeErr     *error // nil: there was none
 	closeOnce    sync.Once
 
-	ending ending // guarded by mu, like the next two
+	how    closeCause // guarded by mu, like the next two
 	mu     sync.Mutex
-	cause  error // of ending
+	cause  error // of how
 	expiry *expiry
 
 	failure atomic.Pointer[ioError] // of the socket, the first; what every later call returns
@@ -82,20 +82,20 @@ func (nobody) messageAwaited() bool           { return false }
 func (nobody) messagesMovedAt() time.Duration { return 0 }
 func (nobody) goroutineEnded(error)           {}
 
-// An ending is what decided on the wire how a connection ends. The first one
+// A closeCause is what decided on the wire how a connection ends. The first one
 // holds.
-type ending int32
+type closeCause int32
 
 const (
-	undecided       ending = iota
-	endedByPeer            // its close frame was read
-	endedByUs              // Close was called, a close frame written, the socket closed
-	endedByBreach          // the peer broke the protocol
-	endedByVanished        // EOF, a reset, no answer, a write not taken
+	undecided       closeCause = iota
+	causePeer                  // its close frame was read
+	causeLocal                 // Close was called, a close frame written, the socket closed
+	causeProtocol              // the peer broke the protocol
+	causeDisconnect            // EOF, a reset, no answer, a write not taken
 )
 
 // wasRead reports whether something that the peer sent decided.
-func (e ending) wasRead() bool { return e == endedByPeer || e == endedByBreach }
+func (c closeCause) wasRead() bool { return c == causePeer || c == causeProtocol }
 
 func newTransport(nc net.Conn, early []byte, readBuffer int, pool *sync.Pool, options *Options) *transport {
 	t := &transport{nc: strict(nc), begun: time.Now(), options: options, owner: nobody{}}
@@ -115,27 +115,27 @@ func newTransport(nc net.Conn, early []byte, readBuffer int, pool *sync.Pool, op
 // age is the time since the connection began.
 func (t *transport) age() time.Duration { return time.Since(t.begun) }
 
-// decide records how the connection ends, unless that is decided already, and
+// setCause records how the connection ends, unless that is decided already, and
 // cancels its context.
-func (t *transport) decide(how ending, cause error) {
-	t.record(how, cause)
+func (t *transport) setCause(how closeCause, cause error) {
+	t.recordCause(how, cause)
 	t.owner.cancelContext(cause)
 }
 
-// record is decide without the context. What is read of a peer that hung up comes from
+// recordCause is setCause without the context. What is read of a peer that hung up comes from
 // before that, and before a close frame of ours that did not leave any more.
-func (t *transport) record(how ending, cause error) {
+func (t *transport) recordCause(how closeCause, cause error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.ending == undecided || t.hungUp() && how.wasRead() && !t.ending.wasRead() {
-		t.ending, t.cause = how, cause
+	if t.how == undecided || t.hungUp() && how.wasRead() && !t.how.wasRead() {
+		t.how, t.cause = how, cause
 	}
 }
 
-func (t *transport) decided() (ending, error) {
+func (t *transport) closeCause() (closeCause, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.ending, t.cause
+	return t.how, t.cause
 }
 
 // fail ends the connection because the socket failed: nothing can be written or read
@@ -152,7 +152,7 @@ func (t *transport) endWriting(err *ioError) error {
 	t.finished.Store(true)
 	t.over.happen()
 	if err.gone {
-		t.decide(endedByVanished, err)
+		t.setCause(causeDisconnect, err)
 	} else {
 		t.owner.cancelContext(err)
 	}
@@ -189,7 +189,7 @@ func (t *transport) Close() error {
 
 // closeByUs is Close where the socket is known to be of no use any more.
 func (t *transport) closeByUs() error {
-	t.decide(endedByUs, errClosed)
+	t.setCause(causeLocal, errClosed)
 	return t.close()
 }
 

@@ -270,7 +270,7 @@ func (t *transport) readClose(h frameHeader) error {
 	t.dropBuffer()
 	t.reading.err = ce
 	t.counts.closeReceived.Store(int32(ce.Code))
-	t.decide(endedByPeer, ce)
+	t.setCause(causePeer, ce)
 	t.peerClose.Store(ce)
 	t.peerClosed.happen()
 	return ce
@@ -338,10 +338,10 @@ func (t *transport) readFailed(err error) error {
 	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // the last in the middle of a TLS record
 		// What gorilla makes of it, and applications look for.
 		t.reading.err = &CloseError{Code: CloseAbnormalClosure, Text: io.ErrUnexpectedEOF.Error()}
-		t.decide(endedByVanished, t.reading.err)
+		t.setCause(causeDisconnect, t.reading.err)
 	default:
 		t.reading.err = &ioError{op: "read", err: err, gone: true}
-		t.decide(endedByVanished, t.reading.err)
+		t.setCause(causeDisconnect, t.reading.err)
 	}
 	t.dropBuffer()
 	return t.reading.err

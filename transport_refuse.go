@@ -20,7 +20,7 @@ func (t *transport) refuse(breach *protocolError) error {
 	found := seeker.look(t.buffer.bytes())
 	t.dropBuffer()
 	t.reading.err = breach
-	t.decide(endedByBreach, breach)
+	t.setCause(causeProtocol, breach)
 	wait := min(lingerTime, time.Duration(t.closeTimeout.Load()))
 	over := time.Now().Add(wait)
 	defer t.cutAfter(max(wait, closeGrace))()

@@ -128,7 +128,7 @@ func (t *transport) closing(payload []byte) (code int) {
 	t.closeBegun.Store(true)
 	t.finished.Store(true)
 	ce, _ := parseClosePayload(payload) // it was checked
-	t.decide(endedByUs, ce)
+	t.setCause(causeLocal, ce)
 	return ce.Code
 }
 
