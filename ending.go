@@ -7,77 +7,77 @@ import (
 	"slices"
 )
 
-// A verdict says how a connection is ended and who is told.
-type verdict struct {
-	tell  error // nil: nobody, it is logged for debugging
-	level slog.Level
-	frame *CloseError // to send, unless one was sent already; nil: none is to be sent
+// An outcome says how a connection is ended and who is told.
+type outcome struct {
+	report error // nil: nobody, it is logged for debugging
+	level  slog.Level
+	frame  *CloseError // to send, unless one was sent already; nil: none is to be sent
 
 	failed bool // what is told is the controller's failure, not only what the peer did
 	chosen bool // the frame is the controller's choice
 }
 
-// verdict is judge's. The errors are somebody else's, and so are the methods
+// outcome is what decideOutcome decides. The errors are the application's, and so are the methods
 // that look into them: if one panics, that is the failure.
-func (c *Conn) verdict(errs []error, told error) (v verdict) {
+func (c *Conn) outcome(errs []error, reported error) (o outcome) {
 	recovered(func() error {
-		v = c.judge(errs, told)
+		o = c.decideOutcome(errs, reported)
 		return nil
 	}, func(failure error) {
 		if failure != nil {
-			v = verdict{tell: failure, level: slog.LevelError, failed: true, frame: failureFrame}
+			o = outcome{report: failure, level: slog.LevelError, failed: true, frame: failureFrame}
 		}
 	})
-	return v
+	return o
 }
 
-// judge decides how the connection ends after the functions that served it
-// returned errs, in the order of time. What happened on the wire counts first. Told
-// is what an earlier verdict had somebody told.
-func (c *Conn) judge(errs []error, told error) verdict {
+// decideOutcome decides how the connection ends after the functions that served it
+// returned errs, in the order of time. What happened on the wire counts first. Reported
+// is the error of an earlier outcome that was reported.
+func (c *Conn) decideOutcome(errs []error, reported error) outcome {
 	if h := c.handshake.Load(); h != nil {
 		c.t.recordCause(causeLocal, h.frame.Load()) // Close may not have got so far
 	}
 	how, cause := c.t.closeCause()
 	down := c.shutdown.Load()
-	failures, chosen := c.sift(errs, told, down || how != undecided)
-	v := verdict{tell: errors.Join(failures...), level: slog.LevelError, frame: normalFrame, failed: len(failures) > 0}
+	failures, chosen := c.classifyErrors(errs, reported, down || how != undecided)
+	o := outcome{report: errors.Join(failures...), level: slog.LevelError, frame: normalFrame, failed: len(failures) > 0}
 	if len(failures) == 1 {
-		v.tell = failures[0]
+		o.report = failures[0]
 	}
 	switch {
 	case down && chosen != nil:
-		v.frame, v.chosen = chosen, true
+		o.frame, o.chosen = chosen, true
 	case down:
-		v.frame = shutdownFrame
+		o.frame = shutdownFrame
 	case how == causePeer:
-		v.frame = &CloseError{Code: CloseStatus(cause)} // the answer, if its reader has not got so far
+		o.frame = &CloseError{Code: CloseStatus(cause)} // the answer, if its reader has not got so far
 	case how == causeLocal:
-		v.frame, _ = cause.(*CloseError) //nolint:errorlint // nil after CloseNow
+		o.frame, _ = cause.(*CloseError) //nolint:errorlint // nil after CloseNow
 	case how == causeProtocol:
-		v.frame = breachFrame(cause)
-		v.blame(slog.LevelWarn, errs, cause)
+		o.frame = breachFrame(cause)
+		o.blamePeer(slog.LevelWarn, errs, cause)
 	case how == causeDisconnect:
-		v.blame(slog.LevelDebug, errs, cause, c.readError(), c.t.socketFailure())
-		v.frame = nil
-	case v.failed:
-		v.frame = &CloseError{Code: CloseInternalServerErr, Text: cutReason(c.failureText(failures...))}
+		o.blamePeer(slog.LevelDebug, errs, cause, c.readError(), c.t.socketFailure())
+		o.frame = nil
+	case o.failed:
+		o.frame = &CloseError{Code: CloseInternalServerErr, Text: cutReason(c.failureText(failures...))}
 	case chosen != nil:
-		v.frame, v.chosen = chosen, true
+		o.frame, o.chosen = chosen, true
 	}
-	return v
+	return o
 }
 
-// sift finds the failures among errs, and an ending that was chosen. Once the end
+// classifyErrors finds the failures among errs, and an ending that was chosen. Once the end
 // is explained, what the connection itself has returned is no failure, and neither is
 // a panic that is told once.
-func (c *Conn) sift(errs []error, told error, explained bool) (failures []error, chosen *CloseError) {
+func (c *Conn) classifyErrors(errs []error, reported error, explained bool) (failures []error, chosen *CloseError) {
 	for _, err := range errs {
 		switch ce := c.chosenEnding(err); {
 		case err == nil, c.merelyCanceled(err), errors.Is(err, errPanicked): // which is told by itself
 		case ce != nil:
 			chosen, explained = ce, true
-		case explained && c.knows(err), repeats(err, told, failures):
+		case explained && c.knows(err), repeats(err, reported, failures):
 		default:
 			failures, explained = append(failures, err), true
 		}
@@ -85,18 +85,18 @@ func (c *Conn) sift(errs []error, told error, explained bool) (failures []error,
 	return failures, chosen
 }
 
-// blame tells of what the peer did, in the words of the first error that knows of it,
+// blamePeer tells of what the peer did, in the words of the first error that knows of it,
 // by one of its faces, or together with a failure of the controller's own.
-func (v *verdict) blame(level slog.Level, errs []error, cause error, faces ...error) {
-	if v.failed {
-		v.tell = errors.Join(v.tell, cause)
+func (o *outcome) blamePeer(level slog.Level, errs []error, cause error, faces ...error) {
+	if o.failed {
+		o.report = errors.Join(o.report, cause)
 		return
 	}
-	v.tell, v.level = cause, level
+	o.report, o.level = cause, level
 	faces = append(faces, cause)
 	for _, err := range errs {
 		if err != nil && slices.ContainsFunc(faces, func(face error) bool { return errors.Is(err, face) }) {
-			v.tell = err
+			o.report = err
 			return
 		}
 	}
@@ -149,9 +149,9 @@ func (c *Conn) knows(err error) bool {
 
 // repeats reports whether err passes on a panic that is told already or among the
 // failures.
-func repeats(err, told error, failures []error) bool {
+func repeats(err, reported error, failures []error) bool {
 	var p *PanicError
-	return errors.As(err, &p) && errors.Is(errors.Join(told, errors.Join(failures...)), p)
+	return errors.As(err, &p) && errors.Is(errors.Join(reported, errors.Join(failures...)), p)
 }
 
 // merelyHungUp reports whether err says that a write failed because the peer hung up,
@@ -164,16 +164,16 @@ func (c *Conn) merelyCanceled(err error) bool {
 	return c.Context().Err() != nil && errors.Is(err, c.Context().Err()) && !errors.Is(err, context.Cause(c.Context())) && !isPanic(err)
 }
 
-// finish closes the connection with the frame of the verdict.
-func (c *Conn) finish(v verdict) {
-	if v.frame == nil {
+// finish closes the connection with the frame of the outcome.
+func (c *Conn) finish(o outcome) {
+	if o.frame == nil {
 		c.t.cut()
 		return
 	}
-	if v.chosen { // it takes the place of Shutdown's, if that still waits for its turn
+	if o.chosen { // it takes the place of Shutdown's, if that still waits for its turn
 		if h := c.handshake.Load(); h != nil {
-			h.frame.CompareAndSwap(shutdownFrame, v.frame)
+			h.frame.CompareAndSwap(shutdownFrame, o.frame)
 		}
 	}
-	_ = c.closeWith(v.frame) // the socket is closed, which is what counts
+	_ = c.closeWith(o.frame) // the socket is closed, which is what counts
 }

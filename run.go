@@ -31,7 +31,7 @@ type run struct {
 	conn   *Conn
 	report func(error)
 
-	told     error // the first that report or the log was told
+	reported error // the first that report or the log was told
 	panicked bool
 }
 
@@ -54,12 +54,12 @@ func (r *run) over(err error) {
 // end closes the connection after what served it returned errs. Whoever is asked or told
 // meanwhile may leave by panic or Goexit: the connection is closed all the same.
 func (r *run) end(errs []error) {
-	v := verdict{frame: failureFrame}
-	defer func() { r.conn.finish(v) }()
+	o := outcome{frame: failureFrame}
+	defer func() { r.conn.finish(o) }()
 	r.conn.t.findEnd(r.conn.GetCloseHandshakeTimeout())
-	v = r.conn.verdict(errs, nil)
-	if v.tell != nil {
-		r.tell(v)
+	o = r.conn.outcome(errs, nil)
+	if o.report != nil {
+		r.reportFailure(o)
 	} else if _, cause := r.conn.t.closeCause(); cause != nil {
 		r.log(slog.LevelDebug, cause)
 	}
@@ -70,23 +70,23 @@ func (r *run) end(errs []error) {
 // nobody has been told of.
 func (r *run) join() {
 	errs := append(r.conn.group.wait(), r.conn.t.panicked())
-	if late := r.conn.verdict(errs, r.told); late.failed {
-		r.tell(late)
+	if late := r.conn.outcome(errs, r.reported); late.failed {
+		r.reportFailure(late)
 	}
 }
 
-// tell hands an error to report, or to the log.
-func (r *run) tell(v verdict) {
-	if r.told == nil {
-		r.told = v.tell
+// reportFailure hands an error to report, or to the log.
+func (r *run) reportFailure(o outcome) {
+	if r.reported == nil {
+		r.reported = o.report
 	}
-	r.panicked = r.panicked || isPanic(v.tell)
+	r.panicked = r.panicked || isPanic(o.report)
 	if r.report == nil {
-		r.log(v.level, v.tell)
+		r.log(o.level, o.report)
 		return
 	}
 	recovered(func() error {
-		r.report(v.tell)
+		r.report(o.report)
 		return nil
 	}, func(failure error) {
 		if failure != nil {
@@ -125,8 +125,8 @@ func (r *run) ending() Ending {
 	how, cause := t.closeCause()
 	code := t.counts.code(how == causePeer)
 	switch {
-	case r.told != nil:
-		cause = r.told
+	case r.reported != nil:
+		cause = r.reported
 	case how == causeLocal && code == CloseAbnormalClosure && t.socketFailure() != nil:
 		cause = t.socketFailure() // which is why our close frame did not leave
 	case r.conn.shutdown.Load():
