@@ -86,7 +86,7 @@ func (c *Conn) callBefore(f func()) {
 	defer begun.happen()
 	defer c.t.afterFunc(max(c.GetCloseHandshakeTimeout(), closeGrace), func() {
 		defer begun.happen()
-		c.t.cut()
+		c.t.abort()
 	}).Stop()
 	c.run(func() error {
 		f()

@@ -193,10 +193,10 @@ func (c *Conn) closeHandshake(h *handshake) error {
 	case timeout <= 0:
 		err := c.sendChosen(h, timeout)
 		c.t.findEnd(closeGrace)
-		c.t.cut()
+		c.t.abort()
 		return err
 	}
-	defer c.t.cutAfter(timeout)()
+	defer c.t.abortAfter(timeout)()
 	c.awaitFlush()
 	err := c.sendChosen(h, timeout)
 	if err == nil || c.t.hungUp() {
@@ -230,7 +230,7 @@ func (c *Conn) CloseNow() error {
 	first := c.begin()
 	c.t.findEnd(closeGrace)
 	c.t.setCause(causeLocal, errClosed)
-	c.t.cut()
+	c.t.abort()
 	if first { // otherwise somebody else waits for it
 		<-c.group.begun.wait()
 	}

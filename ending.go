@@ -167,7 +167,7 @@ func (c *Conn) merelyCanceled(err error) bool {
 // finish closes the connection with the frame of the outcome.
 func (c *Conn) finish(o outcome) {
 	if o.frame == nil {
-		c.t.cut()
+		c.t.abort()
 		return
 	}
 	if o.chosen { // it takes the place of Shutdown's, if that still waits for its turn

@@ -70,7 +70,7 @@ func (c *Conn) peerClosed(ce *CloseError) error {
 	echo := FormatCloseMessage(ce.Code, "")
 	b := closeBound(timeout)
 	if !c.t.bounds(&b) {
-		defer c.t.cutAfter(max(timeout, closeGrace))()
+		defer c.t.abortAfter(max(timeout, closeGrace))()
 	}
 	_ = c.t.writeClose(&b, echo) // ErrCloseSent: it was an answer itself
 	_ = c.t.close()

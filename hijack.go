@@ -65,7 +65,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	h.t = newTransport(nc, early, h.readBuffer, h.readBuffers, h.options)
 	h.t.deflate, h.t.owner = h.deflate, nobody{window: h.window}
 	if h.isCut {
-		h.t.cut()
+		h.t.abort()
 	}
 	h.mu.Unlock()
 	_, _ = rw.Reader.Discard(len(early)) // the connection may be one that reads through it
@@ -107,6 +107,6 @@ func (h *hijacker) cut() {
 	defer h.mu.Unlock()
 	h.isCut = true
 	if h.t != nil {
-		h.t.cut()
+		h.t.abort()
 	}
 }

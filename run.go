@@ -43,7 +43,7 @@ func (r *run) over(err error) {
 	},
 		r.conn.beginClosing,
 		func() { r.end(errs) },
-		r.conn.t.cut, // it is closed, unless the end has failed
+		r.conn.t.abort, // it is closed, unless the end has failed
 		r.conn.settle,
 		r.join,
 		r.ended,

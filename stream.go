@@ -314,7 +314,7 @@ func (s *stream) Close() error {
 	over := make(chan struct{})
 	timer := s.conn.t.afterFunc(max(s.conn.GetCloseHandshakeTimeout(), closeGrace), func() {
 		defer close(over)
-		s.conn.t.cut()
+		s.conn.t.abort()
 	})
 	defer timer.Stop()
 	select {

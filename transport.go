@@ -142,7 +142,7 @@ func (t *transport) closeCause() (closeCause, error) {
 // any more. It returns the first failure.
 func (t *transport) fail(err *ioError) error {
 	first := t.endWriting(err)
-	t.cut()
+	t.abort()
 	return first
 }
 
@@ -218,8 +218,8 @@ func (t *transport) close() error {
 	return nil
 }
 
-// cut closes the socket without the politeness of TLS.
-func (t *transport) cut() {
+// abort closes the socket without the politeness of TLS.
+func (t *transport) abort() {
 	closeBeneath(t.nc)
 	_ = t.close()
 }
@@ -234,10 +234,10 @@ func (t *transport) panicked() error {
 	return nil
 }
 
-// cutAfter bounds what the caller does until it calls stop: then the socket is
+// abortAfter bounds what the caller does until it calls stop: then the socket is
 // cut.
-func (t *transport) cutAfter(d time.Duration) (stop func() bool) {
-	return t.afterFunc(d, t.cut).Stop
+func (t *transport) abortAfter(d time.Duration) (stop func() bool) {
+	return t.afterFunc(d, t.abort).Stop
 }
 
 // expire cuts the socket when the close timeout is over, unless it is closed
@@ -271,7 +271,7 @@ type expiry struct {
 }
 
 func (e *expiry) ring() {
-	defer e.t.cut()
+	defer e.t.abort()
 	e.t.findEnd(closeGrace)
 }
 

@@ -37,7 +37,7 @@ func (t *transport) Write(p []byte) (int, error) {
 	rest := g.rest
 	if rest.closeCode != 0 {
 		defer t.expire()
-		defer t.cutAfter(max(time.Duration(t.closeTimeout.Load()), closeGrace))()
+		defer t.abortAfter(max(time.Duration(t.closeTimeout.Load()), closeGrace))()
 	}
 	n, err := t.send(&b, p, nil)
 	g.rest.bytes -= min(g.rest.bytes, uint64(len(p)))

@@ -32,7 +32,7 @@ func (t *transport) isHangUp(err error) bool {
 // stands before that is dropped: nobody is to read it any more.
 func (t *transport) findEnd(within time.Duration) {
 	if t.hungUp() && !t.isClosed() {
-		defer t.cutAfter(max(within, closeGrace))()
+		defer t.abortAfter(max(within, closeGrace))()
 		t.awaitPeerClose()
 	}
 }

@@ -332,7 +332,7 @@ func (t *transport) readFailed(err error) error {
 		return &ioError{op: "read", err: t.readDeadlines().reason(err)}
 	case isPanic(err):
 		t.reading.err = t.fail(&ioError{op: "read", err: err})
-	case errors.Is(err, net.ErrClosed): // by way of NetConn, or beneath TLS by cut
+	case errors.Is(err, net.ErrClosed): // by way of NetConn, or beneath TLS by abort
 		t.reading.err = t.endError()
 		_ = t.closeByUs()
 	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // the last in the middle of a TLS record

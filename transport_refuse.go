@@ -23,14 +23,14 @@ func (t *transport) refuse(breach *protocolError) error {
 	t.setCause(causeProtocol, breach)
 	wait := min(lingerTime, time.Duration(t.closeTimeout.Load()))
 	over := time.Now().Add(wait)
-	defer t.cutAfter(max(wait, closeGrace))()
+	defer t.abortAfter(max(wait, closeGrace))()
 	frame := breach.frame()
 	b := closeBound(wait)
 	err := t.writeClose(&b, FormatCloseMessage(frame.Code, frame.Text))
 	if wait > 0 && (err == nil || errors.Is(err, ErrCloseSent)) {
 		t.linger(&seeker, found, over)
 	}
-	t.cut()
+	t.abort()
 	return breach
 }
 

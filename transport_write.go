@@ -109,7 +109,7 @@ func (t *transport) writeClose(b *bound, payload []byte) error {
 func (t *transport) sendClose(b *bound, payload []byte) error {
 	code := t.closing(payload)
 	if !t.bounds(b) {
-		defer t.cutAfter(max(time.Duration(t.closeTimeout.Load()), closeGrace))()
+		defer t.abortAfter(max(time.Duration(t.closeTimeout.Load()), closeGrace))()
 	}
 	err := t.sendFrame(b, opClose, payload)
 	if err == nil {
@@ -336,7 +336,7 @@ func (t *transport) writeFailed(b *bound, err error) error {
 		return t.fail(&ioError{op: "write", err: err, gone: !b.callers})
 	case isPanic(err):
 		return t.fail(&ioError{op: "write", err: err})
-	case errors.Is(err, net.ErrClosed): // by way of NetConn, or beneath TLS by cut
+	case errors.Is(err, net.ErrClosed): // by way of NetConn, or beneath TLS by abort
 		_ = t.closeByUs()
 		return t.endError()
 	default: // EPIPE, ECONNRESET, or what other networks call it
