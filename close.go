@@ -157,35 +157,35 @@ func (c *Conn) Close(code int, text string) error {
 
 // closeWith is Close with a frame that may be sent.
 func (c *Conn) closeWith(frame *CloseError) (err error) {
-	first := &handshake{}
+	first := &closingHandshake{}
 	first.frame.Store(frame)
-	if !c.handshake.CompareAndSwap(nil, first) {
+	if !c.closingHandshake.CompareAndSwap(nil, first) {
 		select {
-		case <-c.handshake.Load().done.wait():
+		case <-c.closingHandshake.Load().done.wait():
 		case <-c.t.closed.wait(): // perhaps it is the first that calls this one, by way of BeforeClose
-			c.settle()
+			c.stopBackground()
 		}
 		return nil
 	}
 	defer first.done.happen()
 	c.t.recordCause(causeLocal, frame)
-	defer c.settle()
-	defer c.cancelContext(frame)                     // if that was not done when the frame was sent
-	defer func() { err = c.closeHandshake(first) }() // however what is called before ends
+	defer c.stopBackground()
+	defer c.cancelContext(frame)                              // if that was not done when the frame was sent
+	defer func() { err = c.performClosingHandshake(first) }() // however what is called before ends
 	c.beginClosing()
 	return nil
 }
 
-// A handshake is the closing handshake that Close performs.
-type handshake struct {
+// A closingHandshake is the one that Close performs.
+type closingHandshake struct {
 	frame atomic.Pointer[CloseError] // ours
 	done  event
 }
 
-// closeHandshake sends the frame that was chosen, unless one was sent before (an
+// performClosingHandshake sends the frame that was chosen, unless one was sent before (an
 // answer to the peer's, or a CloseMessage of the caller's), and waits for the
 // peer's.
-func (c *Conn) closeHandshake(h *handshake) error {
+func (c *Conn) performClosingHandshake(h *closingHandshake) error {
 	timeout := c.GetCloseHandshakeTimeout()
 	switch {
 	case c.t.isClosed():
@@ -208,7 +208,7 @@ func (c *Conn) closeHandshake(h *handshake) error {
 
 // sendChosen writes the close frame that was chosen, which is known for certain
 // only when its turn has come.
-func (c *Conn) sendChosen(h *handshake, timeout time.Duration) error {
+func (c *Conn) sendChosen(h *closingHandshake, timeout time.Duration) error {
 	b := closeBound(timeout)
 	err := c.t.lockClose(&b)
 	if err == nil {
@@ -234,13 +234,13 @@ func (c *Conn) CloseNow() error {
 	if first { // otherwise somebody else waits for it
 		<-c.group.begun.wait()
 	}
-	c.settle()
+	c.stopBackground()
 	return nil
 }
 
-// settle returns when no timer of the connection, whose socket is closed, and nobody
+// stopBackground returns when no timer of the connection, whose socket is closed, and nobody
 // who writes what was enqueued runs any more.
-func (c *Conn) settle() {
+func (c *Conn) stopBackground() {
 	c.stopFlushing()
 	c.keepalive.alarm.stop()
 	c.t.stopHolding()

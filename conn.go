@@ -53,10 +53,10 @@ type Conn struct {
 	pings     pings
 	keepalive keepalive
 
-	closeRead atomic.Pointer[context.Context] // what CloseRead returned
-	handshake atomic.Pointer[handshake]       // what the first call of Close does
-	queue     atomic.Pointer[queue]           // nil until something is enqueued
-	group     group
+	closeRead        atomic.Pointer[context.Context]  // what CloseRead returned
+	closingHandshake atomic.Pointer[closingHandshake] // what the first call of Close does
+	queue            atomic.Pointer[queue]            // nil until something is enqueued
+	group            group
 }
 
 // newConn makes gorilla's connection safe. The values of the request's context, and

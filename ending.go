@@ -35,7 +35,7 @@ func (c *Conn) outcome(errs []error, reported error) (o outcome) {
 // returned errs, in the order of time. What happened on the wire counts first. Reported
 // is the error of an earlier outcome that was reported.
 func (c *Conn) decideOutcome(errs []error, reported error) outcome {
-	if h := c.handshake.Load(); h != nil {
+	if h := c.closingHandshake.Load(); h != nil {
 		c.t.recordCause(causeLocal, h.frame.Load()) // Close may not have got so far
 	}
 	how, cause := c.t.closeCause()
@@ -171,7 +171,7 @@ func (c *Conn) finish(o outcome) {
 		return
 	}
 	if o.chosen { // it takes the place of Shutdown's, if that still waits for its turn
-		if h := c.handshake.Load(); h != nil {
+		if h := c.closingHandshake.Load(); h != nil {
 			h.frame.CompareAndSwap(shutdownFrame, o.frame)
 		}
 	}

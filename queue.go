@@ -192,7 +192,7 @@ func (q *queue) add(c *Conn, limit QueueLimit, frames [][]byte) (room <-chan str
 	if err := c.t.unwritable(); err != nil {
 		return nil, err
 	}
-	if c.handshake.Load() != nil && c.group.begun.hasHappened() {
+	if c.closingHandshake.Load() != nil && c.group.begun.hasHappened() {
 		return nil, ErrCloseSent // it is as good as that
 	}
 	if !limit.allows(q.messages+len(frames), q.bytes+bytes) {

@@ -44,7 +44,7 @@ func (r *run) over(err error) {
 		r.conn.beginClosing,
 		func() { r.end(errs) },
 		r.conn.t.abort, // it is closed, unless the end has failed
-		r.conn.settle,
+		r.conn.stopBackground,
 		r.join,
 		r.ended,
 		func() { r.e.live.remove(r.conn) },
