@@ -103,5 +103,5 @@ func (c *Conn) setCompression(gorilla *ws.Conn, options *Options) {
 
 // compresses reports whether a whole message of this size is to be compressed.
 func (c *Conn) compresses(size int) bool {
-	return c.t.deflate && !c.uncompressed.Load() && size >= c.t.options.compressionThreshold()
+	return c.t.deflate && !c.uncompressed.Load() && size >= c.options.compressionThreshold()
 }

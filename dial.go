@@ -110,7 +110,7 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 		bounded, stop = context.WithTimeout(bounded, timeout)
 		defer stop()
 	}
-	d := &dialing{ctx: bounded, cancel: cancel, options: options, request: request}
+	d := &dialing{ctx: bounded, cancel: cancel, options: options, request: request, config: meant.config(&dialReadBuffers, 0)}
 	gorilla, err := d.dial()
 	switch {
 	case errors.Is(err, ErrBadHandshake):
@@ -118,7 +118,7 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 	case err != nil:
 		return nil, nil, err
 	}
-	return newConn(ctx, gorilla, d.t, d.t.options, false), d.response, nil
+	return newConn(ctx, gorilla, d.t, &meant, false), d.response, nil
 }
 
 // request is the opening handshake, but for its key.

@@ -51,6 +51,7 @@ type dialing struct {
 	ctx     context.Context // ends with Dial at the latest
 	cancel  context.CancelCauseFunc
 	options *DialOptions
+	config  *config // of the transport
 	request *http.Request
 
 	asked    bytes.Buffer   // gorilla's request
@@ -166,8 +167,7 @@ func (d *dialing) exchange() (io.Reader, error) {
 	if err := nc.SetReadDeadline(time.Time{}); err != nil { // there may be one from DialContext
 		return nil, d.failed(err)
 	}
-	options := d.options.Options
-	d.t = newTransport(accepted(nc), early, 0, &dialReadBuffers, &options)
+	d.t = newTransport(accepted(nc), early, d.config)
 	d.t.client, d.t.deflate = true, compressed
 
 	answer := &bytes.Buffer{}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	ws "github.com/gorilla/websocket"
 )
@@ -31,6 +32,7 @@ type Endpoint struct {
 	buffers sync.Pool // gorilla's, to write with
 
 	readBuffers sync.Pool
+	config      atomic.Pointer[config] // that transports were given last; nil: none yet
 }
 
 // NewEndpoint returns an Endpoint with the given options. It refuses every
@@ -50,6 +52,18 @@ func NewEndpoint(options Options) *Endpoint {
 // recover is recovered by the Endpoint. It must not stop a runtime.Goexit. Call Guard
 // before the first Accept. Nil means that the functions are called as they are.
 func (e *Endpoint) Guard(f func(call func() error) error) { e.options.guard = f }
+
+// transportConfig returns the settings of a transport with a read buffer of the given size.
+// The one made last serves as long as the size is the same: Settings are read at each
+// request, but hardly ever changed.
+func (e *Endpoint) transportConfig(readBufferSize int) *config {
+	if c := e.config.Load(); c != nil && c.ReadBufferSize == readBufferSize {
+		return c
+	}
+	c := e.options.config(&e.readBuffers, readBufferSize)
+	e.config.Store(c)
+	return c
+}
 
 // Handshake is what an adapter knows of one request.
 type Handshake struct {
@@ -84,7 +98,7 @@ type Handshake struct {
 // Panics of the functions in h pass through, before anything was hijacked.
 // Nothing of the handshake is kept.
 func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (*Conn, error) {
-	hj := &hijacker{ResponseWriter: w, options: &e.options, live: &e.live, readBuffers: &e.readBuffers}
+	hj := &hijacker{ResponseWriter: w, options: &e.options, live: &e.live}
 	if !e.live.begin(hj) {
 		return nil, e.refuse(w, r, &h, http.StatusServiceUnavailable, ErrShutdown)
 	}
@@ -212,7 +226,7 @@ func (e *Endpoint) upgrader(h *Handshake, hj *hijacker) *ws.Upgrader {
 	u.Error = func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
 		w.(*hijacker).refuse(status, reason) //nolint:errcheck // it is what gorilla is given
 	}
-	hj.readBuffer = u.ReadBufferSize
+	hj.config = e.transportConfig(u.ReadBufferSize)
 	u.ReadBufferSize = 0 // that of the hijacker
 	if u.WriteBufferPool == nil {
 		u.WriteBufferPool = &e.buffers

@@ -121,7 +121,7 @@ func (c *Conn) Go(f func(ctx context.Context) error) bool {
 // run calls a function that belongs to the connection.
 func (c *Conn) run(f func() error) {
 	recovered(func() error {
-		if guard := c.t.options.guard; guard != nil {
+		if guard := c.options.guard; guard != nil {
 			return guard(f)
 		}
 		return f()

@@ -4,8 +4,8 @@ import "time"
 
 // beatInterval is how long no message leaves before a heartbeat does; forever where
 // none is sent.
-func (t *transport) beatInterval() time.Duration {
-	interval := t.options.heartbeatInterval()
+func (c *Conn) beatInterval() time.Duration {
+	interval := c.options.heartbeatInterval()
 	if interval == 0 {
 		return forever
 	}
@@ -13,8 +13,8 @@ func (t *transport) beatInterval() time.Duration {
 }
 
 // beatAt is the age at which a heartbeat is due if nothing is sent until then.
-func (t *transport) beatAt() time.Duration {
-	return time.Duration(t.sentAt.Load()) + t.beatInterval()
+func (c *Conn) beatAt() time.Duration {
+	return time.Duration(c.t.sentAt.Load()) + c.beatInterval()
 }
 
 // beat sends the heartbeat, unless something else is on its way: when a message that is
@@ -25,9 +25,9 @@ func (c *Conn) beat() {
 		return
 	}
 	defer c.unlockMessage()
-	if c.t.age() < c.t.beatAt() { // something has left since the alarm rang
+	if c.t.age() < c.beatAt() { // something has left since the alarm rang
 		return
 	}
 	b := c.t.ownBound()
-	_ = c.t.writeFrame(&b, TextMessage, []byte(c.t.options.Heartbeat)) // a failure is the connection's
+	_ = c.t.writeFrame(&b, TextMessage, []byte(c.options.Heartbeat)) // a failure is the connection's
 }

@@ -23,10 +23,9 @@ const (
 // It finds the connection behind writers that middleware wrapped.
 type hijacker struct {
 	http.ResponseWriter
-	options     *Options
-	live        *register
-	readBuffer  int // its size
-	readBuffers *sync.Pool
+	options *Options
+	config  *config // of the transport
+	live    *register
 
 	deflate bool // permessage-deflate is agreed on
 	window  bool // and the client wants the largest one confirmed
@@ -62,7 +61,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // what is buffered can be peeked at
 	h.mu.Lock()
-	h.t = newTransport(nc, early, h.readBuffer, h.readBuffers, h.options)
+	h.t = newTransport(nc, early, h.config)
 	h.t.deflate, h.t.owner = h.deflate, nobody{window: h.window}
 	if h.isCut {
 		h.t.abort()

@@ -105,6 +105,20 @@ func TestFreshConnectionsHaveOnlyWhatTheyNeed(t *testing.T) {
 	assert.Equal(t, gorillaReadBuffer, gorillas.Len(), "what gorilla reads through")
 }
 
+// The settings of a transport are resolved once, and anew when those of gorilla's Upgrader
+// were changed between two requests.
+func TestConnectionsShareTheirSettings(t *testing.T) {
+	e := NewEndpoint(Options{WriteTimeout: time.Second, CloseTimeout: -1})
+	first := e.transportConfig(0)
+	assert.Same(t, first, e.transportConfig(0))
+	assert.Equal(t, time.Second, first.WriteTimeout)
+	assert.Zero(t, first.CloseTimeout)
+	larger := e.transportConfig(1 << 16)
+	assert.Equal(t, 1<<16, larger.ReadBufferSize)
+	assert.Same(t, first.ReadBuffers, larger.ReadBuffers)
+	assert.Equal(t, defaultWriteTimeout, new(Endpoint).transportConfig(0).WriteTimeout)
+}
+
 // Who waits for a message has a stack of 2 KiB, also when the pongs have come that the
 // keep-alive asks for.
 func TestWaitIsShallow(t *testing.T) {

@@ -22,12 +22,12 @@ type keepalive struct {
 }
 
 func (k *keepalive) interval() time.Duration {
-	return min(k.c.t.options.pingInterval(), forever)
+	return min(k.c.options.pingInterval(), forever)
 }
 
 // pongTimeout is how long an answer may take; 0: none is expected.
 func (k *keepalive) pongTimeout() time.Duration {
-	return min(k.c.t.options.pongTimeout(), forever)
+	return min(k.c.options.pongTimeout(), forever)
 }
 
 func (k *keepalive) start(c *Conn) {
@@ -38,7 +38,7 @@ func (k *keepalive) start(c *Conn) {
 	if k.interval() > 0 {
 		k.next = now + k.interval()
 	}
-	k.at = min(k.next, c.t.beatAt())
+	k.at = min(k.next, c.beatAt())
 	if k.at < forever {
 		k.alarm.set(k.at-now, k)
 	}
@@ -108,9 +108,9 @@ func (k *keepalive) again(now, due time.Duration, waiting bool) (ping, beat bool
 	if waiting {
 		k.at = min(k.at, due)
 	}
-	next := k.c.t.beatAt()
+	next := k.c.beatAt()
 	if beat = now >= next; beat {
-		next = now + k.c.t.beatInterval()
+		next = now + k.c.beatInterval()
 	}
 	k.at = min(k.at, next)
 	k.alarm.set(k.at-now, k)

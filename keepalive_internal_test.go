@@ -12,8 +12,9 @@ import (
 // meanwhile: its peers get their time anew.
 func TestPeersOfAProcessThatStoodStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tr := &transport{begun: time.Now(), options: &Options{PingInterval: 30 * time.Second, PongTimeout: 10 * time.Second}}
-		k := keepalive{c: &Conn{t: tr}, at: 30 * time.Second}
+		tr := &transport{begun: time.Now()}
+		options := &Options{PingInterval: 30 * time.Second, PongTimeout: 10 * time.Second}
+		k := keepalive{c: &Conn{t: tr, options: options}, at: 30 * time.Second}
 		tr.waiting.Store(1)
 		due, waiting := k.due(30 * time.Second)
 		assert.True(t, waiting)

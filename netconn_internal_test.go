@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,7 +182,7 @@ func TestAddressesAreKnown(t *testing.T) {
 		{name: "a socket without one", nc: &net.TCPConn{}, want: unknownAddr{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tr := newTransport(tt.nc, nil, 0, &sync.Pool{}, &Options{})
+			tr := newTransport(tt.nc, nil, newConfig())
 			assert.Equal(t, tt.want, tr.LocalAddr())
 			assert.Equal(t, tt.want, tr.RemoteAddr())
 		})
@@ -194,7 +193,7 @@ func TestAddressesAreKnown(t *testing.T) {
 // more after a reset.
 func TestAddressesStay(t *testing.T) {
 	nc := &addressed{addr: &net.TCPAddr{Port: 1}}
-	tr := newTransport(nc, nil, 0, &sync.Pool{}, &Options{})
+	tr := newTransport(nc, nil, newConfig())
 	nc.addr = nil
 	assert.Equal(t, ":1", tr.RemoteAddr().String())
 }

@@ -4,7 +4,6 @@ package websocket
 
 import (
 	"net"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -32,7 +31,7 @@ func TestSocketWithoutAddress(t *testing.T) {
 	defer func() { _ = nc.Close() }()
 	require.Nil(t, nc.RemoteAddr())
 
-	tr := newTransport(nc, nil, 0, &sync.Pool{}, &Options{})
+	tr := newTransport(nc, nil, newConfig())
 	assert.Equal(t, unknownAddr{}, tr.RemoteAddr())
 	_, err = tr.Read(make([]byte, 1))
 	require.ErrorContains(t, err, "connection reset by peer")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -166,6 +167,18 @@ func (o *Options) Validate() error {
 	}
 	_, err := parseOrigins(o.AllowedOrigins)
 	return err
+}
+
+// config resolves the settings of transports, whose buffers are from a pool, and of the
+// given size: see [config.ReadBufferSize].
+func (o *Options) config(readBuffers *sync.Pool, readBufferSize int) *config {
+	return &config{
+		WriteTimeout:   o.writeTimeout(),
+		CloseTimeout:   o.closeTimeout(),
+		KeepSentAt:     o.HeartbeatInterval > 0,
+		ReadBuffers:    readBuffers,
+		ReadBufferSize: readBufferSize,
+	}
 }
 
 func (o *Options) maxMessageSize() int64 {

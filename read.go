@@ -120,7 +120,7 @@ func (c *Conn) readWholeBounded(ctx context.Context, lend bool) (messageType int
 }
 
 // validates reports whether text must be UTF-8.
-func (c *Conn) validates() bool { return !c.t.options.SkipUTF8Validation }
+func (c *Conn) validates() bool { return !c.options.SkipUTF8Validation }
 
 // NextReader returns a reader of the next message, which is read as it comes.
 // What is left of the message before is discarded, and its reader fails.

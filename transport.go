@@ -21,7 +21,7 @@ import (
 type transport struct {
 	nc      net.Conn // guarded
 	begun   time.Time
-	options *Options
+	config  *config
 	client  bool // we are one: what we write is masked, what we read is not
 	coarse  bool // a write deadline may stay: reads do not write, as those of TLS do
 	deflate bool // permessage-deflate was agreed on
@@ -97,17 +97,17 @@ const (
 // wasRead reports whether something that the peer sent decided.
 func (c closeCause) wasRead() bool { return c == causePeer || c == causeProtocol }
 
-func newTransport(nc net.Conn, early []byte, readBuffer int, pool *sync.Pool, options *Options) *transport {
-	t := &transport{nc: strict(nc), begun: time.Now(), options: options, owner: nobody{}}
+// newTransport returns the transport of a connection of which early has been read.
+func newTransport(nc net.Conn, early []byte, config *config) *transport {
+	t := &transport{nc: strict(nc), begun: time.Now(), config: config, owner: nobody{}}
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn: // and nothing else: TLS may be wrapped
 		t.coarse = true
 	}
-	t.closeTimeout.Store(int64(options.closeTimeout()))
+	t.closeTimeout.Store(int64(config.CloseTimeout))
 	t.socket = rawConn(nc)
 	t.watch = t.newWatch(nc)
-	t.buffers = buffersFor(pool, readBuffer, t.socket != nil)
-	t.buffer = t.buffers.with(early)
+	t.buffer = bufferWith(early, t.bufferSize())
 	t.counts.bytesReceived.Add(uint64(len(early)))
 	return t
 }

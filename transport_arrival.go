@@ -172,7 +172,7 @@ func (t *transport) receivePayload(a *arrival) (n int, err error) {
 	buffered := t.buffer.buffered()
 	var p []byte
 	if t.socket == nil {
-		p = a.narrowRoom(a.n+min(buffered, a.length-a.n), min(t.buffers.size, plainReadBuffer))
+		p = a.narrowRoom(a.n+min(buffered, a.length-a.n), min(t.bufferSize(), plainReadBuffer))
 	} else if buffered > 0 {
 		p = a.room()
 	}

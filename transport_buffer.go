@@ -1,7 +1,5 @@
 package websocket
 
-import "sync"
-
 const (
 	defaultReadBuffer = 16<<10 + maxHeaderSize // where it is held only with something in it
 	plainReadBuffer   = 4 << 10                // where it is held while the peer is waited for
@@ -58,40 +56,35 @@ func (b *readBuffer) reserve(n int) {
 	}
 }
 
-// readBuffers is where a connection's buffer comes from.
-type readBuffers struct {
-	pool *sync.Pool
-	size int
-}
-
-// buffersFor are those of a connection, of the size that was asked for, if any was.
-func buffersFor(pool *sync.Pool, size int, raw bool) readBuffers {
+// bufferSize is the size of the buffer that the connection reads into, in bytes.
+func (t *transport) bufferSize() int {
 	switch {
-	case size > 0:
-	case raw:
-		size = defaultReadBuffer
+	case t.config.ReadBufferSize > 0:
+		return max(t.config.ReadBufferSize, minReadBuffer)
+	case t.socket != nil:
+		return defaultReadBuffer
 	default:
-		size = plainReadBuffer
+		return plainReadBuffer
 	}
-	return readBuffers{pool: pool, size: max(size, minReadBuffer)}
 }
 
-// with returns a buffer with what came before anything was read.
-func (s *readBuffers) with(early []byte) *readBuffer {
+// bufferWith returns a buffer of at least the given size with what came before anything
+// was read, nil if nothing did.
+func bufferWith(early []byte, size int) *readBuffer {
 	if len(early) == 0 {
 		return nil
 	}
-	b := newReadBuffer(max(s.size, len(early)))
+	b := newReadBuffer(max(size, len(early)))
 	b.w = copy(b.b, early)
 	return b
 }
 
 // takeBuffer returns the buffer to read into, with room for n bytes to hand on.
 func (t *transport) takeBuffer(n int) *readBuffer {
-	if b := t.buffer; b == nil || len(b.b) < t.buffers.size {
-		t.buffer, _ = t.buffers.pool.Get().(*readBuffer)
-		if t.buffer == nil || len(t.buffer.b) != t.buffers.size { // it is another Upgrader's
-			t.buffer = newReadBuffer(t.buffers.size)
+	if b, size := t.buffer, t.bufferSize(); b == nil || len(b.b) < size {
+		t.buffer, _ = t.config.ReadBuffers.Get().(*readBuffer)
+		if t.buffer == nil || len(t.buffer.b) != size { // it is one of a connection with another size
+			t.buffer = newReadBuffer(size)
 		}
 		t.buffer.w = copy(t.buffer.b, b.bytes())
 	}
@@ -112,16 +105,16 @@ func (t *transport) shrinkBuffer() {
 }
 
 // giveBuffer gives the buffer back, if there is nothing in it. It calls no other function
-// of ours: every idle connection has been here, and the stack has its price.
+// of ours that is not inlined: every idle connection has been here, and the stack has its price.
 func (t *transport) giveBuffer() {
 	b := t.buffer
 	if b == nil || b.r != b.w {
 		return
 	}
 	t.buffer = nil
-	if len(b.b) == t.buffers.size {
+	if len(b.b) == t.bufferSize() {
 		b.r, b.w, b.err = 0, 0, nil
-		t.buffers.pool.Put(b)
+		t.config.ReadBuffers.Put(b)
 	}
 }
 

@@ -3,7 +3,6 @@ package websocket
 import (
 	"io"
 	"net"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +17,7 @@ func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
 		defer func() { _ = client.Close() }()
-		tr := newTransport(server, nil, 0, &sync.Pool{}, &Options{})
+		tr := newTransport(server, nil, newConfig())
 		tr.open = true
 		tr.more.Store(true)
 		b := tr.ownBound()

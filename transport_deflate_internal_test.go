@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -20,7 +19,7 @@ func inflating(t *testing.T) *transport {
 	t.Helper()
 	client, server := pipe(t)
 	go func() { _, _ = io.Copy(io.Discard, client) }()
-	return newTransport(server, nil, 0, &sync.Pool{}, &Options{CloseTimeout: -1})
+	return newTransport(server, nil, newConfig(func(c *config) { c.CloseTimeout = 0 }))
 }
 
 // compressedPart is deflated text, ended by a flush or for good.
@@ -125,7 +124,7 @@ func TestDeflatedMessages(t *testing.T) {
 		for _, size := range []int{0, 1, 100, 4096, 70_000} {
 			message := strings.Repeat("the quick brown fox ", size/20+1)[:size]
 			client, server := pipe(t)
-			tr := newTransport(server, nil, 0, &sync.Pool{}, &Options{})
+			tr := newTransport(server, nil, newConfig())
 			tr.open = true
 			written := make(chan error, 1)
 			go func() {

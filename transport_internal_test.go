@@ -14,6 +14,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// newConfig returns settings like the defaults of Options, with changes.
+func newConfig(changes ...func(*config)) *config {
+	c := &config{WriteTimeout: 10 * time.Second, CloseTimeout: 10 * time.Second, ReadBuffers: &sync.Pool{}}
+	for _, change := range changes {
+		change(c)
+	}
+	return c
+}
+
 // deadlines counts how often a deadline is set for writes.
 type deadlines struct {
 	net.Conn
@@ -32,7 +41,7 @@ func TestWriteDeadlinesAreCoarse(t *testing.T) {
 		client, server := net.Pipe()
 		go func() { _, _ = io.Copy(io.Discard, client) }()
 		socket := &deadlines{Conn: server}
-		tr := newTransport(socket, nil, 0, &sync.Pool{}, &Options{WriteTimeout: 16 * time.Second})
+		tr := newTransport(socket, nil, newConfig(func(c *config) { c.WriteTimeout = 16 * time.Second }))
 		tr.open = true
 		write := func() error {
 			b := tr.ownBound()
@@ -72,7 +81,7 @@ func TestWriteGoesOnWhileTheSocketTakesSomething(t *testing.T) {
 		t.Helper()
 		client, server := net.Pipe()
 		t.Cleanup(func() { _ = client.Close() })
-		tr := newTransport(server, nil, 0, &sync.Pool{}, &Options{WriteTimeout: 16 * time.Second, CloseTimeout: -1})
+		tr := newTransport(server, nil, newConfig(func(c *config) { c.WriteTimeout, c.CloseTimeout = 16*time.Second, 0 }))
 		tr.open, tr.coarse = true, true
 		errs := make(chan error, 1)
 		go func() {

@@ -133,7 +133,7 @@ func (t *transport) arriving(h frameHeader, validate, lend bool) ([]byte, error)
 // that is empty, what the socket has. Few are read by way of the buffer.
 func (t *transport) receive(p []byte) (int, error) {
 	if t.buffer.buffered() == 0 && len(p) > 0 {
-		if len(p) >= t.buffers.size/2 {
+		if len(p) >= t.bufferSize()/2 {
 			return t.receiveDirectly(p)
 		}
 		if err := t.peek(1); err != nil {

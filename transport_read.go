@@ -19,7 +19,6 @@ var longAgo = time.Unix(1, 0)
 type reading struct {
 	lock       turn
 	buffer     *readBuffer
-	buffers    readBuffers
 	lent       loan         // what ReadSlice returned last
 	gate       uint64       // bytes of the current frame not handed on yet
 	length     uint64       // bytes of the current message on the wire

@@ -47,7 +47,7 @@ func (t *transport) fillRaw(need int) (int, error) {
 func (t *transport) tries() func(fd uintptr) bool {
 	return func(fd uintptr) bool {
 		b := t.buffer
-		if b == nil || len(b.b) < t.buffers.size { // it has been waited for
+		if b == nil || len(b.b) < t.bufferSize() { // it has been waited for
 			b = t.takeBuffer(0)
 		}
 		for {

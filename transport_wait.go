@@ -23,12 +23,12 @@ func (t *transport) bound(ctx context.Context) bound {
 	if at := t.callers.Load(); at != nil {
 		return bound{ctx: ctx, at: *at, callers: true}
 	}
-	return bound{ctx: ctx, within: t.options.writeTimeout()}
+	return bound{ctx: ctx, within: t.config.WriteTimeout}
 }
 
 // ownBound is that of a write of ours.
 func (t *transport) ownBound() bound {
-	return bound{ctx: context.Background(), within: t.options.writeTimeout()}
+	return bound{ctx: context.Background(), within: t.config.WriteTimeout}
 }
 
 // closeBound is that of a close frame.

@@ -26,7 +26,7 @@ type watch struct {
 
 // newWatch returns nil where there is nothing to watch.
 func (t *transport) newWatch(nc net.Conn) *watch {
-	if t.coarse || t.options.writeTimeout() <= 0 {
+	if t.coarse || t.config.WriteTimeout <= 0 {
 		return nil
 	}
 	var socket syscall.RawConn

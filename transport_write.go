@@ -92,7 +92,7 @@ func (t *transport) sent(messages uint64) {
 		return
 	}
 	t.counts.messagesSent.Add(messages)
-	if t.options.HeartbeatInterval > 0 || t.owner.messageAwaited() {
+	if t.config.KeepSentAt || t.owner.messageAwaited() {
 		t.sentAt.Store(int64(t.age()))
 	}
 }

@@ -1,0 +1,24 @@
+package websocket
+
+import (
+	"sync"
+	"time"
+)
+
+// config is the settings of a transport, resolved: those of all connections of an Endpoint,
+// or of one Dial. It must not be changed once a transport points to it.
+type config struct {
+	WriteTimeout time.Duration // without progress; 0: unlimited
+	CloseTimeout time.Duration // that a connection begins with; 0: no waiting
+
+	// KeepSentAt has the age kept at which the last message left, for heartbeats.
+	KeepSentAt bool
+
+	// ReadBuffers is a pool of the buffers to read into, which may be shared by
+	// connections with buffers of other sizes.
+	ReadBuffers *sync.Pool
+
+	// ReadBufferSize is the size of these buffers in bytes. Zero or less means the
+	// default for the kind of connection.
+	ReadBufferSize int
+}
