@@ -7,7 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 // NormalClosureMessage is the text sent with code 1000 when Serve returns nil.
@@ -58,7 +59,7 @@ func (e *endingError) Is(target error) bool { return e.is != nil && target == e.
 // ValidCloseCode reports whether a connection may be closed with the code, by
 // [Conn.Close], [NewCloseError] or a hub: 1000-1003, 1007-1014, 3000-4999 (RFC 6455, 7.4,
 // and the IANA registry), and 1005 for an empty frame.
-func ValidCloseCode(code int) bool { return code == CloseNoStatusReceived || mayBeSent(code) }
+func ValidCloseCode(code int) bool { return code == CloseNoStatusReceived || wire.ValidCloseCode(code) }
 
 // IsCloseError reports whether err is or wraps a *CloseError that says goodbye:
 // code 1000 (normal closure), 1001 (going away) or 1005 (no code).
@@ -152,7 +153,7 @@ func (c *Conn) Close(code int, text string) error {
 	if !ValidCloseCode(code) {
 		return fmt.Errorf("websocket: close code %d may not be sent", code)
 	}
-	return c.closeWith(&CloseError{Code: code, Text: cutReason(text)})
+	return c.closeWith(&CloseError{Code: code, Text: wire.TruncateReason(text)})
 }
 
 // closeWith is Close with a frame that may be sent.
@@ -246,18 +247,4 @@ func (c *Conn) stopBackground() {
 	c.t.stopHolding()
 	c.t.stopExpiring()
 	c.t.stopWatching()
-}
-
-// cutReason makes a text fit into a close frame: valid UTF-8, at most 123
-// bytes, cut between characters.
-func cutReason(text string) string {
-	text = strings.ToValidUTF8(text, string(utf8.RuneError))
-	if len(text) <= maxReason {
-		return text
-	}
-	end := maxReason
-	for !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end]
 }

@@ -1,6 +1,10 @@
 package websocket
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
+)
 
 // An EncodedMessage is a text or binary message that is encoded once and written to
 // many connections: see [Conn.Enqueue]. It may be used by many goroutines at the
@@ -21,8 +25,8 @@ func EncodeMessage(messageType int, data []byte) (*EncodedMessage, error) {
 	if messageType != TextMessage && messageType != BinaryMessage {
 		return nil, errMessageType
 	}
-	frame := make([]byte, 0, maxHeaderSize+len(data))
-	frame = appendHeader(frame, byte(messageType), len(data))
+	frame := make([]byte, 0, wire.MaxHeaderSize+len(data))
+	frame = wire.AppendHeader(frame, byte(messageType), len(data))
 	m := &EncodedMessage{opcode: byte(messageType), header: len(frame)}
 	m.frame = append(frame, data...)
 	return m, nil
@@ -43,9 +47,9 @@ func (m *EncodedMessage) frameFor(c *Conn) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return maskedFrame(frame[0]&^bitFin, frame[parseHeader(frame).size:]), nil
+		return wire.MaskedFrame(frame[0]&^wire.BitFin, frame[wire.ParseHeader(frame).Size:]), nil
 	case c.t.client: // each frame has a mask of its own
-		return maskedFrame(m.opcode, m.Data()), nil
+		return wire.MaskedFrame(m.opcode, m.Data()), nil
 	case compress:
 		return m.deflate(int(c.level.Load()))
 	default:
@@ -63,7 +67,7 @@ func (m *EncodedMessage) deflate(level int) ([]byte, error) {
 	}
 	var frame []byte
 	err := deflated(m.Data(), level, func(p []byte) error {
-		frame = appendHeader(make([]byte, 0, maxHeaderSize+len(p)), m.opcode|bitRSV1, len(p))
+		frame = wire.AppendHeader(make([]byte, 0, wire.MaxHeaderSize+len(p)), m.opcode|wire.BitRSV1, len(p))
 		frame = append(frame, p...)
 		return nil
 	})

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 // An outcome says how a connection is ended and who is told.
@@ -61,7 +63,7 @@ func (c *Conn) decideOutcome(errs []error, reported error) outcome {
 		o.blamePeer(slog.LevelDebug, errs, cause, c.readError(), c.t.socketFailure())
 		o.frame = nil
 	case o.failed:
-		o.frame = &CloseError{Code: CloseInternalServerErr, Text: cutReason(c.failureText(failures...))}
+		o.frame = &CloseError{Code: CloseInternalServerErr, Text: wire.TruncateReason(c.failureText(failures...))}
 	case chosen != nil:
 		o.frame, o.chosen = chosen, true
 	}
@@ -104,9 +106,9 @@ func (o *outcome) blamePeer(level slog.Level, errs []error, cause error, faces .
 
 // breachFrame is what the peer is told of a breach of the protocol.
 func breachFrame(cause error) *CloseError {
-	var breach *protocolError
+	var breach *wire.ProtocolError
 	if errors.As(cause, &breach) {
-		return breach.frame()
+		return breach.CloseFrame()
 	}
 	return normalFrame
 }
@@ -125,7 +127,7 @@ func (c *Conn) chosenEnding(err error) *CloseError {
 	if !ValidCloseCode(ce.Code) {
 		return nil
 	}
-	return &CloseError{Code: ce.Code, Text: cutReason(ce.Text)}
+	return &CloseError{Code: ce.Code, Text: wire.TruncateReason(ce.Text)}
 }
 
 // knows reports whether err is nothing new: it wraps what a read or write of this

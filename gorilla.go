@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 // What an application needs of gorilla/websocket, so that one import is
@@ -65,8 +66,8 @@ type (
 // connections it is written to. A CloseMessage that may not be sent is an error.
 func NewPreparedMessage(messageType int, data []byte) (*PreparedMessage, error) {
 	if messageType == CloseMessage {
-		if _, breach := parseClosePayload(data); breach != nil {
-			return nil, invalidClose(breach)
+		if _, breach := wire.ParseClose(data); breach != nil {
+			return nil, wire.InvalidCloseError(breach)
 		}
 	}
 	return ws.NewPreparedMessage(messageType, data)

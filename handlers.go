@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 // pongWait bounds how long a read waits for a frame under way before it leaves
@@ -95,7 +97,7 @@ func (c *Conn) handlePing(data string) error {
 	}
 	defer c.t.unlockWrite()
 	b := c.t.ownBound() // the caller's deadline is for the caller's writes
-	return c.t.sendFrame(&b, opPong, []byte(data))
+	return c.t.sendFrame(&b, wire.OpPong, []byte(data))
 }
 
 // SetCloseHandler sets a function that runs when a read meets the peer's close

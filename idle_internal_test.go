@@ -16,6 +16,7 @@ import (
 	"unsafe"
 
 	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -130,7 +131,7 @@ func TestWaitIsShallow(t *testing.T) {
 	server := httptest.NewServer(u)
 	defer server.Close()
 	before := stacks()
-	pong := maskedFrame(opPong, make([]byte, 8))
+	pong := wire.MaskedFrame(wire.OpPong, make([]byte, 8))
 	request := "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 	for range many {
@@ -166,7 +167,7 @@ func stacks() int64 {
 // Nor does one that waits within a large frame hold a read buffer besides.
 func TestReadBufferIsGivenBackWithinAPayload(t *testing.T) {
 	conn, client := readsOnce(t)
-	frame := maskedFrame(opBinary, make([]byte, 50_000))
+	frame := wire.MaskedFrame(wire.OpBinary, make([]byte, 50_000))
 	_, err := client.NetConn().Write(frame[:20_000])
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {

@@ -1,6 +1,10 @@
 package websocket
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
+)
 
 // windowSize is how far back a copy may reach, in bytes.
 const windowSize = 32 << 10
@@ -133,7 +137,7 @@ func (f *inflation) decode(p []byte, n int, src []byte) (out, used int, ended bo
 		}
 		if e&entryKind == kindLiteral {
 			if length == 0 {
-				return n, pos, false, errCorrupt
+				return n, pos, false, wire.ErrCorrupt
 			}
 			if n == len(p) {
 				break
@@ -159,7 +163,7 @@ func (f *inflation) decode(p []byte, n int, src []byte) (out, used int, ended bo
 		d := codes.distance(rest)
 		dlength, dextra := uint(d&entryLength), uint(d>>8&0xff)
 		if dlength == 0 {
-			return n, pos, false, errCorrupt
+			return n, pos, false, wire.ErrCorrupt
 		}
 		if dlength+dextra > nrest {
 			break
@@ -168,7 +172,7 @@ func (f *inflation) decode(p []byte, n int, src []byte) (out, used int, ended bo
 		f.copyDistance = int(d>>16) + int(rest>>dlength&(1<<dextra-1)) //nolint:gosec // it fits
 		bits, nbits = rest>>dlength>>dextra, nrest-dlength-dextra
 		if f.copyDistance > n {
-			return n, pos, false, errCorrupt
+			return n, pos, false, wire.ErrCorrupt
 		}
 		if n = f.finishCopy(p, n); f.copyLength > 0 {
 			break

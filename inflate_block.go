@@ -1,5 +1,7 @@
 package websocket
 
+import "github.com/goyave-contrib/websocket/internal/wire"
+
 // A bitReader takes bits of what has come.
 type bitReader struct {
 	bits  uint64
@@ -42,7 +44,7 @@ func (f *inflation) beginBlock(src []byte) (used int, begun bool, err error) {
 	case 2:
 		begun, err = f.readLengths(&r)
 	default:
-		err = errCorrupt
+		err = wire.ErrCorrupt
 	}
 	if !begun || err != nil {
 		return 0, false, err
@@ -53,7 +55,7 @@ func (f *inflation) beginBlock(src []byte) (used int, begun bool, err error) {
 	case stage == inStored && f.stored == 0:
 		f.endBlock()
 	case kind == 2 && !f.buildCodes():
-		return 0, false, errCorrupt
+		return 0, false, wire.ErrCorrupt
 	}
 	return r.used, true, nil
 }
@@ -65,7 +67,7 @@ func (f *inflation) beginStored(r *bitReader) (begun bool, err error) {
 	}
 	length, inverted := r.take(16), r.take(16)
 	if length != inverted^0xffff {
-		return false, errCorrupt
+		return false, wire.ErrCorrupt
 	}
 	f.stored = length
 	return true, nil
@@ -97,7 +99,7 @@ func (f *inflation) readLengths(r *bitReader) (read bool, err error) {
 	}
 	literals, distances, n := r.take(5)+257, r.take(5)+1, r.take(4)+4
 	if literals > maxLiterals || distances > maxDistances {
-		return false, errCorrupt
+		return false, wire.ErrCorrupt
 	}
 	f.takeOwn()
 	table := f.own.lengths[:]
@@ -109,7 +111,7 @@ func (f *inflation) readLengths(r *bitReader) (read bool, err error) {
 		lengths[at] = uint8(r.take(3)) //nolint:gosec // it fits
 	}
 	if !f.own.buildTable(table, lengthBits, lengths[:], lengthSymbols[:]) {
-		return false, errCorrupt
+		return false, wire.ErrCorrupt
 	}
 	f.literals, f.distances = literals, distances
 	for n := 0; n < literals+distances; {
@@ -122,7 +124,7 @@ func (f *inflation) readLengths(r *bitReader) (read bool, err error) {
 		case length+bits > r.nbits && length > 0:
 			return false, nil
 		case length == 0:
-			return false, errCorrupt
+			return false, wire.ErrCorrupt
 		}
 		r.take(length)
 		value, times := uint8(symbol), 1 //nolint:gosec // it fits
@@ -130,13 +132,13 @@ func (f *inflation) readLengths(r *bitReader) (read bool, err error) {
 			value, times = 0, least+r.take(bits)
 			if symbol == repeatLast {
 				if n == 0 {
-					return false, errCorrupt
+					return false, wire.ErrCorrupt
 				}
 				value = f.lengths[n-1]
 			}
 		}
 		if times > literals+distances-n {
-			return false, errCorrupt
+			return false, wire.ErrCorrupt
 		}
 		for ; times > 0; times-- {
 			f.lengths[n] = value

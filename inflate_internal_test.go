@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/goyave-contrib/websocket/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -83,7 +84,7 @@ func agreeOnInflating(t *testing.T, data []byte, seed uint64) {
 		require.NoError(t, err, "package flate said %v", wantErr)
 		require.True(t, bytes.Equal(want, memory.bytes()))
 	default:
-		require.ErrorIs(t, err, errCorrupt)
+		require.ErrorIs(t, err, wire.ErrCorrupt)
 	}
 }
 

@@ -3,6 +3,8 @@ package websocket
 import (
 	"sync"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 // forever is the longest time that is reckoned with.
@@ -133,5 +135,5 @@ func (k *keepalive) ping() {
 		return // whoever is writing finds out what is wrong
 	}
 	defer t.unlockWrite()
-	_ = t.sendFrame(&b, opPing, k.c.pings.next()) // a failure is the connection's
+	_ = t.sendFrame(&b, wire.OpPing, k.c.pings.next()) // a failure is the connection's
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 // Ping sends a ping and waits for its answer, as long as ctx allows. It returns
@@ -24,7 +26,7 @@ func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
 	p, payload := c.pings.begin()
 	defer c.pings.forget(p)
 	b.ctx = context.Background() // half a ping would end the connection
-	err := c.t.sendFrame(&b, opPing, payload)
+	err := c.t.sendFrame(&b, wire.OpPing, payload)
 	c.t.unlockWrite()
 	if err != nil {
 		return 0, err

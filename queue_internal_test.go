@@ -15,6 +15,7 @@ import (
 	"weak"
 
 	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -96,7 +97,7 @@ func holdBack(t *testing.T, conn *Conn) {
 	t.Helper()
 	require.Eventually(t, conn.t.writing.lock.try, 5*time.Second, time.Millisecond)
 	defer conn.t.writing.lock.give()
-	conn.t.hold(opText, []byte("held"))
+	conn.t.hold(wire.OpText, []byte("held"))
 	conn.t.theCork().alarm.unset()
 }
 

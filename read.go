@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"strings"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 // noMessage is the message type that comes with an error, as gorilla has it.
@@ -255,7 +257,7 @@ type messageReader struct {
 	ctx  context.Context
 	n    int64 // bytes read
 	text bool  // to be checked
-	utf8 utf8Validator
+	utf8 wire.UTF8Validator
 	done bool
 }
 
@@ -294,25 +296,25 @@ func (m *messageReader) read(p []byte) (int, error) {
 	m.n += int64(n)
 	switch limit := c.t.limit.Load(); {
 	case limit > 0 && m.n > limit:
-		return 0, m.refuse(errTooBig)
-	case m.text && !m.utf8.valid(p[:n]):
-		return 0, m.refuse(errInvalidText)
+		return 0, m.refuse(wire.ErrTooBig)
+	case m.text && !m.utf8.Valid(p[:n]):
+		return 0, m.refuse(wire.ErrInvalidText)
 	case err == nil:
 		return n, nil
-	case err == io.EOF && m.text && !m.utf8.complete(): //nolint:errorlint // a wrapped one is no end
-		return 0, m.refuse(errInvalidText)
+	case err == io.EOF && m.text && !m.utf8.Complete(): //nolint:errorlint // a wrapped one is no end
+		return 0, m.refuse(wire.ErrInvalidText)
 	case err == io.EOF: //nolint:errorlint // likewise
 		m.done = true
 		return n, err
 	case corrupt(err) && c.t.failed == nil:
-		return 0, m.refuse(&protocolError{code: CloseInvalidFramePayloadData, reason: "corrupt compressed data", cause: err})
+		return 0, m.refuse(&wire.ProtocolError{Code: CloseInvalidFramePayloadData, Reason: "corrupt compressed data", Err: err})
 	default:
 		return 0, c.readFailed(err) // what came with it belongs to a message without an end
 	}
 }
 
 // refuse ends the connection, with the message's memory given back by then.
-func (m *messageReader) refuse(breach *protocolError) error {
+func (m *messageReader) refuse(breach *wire.ProtocolError) error {
 	m.release()
 	return m.c.refuse(breach)
 }
@@ -332,15 +334,13 @@ func (m *messageReader) hasMore() bool {
 	return m.c.t.hasMore()
 }
 
-var errInvalidText = &protocolError{code: CloseInvalidFramePayloadData, reason: "text is not UTF-8"}
-
 // corrupt reports whether an error is the inflater's own.
 func corrupt(err error) bool {
-	return errors.Is(err, errCorrupt) || err == io.ErrUnexpectedEOF //nolint:errorlint // bare, as it comes from there
+	return errors.Is(err, wire.ErrCorrupt) || err == io.ErrUnexpectedEOF //nolint:errorlint // bare, as it comes from there
 }
 
 // refuse ends the connection because of what a message contains.
-func (c *Conn) refuse(breach *protocolError) error {
+func (c *Conn) refuse(breach *wire.ProtocolError) error {
 	var err error = breach
 	if c.t.lockRead() {
 		err = c.t.refuse(breach)

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 // Stream makes a connection a stream of bytes, for what runs on a net.Conn: SSH,
@@ -131,7 +133,7 @@ func (s *stream) copyMessages() error {
 			return s.endBetweenMessages(err)
 		}
 		if messageType != s.messageType {
-			return s.reason(s.conn.refuse(&protocolError{code: CloseUnsupportedData, reason: "text and binary messages in one stream"}))
+			return s.reason(s.conn.refuse(&wire.ProtocolError{Code: CloseUnsupportedData, Reason: "text and binary messages in one stream"}))
 		}
 		if err := s.copyMessage(r); err != nil {
 			return s.reason(err)

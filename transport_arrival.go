@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math/bits"
 	"sync"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 const (
@@ -199,7 +201,7 @@ func (t *transport) receivePayload(a *arrival) (n int, err error) {
 // payload reads what follows a header, to its end, and checks text where that is asked
 // for.
 func (t *transport) payload(a *arrival, key [4]byte, validate bool) error {
-	var text utf8Validator
+	var text wire.UTF8Validator
 	for a.n < a.length {
 		n, err := t.receivePayload(a)
 		if err != nil {
@@ -207,14 +209,14 @@ func (t *transport) payload(a *arrival, key [4]byte, validate bool) error {
 			return err
 		}
 		p := a.last(n)
-		mask(p, rotated(key, a.n-n))
-		if validate && !text.valid(p) {
+		wire.Mask(p, wire.RotateKey(key, a.n-n))
+		if validate && !text.Valid(p) {
 			t.gate = uint64(a.length - a.n) // likewise the search for the peer's close frame
-			return errInvalidText
+			return wire.ErrInvalidText
 		}
 	}
-	if validate && !text.complete() {
-		return errInvalidText
+	if validate && !text.Complete() {
+		return wire.ErrInvalidText
 	}
 	return nil
 }

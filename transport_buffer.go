@@ -1,10 +1,12 @@
 package websocket
 
+import "github.com/goyave-contrib/websocket/internal/wire"
+
 const (
-	defaultReadBuffer = 16<<10 + maxHeaderSize // where it is held only with something in it
-	plainReadBuffer   = 4 << 10                // where it is held while the peer is waited for
-	minReadBuffer     = 256                    // a whole control frame fits
-	smallReadBuffer   = minReadBuffer          // where it is held with the beginning of a frame
+	defaultReadBuffer = 16<<10 + wire.MaxHeaderSize // where it is held only with something in it
+	plainReadBuffer   = 4 << 10                     // where it is held while the peer is waited for
+	minReadBuffer     = 256                         // a whole control frame fits
+	smallReadBuffer   = minReadBuffer               // where it is held with the beginning of a frame
 )
 
 // A readBuffer is what was read of the stream and not handed on yet: b[r:w]. Nil is an
@@ -39,11 +41,11 @@ func (b *readBuffer) buffered() int {
 // hasFrame reports whether there is a whole frame.
 func (b *readBuffer) hasFrame() bool {
 	p := b.bytes()
-	if !hasHeader(p) {
+	if !wire.HasHeader(p) {
 		return false
 	}
-	h := parseHeader(p)
-	return h.length <= uint64(len(p)-h.size)
+	h := wire.ParseHeader(p)
+	return h.Length <= uint64(len(p)-h.Size)
 }
 
 // reserve has room for n bytes from r on.

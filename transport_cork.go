@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 const (
@@ -22,7 +24,7 @@ type cork struct {
 	alarm   alarm       // should the reader take its time
 }
 
-type corkBuffer [corkMax + maxHeaderSize + coalesceMax]byte
+type corkBuffer [corkMax + wire.MaxHeaderSize + coalesceMax]byte
 
 var corkBuffers = sync.Pool{New: func() any { return new(corkBuffer) }}
 
@@ -42,8 +44,8 @@ func (t *transport) holds() bool {
 
 // mayHold reports whether a frame is to be held, rather than to leave at once.
 func (t *transport) mayHold(b *bound, opcode byte, length int) bool {
-	return t.more.Load() && isData(opcode) && !b.callers && b.ctx.Done() == nil &&
-		t.theCork().n+maxHeaderSize+length <= corkMax
+	return t.more.Load() && wire.IsData(opcode) && !b.callers && b.ctx.Done() == nil &&
+		t.theCork().n+wire.MaxHeaderSize+length <= corkMax
 }
 
 // hold takes in a frame that mayHold has let pass.
@@ -54,7 +56,7 @@ func (t *transport) hold(opcode byte, payload []byte) {
 		c.holding.Store(true)
 		c.alarm.set(corkTime, c)
 	}
-	c.n = len(append(appendHeader(c.held[:c.n], opcode, len(payload)), payload...))
+	c.n = len(append(wire.AppendHeader(c.held[:c.n], opcode, len(payload)), payload...))
 }
 
 // uncork writes what is held and, behind it, a frame: its header or all of it, and

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/goyave-contrib/websocket/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -21,7 +22,7 @@ func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
 		tr.open = true
 		tr.more.Store(true)
 		b := tr.ownBound()
-		require.NoError(t, tr.writeFrame(&b, opBinary, []byte("x")))
+		require.NoError(t, tr.writeFrame(&b, wire.OpBinary, []byte("x")))
 
 		require.True(t, tr.writing.lock.try())
 		time.Sleep(corkTime)
@@ -33,7 +34,7 @@ func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
 		_ = client.SetReadDeadline(time.Now().Add(time.Second))
 		_, err := io.ReadFull(client, got)
 		require.NoError(t, err)
-		assert.Equal(t, []byte{bitFin | opBinary, 1, 'x'}, got)
+		assert.Equal(t, []byte{wire.BitFin | wire.OpBinary, 1, 'x'}, got)
 		tr.stopHolding()
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/goyave-contrib/websocket/internal/wire"
 	"github.com/klauspost/compress/flate"
 )
 
@@ -16,8 +17,6 @@ const maxInflated = 64 << 10
 // adds (RFC 7692, 7.2.1 and 7.2.2).
 const deflateTail = "\x00\x00\xff\xff"
 
-var errCorrupt = &protocolError{code: CloseInvalidFramePayloadData, reason: "corrupt compressed data"}
-
 // maxLasts is how many last blocks a message may have: two bytes make one, and going on
 // after it costs more than they do.
 const maxLasts = 256
@@ -25,10 +24,10 @@ const maxLasts = 256
 var inflations = sync.Pool{New: func() any { return new(inflation) }}
 
 // inflated reads a payload and inflates it.
-func (t *transport) inflated(h frameHeader, validate, lend bool) ([]byte, error) {
-	a := newArrival(int(h.length), true)
+func (t *transport) inflated(h wire.Header, validate, lend bool) ([]byte, error) {
+	a := newArrival(int(h.Length), true)
 	defer a.end()
-	if err := t.payload(a, h.key, false); err != nil {
+	if err := t.payload(a, h.Key, false); err != nil {
 		return nil, err
 	}
 	in := a.lend()
@@ -42,14 +41,14 @@ func (t *transport) inflate(p []byte, validate, lend bool) ([]byte, error) {
 	out := loan{memory: borrow(4 * len(p))}
 	defer out.end()
 	err := inflateAll(p, &out, t.limit.Load())
-	var text utf8Validator
+	var text wire.UTF8Validator
 	switch {
-	case validate && !text.valid(out.bytes()):
-		return nil, errInvalidText
+	case validate && !text.Valid(out.bytes()):
+		return nil, wire.ErrInvalidText
 	case err != nil:
 		return nil, err
-	case validate && !text.complete():
-		return nil, errInvalidText
+	case validate && !text.Complete():
+		return nil, wire.ErrInvalidText
 	}
 	if !lend {
 		return bytes.Clone(out.bytes()), nil
@@ -79,13 +78,13 @@ func inflateAll(p []byte, out *loan, limit int64) error {
 		out.n = n
 		switch {
 		case limit > 0 && int64(n) > limit:
-			return errTooBig
+			return wire.ErrTooBig
 		case err != nil:
 			return err
 		case f.betweenBlocks() && len(p) == 0:
 			return nil
 		case f.stage != atEnd && n < len(room): // it has no end
-			return errCorrupt
+			return wire.ErrCorrupt
 		case f.stage != atEnd:
 			continue
 		}
@@ -109,7 +108,7 @@ func afterLast(lasts, left int) error {
 	case left == 0, left == len(deflateTail):
 		return io.EOF
 	case left < len(deflateTail), lasts > maxLasts:
-		return errCorrupt
+		return wire.ErrCorrupt
 	default:
 		return nil
 	}
@@ -126,7 +125,7 @@ var deflaters [flate.BestCompression - flate.HuffmanOnly + 1]sync.Pool
 
 // writeDeflated writes a message in one frame, compressed.
 func (t *transport) writeDeflated(b *bound, opcode byte, p []byte, level int) error {
-	return deflated(p, level, func(p []byte) error { return t.writeFrame(b, opcode|bitRSV1, p) })
+	return deflated(p, level, func(p []byte) error { return t.writeFrame(b, opcode|wire.BitRSV1, p) })
 }
 
 // deflated calls use with a message's compressed form, whose memory is used again.

@@ -11,6 +11,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/goyave-contrib/websocket/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -84,7 +85,7 @@ func TestLastBlocks(t *testing.T) {
 			p, err := inflating(t).inflate([]byte(tc.payload+deflateTail), false, false)
 			streamed, streamErr := io.ReadAll(newInflatingReader(iotest.OneByteReader(strings.NewReader(tc.payload)), func() bool { return false }))
 			if tc.corrupt {
-				require.ErrorIs(t, err, errCorrupt)
+				require.ErrorIs(t, err, wire.ErrCorrupt)
 				require.True(t, corrupt(streamErr), "%v", streamErr)
 				return
 			}
@@ -108,11 +109,11 @@ func TestAttackByLastBlocks(t *testing.T) {
 			tr := inflating(t)
 			start := time.Now()
 			_, err := tr.inflate([]byte(payload+deflateTail), true, false)
-			require.ErrorIs(t, err, errCorrupt)
+			require.ErrorIs(t, err, wire.ErrCorrupt)
 			assert.Less(t, time.Since(start), 100*time.Millisecond)
 			start = time.Now()
 			_, err = io.Copy(io.Discard, newInflatingReader(strings.NewReader(payload), func() bool { return true }))
-			require.ErrorIs(t, err, errCorrupt)
+			require.ErrorIs(t, err, wire.ErrCorrupt)
 			assert.Less(t, time.Since(start), 100*time.Millisecond)
 		})
 	}
@@ -129,17 +130,17 @@ func TestDeflatedMessages(t *testing.T) {
 			written := make(chan error, 1)
 			go func() {
 				b := tr.ownBound()
-				err := tr.writeDeflated(&b, opText, []byte(message), level)
+				err := tr.writeDeflated(&b, wire.OpText, []byte(message), level)
 				_ = server.Close()
 				written <- err
 			}()
 			frame, err := io.ReadAll(client)
 			require.NoError(t, err)
 			require.NoError(t, <-written)
-			h := parseHeader(frame)
-			require.Equal(t, byte(bitRSV1), h.rsv)
-			payload := frame[h.size:]
-			require.Len(t, payload, int(h.length))
+			h := wire.ParseHeader(frame)
+			require.Equal(t, byte(wire.BitRSV1), h.RSV)
+			payload := frame[h.Size:]
+			require.Len(t, payload, int(h.Length))
 			got, err := io.ReadAll(flate.NewReader(io.MultiReader(bytes.NewReader(payload), strings.NewReader(deflateTail+emptyBlock))))
 			require.NoError(t, err, "level %d, %d bytes", level, size)
 			require.Equal(t, message, string(got))

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 // Write serves gorilla: p begins a frame or goes on with one. Gorilla writes
@@ -24,7 +26,7 @@ func (t *transport) Write(p []byte) (int, error) {
 		}
 		g.rest = rest
 		if t.client && rest.bytes == uint64(len(p)) { // as are all of gorilla's there
-			p = remasked(p)
+			p = wire.Remask(p)
 		}
 	}
 	if t.holds() {
@@ -70,13 +72,13 @@ func (t *transport) writeSwitching(p []byte) (int, error) {
 // beginGorillas takes the write lock for a frame of gorilla's.
 func (t *transport) beginGorillas(b *bound, p []byte, rest *gorillaFrames) error {
 	var payload []byte
-	isClose := p[0]&0xf == opClose && rest.bytes == uint64(len(p))
+	isClose := p[0]&0xf == wire.OpClose && rest.bytes == uint64(len(p))
 	if isClose {
-		h := parseHeader(p)
-		payload = bytes.Clone(p[h.size:])
-		mask(payload, h.key)
-		if _, breach := parseClosePayload(payload); breach != nil {
-			return invalidClose(breach)
+		h := wire.ParseHeader(p)
+		payload = bytes.Clone(p[h.Size:])
+		wire.Mask(payload, h.Key)
+		if _, breach := wire.ParseClose(payload); breach != nil {
+			return wire.InvalidCloseError(breach)
 		}
 	}
 	if err := t.lockWrite(b); err != nil {
@@ -139,12 +141,12 @@ type gorillaFrames struct {
 func framesOf(p []byte) (f gorillaFrames) {
 	for f.bytes < uint64(len(p)) {
 		rest := p[f.bytes:]
-		if !hasHeader(rest) {
+		if !wire.HasHeader(rest) {
 			return gorillaFrames{bytes: uint64(len(p))} // no frame: somebody writes past gorilla
 		}
-		h := parseHeader(rest)
-		f.bytes += uint64(h.size) + h.length
-		if h.fin && !h.control() {
+		h := wire.ParseHeader(rest)
+		f.bytes += uint64(h.Size) + h.Length
+		if h.Fin && !h.IsControl() {
 			f.messages++
 		}
 	}

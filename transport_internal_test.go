@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/goyave-contrib/websocket/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -45,7 +46,7 @@ func TestWriteDeadlinesAreCoarse(t *testing.T) {
 		tr.open = true
 		write := func() error {
 			b := tr.ownBound()
-			return tr.writeFrame(&b, opBinary, []byte("x"))
+			return tr.writeFrame(&b, wire.OpBinary, []byte("x"))
 		}
 		for range 10 {
 			require.NoError(t, write())
@@ -86,7 +87,7 @@ func TestWriteGoesOnWhileTheSocketTakesSomething(t *testing.T) {
 		errs := make(chan error, 1)
 		go func() {
 			b := tr.bound(ctx)
-			errs <- tr.writeFrame(&b, opBinary, make([]byte, 10_000))
+			errs <- tr.writeFrame(&b, wire.OpBinary, make([]byte, 10_000))
 		}()
 		return client, errs
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math"
 	"unicode/utf8"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 // readWhole reads the next message without gorilla where that is one frame that is not
@@ -49,22 +51,22 @@ func (t *transport) message(validate, lend bool) (messageType int, p []byte, err
 	switch {
 	case err != nil:
 		return noMessage, nil, err
-	case h.control():
+	case h.IsControl():
 		if p, err = t.control(h); err != nil {
 			return noMessage, nil, err
 		}
-		return int(h.opcode), p, nil
-	case inMessage, !h.fin, h.rsv != 0 && h.length > maxInflated, h.length > math.MaxInt: // of 32 bits
-		t.gate = uint64(h.size) + h.length
+		return int(h.Opcode), p, nil
+	case inMessage, !h.Fin, h.RSV != 0 && h.Length > maxInflated, h.Length > math.MaxInt: // of 32 bits
+		t.gate = uint64(h.Size) + h.Length
 		return noMessage, nil, nil
 	}
 	t.header = false
-	t.buffer.r += h.size
-	validate = validate && h.opcode == opText
+	t.buffer.r += h.Size
+	validate = validate && h.Opcode == wire.OpText
 	switch {
-	case h.rsv != 0:
+	case h.RSV != 0:
 		p, err = t.inflated(h, validate, lend)
-	case h.length <= uint64(t.buffer.buffered()):
+	case h.Length <= uint64(t.buffer.buffered()):
 		p, err = t.buffered(h, validate, lend)
 	default:
 		p, err = t.arriving(h, validate, lend)
@@ -76,37 +78,37 @@ func (t *transport) message(validate, lend bool) (messageType int, p []byte, err
 	if more := t.buffer.hasFrame() && !t.readIsBounded(); more != t.more.Load() {
 		t.more.Store(more)
 	}
-	return int(h.opcode), p, nil
+	return int(h.Opcode), p, nil
 }
 
 // judged ends the connection where what was read of a message broke the protocol. Its
 // memory is given back by then: the peer is waited for.
 func (t *transport) judged(err error) error {
-	if breach, ok := err.(*protocolError); ok && t.reading.err == nil { //nolint:errorlint // bare, as it comes from here
+	if breach, ok := err.(*wire.ProtocolError); ok && t.reading.err == nil { //nolint:errorlint // bare, as it comes from here
 		return t.refuse(breach)
 	}
 	return err
 }
 
 // control lends the payload of a ping or pong.
-func (t *transport) control(h frameHeader) ([]byte, error) {
-	if err := t.peek(h.size + int(h.length)); err != nil {
+func (t *transport) control(h wire.Header) ([]byte, error) {
+	if err := t.peek(h.Size + int(h.Length)); err != nil {
 		return nil, err
 	}
 	t.header = false
-	t.buffer.r += h.size
+	t.buffer.r += h.Size
 	return t.buffered(h, false, true)
 }
 
 // buffered returns a payload that is in the buffer, and lends it as it stands there.
-func (t *transport) buffered(h frameHeader, validate, lend bool) ([]byte, error) {
-	n := int(h.length)
+func (t *transport) buffered(h wire.Header, validate, lend bool) ([]byte, error) {
+	n := int(h.Length)
 	at := t.buffer.r
 	p := t.buffer.bytes()[:n:n]
 	t.buffer.r += n
-	mask(p, h.key)
+	wire.Mask(p, h.Key)
 	if validate && !utf8.Valid(p) {
-		return nil, errInvalidText
+		return nil, wire.ErrInvalidText
 	}
 	if !lend {
 		return bytes.Clone(p), nil
@@ -116,10 +118,10 @@ func (t *transport) buffered(h frameHeader, validate, lend bool) ([]byte, error)
 }
 
 // arriving reads a payload that is not all in the buffer, into memory of its own or a loan.
-func (t *transport) arriving(h frameHeader, validate, lend bool) ([]byte, error) {
-	a := newArrival(int(h.length), lend)
+func (t *transport) arriving(h wire.Header, validate, lend bool) ([]byte, error) {
+	a := newArrival(int(h.Length), lend)
 	defer a.end()
-	if err := t.payload(a, h.key, validate); err != nil {
+	if err := t.payload(a, h.Key, validate); err != nil {
 		return nil, err
 	}
 	if !lend {
@@ -169,9 +171,9 @@ func (t *transport) hasMore() bool {
 		return len(p) > 0
 	case !t.fragmented: // it has ended
 		return true
-	case !hasHeader(p):
+	case !wire.HasHeader(p):
 		return false
 	}
-	h := parseHeader(p)
-	return !h.control() && h.length > 0 && len(p) > h.size
+	h := wire.ParseHeader(p)
+	return !h.IsControl() && h.Length > 0 && len(p) > h.Size
 }

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 // longAgo is a deadline that has passed.
@@ -112,21 +114,21 @@ func (t *transport) readLocked(p []byte) (n int, c control, err error) {
 		if err != nil {
 			return 0, c, err
 		}
-		if h.control() {
+		if h.IsControl() {
 			payload, err := t.control(h)
-			return 0, control{messageType: int(h.opcode), data: string(payload)}, err
+			return 0, control{messageType: int(h.Opcode), data: string(payload)}, err
 		}
-		t.gate = uint64(h.size) + h.length
+		t.gate = uint64(h.Size) + h.Length
 	}
 	if t.header { // by itself, so that the payload goes past gorilla's buffer
-		p = p[:min(len(p), parseHeader(t.buffer.bytes()).size)]
+		p = p[:min(len(p), wire.ParseHeader(t.buffer.bytes()).Size)]
 	}
 	if uint64(len(p)) > t.gate {
 		p = p[:t.gate]
 	}
 	n, err = t.receive(p)
-	if t.header && n > 0 && t.raw && p[0]&bitRSV1 != 0 {
-		p[0] &^= bitRSV1
+	if t.header && n > 0 && t.raw && p[0]&wire.BitRSV1 != 0 {
+		p[0] &^= wire.BitRSV1
 		t.packed = true
 	}
 	t.handOn(n)
@@ -162,33 +164,33 @@ func (t *transport) unlockRead() { t.reading.lock.give() }
 // nextFrame waits for the header of the next frame and checks it. The frame
 // stays where it is, but for the peer's close frame, which comes back as its
 // *CloseError: nothing is read after it.
-func (t *transport) nextFrame() (frameHeader, error) {
+func (t *transport) nextFrame() (wire.Header, error) {
 	if t.reading.err != nil {
-		return frameHeader{}, t.reading.err
+		return wire.Header{}, t.reading.err
 	}
 	if err := t.peek(2); err != nil {
-		return frameHeader{}, err
+		return wire.Header{}, err
 	}
-	h := parseHeader(t.buffer.bytes())
+	h := wire.ParseHeader(t.buffer.bytes())
 	if breach := t.breach(h); breach != "" {
-		return h, t.refuse(&protocolError{code: CloseProtocolError, reason: breach})
+		return h, t.refuse(&wire.ProtocolError{Code: CloseProtocolError, Reason: breach})
 	}
-	if t.buffer.buffered() < h.size {
-		if err := t.peek(h.size); err != nil {
+	if t.buffer.buffered() < h.Size {
+		if err := t.peek(h.Size); err != nil {
 			return h, err
 		}
-		h = parseHeader(t.buffer.bytes())
+		h = wire.ParseHeader(t.buffer.bytes())
 	}
 	t.header = true
 	switch {
-	case !h.control():
-		if h.opcode != opContinuation {
-			t.length, t.deflated = 0, h.rsv != 0
+	case !h.IsControl():
+		if h.Opcode != wire.OpContinuation {
+			t.length, t.deflated = 0, h.RSV != 0
 		}
-		t.fragmented = !h.fin
-		t.last = h.fin
-		return h, t.measure(h.length)
-	case h.opcode == opClose:
+		t.fragmented = !h.Fin
+		t.last = h.Fin
+		return h, t.measure(h.Length)
+	case h.Opcode == wire.OpClose:
 		return h, t.readClose(h)
 	default:
 		return h, nil
@@ -196,36 +198,36 @@ func (t *transport) nextFrame() (frameHeader, error) {
 }
 
 // breach says what is wrong with a frame's first two bytes.
-func (t *transport) breach(h frameHeader) string {
+func (t *transport) breach(h wire.Header) string {
 	switch {
-	case h.rsv&^bitRSV1 != 0:
+	case h.RSV&^wire.BitRSV1 != 0:
 		return "RSV2 or RSV3 is set"
-	case h.rsv != 0 && !t.deflate:
+	case h.RSV != 0 && !t.deflate:
 		return "RSV1 is set, but no extension was agreed on"
-	case h.masked && t.client:
+	case h.Masked && t.client:
 		return "frame is masked"
-	case !h.masked && !t.client:
+	case !h.Masked && !t.client:
 		return "frame is not masked"
 	}
-	switch h.opcode {
-	case opText, opBinary:
+	switch h.Opcode {
+	case wire.OpText, wire.OpBinary:
 		if t.fragmented {
 			return "new message inside a fragmented one"
 		}
-	case opContinuation:
+	case wire.OpContinuation:
 		if !t.fragmented {
 			return "continuation of no message"
 		}
-		if h.rsv != 0 {
+		if h.RSV != 0 {
 			return "RSV1 is set on a continuation"
 		}
-	case opClose, opPing, opPong:
+	case wire.OpClose, wire.OpPing, wire.OpPong:
 		switch {
-		case h.rsv != 0:
+		case h.RSV != 0:
 			return "RSV1 is set on a control frame"
-		case !h.fin:
+		case !h.Fin:
 			return "control frame is fragmented"
-		case h.extended():
+		case h.HasExtendedLength():
 			return "control frame is longer than 125 bytes"
 		}
 	default:
@@ -246,23 +248,21 @@ func (t *transport) measure(length uint64) error {
 		}
 	}
 	if length > limit || t.length > limit-length {
-		return t.refuse(errTooBig)
+		return t.refuse(wire.ErrTooBig)
 	}
 	t.length += length
 	return nil
 }
 
-var errTooBig = &protocolError{code: CloseMessageTooBig, reason: "message too big", cause: ErrReadLimit}
-
 // readClose takes the peer's close frame out of the stream.
-func (t *transport) readClose(h frameHeader) error {
-	whole := h.size + int(h.length)
+func (t *transport) readClose(h wire.Header) error {
+	whole := h.Size + int(h.Length)
 	if err := t.peek(whole); err != nil {
 		return err
 	}
-	payload := t.buffer.bytes()[h.size:whole]
-	mask(payload, h.key)
-	ce, breach := parseClosePayload(payload)
+	payload := t.buffer.bytes()[h.Size:whole]
+	wire.Mask(payload, h.Key)
+	ce, breach := wire.ParseClose(payload)
 	if breach != nil {
 		return t.refuse(breach)
 	}
@@ -389,7 +389,7 @@ func (t *transport) dropFrames() (dropped bool) {
 		if err != nil {
 			return dropped
 		}
-		dropped = dropped || !h.control()
-		t.gate = uint64(h.size) + h.length
+		dropped = dropped || !h.IsControl()
+		t.gate = uint64(h.Size) + h.Length
 	}
 }

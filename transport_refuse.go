@@ -3,6 +3,8 @@ package websocket
 import (
 	"errors"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 const (
@@ -15,7 +17,7 @@ const (
 // refuse ends the connection because the peer broke the protocol: a close
 // frame, and the socket is closed as soon as the peer had it. The read lock is
 // held.
-func (t *transport) refuse(breach *protocolError) error {
+func (t *transport) refuse(breach *wire.ProtocolError) error {
 	seeker := closeSeeker{skip: t.gate}
 	found := seeker.look(t.buffer.bytes())
 	t.dropBuffer()
@@ -24,7 +26,7 @@ func (t *transport) refuse(breach *protocolError) error {
 	wait := min(lingerTime, time.Duration(t.closeTimeout.Load()))
 	over := time.Now().Add(wait)
 	defer t.abortAfter(max(wait, closeGrace))()
-	frame := breach.frame()
+	frame := breach.CloseFrame()
 	b := closeBound(wait)
 	err := t.writeClose(&b, FormatCloseMessage(frame.Code, frame.Text))
 	if wait > 0 && (err == nil || errors.Is(err, ErrCloseSent)) {
@@ -74,7 +76,7 @@ func (t *transport) halfClose() bool {
 // them.
 type closeSeeker struct {
 	skip   uint64 // bytes up to the next header
-	header [maxHeaderSize]byte
+	header [wire.MaxHeaderSize]byte
 	n      int  // bytes of it that have come
 	last   bool // what is skipped is the payload of a close frame
 }
@@ -91,14 +93,14 @@ func (s *closeSeeker) look(p []byte) (found bool) {
 		case s.last:
 			return true
 		}
-		for !hasHeader(s.header[:s.n]) {
+		for !wire.HasHeader(s.header[:s.n]) {
 			if len(p) == 0 {
 				return false
 			}
 			s.header[s.n] = p[0]
 			s.n, p = s.n+1, p[1:]
 		}
-		h := parseHeader(s.header[:s.n])
-		s.skip, s.n, s.last = h.length, 0, h.opcode == opClose
+		h := wire.ParseHeader(s.header[:s.n])
+		s.skip, s.n, s.last = h.Length, 0, h.Opcode == wire.OpClose
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 const (
@@ -80,7 +82,7 @@ func (t *transport) writeFrame(b *bound, opcode byte, payload []byte) error {
 	}
 	defer t.unlockWrite()
 	err := t.sendFrame(b, opcode, payload)
-	if err == nil && isData(opcode) {
+	if err == nil && wire.IsData(opcode) {
 		t.sent(1)
 	}
 	return err
@@ -111,7 +113,7 @@ func (t *transport) sendClose(b *bound, payload []byte) error {
 	if !t.bounds(b) {
 		defer t.abortAfter(max(time.Duration(t.closeTimeout.Load()), closeGrace))()
 	}
-	err := t.sendFrame(b, opClose, payload)
+	err := t.sendFrame(b, wire.OpClose, payload)
 	if err == nil {
 		t.counts.closeSent.Store(int32(code))
 	}
@@ -127,7 +129,7 @@ func (t *transport) bounds(b *bound) bool { return t.coarse && !b.at.IsZero() &&
 func (t *transport) closing(payload []byte) (code int) {
 	t.closeBegun.Store(true)
 	t.finished.Store(true)
-	ce, _ := parseClosePayload(payload) // it was checked
+	ce, _ := wire.ParseClose(payload) // it was checked
 	t.setCause(causeLocal, ce)
 	return ce.Code
 }
@@ -135,7 +137,7 @@ func (t *transport) closing(payload []byte) (code int) {
 func (t *transport) sendFrame(b *bound, opcode byte, payload []byte) error {
 	switch {
 	case t.client:
-		return t.uncork(b, maskedFrame(opcode, payload), nil)
+		return t.uncork(b, wire.MaskedFrame(opcode, payload), nil)
 	case len(payload) > coalesceMax:
 		return t.sendLarge(b, opcode, payload)
 	case t.mayHold(b, opcode, len(payload)):
@@ -143,7 +145,7 @@ func (t *transport) sendFrame(b *bound, opcode byte, payload []byte) error {
 		return nil
 	}
 	small := smallFrames.Get().(*smallFrame) //nolint:errcheck // it is
-	err := t.uncork(b, append(appendHeader(small[:0], opcode, len(payload)), payload...), nil)
+	err := t.uncork(b, append(wire.AppendHeader(small[:0], opcode, len(payload)), payload...), nil)
 	smallFrames.Put(small)
 	return err
 }
@@ -151,13 +153,13 @@ func (t *transport) sendFrame(b *bound, opcode byte, payload []byte) error {
 // sendLarge writes a frame whose payload is not worth a copy.
 func (t *transport) sendLarge(b *bound, opcode byte, payload []byte) error {
 	small := smallFrames.Get().(*smallFrame) //nolint:errcheck // it is
-	err := t.uncork(b, appendHeader(small[:0], opcode, len(payload)), payload)
+	err := t.uncork(b, wire.AppendHeader(small[:0], opcode, len(payload)), payload)
 	smallFrames.Put(small)
 	return err
 }
 
 // A smallFrame is memory for a header, or a frame that leaves in one piece.
-type smallFrame [maxHeaderSize + coalesceMax]byte
+type smallFrame [wire.MaxHeaderSize + coalesceMax]byte
 
 var smallFrames = sync.Pool{New: func() any { return new(smallFrame) }}
 

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"io"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 // Errors of calls that make no sense. Nothing was written.
@@ -158,13 +160,13 @@ func (c *Conn) WriteControlContext(ctx context.Context, messageType int, data []
 }
 
 func (c *Conn) writeControl(b *bound, messageType int, data []byte) error {
-	if len(data) > maxControlPayload {
+	if len(data) > wire.MaxControlPayload {
 		return errControlSize
 	}
 	switch messageType {
 	case CloseMessage:
-		if _, breach := parseClosePayload(data); breach != nil {
-			return invalidClose(breach)
+		if _, breach := wire.ParseClose(data); breach != nil {
+			return wire.InvalidCloseError(breach)
 		}
 		err := c.t.writeClose(b, data)
 		if err == nil {
@@ -298,7 +300,7 @@ func (w *controlWriter) Write(p []byte) (int, error) {
 	switch {
 	case w.done:
 		return 0, errWriterClosed
-	case len(w.data)+len(p) > maxControlPayload:
+	case len(w.data)+len(p) > wire.MaxControlPayload:
 		return 0, errControlSize
 	}
 	w.data = append(w.data, p...)

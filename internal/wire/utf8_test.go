@@ -1,4 +1,4 @@
-package websocket
+package wire
 
 import (
 	"strings"
@@ -37,14 +37,14 @@ func TestUTF8Validator(t *testing.T) {
 			good--
 		}
 		for first := range len(text) + 1 { // two pieces, then byte by byte
-			var v utf8Validator
-			ok := v.valid([]byte(text[:first]))
+			var v UTF8Validator
+			ok := v.Valid([]byte(text[:first]))
 			assert.Equal(t, first <= good, ok, "%q cut at %d", text, first)
 			for i := first; ok && i < len(text); i++ {
-				ok = v.valid([]byte{text[i]})
+				ok = v.Valid([]byte{text[i]})
 				assert.Equal(t, i < good, ok, "%q cut at %d, byte %d", text, first, i)
 			}
-			assert.Equal(t, utf8.ValidString(text), ok && v.complete(), "%q cut at %d", text, first)
+			assert.Equal(t, utf8.ValidString(text), ok && v.Complete(), "%q cut at %d", text, first)
 		}
 	}
 }
@@ -52,13 +52,13 @@ func TestUTF8Validator(t *testing.T) {
 func FuzzUTF8Validator(f *testing.F) {
 	f.Add([]byte("κόσμε\xf4\x90"), uint8(3), uint8(1))
 	f.Fuzz(func(t *testing.T, text []byte, first, step uint8) {
-		var v utf8Validator
+		var v UTF8Validator
 		ok := true
 		for rest, n := text, int(first); len(rest) > 0 && ok; n = int(step) + 1 {
 			n = min(max(n, 1), len(rest))
-			ok = v.valid(rest[:n])
+			ok = v.Valid(rest[:n])
 			rest = rest[n:]
 		}
-		assert.Equal(t, utf8.Valid(text), ok && v.complete())
+		assert.Equal(t, utf8.Valid(text), ok && v.Complete())
 	})
 }

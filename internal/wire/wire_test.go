@@ -1,4 +1,4 @@
-package websocket
+package wire
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	ws "github.com/gorilla/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -28,8 +29,8 @@ func checkMask(t *testing.T, payload []byte, key [4]byte, margin, cut int) {
 	const guard = "guard of sixteen"
 	memory := slices.Concat([]byte(guard[:margin]), payload, []byte(guard))
 	inner := memory[margin : margin+len(payload)]
-	mask(inner[:cut], key)
-	mask(inner[cut:], rotated(key, cut))
+	Mask(inner[:cut], key)
+	Mask(inner[cut:], RotateKey(key, cut))
 	if want := slowlyMasked(payload, key); !bytes.Equal(want, inner) { // assert.Equal is slow
 		require.Equal(t, want, inner, "%d bytes at %d, cut at %d", len(payload), margin, cut)
 	}
@@ -38,7 +39,7 @@ func checkMask(t *testing.T, payload []byte, key [4]byte, margin, cut int) {
 
 func TestMask(t *testing.T) {
 	random := bytes.Repeat([]byte("\x00\xff0aZ\x80\x7f"), 200)
-	for length := range 4*maskedByWords + 10 {
+	for length := range 4*wordMaskLimit + 10 {
 		for margin := range 8 {
 			checkMask(t, random[:length], [4]byte{0x37, 0xfa, 0x21, 0x3d}, margin, length*margin/8)
 		}
@@ -47,19 +48,19 @@ func TestMask(t *testing.T) {
 
 func FuzzMask(f *testing.F) {
 	f.Add([]byte("Hello"), uint32(0x37fa213d), uint8(0), uint16(0)) // RFC 6455, 5.7
-	f.Add(bytes.Repeat([]byte{0}, maskedByWords), uint32(1), uint8(1), uint16(3))
-	f.Add(bytes.Repeat([]byte{0xff}, maskedByWords+9), uint32(1<<31), uint8(7), uint16(maskedByWords+1))
+	f.Add(bytes.Repeat([]byte{0}, wordMaskLimit), uint32(1), uint8(1), uint16(3))
+	f.Add(bytes.Repeat([]byte{0xff}, wordMaskLimit+9), uint32(1<<31), uint8(7), uint16(wordMaskLimit+1))
 	f.Fuzz(func(t *testing.T, payload []byte, key uint32, margin uint8, cut uint16) {
 		k := [4]byte(binary.BigEndian.AppendUint32(nil, key))
 		checkMask(t, payload, k, int(margin%16), int(cut)%(len(payload)+1))
 
-		frame := maskedFrame(opBinary, payload)
-		for _, frames := range [][]byte{frame, remasked(frame), remasked(slices.Concat(frame, frame))} {
+		frame := MaskedFrame(OpBinary, payload)
+		for _, frames := range [][]byte{frame, Remask(frame), Remask(slices.Concat(frame, frame))} {
 			for len(frames) > 0 {
-				h := parseHeader(frames)
-				require.True(t, h.masked)
-				whole := h.size + int(h.length)
-				require.True(t, bytes.Equal(payload, slowlyMasked(frames[h.size:whole], h.key)), "%x", frames)
+				h := ParseHeader(frames)
+				require.True(t, h.Masked)
+				whole := h.Size + int(h.Length)
+				require.True(t, bytes.Equal(payload, slowlyMasked(frames[h.Size:whole], h.Key)), "%x", frames)
 				frames = frames[whole:]
 			}
 		}
@@ -68,7 +69,7 @@ func FuzzMask(f *testing.F) {
 
 // statedHeader is a frame's head as the picture in RFC 6455, 5.2 has it: bit by
 // bit. It is nil as long as bits are missing.
-func statedHeader(p []byte) *frameHeader {
+func statedHeader(p []byte) *Header {
 	bits := new(big.Int).SetBytes(p)
 	left := 8 * len(p)
 	take := func(n int) uint64 {
@@ -79,17 +80,17 @@ func statedHeader(p []byte) *frameHeader {
 		v.Mod(v, new(big.Int).Lsh(big.NewInt(1), uint(n)))
 		return v.Uint64()
 	}
-	h := frameHeader{fin: take(1) == 1, rsv: byte(take(3)) << 4, opcode: byte(take(4)), masked: take(1) == 1, length: take(7)}
-	switch h.length {
+	h := Header{Fin: take(1) == 1, RSV: byte(take(3)) << 4, Opcode: byte(take(4)), Masked: take(1) == 1, Length: take(7)}
+	switch h.Length {
 	case 126:
-		h.length = take(16)
+		h.Length = take(16)
 	case 127:
-		h.length = take(64)
+		h.Length = take(64)
 	}
-	if h.masked {
-		binary.BigEndian.PutUint32(h.key[:], uint32(take(32)))
+	if h.Masked {
+		binary.BigEndian.PutUint32(h.Key[:], uint32(take(32)))
 	}
-	h.size = len(p) - left/8
+	h.Size = len(p) - left/8
 	if left < 0 {
 		return nil
 	}
@@ -104,18 +105,18 @@ func FuzzFrameHeader(f *testing.F) {
 		f.Add([]byte(head))
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
-		p = p[:min(len(p), maxHeaderSize+2)]
+		p = p[:min(len(p), MaxHeaderSize+2)]
 		want := statedHeader(p)
-		require.Equal(t, want != nil, hasHeader(p))
+		require.Equal(t, want != nil, HasHeader(p))
 		if want == nil {
 			return
 		}
-		assert.Equal(t, *want, parseHeader(p))
-		assert.Equal(t, want.size, headerSize(p))
-		if want.length <= 1<<31-1 {
-			got := appendHeader(nil, want.opcode, int(want.length))
-			assert.Equal(t, frameHeader{fin: true, opcode: want.opcode, length: want.length, size: len(got)}, *statedHeader(got))
-			assert.LessOrEqual(t, len(got), want.size, "the shortest form")
+		assert.Equal(t, *want, ParseHeader(p))
+		assert.Equal(t, want.Size, headerSize(p))
+		if want.Length <= 1<<31-1 {
+			got := AppendHeader(nil, want.Opcode, int(want.Length))
+			assert.Equal(t, Header{Fin: true, Opcode: want.Opcode, Length: want.Length, Size: len(got)}, *statedHeader(got))
+			assert.LessOrEqual(t, len(got), want.Size, "the shortest form")
 		}
 	})
 }
@@ -175,14 +176,14 @@ func FuzzClosePayload(f *testing.F) {
 		f.Add([]byte(payload))
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		ce, breach := parseClosePayload(payload)
-		_, err := NewPreparedMessage(CloseMessage, payload)
-		assert.Equal(t, breach == nil && len(payload) <= maxControlPayload, err == nil, "what is refused to be read is refused to be written: %v", err)
+		ce, breach := ParseClose(payload)
+		_, err := ws.NewPreparedMessage(ws.CloseMessage, payload)
+		assert.Equal(t, breach == nil && len(payload) <= MaxControlPayload, err == nil, "what is refused to be read is refused to be written: %v", err)
 		if len(payload) < 2 {
 			assert.Equal(t, len(payload) == 0, breach == nil, "half a code")
 			if breach == nil {
-				assert.Equal(t, &CloseError{Code: 1005}, ce)
-				assert.Empty(t, FormatCloseMessage(ce.Code, "dropped"))
+				assert.Equal(t, &ws.CloseError{Code: 1005}, ce)
+				assert.Empty(t, ws.FormatCloseMessage(ce.Code, "dropped"))
 			}
 			return
 		}
@@ -190,26 +191,26 @@ func FuzzClosePayload(f *testing.F) {
 		switch {
 		case !isSendable(code):
 			require.NotNil(t, breach)
-			assert.Equal(t, 1002, breach.code)
+			assert.Equal(t, 1002, breach.Code)
 		case !isText(text):
 			require.NotNil(t, breach)
-			assert.Equal(t, 1007, breach.code)
+			assert.Equal(t, 1007, breach.Code)
 		default:
 			require.Nil(t, breach)
-			assert.Equal(t, &CloseError{Code: code, Text: text}, ce)
-			assert.Equal(t, payload, FormatCloseMessage(code, text))
+			assert.Equal(t, &ws.CloseError{Code: code, Text: text}, ce)
+			assert.Equal(t, payload, ws.FormatCloseMessage(code, text))
 		}
 		if breach != nil {
-			answer, another := parseClosePayload(FormatCloseMessage(breach.frame().Code, breach.frame().Text))
+			answer, another := ParseClose(ws.FormatCloseMessage(breach.CloseFrame().Code, breach.CloseFrame().Text))
 			require.Nil(t, another, "the answer is one that may be sent")
-			assert.Equal(t, breach.code, answer.Code)
+			assert.Equal(t, breach.Code, answer.Code)
 		}
 
-		assert.Equal(t, shortened(text), cutReason(text))
+		assert.Equal(t, shortened(text), TruncateReason(text))
 		if isSendable(code) {
-			written := FormatCloseMessage(code, cutReason(text))
+			written := ws.FormatCloseMessage(code, TruncateReason(text))
 			assert.LessOrEqual(t, len(written), 125)
-			_, breach = parseClosePayload(written)
+			_, breach = ParseClose(written)
 			assert.Nil(t, breach, "what Close writes may be read")
 		}
 	})

@@ -1,0 +1,60 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	ws "github.com/gorilla/websocket"
+)
+
+// TruncateReason makes a text fit into a close frame: valid UTF-8, at most 123
+// bytes, cut between characters.
+func TruncateReason(text string) string {
+	text = strings.ToValidUTF8(text, string(utf8.RuneError))
+	if len(text) <= MaxReason {
+		return text
+	}
+	end := MaxReason
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
+}
+
+// ParseClose reads what a close frame carries (RFC 6455, 5.5.1). An
+// empty one is code 1005. The error says what is wrong with it and with which
+// code the peer is told.
+func ParseClose(p []byte) (*ws.CloseError, *ProtocolError) {
+	switch {
+	case len(p) == 0:
+		return &ws.CloseError{Code: ws.CloseNoStatusReceived}, nil
+	case len(p) == 1:
+		return nil, &ProtocolError{Code: ws.CloseProtocolError, Reason: "close payload of one byte"}
+	}
+	code, reason := int(binary.BigEndian.Uint16(p)), p[2:]
+	if !ValidCloseCode(code) {
+		return nil, &ProtocolError{Code: ws.CloseProtocolError, Reason: fmt.Sprintf("close code %d", code)}
+	}
+	if !utf8.Valid(reason) {
+		return nil, &ProtocolError{Code: ws.CloseInvalidFramePayloadData, Reason: "close reason is not UTF-8"}
+	}
+	return &ws.CloseError{Code: code, Text: string(reason)}, nil
+}
+
+// closeBadGateway is the last of the codes that the registry has beyond the RFC.
+const closeBadGateway = 1014
+
+// ValidCloseCode reports whether a close frame may carry the code: those that RFC
+// 6455, 7.4 and the IANA registry give to endpoints.
+func ValidCloseCode(code int) bool {
+	return code >= ws.CloseNormalClosure && code <= ws.CloseUnsupportedData ||
+		code >= ws.CloseInvalidFramePayloadData && code <= closeBadGateway ||
+		code >= 3000 && code <= 4999
+}
+
+// InvalidCloseError is the error of a close message of ours that may not be sent.
+func InvalidCloseError(breach *ProtocolError) error {
+	return fmt.Errorf("websocket: invalid close message: %s", breach.Reason)
+}

@@ -1,0 +1,82 @@
+package wire
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/binary"
+)
+
+// MaskedFrame returns a whole frame as a client sends it. The payload is left as
+// it is.
+func MaskedFrame(opcode byte, payload []byte) []byte {
+	frame := make([]byte, 0, MaxHeaderSize+len(payload))
+	frame = AppendHeader(frame, opcode, len(payload))
+	frame[1] |= BitMask
+	key := NewMaskKey()
+	frame = append(frame, key[:]...)
+	size := len(frame)
+	frame = append(frame, payload...)
+	Mask(frame[size:], key)
+	return frame
+}
+
+// Remask returns whole frames of gorilla's with new masks: gorilla takes its
+// own from math/rand, and prepares a message with one for all its writes.
+func Remask(p []byte) []byte {
+	frames := bytes.Clone(p)
+	for rest := frames; HasHeader(rest); {
+		h := ParseHeader(rest)
+		payload := rest[h.Size:]
+		payload = payload[:min(uint64(len(payload)), h.Length)]
+		if h.Masked {
+			Mask(payload, h.Key)
+			key := NewMaskKey()
+			copy(rest[h.Size-len(key):], key[:])
+			Mask(payload, key)
+		}
+		rest = rest[h.Size+len(payload):]
+	}
+	return frames
+}
+
+// NewMaskKey returns a key that nobody can foretell (RFC 6455, 5.3).
+func NewMaskKey() (key [4]byte) {
+	_, _ = rand.Read(key[:]) // never fails
+	return key
+}
+
+// Mask masks a payload in place, or unmasks it; the zero key leaves it as it is.
+func Mask(payload []byte, key [4]byte) {
+	if len(payload) > wordMaskLimit {
+		maskLong(payload, key)
+		return
+	}
+	word := uint64(binary.LittleEndian.Uint32(key[:])) * (1<<32 + 1)
+	for len(payload) >= 8 {
+		binary.LittleEndian.PutUint64(payload, binary.LittleEndian.Uint64(payload)^word)
+		payload = payload[8:]
+	}
+	for i := range payload {
+		payload[i] ^= key[i%4]
+	}
+}
+
+// wordMaskLimit is up to how many bytes are masked word by word: beyond it, making a
+// wide pad pays.
+const wordMaskLimit = 256
+
+func maskLong(payload []byte, key [4]byte) {
+	var pad [256]byte
+	for n := copy(pad[:], key[:]); n < len(pad); {
+		n += copy(pad[n:], pad[:n])
+	}
+	for len(payload) > 0 {
+		payload = payload[subtle.XORBytes(payload, payload, pad[:min(len(pad), len(payload))]):]
+	}
+}
+
+// RotateKey is the key for what comes n bytes later.
+func RotateKey(key [4]byte, n int) [4]byte {
+	return [4]byte{key[n%4], key[(n+1)%4], key[(n+2)%4], key[(n+3)%4]}
+}
