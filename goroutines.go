@@ -2,41 +2,10 @@ package websocket
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"runtime/debug"
 	"sync"
 	"time"
 )
-
-// A PanicError is a panic that was recovered: of a controller, of a function given to
-// Conn.Go, of the net.Conn beneath the connection; or a runtime.Goexit in one of the
-// first two. It wraps the panic's value if that is an error.
-type PanicError struct {
-	Value any    // of the panic; nil for runtime.Goexit
-	Stack []byte // of the goroutine, as debug.Stack has it
-}
-
-func (e *PanicError) Error() string {
-	if e.Value == nil {
-		return "websocket: controller left by runtime.Goexit"
-	}
-	return fmt.Sprintf("websocket: panic: %v", e.Value)
-}
-
-// Unwrap returns the panic's value if it is an error.
-func (e *PanicError) Unwrap() error {
-	err, _ := e.Value.(error)
-	return err
-}
-
-func isPanic(err error) bool {
-	if err == nil { // as it mostly is, for no memory
-		return false
-	}
-	var p *PanicError
-	return errors.As(err, &p)
-}
 
 // recovered calls f and then done with its error, a *PanicError if f panics or
 // leaves by Goexit, which goes on when done returns.

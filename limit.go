@@ -1,11 +1,5 @@
 package websocket
 
-import "errors"
-
-// ErrTooManyConnections is the reason of an upgrade that is refused because of
-// MaxConnections.
-var ErrTooManyConnections = errors.New("websocket: too many connections")
-
 // reserve gives an upgrade its place among at most limit connections, if there is
 // one left; 0 or less means that there always is. The connection takes the place
 // over, or the end of the upgrade gives it back.

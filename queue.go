@@ -7,23 +7,6 @@ import (
 	"sync"
 )
 
-// ErrQueueFull is the error of [Conn.Enqueue] when more would wait than its limit
-// allows: the peer reads too slowly. A Serve that returns it, wrapped or not, ends its
-// connection with code 1013 (try again later), or with 1009 where a message is longer than
-// the limit by itself, and nobody is told.
-var ErrQueueFull error = &endingError{
-	text:  "websocket: too much waits to be written",
-	frame: &CloseError{Code: CloseTryAgainLater, Text: "too slow"},
-}
-
-// errMessageTooBig is ErrQueueFull for a message that has no place in an empty queue: there
-// is no use in trying again later.
-var errMessageTooBig error = &endingError{
-	text:  "websocket: message is longer than the limit of the queue",
-	frame: &CloseError{Code: CloseMessageTooBig, Text: "message too big"},
-	is:    ErrQueueFull,
-}
-
 // defaultQueueBytes holds the longest message that is read by default, with as much
 // again for what the application puts around it.
 const defaultQueueBytes = 2 * defaultMaxMessageSize

@@ -1,0 +1,130 @@
+package websocket
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
+)
+
+var (
+	// ErrShutdown is the cause of a connection's context once its Endpoint shuts down. Reads
+	// fail with it from then on, and upgrades are refused for this reason. A Serve that
+	// returns it, wrapped or not, ends its connection with code 1001 (going away), and nobody
+	// is told.
+	ErrShutdown error = &endingError{text: "websocket: server shutting down", frame: shutdownFrame}
+
+	// ErrPeerGone is the error of a connection whose peer stopped answering.
+	ErrPeerGone = errors.New("websocket: peer is gone")
+)
+
+// ErrTooManyConnections is the reason of an upgrade that is refused because of
+// MaxConnections.
+var ErrTooManyConnections = errors.New("websocket: too many connections")
+
+// ErrQueueFull is the error of [Conn.Enqueue] when more would wait than its limit
+// allows: the peer reads too slowly. A Serve that returns it, wrapped or not, ends its
+// connection with code 1013 (try again later), or with 1009 where a message is longer than
+// the limit by itself, and nobody is told.
+var ErrQueueFull error = &endingError{
+	text:  "websocket: too much waits to be written",
+	frame: &CloseError{Code: CloseTryAgainLater, Text: "too slow"},
+}
+
+// errMessageTooBig is ErrQueueFull for a message that has no place in an empty queue: there
+// is no use in trying again later.
+var errMessageTooBig error = &endingError{
+	text:  "websocket: message is longer than the limit of the queue",
+	frame: &CloseError{Code: CloseMessageTooBig, Text: "message too big"},
+	is:    ErrQueueFull,
+}
+
+// NewCloseError returns an error for Serve to return: the connection is closed
+// with this code and text, and nobody is told. At a shutdown, it counts if Serve
+// returns in time: see [Endpoint.Shutdown]. The text is cut to 123 bytes. With a
+// code that may not be sent (see [ValidCloseCode]) it is an error like any other.
+//
+// The text is for the peer to see: put no secrets into it.
+func NewCloseError(code int, text string) *CloseError {
+	return &CloseError{Code: code, Text: text}
+}
+
+// An endingError has a close frame of its own: a Serve that returns it ends the connection
+// with that, as with NewCloseError.
+type endingError struct {
+	text  string
+	frame *CloseError
+	is    error // a more general one, if there is one
+}
+
+func (e *endingError) Error() string { return e.text }
+func (e *endingError) Unwrap() error { return e.frame }
+
+// Is reports whether target is the more general error.
+func (e *endingError) Is(target error) bool { return e.is != nil && target == e.is }
+
+// ValidCloseCode reports whether a connection may be closed with the code, by
+// [Conn.Close], [NewCloseError] or a hub: 1000-1003, 1007-1014, 3000-4999 (RFC 6455, 7.4,
+// and the IANA registry), and 1005 for an empty frame.
+func ValidCloseCode(code int) bool { return code == CloseNoStatusReceived || wire.ValidCloseCode(code) }
+
+// IsCloseError reports whether err is or wraps a *CloseError that says goodbye:
+// code 1000 (normal closure), 1001 (going away) or 1005 (no code).
+func IsCloseError(err error) bool {
+	switch CloseStatus(err) {
+	case CloseNormalClosure, CloseGoingAway, CloseNoStatusReceived:
+		return true
+	default:
+		return false
+	}
+}
+
+// CloseStatus returns the code of the *CloseError that err is or wraps, -1 where
+// there is none.
+func CloseStatus(err error) int {
+	var ce *CloseError
+	if errors.As(err, &ce) && ce != nil {
+		return ce.Code
+	}
+	return -1
+}
+
+// IsDisconnect reports whether err is or wraps what a connection's read or write
+// returned because the peer vanished without a close frame: it hung up (code
+// 1006), the network reset the connection, it stopped answering, it took nothing
+// of a frame for WriteTimeout.
+func IsDisconnect(err error) bool {
+	var failed *ioError
+	return CloseStatus(err) == CloseAbnormalClosure ||
+		errors.Is(err, ErrPeerGone) ||
+		errors.As(err, &failed) && failed.gone
+}
+
+// A PanicError is a panic that was recovered: of a controller, of a function given to
+// Conn.Go, of the net.Conn beneath the connection; or a runtime.Goexit in one of the
+// first two. It wraps the panic's value if that is an error.
+type PanicError struct {
+	Value any    // of the panic; nil for runtime.Goexit
+	Stack []byte // of the goroutine, as debug.Stack has it
+}
+
+func (e *PanicError) Error() string {
+	if e.Value == nil {
+		return "websocket: controller left by runtime.Goexit"
+	}
+	return fmt.Sprintf("websocket: panic: %v", e.Value)
+}
+
+// Unwrap returns the panic's value if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+func isPanic(err error) bool {
+	if err == nil { // as it mostly is, for no memory
+		return false
+	}
+	var p *PanicError
+	return errors.As(err, &p)
+}
