@@ -35,12 +35,12 @@ func (c *Conn) BeforeClose(f func()) bool {
 func (c *Conn) beginClosing() {
 	c.closing.Store(true)
 	c.begin()
-	if c.group.begun.hasHappened() {
+	if c.group.begun.IsSet() {
 		return
 	}
 	select {
-	case <-c.group.begun.wait():
-	case <-c.t.closed.wait():
+	case <-c.group.begun.Done():
+	case <-c.t.closed.Done():
 	}
 }
 
@@ -72,7 +72,7 @@ func (c *Conn) beginLocked() (first bool) {
 	f := g.before
 	g.before = nil
 	if f == nil {
-		g.begun.happen()
+		g.begun.Set()
 		return true
 	}
 	g.running.Go(func() { c.callBefore(f) })
@@ -83,9 +83,9 @@ func (c *Conn) beginLocked() (first bool) {
 // than for a closing handshake.
 func (c *Conn) callBefore(f func()) {
 	begun := &c.group.begun
-	defer begun.happen()
+	defer begun.Set()
 	defer c.t.afterFunc(max(c.GetCloseHandshakeTimeout(), closeGrace), func() {
-		defer begun.happen()
+		defer begun.Set()
 		c.t.abort()
 	}).Stop()
 	c.run(func() error {

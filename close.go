@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket/internal/wire"
+	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 // NormalClosureMessage is the text sent with code 1000 when Serve returns nil.
@@ -90,13 +91,13 @@ func (c *Conn) closeWith(frame *CloseError) (err error) {
 	first.frame.Store(frame)
 	if !c.closingHandshake.CompareAndSwap(nil, first) {
 		select {
-		case <-c.closingHandshake.Load().done.wait():
-		case <-c.t.closed.wait(): // perhaps it is the first that calls this one, by way of BeforeClose
+		case <-c.closingHandshake.Load().done.Done():
+		case <-c.t.closed.Done(): // perhaps it is the first that calls this one, by way of BeforeClose
 			c.stopBackground()
 		}
 		return nil
 	}
-	defer first.done.happen()
+	defer first.done.Set()
 	c.t.recordCause(causeLocal, frame)
 	defer c.stopBackground()
 	defer c.cancelContext(frame)                              // if that was not done when the frame was sent
@@ -108,7 +109,7 @@ func (c *Conn) closeWith(frame *CloseError) (err error) {
 // A closingHandshake is the one that Close performs.
 type closingHandshake struct {
 	frame atomic.Pointer[CloseError] // ours
-	done  event
+	done  xsync.Event
 }
 
 // performClosingHandshake sends the frame that was chosen, unless one was sent before (an
@@ -161,7 +162,7 @@ func (c *Conn) CloseNow() error {
 	c.t.setCause(causeLocal, errClosed)
 	c.t.abort()
 	if first { // otherwise somebody else waits for it
-		<-c.group.begun.wait()
+		<-c.group.begun.Done()
 	}
 	c.stopBackground()
 	return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 // Conn is one upgraded connection. One goroutine may read and any number may
@@ -34,7 +35,7 @@ type Conn struct {
 	lifetime atomic.Pointer[lifetime] // nil until somebody asks when the connection ends
 
 	// message is the lock of one message, from its first frame to its last.
-	message turn
+	message xsync.Lock
 	// streaming: its holder writes a message piece by piece.
 	streaming    atomic.Bool
 	uncompressed atomic.Bool  // by EnableWriteCompression

@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 // recovered calls f and then done with its error, a *PanicError if f panics or
@@ -58,11 +60,11 @@ func (t *transport) whenDone(ctx context.Context, f func()) (stop func() bool) {
 type group struct {
 	running sync.WaitGroup
 	mu      sync.Mutex
-	errs    []error // since the last time somebody asked
-	stopped bool    // Serve has returned
-	closing bool    // the connection has begun to end
-	before  func()  // what BeforeClose was given; nil without, and when it is called
-	begun   event   // before has returned, or there was nothing to call
+	errs    []error     // since the last time somebody asked
+	stopped bool        // Serve has returned
+	closing bool        // the connection has begun to end
+	before  func()      // what BeforeClose was given; nil without, and when it is called
+	begun   xsync.Event // before has returned, or there was nothing to call
 }
 
 // Go calls f in a goroutine that belongs to the connection. Its context is the

@@ -21,7 +21,7 @@ func (c *Conn) beatAt() time.Duration {
 // being written is complete, that is a sign of life itself. If it never is, the next
 // ring looks again.
 func (c *Conn) beat() {
-	if !c.message.try() {
+	if !c.message.TryLock() {
 		return
 	}
 	defer c.unlockMessage()

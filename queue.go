@@ -77,7 +77,7 @@ func (c *Conn) EnqueueContext(ctx context.Context, limit QueueLimit, messages ..
 		c.Flush()
 		select {
 		case <-room:
-		case <-c.t.closed.wait():
+		case <-c.t.closed.Done():
 		case <-ctx.Done():
 		}
 	}
@@ -175,7 +175,7 @@ func (q *queue) add(c *Conn, limit QueueLimit, frames [][]byte) (room <-chan str
 	if err := c.t.unwritable(); err != nil {
 		return nil, err
 	}
-	if c.closingHandshake.Load() != nil && c.group.begun.hasHappened() {
+	if c.closingHandshake.Load() != nil && c.group.begun.IsSet() {
 		return nil, ErrCloseSent // it is as good as that
 	}
 	if !limit.allows(q.messages+len(frames), q.bytes+bytes) {

@@ -64,10 +64,10 @@ func (c *Conn) writeNext(q *queue) (b batch, n int) {
 
 // tryLockFrames takes the locks of a writer of whole frames if they are free.
 func (c *Conn) tryLockFrames() bool {
-	if !c.message.try() {
+	if !c.message.TryLock() {
 		return false
 	}
-	if !c.t.writing.lock.try() {
+	if !c.t.writing.lock.TryLock() {
 		c.unlockMessage()
 		return false
 	}
@@ -157,7 +157,7 @@ func (c *Conn) awaitFlush() {
 	if idle := q.flushed(); idle != nil {
 		select {
 		case <-idle:
-		case <-c.t.closed.wait():
+		case <-c.t.closed.Done():
 		}
 	}
 }

@@ -92,15 +92,15 @@ func (c *Conn) shutDown() {
 // shutdown, and closes the connection when Serve has not returned in time.
 func (c *Conn) closeForShutdown(late <-chan struct{}) {
 	select {
-	case <-c.group.begun.wait(): // what Serve sends from now on comes after BeforeClose
-	case <-c.t.closed.wait():
+	case <-c.group.begun.Done(): // what Serve sends from now on comes after BeforeClose
+	case <-c.t.closed.Done():
 	case <-late:
 	}
 	if c.shutdown.Load() {
 		c.failReads(ErrShutdown)
 	}
 	select {
-	case <-c.t.closed.wait():
+	case <-c.t.closed.Done():
 	case <-late:
 		_ = c.closeWith(shutdownFrame)
 	}

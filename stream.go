@@ -205,7 +205,7 @@ func (s *stream) connectionEnded() {
 		select {
 		case <-s.received:
 			return
-		case <-s.conn.t.closed.wait():
+		case <-s.conn.t.closed.Done():
 		}
 		if !s.conn.t.peerTold.Load() { // not by the reading goroutine, which may wait for a reader
 			s.end(s.reason(context.Cause(s.conn.Context())))
@@ -321,7 +321,7 @@ func (s *stream) Close() error {
 	defer timer.Stop()
 	select {
 	case s.turn <- struct{}{}: // after the message under way
-	case <-s.conn.t.closed.wait():
+	case <-s.conn.t.closed.Done():
 	}
 	err := s.conn.closeWith(&CloseError{Code: CloseNormalClosure})
 	if s.started.Load() { // otherwise it ends as soon as it starts, if it does

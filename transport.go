@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 // transport is the net.Conn that gorilla gets: the accepted connection, seen
@@ -32,7 +34,7 @@ type transport struct {
 	owner owner // nobody until the 101 is written
 
 	closeTimeout atomic.Int64 // nanoseconds; 0 or less: no waiting
-	closed       event
+	closed       xsync.Event
 	closeErr     *error // nil: there was none
 	closeOnce    sync.Once
 
@@ -150,7 +152,7 @@ func (t *transport) fail(err *ioError) error {
 func (t *transport) endWriting(err *ioError) error {
 	t.failure.CompareAndSwap(nil, err)
 	t.finished.Store(true)
-	t.over.happen()
+	t.over.Set()
 	if err.gone {
 		t.setCause(causeDisconnect, err)
 	} else {
@@ -178,7 +180,7 @@ func (t *transport) endError() error {
 // errClosed is net.ErrClosed, of a connection of ours.
 var errClosed = fmt.Errorf("websocket: %w", net.ErrClosed)
 
-func (t *transport) isClosed() bool { return t.closed.hasHappened() }
+func (t *transport) isClosed() bool { return t.closed.IsSet() }
 
 // Close is what gorilla's Close and its failed handshakes come to: the
 // application ends the connection without a closing handshake.
@@ -197,8 +199,8 @@ func (t *transport) closeByUs() error {
 func (t *transport) close() error {
 	t.closeOnce.Do(func() {
 		t.finished.Store(true)
-		t.closed.happen()
-		t.over.happen()
+		t.closed.Set()
+		t.over.Set()
 		t.owner.socketClosing()
 		t.mu.Lock()
 		if t.expiry != nil {

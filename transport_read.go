@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket/internal/wire"
+	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 // longAgo is a deadline that has passed.
@@ -19,7 +20,7 @@ var longAgo = time.Unix(1, 0)
 // by the lock, which is held for one Read or one drain: it is free while the
 // caller handles what it read.
 type reading struct {
-	lock       turn
+	lock       xsync.Lock
 	buffer     *readBuffer
 	lent       loan         // what ReadSlice returned last
 	gate       uint64       // bytes of the current frame not handed on yet
@@ -44,7 +45,7 @@ type reading struct {
 
 	peerTold   atomic.Bool // the owner is told of the peer's close frame
 	peerClose  atomic.Pointer[CloseError]
-	peerClosed event // peerClose is set
+	peerClosed xsync.Event // peerClose is set
 
 	waiting atomic.Int64 // 1 + the age at which the read of the socket began; 0: none
 
@@ -146,20 +147,20 @@ func (t *transport) handOn(n int) {
 }
 
 func (t *transport) lockRead() bool {
-	return t.reading.lock.try() || t.waitToRead()
+	return t.reading.lock.TryLock() || t.waitToRead()
 }
 
 func (t *transport) waitToRead() bool {
 	select {
-	case <-t.reading.lock.queue():
+	case <-t.reading.lock.Wait():
 		return true
-	case <-t.closed.wait():
-		t.reading.lock.leave()
+	case <-t.closed.Done():
+		t.reading.lock.Cancel()
 		return false
 	}
 }
 
-func (t *transport) unlockRead() { t.reading.lock.give() }
+func (t *transport) unlockRead() { t.reading.lock.Unlock() }
 
 // nextFrame waits for the header of the next frame and checks it. The frame
 // stays where it is, but for the peer's close frame, which comes back as its
@@ -271,7 +272,7 @@ func (t *transport) readClose(h wire.Header) error {
 	t.counts.closeReceived.Store(int32(ce.Code))
 	t.setCause(causePeer, ce)
 	t.peerClose.Store(ce)
-	t.peerClosed.happen()
+	t.peerClosed.Set()
 	return ce
 }
 
@@ -350,17 +351,17 @@ func (t *transport) readFailed(err error) error {
 // socket is closed, which the caller makes sure of. Where nobody is reading, it
 // reads frames away itself and keeps nothing.
 func (t *transport) awaitPeerClose() {
-	if t.peerClosed.hasHappened() {
+	if t.peerClosed.IsSet() {
 		return
 	}
 	select {
-	case <-t.peerClosed.wait():
-		t.reading.lock.leave()
+	case <-t.peerClosed.Done():
+		t.reading.lock.Cancel()
 		return
-	case <-t.closed.wait():
-		t.reading.lock.leave()
+	case <-t.closed.Done():
+		t.reading.lock.Cancel()
 		return
-	case <-t.reading.lock.queue():
+	case <-t.reading.lock.Wait():
 	}
 	defer t.unlockRead()
 	if t.lent.ofBuffer { // and still the caller's

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 // A bound is what bounds one write and the wait for its turn. All that lies between
@@ -38,18 +40,18 @@ func closeBound(timeout time.Duration) bound {
 
 // wait takes a lock. It gives up when nothing can be written any more, at the deadline and
 // when the context ends: the write has not begun.
-func (t *transport) wait(lock *turn, b *bound) error {
+func (t *transport) wait(lock *xsync.Lock, b *bound) error {
 	if b.ctx.Err() != nil {
 		return &ioError{op: "write", err: context.Cause(b.ctx)}
 	}
-	if lock.try() {
+	if lock.TryLock() {
 		return nil
 	}
 	return t.waitInLine(lock, b)
 }
 
 // waitInLine is wait where somebody has the lock. All waiting of one call has one bound.
-func (t *transport) waitInLine(lock *turn, b *bound) error {
+func (t *transport) waitInLine(lock *xsync.Lock, b *bound) error {
 	if b.since == 0 {
 		b.since = 1 + t.age()
 	}
@@ -60,23 +62,23 @@ func (t *transport) waitInLine(lock *turn, b *bound) error {
 		defer timer.Stop()
 		expired = timer.C
 	}
-	passed := lock.queue()
+	passed := lock.Wait()
 	for {
 		select {
 		case <-passed:
 			return nil
-		case <-t.over.wait():
-			lock.leave()
+		case <-t.over.Done():
+			lock.Cancel()
 			return t.unwritable()
 		case <-b.ctx.Done():
-			lock.leave()
+			lock.Cancel()
 			return &ioError{op: "write", err: context.Cause(b.ctx)}
 		case <-expired:
 			if left, _ := t.patience(lock, b); left > 0 {
 				timer.Reset(left)
 				continue
 			}
-			lock.leave()
+			lock.Cancel()
 			return errBusy
 		}
 	}
@@ -84,7 +86,7 @@ func (t *transport) waitInLine(lock *turn, b *bound) error {
 
 // patience is how long a lock is still waited for. Where the bound is WriteTimeout, that
 // is without progress of what is in the way.
-func (t *transport) patience(lock *turn, b *bound) (left time.Duration, bounded bool) {
+func (t *transport) patience(lock *xsync.Lock, b *bound) (left time.Duration, bounded bool) {
 	switch {
 	case !b.at.IsZero():
 		return time.Until(b.at), true
@@ -135,7 +137,7 @@ func (t *transport) unlockWrite() {
 	if t.holds() && !t.more.Load() {
 		t.uncorkOwn()
 	}
-	t.writing.lock.give()
+	t.writing.lock.Unlock()
 }
 
 // lockClose takes the write lock for a close frame. ErrCloseSent comes when the

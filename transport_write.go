@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket/internal/wire"
+	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 const (
@@ -30,9 +31,9 @@ const (
 type writing struct {
 	// lock is held from a frame's first byte to its last, whatever number of
 	// calls gorilla needs for it.
-	lock turn
+	lock xsync.Lock
 
-	over       event // the socket failed, or is closed
+	over       xsync.Event // the socket failed, or is closed
 	closeBegun atomic.Bool
 	finished   atomic.Bool // nothing can be written any more: unwritable tells why
 

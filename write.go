@@ -207,10 +207,10 @@ func (c *Conn) lockMessage(b *bound) error {
 	return c.t.wait(&c.message, b)
 }
 
-func (c *Conn) unlockMessage() { c.message.give() }
+func (c *Conn) unlockMessage() { c.message.Unlock() }
 
 // messageAwaited reports whether others wait until a message is written.
-func (c *Conn) messageAwaited() bool { return c.message.awaited() }
+func (c *Conn) messageAwaited() bool { return c.message.HasWaiters() }
 
 // messagesMovedAt is the age at which the message that others wait for last made
 // progress, or the one before it left. One that is written in parts may never end: it is

@@ -1,4 +1,4 @@
-package websocket
+package xsync
 
 import (
 	"math/rand/v2"
@@ -15,7 +15,7 @@ import (
 // TestTurnIsOnesAtATime has many goroutines try, wait and give up at random: there
 // are never two who have the turn, and nobody waits for ever.
 func TestTurnIsOnesAtATime(t *testing.T) {
-	var lock turn
+	var lock Lock
 	var holders, taken, left atomic.Int64
 	have := func(random *rand.Rand) {
 		assert.EqualValues(t, 1, holders.Add(1))
@@ -24,7 +24,7 @@ func TestTurnIsOnesAtATime(t *testing.T) {
 		}
 		taken.Add(1)
 		holders.Add(-1)
-		lock.give()
+		lock.Unlock()
 	}
 	var running sync.WaitGroup
 	for seed := range uint64(16) {
@@ -33,25 +33,25 @@ func TestTurnIsOnesAtATime(t *testing.T) {
 			for range 5000 {
 				switch random.IntN(4) {
 				case 0:
-					if lock.try() {
+					if lock.TryLock() {
 						have(random)
 					}
 				case 1:
-					lock.queue()
-					lock.leave() // whether or not it has come
+					lock.Wait()
+					lock.Cancel() // whether or not it has come
 					left.Add(1)
 				case 2:
 					impatient := make(chan struct{})
 					close(impatient)
 					select {
-					case <-lock.queue():
+					case <-lock.Wait():
 						have(random)
 					case <-impatient:
-						lock.leave()
+						lock.Cancel()
 						left.Add(1)
 					}
 				default:
-					<-lock.queue()
+					<-lock.Wait()
 					have(random)
 				}
 			}
@@ -69,15 +69,15 @@ func TestTurnIsOnesAtATime(t *testing.T) {
 	}
 	assert.Positive(t, taken.Load())
 	assert.Positive(t, left.Load())
-	assert.True(t, lock.try(), "it is free at last")
-	assert.Empty(t, *lock.pass.Load())
+	assert.True(t, lock.TryLock(), "it is free at last")
+	assert.Empty(t, *lock.handoff.Load())
 }
 
 func TestTurnIsPassedOnInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var lock turn
-		require.True(t, lock.try())
-		require.False(t, lock.try())
+		var lock Lock
+		require.True(t, lock.TryLock())
+		require.False(t, lock.TryLock())
 		var order []int
 		giveUp := make(chan struct{})
 		for i := range 10 {
@@ -87,11 +87,11 @@ func TestTurnIsPassedOnInOrder(t *testing.T) {
 					patience = giveUp
 				}
 				select {
-				case <-lock.queue():
+				case <-lock.Wait():
 					order = append(order, i)
-					lock.give()
+					lock.Unlock()
 				case <-patience:
-					lock.leave()
+					lock.Cancel()
 				}
 			}()
 			synctest.Wait()
@@ -99,35 +99,35 @@ func TestTurnIsPassedOnInOrder(t *testing.T) {
 		close(giveUp)
 		synctest.Wait()
 		assert.Empty(t, order)
-		assert.False(t, lock.try(), "who leaves frees nothing")
-		lock.give()
+		assert.False(t, lock.TryLock(), "who leaves frees nothing")
+		lock.Unlock()
 		synctest.Wait()
 		assert.Equal(t, []int{0, 2, 3, 5, 6, 8, 9}, order)
-		assert.True(t, lock.try())
+		assert.True(t, lock.TryLock())
 	})
 }
 
 // TestTurnThatComesToOneWhoLeaves is passed on, or free again.
 func TestTurnThatComesToOneWhoLeaves(t *testing.T) {
-	var lock turn
-	lock.queue() // free: the turn has come
-	lock.leave()
-	require.True(t, lock.try())
-	lock.queue()
-	next := lock.queue()
-	lock.give() // to one of the two
-	lock.leave()
+	var lock Lock
+	lock.Wait() // free: the turn has come
+	lock.Cancel()
+	require.True(t, lock.TryLock())
+	lock.Wait()
+	next := lock.Wait()
+	lock.Unlock() // to one of the two
+	lock.Cancel()
 	select {
 	case <-next:
 	default:
 		require.Fail(t, "the turn is lost")
 	}
-	assert.False(t, lock.try())
-	lock.give()
-	assert.True(t, lock.try())
+	assert.False(t, lock.TryLock())
+	lock.Unlock()
+	assert.True(t, lock.TryLock())
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
-		lock.give()
-		if !lock.try() {
+		lock.Unlock()
+		if !lock.TryLock() {
 			panic("not free")
 		}
 	}))

@@ -1,4 +1,4 @@
-package websocket
+package xsync
 
 import (
 	"sync"
@@ -17,16 +17,16 @@ func isClosedChannel(c <-chan struct{}) bool {
 }
 
 func TestEvent(t *testing.T) {
-	var waited, unnoticed event
-	assert.False(t, waited.hasHappened())
-	first := waited.wait()
+	var waited, unnoticed Event
+	assert.False(t, waited.IsSet())
+	first := waited.Done()
 	assert.False(t, isClosedChannel(first))
-	assert.Equal(t, first, waited.wait())
+	assert.Equal(t, first, waited.Done())
 	for range 2 { // once is enough
-		for _, e := range []*event{&waited, &unnoticed} {
-			e.happen()
-			assert.True(t, e.hasHappened())
-			assert.True(t, isClosedChannel(e.wait()))
+		for _, e := range []*Event{&waited, &unnoticed} {
+			e.Set()
+			assert.True(t, e.IsSet())
+			assert.True(t, isClosedChannel(e.Done()))
 		}
 	}
 	assert.True(t, isClosedChannel(first))
@@ -35,12 +35,12 @@ func TestEvent(t *testing.T) {
 // Whoever waits is woken, whatever comes first.
 func TestEventHappensWhileManyBeginToWait(*testing.T) {
 	for range 1000 {
-		var e event
+		var e Event
 		var all sync.WaitGroup
 		for range 4 {
-			all.Go(func() { <-e.wait() })
+			all.Go(func() { <-e.Done() })
 		}
-		all.Go(e.happen)
+		all.Go(e.Set)
 		all.Wait()
 	}
 }
