@@ -172,7 +172,7 @@ func TestReadBufferIsGivenBackWithinAPayload(t *testing.T) {
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		_, waiting := conn.t.waitingSince()
-		return waiting && conn.t.counts.bytesReceived.Load() == 20_000
+		return waiting && conn.t.counts.BytesReceived.Load() == 20_000
 	}, 5*time.Second, time.Millisecond)
 	assert.Nil(t, conn.t.buffer)
 }

@@ -60,7 +60,7 @@ func (k *keepalive) ring() {
 		due, waiting = k.due(now)
 	}
 	if waiting && now >= due {
-		t.counts.peerGone.Store(true)
+		t.counts.PeerGone.Store(true)
 		_ = t.fail(&ioError{op: "read", err: ErrPeerGone, gone: true})
 		return
 	}

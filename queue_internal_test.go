@@ -304,5 +304,5 @@ func TestQueueKeepsTheOrder(t *testing.T) {
 		n, size := conn.Queued()
 		return n == 0 && size == 0
 	}, 5*time.Second, time.Millisecond)
-	assert.EqualValues(t, messages, conn.t.counts.messagesSent.Load())
+	assert.EqualValues(t, messages, conn.t.counts.MessagesSent.Load())
 }

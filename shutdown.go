@@ -155,7 +155,7 @@ func (r *register) remove(conn *Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.conns, conn)
-	conn.t.counts.addTo(&r.total)
+	r.total.add(&conn.t.counts)
 	r.check()
 }
 

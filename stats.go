@@ -1,9 +1,6 @@
 package websocket
 
-import (
-	"maps"
-	"sync/atomic"
-)
+import "maps"
 
 // Stats counts what an Endpoint does. All but Open grows from the start on.
 type Stats struct {
@@ -34,7 +31,7 @@ func (e *Endpoint) Stats() Stats {
 	s.CloseSent = maps.Clone(s.CloseSent)
 	s.Open = len(e.live.conns)
 	for conn := range e.live.conns {
-		conn.t.counts.addTo(&s)
+		s.add(&conn.t.counts)
 	}
 	return s
 }
@@ -46,42 +43,20 @@ func (r *register) refused(status int) {
 	count(&r.total.Refusals, status)
 }
 
-// counts are those of one connection. They are summed up when somebody asks, so
-// that connections have nothing in common to count in.
-type counts struct {
-	messagesReceived, messagesSent atomic.Uint64
-	bytesReceived, bytesSent       atomic.Uint64
-	closeReceived, closeSent       atomic.Int32 // 0: none
-	peerGone                       atomic.Bool
-	taken                          atomic.Uint32 // bytes that the peer had at the last noteBacklog, modulo 2^32
-}
-
-func (c *counts) addTo(s *Stats) {
-	s.MessagesReceived += c.messagesReceived.Load()
-	s.MessagesSent += c.messagesSent.Load()
-	s.BytesReceived += c.bytesReceived.Load()
-	s.BytesSent += c.bytesSent.Load()
-	if code := c.closeReceived.Load(); code != 0 {
+// add adds up what one connection has counted.
+func (s *Stats) add(c *counters) {
+	s.MessagesReceived += c.MessagesReceived.Load()
+	s.MessagesSent += c.MessagesSent.Load()
+	s.BytesReceived += c.BytesReceived.Load()
+	s.BytesSent += c.BytesSent.Load()
+	if code := c.CloseReceived.Load(); code != 0 {
 		count(&s.CloseReceived, int(code))
 	}
-	if code := c.closeSent.Load(); code != 0 {
+	if code := c.CloseSent.Load(); code != 0 {
 		count(&s.CloseSent, int(code))
 	}
-	if c.peerGone.Load() {
+	if c.PeerGone.Load() {
 		s.PeersGone++
-	}
-}
-
-// code is that of the close frame that decided how the connection ended.
-func (c *counts) code(byPeer bool) int {
-	received, sent := int(c.closeReceived.Load()), int(c.closeSent.Load())
-	switch {
-	case sent == 0 && received == 0:
-		return CloseAbnormalClosure
-	case sent == 0 || byPeer && received != 0:
-		return received
-	default:
-		return sent
 	}
 }
 

@@ -47,7 +47,7 @@ type transport struct {
 
 	reading
 	writing
-	counts counts
+	counts counters
 }
 
 // An owner is told what happens to its connection. Where locks may be held then, it
@@ -110,7 +110,7 @@ func newTransport(nc net.Conn, early []byte, config *config) *transport {
 	t.socket = rawConn(nc)
 	t.watch = t.newWatch(nc)
 	t.buffer = bufferWith(early, t.bufferSize())
-	t.counts.bytesReceived.Add(uint64(len(early)))
+	t.counts.BytesReceived.Add(uint64(len(early)))
 	return t
 }
 

@@ -49,7 +49,7 @@ func (t *transport) Write(p []byte) (int, error) {
 	if g.rest.bytes == 0 {
 		if err == nil {
 			t.sent(rest.messages)
-			t.counts.closeSent.Add(rest.closeCode)
+			t.counts.CloseSent.Add(rest.closeCode)
 		}
 		t.unlockWrite()
 	}

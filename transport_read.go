@@ -142,7 +142,7 @@ func (t *transport) handOn(n int) {
 	t.header = t.header && n == 0
 	if t.gate == 0 && t.last {
 		t.last = false
-		t.counts.messagesReceived.Add(1)
+		t.counts.MessagesReceived.Add(1)
 	}
 }
 
@@ -269,7 +269,7 @@ func (t *transport) readClose(h wire.Header) error {
 	}
 	t.dropBuffer()
 	t.reading.err = ce
-	t.counts.closeReceived.Store(int32(ce.Code))
+	t.counts.CloseReceived.Store(int32(ce.Code))
 	t.setCause(causePeer, ce)
 	t.peerClose.Store(ce)
 	t.peerClosed.Set()
@@ -308,7 +308,7 @@ func (t *transport) readSocket(p []byte) (int, error) {
 	t.waiting.Store(1 + int64(t.age()))
 	n, err := t.nc.Read(p)
 	t.waiting.Store(0)
-	t.counts.bytesReceived.Add(uint64(n))
+	t.counts.BytesReceived.Add(uint64(n))
 	return n, err
 }
 

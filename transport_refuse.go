@@ -50,7 +50,7 @@ func (t *transport) linger(seeker *closeSeeker, found bool, over time.Time) {
 	var scrap [512]byte
 	for left := lingerBytes; left > 0; {
 		n, err := t.nc.Read(scrap[:])
-		t.counts.bytesReceived.Add(uint64(n))
+		t.counts.BytesReceived.Add(uint64(n))
 		left -= n
 		found = seeker.look(scrap[:n])
 		switch {

@@ -116,7 +116,7 @@ const backlog = 1 << 10
 // noteBacklog keeps how much the peer has taken, for takesBacklog.
 func (t *transport) noteBacklog() {
 	if n, known := t.unsent(); known {
-		t.counts.taken.Store(uint32(t.counts.bytesSent.Load()) - uint32(n)) //nolint:gosec // modulo 2^32
+		t.backlogTaken.Store(uint32(t.counts.BytesSent.Load()) - uint32(n)) //nolint:gosec // modulo 2^32
 	}
 }
 
@@ -127,8 +127,8 @@ func (t *transport) takesBacklog() bool {
 	if !known || n < backlog {
 		return false
 	}
-	taken := uint32(t.counts.bytesSent.Load()) - uint32(n) //nolint:gosec // modulo 2^32
-	if int32(taken-t.counts.taken.Load()) <= 0 {           //nolint:gosec // likewise
+	taken := uint32(t.counts.BytesSent.Load()) - uint32(n) //nolint:gosec // modulo 2^32
+	if int32(taken-t.backlogTaken.Load()) <= 0 {           //nolint:gosec // likewise
 		return false
 	}
 	t.tookSome()

@@ -38,7 +38,7 @@ func (t *transport) fillRaw(need int) (int, error) {
 		return 0, err
 	}
 	b := t.buffer
-	t.counts.bytesReceived.Add(uint64(b.n))
+	t.counts.BytesReceived.Add(uint64(b.n))
 	return b.n, b.err
 }
 
@@ -90,7 +90,7 @@ func (t *transport) arriveRaw(a *arrival) (int, error) {
 	case a.err != nil && a.err != io.EOF: //nolint:errorlint // it is bare
 		return 0, t.readError(a.err)
 	}
-	t.counts.bytesReceived.Add(uint64(a.got))
+	t.counts.BytesReceived.Add(uint64(a.got))
 	return a.got, a.err
 }
 
@@ -130,7 +130,7 @@ func (t *transport) writeNow(p []byte) (n int) {
 	_ = t.socket.Write(a.try)
 	n, a.p = a.n, nil
 	attempts.Put(a)
-	t.counts.bytesSent.Add(uint64(n))
+	t.counts.BytesSent.Add(uint64(n))
 	return n
 }
 

@@ -46,6 +46,8 @@ type writing struct {
 	// writer holds the lock.
 	armed time.Duration
 
+	backlogTaken atomic.Uint32 // bytes that the peer had at the last noteBacklog, modulo 2^32
+
 	callers atomic.Pointer[time.Time] // the caller's deadline, nil for WriteTimeout
 
 	byGorilla atomic.Pointer[gorillaWriting] // nil until it writes something
@@ -94,7 +96,7 @@ func (t *transport) sent(messages uint64) {
 	if messages == 0 {
 		return
 	}
-	t.counts.messagesSent.Add(messages)
+	t.counts.MessagesSent.Add(messages)
 	if t.config.KeepSentAt || t.owner.messageAwaited() {
 		t.sentAt.Store(int64(t.age()))
 	}
@@ -116,7 +118,7 @@ func (t *transport) sendClose(b *bound, payload []byte) error {
 	}
 	err := t.sendFrame(b, wire.OpClose, payload)
 	if err == nil {
-		t.counts.closeSent.Store(int32(code))
+		t.counts.CloseSent.Store(int32(code))
 	}
 	return err
 }
@@ -184,7 +186,7 @@ func (t *transport) send(b *bound, p, payload []byte) (n int, err error) {
 		n, err = t.writePieces(b, p, payload)
 		release()
 	}
-	t.counts.bytesSent.Add(uint64(n))
+	t.counts.BytesSent.Add(uint64(n))
 	if disarmed := t.disarm(); err == nil {
 		err = disarmed
 	}

@@ -1,8 +1,6 @@
 package xsync
 
-import (
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // An Event is something that happens once. The zero value has not happened. It has
 // no memory of its own until somebody waits for it.

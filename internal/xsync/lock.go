@@ -2,9 +2,7 @@
 // event that costs no memory until a goroutine waits for it.
 package xsync
 
-import (
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // A Lock is a lock that is held over I/O: who waits for it may give up, and those
 // who wait get it in the order in which they came. The zero value is free. Taking a
