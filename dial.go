@@ -18,14 +18,9 @@ import (
 const defaultHandshakeTimeout = 30 * time.Second
 
 // DialOptions tunes a connection made by [Dial]. The zero value, and nil, are
-// ready to use. Dial changes nothing in it and keeps only the Options.
+// ready to use: zero means the default, negative means off. Dial changes nothing in it
+// and keeps a copy.
 type DialOptions struct {
-	// Options are those of the connection, with the same defaults as on a server.
-	// What is about requests and endpoints has no meaning here and is ignored:
-	// MaxConnections, AllowedOrigins, InsecureSkipOriginCheck, RequireSubprotocol,
-	// Log, Observer.
-	Options
-
 	// Header is added to the request: Origin, Cookie, Authorization. What belongs
 	// to the handshake (Upgrade, Connection, Sec-WebSocket-...) is an error.
 	Header http.Header
@@ -69,6 +64,47 @@ type DialOptions struct {
 	// HandshakeTimeout bounds Dial, from the name's look-up to the response. Zero
 	// means 30 seconds; negative means that only the context does.
 	HandshakeTimeout time.Duration
+
+	// The settings of the connection are those of [Options], with the same defaults and
+	// bounds: MaxMessageSize in bytes bounds what is read, SkipUTF8Validation lets any text
+	// through, CloseTimeout bounds the closing handshake, WriteTimeout the time in which the
+	// server takes nothing.
+	MaxMessageSize     int64
+	SkipUTF8Validation bool
+	CloseTimeout       time.Duration
+	WriteTimeout       time.Duration
+
+	// PingInterval and PongTimeout find out whether the server is there; Heartbeat is sent
+	// where no other message was, for HeartbeatInterval: see [Options].
+	PingInterval      time.Duration
+	PongTimeout       time.Duration
+	HeartbeatInterval time.Duration
+	Heartbeat         string
+
+	// CompressionThreshold, in bytes, and CompressionLevel say which messages are
+	// compressed, and how, where compression was agreed on: see [Options].
+	CompressionThreshold int
+	CompressionLevel     int
+
+	// Debug has [Conn.CloseWithError] tell the server the text of the error.
+	Debug bool
+}
+
+// connection returns the settings of the connection as those of a server's.
+func (o *DialOptions) connection() *Options {
+	return &Options{
+		MaxMessageSize:       o.MaxMessageSize,
+		SkipUTF8Validation:   o.SkipUTF8Validation,
+		CloseTimeout:         o.CloseTimeout,
+		WriteTimeout:         o.WriteTimeout,
+		PingInterval:         o.PingInterval,
+		PongTimeout:          o.PongTimeout,
+		HeartbeatInterval:    o.HeartbeatInterval,
+		Heartbeat:            o.Heartbeat,
+		CompressionThreshold: o.CompressionThreshold,
+		CompressionLevel:     o.CompressionLevel,
+		Debug:                o.Debug,
+	}
 }
 
 // Dial connects to a WebSocket server. The URL has the scheme ws, wss, http or
@@ -94,9 +130,8 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 	if options == nil {
 		options = &DialOptions{}
 	}
-	meant := options.Options
-	meant.AllowedOrigins = nil
-	if err := meant.Validate(); err != nil {
+	settings := options.connection()
+	if err := settings.Validate(); err != nil {
 		return nil, nil, err
 	}
 	request, err := options.request(url)
@@ -110,7 +145,7 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 		bounded, stop = context.WithTimeout(bounded, timeout)
 		defer stop()
 	}
-	d := &dialing{ctx: bounded, cancel: cancel, options: options, request: request, config: meant.config(&dialReadBuffers, 0)}
+	d := &dialing{ctx: bounded, cancel: cancel, options: options, request: request, config: settings.config(&dialReadBuffers, 0)}
 	gorilla, err := d.dial()
 	switch {
 	case errors.Is(err, ErrBadHandshake):
@@ -118,7 +153,7 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 	case err != nil:
 		return nil, nil, err
 	}
-	return newConn(ctx, gorilla, d.t, &meant, false), d.response, nil
+	return newConn(ctx, gorilla, d.t, settings, false), d.response, nil
 }
 
 // request is the opening handshake, but for its key.

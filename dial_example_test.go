@@ -71,9 +71,10 @@ func ExampleDialOptions() {
 	defer server.Close()
 
 	conn, _, err := websocket.Dial(context.Background(), server.URL, &websocket.DialOptions{
-		Options:      websocket.Options{MaxMessageSize: 64 << 10, PingInterval: 20 * time.Second},
-		Header:       http.Header{"Authorization": {"Bearer ada"}},
-		Subprotocols: []string{"chat.v1"},
+		MaxMessageSize: 64 << 10,
+		PingInterval:   20 * time.Second,
+		Header:         http.Header{"Authorization": {"Bearer ada"}},
+		Subprotocols:   []string{"chat.v1"},
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -861,7 +861,7 @@ func TestNothingIsLeftOfDials(t *testing.T) {
 				server := start(server)
 				defer server.Close()
 				u, options := target(server, "/")
-				options.Options = websocket.Options{CloseTimeout: time.Second}
+				options.CloseTimeout = time.Second
 				if name == "no answer" {
 					options.HandshakeTimeout = 50 * time.Millisecond
 				}

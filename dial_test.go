@@ -718,11 +718,6 @@ func TestDialRequest(t *testing.T) {
 		{name: "another Host with a port", url: "ws://127.0.0.1/", options: websocket.DialOptions{Host: "[::1]:8080"}, host: "[::1]:8080", uri: "/"},
 		{name: "another Host that is not ASCII", url: "ws://127.0.0.1/", options: websocket.DialOptions{Host: "bücher.test"}, host: "xn--bcher-kva.test", uri: "/"},
 		{
-			name: "options that are for servers", url: "ws://example.com/",
-			options: websocket.DialOptions{Options: websocket.Options{AllowedOrigins: []string{"*"}, MaxConnections: 1, RequireSubprotocol: true}},
-			host:    "example.com", uri: "/",
-		},
-		{
 			name: "headers", url: "ws://example.com/",
 			options: websocket.DialOptions{Header: http.Header{"origin": {"https://example.com"}, "Cookie": {"a=1", "b=2"}, "Authorization": {"Bearer x"}}},
 			host:    "example.com", uri: "/",
@@ -791,7 +786,7 @@ func TestDialMakesNoSense(t *testing.T) {
 		{name: "a Host with a header behind it", url: "ws://example.com/", options: websocket.DialOptions{Host: "app.test\r\nX-Injected: yes"}, mention: "Host"},
 		{name: "a Host with a space, in the header", url: "ws://example.com/", options: websocket.DialOptions{Header: http.Header{"Host": {"app test"}}}, mention: `"app test"`},
 		{name: "a host with a quotation mark", url: `ws://exa"mple.com/`, mention: "Host"},
-		{name: "a setting", url: "ws://example.com/", options: websocket.DialOptions{Options: websocket.Options{CompressionLevel: 10}}, mention: "CompressionLevel"},
+		{name: "a setting", url: "ws://example.com/", options: websocket.DialOptions{CompressionLevel: 10}, mention: "CompressionLevel"},
 		{
 			name: "a proxy that can't be told", url: "ws://example.com/",
 			options: websocket.DialOptions{Proxy: func(*http.Request) (*url.URL, error) { return nil, errDatabase }},

@@ -283,7 +283,7 @@ func TestHeartbeatOfAClient(t *testing.T) {
 			}
 		})))
 		conn, _, err := websocket.Dial(t.Context(), "ws://example.com/", &websocket.DialOptions{
-			Options: websocket.Options{HeartbeatInterval: beatInterval, Heartbeat: "beat"},
+			HeartbeatInterval: beatInterval, Heartbeat: "beat",
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 				return server.DialContext(ctx, network, address)
 			},
