@@ -3,6 +3,7 @@ package websocket
 import (
 	"testing"
 
+	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -21,12 +22,12 @@ func TestArrivalsThatDrip(t *testing.T) {
 			p := a.room()
 			require.NotEmpty(t, p)
 			if a.memory != last {
-				assert.LessOrEqual(t, len(*a.memory), max(1<<largestLent, mayBeKept(a.n)), "%d bytes have come", come)
+				assert.LessOrEqual(t, len(*a.memory), max(1<<bufpool.MaxSizeBits, mayBeKept(a.n)), "%d bytes have come", come)
 			}
 			a.n++
 			a.settle()
 			last = a.memory
-			held := a.aside.memory
+			held := a.aside.Memory
 			if last != nil {
 				assert.Nil(t, held, "%d bytes have come", come)
 				held = last

@@ -16,6 +16,7 @@ import (
 	"unsafe"
 
 	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/goyave-contrib/websocket/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -57,7 +58,7 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 					return waiting && conn.t.age() > since+10*time.Millisecond // it has looked for more by then
 				}, 5*time.Second, time.Millisecond)
 				assert.Nil(t, conn.t.buffer, "%d bytes", size)
-				assert.Equal(t, loan{}, conn.t.lent, "%d bytes", size)
+				assert.Equal(t, bufpool.Buffer{}, conn.t.lent, "%d bytes", size)
 				assert.False(t, conn.t.holds(), "%d bytes", size)
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/goyave-contrib/websocket/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -71,18 +72,18 @@ func agreeOnInflating(t *testing.T, data []byte, seed uint64) {
 		require.True(t, bytes.Equal(want, got), "%d and %d bytes", len(want), len(got))
 		require.Equal(t, in.Len(), left, "bytes behind the end")
 	}
-	memory := loan{memory: borrow(1)}
-	defer memory.end()
+	memory := bufpool.Buffer{Memory: bufpool.Get(1)}
+	defer memory.Release()
 	err := inflateAll(data, &memory, 0)
 	switch {
 	case wantErr == nil && in.Len() > 0:
 	case wantErr == nil:
 		require.NoError(t, err)
-		require.True(t, bytes.Equal(want, memory.bytes()))
+		require.True(t, bytes.Equal(want, memory.Bytes()))
 	case err == nil: // there is no last block
 		want, err := io.ReadAll(flate.NewReader(bytes.NewReader(append(bytes.Clone(data), emptyBlock...))))
 		require.NoError(t, err, "package flate said %v", wantErr)
-		require.True(t, bytes.Equal(want, memory.bytes()))
+		require.True(t, bytes.Equal(want, memory.Bytes()))
 	default:
 		require.ErrorIs(t, err, wire.ErrCorrupt)
 	}
@@ -157,8 +158,8 @@ func TestInflationThatWaitsIsSmall(t *testing.T) {
 		r := newInflatingReader(&stopping{data: compressed[:come], stopped: func(s *streamInflater) {
 			assert.Nil(t, s.f.own, "%d bytes", come)
 			assert.Nil(t, s.f.codes, "%d bytes", come)
-			if s.out.memory != nil {
-				assert.LessOrEqual(t, len(*s.out.memory), max(512, 2*got), "%d bytes", come)
+			if s.out.Memory != nil {
+				assert.LessOrEqual(t, len(*s.out.Memory), max(512, 2*got), "%d bytes", come)
 			}
 		}}, func() bool { return false })
 		stop, ok := r.s.wire.(*stopping)

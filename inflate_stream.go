@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"io"
 	"sync"
+
+	"github.com/goyave-contrib/websocket/internal/bufpool"
 )
 
 // An inflatingReader inflates a message as it comes, in fragments or in a frame that
@@ -26,10 +28,10 @@ type streamInflater struct {
 	from int // in[from:to] is not used yet
 	to   int
 
-	out   loan // what came out, of which a window is enough
-	given int  // so many bytes of it are handed on
-	total int  // bytes that came out
-	keeps bool // all of it is kept
+	out   bufpool.Buffer // what came out, of which a window is enough
+	given int            // so many bytes of it are handed on
+	total int            // bytes that came out
+	keeps bool           // all of it is kept
 }
 
 const (
@@ -53,7 +55,7 @@ func newInflatingReader(wire io.Reader, more func() bool) *inflatingReader {
 // end gives all memory back.
 func (s *streamInflater) end() {
 	s.f.forget()
-	s.out.end()
+	s.out.Release()
 	*s = streamInflater{}
 	streamInflaters.Put(s)
 }
@@ -75,7 +77,7 @@ func (r *inflatingReader) keep() { r.s.keeps = true }
 // message returns all that came out, once Read has come to the end.
 func (r *inflatingReader) message() []byte {
 	defer r.close()
-	if p := bytes.Clone(r.s.out.bytes()); p != nil {
+	if p := bytes.Clone(r.s.out.Bytes()); p != nil {
 		return p
 	}
 	return []byte{}
@@ -90,18 +92,18 @@ func (r *inflatingReader) close() {
 }
 
 // hasMore reports whether something that came out is not handed on yet.
-func (r *inflatingReader) hasMore() bool { return r.s != nil && r.s.given < r.s.out.n }
+func (r *inflatingReader) hasMore() bool { return r.s != nil && r.s.given < r.s.out.Len }
 
 func (s *streamInflater) read(p []byte) (int, error) {
-	for s.given == s.out.n && !s.ended {
+	for s.given == s.out.Len && !s.ended {
 		if err := s.goOn(); err != nil {
 			return 0, err
 		}
 	}
-	if s.given == s.out.n {
+	if s.given == s.out.Len {
 		return 0, io.EOF
 	}
-	n := copy(p, s.out.bytes()[s.given:])
+	n := copy(p, s.out.Bytes()[s.given:])
 	s.given += n
 	return n, nil
 }
@@ -112,14 +114,14 @@ func (s *streamInflater) goOn() error {
 		return s.goOnBehind()
 	}
 	s.makeRoom()
-	n, used, err := s.f.run(*s.out.memory, s.out.n, s.in[s.from:s.to])
+	n, used, err := s.f.run(*s.out.Memory, s.out.Len, s.in[s.from:s.to])
 	s.from += used
-	s.total += n - s.out.n
+	s.total += n - s.out.Len
 	switch {
 	case err != nil:
 		return err
-	case n > s.out.n || s.f.stage == atEnd:
-		s.out.n = n
+	case n > s.out.Len || s.f.stage == atEnd:
+		s.out.Len = n
 		return nil
 	case s.whole && s.f.betweenBlocks() && s.from == s.to:
 		s.ended = true
@@ -150,20 +152,20 @@ func (s *streamInflater) goOnBehind() error {
 // makeRoom has room for what comes out, behind a window.
 func (s *streamInflater) makeRoom() {
 	switch {
-	case s.out.memory == nil || len(*s.out.memory) < outSize:
-		s.out.grow(outSize)
-	case s.out.n < len(*s.out.memory):
+	case s.out.Memory == nil || len(*s.out.Memory) < outSize:
+		s.out.Grow(outSize)
+	case s.out.Len < len(*s.out.Memory):
 	case s.keeps:
-		s.out.grow(2 * s.out.n)
+		s.out.Grow(2 * s.out.Len)
 	default:
-		s.out.n = copy(*s.out.memory, s.window())
+		s.out.Len = copy(*s.out.Memory, s.window())
 	}
-	s.given = s.out.n
+	s.given = s.out.Len
 }
 
 // window is what must be kept of what came out: a copy may reach it.
 func (s *streamInflater) window() []byte {
-	p := s.out.bytes()
+	p := s.out.Bytes()
 	if s.keeps {
 		return p
 	}
@@ -188,20 +190,20 @@ func (s *streamInflater) fetch() error {
 
 // held is the memory that would be kept, in bytes.
 func (s *streamInflater) held() int {
-	if s.out.memory == nil {
+	if s.out.Memory == nil {
 		return tables
 	}
-	return tables + len(*s.out.memory)
+	return tables + len(*s.out.Memory)
 }
 
 // shrink keeps a window, in memory of its size, all of which is handed on.
 func (s *streamInflater) shrink() {
 	s.f.forget()
-	var kept loan
+	var kept bufpool.Buffer
 	if window := s.window(); len(window) > 0 {
 		_, _ = kept.Write(window) // to memory
 	}
-	s.out.end()
+	s.out.Release()
 	s.out = kept
-	s.given = s.out.n
+	s.given = s.out.Len
 }

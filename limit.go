@@ -14,7 +14,7 @@ func (r *register) reserve(upgrade *hijacker, limit int) bool {
 	return true
 }
 
-// giveBack is for an upgrade that fails and is still to be refused, which may
+// Put is for an upgrade that fails and is still to be refused, which may
 // take a while.
 func (r *register) giveBack(upgrade *hijacker) {
 	r.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -60,7 +61,7 @@ func (c *Conn) readAll(ctx context.Context) (messageType int, p []byte, err erro
 // out: what must be there of it for the rest is not there twice.
 func readInflated(r io.Reader, inflating *inflatingReader) ([]byte, error) {
 	inflating.keep()
-	if err := discard(r, minChunk); err != nil {
+	if err := discard(r, bufpool.MinChunk); err != nil {
 		inflating.close()
 		return nil, err
 	}
@@ -166,19 +167,19 @@ func (c *Conn) skipMessage(ctx context.Context) error {
 	rest := *m
 	rest.ctx = ctx
 	c.reader = &rest // the caller's becomes stale, and does not look whole
-	most := maxChunk
+	most := bufpool.MaxChunk
 	if _, inflating := m.r.(*inflatingReader); inflating { // which keeps some itself
-		most = minChunk
+		most = bufpool.MinChunk
 	}
 	return discard(c.reader, most)
 }
 
 // discard reads a message away, in pieces of at most so many bytes.
 func discard(r io.Reader, most int) error {
-	var scrap chunk
-	defer scrap.end()
+	var scrap bufpool.Chunk
+	defer scrap.Release()
 	for come := 0; ; {
-		n, err := r.Read(scrap.room(come, most, false))
+		n, err := r.Read(scrap.Next(come, most, false))
 		come += n
 		switch {
 		case err == io.EOF: // a wrapped one is no end
@@ -195,7 +196,7 @@ func discard(r io.Reader, most int) error {
 func (c *Conn) nextReader() (messageType int, wire io.Reader, err error) {
 	if m := c.reader; m != nil && !m.done {
 		m.release()
-		_ = discard(m.wire, maxChunk) // what goes wrong is found again
+		_ = discard(m.wire, bufpool.MaxChunk) // what goes wrong is found again
 	}
 	c.reader = nil
 	c.t.raw = true
@@ -207,7 +208,7 @@ func (c *Conn) nextReader() (messageType int, wire io.Reader, err error) {
 		case err != nil:
 			return noMessage, nil, c.readFailed(err)
 		case !c.delivers():
-			_ = discard(wire, maxChunk) // likewise
+			_ = discard(wire, bufpool.MaxChunk) // likewise
 		default:
 			return messageType, wire, nil
 		}
@@ -367,7 +368,7 @@ func (c *Conn) ReadJSONContext(ctx context.Context, v any) error {
 	case err != nil:
 		return err
 	}
-	return discard(r, minChunk) // a message without an end is none
+	return discard(r, bufpool.MinChunk) // a message without an end is none
 }
 
 // JoinMessages returns a reader of all the messages to come, each followed by

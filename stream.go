@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -144,10 +145,10 @@ func (s *stream) copyMessages() error {
 // copyMessage writes a message to the readers. When they are gone, what still arrives is
 // thrown away: the peer's close frame comes after it.
 func (s *stream) copyMessage(r io.Reader) error {
-	var piece chunk
-	defer piece.end()
+	var piece bufpool.Chunk
+	defer piece.Release()
 	for come := 0; ; {
-		p := piece.room(come, maxChunk, s.conn.reader.hasMore())
+		p := piece.Next(come, bufpool.MaxChunk, s.conn.reader.hasMore())
 		n, err := r.Read(p)
 		if n > 0 {
 			_, _ = s.arrivals.Write(p[:n])

@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"sync"
 
+	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -30,13 +31,13 @@ const (
 // flow. When the socket has nothing more and too little has come for that, what has come
 // is set aside, in memory of its size, and the large memory is for other connections.
 type arrival struct {
-	memory *[]byte // nil: none for now
-	aside  loan    // what is not in memory, but belongs at its beginning
-	n      int     // bytes that have come
-	length int     // bytes that will
-	lent   bool    // the payload is to be lent
-	fresh  bool    // memory is nobody else's, and of the payload's length
-	stops  int     // so often bytes were set aside
+	memory *[]byte        // nil: none for now
+	aside  bufpool.Buffer // what is not in memory, but belongs at its beginning
+	n      int            // bytes that have come
+	length int            // bytes that will
+	lent   bool           // the payload is to be lent
+	fresh  bool           // memory is nobody else's, and of the payload's length
+	stops  int            // so often bytes were set aside
 
 	got int // what the last try to read got; less than 0: nothing yet
 	err error
@@ -58,7 +59,7 @@ func newArrival(length int, lent bool) *arrival {
 // end gives back all memory.
 func (a *arrival) end() {
 	a.drop()
-	a.aside.end()
+	a.aside.Release()
 	a.n, a.length, a.stops, a.got, a.err = 0, 0, 0, 0, nil
 	arrivals.Put(a)
 }
@@ -66,7 +67,7 @@ func (a *arrival) end() {
 // drop gives back the memory that bytes come into.
 func (a *arrival) drop() {
 	if a.memory != nil {
-		giveBack(a.memory)
+		bufpool.Put(a.memory)
 		a.memory, a.fresh = nil, false
 	}
 }
@@ -79,8 +80,8 @@ func (a *arrival) room() []byte {
 	if a.n < size/flowFactor {
 		size = min(size, max(flowing, a.n*flowFactor))
 	}
-	if a.aside.n > 0 {
-		size = min(size, max(1<<largestLent, 2*a.n))
+	if a.aside.Len > 0 {
+		size = min(size, max(1<<bufpool.MaxSizeBits, 2*a.n))
 	}
 	return a.within(size)
 }
@@ -100,8 +101,8 @@ func (a *arrival) within(size int) []byte {
 		a.memory = a.claim(size)
 	case a.n == len(*a.memory):
 		larger := a.claim(size)
-		copy((*larger)[a.aside.n:], (*a.memory)[a.aside.n:])
-		giveBack(a.memory)
+		copy((*larger)[a.aside.Len:], (*a.memory)[a.aside.Len:])
+		bufpool.Put(a.memory)
 		a.memory = larger
 	}
 	return (*a.memory)[a.n:min(a.length, len(*a.memory))]
@@ -110,7 +111,7 @@ func (a *arrival) within(size int) []byte {
 // claim returns memory for n bytes.
 func (a *arrival) claim(n int) *[]byte {
 	if a.lent || n < max(a.length, direct) || a.stops > maxStops {
-		return borrow(n)
+		return bufpool.Get(n)
 	}
 	a.fresh = true
 	p := make([]byte, n)
@@ -132,7 +133,7 @@ func (a *arrival) settle() {
 		a.join()
 		return
 	}
-	_, _ = a.aside.Write((*a.memory)[a.aside.n:a.n]) // to memory
+	_, _ = a.aside.Write((*a.memory)[a.aside.Len:a.n]) // to memory
 	a.stops++
 	a.drop()
 }
@@ -140,19 +141,19 @@ func (a *arrival) settle() {
 // join has all that has come in one place.
 func (a *arrival) join() {
 	if a.memory == nil { // a payload of no bytes
-		a.memory = borrow(a.length)
+		a.memory = bufpool.Get(a.length)
 	}
-	copy(*a.memory, a.aside.bytes())
-	a.aside.end()
+	copy(*a.memory, a.aside.Bytes())
+	a.aside.Release()
 }
 
 // last are the n bytes that came last.
 func (a *arrival) last(n int) []byte { return (*a.memory)[a.n-n : a.n] }
 
 // lend returns the payload, which has come, as a loan.
-func (a *arrival) lend() loan {
+func (a *arrival) lend() bufpool.Buffer {
 	a.join()
-	l := loan{memory: a.memory, n: a.length}
+	l := bufpool.Buffer{Memory: a.memory, Len: a.length}
 	a.memory = nil
 	return l
 }

@@ -122,7 +122,7 @@ func (t *transport) giveBuffer() {
 
 // dropBuffer gives the buffer back, with what is in it: nothing more is read.
 func (t *transport) dropBuffer() {
-	if t.buffer != nil && !t.lent.ofBuffer {
+	if t.buffer != nil && !t.lent.NotPooled {
 		t.buffer.r = t.buffer.w
 		t.giveBuffer()
 	}

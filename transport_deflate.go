@@ -5,6 +5,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/goyave-contrib/websocket/internal/wire"
 	"github.com/klauspost/compress/flate"
 )
@@ -31,19 +32,19 @@ func (t *transport) inflated(h wire.Header, validate, lend bool) ([]byte, error)
 		return nil, err
 	}
 	in := a.lend()
-	defer in.end()
+	defer in.Release()
 	_, _ = in.Write([]byte(deflateTail)) // to memory
-	return t.inflate(in.bytes(), validate, lend)
+	return t.inflate(in.Bytes(), validate, lend)
 }
 
 // inflate returns the message whose compressed form, with its tail, p is.
 func (t *transport) inflate(p []byte, validate, lend bool) ([]byte, error) {
-	out := loan{memory: borrow(4 * len(p))}
-	defer out.end()
+	out := bufpool.Buffer{Memory: bufpool.Get(4 * len(p))}
+	defer out.Release()
 	err := inflateAll(p, &out, t.limit.Load())
 	var text wire.UTF8Validator
 	switch {
-	case validate && !text.Valid(out.bytes()):
+	case validate && !text.Valid(out.Bytes()):
 		return nil, wire.ErrInvalidText
 	case err != nil:
 		return nil, err
@@ -51,16 +52,16 @@ func (t *transport) inflate(p []byte, validate, lend bool) ([]byte, error) {
 		return nil, wire.ErrInvalidText
 	}
 	if !lend {
-		return bytes.Clone(out.bytes()), nil
+		return bytes.Clone(out.Bytes()), nil
 	}
-	t.lent.end()
-	t.lent, out = out, loan{}
-	return t.lent.bytes(), nil
+	t.lent.Release()
+	t.lent, out = out, bufpool.Buffer{}
+	return t.lent.Bytes(), nil
 }
 
 // inflateAll inflates a message with its tail to as much memory as it needs, but not to
 // more than limit bytes where that is not 0 or less.
-func inflateAll(p []byte, out *loan, limit int64) error {
+func inflateAll(p []byte, out *bufpool.Buffer, limit int64) error {
 	f := inflations.Get().(*inflation) //nolint:errcheck // it is
 	defer func() {
 		f.forget()
@@ -68,14 +69,14 @@ func inflateAll(p []byte, out *loan, limit int64) error {
 		inflations.Put(f)
 	}()
 	for lasts := 0; ; {
-		_ = out.spare() // there is some now
-		room := *out.memory
+		_ = out.Tail() // there is some now
+		room := *out.Memory
 		if limit > 0 && limit < int64(len(room)) {
 			room = room[:limit+1]
 		}
-		n, used, err := f.run(room, out.n, p)
+		n, used, err := f.run(room, out.Len, p)
 		p = p[used:]
-		out.n = n
+		out.Len = n
 		switch {
 		case limit > 0 && int64(n) > limit:
 			return wire.ErrTooBig
@@ -117,7 +118,7 @@ func afterLast(lasts, left int) error {
 // A deflater deflates whole messages.
 type deflater struct {
 	w   *flate.Writer
-	out loan
+	out bufpool.Buffer
 }
 
 // deflaters are pools by level, of which flate.HuffmanOnly is the lowest.
@@ -140,10 +141,10 @@ func deflated(p []byte, level int, use func(p []byte) error) error {
 		f = &deflater{w: w}
 	}
 	defer pool.Put(f)
-	f.out = loan{memory: borrow(len(p))}
-	defer f.out.end()
+	f.out = bufpool.Buffer{Memory: bufpool.Get(len(p))}
+	defer f.out.Release()
 	f.w.Reset(&f.out)
 	_, _ = f.w.Write(p) // to memory
 	_ = f.w.Flush()
-	return use(bytes.TrimSuffix(f.out.bytes(), []byte(deflateTail)))
+	return use(bytes.TrimSuffix(f.out.Bytes(), []byte(deflateTail)))
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"unicode/utf8"
 
+	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -38,7 +39,7 @@ func (t *transport) readWholeLocked(validate, lend bool) (int, []byte, error) {
 	if t.gate != 0 || t.reading.err != nil || t.isClosed() {
 		return noMessage, nil, nil
 	}
-	t.lent.end()
+	t.lent.Release()
 	if err := t.peek(2); err != nil {
 		return noMessage, nil, err
 	}
@@ -113,7 +114,7 @@ func (t *transport) buffered(h wire.Header, validate, lend bool) ([]byte, error)
 	if !lend {
 		return bytes.Clone(p), nil
 	}
-	t.lent = loan{memory: &t.buffer.b, at: int32(at), n: n, ofBuffer: true}
+	t.lent = bufpool.Buffer{Memory: &t.buffer.b, Offset: int32(at), Len: n, NotPooled: true}
 	return p, nil
 }
 
@@ -128,7 +129,7 @@ func (t *transport) arriving(h wire.Header, validate, lend bool) ([]byte, error)
 		return a.own(), nil
 	}
 	t.lent = a.lend()
-	return t.lent.bytes(), nil
+	return t.lent.Bytes(), nil
 }
 
 // receive reads some bytes to where they are wanted: what is in the buffer and, when

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/goyave-contrib/websocket/internal/wire"
 	"github.com/goyave-contrib/websocket/internal/xsync"
 )
@@ -22,18 +23,18 @@ var longAgo = time.Unix(1, 0)
 type reading struct {
 	lock       xsync.Lock
 	buffer     *readBuffer
-	lent       loan         // what ReadSlice returned last
-	gate       uint64       // bytes of the current frame not handed on yet
-	length     uint64       // bytes of the current message on the wire
-	header     bool         // the header of the current frame is not handed on yet
-	last       bool         // the current frame is the last one of its message
-	fragmented bool         // that has more frames
-	deflated   bool         // and is compressed
-	bounded    bool         // by a context; the reading goroutine's
-	raw        bool         // gorilla is to hand compressed messages on as they are; likewise
-	packed     bool         // the one it hands on is compressed, which it does not know; likewise
-	err        error        // nothing more can be read
-	limit      atomic.Int64 // bytes of a message; 0 or less: none
+	lent       bufpool.Buffer // what ReadSlice returned last
+	gate       uint64         // bytes of the current frame not handed on yet
+	length     uint64         // bytes of the current message on the wire
+	header     bool           // the header of the current frame is not handed on yet
+	last       bool           // the current frame is the last one of its message
+	fragmented bool           // that has more frames
+	deflated   bool           // and is compressed
+	bounded    bool           // by a context; the reading goroutine's
+	raw        bool           // gorilla is to hand compressed messages on as they are; likewise
+	packed     bool           // the one it hands on is compressed, which it does not know; likewise
+	err        error          // nothing more can be read
+	limit      atomic.Int64   // bytes of a message; 0 or less: none
 
 	// failed is what Read returned last, if an error. Only the reading goroutine
 	// touches it.
@@ -109,7 +110,7 @@ func (t *transport) readLocked(p []byte) (n int, c control, err error) {
 	if t.reading.err != nil {
 		return 0, c, t.reading.err
 	}
-	t.lent.end()
+	t.lent.Release()
 	if t.gate == 0 {
 		h, err := t.nextFrame()
 		if err != nil {
@@ -364,7 +365,7 @@ func (t *transport) awaitPeerClose() {
 	case <-t.reading.lock.Wait():
 	}
 	defer t.unlockRead()
-	if t.lent.ofBuffer { // and still the caller's
+	if t.lent.NotPooled { // and still the caller's
 		t.detachBuffer()
 	}
 	t.readDeadlines().take(t.nc)

@@ -1,22 +1,22 @@
-package websocket
+package bufpool
 
 // A message that is read in pieces is read in such of so many bytes.
 const (
-	minChunk = 1 << 10
-	maxChunk = 32 << 10
+	MinChunk = 1 << 10
+	MaxChunk = 32 << 10
 )
 
-// A chunk is memory for a piece of a message, as large as may be kept while the peer is
+// A Chunk is memory for a piece of a message, as large as may be kept while the peer is
 // waited for. The zero value has none yet.
-type chunk struct {
+type Chunk struct {
 	memory *[]byte
 	size   int // that may be kept
 }
 
-// room returns the memory for the next piece, of at most so many bytes, when so many have
+// Next returns the memory for the next piece, of at most so many bytes, when so many have
 // come. It is large where the piece is there already.
-func (c *chunk) room(come, most int, there bool) []byte {
-	c.size = max(c.size, minChunk)
+func (c *Chunk) Next(come, most int, there bool) []byte {
+	c.size = max(c.size, MinChunk)
 	for c.size < most && 2*c.size <= come {
 		c.size *= 2
 	}
@@ -25,15 +25,15 @@ func (c *chunk) room(come, most int, there bool) []byte {
 		size = most
 	}
 	if c.memory == nil || len(*c.memory) != size {
-		c.end()
-		c.memory = borrow(size)
+		c.Release()
+		c.memory = Get(size)
 	}
 	return *c.memory
 }
 
-func (c *chunk) end() {
+func (c *Chunk) Release() {
 	if c.memory != nil {
-		giveBack(c.memory)
+		Put(c.memory)
 		c.memory = nil
 	}
 }
