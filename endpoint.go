@@ -28,7 +28,7 @@ type Endpoint struct {
 	options Options
 	invalid error          // what is wrong with the options
 	origins originPatterns // AllowedOrigins
-	live    register
+	live    connSet
 	buffers sync.Pool // gorilla's, to write with
 
 	readBuffers sync.Pool
@@ -98,14 +98,14 @@ type Handshake struct {
 // Panics of the functions in h pass through, before anything was hijacked.
 // Nothing of the handshake is kept.
 func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (*Conn, error) {
-	hj := &hijacker{ResponseWriter: w, options: &e.options, live: &e.live}
+	hj := &upgrade{ResponseWriter: w, options: &e.options, live: &e.live}
 	if !e.live.begin(hj) {
 		return nil, e.refuse(w, r, &h, http.StatusServiceUnavailable, ErrShutdown)
 	}
 	var conn *Conn
 	defer func() {
 		if conn == nil { // also when a function in h panics
-			hj.cut() // what may have been hijacked
+			hj.abort() // what may have been hijacked
 			e.live.abandon(hj)
 		}
 	}()
@@ -129,7 +129,7 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 		return nil, err
 	}
 	conn = hj.conn(r.Context(), gorilla, upgrader.WriteBufferPool != &e.buffers)
-	if down := e.live.add(hj, conn); down {
+	if down := e.live.replace(hj, conn); down {
 		conn.shutDown()
 	}
 	return conn, nil
@@ -137,7 +137,7 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 
 // refuse answers a request that is not upgraded. It returns the reason.
 func (e *Endpoint) refuse(w http.ResponseWriter, r *http.Request, h *Handshake, status int, reason error) error {
-	e.live.refused(status)
+	e.live.rejected(status)
 	e.observe(r.Context(), func(o Observer) { o.UpgradeRefused(r, status, reason) })
 	if errors.Is(reason, ErrNotHandshake) {
 		e.options.log(r.Context(), slog.LevelDebug, reason, slog.String("remote", r.RemoteAddr), slog.Int("status", status))
@@ -165,7 +165,7 @@ func (e *Endpoint) refuse(w http.ResponseWriter, r *http.Request, h *Handshake, 
 
 // judge returns the handshake that gorilla is to answer or, with a status, why it is
 // refused. It asks the application when nothing else is wrong.
-func (e *Endpoint) judge(r *http.Request, h *Handshake, upgrader *ws.Upgrader, hj *hijacker) (o opening, status int, reason error) {
+func (e *Endpoint) judge(r *http.Request, h *Handshake, upgrader *ws.Upgrader, hj *upgrade) (o opening, status int, reason error) {
 	if e.invalid != nil {
 		return o, http.StatusInternalServerError, e.invalid
 	}
@@ -186,7 +186,7 @@ func (e *Endpoint) judge(r *http.Request, h *Handshake, upgrader *ws.Upgrader, h
 	if status, reason = askCheckUpgrade(h.CheckUpgrade); reason != nil {
 		return o, status, reason
 	}
-	if !e.live.reserve(hj, e.options.MaxConnections) {
+	if !e.live.admit(hj, e.options.MaxConnections) {
 		return o, http.StatusServiceUnavailable, ErrTooManyConnections
 	}
 	if upgrader.EnableCompression {
@@ -217,17 +217,17 @@ func askCheckUpgrade(check func() (int, error)) (status int, reason error) {
 
 // upgrader is gorilla's with the settings of the handshake, as far as they concern it.
 // What it could refuse has been judged before.
-func (e *Endpoint) upgrader(h *Handshake, hj *hijacker) *ws.Upgrader {
+func (e *Endpoint) upgrader(h *Handshake, hj *upgrade) *ws.Upgrader {
 	u := &ws.Upgrader{}
 	if h.Settings != nil {
 		*u = *h.Settings
 	}
 	u.CheckOrigin = func(*http.Request) bool { return true }
 	u.Error = func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
-		w.(*hijacker).refuse(status, reason) //nolint:errcheck // it is what gorilla is given
+		w.(*upgrade).refuse(status, reason) //nolint:errcheck // it is what gorilla is given
 	}
 	hj.config = e.transportConfig(u.ReadBufferSize)
-	u.ReadBufferSize = 0 // that of the hijacker
+	u.ReadBufferSize = 0 // that of the upgrade
 	if u.WriteBufferPool == nil {
 		u.WriteBufferPool = &e.buffers
 	}

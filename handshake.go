@@ -94,7 +94,7 @@ var gorillaRequests = sync.Pool{New: func() any {
 
 // upgrade has gorilla answer the handshake, which was judged to be a good one. Gorilla
 // keeps nothing of the request.
-func (o *opening) upgrade(u *ws.Upgrader, hj *hijacker, answer http.Header) (*ws.Conn, error) {
+func (o *opening) upgrade(u *ws.Upgrader, hj *upgrade, answer http.Header) (*ws.Conn, error) {
 	r := gorillaRequests.Get().(*http.Request) //nolint:errcheck // nothing else is put there
 	r.Header["Sec-Websocket-Key"] = o.key
 	if o.subprotocol != "" {

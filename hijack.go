@@ -19,13 +19,13 @@ const (
 	gorillaReadBuffer = 16  // the least that bufio has
 )
 
-// A hijacker has gorilla take over a transport instead of the connection itself.
+// An upgrade has gorilla take over a transport instead of the connection itself.
 // It finds the connection behind writers that middleware wrapped.
-type hijacker struct {
+type upgrade struct {
 	http.ResponseWriter
 	options *Options
 	config  *config // of the transport
-	live    *register
+	live    *connSet
 
 	deflate bool // permessage-deflate is agreed on
 	window  bool // and the client wants the largest one confirmed
@@ -36,14 +36,14 @@ type hijacker struct {
 
 	t        *transport    // set by Hijack, as is the next
 	reader   *bufio.Reader // gorilla's
-	reserved bool          // a place among MaxConnections; guarded by live
+	admitted bool          // counts for MaxConnections; guarded by live
 
-	mu    sync.Mutex
-	isCut bool
+	mu      sync.Mutex
+	aborted bool
 }
 
 // refuse keeps the answer for Accept.
-func (h *hijacker) refuse(status int, reason error) {
+func (h *upgrade) refuse(status int, reason error) {
 	if h.reason == nil {
 		h.status, h.reason = status, reason
 	}
@@ -51,10 +51,10 @@ func (h *hijacker) refuse(status int, reason error) {
 
 // Hijack keeps what the client sent early for the transport, so gorilla, which
 // would hang up, sees none of it. There is no way back to an HTTP response then.
-func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (h *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	nc, rw, err := hijack(h.ResponseWriter)
 	if err != nil {
-		h.live.giveBack(h)
+		h.live.release(h)
 		h.refuse(http.StatusInternalServerError, fmt.Errorf("websocket: the connection can't be taken over from "+
 			"the HTTP server (HTTP/2, or a writer of a middleware without an Unwrap method): %w", err))
 		return nil, nil, err
@@ -63,7 +63,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	h.mu.Lock()
 	h.t = newTransport(nc, early, h.config)
 	h.t.deflate, h.t.owner = h.deflate, nobody{window: h.window}
-	if h.isCut {
+	if h.aborted {
 		h.t.abort()
 	}
 	h.mu.Unlock()
@@ -72,8 +72,8 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.t, bufio.NewReadWriter(h.reader, rw.Writer), nil
 }
 
-// conn makes a connection of what gorilla has upgraded. Cut comes before or after.
-func (h *hijacker) conn(request context.Context, gorilla *ws.Conn, pooled bool) *Conn {
+// conn makes a connection of what gorilla has upgraded. Abort comes before or after.
+func (h *upgrade) conn(request context.Context, gorilla *ws.Conn, pooled bool) *Conn {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.shrink()
@@ -82,7 +82,7 @@ func (h *hijacker) conn(request context.Context, gorilla *ws.Conn, pooled bool) 
 
 // shrink has gorilla go on with a small buffer. Gorilla offers no way to have one, as it
 // wants to read control frames through it, which it never gets to see.
-func (h *hijacker) shrink() { *h.reader = *bufio.NewReaderSize(h.t, gorillaReadBuffer) }
+func (h *upgrade) shrink() { *h.reader = *bufio.NewReaderSize(h.t, gorillaReadBuffer) }
 
 // hijack takes over the connection of a writer, whose own Hijack need not be that
 // of net/http.
@@ -100,11 +100,11 @@ func hijack(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
 	return nc, rw, nil
 }
 
-// cut ends the upgrade where it is: its 101 can't be written.
-func (h *hijacker) cut() {
+// abort ends the upgrade where it is: its 101 can't be written.
+func (h *upgrade) abort() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.isCut = true
+	h.aborted = true
 	if h.t != nil {
 		h.t.abort()
 	}

@@ -227,7 +227,7 @@ func handshake(t *testing.T, target any) (nc net.Conn, status int) {
 }
 
 // A panic in any method of the connection, in whatever happens to it, ends that
-// connection and nothing else: the socket is closed, the register left, the place given
+// connection and nothing else: the socket is closed, the set left, the place given
 // back, the observer told, within the times that there are for it.
 func TestPanickingConnection(t *testing.T) {
 	for _, life := range lives {

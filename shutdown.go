@@ -3,8 +3,6 @@ package websocket
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 )
@@ -49,7 +47,7 @@ func (e *Endpoint) Shutdown(ctx context.Context) error {
 		return nil
 	default:
 	}
-	return fmt.Errorf("websocket: shutdown: connections cut: %d: %w", e.live.cut(), context.Cause(ctx))
+	return fmt.Errorf("websocket: shutdown: connections cut: %d: %w", e.live.abort(), context.Cause(ctx))
 }
 
 // BeginShutdown does the first part of Shutdown, and waits for nothing. When it has
@@ -63,7 +61,7 @@ func (e *Endpoint) BeginShutdown() { e.beginShutdown() }
 // beginShutdown returns also a channel that is closed when nothing is left, and the
 // connections that there are.
 func (e *Endpoint) beginShutdown() (idle <-chan struct{}, conns []*Conn) {
-	idle, conns = e.live.refuse()
+	idle, conns = e.live.stopAccepting()
 	for _, conn := range conns {
 		conn.shutDown()
 	}
@@ -106,90 +104,6 @@ func (c *Conn) closeForShutdown(late <-chan struct{}) {
 	}
 }
 
-// register is the live connections of an Endpoint and the upgrades under way.
-type register struct {
-	mu        sync.Mutex
-	conns     map[*Conn]struct{}
-	upgrading map[*hijacker]struct{}
-	reserved  int           // of the upgrades under way, places for connections
-	total     Stats         // of connections that are gone, and of upgrades
-	idle      chan struct{} // once upgrades are refused; closed when nothing is left
-}
-
-// begin takes in an upgrade that begins, unless Shutdown has begun. It ends with
-// abandon or with add.
-func (r *register) begin(upgrade *hijacker) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.idle != nil {
-		return false
-	}
-	if r.upgrading == nil {
-		r.upgrading = make(map[*hijacker]struct{})
-		r.conns = make(map[*Conn]struct{})
-	}
-	r.upgrading[upgrade] = struct{}{}
-	return true
-}
-
-func (r *register) abandon(upgrade *hijacker) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.upgrading, upgrade)
-	r.release(upgrade)
-	r.check()
-}
-
-// add makes an upgrade a connection and reports whether Shutdown began meanwhile.
-func (r *register) add(upgrade *hijacker, conn *Conn) (down bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.upgrading, upgrade)
-	r.release(upgrade)
-	r.conns[conn] = struct{}{}
-	r.total.Upgrades++
-	return r.idle != nil
-}
-
-func (r *register) remove(conn *Conn) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.conns, conn)
-	r.total.add(&conn.t.counts)
-	r.check()
-}
-
-// refuse has every later upgrade refused and returns a channel that is closed
-// when nothing is left, and the connections that there are.
-func (r *register) refuse() (idle <-chan struct{}, conns []*Conn) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.idle == nil {
-		r.idle = make(chan struct{})
-		r.check()
-	}
-	return r.idle, slices.Collect(maps.Keys(r.conns))
-}
-
-// check closes idle when nothing is left. What is taken out stays out, so that
-// happens once.
-func (r *register) check() {
-	if r.idle != nil && len(r.upgrading) == 0 && len(r.conns) == 0 {
-		close(r.idle)
-	}
-}
-
-// cut closes the sockets that are left and counts them.
-func (r *register) cut() int {
-	r.mu.Lock()
-	conns := slices.Collect(maps.Keys(r.conns))
-	upgrading := slices.Collect(maps.Keys(r.upgrading))
-	r.mu.Unlock()
-	for _, conn := range conns {
-		conn.t.attended(func() { _ = conn.CloseNow() })
-	}
-	for _, upgrade := range upgrading {
-		upgrade.cut()
-	}
-	return len(conns) + len(upgrading)
-}
+// abort is for a shutdown whose time is over: the socket is closed at once. It survives
+// what panics beneath.
+func (c *Conn) abort() { c.t.attended(func() { _ = c.CloseNow() }) }

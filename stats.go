@@ -1,7 +1,5 @@
 package websocket
 
-import "maps"
-
 // Stats counts what an Endpoint does. All but Open grows from the start on.
 type Stats struct {
 	Open     int            // connections whose ending is not complete, now
@@ -22,26 +20,7 @@ type Stats struct {
 
 // Stats returns the numbers of this moment. The maps are the caller's. It looks
 // at every connection that is open.
-func (e *Endpoint) Stats() Stats {
-	e.live.mu.Lock()
-	defer e.live.mu.Unlock()
-	s := e.live.total
-	s.Refusals = maps.Clone(s.Refusals)
-	s.CloseReceived = maps.Clone(s.CloseReceived)
-	s.CloseSent = maps.Clone(s.CloseSent)
-	s.Open = len(e.live.conns)
-	for conn := range e.live.conns {
-		s.add(&conn.t.counts)
-	}
-	return s
-}
-
-// refused counts a refusal.
-func (r *register) refused(status int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	count(&r.total.Refusals, status)
-}
+func (e *Endpoint) Stats() Stats { return e.live.stats() }
 
 // add adds up what one connection has counted.
 func (s *Stats) add(c *counters) {
