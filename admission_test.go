@@ -8,22 +8,15 @@ import (
 	"testing"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// checkController has the last word on upgrades.
-type checkController struct {
-	websocket.ControllerFunc
-	check func(r *http.Request) (int, error)
-}
-
-func (ctrl *checkController) CheckUpgrade(r *http.Request) (int, error) { return ctrl.check(r) }
-
 // checkedRefusals keeps what OnUpgradeError is told.
 type checkedRefusals struct {
-	checkController
+	testws.CheckController
 	status int
 	reason error
 }
@@ -35,7 +28,7 @@ func (ctrl *checkedRefusals) OnUpgradeError(w http.ResponseWriter, _ *http.Reque
 
 // checkedHeaders is a checkController that adds headers.
 type checkedHeaders struct {
-	headerController
+	testws.HeaderController
 	check func(r *http.Request) (int, error)
 }
 
@@ -77,18 +70,18 @@ func TestCheckUpgrade(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var calls int
-			check := checkController{ControllerFunc: echo, check: func(r *http.Request) (int, error) {
+			check := testws.CheckController{ControllerFunc: testws.Echo, Check: func(r *http.Request) (int, error) {
 				calls++
 				assert.Equal(t, "/ws", r.URL.Path)
 				return tt.status, tt.reason
 			}}
-			ctrl := &checkedRefusals{checkController: check}
+			ctrl := &checkedRefusals{CheckController: check}
 			upgrader := websocket.New(ctrl)
 			upgrader.MaxConnections = 1
-			response := connect(t, besidesAlive(upgrader))
-			require.Equal(t, tt.want, response.status)
+			response := connect(t, testws.BesidesAlive(upgrader))
+			require.Equal(t, tt.want, response.Status)
 			require.Equal(t, 1, calls)
-			require.Equal(t, tt.retryAfter, response.header.Get("Retry-After"))
+			require.Equal(t, tt.retryAfter, response.Header.Get("Retry-After"))
 			if tt.want == http.StatusSwitchingProtocols {
 				require.NoError(t, ctrl.reason)
 				return
@@ -99,14 +92,14 @@ func TestCheckUpgrade(t *testing.T) {
 			}
 			require.ErrorContains(t, ctrl.reason, tt.mentions)
 			require.Equal(t, websocket.Stats{Refusals: map[int]uint64{tt.want: 1}}, upgrader.Stats())
-			requireIdle(t, upgrader)
+			testws.RequireIdle(t, upgrader)
 
 			upgrader = websocket.New(&check)
 			upgrader.Debug = true
-			response = connect(t, besidesAlive(upgrader))
-			require.Equal(t, tt.want, response.status)
-			require.Contains(t, response.body, ctrl.reason.Error())
-			require.Equal(t, "13", response.header.Get("Sec-WebSocket-Version"))
+			response = connect(t, testws.BesidesAlive(upgrader))
+			require.Equal(t, tt.want, response.Status)
+			require.Contains(t, response.Body, ctrl.reason.Error())
+			require.Equal(t, "13", response.Header.Get("Sec-WebSocket-Version"))
 		})
 	}
 }
@@ -119,26 +112,26 @@ func TestCheckUpgradeIsAskedLast(t *testing.T) {
 		}
 		t.Run(tt.name, func(t *testing.T) {
 			upgrader := websocket.New(&checkedHeaders{
-				headerController: headerController{ControllerFunc: echo, headers: func(*http.Request) http.Header { return tt.headers }},
+				HeaderController: testws.HeaderController{ControllerFunc: testws.Echo, Headers: func(*http.Request) http.Header { return tt.headers }},
 				check: func(*http.Request) (int, error) {
 					assert.Fail(t, "the check is asked")
 					return 0, nil
 				},
 			})
 			if tt.down {
-				requireIdle(t, upgrader)
+				testws.RequireIdle(t, upgrader)
 			}
-			conn := dialHTTP(t, wstest.Serve(t, upgrader))
-			require.Equal(t, tt.status, conn.do(upgradeRequest(tt.change)).status)
+			conn := testws.DialHTTP(t, wstest.Serve(t, upgrader))
+			require.Equal(t, tt.status, conn.Do(testws.UpgradeRequest(tt.change)).Status)
 		})
 	}
 }
 
 func TestCheckUpgradePanics(t *testing.T) {
-	ctrl := &checkController{ControllerFunc: echo, check: func(*http.Request) (int, error) { panic("boom") }}
+	ctrl := &testws.CheckController{ControllerFunc: testws.Echo, Check: func(*http.Request) (int, error) { panic("boom") }}
 	upgrader := websocket.New(ctrl)
 	upgrader.MaxConnections = 1
-	server := wstest.Serve(t, besidesAlive(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := wstest.Serve(t, testws.BesidesAlive(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if p := recover(); p != nil {
 				http.Error(w, fmt.Sprint("recovered: ", p), http.StatusInternalServerError)
@@ -146,20 +139,20 @@ func TestCheckUpgradePanics(t *testing.T) {
 		}()
 		upgrader.ServeHTTP(w, r)
 	})))
-	conn := dialHTTP(t, server)
+	conn := testws.DialHTTP(t, server)
 	for range 2 {
-		response := conn.do(upgradeRequest(nil))
-		require.Equal(t, http.StatusInternalServerError, response.status)
-		require.Equal(t, "recovered: boom\n", response.body)
-		conn.expectAlive()
+		response := conn.Do(testws.UpgradeRequest(nil))
+		require.Equal(t, http.StatusInternalServerError, response.Status)
+		require.Equal(t, "recovered: boom\n", response.Body)
+		conn.ExpectAlive()
 	}
-	ctrl.check = func(*http.Request) (int, error) { return 0, nil }
-	require.Equal(t, http.StatusSwitchingProtocols, conn.do(upgradeRequest(nil)).status)
+	ctrl.Check = func(*http.Request) (int, error) { return 0, nil }
+	require.Equal(t, http.StatusSwitchingProtocols, conn.Do(testws.UpgradeRequest(nil)).Status)
 }
 
 // listController speaks other subprotocols with each client.
 type listController struct {
-	headerController
+	testws.HeaderController
 	list func(r *http.Request) []string
 }
 
@@ -185,7 +178,7 @@ func TestSubprotocolLister(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			upgrader := websocket.New(&listController{
-				headerController: headerController{ControllerFunc: echo, headers: func(*http.Request) http.Header { return tt.headers }},
+				HeaderController: testws.HeaderController{ControllerFunc: testws.Echo, Headers: func(*http.Request) http.Header { return tt.headers }},
 				list: func(r *http.Request) []string {
 					assert.Equal(t, "/ws", r.URL.Path)
 					return tt.list
@@ -224,7 +217,7 @@ func TestRequireSubprotocol(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			upgrader := websocket.New(&listController{
-				headerController: headerController{ControllerFunc: echo, headers: func(*http.Request) http.Header { return tt.headers }},
+				HeaderController: testws.HeaderController{ControllerFunc: testws.Echo, Headers: func(*http.Request) http.Header { return tt.headers }},
 				list:             func(*http.Request) []string { return tt.list },
 			})
 			upgrader.Settings.Subprotocols = tt.ours
@@ -236,10 +229,10 @@ func TestRequireSubprotocol(t *testing.T) {
 				require.Equal(t, tt.want, client.Subprotocol())
 				return
 			}
-			response := dialRefused(t, upgrader, "/", options)
-			require.Equal(t, http.StatusBadRequest, response.status)
+			response := testws.DialRefused(t, upgrader, "/", options)
+			require.Equal(t, http.StatusBadRequest, response.Status)
 			var told struct{ Error string }
-			require.NoError(t, json.Unmarshal([]byte(response.body), &told))
+			require.NoError(t, json.Unmarshal([]byte(response.Body), &told))
 			for _, mentioned := range tt.reasons {
 				require.Contains(t, told.Error, mentioned)
 			}
@@ -260,15 +253,15 @@ func TestRequiredSubprotocolOnSeveralLines(t *testing.T) {
 		{name: "on none", lines: []string{"v1", "mqtt"}, want: http.StatusBadRequest},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			upgrader := websocket.New(websocket.ControllerFunc(echo))
+			upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 			upgrader.RequireSubprotocol = true
 			upgrader.Settings.Subprotocols = []string{"v2"}
-			response := dialHTTP(t, wstest.Serve(t, upgrader)).do(upgradeRequest(func(r *http.Request) {
+			response := testws.DialHTTP(t, wstest.Serve(t, upgrader)).Do(testws.UpgradeRequest(func(r *http.Request) {
 				r.Header["Sec-Websocket-Protocol"] = tt.lines
 			}))
-			require.Equal(t, tt.want, response.status)
+			require.Equal(t, tt.want, response.Status)
 			if tt.want == http.StatusSwitchingProtocols {
-				require.Equal(t, "v2", response.header.Get("Sec-Websocket-Protocol"))
+				require.Equal(t, "v2", response.Header.Get("Sec-Websocket-Protocol"))
 			}
 		})
 	}
@@ -277,8 +270,8 @@ func TestRequiredSubprotocolOnSeveralLines(t *testing.T) {
 // TestRequireSubprotocolIsCheckedAfterTheHandshake is about a page that is looked
 // at in a browser: that it offers no subprotocol is the least of it.
 func TestRequireSubprotocolIsCheckedAfterTheHandshake(t *testing.T) {
-	upgrader := websocket.New(websocket.ControllerFunc(echo))
+	upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 	upgrader.RequireSubprotocol = true
-	require.Equal(t, http.StatusForbidden, connect(t, upgrader, "https://evil.test").status)
-	require.Equal(t, http.StatusBadRequest, connect(t, upgrader).status)
+	require.Equal(t, http.StatusForbidden, connect(t, upgrader, "https://evil.test").Status)
+	require.Equal(t, http.StatusBadRequest, connect(t, upgrader).Status)
 }

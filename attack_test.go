@@ -17,6 +17,7 @@ import (
 	"weak"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -28,7 +29,7 @@ import (
 // descriptor, no connection, which a timer that is set would hold.
 func defense(t *testing.T, u *websocket.Upgrader, attack func(t *testing.T, server *httptest.Server)) {
 	t.Helper()
-	before := descriptors(t)
+	before := testws.Descriptors(t)
 	var mu sync.Mutex
 	var conns []weak.Pointer[websocket.Conn]
 	serve := u.Controller
@@ -37,12 +38,12 @@ func defense(t *testing.T, u *websocket.Upgrader, attack func(t *testing.T, serv
 		conns = append(conns, weak.Make(conn))
 		mu.Unlock()
 		if r.URL.Path == "/bystander" {
-			return echo(conn, r)
+			return testws.Echo(conn, r)
 		}
 		return serve.Serve(conn, r)
 	})
 	if u.Log == nil {
-		u.Log = silent
+		u.Log = testws.Silent
 	}
 	t.Run("attack", func(t *testing.T) { // which closes its sockets at its end
 		server := httptest.NewServer(u)
@@ -71,7 +72,7 @@ func defense(t *testing.T, u *websocket.Upgrader, attack func(t *testing.T, serv
 		require.Eventually(t, func() bool { return u.Stats().Open == 0 }, 20*time.Second, 5*time.Millisecond)
 	})
 	goleak.VerifyNone(t)
-	assert.LessOrEqual(t, descriptors(t), before, "descriptors")
+	assert.LessOrEqual(t, testws.Descriptors(t), before, "descriptors")
 	assert.Eventually(t, func() bool {
 		runtime.GC()
 		mu.Lock()
@@ -116,7 +117,7 @@ func each(t *testing.T, server *httptest.Server, n int, attack func(client *wste
 }
 
 // bomb is a compressed message of zeros.
-func bomb(size int) wstest.Frame { return deflated(strings.Repeat("\x00", size)) }
+func bomb(size int) wstest.Frame { return testws.Deflated(strings.Repeat("\x00", size)) }
 
 func TestAttackByBombs(t *testing.T) {
 	frame := bomb(10 << 20).Bytes()
@@ -150,7 +151,7 @@ func TestAttackByLengths(t *testing.T) {
 		"with the top bit set": 1 << 63, "all bits": math.MaxUint64, "that no machine has": math.MaxInt64, "a little too long": 1<<20 + 1,
 	} {
 		t.Run(name, func(t *testing.T) {
-			u := attacked(echo)
+			u := attacked(testws.Echo)
 			defense(t, u, func(t *testing.T, server *httptest.Server) {
 				each(t, server, 50, func(client *wstest.Raw) {
 					client.SendBytes(wstest.Binary(nil).AppendHeader(nil, length))
@@ -160,20 +161,20 @@ func TestAttackByLengths(t *testing.T) {
 		})
 	}
 	t.Run("longer than what comes", func(t *testing.T) {
-		defense(t, attacked(echo), func(t *testing.T, server *httptest.Server) {
+		defense(t, attacked(testws.Echo), func(t *testing.T, server *httptest.Server) {
 			each(t, server, 50, func(client *wstest.Raw) {
 				client.SendBytes(append(wstest.Binary(nil).AppendHeader(nil, 1<<20), "little"...))
 			})
 		})
 	})
 	t.Run("in all, of fragments", func(t *testing.T) {
-		defense(t, attacked(echo), func(t *testing.T, server *httptest.Server) {
+		defense(t, attacked(testws.Echo), func(t *testing.T, server *httptest.Server) {
 			each(t, server, 10, func(client *wstest.Raw) {
-				client.Send(part(wstest.OpBinary, false, ""))
+				client.Send(testws.Part(wstest.OpBinary, false, ""))
 				for range 8 {
-					client.Send(part(wstest.OpContinuation, false, strings.Repeat("x", 1<<17)))
+					client.Send(testws.Part(wstest.OpContinuation, false, strings.Repeat("x", 1<<17)))
 				}
-				client.Send(part(wstest.OpContinuation, false, "x"))
+				client.Send(testws.Part(wstest.OpContinuation, false, "x"))
 				client.ExpectClose(1009, "message too big")
 			})
 		})
@@ -208,7 +209,7 @@ func TestAttackByFloods(t *testing.T) {
 		"pings": wstest.Ping(strings.Repeat("x", 125)), "messages": wstest.Text(strings.Repeat("echo", 1000)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			defense(t, attacked(echo), func(t *testing.T, server *httptest.Server) {
+			defense(t, attacked(testws.Echo), func(t *testing.T, server *httptest.Server) {
 				each(t, server, 5, flooding(frame))
 			})
 		})
@@ -224,13 +225,13 @@ func TestAttackByFramesThatSayNothing(t *testing.T) {
 		then  []wstest.Frame
 	}{
 		{name: "pongs", first: wstest.Pong(""), then: []wstest.Frame{wstest.Pong("unasked")}},
-		{name: "empty fragments", first: part(wstest.OpText, false, ""), then: []wstest.Frame{part(wstest.OpContinuation, false, "")}},
+		{name: "empty fragments", first: testws.Part(wstest.OpText, false, ""), then: []wstest.Frame{testws.Part(wstest.OpContinuation, false, "")}},
 		{name: "empty fragments of a compressed message", first: wstest.Frame{RSV: 4, Opcode: wstest.OpText, Masked: true},
-			then: []wstest.Frame{part(wstest.OpContinuation, false, ""), wstest.Pong("")}},
+			then: []wstest.Frame{testws.Part(wstest.OpContinuation, false, ""), wstest.Pong("")}},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
-			defense(t, inflating(echo), func(t *testing.T, server *httptest.Server) {
+			defense(t, inflating(testws.Echo), func(t *testing.T, server *httptest.Server) {
 				each(t, server, 5, func(client *wstest.Raw) {
 					client.Send(tc.first)
 					var start, end runtime.MemStats
@@ -250,7 +251,7 @@ func TestAttackByFramesThatSayNothing(t *testing.T) {
 
 // A peer that sends a byte now and then holds a connection, and nothing but it.
 func TestAttackByTheSlow(t *testing.T) {
-	u := attacked(echo)
+	u := attacked(testws.Echo)
 	u.PingInterval, u.PongTimeout = 20*time.Millisecond, 200*time.Millisecond
 	message := append(wstest.Text("slow").Bytes(), wstest.Binary(make([]byte, 1000)).Bytes()...)
 	defense(t, u, func(t *testing.T, server *httptest.Server) {
@@ -321,7 +322,7 @@ func TestAttackByResets(t *testing.T) {
 		{name: "within a mask", send: request + string(text[:6]), read: true},
 		{name: "within a payload", send: request + string(text[:500]), read: true},
 		{name: "behind a message", send: request + string(text), read: true},
-		{name: "between fragments", send: request + string(part(wstest.OpText, false, "x").Bytes()), read: true},
+		{name: "between fragments", send: request + string(testws.Part(wstest.OpText, false, "x").Bytes()), read: true},
 		{name: "within a ping", send: request + string(wstest.Ping("hello").Bytes()[:8]), read: true},
 		{name: "behind a ping", send: request + string(wstest.Ping("hello").Bytes()), read: true},
 		{name: "within a close frame", send: request + string(wstest.Close(1000, "bye").Bytes()[:7]), read: true},
@@ -329,7 +330,7 @@ func TestAttackByResets(t *testing.T) {
 		{name: "behind a breach", send: request + string(wstest.Text("").Unmasked().Bytes()), read: true},
 	}
 	serves := map[string]websocket.ControllerFunc{
-		"echo":    echo,
+		"echo":    testws.Echo,
 		"closing": func(*websocket.Conn, *http.Request) error { return nil },
 		"writing": func(conn *websocket.Conn, _ *http.Request) error {
 			for {
@@ -367,7 +368,7 @@ func TestAttackByResets(t *testing.T) {
 }
 
 func TestAttackByPeersThatVanish(t *testing.T) {
-	u := attacked(echo)
+	u := attacked(testws.Echo)
 	defense(t, u, func(t *testing.T, server *httptest.Server) {
 		var running sync.WaitGroup
 		for range 20 {
@@ -377,7 +378,7 @@ func TestAttackByPeersThatVanish(t *testing.T) {
 					if !assert.NoError(t, err) {
 						return
 					}
-					upgradeBare(t, conn)
+					testws.UpgradeBare(t, conn)
 					_ = conn.Close()
 				}
 			})

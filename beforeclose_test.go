@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -38,10 +39,10 @@ var endings = []ending{
 		serve <- nil
 	}},
 	{name: "Serve fails", sends: true, end: func(_ *websocket.Upgrader, _ *websocket.Conn, _ *wstest.Raw, serve chan<- error) {
-		serve <- errDatabase
+		serve <- testws.ErrDatabase
 	}},
 	{name: "a function of the connection fails", sends: true, end: func(_ *websocket.Upgrader, conn *websocket.Conn, _ *wstest.Raw, serve chan<- error) {
-		conn.Go(func(context.Context) error { return errDatabase })
+		conn.Go(func(context.Context) error { return testws.ErrDatabase })
 		<-conn.Context().Done()
 		serve <- nil
 	}},
@@ -61,10 +62,10 @@ var endings = []ending{
 }
 
 // served returns a connection whose Serve returns what is sent to it, while it is read.
-func served(t *testing.T, serve func(http.Handler) any) (*controller, *websocket.Upgrader, *websocket.Conn, *wstest.Raw, chan<- error) {
+func served(t *testing.T, serve func(http.Handler) any) (*testws.Controller, *websocket.Upgrader, *websocket.Conn, *wstest.Raw, chan<- error) {
 	conns, returns := make(chan *websocket.Conn), make(chan error, 2)
-	ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
-		conn.Go(func(context.Context) error { return reader(wrapped)(conn, nil) })
+	ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, _ *http.Request) error {
+		conn.Go(func(context.Context) error { return testws.ReadLoop(testws.Wrapped)(conn, nil) })
 		conns <- conn
 		return <-returns
 	}}
@@ -78,10 +79,10 @@ func served(t *testing.T, serve func(http.Handler) any) (*controller, *websocket
 func TestBeforeClose(t *testing.T) {
 	for _, e := range endings {
 		t.Run(e.name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 				_, u, conn, client, returns := served(t, serve)
 				var calls callList
-				lastWords := encode(t, "last words")
+				lastWords := testws.Encode(t, "last words")
 				for i := range 3 {
 					require.True(t, conn.BeforeClose(func() {
 						calls.add(i)
@@ -98,7 +99,7 @@ func TestBeforeClose(t *testing.T) {
 				}
 				returns <- nil
 				frames := <-received
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 				assert.Equal(t, []int{0, 1, 2}, calls.all())
 				if e.sends {
 					require.Len(t, frames, 4)
@@ -119,7 +120,7 @@ func TestBeforeCloseFails(t *testing.T) {
 	for name, fail := range map[string]func(){"panic": func() { panic("oh") }, "Goexit": runtime.Goexit} {
 		for _, e := range endings {
 			t.Run(name+"/"+e.name, func(t *testing.T) {
-				onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 					ctrl, u, conn, client, returns := served(t, serve)
 					var calls callList
 					require.True(t, conn.BeforeClose(func() { calls.add(0) }))
@@ -133,11 +134,11 @@ func TestBeforeCloseFails(t *testing.T) {
 					}()
 					<-over
 					returns <- nil
-					ended(t, u)
+					testws.AwaitEnd(t, u)
 					assert.Equal(t, []int{0, 1}, calls.all())
 					var p *websocket.PanicError
-					require.NotEmpty(t, ctrl.told.all())
-					require.ErrorAs(t, ctrl.told.all()[len(ctrl.told.all())-1], &p)
+					require.NotEmpty(t, ctrl.Told.All())
+					require.ErrorAs(t, ctrl.Told.All()[len(ctrl.Told.All())-1], &p)
 				})
 			})
 		}
@@ -151,7 +152,7 @@ func TestBeforeCloseComesFirst(t *testing.T) {
 		goOn := make(chan struct{})
 		require.True(t, conn.BeforeClose(func() {
 			<-goOn
-			assert.NoError(t, conn.Enqueue(websocket.QueueLimit{}, encode(t, "last words")))
+			assert.NoError(t, conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "last words")))
 		}))
 		go func() { _ = conn.Close(4000, "") }()
 		synctest.Wait()
@@ -162,7 +163,7 @@ func TestBeforeCloseComesFirst(t *testing.T) {
 		client.Expect(wstest.Text("last words"))
 		client.ExpectClose(4000, "")
 		client.Send(wstest.Close(4000, ""))
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 	})
 }
 
@@ -196,10 +197,10 @@ func TestBeforeCloseHangs(t *testing.T) {
 					begun := time.Now()
 					go c.end(u, conn, returns)
 					client.ExpectEnd()
-					after(t, begun, c.want)
+					testws.AssertElapsed(t, begun, c.want)
 					close(goOn)
 					returns <- nil
-					ended(t, u)
+					testws.AwaitEnd(t, u)
 				})
 			})
 		}
@@ -220,14 +221,14 @@ func TestCloseWhileBeforeCloseHangs(t *testing.T) {
 				require.True(t, conn.BeforeClose(func() { <-goOn }))
 				begun := time.Now()
 				_ = end(conn)
-				after(t, begun, 3*time.Second)
+				testws.AssertElapsed(t, begun, 3*time.Second)
 				_ = end(conn)
-				after(t, begun, 3*time.Second)
+				testws.AssertElapsed(t, begun, 3*time.Second)
 				returns <- nil
 				synctest.Wait()
 				assert.Equal(t, 1, u.Stats().Open, "the end of Serve waits")
 				close(goOn)
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 			})
 		})
 	}

@@ -10,6 +10,7 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 )
 
@@ -21,7 +22,7 @@ func BenchmarkEcho(b *testing.B) {
 		name    string
 		handler http.Handler
 	}{
-		{"ReadMessage", websocket.New(websocket.ControllerFunc(echo))},
+		{"ReadMessage", websocket.New(websocket.ControllerFunc(testws.Echo))},
 		{"ReadSlice", websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 			for {
 				messageType, message, err := conn.ReadSlice()
@@ -91,7 +92,7 @@ func BenchmarkHandshake(b *testing.B) {
 		name    string
 		handler http.Handler
 	}{
-		{"ours", websocket.New(websocket.ControllerFunc(echo))},
+		{"ours", websocket.New(websocket.ControllerFunc(testws.Echo))},
 		{"gorilla", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			conn, err := upgrader.Upgrade(w, r, nil)
 			if err != nil {

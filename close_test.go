@@ -15,40 +15,11 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// rawPair returns the two ends of a connection in memory, the client's to be
-// used frame by frame. The server's is open until the test ends.
-func rawPair(t *testing.T, options websocket.Options) (*wstest.Raw, *websocket.Conn) {
-	t.Helper()
-	conns := make(chan *websocket.Conn, 1)
-	ended := make(chan struct{})
-	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
-		conns <- conn
-		<-ended
-		return nil
-	}))
-	if options.Log == nil {
-		options.Log = silent
-	}
-	u.Options = options
-	client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: time.Hour})
-	t.Cleanup(func() {
-		_ = client.Close()
-		close(ended)
-		assert.NoError(t, u.Shutdown(context.Background()))
-	})
-	return client, <-conns
-}
-
-// after asserts that so much time has passed since start, to the nanosecond.
-func after(t *testing.T, start time.Time, want time.Duration) {
-	t.Helper()
-	assert.Equal(t, want, time.Since(start))
-}
 
 // fill writes to the connection, in another goroutine, more than the network
 // takes, and returns when the write waits. The channel gets its error.
@@ -89,7 +60,7 @@ func TestCloseWaitsForThePeer(t *testing.T) {
 		}, want: 10 * time.Second},
 		{name: "that half-closes", peer: func(client *wstest.Raw) {
 			time.Sleep(time.Second)
-			halfClose(client)
+			testws.HalfClose(client)
 		}, want: time.Second},
 		{name: "that hangs up", peer: func(client *wstest.Raw) {
 			time.Sleep(time.Second)
@@ -112,17 +83,20 @@ func TestCloseWaitsForThePeer(t *testing.T) {
 		}, want: 10 * time.Second},
 	}
 	readers := map[string]func(conn *websocket.Conn){
-		"nobody reading":         func(*websocket.Conn) {},
-		"a reader":               func(conn *websocket.Conn) { _ = reader(returned)(conn, nil) },
-		"a reader that stops":    func(conn *websocket.Conn) { _, _, _ = conn.ReadMessage() },
-		"a reader of parts":      func(conn *websocket.Conn) { readByte(conn) },
-		"a reader with deadline": func(conn *websocket.Conn) { _ = conn.SetReadDeadline(time.Now().Add(time.Millisecond)); readByte(conn) },
+		"nobody reading":      func(*websocket.Conn) {},
+		"a reader":            func(conn *websocket.Conn) { _ = testws.ReadLoop(testws.Returned)(conn, nil) },
+		"a reader that stops": func(conn *websocket.Conn) { _, _, _ = conn.ReadMessage() },
+		"a reader of parts":   func(conn *websocket.Conn) { testws.ReadByte(conn) },
+		"a reader with deadline": func(conn *websocket.Conn) {
+			_ = conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+			testws.ReadByte(conn)
+		},
 	}
 	for _, c := range cases {
 		for name, read := range readers {
 			t.Run(c.name+", with "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					client, conn := rawPair(t, websocket.Options{})
+					client, conn := testws.RawPair(t, websocket.Options{})
 					if c.timeout != 0 {
 						conn.SetCloseHandshakeTimeout(c.timeout)
 					}
@@ -137,7 +111,7 @@ func TestCloseWaitsForThePeer(t *testing.T) {
 						c.peer(client)
 					})
 					require.NoError(t, conn.Close(4000, "bye"))
-					after(t, start, c.want)
+					testws.AssertElapsed(t, start, c.want)
 					_, err := conn.NetConn().Read(make([]byte, 1))
 					require.ErrorIs(t, err, net.ErrClosed)
 				})
@@ -146,27 +120,13 @@ func TestCloseWaitsForThePeer(t *testing.T) {
 	}
 }
 
-// halfClose says that the client sends nothing more.
-func halfClose(client *wstest.Raw) {
-	if half, ok := client.Conn.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
-	}
-}
-
-// readByte begins to read a message and goes no further.
-func readByte(conn *websocket.Conn) {
-	if _, r, err := conn.NextReader(); err == nil {
-		_, _ = r.Read(make([]byte, 1))
-	}
-}
-
 func TestCloseAgainstAPeerThatNeverReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, conn := rawPair(t, websocket.Options{WriteTimeout: -1})
+		_, conn := testws.RawPair(t, websocket.Options{WriteTimeout: -1})
 		write := fill(conn)
 		start := time.Now()
 		require.ErrorIs(t, conn.Close(4000, ""), os.ErrDeadlineExceeded)
-		after(t, start, 10*time.Second)
+		testws.AssertElapsed(t, start, 10*time.Second)
 		require.ErrorIs(t, <-write, net.ErrClosed)
 		assert.Equal(t, &websocket.CloseError{Code: 4000}, context.Cause(conn.Context()))
 	})
@@ -174,7 +134,7 @@ func TestCloseAgainstAPeerThatNeverReads(t *testing.T) {
 
 func TestCloseDuringAWriteThatThePeerTakesLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		write := fill(conn)
 		closed := make(chan error, 1)
 		go func() { closed <- conn.Close(4000, "") }()
@@ -191,7 +151,7 @@ func TestCloseDuringAWriteThatThePeerTakesLate(t *testing.T) {
 
 func TestCloseFrameIsEchoedAfterTheFrameUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		write := fill(conn)
 		client.Send(wstest.Close(3000, "bye"))
 		read := make(chan error, 1)
@@ -211,13 +171,13 @@ func TestCloseFrameIsEchoedAfterTheFrameUnderWay(t *testing.T) {
 
 func TestCloseFrameOfAPeerThatNeverReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{WriteTimeout: time.Minute})
+		client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: time.Minute})
 		write := fill(conn)
 		client.Send(wstest.Close(3000, ""))
 		start := time.Now()
 		_, _, err := conn.ReadMessage()
 		require.Equal(t, 3000, websocket.CloseStatus(err))
-		after(t, start, 10*time.Second)
+		testws.AssertElapsed(t, start, 10*time.Second)
 		require.ErrorIs(t, <-write, net.ErrClosed)
 	})
 }
@@ -230,29 +190,29 @@ func TestCloseFromAnywhere(t *testing.T) {
 	}{
 		"a ping handler": {send: wstest.Ping("x"), serve: func(conn *websocket.Conn) error {
 			conn.SetPingHandler(func(string) error { goodbye(conn); return nil })
-			return reader(returned)(conn, nil)
+			return testws.ReadLoop(testws.Returned)(conn, nil)
 		}},
 		"a pong handler": {send: wstest.Pong("x"), serve: func(conn *websocket.Conn) error {
 			conn.SetPongHandler(func(string) error { goodbye(conn); return nil })
-			return reader(returned)(conn, nil)
+			return testws.ReadLoop(testws.Returned)(conn, nil)
 		}},
 		"another goroutine during a read": {send: wstest.Text("x"), serve: func(conn *websocket.Conn) error {
 			go goodbye(conn)
-			return reader(returned)(conn, nil)
+			return testws.ReadLoop(testws.Returned)(conn, nil)
 		}},
 		"two goroutines at once, and a third later": {send: wstest.Text("x"), serve: func(conn *websocket.Conn) error {
 			go goodbye(conn)
 			go goodbye(conn)
-			err := reader(returned)(conn, nil)
+			err := testws.ReadLoop(testws.Returned)(conn, nil)
 			goodbye(conn)
 			return err
 		}},
 		"a function of the connection": {send: wstest.Text("x"), serve: func(conn *websocket.Conn) error {
 			conn.Go(func(context.Context) error { goodbye(conn); return nil })
-			return reader(returned)(conn, nil)
+			return testws.ReadLoop(testws.Returned)(conn, nil)
 		}},
 		"within a message that is half read": {send: wstest.Text(strings.Repeat("x", 1000)), serve: func(conn *websocket.Conn) error {
-			readByte(conn)
+			testws.ReadByte(conn)
 			goodbye(conn)
 			return nil
 		}},
@@ -264,16 +224,16 @@ func TestCloseFromAnywhere(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-				ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error { return c.serve(conn) }}
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, _ *http.Request) error { return c.serve(conn) }}
 				u := websocket.New(ctrl)
 				client := wstest.DialRaw(t, serve(u), "/", nil)
 				client.Send(c.send)
 				client.ExpectClose(4000, "")
 				client.Send(wstest.Text("not delivered"), wstest.Close(4000, ""))
 				client.ExpectEnd()
-				ended(t, u)
-				assert.Empty(t, ctrl.told.all())
+				testws.AwaitEnd(t, u)
+				assert.Empty(t, ctrl.Told.All())
 			})
 		})
 	}
@@ -287,20 +247,20 @@ func TestCloseFromTheCloseHandlerIsTheAnswer(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 					conn.SetCloseHandler(func(code int, text string) error {
 						assert.Equal(t, 1000, code)
 						assert.Equal(t, "bye", text)
 						return answer(conn)
 					})
-					return echo(conn, r)
+					return testws.Echo(conn, r)
 				}))
 				client := wstest.DialRaw(t, serve(u), "/", nil)
 				client.Send(wstest.Close(1000, "bye"))
 				client.ExpectClose(4001, "mine")
 				client.ExpectEnd()
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 			})
 		})
 	}
@@ -308,13 +268,13 @@ func TestCloseFromTheCloseHandlerIsTheAnswer(t *testing.T) {
 
 func TestOnlyTheFirstCloseWritesAFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		start := time.Now()
 		var running sync.WaitGroup
 		for range 10 {
 			running.Go(func() {
 				assert.NoError(t, conn.Close(4000, "one of them"))
-				after(t, start, 4*time.Second) // all wait for the first
+				testws.AssertElapsed(t, start, 4*time.Second) // all wait for the first
 			})
 		}
 		client.ExpectClose(4000, "one of them")
@@ -345,7 +305,7 @@ func TestNoMessageIsDeliveredAfterOurCloseFrame(t *testing.T) {
 				return err
 			},
 		} {
-			client, conn := rawPair(t, websocket.Options{})
+			client, conn := testws.RawPair(t, websocket.Options{})
 			read1 := make(chan error, 1)
 			go func() { read1 <- read(conn) }()
 			half := wstest.Text("half a message").Bytes()
@@ -362,7 +322,7 @@ func TestNoMessageIsDeliveredAfterOurCloseFrame(t *testing.T) {
 
 func TestDrainedMessageDoesNotLookWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		client.Send(wstest.Frame{Opcode: wstest.OpText, Masked: true, Payload: []byte("begin")}, wstest.Text("")) // and a breach that nobody reads
 		_, r, err := conn.NextReader()
 		require.NoError(t, err)
@@ -384,7 +344,7 @@ func TestValidCloseCode(t *testing.T) {
 
 func TestCloseCodesThatMayNotBeSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		for _, code := range []int{-1, 0, 1, 999, 1004, 1006, 1015, 1016, 2999, 5000, 65536 + 1000} {
 			require.False(t, websocket.ValidCloseCode(code), code)
 			require.ErrorContains(t, conn.Close(code, ""), "may not be sent", code)
@@ -412,7 +372,7 @@ func TestEachCodeThatMayBeSentIsSent(t *testing.T) {
 	codes := []int{1000, 1001, 1002, 1003, 1005, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999}
 	synctest.Test(t, func(t *testing.T) {
 		for _, code := range codes {
-			client, conn := rawPair(t, websocket.Options{CloseTimeout: -1})
+			client, conn := testws.RawPair(t, websocket.Options{CloseTimeout: -1})
 			require.NoError(t, conn.Close(code, ""))
 			client.ExpectClose(code, "")
 			client.ExpectEnd()
@@ -432,7 +392,7 @@ func TestReasonIsCutBetweenCharacters(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client, conn := rawPair(t, websocket.Options{CloseTimeout: -1})
+				client, conn := testws.RawPair(t, websocket.Options{CloseTimeout: -1})
 				require.NoError(t, conn.Close(4000, c.text))
 				client.ExpectClose(4000, c.want)
 			})
@@ -444,7 +404,7 @@ func TestBreachEndsTheSocketPromptly(t *testing.T) {
 	breach := wstest.Frame{Fin: true, Opcode: 3, Masked: true}
 	t.Run("as soon as the peer hung up", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{})
+			client, conn := testws.RawPair(t, websocket.Options{})
 			client.Send(breach, wstest.Text("more"))
 			go func() {
 				client.ExpectClose(1002, "reserved opcode")
@@ -455,52 +415,52 @@ func TestBreachEndsTheSocketPromptly(t *testing.T) {
 			start := time.Now()
 			_, _, err := conn.ReadMessage()
 			require.ErrorContains(t, err, "reserved opcode")
-			after(t, start, 800*time.Millisecond)
+			testws.AssertElapsed(t, start, 800*time.Millisecond)
 		})
 	})
 	t.Run("after a second", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{})
+			client, conn := testws.RawPair(t, websocket.Options{})
 			client.Send(breach)
 			start := time.Now()
 			_, _, err := conn.ReadMessage()
 			require.Error(t, err)
-			after(t, start, time.Second)
+			testws.AssertElapsed(t, start, time.Second)
 			_, again := conn.NetConn().Read(nil)
 			require.ErrorIs(t, again, net.ErrClosed)
 		})
 	})
 	t.Run("after a megabyte", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{})
+			client, conn := testws.RawPair(t, websocket.Options{})
 			client.Send(breach)
 			go func() { _, _ = io.Copy(client.Conn, zeros{}) }()
 			start := time.Now()
 			_, _, err := conn.ReadMessage()
 			require.Error(t, err)
-			after(t, start, 0)
+			testws.AssertElapsed(t, start, 0)
 		})
 	})
 	t.Run("at once where nothing is waited for", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{CloseTimeout: -1})
+			client, conn := testws.RawPair(t, websocket.Options{CloseTimeout: -1})
 			client.Send(breach)
 			start := time.Now()
 			_, _, err := conn.ReadMessage()
 			require.Error(t, err)
-			after(t, start, 0)
+			testws.AssertElapsed(t, start, 0)
 			client.ExpectClose(1002, "reserved opcode")
 		})
 	})
 	t.Run("of a peer that never reads", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{})
+			client, conn := testws.RawPair(t, websocket.Options{})
 			write := fill(conn)
 			client.Send(breach)
 			start := time.Now()
 			_, _, err := conn.ReadMessage()
 			require.ErrorContains(t, err, "reserved opcode")
-			after(t, start, time.Second)
+			testws.AssertElapsed(t, start, time.Second)
 			require.ErrorIs(t, <-write, net.ErrClosed)
 		})
 	})
@@ -518,15 +478,15 @@ func TestCloseErrors(t *testing.T) {
 		disconnect bool
 	}{
 		"none":          {nil, false, -1, false},
-		"another":       {errDatabase, false, -1, false},
+		"another":       {testws.ErrDatabase, false, -1, false},
 		"normal":        {&websocket.CloseError{Code: 1000}, true, 1000, false},
 		"going away":    {&websocket.CloseError{Code: 1001}, true, 1001, false},
 		"no code":       {&websocket.CloseError{Code: 1005}, true, 1005, false},
-		"wrapped":       {wrapped(&websocket.CloseError{Code: 1000}), true, 1000, false},
-		"abnormal":      {wrapped(&websocket.CloseError{Code: 1006}), false, 1006, true},
+		"wrapped":       {testws.Wrapped(&websocket.CloseError{Code: 1000}), true, 1000, false},
+		"abnormal":      {testws.Wrapped(&websocket.CloseError{Code: 1006}), false, 1006, true},
 		"protocol":      {&websocket.CloseError{Code: 1002}, false, 1002, false},
 		"own code":      {websocket.NewCloseError(4000, ""), false, 4000, false},
-		"peer is gone":  {wrapped(websocket.ErrPeerGone), false, -1, true},
+		"peer is gone":  {testws.Wrapped(websocket.ErrPeerGone), false, -1, true},
 		"closed by us":  {net.ErrClosed, false, -1, false},
 		"somebody's IO": {io.EOF, false, -1, false},
 	} {
@@ -536,8 +496,8 @@ func TestCloseErrors(t *testing.T) {
 			assert.Equal(t, c.disconnect, websocket.IsDisconnect(c.err))
 		})
 	}
-	assert.True(t, websocket.IsUnexpectedCloseError(wrapped(&websocket.CloseError{Code: 1006}), 1000, 1001))
-	assert.False(t, websocket.IsUnexpectedCloseError(wrapped(&websocket.CloseError{Code: 1000}), 1000, 1001))
+	assert.True(t, websocket.IsUnexpectedCloseError(testws.Wrapped(&websocket.CloseError{Code: 1006}), 1000, 1001))
+	assert.False(t, websocket.IsUnexpectedCloseError(testws.Wrapped(&websocket.CloseError{Code: 1000}), 1000, 1001))
 	assert.False(t, websocket.IsUnexpectedCloseError(errors.New("x"), 1000))
 }
 
@@ -552,11 +512,11 @@ func TestAnswersAreNotOvertaken(t *testing.T) {
 		"the answer to a breach":    {wstest.Text("x").Unmasked(), 1002},
 	}
 	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
-		conn.Go(func(context.Context) error { return reader(returned)(conn, r) })
+		conn.Go(func(context.Context) error { return testws.ReadLoop(testws.Returned)(conn, r) })
 		<-r.Context().Done()
 		return nil
 	}))
-	u.Log = silent
+	u.Log = testws.Silent
 	server := wstest.Serve(t, u)
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -578,7 +538,7 @@ func TestCloseNowSendsNothing(t *testing.T) {
 		<-r.Context().Done()
 		return nil
 	}))
-	u.Log = silent
+	u.Log = testws.Silent
 	server := wstest.Serve(t, u)
 	for range 1000 {
 		client := wstest.DialRaw(t, server, "/", nil)
@@ -596,7 +556,7 @@ func TestCloseFrameUnderWayIsNotCut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client, conn := rawPair(t, websocket.Options{})
+				client, conn := testws.RawPair(t, websocket.Options{})
 				const header = 4                               // bytes, of a frame of this length
 				for left := wstest.PipeBuffer - 1; left > 0; { // all but one byte
 					n := min(left, 1+wstest.PipeBuffer/2)
@@ -633,12 +593,12 @@ func TestCloseMessageIsFollowedByTheCloseTimeout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client, conn := rawPair(t, websocket.Options{})
+				client, conn := testws.RawPair(t, websocket.Options{})
 				start := time.Now()
 				require.NoError(t, write(conn))
 				client.ExpectClose(1000, "")
-				require.ErrorIs(t, reader(returned)(conn, nil), net.ErrClosed)
-				after(t, start, 10*time.Second)
+				require.ErrorIs(t, testws.ReadLoop(testws.Returned)(conn, nil), net.ErrClosed)
+				testws.AssertElapsed(t, start, 10*time.Second)
 			})
 		})
 	}
@@ -648,7 +608,7 @@ func TestCloseMessageIsFollowedByTheCloseTimeout(t *testing.T) {
 // whole ending has.
 func TestBreachOfASlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		write := fill(conn)
 		client.Send(wstest.Text("").Unmasked())
 		start := time.Now()
@@ -658,20 +618,9 @@ func TestBreachOfASlowReader(t *testing.T) {
 		}()
 		_, _, err := conn.ReadMessage()
 		require.ErrorContains(t, err, "not masked")
-		after(t, start, time.Second)
+		testws.AssertElapsed(t, start, time.Second)
 		require.NoError(t, <-write)
 	})
-}
-
-// plainListener accepts connections that can do no more than a net.Conn can, as
-// wrappers of listeners make them.
-type plainListener struct{ net.Listener }
-
-type plainConn struct{ net.Conn }
-
-func (l plainListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	return plainConn{conn}, err
 }
 
 // TestAnswerToABreachSurvivesUnreadData has much on its way in both directions
@@ -679,7 +628,7 @@ func (l plainListener) Accept() (net.Conn, error) {
 func TestAnswerToABreachSurvivesUnreadData(t *testing.T) {
 	for name, wrap := range map[string]func(net.Listener) net.Listener{
 		"on TCP":                  func(l net.Listener) net.Listener { return l },
-		"on a wrapped connection": func(l net.Listener) net.Listener { return plainListener{l} },
+		"on a wrapped connection": func(l net.Listener) net.Listener { return testws.PlainListener{Listener: l} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			const size = 200_000
@@ -687,7 +636,7 @@ func TestAnswerToABreachSurvivesUnreadData(t *testing.T) {
 			u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 				conn.SetReadLimit(1024)
 				nc := conn.NetConn()
-				if plain, ok := nc.(plainConn); ok {
+				if plain, ok := nc.(testws.PlainConn); ok {
 					nc = plain.Conn
 				}
 				if tcp, ok := nc.(*net.TCPConn); ok {
@@ -697,9 +646,9 @@ func TestAnswerToABreachSurvivesUnreadData(t *testing.T) {
 				if err := conn.WriteMessage(websocket.BinaryMessage, make([]byte, size)); err != nil {
 					return err
 				}
-				return reader(returned)(conn, r)
+				return testws.ReadLoop(testws.Returned)(conn, r)
 			}))
-			u.Log = silent
+			u.Log = testws.Silent
 			server := httptest.NewUnstartedServer(u)
 			server.Listener = wrap(server.Listener)
 			server.Start()
@@ -710,7 +659,7 @@ func TestAnswerToABreachSurvivesUnreadData(t *testing.T) {
 			}
 			client.SendBytes(wstest.Binary(make([]byte, size/2)).Bytes())
 			close(begin)
-			ended(t, u) // most of the message is still to be sent
+			testws.AwaitEnd(t, u) // most of the message is still to be sent
 			_, err := client.Receive()
 			require.NoError(t, err)
 			client.ExpectClose(1009, "message too big")
@@ -746,7 +695,7 @@ func TestCloseMessageThatIsNotTaken(t *testing.T) {
 					return err
 				}))
 				u.WriteTimeout = -1
-				u.Log = silent
+				u.Log = testws.Silent
 				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 				select {
 				case d := <-done:
@@ -755,7 +704,7 @@ func TestCloseMessageThatIsNotTaken(t *testing.T) {
 					t.Error("a day later the controller still writes its close frame, and the peer is not declared gone")
 				}
 				_ = client.Close()
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 			})
 		})
 	}

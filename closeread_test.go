@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -55,8 +56,8 @@ func TestCloseRead(t *testing.T) {
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-				ctrl := &controller{serve: ticker}
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				ctrl := &testws.Controller{ServeFunc: ticker}
 				u := websocket.New(ctrl)
 				client := wstest.DialRaw(t, serve(u), "/", nil)
 				client.Expect(wstest.Text("tick"))
@@ -72,11 +73,11 @@ func TestCloseRead(t *testing.T) {
 				}
 				_, _ = client.Write(wstest.Close(1000, "").Bytes()) // an answer where one is waited for
 				_ = client.Conn.Close()
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 				if tc.name == "the peer breaks the protocol" {
-					assert.Len(t, ctrl.told.all(), 1)
+					assert.Len(t, ctrl.Told.All(), 1)
 				} else {
-					assert.Empty(t, ctrl.told.all())
+					assert.Empty(t, ctrl.Told.All())
 				}
 			})
 		})
@@ -85,13 +86,13 @@ func TestCloseRead(t *testing.T) {
 
 func TestCloseReadNoticesASilentPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		ctx := conn.CloseRead(context.WithValue(t.Context(), "key", "value")) //nolint:revive,staticcheck // of this test alone
 		assert.Equal(t, "value", ctx.Value("key"))
 		assert.Equal(t, ctx, conn.CloseRead(t.Context()), "the second call changes nothing")
 		start := time.Now()
 		<-ctx.Done()
-		after(t, start, 40*time.Second)
+		testws.AssertElapsed(t, start, 40*time.Second)
 		require.ErrorIs(t, context.Cause(ctx), websocket.ErrPeerGone)
 		_ = client
 	})
@@ -99,7 +100,7 @@ func TestCloseReadNoticesASilentPeer(t *testing.T) {
 
 func TestCloseReadWithPing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		conn.CloseRead(t.Context())
 		go func() {
 			client.Expect(ping(1))
@@ -117,7 +118,7 @@ func TestCloseReadWithPing(t *testing.T) {
 func TestCloseReadWhoseContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		enough := errors.New("enough")
-		ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+		ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, r *http.Request) error {
 			ctx, cancel := context.WithTimeoutCause(r.Context(), 10*time.Second, enough)
 			defer cancel()
 			ctx = conn.CloseRead(ctx)
@@ -129,22 +130,22 @@ func TestCloseReadWhoseContextEnds(t *testing.T) {
 		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 		start := time.Now()
 		client.Expect(wstest.Text("last words"))
-		after(t, start, 10*time.Second)
+		testws.AssertElapsed(t, start, 10*time.Second)
 		client.ExpectClose(1000, websocket.NormalClosureMessage)
 		client.Send(wstest.Close(1000, ""))
 		client.ExpectEnd()
-		after(t, start, 10*time.Second)
-		ended(t, u)
-		assert.Empty(t, ctrl.told.all())
+		testws.AssertElapsed(t, start, 10*time.Second)
+		testws.AwaitEnd(t, u)
+		assert.Empty(t, ctrl.Told.All())
 	})
 }
 
 // The context ends when the server begins to shut down, and the goroutine with
 // Serve.
 func TestCloseReadAtShutdown(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		causes := make(chan error, 1)
-		ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+		ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, r *http.Request) error {
 			ctx := conn.CloseRead(r.Context())
 			if err := conn.WriteMessage(websocket.TextMessage, []byte("tick")); err != nil {
 				return err
@@ -159,6 +160,6 @@ func TestCloseReadAtShutdown(t *testing.T) {
 		go client.ExpectClose(1001, "Server shutting down")
 		require.NoError(t, u.Shutdown(t.Context()))
 		assert.Equal(t, websocket.ErrShutdown, <-causes)
-		assert.Empty(t, ctrl.told.all())
+		assert.Empty(t, ctrl.Told.All())
 	})
 }

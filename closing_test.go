@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -67,7 +68,7 @@ func readEach(read func(conn *websocket.Conn) ([]byte, error)) func(conn *websoc
 func TestNothingIsReadOnceCloseIsCalled(t *testing.T) {
 	for name, read := range readAlong {
 		t.Run(name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 				got := make(chan string, 100)
 				closed := make(chan error, 1)
 				conns := make(chan *websocket.Conn)
@@ -77,7 +78,7 @@ func TestNothingIsReadOnceCloseIsCalled(t *testing.T) {
 					closed <- err
 					return err
 				}))
-				u.Log = silent
+				u.Log = testws.Silent
 				client := wstest.DialRaw(t, serve(u), "/", nil)
 				conn := <-conns
 				client.Send(wstest.Text(`"before"`))
@@ -87,13 +88,13 @@ func TestNothingIsReadOnceCloseIsCalled(t *testing.T) {
 					<-got // and so it is within the message
 				}
 
-				large := encodeSize(t, 16<<20)
+				large := testws.EncodeSize(t, 16<<20)
 				require.NoError(t, conn.Enqueue(websocket.QueueLimit{Bytes: -1}, large))
 				conn.Flush()
 				down := make(chan error, 1)
 				go func() { down <- conn.Close(4000, "enough") }()
 				called := func() bool {
-					err := conn.Enqueue(websocket.QueueLimit{Bytes: -1}, encode(t, "late"))
+					err := conn.Enqueue(websocket.QueueLimit{Bytes: -1}, testws.Encode(t, "late"))
 					return errors.Is(err, websocket.ErrCloseSent)
 				}
 				for !called() {
@@ -126,15 +127,15 @@ func TestNothingIsReadOnceCloseIsCalled(t *testing.T) {
 func TestNothingIsReadOnceServeHasReturned(t *testing.T) {
 	for name, read := range readAlong {
 		t.Run(name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 				got := make(chan string, 100)
 				told, goOn := make(chan struct{}), make(chan struct{})
 				u := websocket.New(&lateTold{told: told, goOn: goOn, serve: func(conn *websocket.Conn, _ *http.Request) error {
 					conn.Go(func(context.Context) error { return read(conn, func(p []byte) { got <- string(p) }) })
 					<-got
-					return errDatabase
+					return testws.ErrDatabase
 				}})
-				u.Log = silent
+				u.Log = testws.Silent
 				client := wstest.DialRaw(t, serve(u), "/", nil)
 				client.Send(wstest.Text(`"before"`))
 				<-told
@@ -146,7 +147,7 @@ func TestNothingIsReadOnceServeHasReturned(t *testing.T) {
 				client.ExpectClose(1011, "Internal Server Error")
 				client.Send(wstest.Text(`"later"`), wstest.Close(1011, ""))
 				client.ExpectEnd()
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 				assert.Empty(t, got)
 			})
 		})

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -21,10 +22,10 @@ import (
 // TestMaxConnectionsIsExact has a thousand clients connect at once, twice.
 func TestMaxConnectionsIsExact(t *testing.T) {
 	const clients, most = 1000, 300
-	upgrader := websocket.New(websocket.ControllerFunc(echo))
+	upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 	upgrader.MaxConnections = most
 	server := wstest.Serve(t, upgrader)
-	request := upgradeBytes(t)
+	request := testws.UpgradeBytes(t)
 
 	// handshake returns the status, and the connection if it is one.
 	handshake := func() (int, net.Conn) {
@@ -76,11 +77,11 @@ func TestMaxConnectionsIsExact(t *testing.T) {
 
 // TestFullEndpoint is about what the one client too many is told.
 func TestFullEndpoint(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		reasons := make(chan error, 10)
-		upgrader := websocket.New(&refusalController{
-			headerController: headerController{ControllerFunc: echo, headers: noHeaders},
-			refuse: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
+		upgrader := websocket.New(&testws.RefusalController{
+			HeaderController: testws.HeaderController{ControllerFunc: testws.Echo, Headers: testws.NoHeaders},
+			Refuse: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
 				w.WriteHeader(status)
 				reasons <- reason
 			},
@@ -88,29 +89,29 @@ func TestFullEndpoint(t *testing.T) {
 		upgrader.MaxConnections = 1
 		server := serve(upgrader)
 		first := wstest.Dial(t, server, "/", nil)
-		refused := dialRefused(t, server, "/", nil)
-		require.Equal(t, http.StatusServiceUnavailable, refused.status)
-		require.Equal(t, "5", refused.header.Get("Retry-After"))
+		refused := testws.DialRefused(t, server, "/", nil)
+		require.Equal(t, http.StatusServiceUnavailable, refused.Status)
+		require.Equal(t, "5", refused.Header.Get("Retry-After"))
 		require.ErrorIs(t, <-reasons, websocket.ErrTooManyConnections)
 
-		refused = dialRefused(t, server, "/", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}})
-		require.Equal(t, http.StatusForbidden, refused.status, "what is wrong with the request comes first")
-		require.Empty(t, refused.header.Get("Retry-After"))
+		refused = testws.DialRefused(t, server, "/", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}})
+		require.Equal(t, http.StatusForbidden, refused.Status, "what is wrong with the request comes first")
+		require.Empty(t, refused.Header.Get("Retry-After"))
 		require.NotErrorIs(t, <-reasons, websocket.ErrTooManyConnections)
 
 		first.WriteText("still served")
 		first.ExpectText("still served")
 		first.Close(websocket.CloseNormalClosure, "")
-		ended(t, upgrader)
+		testws.AwaitEnd(t, upgrader)
 		wstest.Dial(t, server, "/", nil).Close(websocket.CloseNormalClosure, "")
-		ended(t, upgrader)
+		testws.AwaitEnd(t, upgrader)
 		require.Empty(t, reasons)
 	})
 }
 
 func TestMaxConnectionsOff(t *testing.T) {
 	for _, most := range []int{0, -1} {
-		upgrader := websocket.New(websocket.ControllerFunc(echo))
+		upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 		upgrader.MaxConnections = most
 		server := wstest.Serve(t, upgrader)
 		for range 20 {
@@ -129,13 +130,13 @@ func TestPlaceIsHeldUntilTheEnd(t *testing.T) {
 				<-leave
 				return nil
 			})
-			return echo(conn, r)
+			return testws.Echo(conn, r)
 		}))
 		upgrader.MaxConnections = 1
 		server := wstest.Serve(t, upgrader)
 		wstest.Dial(t, server, "/", nil).Close(websocket.CloseNormalClosure, "")
 		synctest.Wait()
-		require.Equal(t, http.StatusServiceUnavailable, dialRefused(t, server, "/", nil).status)
+		require.Equal(t, http.StatusServiceUnavailable, testws.DialRefused(t, server, "/", nil).Status)
 		close(leave)
 		synctest.Wait()
 		wstest.Dial(t, server, "/", nil).Close(websocket.CloseNormalClosure, "")
@@ -146,7 +147,7 @@ func TestPlaceIsHeldUntilTheEnd(t *testing.T) {
 func TestSlowCheckHoldsNoPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		decided := make(chan struct{})
-		upgrader := websocket.New(&checkController{ControllerFunc: echo, check: func(r *http.Request) (int, error) {
+		upgrader := websocket.New(&testws.CheckController{ControllerFunc: testws.Echo, Check: func(r *http.Request) (int, error) {
 			if r.URL.Path == "/slow" {
 				<-decided
 			}
@@ -154,13 +155,13 @@ func TestSlowCheckHoldsNoPlace(t *testing.T) {
 		}})
 		upgrader.MaxConnections = 1
 		server := wstest.Serve(t, upgrader)
-		slow := dialHTTP(t, server)
-		request := upgradeRequest(func(r *http.Request) { r.URL.Path = "/slow" })
+		slow := testws.DialHTTP(t, server)
+		request := testws.UpgradeRequest(func(r *http.Request) { r.URL.Path = "/slow" })
 		require.NoError(t, request.Write(slow))
 		synctest.Wait()
 		fast := wstest.Dial(t, server, "/fast", nil)
 		close(decided)
-		require.Equal(t, http.StatusServiceUnavailable, slow.answer(request).status)
+		require.Equal(t, http.StatusServiceUnavailable, slow.Answer(request).Status)
 		fast.Close(websocket.CloseNormalClosure, "")
 	})
 }
@@ -168,11 +169,11 @@ func TestSlowCheckHoldsNoPlace(t *testing.T) {
 // TestFailedUpgradeHoldsNoPlace is about an upgrade that is still being refused:
 // who answers may take a while.
 func TestFailedUpgradeHoldsNoPlace(t *testing.T) {
-	endpoint := websocket.NewEndpoint(websocket.Options{MaxConnections: 1, Log: silent})
+	endpoint := websocket.NewEndpoint(websocket.Options{MaxConnections: 1, Log: testws.Silent})
 	meanwhile := 0
-	_, err := endpoint.Accept(httptest.NewRecorder(), upgradeRequest(nil), websocket.Handshake{
+	_, err := endpoint.Accept(httptest.NewRecorder(), testws.UpgradeRequest(nil), websocket.Handshake{
 		Refuse: func(int, error) {
-			_, err := endpoint.Accept(httptest.NewRecorder(), upgradeRequest(nil), websocket.Handshake{
+			_, err := endpoint.Accept(httptest.NewRecorder(), testws.UpgradeRequest(nil), websocket.Handshake{
 				Refuse: func(int, error) { meanwhile++ },
 			})
 			assert.ErrorContains(t, err, "can't be taken over")
@@ -181,7 +182,7 @@ func TestFailedUpgradeHoldsNoPlace(t *testing.T) {
 	})
 	require.ErrorContains(t, err, "can't be taken over")
 	require.Equal(t, 1, meanwhile)
-	requireIdle(t, endpoint)
+	testws.RequireIdle(t, endpoint)
 }
 
 // panickingWriter is a broken middleware's.
@@ -208,14 +209,14 @@ func TestNoPlaceIsLost(t *testing.T) {
 		{name: "the check panics", panics: true, check: func() (int, error) { panic("check") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			endpoint := websocket.NewEndpoint(websocket.Options{MaxConnections: 1, Log: silent})
+			endpoint := websocket.NewEndpoint(websocket.Options{MaxConnections: 1, Log: testws.Silent})
 			for range 3 {
 				var w http.ResponseWriter = httptest.NewRecorder()
 				if tt.writer != nil {
 					w = tt.writer(t)
 				}
 				attempt := func() {
-					_, err := endpoint.Accept(w, upgradeRequest(nil), websocket.Handshake{
+					_, err := endpoint.Accept(w, testws.UpgradeRequest(nil), websocket.Handshake{
 						CheckUpgrade: tt.check,
 						Refuse:       func(_ int, reason error) { assert.NotErrorIs(t, reason, websocket.ErrTooManyConnections) },
 					})
@@ -228,7 +229,7 @@ func TestNoPlaceIsLost(t *testing.T) {
 					attempt()
 				}
 			}
-			requireIdle(t, endpoint)
+			testws.RequireIdle(t, endpoint)
 		})
 	}
 }

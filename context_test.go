@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -19,14 +20,14 @@ func connection(parent context.Context, t *testing.T) (*websocket.Conn, *wstest.
 	conns := make(chan *websocket.Conn, 1)
 	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 		conns <- conn
-		return echo(conn, r)
+		return testws.Echo(conn, r)
 	}))
-	u.Log = silent
+	u.Log = testws.Silent
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { u.ServeHTTP(w, r.WithContext(parent)) })
 	client := wstest.DialRaw(t, handler, "/", nil)
 	t.Cleanup(func() {
 		_ = client.Conn.Close()
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 	})
 	return <-conns, client
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -58,10 +59,10 @@ func TestForeignDeadlines(t *testing.T) {
 		code  int
 	}{
 		{name: "the context of a read", after: time.Second, code: 4000, serve: func(t *testing.T, conn *websocket.Conn) error {
-			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errDatabase)
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, testws.ErrDatabase)
 			defer cancel()
 			_, _, err := conn.ReadMessageContext(ctx)
-			require.ErrorIs(t, err, errDatabase)
+			require.ErrorIs(t, err, testws.ErrDatabase)
 			assert.False(t, websocket.IsDisconnect(err))
 			return websocket.NewCloseError(4000, "")
 		}},
@@ -74,9 +75,9 @@ func TestForeignDeadlines(t *testing.T) {
 			return websocket.NewCloseError(4000, "")
 		}},
 		{name: "a goroutine that fails", code: 1011, serve: func(t *testing.T, conn *websocket.Conn) error {
-			conn.Go(func(context.Context) error { return errDatabase })
+			conn.Go(func(context.Context) error { return testws.ErrDatabase })
 			_, _, err := conn.ReadMessage()
-			require.ErrorIs(t, err, errDatabase)
+			require.ErrorIs(t, err, testws.ErrDatabase)
 			return nil
 		}},
 		{name: "a write deadline", after: time.Second, code: 1006, serve: func(t *testing.T, conn *websocket.Conn) error {
@@ -87,10 +88,10 @@ func TestForeignDeadlines(t *testing.T) {
 			return nil
 		}},
 		{name: "the context of a write", after: time.Second, code: 1006, serve: func(t *testing.T, conn *websocket.Conn) error {
-			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errDatabase)
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, testws.ErrDatabase)
 			defer cancel()
 			err := conn.WriteMessageContext(ctx, websocket.BinaryMessage, large)
-			require.ErrorIs(t, err, errDatabase)
+			require.ErrorIs(t, err, testws.ErrDatabase)
 			assert.False(t, websocket.IsDisconnect(err))
 			return nil
 		}},
@@ -103,14 +104,14 @@ func TestForeignDeadlines(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var o observed
+				var o testws.Observed
 				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 					begun := time.Now()
 					err := tt.serve(t, conn)
 					assert.Equal(t, tt.after, time.Since(begun))
 					return err
 				}))
-				u.Log, u.Observer, u.PingInterval = silent, &o, -1
+				u.Log, u.Observer, u.PingInterval = testws.Silent, &o, -1
 				client := wstest.DialRaw(t, throughConn(u, func(nc net.Conn) net.Conn { return foreignConn{nc} }), "/", &wstest.Options{Timeout: -1})
 				time.Sleep(tt.after)
 				synctest.Wait()
@@ -118,8 +119,8 @@ func TestForeignDeadlines(t *testing.T) {
 					client.Expect(wstest.Close(tt.code, map[int]string{1011: "Internal Server Error"}[tt.code]))
 					client.Send(wstest.Close(tt.code, ""))
 				}
-				ended(t, u)
-				assert.Equal(t, tt.code, o.only(t).Code)
+				testws.AwaitEnd(t, u)
+				assert.Equal(t, tt.code, o.Only(t).Code)
 			})
 		})
 	}
@@ -133,7 +134,7 @@ func (hiccups) Read([]byte) (int, error) { return 0, foreignTimeout{} }
 // A timeout that nobody has asked for is a peer that vanished.
 func TestTimeoutOfTheNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var o observed
+		var o testws.Observed
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 			require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Second)))
 			_, _, err := conn.ReadMessage()
@@ -141,10 +142,10 @@ func TestTimeoutOfTheNetwork(t *testing.T) {
 			assert.True(t, websocket.IsDisconnect(err))
 			return nil
 		}))
-		u.Log, u.Observer = silent, &o
+		u.Log, u.Observer = testws.Silent, &o
 		_ = wstest.DialRaw(t, throughConn(u, func(nc net.Conn) net.Conn { return hiccups{nc} }), "/", nil)
-		ended(t, u)
-		assert.Equal(t, 1006, o.only(t).Code)
+		testws.AwaitEnd(t, u)
+		assert.Equal(t, 1006, o.Only(t).Code)
 	})
 }
 
@@ -153,7 +154,7 @@ func TestTimeoutOfTheNetwork(t *testing.T) {
 func TestDialOverForeignNetwork(t *testing.T) {
 	certified := httptest.NewTLSServer(http.NotFoundHandler())
 	certified.Close()
-	_, secure := target(certified, "/")
+	_, secure := testws.Target(certified, "/")
 	for _, scheme := range []string{"ws", "wss"} {
 		for name, frames := range map[string][]wstest.Frame{"with a message right behind the 101": {wstest.Text("early").Unmasked()}, "": nil} {
 			t.Run(scheme+" "+name, func(t *testing.T) {
@@ -163,10 +164,10 @@ func TestDialOverForeignNetwork(t *testing.T) {
 					if scheme == "wss" {
 						accepted = tls.Server(server, &tls.Config{Certificates: certified.TLS.Certificates}) //nolint:gosec // Go's default version
 					}
-					listener := oneConn{conns: make(chan net.Conn, 1)}
-					listener.conns <- accepted
-					httpServer := &http.Server{Handler: bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
-						b := []byte(switching(r))
+					listener := testws.OneConn{Conns: make(chan net.Conn, 1)}
+					listener.Conns <- accepted
+					httpServer := &http.Server{Handler: testws.BareServer(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+						b := []byte(testws.Switching(r))
 						for _, f := range frames {
 							b = f.AppendTo(b)
 						}
@@ -177,7 +178,7 @@ func TestDialOverForeignNetwork(t *testing.T) {
 					})}
 					go func() { _ = httpServer.Serve(listener) }()
 					defer func() { _ = httpServer.Close() }()
-					defer close(listener.conns)
+					defer close(listener.Conns)
 
 					options := secure
 					options.DialContext = func(context.Context, string, string) (net.Conn, error) { return foreignConn{client}, nil }
@@ -222,27 +223,27 @@ func (c *sleepyConn) Read(p []byte) (int, error) {
 
 // A read that returns nothing has not come to the end of the stream.
 func TestEmptyReads(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		var o observed
-		u := websocket.New(websocket.ControllerFunc(echo))
-		u.Log, u.Observer = silent, &o
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		var o testws.Observed
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
+		u.Log, u.Observer = testws.Silent, &o
 		client := wstest.Dial(t, serve(throughConn(u, func(nc net.Conn) net.Conn { return &sleepyConn{Conn: nc, empty: 3} })), "/", nil)
 		client.WriteText("hello")
 		client.ExpectText("hello")
 		client.Close(4000, "")
-		ended(t, u)
-		assert.Equal(t, 4000, o.only(t).Code)
+		testws.AwaitEnd(t, u)
+		assert.Equal(t, 4000, o.Only(t).Code)
 	})
 }
 
 func TestEmptyReadsAreBounded(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		ctrl := &controller{serve: echo}
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		ctrl := &testws.Controller{ServeFunc: testws.Echo}
 		u := websocket.New(ctrl)
 		client := wstest.DialRaw(t, serve(throughConn(u, func(nc net.Conn) net.Conn { return &sleepyConn{Conn: nc, empty: -1} })), "/", nil)
 		client.ExpectEnd()
-		ended(t, u)
-		if told := ctrl.told.all(); assert.Len(t, told, 1) {
+		testws.AwaitEnd(t, u)
+		if told := ctrl.Told.All(); assert.Len(t, told, 1) {
 			assert.ErrorIs(t, told[0], io.ErrNoProgress)
 			assert.True(t, websocket.IsDisconnect(told[0]))
 		}

@@ -1,67 +1,18 @@
 package websocket_test
 
 import (
-	"bytes"
 	"cmp"
-	"compress/flate"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// deflated is a compressed text message in one frame (RFC 7692, 7.2.1).
-func deflated(message string) wstest.Frame {
-	var b bytes.Buffer
-	w, err := flate.NewWriter(&b, flate.BestCompression)
-	if err != nil {
-		panic(err)
-	}
-	_, _ = w.Write([]byte(message)) // to memory
-	_ = w.Flush()
-	payload := bytes.TrimSuffix(b.Bytes(), []byte{0, 0, 0xff, 0xff})
-	return wstest.Frame{Fin: true, RSV: 4, Opcode: wstest.OpText, Masked: true, Payload: payload}
-}
-
-// inflated is the message in a compressed payload (RFC 7692, 7.2.2).
-func inflated(t *testing.T, payload []byte) string {
-	t.Helper()
-	tail := strings.NewReader("\x00\x00\xff\xff\x01\x00\x00\xff\xff")
-	message, err := io.ReadAll(flate.NewReader(io.MultiReader(bytes.NewReader(payload), tail)))
-	require.NoError(t, err)
-	return string(message)
-}
-
-// receiveMessage reads a message in any number of frames, and reports whether it is
-// compressed.
-func receiveMessage(t *testing.T, client *wstest.Raw) (message string, compressed bool) {
-	t.Helper()
-	var payload []byte
-	for first := true; ; first = false {
-		frame, err := client.Receive()
-		require.NoError(t, err)
-		if first {
-			compressed = frame.RSV == 4
-		} else {
-			require.Zero(t, frame.RSV, "only the first frame has the bit")
-			require.Zero(t, frame.Opcode)
-		}
-		payload = append(payload, frame.Payload...)
-		switch {
-		case !frame.Fin:
-		case compressed:
-			return inflated(t, payload), true
-		default:
-			return string(payload), false
-		}
-	}
-}
 
 const agreedOn = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 
@@ -145,9 +96,9 @@ func TestCompressionOffers(t *testing.T) {
 		{name: "the name as a parameter", offers: []string{"x-telepathy; permessage-deflate"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			upgrader := websocket.New(websocket.ControllerFunc(echo))
+			upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 			upgrader.Settings.EnableCompression = true
-			upgrader.Log = silent
+			upgrader.Log = testws.Silent
 			header := http.Header{}
 			if tt.offers != nil {
 				header["Sec-Websocket-Extensions"] = tt.offers
@@ -155,11 +106,11 @@ func TestCompressionOffers(t *testing.T) {
 			if tt.refused {
 				for _, enabled := range []bool{true, false} {
 					upgrader.Settings.EnableCompression, upgrader.Debug = enabled, true
-					response := dialHTTP(t, wstest.Serve(t, upgrader)).do(upgradeRequest(func(r *http.Request) {
+					response := testws.DialHTTP(t, wstest.Serve(t, upgrader)).Do(testws.UpgradeRequest(func(r *http.Request) {
 						r.Header["Sec-Websocket-Extensions"] = tt.offers
 					}))
-					require.Equal(t, http.StatusBadRequest, response.status)
-					require.Contains(t, response.body, "malformed 'Sec-WebSocket-Extensions' header")
+					require.Equal(t, http.StatusBadRequest, response.Status)
+					require.Contains(t, response.Body, "malformed 'Sec-WebSocket-Extensions' header")
 				}
 				return
 			}
@@ -169,13 +120,13 @@ func TestCompressionOffers(t *testing.T) {
 				require.Empty(t, client.Response.Header.Values("Sec-WebSocket-Extensions"))
 				client.Send(wstest.Text(message))
 				client.Expect(wstest.Text(message))
-				client.Send(deflated(message))
+				client.Send(testws.Deflated(message))
 				client.ExpectClose(websocket.CloseProtocolError, "RSV1 is set, but no extension was agreed on")
 				return
 			}
 			require.Equal(t, []string{cmp.Or(tt.answer, agreedOn)}, client.Response.Header.Values("Sec-WebSocket-Extensions"))
-			client.Send(deflated(message))
-			echoed, compressed := receiveMessage(t, client)
+			client.Send(testws.Deflated(message))
+			echoed, compressed := testws.ReceiveMessage(t, client)
 			require.True(t, compressed)
 			require.Equal(t, message, echoed)
 
@@ -192,8 +143,8 @@ func TestCompressionThreshold(t *testing.T) {
 		serve websocket.ControllerFunc
 		whole bool
 	}{
-		{name: "WriteMessage", serve: echo, whole: true},
-		{name: "WriteMessage, with a buffer pool of the application's", serve: echo, whole: true},
+		{name: "WriteMessage", serve: testws.Echo, whole: true},
+		{name: "WriteMessage, with a buffer pool of the application's", serve: testws.Echo, whole: true},
 		{name: "WriteJSON", whole: true, serve: func(conn *websocket.Conn, _ *http.Request) error {
 			for {
 				_, message, err := conn.ReadMessage()
@@ -249,24 +200,24 @@ func TestCompressionThreshold(t *testing.T) {
 				client := wstest.DialRaw(t, server, "/", &wstest.Options{Compression: true})
 				for range 2 {
 					client.Send(wstest.Text(strings.Repeat("x", tt.size)))
-					message, compressed := receiveMessage(t, client)
+					message, compressed := testws.ReceiveMessage(t, client)
 					require.Len(t, message, tt.size)
 					require.Equal(t, tt.want || !way.whole, compressed)
 				}
 				client = wstest.DialRaw(t, server, "/", nil)
 				client.Send(wstest.Text(strings.Repeat("x", tt.size)))
-				_, compressed := receiveMessage(t, client)
+				_, compressed := testws.ReceiveMessage(t, client)
 				require.False(t, compressed, "it was not agreed on")
 			})
 		}
 	}
 	t.Run("an empty message", func(t *testing.T) {
-		upgrader := websocket.New(websocket.ControllerFunc(echo))
+		upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 		upgrader.Settings.EnableCompression = true
 		upgrader.CompressionThreshold = -1
 		client := wstest.DialRaw(t, upgrader, "/", &wstest.Options{Compression: true})
 		client.Send(wstest.Text(""))
-		message, compressed := receiveMessage(t, client)
+		message, compressed := testws.ReceiveMessage(t, client)
 		require.Empty(t, message)
 		require.True(t, compressed)
 	})
@@ -283,12 +234,12 @@ func TestCompressionLevel(t *testing.T) {
 		t.Helper()
 		upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 			change(conn)
-			return echo(conn, r)
+			return testws.Echo(conn, r)
 		}))
 		upgrader.Options = options
 		upgrader.Settings.EnableCompression = true
 		client := wstest.DialRaw(t, upgrader, "/", &wstest.Options{Compression: true})
-		client.Send(deflated(message))
+		client.Send(testws.Deflated(message))
 		frame, err := client.Receive()
 		require.NoError(t, err)
 		for fin := frame.Fin; !fin; {
@@ -299,7 +250,7 @@ func TestCompressionLevel(t *testing.T) {
 		if frame.RSV == 0 {
 			require.Equal(t, message, string(frame.Payload))
 		} else {
-			require.Equal(t, message, inflated(t, frame.Payload))
+			require.Equal(t, message, testws.Inflated(t, frame.Payload))
 		}
 		return len(frame.Payload), frame.RSV == 4
 	}
@@ -335,7 +286,7 @@ func TestCompressionOff(t *testing.T) {
 		name  string
 		serve websocket.ControllerFunc
 	}{
-		{name: "WriteMessage", serve: echo},
+		{name: "WriteMessage", serve: testws.Echo},
 		{name: "NextWriter", serve: stream},
 		{name: "the embedded connection", serve: func(conn *websocket.Conn, _ *http.Request) error {
 			_, message, err := conn.ReadMessage()
@@ -352,8 +303,8 @@ func TestCompressionOff(t *testing.T) {
 			client := wstest.DialRaw(t, upgrader, "/", &wstest.Options{Compression: true})
 			require.Equal(t, agreedOn, client.Response.Header.Get("Sec-WebSocket-Extensions"))
 			message := strings.Repeat("x", 1000)
-			client.Send(deflated(message))
-			echoed, compressed := receiveMessage(t, client)
+			client.Send(testws.Deflated(message))
+			echoed, compressed := testws.ReceiveMessage(t, client)
 			require.False(t, compressed)
 			require.Equal(t, message, echoed)
 		})
@@ -363,8 +314,8 @@ func TestCompressionOff(t *testing.T) {
 // TestCompressionWithGorilla has gorilla's client talk in both sizes, either end
 // compressed or not.
 func TestCompressionWithGorilla(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		upgrader := websocket.New(websocket.ControllerFunc(echo))
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 		upgrader.Settings = ws.Upgrader{EnableCompression: true}
 		server := serve(upgrader)
 		for _, theirs := range []bool{true, false} {

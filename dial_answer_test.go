@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -44,9 +45,9 @@ func TestGoodAnswers(t *testing.T) {
 		{name: "ten before it", before: strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", 10)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-				conn := dial(t, serve(bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
-					answer := tt.before + strings.Replace(switching(r), tt.old, tt.with, 1)
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				conn := testws.Dial(t, serve(testws.BareServer(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+					answer := tt.before + strings.Replace(testws.Switching(r), tt.old, tt.with, 1)
 					_, _ = conn.Write(append([]byte(answer), wstest.Text("early").Unmasked().Bytes()...))
 					_, _ = io.Copy(io.Discard, rw)
 				})), nil)
@@ -61,8 +62,8 @@ func TestGoodAnswers(t *testing.T) {
 // TestRefusalThatTrickles is told of when it has had its second, with what has come.
 func TestRefusalThatTrickles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		opened := &openConns{}
-		server := wstest.Serve(t, bare(func(_ *http.Request, conn net.Conn, _ *bufio.ReadWriter) {
+		opened := &testws.OpenConns{}
+		server := wstest.Serve(t, testws.BareServer(func(_ *http.Request, conn net.Conn, _ *bufio.ReadWriter) {
 			_, err := io.WriteString(conn, "HTTP/1.1 403 Forbidden\r\n\r\n")
 			for err == nil {
 				_, err = io.WriteString(conn, "no")
@@ -70,7 +71,7 @@ func TestRefusalThatTrickles(t *testing.T) {
 			}
 		}))
 		begun := time.Now()
-		_, response, err := websocket.Dial(t.Context(), "ws://wstest/", &websocket.DialOptions{DialContext: opened.by(server.DialContext)})
+		_, response, err := websocket.Dial(t.Context(), "ws://wstest/", &websocket.DialOptions{DialContext: opened.By(server.DialContext)})
 		require.ErrorIs(t, err, websocket.ErrBadHandshake)
 		require.ErrorContains(t, err, "403 Forbidden")
 		require.Equal(t, time.Second, time.Since(begun))
@@ -78,7 +79,7 @@ func TestRefusalThatTrickles(t *testing.T) {
 		body, err := io.ReadAll(response.Body)
 		require.NoError(t, err)
 		require.Equal(t, "nononono", string(body))
-		require.Zero(t, opened.count())
+		require.Zero(t, opened.Count())
 		time.Sleep(time.Second) // the server notices
 	})
 }
@@ -122,19 +123,19 @@ func TestRequestThatCannotBeSent(t *testing.T) {
 	for name, proxy := range map[string]func(*http.Request) (*url.URL, error){"to a server": nil, "to a proxy": someProxy} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				opened := &openConns{}
+				opened := &testws.OpenConns{}
 				begun := time.Now()
 				_, response, err := websocket.Dial(t.Context(), "ws://example.com/", &websocket.DialOptions{
-					DialContext: opened.by(func(context.Context, string, string) (net.Conn, error) {
+					DialContext: opened.By(func(context.Context, string, string) (net.Conn, error) {
 						client, _ := wstest.Pipe()
-						return deaf{client, errDatabase}, nil
+						return deaf{client, testws.ErrDatabase}, nil
 					}),
 					Proxy: proxy,
 				})
-				require.ErrorIs(t, err, errDatabase)
+				require.ErrorIs(t, err, testws.ErrDatabase)
 				require.Nil(t, response)
 				require.Equal(t, time.Second, time.Since(begun))
-				require.Zero(t, opened.count())
+				require.Zero(t, opened.Count())
 			})
 		})
 	}
@@ -148,11 +149,11 @@ func dialedAddress(t *testing.T, u string, proxy *url.URL) string {
 		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
 			assert.Equal(t, "tcp", network)
 			dialed = address
-			return nil, errDatabase
+			return nil, testws.ErrDatabase
 		},
 		Proxy: http.ProxyURL(proxy),
 	})
-	require.ErrorIs(t, err, errDatabase)
+	require.ErrorIs(t, err, testws.ErrDatabase)
 	return dialed
 }
 
@@ -255,7 +256,7 @@ func proxied(t *testing.T, answer, behind string) func(context.Context, string, 
 		if err != nil {
 			return
 		}
-		_, _ = proxy.Write(append([]byte(switching(request)), wstest.Text("hello").Unmasked().Bytes()...))
+		_, _ = proxy.Write(append([]byte(testws.Switching(request)), wstest.Text("hello").Unmasked().Bytes()...))
 		_, _ = io.Copy(io.Discard, r)
 	}()
 	t.Cleanup(func() { <-served })
@@ -401,7 +402,7 @@ func TestSOCKS5(t *testing.T) {
 				r := bufio.NewReader(proxy)
 				request, err := http.ReadRequest(r)
 				if assert.NoError(t, err) {
-					_, _ = proxy.Write(append([]byte(switching(request)), wstest.Text("hello").Unmasked().Bytes()...))
+					_, _ = proxy.Write(append([]byte(testws.Switching(request)), wstest.Text("hello").Unmasked().Bytes()...))
 				}
 				_, _ = io.Copy(io.Discard, r)
 			}()

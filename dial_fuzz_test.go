@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -83,7 +84,7 @@ func FuzzDialAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, answer []byte, size byte) {
 		options := &websocket.DialOptions{EnableCompression: true, Subprotocols: []string{"chat"}}
 		written := answerBy(t, options, int(size)*16, func(r *http.Request) []byte {
-			_, accept, _ := strings.Cut(switching(r), "Sec-WebSocket-Accept: ")
+			_, accept, _ := strings.Cut(testws.Switching(r), "Sec-WebSocket-Accept: ")
 			return bytes.ReplaceAll(answer, []byte("KEY"), []byte(strings.TrimSpace(accept)))
 		})
 		conn, response, err := websocket.Dial(t.Context(), "ws://example.test/", options)
@@ -153,7 +154,7 @@ func FuzzServerFrames(f *testing.F) {
 			if compress {
 				more = append(more, "Sec-WebSocket-Extensions: "+agreedOn)
 			}
-			return append([]byte(switching(r, more...)), frames...)
+			return append([]byte(testws.Switching(r, more...)), frames...)
 		})
 		conn, _, err := websocket.Dial(t.Context(), "ws://example.test/", options)
 		require.NoError(t, err)

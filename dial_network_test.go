@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -102,9 +103,9 @@ func TestDialThroughProxy(t *testing.T) {
 			passing := &tunnels{refuse: tt.refused}
 			proxy := tt.proxy(passing)
 			defer proxy.Close()
-			server := tt.server(websocket.New(websocket.ControllerFunc(echo)))
+			server := tt.server(websocket.New(websocket.ControllerFunc(testws.Echo)))
 			defer server.Close()
-			u, options := target(server, "/")
+			u, options := testws.Target(server, "/")
 			roots := x509.NewCertPool()
 			for _, s := range []*httptest.Server{proxy, server} {
 				if s.Certificate() != nil {
@@ -173,7 +174,7 @@ func TestProxySchemes(t *testing.T) {
 			_, _, err := websocket.Dial(t.Context(), "ws://example.com/", &websocket.DialOptions{
 				DialContext: func(_ context.Context, _, address string) (net.Conn, error) {
 					dialed = address
-					return nil, errDatabase
+					return nil, testws.ErrDatabase
 				},
 				Proxy: http.ProxyURL(proxy),
 			})
@@ -184,7 +185,7 @@ func TestProxySchemes(t *testing.T) {
 				require.ErrorContains(t, err, `proxy: scheme "`+tt.scheme+`": want http, https, socks5 or socks5h`)
 				return
 			}
-			require.ErrorIs(t, err, errDatabase)
+			require.ErrorIs(t, err, testws.ErrDatabase)
 		})
 	}
 }
@@ -213,10 +214,10 @@ func TestProxyOfHandMadeURL(t *testing.T) {
 	passing := &tunnels{}
 	proxy := httptest.NewServer(passing)
 	defer proxy.Close()
-	server := httptest.NewServer(websocket.New(websocket.ControllerFunc(echo)))
+	server := httptest.NewServer(websocket.New(websocket.ControllerFunc(testws.Echo)))
 	defer server.Close()
 	for _, scheme := range []string{"HTTP", ""} {
-		u, options := target(server, "/")
+		u, options := testws.Target(server, "/")
 		options.Proxy = http.ProxyURL(&url.URL{Scheme: scheme, Host: proxy.Listener.Addr().String()})
 		conn, _, err := websocket.Dial(t.Context(), u, &options)
 		require.NoError(t, err)
@@ -233,7 +234,7 @@ func TestProxyOfHandMadeURL(t *testing.T) {
 func TestCutOfTLSInTLS(t *testing.T) {
 	certified := httptest.NewTLSServer(http.NotFoundHandler())
 	certified.Close()
-	_, options := target(certified, "/")
+	_, options := testws.Target(certified, "/")
 	config := &tls.Config{Certificates: certified.TLS.Certificates} //nolint:gosec // Go's default version
 	synctest.Test(t, func(t *testing.T) {
 		client, server := wstest.Pipe()
@@ -247,7 +248,7 @@ func TestCutOfTLSInTLS(t *testing.T) {
 			end := tls.Server(proxy, config)
 			request, err := http.ReadRequest(bufio.NewReader(end))
 			if assert.NoError(t, err) {
-				_, _ = io.WriteString(end, switching(request))
+				_, _ = io.WriteString(end, testws.Switching(request))
 			}
 		}()
 		options.DialContext = func(context.Context, string, string) (net.Conn, error) { return client, nil }
@@ -266,7 +267,7 @@ func TestCutOfTLSInTLS(t *testing.T) {
 func TestDialThroughSOCKS5(t *testing.T) {
 	for name, start := range map[string]func(http.Handler) *httptest.Server{"ws": httptest.NewServer, "wss": httptest.NewTLSServer} {
 		t.Run(name, func(t *testing.T) {
-			server := start(websocket.New(websocket.ControllerFunc(echo)))
+			server := start(websocket.New(websocket.ControllerFunc(testws.Echo)))
 			defer server.Close()
 			listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
 			require.NoError(t, err)
@@ -293,7 +294,7 @@ func TestDialThroughSOCKS5(t *testing.T) {
 				_, _ = client.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
 				join(client, onward)
 			}()
-			u, options := target(server, "/")
+			u, options := testws.Target(server, "/")
 			options.Proxy = http.ProxyURL(&url.URL{Scheme: "socks5", Host: listener.Addr().String()})
 			conn, _, err := websocket.Dial(t.Context(), u, &options)
 			require.NoError(t, err)
@@ -309,7 +310,7 @@ func TestDialUnixSocket(t *testing.T) {
 	if err != nil {
 		t.Skip("no unix sockets here:", err)
 	}
-	server := httptest.NewUnstartedServer(websocket.New(websocket.ControllerFunc(echo)))
+	server := httptest.NewUnstartedServer(websocket.New(websocket.ControllerFunc(testws.Echo)))
 	_ = server.Listener.Close()
 	server.Listener = listener
 	server.Start()
@@ -326,12 +327,12 @@ func TestDialUnixSocket(t *testing.T) {
 }
 
 func TestDialTLS(t *testing.T) {
-	server := httptest.NewUnstartedServer(websocket.New(websocket.ControllerFunc(echo)))
+	server := httptest.NewUnstartedServer(websocket.New(websocket.ControllerFunc(testws.Echo)))
 	server.EnableHTTP2 = true
 	server.Config.ErrorLog = nil
 	server.StartTLS()
 	defer server.Close()
-	u, options := target(server, "/")
+	u, options := testws.Target(server, "/")
 	trusted := options.TLSConfig
 
 	t.Run("a certificate that is not trusted", func(t *testing.T) {
@@ -381,13 +382,13 @@ var waiting = map[string]struct {
 		},
 	},
 	"the proxy does not answer": {
-		server: bare(func(_ *http.Request, _ net.Conn, rw *bufio.ReadWriter) { _, _ = io.Copy(io.Discard, rw) }),
+		server: testws.BareServer(func(_ *http.Request, _ net.Conn, rw *bufio.ReadWriter) { _, _ = io.Copy(io.Discard, rw) }),
 		change: func(o *websocket.DialOptions) {
 			o.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy"})
 		},
 	},
 	"the proxy does not speak TLS": {
-		server: bare(func(_ *http.Request, _ net.Conn, rw *bufio.ReadWriter) { _, _ = io.Copy(io.Discard, rw) }),
+		server: testws.BareServer(func(_ *http.Request, _ net.Conn, rw *bufio.ReadWriter) { _, _ = io.Copy(io.Discard, rw) }),
 		change: func(o *websocket.DialOptions) {
 			o.Proxy = http.ProxyURL(&url.URL{Scheme: "https", Host: "proxy"})
 			dial := o.DialContext
@@ -398,7 +399,7 @@ var waiting = map[string]struct {
 		},
 	},
 	"the server does not speak TLS": {
-		server: bare(func(_ *http.Request, _ net.Conn, rw *bufio.ReadWriter) { _, _ = io.Copy(io.Discard, rw) }),
+		server: testws.BareServer(func(_ *http.Request, _ net.Conn, rw *bufio.ReadWriter) { _, _ = io.Copy(io.Discard, rw) }),
 		change: func(o *websocket.DialOptions) {
 			dial := o.DialContext
 			o.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -409,23 +410,23 @@ var waiting = map[string]struct {
 		wss: true,
 	},
 	"the server does not answer": {
-		server: bare(func(_ *http.Request, _ net.Conn, rw *bufio.ReadWriter) { _, _ = io.Copy(io.Discard, rw) }),
+		server: testws.BareServer(func(_ *http.Request, _ net.Conn, rw *bufio.ReadWriter) { _, _ = io.Copy(io.Discard, rw) }),
 	},
 	"the server does not finish its answer": {
-		server: bare(func(_ *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+		server: testws.BareServer(func(_ *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
 			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Proto")
 			_, _ = io.Copy(io.Discard, rw)
 		}),
 	},
 	"the server does not finish a refusal in chunks": {
-		server: bare(func(_ *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+		server: testws.BareServer(func(_ *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
 			_, _ = io.WriteString(conn, "HTTP/1.1 503 Service Unavailable\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nGo aw\r\n")
 			_, _ = io.Copy(io.Discard, rw)
 		}),
 		answer: true,
 	},
 	"the server does not hang up behind its refusal": {
-		server: bare(func(_ *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+		server: testws.BareServer(func(_ *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
 			_, _ = io.WriteString(conn, "HTTP/1.0 401 Unauthorized\r\n\r\nGo aw")
 			_, _ = io.Copy(io.Discard, rw)
 		}),
@@ -442,7 +443,7 @@ var waiting = map[string]struct {
 		},
 	},
 	"the server does not finish its refusal": {
-		server: bare(func(_ *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+		server: testws.BareServer(func(_ *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
 			_, _ = io.WriteString(conn, "HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\nGo aw")
 			_, _ = io.Copy(io.Discard, rw)
 		}),
@@ -476,10 +477,10 @@ func TestDialWaits(t *testing.T) {
 				},
 			},
 			{
-				name: "the context's cause", after: 3 * time.Second, cause: errDatabase,
+				name: "the context's cause", after: 3 * time.Second, cause: testws.ErrDatabase,
 				context: func(ctx context.Context) (context.Context, context.CancelFunc) {
 					ctx, cancel := context.WithCancelCause(ctx)
-					stop := time.AfterFunc(3*time.Second, func() { cancel(errDatabase) }).Stop
+					stop := time.AfterFunc(3*time.Second, func() { cancel(testws.ErrDatabase) }).Stop
 					return ctx, func() { stop() }
 				},
 			},
@@ -487,9 +488,9 @@ func TestDialWaits(t *testing.T) {
 			t.Run(name+", until "+by.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					options := websocket.DialOptions{HandshakeTimeout: by.timeout}
-					opened := &openConns{}
+					opened := &testws.OpenConns{}
 					if tt.server != nil {
-						options.DialContext = opened.by(wstest.Serve(t, tt.server).DialContext)
+						options.DialContext = opened.By(wstest.Serve(t, tt.server).DialContext)
 					}
 					if tt.change != nil {
 						tt.change(&options)
@@ -512,7 +513,7 @@ func TestDialWaits(t *testing.T) {
 					}
 					require.Equal(t, after, time.Since(begun))
 					require.Nil(t, conn)
-					require.Zero(t, opened.count(), "sockets that are open")
+					require.Zero(t, opened.Count(), "sockets that are open")
 					if tt.answer {
 						require.ErrorIs(t, err, websocket.ErrBadHandshake)
 						body, err := io.ReadAll(response.Body)
@@ -528,46 +529,6 @@ func TestDialWaits(t *testing.T) {
 	}
 }
 
-// openConns counts the connections that are open.
-type openConns struct {
-	mu sync.Mutex
-	n  int
-}
-
-func (o *openConns) by(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		nc, err := dial(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		o.add(1)
-		return &countedConn{Conn: nc, closed: sync.OnceFunc(func() { o.add(-1) })}, nil
-	}
-}
-
-func (o *openConns) add(n int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.n += n
-}
-
-func (o *openConns) count() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.n
-}
-
-type countedConn struct {
-	net.Conn
-	closed func()
-}
-
-func (c *countedConn) Close() error {
-	err := c.Conn.Close()
-	c.closed()
-	return err
-}
-
 // TestDialEndedBefore does not even begin.
 func TestDialEndedBefore(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
@@ -580,9 +541,9 @@ func TestDialEndedBefore(t *testing.T) {
 // TestLateSocket comes when nobody waits for it any more.
 func TestLateSocket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		opened := &openConns{}
-		server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo)))
-		dial := opened.by(func(_ context.Context, network, address string) (net.Conn, error) {
+		opened := &testws.OpenConns{}
+		server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(testws.Echo)))
+		dial := opened.By(func(_ context.Context, network, address string) (net.Conn, error) {
 			time.Sleep(time.Minute) // it has never heard of contexts
 			nc, err := server.DialContext(context.Background(), network, address)
 			return mute{nc}, err // a handshake of TLS would wait forever
@@ -590,7 +551,7 @@ func TestLateSocket(t *testing.T) {
 		_, _, err := websocket.Dial(t.Context(), "wss://wstest/", &websocket.DialOptions{DialContext: dial, HandshakeTimeout: time.Second})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		time.Sleep(2 * time.Minute)
-		require.Zero(t, opened.count())
+		require.Zero(t, opened.Count())
 	})
 }
 
@@ -681,9 +642,9 @@ func TestPanickingConnectionToAProxy(t *testing.T) {
 	for _, proxy := range []string{"http", "https", "socks5"} {
 		t.Run(proxy, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				opened := &openConns{}
+				opened := &testws.OpenConns{}
 				_, _, err := websocket.Dial(t.Context(), "ws://example.com/", &websocket.DialOptions{
-					DialContext: opened.by(func(context.Context, string, string) (net.Conn, error) {
+					DialContext: opened.By(func(context.Context, string, string) (net.Conn, error) {
 						client, _ := wstest.Pipe()
 						return panickingConn{client}, nil
 					}),
@@ -692,7 +653,7 @@ func TestPanickingConnectionToAProxy(t *testing.T) {
 				var panicked *websocket.PanicError
 				require.ErrorAs(t, err, &panicked)
 				require.Equal(t, "oh", panicked.Value)
-				require.Zero(t, opened.count())
+				require.Zero(t, opened.Count())
 			})
 		})
 	}
@@ -805,9 +766,9 @@ func (brokenDeadlines) SetReadDeadline(time.Time) error { return nil }
 // Dial waits for nothing that such a network can't interrupt, nor does Close.
 func TestDialWithBrokenDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := wstest.Serve(t, says(wstest.Text("early").Unmasked()))
-		opened := &openConns{}
-		dial := opened.by(server.DialContext)
+		server := wstest.Serve(t, testws.Says(wstest.Text("early").Unmasked()))
+		opened := &testws.OpenConns{}
+		dial := opened.By(server.DialContext)
 		begun := time.Now()
 		conn, _, err := websocket.Dial(t.Context(), "ws://wstest/", &websocket.DialOptions{
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -822,14 +783,14 @@ func TestDialWithBrokenDeadlines(t *testing.T) {
 		require.Zero(t, time.Since(begun))
 		require.NoError(t, conn.Close(1000, ""))
 		require.Equal(t, 10*time.Second, time.Since(begun), "the server does not answer")
-		require.Zero(t, opened.count())
+		require.Zero(t, opened.Count())
 	})
 }
 
 func TestDialWithoutDeadlines(t *testing.T) {
-	server := wstest.Serve(t, says())
-	opened := &openConns{}
-	dial := opened.by(server.DialContext)
+	server := wstest.Serve(t, testws.Says())
+	opened := &testws.OpenConns{}
+	dial := opened.By(server.DialContext)
 	_, _, err := websocket.Dial(t.Context(), "ws://wstest/", &websocket.DialOptions{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			nc, err := dial(ctx, network, address)
@@ -837,30 +798,30 @@ func TestDialWithoutDeadlines(t *testing.T) {
 		},
 	})
 	require.ErrorIs(t, err, errors.ErrUnsupported)
-	require.Zero(t, opened.count())
+	require.Zero(t, opened.Count())
 }
 
 // TestNothingIsLeftOfDials counts descriptors and goroutines.
 func TestNothingIsLeftOfDials(t *testing.T) {
 	ways := map[string]http.Handler{
-		"echo": websocket.New(websocket.ControllerFunc(echo)),
+		"echo": websocket.New(websocket.ControllerFunc(testws.Echo)),
 		"refusal": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = w.Write(make([]byte, 10_000))
 		}),
-		"wrong answer": bare(func(_ *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+		"wrong answer": testws.BareServer(func(_ *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
 			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
 			_, _ = io.Copy(io.Discard, rw)
 		}),
-		"no answer": bare(func(_ *http.Request, _ net.Conn, rw *bufio.ReadWriter) { _, _ = io.Copy(io.Discard, rw) }),
+		"no answer": testws.BareServer(func(_ *http.Request, _ net.Conn, rw *bufio.ReadWriter) { _, _ = io.Copy(io.Discard, rw) }),
 	}
-	before := descriptors(t)
+	before := testws.Descriptors(t)
 	for name, server := range ways {
 		for _, start := range []func(http.Handler) *httptest.Server{httptest.NewServer, httptest.NewTLSServer} {
 			func() {
 				server := start(server)
 				defer server.Close()
-				u, options := target(server, "/")
+				u, options := testws.Target(server, "/")
 				options.CloseTimeout = time.Second
 				if name == "no answer" {
 					options.HandshakeTimeout = 50 * time.Millisecond
@@ -885,5 +846,5 @@ func TestNothingIsLeftOfDials(t *testing.T) {
 	}
 	goleak.VerifyNone(t)
 	runtime.GC() // finalizers must have nothing to close
-	assert.LessOrEqual(t, descriptors(t), before, "descriptors")
+	assert.LessOrEqual(t, testws.Descriptors(t), before, "descriptors")
 }

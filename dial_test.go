@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha1" //nolint:gosec // RFC 6455, 4.2.2
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -21,73 +19,11 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// target returns the URL of a server's path, and options to get there.
-func target(server any, path string) (string, websocket.DialOptions) {
-	switch server := server.(type) {
-	case *wstest.Server:
-		return "ws://wstest" + path, websocket.DialOptions{DialContext: server.DialContext}
-	case *httptest.Server:
-		options := websocket.DialOptions{TLSConfig: server.Client().Transport.(*http.Transport).TLSClientConfig} //nolint:errcheck // it is one
-		return "ws" + strings.TrimPrefix(server.URL, "http") + path, options
-	default:
-		panic(fmt.Sprintf("can't dial a %T", server))
-	}
-}
-
-// dial connects, with options that change may set, and closes the socket at the
-// end of the test.
-func dial(t *testing.T, server any, change func(o *websocket.DialOptions)) *websocket.Conn {
-	t.Helper()
-	u, options := target(server, "/")
-	if change != nil {
-		change(&options)
-	}
-	conn, _, err := websocket.Dial(t.Context(), u, &options)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.CloseNow() })
-	return conn
-}
-
-// bare is a server that answers handshakes by hand, and hangs up when handle
-// returns.
-func bare(handle func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, rw, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			panic(err)
-		}
-		defer func() { _ = conn.Close() }()
-		handle(r, conn, rw)
-	})
-}
-
-// switching is a 101 with these headers more.
-func switching(r *http.Request, more ...string) string {
-	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // likewise
-	lines := append([]string{
-		"HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade",
-		"Sec-WebSocket-Accept: " + base64.StdEncoding.EncodeToString(sum[:]),
-	}, more...)
-	return strings.Join(lines, "\r\n") + "\r\n\r\n"
-}
-
-// says is a bare server that sends a 101 and frames behind it, in one write, and
-// reads until the client hangs up.
-func says(frames ...wstest.Frame) http.Handler {
-	return bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
-		b := []byte(switching(r))
-		for _, f := range frames {
-			b = f.AppendTo(b)
-		}
-		_, _ = conn.Write(b)
-		_, _ = io.Copy(io.Discard, rw)
-	})
-}
 
 // plainGorilla echoes without this library.
 func plainGorilla(compress bool) http.Handler {
@@ -117,17 +53,17 @@ func TestDial(t *testing.T) {
 	}
 	for _, s := range []server{
 		{name: "a server of ours", make: func(compress bool) http.Handler {
-			u := websocket.New(websocket.ControllerFunc(echo))
+			u := websocket.New(websocket.ControllerFunc(testws.Echo))
 			u.Settings.EnableCompression = compress
-			u.Log = silent
+			u.Log = testws.Silent
 			return u
 		}},
 		{name: "gorilla's server", make: plainGorilla},
 	} {
 		for _, compress := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, compression %t", s.name, compress), func(t *testing.T) {
-				onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-					u, options := target(serve(s.make(compress)), "/")
+				testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+					u, options := testws.Target(serve(s.make(compress)), "/")
 					options.EnableCompression = compress
 					conn, response, err := websocket.Dial(t.Context(), u, &options)
 					require.NoError(t, err)
@@ -199,12 +135,12 @@ func converse(t *testing.T, conn *websocket.Conn) {
 // TestDialedFrames looks at what a client writes: each frame is masked, with a
 // key of its own, also where gorilla made it.
 func TestDialedFrames(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		frames := make(chan wstest.Frame)
 		keys := map[string]bool{}
-		conn := dial(t, serve(bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+		conn := testws.Dial(t, serve(testws.BareServer(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
 			defer close(frames)
-			_, _ = io.WriteString(conn, switching(r))
+			_, _ = io.WriteString(conn, testws.Switching(r))
 			for {
 				var read bytes.Buffer
 				f, err := wstest.ReadFrame(io.TeeReader(rw, &read))
@@ -275,10 +211,10 @@ func TestDialedCloses(t *testing.T) {
 		{name: "with an error", end: func(c *websocket.Conn) error { return c.CloseWithError(io.ErrNoProgress) }, close: wstest.Close(1011, "Internal Server Error")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 				got := make(chan wstest.Frame, 1)
-				conn := dial(t, serve(bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
-					_, _ = io.WriteString(conn, switching(r))
+				conn := testws.Dial(t, serve(testws.BareServer(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+					_, _ = io.WriteString(conn, testws.Switching(r))
 					f, err := wstest.ReadFrame(rw)
 					assert.NoError(t, err)
 					_, _ = conn.Write(wstest.Close(f.CloseCode(), "").Unmasked().Bytes())
@@ -295,29 +231,29 @@ func TestDialedCloses(t *testing.T) {
 }
 
 func TestServerCloses(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		u := websocket.New(websocket.ControllerFunc(func(*websocket.Conn, *http.Request) error {
 			return websocket.NewCloseError(4002, "go away")
 		}))
-		conn := dial(t, serve(u), nil)
+		conn := testws.Dial(t, serve(u), nil)
 		_, _, err := conn.ReadMessage()
 		var ce *websocket.CloseError
 		require.ErrorAs(t, err, &ce)
 		require.Equal(t, websocket.CloseError{Code: 4002, Text: "go away"}, *ce)
 		require.Same(t, ce, context.Cause(conn.Context()))
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 		require.NoError(t, conn.Close(1000, ""))
 	})
 }
 
 // TestDialedAnswers are those to the server's pings and close frame.
 func TestDialedAnswers(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		pinged := make(chan string, 1)
 		done := make(chan struct{})
-		conn := dial(t, serve(bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+		conn := testws.Dial(t, serve(testws.BareServer(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
 			defer close(done)
-			_, _ = io.WriteString(conn, switching(r))
+			_, _ = io.WriteString(conn, testws.Switching(r))
 			for _, tt := range []struct{ sent, want wstest.Frame }{
 				{sent: wstest.Ping("are you there?"), want: wstest.Pong("are you there?")},
 				{sent: wstest.Close(4002, "go away"), want: wstest.Close(4002, "")},
@@ -341,7 +277,7 @@ func TestDialedAnswers(t *testing.T) {
 // TestServerThatNeverAnswersClose waits for the close timeout, to the instant.
 func TestServerThatNeverAnswersClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := dial(t, wstest.Serve(t, says()), func(o *websocket.DialOptions) { o.CloseTimeout = 7 * time.Second })
+		conn := testws.Dial(t, wstest.Serve(t, testws.Says()), func(o *websocket.DialOptions) { o.CloseTimeout = 7 * time.Second })
 		begun := time.Now()
 		require.NoError(t, conn.Close(1000, ""))
 		require.Equal(t, 7*time.Second, time.Since(begun))
@@ -349,8 +285,8 @@ func TestServerThatNeverAnswersClose(t *testing.T) {
 }
 
 func TestDialedStream(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		conn := dial(t, serve(websocket.New(websocket.ControllerFunc(echo))), nil)
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		conn := testws.Dial(t, serve(websocket.New(websocket.ControllerFunc(testws.Echo))), nil)
 		stream := websocket.Stream(t.Context(), conn, websocket.BinaryMessage)
 		sent := bytes.Repeat([]byte("a stream of bytes "), 5000)
 		var writing sync.WaitGroup
@@ -370,7 +306,7 @@ func TestDialedStream(t *testing.T) {
 // TestServerThatIsGone answers no ping of the client's.
 func TestServerThatIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := dial(t, wstest.Serve(t, says()), func(o *websocket.DialOptions) {
+		conn := testws.Dial(t, wstest.Serve(t, testws.Says()), func(o *websocket.DialOptions) {
 			o.PingInterval, o.PongTimeout = time.Minute, 10*time.Second
 		})
 		begun := time.Now()
@@ -381,8 +317,8 @@ func TestServerThatIsGone(t *testing.T) {
 }
 
 func TestDialedConcurrentWriters(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		conn := dial(t, serve(websocket.New(websocket.ControllerFunc(echo))), nil)
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		conn := testws.Dial(t, serve(websocket.New(websocket.ControllerFunc(testws.Echo))), nil)
 		const writers, each = 8, 20
 		var running sync.WaitGroup
 		for i := range writers {
@@ -418,17 +354,17 @@ func TestBreachesOfServers(t *testing.T) {
 		{name: "a masked close frame", sent: wstest.Close(1000, ""), want: wstest.Close(1002, "frame is masked")},
 		{
 			name: "a compressed message, without compression",
-			sent: deflated("hello").Unmasked(),
+			sent: testws.Deflated("hello").Unmasked(),
 			want: wstest.Close(1002, "RSV1 is set, but no extension was agreed on"),
 		},
 		{name: "a message that is too long", sent: wstest.Binary(make([]byte, 1001)).Unmasked(), want: wstest.Close(1009, "message too big")},
 		{name: "a close code that may not be sent", sent: wstest.Close(1006, "").Unmasked(), want: wstest.Close(1002, "close code 1006")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 				answer := make(chan wstest.Frame, 1)
-				conn := dial(t, serve(bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
-					_, _ = io.WriteString(conn, switching(r))
+				conn := testws.Dial(t, serve(testws.BareServer(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+					_, _ = io.WriteString(conn, testws.Switching(r))
 					_, _ = conn.Write(tt.sent.Bytes())
 					f, err := wstest.ReadFrame(rw)
 					assert.NoError(t, err)
@@ -448,9 +384,9 @@ func TestBreachesOfServers(t *testing.T) {
 func TestEarlyFrames(t *testing.T) {
 	for _, size := range []int{5, 3000, 5000, 40_000} {
 		t.Run(fmt.Sprint(size, " bytes"), func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 				message := strings.Repeat("x", size)
-				conn := dial(t, serve(says(
+				conn := testws.Dial(t, serve(testws.Says(
 					wstest.Text(message).Unmasked(), wstest.Ping("!").Unmasked(), wstest.Text("end").Unmasked(), wstest.Close(1000, "").Unmasked(),
 				)), nil)
 				for _, want := range []string{message, "end"} {
@@ -468,11 +404,11 @@ func TestEarlyFrames(t *testing.T) {
 // TestHalfAnEarlyFrame has the rest of a frame come later, and the server hang
 // up behind it.
 func TestHalfAnEarlyFrame(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		proceed := make(chan struct{})
-		conn := dial(t, serve(bare(func(r *http.Request, conn net.Conn, _ *bufio.ReadWriter) {
+		conn := testws.Dial(t, serve(testws.BareServer(func(r *http.Request, conn net.Conn, _ *bufio.ReadWriter) {
 			frame := wstest.Text("hello").Unmasked().Bytes()
-			_, _ = conn.Write(append([]byte(switching(r)), frame[:3]...))
+			_, _ = conn.Write(append([]byte(testws.Switching(r)), frame[:3]...))
 			<-proceed
 			_, _ = conn.Write(frame[3:])
 		})), nil)
@@ -496,12 +432,12 @@ func TestDialRefused(t *testing.T) {
 		})
 	}
 	raw := func(answer func(r *http.Request) string) http.Handler {
-		return bare(func(r *http.Request, conn net.Conn, _ *bufio.ReadWriter) {
+		return testws.BareServer(func(r *http.Request, conn net.Conn, _ *bufio.ReadWriter) {
 			_, _ = io.WriteString(conn, answer(r))
 		})
 	}
 	chosen := func(header string) http.Handler {
-		return raw(func(r *http.Request) string { return switching(r, header) })
+		return raw(func(r *http.Request) string { return testws.Switching(r, header) })
 	}
 	for _, tt := range []struct {
 		name    string
@@ -518,20 +454,20 @@ func TestDialRefused(t *testing.T) {
 		{name: "moved", server: http.RedirectHandler("/elsewhere", http.StatusFound), status: 302, body: "<a href=\"/elsewhere\">Found</a>.\n\n", mention: "302 Found"},
 		{
 			name:   "the answer to another key",
-			server: raw(func(*http.Request) string { return switching(httptest.NewRequest(http.MethodGet, "/", nil)) }), //nolint:noctx // not sent
+			server: raw(func(*http.Request) string { return testws.Switching(httptest.NewRequest(http.MethodGet, "/", nil)) }), //nolint:noctx // not sent
 			status: 101, mention: "Sec-WebSocket-Accept",
 		},
 		{
 			name: "an upgrade to something else",
 			server: raw(func(r *http.Request) string {
-				return strings.Replace(switching(r), "Upgrade: websocket", "Upgrade: h2c", 1)
+				return strings.Replace(testws.Switching(r), "Upgrade: websocket", "Upgrade: h2c", 1)
 			}),
 			status: 101, mention: "Upgrade",
 		},
 		{
 			name: "an upgrade to nothing",
 			server: raw(func(r *http.Request) string {
-				return strings.Replace(switching(r), "Upgrade: websocket\r\n", "", 1)
+				return strings.Replace(testws.Switching(r), "Upgrade: websocket\r\n", "", 1)
 			}),
 			status: 101, mention: "101",
 		},
@@ -541,14 +477,14 @@ func TestDialRefused(t *testing.T) {
 		{
 			name: "an upgrade through another protocol, which was not asked for",
 			server: raw(func(r *http.Request) string {
-				return strings.Replace(switching(r), "Upgrade: websocket", "Upgrade: TLS/1.0, websocket", 1)
+				return strings.Replace(testws.Switching(r), "Upgrade: websocket", "Upgrade: TLS/1.0, websocket", 1)
 			}),
 			status: 101, mention: "TLS/1.0, websocket",
 		},
 		{
 			name: "a connection that is closed, and not upgraded",
 			server: raw(func(r *http.Request) string {
-				return strings.Replace(switching(r), "Connection: Upgrade", "Connection: close", 1)
+				return strings.Replace(testws.Switching(r), "Connection: Upgrade", "Connection: close", 1)
 			}),
 			status: 101, mention: `Connection header: ["close"]`,
 		},
@@ -557,7 +493,7 @@ func TestDialRefused(t *testing.T) {
 		{
 			name: "an upgrade in HTTP/1.0, which has none",
 			server: raw(func(r *http.Request) string {
-				return strings.Replace(switching(r), "HTTP/1.1", "HTTP/1.0", 1)
+				return strings.Replace(testws.Switching(r), "HTTP/1.1", "HTTP/1.0", 1)
 			}),
 			status: 101, mention: "HTTP/1.0",
 		},
@@ -568,8 +504,8 @@ func TestDialRefused(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-				u, options := target(serve(tt.server), "/")
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				u, options := testws.Target(serve(tt.server), "/")
 				options.Subprotocols = []string{"chat", "talk"}
 				conn, response, err := websocket.Dial(t.Context(), u, &options)
 				require.Nil(t, conn)
@@ -593,8 +529,8 @@ func TestBadAnswers(t *testing.T) {
 		"half one":  "HTTP/1.1 101 Switching Protocols\r\nUpgrade: webso",
 	} {
 		t.Run(name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-				u, options := target(serve(bare(func(_ *http.Request, conn net.Conn, _ *bufio.ReadWriter) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				u, options := testws.Target(serve(testws.BareServer(func(_ *http.Request, conn net.Conn, _ *bufio.ReadWriter) {
 					_, _ = io.WriteString(conn, answer)
 				})), "/")
 				conn, response, err := websocket.Dial(t.Context(), u, &options)
@@ -644,18 +580,18 @@ func TestDialCompression(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			first := make(chan wstest.Frame, 1)
-			server := wstest.Serve(t, bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+			server := wstest.Serve(t, testws.BareServer(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
 				assert.Equal(t, offered, r.Header.Get("Sec-WebSocket-Extensions"))
-				answer := switching(r)
+				answer := testws.Switching(r)
 				if tt.extensions != "" {
-					answer = switching(r, "Sec-WebSocket-Extensions: "+tt.extensions)
+					answer = testws.Switching(r, "Sec-WebSocket-Extensions: "+tt.extensions)
 				}
 				_, _ = io.WriteString(conn, answer)
 				if tt.refused {
 					return
 				}
 				if tt.compressed {
-					_, _ = conn.Write(deflated("hello").Unmasked().Bytes())
+					_, _ = conn.Write(testws.Deflated("hello").Unmasked().Bytes())
 				} else {
 					_, _ = conn.Write(wstest.Text("hello").Unmasked().Bytes())
 				}
@@ -663,7 +599,7 @@ func TestDialCompression(t *testing.T) {
 				assert.NoError(t, err)
 				first <- f
 			}))
-			u, options := target(server, "/")
+			u, options := testws.Target(server, "/")
 			options.EnableCompression = true
 			conn, response, err := websocket.Dial(t.Context(), u, &options)
 			require.NotNil(t, response)
@@ -789,8 +725,8 @@ func TestDialMakesNoSense(t *testing.T) {
 		{name: "a setting", url: "ws://example.com/", options: websocket.DialOptions{CompressionLevel: 10}, mention: "CompressionLevel"},
 		{
 			name: "a proxy that can't be told", url: "ws://example.com/",
-			options: websocket.DialOptions{Proxy: func(*http.Request) (*url.URL, error) { return nil, errDatabase }},
-			mention: errDatabase.Error(),
+			options: websocket.DialOptions{Proxy: func(*http.Request) (*url.URL, error) { return nil, testws.ErrDatabase }},
+			mention: testws.ErrDatabase.Error(),
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -810,7 +746,7 @@ func TestDialMakesNoSense(t *testing.T) {
 // TestDialedContext has the values of Dial's context, and an end of its own.
 func TestDialedContext(t *testing.T) {
 	type key struct{}
-	server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo)))
+	server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(testws.Echo)))
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "value"))
 	conn, _, err := websocket.Dial(ctx, "ws://wstest/", &websocket.DialOptions{DialContext: server.DialContext})
 	require.NoError(t, err)
@@ -838,12 +774,12 @@ func TestDialedContext(t *testing.T) {
 
 // TestDialedGo has a function of the connection fail.
 func TestDialedGo(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		conn := dial(t, serve(websocket.New(websocket.ControllerFunc(echo))), nil)
-		conn.Go(func(context.Context) error { return errDatabase })
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		conn := testws.Dial(t, serve(websocket.New(websocket.ControllerFunc(testws.Echo))), nil)
+		conn.Go(func(context.Context) error { return testws.ErrDatabase })
 		_, _, err := conn.ReadMessage()
-		require.ErrorIs(t, err, errDatabase)
-		require.ErrorIs(t, context.Cause(conn.Context()), errDatabase)
+		require.ErrorIs(t, err, testws.ErrDatabase)
+		require.ErrorIs(t, context.Cause(conn.Context()), testws.ErrDatabase)
 		require.NoError(t, conn.Close(1000, ""))
 	})
 }

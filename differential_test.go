@@ -20,6 +20,7 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/require"
 )
@@ -78,17 +79,17 @@ func (s *script) frames() {
 	case choice < 18:
 		s.add(wstest.Binary(bytes.Repeat([]byte{byte(s.next())}, sizes[s.next()%len(sizes)])))
 	case choice < 28:
-		s.fragmented(part(wstest.OpText, false, ""), s.text())
+		s.fragmented(testws.Part(wstest.OpText, false, ""), s.text())
 	case choice < 34:
 		s.add(wstest.Ping(string(rune(s.next()))))
 	case choice < 36:
 		s.add(wstest.Pong("?"))
 	case choice < 46:
-		f := deflated(s.text())
+		f := testws.Deflated(s.text())
 		f.Opcode = byte(1 + s.next()%2)
 		s.add(f)
 	case choice < 50:
-		f := deflated(s.text())
+		f := testws.Deflated(s.text())
 		s.fragmented(wstest.Frame{RSV: 4, Opcode: wstest.OpText, Masked: true}, string(f.Payload))
 	case choice < 53:
 		s.add(s.oddlyDeflated())
@@ -126,10 +127,10 @@ func (s *script) fragmented(first wstest.Frame, payload string) {
 
 // oddlyDeflated is a compressed message of an unusual kind.
 func (s *script) oddlyDeflated() wstest.Frame {
-	f := deflated(s.text())
+	f := testws.Deflated(s.text())
 	switch s.next() % 7 {
 	case 0:
-		f = deflated(strings.Repeat("\x00", differentialLimit-1+s.next()%3))
+		f = testws.Deflated(strings.Repeat("\x00", differentialLimit-1+s.next()%3))
 	case 1:
 		f.Payload = nil
 	case 2:
@@ -144,7 +145,7 @@ func (s *script) oddlyDeflated() wstest.Frame {
 		b.WriteString([]string{"", "\x00", string(f.Payload), "\x07"}[s.next()%4])
 		f.Payload = b.Bytes()
 	case 5:
-		f = deflated(texts[s.next()%len(texts)])
+		f = testws.Deflated(texts[s.next()%len(texts)])
 	default:
 		f.Payload = []byte{1}
 	}
@@ -384,7 +385,7 @@ func newDifferentialServers(t testing.TB) *differentialServers {
 	ours := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 		return s.serve(conn, r.URL.Query())
 	}))
-	ours.Log = silent
+	ours.Log = testws.Silent
 	ours.MaxMessageSize = differentialLimit
 	ours.CompressionLevel = -1
 	ours.Settings.EnableCompression = true

@@ -15,29 +15,14 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-var errDatabase = errors.New("database is away")
-
-// reader is a Serve that reads until it fails and returns that error through
-// wrap.
-func reader(wrap func(error) error) func(*websocket.Conn, *http.Request) error {
-	return func(conn *websocket.Conn, _ *http.Request) error {
-		for {
-			if _, _, err := conn.ReadMessage(); err != nil {
-				return wrap(err)
-			}
-		}
-	}
-}
-
-func returned(err error) error { return err }
-func wrapped(err error) error  { return fmt.Errorf("reading a command: %w", err) }
-func hidden(error) error       { return nil }
-func failing(error) error      { return errDatabase }
+func hidden(error) error  { return nil }
+func failing(error) error { return testws.ErrDatabase }
 
 const silence = slog.Level(-100) // nobody is told
 
@@ -61,18 +46,18 @@ func TestEndings(t *testing.T) {
 		answer bool // the client answers the close frame
 	}{
 		// The peer sent a close frame.
-		{name: "the peer closes with 1000", serve: reader(returned), send: []wstest.Frame{wstest.Close(1000, "bye")}, want: closeFrame(1000, ""), level: silence},
-		{name: "the peer closes with 1001", serve: reader(wrapped), send: []wstest.Frame{wstest.Close(1001, "")}, want: closeFrame(1001, ""), level: silence},
-		{name: "the peer closes with 1002, which is its word and not ours", serve: reader(wrapped), send: []wstest.Frame{wstest.Close(1002, "you are wrong")}, want: closeFrame(1002, ""), level: silence},
-		{name: "the peer closes with 1014, which gorilla does not know", serve: reader(returned), send: []wstest.Frame{wstest.Close(1014, "")}, want: closeFrame(1014, ""), level: silence},
-		{name: "the peer closes with 3000", serve: reader(hidden), send: []wstest.Frame{wstest.Close(3000, "x")}, want: closeFrame(3000, ""), level: silence},
-		{name: "the peer closes with 4999", serve: reader(returned), send: []wstest.Frame{wstest.Close(4999, "x")}, want: closeFrame(4999, ""), level: silence},
-		{name: "the peer closes without a code", serve: reader(returned), send: []wstest.Frame{wstest.Close(0, "")}, want: closeFrame(1005, ""), level: silence},
-		{name: "the peer closes inside a fragmented message", serve: reader(returned), send: []wstest.Frame{{Opcode: wstest.OpText, Masked: true, Payload: []byte("a")}, wstest.Close(1000, "")}, want: closeFrame(1000, ""), level: silence},
-		{name: "the peer closes, and Serve fails for a reason of its own", serve: reader(failing), send: []wstest.Frame{wstest.Close(1000, "")}, want: closeFrame(1000, ""), level: slog.LevelError, is: errDatabase},
-		{name: "the peer closes, and Serve chooses a code too late", serve: reader(func(error) error { return websocket.NewCloseError(4000, "") }), send: []wstest.Frame{wstest.Close(1000, "")}, want: closeFrame(1000, ""), level: silence},
-		{name: "the peer closes, and Serve panics with what it read", serve: reader(func(err error) error { panic(err) }), send: []wstest.Frame{wstest.Close(1000, "")}, want: closeFrame(1000, ""), level: slog.LevelError, text: "panic: websocket: close 1000"},
-		{name: "the peer closes, and Serve returns the end of its context", serve: reader(func(error) error { return context.Canceled }), send: []wstest.Frame{wstest.Close(1000, "")}, want: closeFrame(1000, ""), level: silence},
+		{name: "the peer closes with 1000", serve: testws.ReadLoop(testws.Returned), send: []wstest.Frame{wstest.Close(1000, "bye")}, want: closeFrame(1000, ""), level: silence},
+		{name: "the peer closes with 1001", serve: testws.ReadLoop(testws.Wrapped), send: []wstest.Frame{wstest.Close(1001, "")}, want: closeFrame(1001, ""), level: silence},
+		{name: "the peer closes with 1002, which is its word and not ours", serve: testws.ReadLoop(testws.Wrapped), send: []wstest.Frame{wstest.Close(1002, "you are wrong")}, want: closeFrame(1002, ""), level: silence},
+		{name: "the peer closes with 1014, which gorilla does not know", serve: testws.ReadLoop(testws.Returned), send: []wstest.Frame{wstest.Close(1014, "")}, want: closeFrame(1014, ""), level: silence},
+		{name: "the peer closes with 3000", serve: testws.ReadLoop(hidden), send: []wstest.Frame{wstest.Close(3000, "x")}, want: closeFrame(3000, ""), level: silence},
+		{name: "the peer closes with 4999", serve: testws.ReadLoop(testws.Returned), send: []wstest.Frame{wstest.Close(4999, "x")}, want: closeFrame(4999, ""), level: silence},
+		{name: "the peer closes without a code", serve: testws.ReadLoop(testws.Returned), send: []wstest.Frame{wstest.Close(0, "")}, want: closeFrame(1005, ""), level: silence},
+		{name: "the peer closes inside a fragmented message", serve: testws.ReadLoop(testws.Returned), send: []wstest.Frame{{Opcode: wstest.OpText, Masked: true, Payload: []byte("a")}, wstest.Close(1000, "")}, want: closeFrame(1000, ""), level: silence},
+		{name: "the peer closes, and Serve fails for a reason of its own", serve: testws.ReadLoop(failing), send: []wstest.Frame{wstest.Close(1000, "")}, want: closeFrame(1000, ""), level: slog.LevelError, is: testws.ErrDatabase},
+		{name: "the peer closes, and Serve chooses a code too late", serve: testws.ReadLoop(func(error) error { return websocket.NewCloseError(4000, "") }), send: []wstest.Frame{wstest.Close(1000, "")}, want: closeFrame(1000, ""), level: silence},
+		{name: "the peer closes, and Serve panics with what it read", serve: testws.ReadLoop(func(err error) error { panic(err) }), send: []wstest.Frame{wstest.Close(1000, "")}, want: closeFrame(1000, ""), level: slog.LevelError, text: "panic: websocket: close 1000"},
+		{name: "the peer closes, and Serve returns the end of its context", serve: testws.ReadLoop(func(error) error { return context.Canceled }), send: []wstest.Frame{wstest.Close(1000, "")}, want: closeFrame(1000, ""), level: silence},
 
 		// Our own Close was called.
 		{name: "Close inside Serve", serve: func(conn *websocket.Conn, _ *http.Request) error {
@@ -80,61 +65,61 @@ func TestEndings(t *testing.T) {
 		}, answer: true, want: closeFrame(4001, "enough"), level: silence},
 		{name: "Close, then what a write returns", serve: func(conn *websocket.Conn, _ *http.Request) error {
 			_ = conn.Close(4001, "enough")
-			return wrapped(conn.WriteMessage(websocket.TextMessage, nil))
+			return testws.Wrapped(conn.WriteMessage(websocket.TextMessage, nil))
 		}, answer: true, want: closeFrame(4001, "enough"), level: silence},
 		{name: "Close, then another failure", serve: func(conn *websocket.Conn, _ *http.Request) error {
 			_ = conn.Close(4001, "enough")
-			return errDatabase
-		}, answer: true, want: closeFrame(4001, "enough"), level: slog.LevelError, is: errDatabase},
+			return testws.ErrDatabase
+		}, answer: true, want: closeFrame(4001, "enough"), level: slog.LevelError, is: testws.ErrDatabase},
 		{name: "Close, then a panic", serve: func(conn *websocket.Conn, _ *http.Request) error {
 			_ = conn.Close(4001, "enough")
-			panic(errDatabase)
-		}, answer: true, want: closeFrame(4001, "enough"), level: slog.LevelError, is: errDatabase},
+			panic(testws.ErrDatabase)
+		}, answer: true, want: closeFrame(4001, "enough"), level: slog.LevelError, is: testws.ErrDatabase},
 		{name: "CloseNormal", serve: func(conn *websocket.Conn, _ *http.Request) error {
 			return conn.CloseNormal()
 		}, answer: true, want: closeFrame(1000, "Server closed connection"), level: silence},
 		{name: "CloseWithError", serve: func(conn *websocket.Conn, _ *http.Request) error {
-			return conn.CloseWithError(errDatabase)
+			return conn.CloseWithError(testws.ErrDatabase)
 		}, answer: true, want: closeFrame(1011, "Internal Server Error"), level: silence},
 		{name: "CloseWithError with Debug", dbg: true, serve: func(conn *websocket.Conn, _ *http.Request) error {
-			return conn.CloseWithError(errDatabase)
+			return conn.CloseWithError(testws.ErrDatabase)
 		}, answer: true, want: closeFrame(1011, "database is away"), level: silence},
 		{name: "a CloseMessage written by Serve", serve: func(conn *websocket.Conn, _ *http.Request) error {
 			_ = conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(4002, "mine"))
-			return reader(wrapped)(conn, nil)
+			return testws.ReadLoop(testws.Wrapped)(conn, nil)
 		}, answer: true, want: closeFrame(4002, "mine"), level: silence},
 		{name: "a CloseMessage written by Serve, which returns at once", serve: func(conn *websocket.Conn, _ *http.Request) error {
 			return conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4002, "mine"), time.Time{})
 		}, answer: true, want: closeFrame(4002, "mine"), level: silence},
 		{name: "CloseNow", serve: func(conn *websocket.Conn, _ *http.Request) error {
 			_ = conn.CloseNow()
-			return reader(wrapped)(conn, nil)
+			return testws.ReadLoop(testws.Wrapped)(conn, nil)
 		}, level: silence},
 		{name: "the socket closed by way of NetConn", serve: func(conn *websocket.Conn, _ *http.Request) error {
 			_ = conn.NetConn().Close()
-			return reader(wrapped)(conn, nil)
+			return testws.ReadLoop(testws.Wrapped)(conn, nil)
 		}, level: silence},
 		{name: "the embedded connection closed", serve: func(conn *websocket.Conn, _ *http.Request) error {
 			_ = conn.Conn.Close()
-			return reader(wrapped)(conn, nil)
+			return testws.ReadLoop(testws.Wrapped)(conn, nil)
 		}, level: silence},
 
 		// The peer broke the protocol.
-		{name: "a reserved opcode", serve: reader(returned), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, answer: true, want: closeFrame(1002, "reserved opcode"), level: slog.LevelWarn, text: "reserved opcode"},
-		{name: "a reserved opcode, told in Serve's words", serve: reader(wrapped), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, answer: true, want: closeFrame(1002, "reserved opcode"), level: slog.LevelWarn, text: "reading a command: websocket: protocol error: reserved opcode"},
-		{name: "a reserved opcode that Serve keeps to itself", serve: reader(hidden), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, answer: true, want: closeFrame(1002, "reserved opcode"), level: slog.LevelWarn, text: "websocket: protocol error: reserved opcode"},
-		{name: "a reserved opcode, and a failure of Serve's own", serve: reader(failing), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, answer: true, want: closeFrame(1002, "reserved opcode"), level: slog.LevelError, is: errDatabase},
-		{name: "a close reason that is not UTF-8", serve: reader(returned), send: []wstest.Frame{wstest.Close(1000, "\xff")}, answer: true, want: closeFrame(1007, "close reason is not UTF-8"), level: slog.LevelWarn, text: "not UTF-8"},
+		{name: "a reserved opcode", serve: testws.ReadLoop(testws.Returned), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, answer: true, want: closeFrame(1002, "reserved opcode"), level: slog.LevelWarn, text: "reserved opcode"},
+		{name: "a reserved opcode, told in Serve's words", serve: testws.ReadLoop(testws.Wrapped), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, answer: true, want: closeFrame(1002, "reserved opcode"), level: slog.LevelWarn, text: "reading a command: websocket: protocol error: reserved opcode"},
+		{name: "a reserved opcode that Serve keeps to itself", serve: testws.ReadLoop(hidden), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, answer: true, want: closeFrame(1002, "reserved opcode"), level: slog.LevelWarn, text: "websocket: protocol error: reserved opcode"},
+		{name: "a reserved opcode, and a failure of Serve's own", serve: testws.ReadLoop(failing), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, answer: true, want: closeFrame(1002, "reserved opcode"), level: slog.LevelError, is: testws.ErrDatabase},
+		{name: "a close reason that is not UTF-8", serve: testws.ReadLoop(testws.Returned), send: []wstest.Frame{wstest.Close(1000, "\xff")}, answer: true, want: closeFrame(1007, "close reason is not UTF-8"), level: slog.LevelWarn, text: "not UTF-8"},
 		{name: "a message over the limit", serve: func(conn *websocket.Conn, r *http.Request) error {
 			conn.SetReadLimit(4)
-			return reader(returned)(conn, r)
+			return testws.ReadLoop(testws.Returned)(conn, r)
 		}, send: []wstest.Frame{wstest.Text("12345")}, answer: true, want: closeFrame(1009, "message too big"), level: slog.LevelWarn, is: websocket.ErrReadLimit},
-		{name: "a breach, then Close", serve: reader(func(err error) error { return err }), send: []wstest.Frame{wstest.Ping(strings.Repeat("x", 126))}, answer: true, want: closeFrame(1002, "control frame is longer than 125 bytes"), level: slog.LevelWarn, text: "125"},
+		{name: "a breach, then Close", serve: testws.ReadLoop(func(err error) error { return err }), send: []wstest.Frame{wstest.Ping(strings.Repeat("x", 126))}, answer: true, want: closeFrame(1002, "control frame is longer than 125 bytes"), level: slog.LevelWarn, text: "125"},
 
 		// The peer vanished.
-		{name: "the peer hangs up", serve: reader(wrapped), hang: true, level: slog.LevelDebug, text: "reading a command: websocket: close 1006"},
-		{name: "the peer hangs up and Serve does not care", serve: reader(hidden), hang: true, level: slog.LevelDebug, text: "1006"},
-		{name: "the peer hangs up, and Serve fails for a reason of its own", serve: reader(failing), hang: true, level: slog.LevelError, is: errDatabase},
+		{name: "the peer hangs up", serve: testws.ReadLoop(testws.Wrapped), hang: true, level: slog.LevelDebug, text: "reading a command: websocket: close 1006"},
+		{name: "the peer hangs up and Serve does not care", serve: testws.ReadLoop(hidden), hang: true, level: slog.LevelDebug, text: "1006"},
+		{name: "the peer hangs up, and Serve fails for a reason of its own", serve: testws.ReadLoop(failing), hang: true, level: slog.LevelError, is: testws.ErrDatabase},
 
 		// Serve decides.
 		{name: "Serve returns nil", serve: func(*websocket.Conn, *http.Request) error { return nil }, answer: true, want: closeFrame(1000, "Server closed connection"), level: silence},
@@ -151,30 +136,30 @@ func TestEndings(t *testing.T) {
 			return websocket.NewCloseError(1006, "")
 		}, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, text: "1006"},
 		{name: "Serve returns that the queue is full", serve: func(conn *websocket.Conn, _ *http.Request) error {
-			return wrapped(conn.Enqueue(websocket.QueueLimit{Bytes: 8}, encode(t, "hello"), encode(t, "hello")))
+			return testws.Wrapped(conn.Enqueue(websocket.QueueLimit{Bytes: 8}, testws.Encode(t, "hello"), testws.Encode(t, "hello")))
 		}, answer: true, want: closeFrame(1013, "too slow"), level: silence},
 		{name: "Serve returns that a message is too long for the queue", serve: func(conn *websocket.Conn, _ *http.Request) error {
-			err := conn.Enqueue(websocket.QueueLimit{Bytes: 6}, encode(t, "a"), encode(t, "hello"))
+			err := conn.Enqueue(websocket.QueueLimit{Bytes: 6}, testws.Encode(t, "a"), testws.Encode(t, "hello"))
 			assert.ErrorIs(t, err, websocket.ErrQueueFull)
-			return wrapped(err)
+			return testws.Wrapped(err)
 		}, answer: true, want: closeFrame(1009, "message too big"), level: silence},
 		{name: "Serve returns that the queue is full, and something else", serve: func(*websocket.Conn, *http.Request) error {
-			return errors.Join(errDatabase, websocket.ErrQueueFull)
+			return errors.Join(testws.ErrDatabase, websocket.ErrQueueFull)
 		}, answer: true, want: closeFrame(1013, "too slow"), level: silence},
 		{name: "Serve returns that another server shuts down", serve: func(*websocket.Conn, *http.Request) error {
-			return wrapped(websocket.ErrShutdown)
+			return testws.Wrapped(websocket.ErrShutdown)
 		}, answer: true, want: closeFrame(1001, "Server shutting down"), level: silence},
 		{name: "Close, then that the queue is full", serve: func(conn *websocket.Conn, _ *http.Request) error {
 			_ = conn.Close(4001, "enough")
-			return wrapped(websocket.ErrQueueFull)
+			return testws.Wrapped(websocket.ErrQueueFull)
 		}, answer: true, want: closeFrame(4001, "enough"), level: silence},
 		{name: "Serve panics because the queue is full", serve: func(*websocket.Conn, *http.Request) error {
 			panic(websocket.ErrQueueFull)
 		}, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, is: websocket.ErrQueueFull},
-		{name: "Serve fails", serve: func(*websocket.Conn, *http.Request) error { return errDatabase }, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, is: errDatabase},
+		{name: "Serve fails", serve: func(*websocket.Conn, *http.Request) error { return testws.ErrDatabase }, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, is: testws.ErrDatabase},
 		{name: "Serve fails, with Debug", dbg: true, serve: func(*websocket.Conn, *http.Request) error {
-			return fmt.Errorf("%s: %w", strings.Repeat("é", 70), errDatabase)
-		}, answer: true, want: closeFrame(1011, strings.Repeat("é", 61)), level: slog.LevelError, is: errDatabase},
+			return fmt.Errorf("%s: %w", strings.Repeat("é", 70), testws.ErrDatabase)
+		}, answer: true, want: closeFrame(1011, strings.Repeat("é", 61)), level: slog.LevelError, is: testws.ErrDatabase},
 		{name: "Serve panics", serve: func(*websocket.Conn, *http.Request) error { panic("oh") }, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, text: "panic: oh"},
 		{name: "Serve panics with nil", serve: func(*websocket.Conn, *http.Request) error {
 			panic(nil) //nolint:govet // meant
@@ -186,28 +171,28 @@ func TestEndings(t *testing.T) {
 		}, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, text: "runtime.Goexit"},
 		{name: "a read deadline of Serve's own", serve: func(conn *websocket.Conn, r *http.Request) error {
 			_ = conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
-			return reader(wrapped)(conn, r)
+			return testws.ReadLoop(testws.Wrapped)(conn, r)
 		}, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, is: os.ErrDeadlineExceeded},
 		{name: "a context of Serve's own", serve: func(conn *websocket.Conn, r *http.Request) error {
 			ctx, cancel := context.WithTimeout(r.Context(), 10*time.Millisecond)
 			defer cancel()
 			_, _, err := conn.ReadMessageContext(ctx)
-			return wrapped(err)
+			return testws.Wrapped(err)
 		}, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, is: context.DeadlineExceeded},
 		{name: "a handler's error", serve: func(conn *websocket.Conn, r *http.Request) error {
-			conn.SetPingHandler(func(string) error { return errDatabase })
-			return reader(wrapped)(conn, r)
-		}, send: []wstest.Frame{wstest.Ping("")}, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, is: errDatabase},
+			conn.SetPingHandler(func(string) error { return testws.ErrDatabase })
+			return testws.ReadLoop(testws.Wrapped)(conn, r)
+		}, send: []wstest.Frame{wstest.Ping("")}, answer: true, want: closeFrame(1011, "Internal Server Error"), level: slog.LevelError, is: testws.ErrDatabase},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-				var log logs
-				ctrl := &controller{serve: c.serve}
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				var log testws.Logs
+				ctrl := &testws.Controller{ServeFunc: c.serve}
 				for _, handler := range []websocket.Controller{ctrl, websocket.ControllerFunc(c.serve)} {
 					u := websocket.New(handler)
 					u.Debug = c.dbg
-					u.Log = log.log
+					u.Log = log.Log
 					client := wstest.DialRaw(t, serve(u), "/", nil)
 					if len(c.send) > 0 {
 						client.Send(c.send...)
@@ -224,25 +209,25 @@ func TestEndings(t *testing.T) {
 						client.ExpectEnd()
 						require.NoError(t, client.Close())
 					}
-					ended(t, u)
+					testws.AwaitEnd(t, u)
 				}
 
-				told := ctrl.told.all()
+				told := ctrl.Told.All()
 				if c.level == silence {
 					assert.Empty(t, told)
-					for _, line := range log.all() {
-						assert.Equal(t, slog.LevelDebug, line.level, line.err)
+					for _, line := range log.All() {
+						assert.Equal(t, slog.LevelDebug, line.Level, line.Err)
 					}
 					return
 				}
 				require.Len(t, told, 1, "OnError")
-				lines := log.all()
+				lines := log.All()
 				require.NotEmpty(t, lines, "log")
 				line := lines[len(lines)-1] // without OnError
-				assert.Equal(t, c.level, line.level)
-				assert.NotEmpty(t, line.attrs["remote"].String())
-				assert.Contains(t, line.attrs, "duration")
-				for _, err := range []error{told[0], line.err} {
+				assert.Equal(t, c.level, line.Level)
+				assert.NotEmpty(t, line.Attrs["remote"].String())
+				assert.Contains(t, line.Attrs, "duration")
+				for _, err := range []error{told[0], line.Err} {
 					if c.is != nil {
 						assert.ErrorIs(t, err, c.is)
 					}
@@ -254,33 +239,33 @@ func TestEndings(t *testing.T) {
 }
 
 func TestResetIsADisconnect(t *testing.T) {
-	ctrl := &controller{serve: reader(wrapped)}
+	ctrl := &testws.Controller{ServeFunc: testws.ReadLoop(testws.Wrapped)}
 	u := websocket.New(ctrl)
 	client := wstest.DialRaw(t, u, "/", nil)
 	wstest.Reset(client.Conn)
-	ended(t, u)
-	require.Len(t, ctrl.told.all(), 1)
-	assert.True(t, websocket.IsDisconnect(ctrl.told.all()[0]))
+	testws.AwaitEnd(t, u)
+	require.Len(t, ctrl.Told.All(), 1)
+	assert.True(t, websocket.IsDisconnect(ctrl.Told.All()[0]))
 }
 
 func TestPanicKeepsItsStack(t *testing.T) {
-	ctrl := &controller{serve: func(*websocket.Conn, *http.Request) error { panic(errDatabase) }}
+	ctrl := &testws.Controller{ServeFunc: func(*websocket.Conn, *http.Request) error { panic(testws.ErrDatabase) }}
 	u := websocket.New(ctrl)
 	client := wstest.DialRaw(t, u, "/", nil)
 	client.ExpectClose(1011, "Internal Server Error")
 	require.NoError(t, client.Close())
-	ended(t, u)
+	testws.AwaitEnd(t, u)
 
 	var p *websocket.PanicError
-	require.ErrorAs(t, ctrl.told.all()[0], &p)
-	assert.Equal(t, errDatabase, p.Value)
+	require.ErrorAs(t, ctrl.Told.All()[0], &p)
+	assert.Equal(t, testws.ErrDatabase, p.Value)
 	assert.Contains(t, string(p.Stack), "TestPanicKeepsItsStack")
 }
 
 func TestOnErrorMayWriteBeforeTheCloseFrame(t *testing.T) {
-	ctrl := &controller{
-		serve: func(*websocket.Conn, *http.Request) error { return errDatabase },
-		onError: func(r *http.Request, err error) {
+	ctrl := &testws.Controller{
+		ServeFunc: func(*websocket.Conn, *http.Request) error { return testws.ErrDatabase },
+		ErrorFunc: func(r *http.Request, err error) {
 			conn, ok := websocket.FromContext(r.Context())
 			if assert.True(t, ok) {
 				assert.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte(err.Error())))
@@ -298,32 +283,32 @@ func TestOnErrorMayFail(t *testing.T) {
 		"by Goexit": runtime.Goexit,
 	} {
 		t.Run(name, func(t *testing.T) {
-			var log logs
-			u := websocket.New(&controller{
-				serve:   func(*websocket.Conn, *http.Request) error { return errDatabase },
-				onError: func(*http.Request, error) { fail() },
+			var log testws.Logs
+			u := websocket.New(&testws.Controller{
+				ServeFunc: func(*websocket.Conn, *http.Request) error { return testws.ErrDatabase },
+				ErrorFunc: func(*http.Request, error) { fail() },
 			})
-			u.Log = log.log
+			u.Log = log.Log
 			client := wstest.Dial(t, u, "/", nil)
 			client.ExpectClose(1011, "Internal Server Error")
 			_ = client.Conn.Close()
-			ended(t, u)
-			lines := log.all()
+			testws.AwaitEnd(t, u)
+			lines := log.All()
 			require.Len(t, lines, 1)
-			assert.Equal(t, slog.LevelError, lines[0].level)
-			assert.ErrorContains(t, lines[0].err, "OnError failed")
-			assert.Contains(t, lines[0].attrs["stack"].String(), "TestOnErrorMayFail")
+			assert.Equal(t, slog.LevelError, lines[0].Level)
+			assert.ErrorContains(t, lines[0].Err, "OnError failed")
+			assert.Contains(t, lines[0].Attrs["stack"].String(), "TestOnErrorMayFail")
 		})
 	}
 }
 
 func TestLogMayPanic(t *testing.T) {
-	u := websocket.New(websocket.ControllerFunc(func(*websocket.Conn, *http.Request) error { return errDatabase }))
+	u := websocket.New(websocket.ControllerFunc(func(*websocket.Conn, *http.Request) error { return testws.ErrDatabase }))
 	u.Log = func(context.Context, slog.Level, error, ...slog.Attr) { panic("in Log") }
 	client := wstest.Dial(t, u, "/", nil)
 	client.ExpectClose(1011, "Internal Server Error")
 	_ = client.Conn.Close()
-	ended(t, u)
+	testws.AwaitEnd(t, u)
 }
 
 func TestContextTellsWhyTheConnectionEnded(t *testing.T) {
@@ -334,11 +319,11 @@ func TestContextTellsWhyTheConnectionEnded(t *testing.T) {
 			causes <- context.Cause(ctx)
 			return nil
 		})
-		return echo(conn, r)
+		return testws.Echo(conn, r)
 	}
 	dial := func(t *testing.T) (*websocket.Upgrader, *wstest.Raw) {
 		u := websocket.New(websocket.ControllerFunc(wait))
-		u.Log = silent
+		u.Log = testws.Silent
 		client := wstest.DialRaw(t, u, "/", nil)
 		client.Send(wstest.Text("served?"))
 		client.Expect(wstest.Text("served?"))
@@ -348,7 +333,7 @@ func TestContextTellsWhyTheConnectionEnded(t *testing.T) {
 		u, client := dial(t)
 		client.Send(wstest.Close(4000, "why"))
 		assert.Equal(t, &websocket.CloseError{Code: 4000, Text: "why"}, <-causes)
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 	})
 	t.Run("shutdown", func(t *testing.T) {
 		u, client := dial(t)
@@ -363,7 +348,7 @@ func TestContextTellsWhyTheConnectionEnded(t *testing.T) {
 		u, client := dial(t)
 		wstest.Reset(client.Conn)
 		assert.True(t, websocket.IsDisconnect(<-causes))
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 	})
 	t.Run("CloseNow", func(t *testing.T) {
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
@@ -373,7 +358,7 @@ func TestContextTellsWhyTheConnectionEnded(t *testing.T) {
 		}))
 		_ = wstest.DialRaw(t, u, "/", nil)
 		assert.ErrorIs(t, <-causes, net.ErrClosed)
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 	})
 }
 
@@ -406,51 +391,51 @@ func TestErrorsThatPanic(t *testing.T) {
 				require.NoError(t, receiveErr)
 				assert.Equal(t, 1011, got.CloseCode())
 				_ = client.Close()
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 			})
 		}
 		t.Run(name+", told", func(t *testing.T) {
-			ctrl := &controller{serve: func(*websocket.Conn, *http.Request) error { return err }}
+			ctrl := &testws.Controller{ServeFunc: func(*websocket.Conn, *http.Request) error { return err }}
 			u := websocket.New(ctrl)
 			client := wstest.DialRaw(t, u, "/", nil)
 			client.ExpectClose(1011, "Internal Server Error")
 			_ = client.Close()
-			ended(t, u)
-			assert.Len(t, ctrl.told.all(), 1)
+			testws.AwaitEnd(t, u)
+			assert.Len(t, ctrl.Told.All(), 1)
 		})
 	}
 }
 
 func TestPanicOfTheCloseHandler(t *testing.T) {
-	ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+	ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, r *http.Request) error {
 		conn.SetCloseHandler(func(int, string) error { panic("x") })
-		return echo(conn, r)
+		return testws.Echo(conn, r)
 	}}
 	u := websocket.New(ctrl)
 	client := wstest.DialRaw(t, u, "/", nil)
 	client.Send(wstest.Close(3000, "bye"))
 	client.ExpectClose(3000, "")
 	client.ExpectEnd()
-	ended(t, u)
-	assert.Len(t, ctrl.told.all(), 1)
+	testws.AwaitEnd(t, u)
+	assert.Len(t, ctrl.Told.All(), 1)
 }
 
 // TestConsequencesHideNoReason has a function of the connection return before
 // Serve, which knows why it all ended.
 func TestConsequencesHideNoReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
+		ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, _ *http.Request) error {
 			conn.Go(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			_, _, err := conn.ReadMessageContext(ctx)
 			time.Sleep(time.Millisecond)
-			return wrapped(err)
+			return testws.Wrapped(err)
 		}}
 		client := wstest.DialRaw(t, websocket.New(ctrl), "/", nil)
 		client.ExpectClose(1011, "Internal Server Error")
-		require.Len(t, ctrl.told.all(), 1)
-		require.ErrorIs(t, ctrl.told.all()[0], context.DeadlineExceeded)
-		require.NotErrorIs(t, ctrl.told.all()[0], context.Canceled)
+		require.Len(t, ctrl.Told.All(), 1)
+		require.ErrorIs(t, ctrl.Told.All()[0], context.DeadlineExceeded)
+		require.NotErrorIs(t, ctrl.Told.All()[0], context.Canceled)
 	})
 }

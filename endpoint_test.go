@@ -14,6 +14,7 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -21,7 +22,7 @@ import (
 
 func TestStatsOfOpenConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		upgrader := websocket.New(websocket.ControllerFunc(echo))
+		upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 		server := wstest.Serve(t, upgrader)
 		require.Equal(t, websocket.Stats{}, upgrader.Stats())
 
@@ -33,7 +34,7 @@ func TestStatsOfOpenConnections(t *testing.T) {
 		}
 		first, second := wstest.Dial(t, server, "/", nil), wstest.Dial(t, server, "/", nil)
 		counts(2, 2)
-		dialRefused(t, server, "/", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}})
+		testws.DialRefused(t, server, "/", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}})
 		counts(2, 2)
 
 		first.Close(websocket.CloseNormalClosure, "")
@@ -47,7 +48,7 @@ func TestStatsOfOpenConnections(t *testing.T) {
 		wstest.Dial(t, server, "/", nil).Close(websocket.CloseNormalClosure, "")
 		require.NoError(t, upgrader.Shutdown(t.Context()))
 		counts(0, 3)
-		dialRefused(t, server, "/", nil)
+		testws.DialRefused(t, server, "/", nil)
 		counts(0, 3)
 	})
 }
@@ -57,19 +58,19 @@ type adapter struct {
 	endpoint  websocket.Endpoint
 	handshake websocket.Handshake
 	serve     func(conn *websocket.Conn) error
-	told      errorList
-	accepted  errorList // what Accept returned
+	told      testws.ErrorList
+	accepted  testws.ErrorList // what Accept returned
 }
 
 func (a *adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := a.handshake
 	h.Refuse = func(status int, reason error) { http.Error(w, reason.Error(), status) }
 	conn, err := a.endpoint.Accept(w, r, h)
-	a.accepted.add(err)
+	a.accepted.Add(err)
 	if err != nil {
 		return
 	}
-	a.endpoint.Run(conn, func() error { return a.serve(conn) }, a.told.add)
+	a.endpoint.Run(conn, func() error { return a.serve(conn) }, a.told.Add)
 }
 
 func TestEndpoint(t *testing.T) {
@@ -92,25 +93,25 @@ func TestEndpoint(t *testing.T) {
 		require.Equal(t, websocket.Stats{Open: 1, Upgrades: 1, MessagesSent: 1, BytesSent: 7}, a.endpoint.Stats())
 		client.WriteText("go on")
 		client.ExpectClose(websocket.CloseInternalServerErr, http.StatusText(http.StatusInternalServerError))
-		require.Equal(t, []error{failed}, a.told.all(), "told before the close frame is sent")
+		require.Equal(t, []error{failed}, a.told.All(), "told before the close frame is sent")
 
 		client = wstest.Dial(t, server, "/", nil)
 		client.ExpectText("hello")
 		client.Close(websocket.CloseGoingAway, "")
 		require.NoError(t, a.endpoint.Shutdown(t.Context()))
-		require.Equal(t, []error{failed}, a.told.all(), "a goodbye is no failure")
+		require.Equal(t, []error{failed}, a.told.All(), "a goodbye is no failure")
 
-		response := dialRefused(t, server, "/", nil)
-		require.Equal(t, http.StatusServiceUnavailable, response.status)
-		require.Equal(t, "5", response.header.Get("Retry-After"))
-		require.Equal(t, []error{nil, nil, websocket.ErrShutdown}, a.accepted.all())
+		response := testws.DialRefused(t, server, "/", nil)
+		require.Equal(t, http.StatusServiceUnavailable, response.Status)
+		require.Equal(t, "5", response.Header.Get("Retry-After"))
+		require.Equal(t, []error{nil, nil, websocket.ErrShutdown}, a.accepted.All())
 	})
 }
 
 // An adapter's Guard calls the functions that belong to a connection, and what it makes of
 // an error is what is told.
 func TestEndpointGuard(t *testing.T) {
-	fails := func() error { return errDatabase }
+	fails := func() error { return testws.ErrDatabase }
 	for _, c := range []struct {
 		name string
 		call func() error // in each place
@@ -118,13 +119,13 @@ func TestEndpointGuard(t *testing.T) {
 	}{
 		{name: "an error", call: fails, want: "guarded: database is away"},
 		{name: "a panic that is recovered", call: func() error { panic("oh") }, want: "websocket: panic: made of oh"},
-		{name: "a panic that is let pass", call: func() error { panic(errDatabase) }, want: "websocket: panic: database is away"},
+		{name: "a panic that is let pass", call: func() error { panic(testws.ErrDatabase) }, want: "websocket: panic: database is away"},
 		{name: "Goexit", call: func() error { runtime.Goexit(); return nil }, want: "websocket: controller left by runtime.Goexit"},
 	} {
 		for place, serve := range map[string]func(conn *websocket.Conn) error{
 			"Go": func(conn *websocket.Conn) error {
 				conn.Go(func(context.Context) error { return c.call() })
-				return reader(wrapped)(conn, nil)
+				return testws.ReadLoop(testws.Wrapped)(conn, nil)
 			},
 			"BeforeClose": func(conn *websocket.Conn) error {
 				conn.BeforeClose(func() {
@@ -155,12 +156,12 @@ func TestEndpointGuard(t *testing.T) {
 				require.Error(t, err)
 				_ = client.Conn.Close()
 				require.NoError(t, a.endpoint.Shutdown(t.Context()))
-				require.Len(t, a.told.all(), 1)
+				require.Len(t, a.told.All(), 1)
 				want := c.want
 				if place == "BeforeClose" && c.name == "an error" {
 					want = "websocket: panic: database is away" // it has none to return
 				}
-				require.EqualError(t, a.told.all()[0], want)
+				require.EqualError(t, a.told.All()[0], want)
 			})
 		}
 	}
@@ -183,13 +184,13 @@ func TestEndpointHandshake(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			a := &adapter{handshake: tt.handshake, serve: func(conn *websocket.Conn) error { return echo(conn, nil) }}
+			a := &adapter{handshake: tt.handshake, serve: func(conn *websocket.Conn) error { return testws.Echo(conn, nil) }}
 			options := &wstest.Options{Header: http.Header{"Origin": {tt.origin}}, Subprotocols: []string{"chat"}}
 			if tt.refused {
-				require.Equal(t, http.StatusForbidden, dialRefused(t, a, "/", options).status)
-				require.Len(t, a.accepted.all(), 1)
-				require.ErrorContains(t, a.accepted.all()[0], tt.origin)
-				requireIdle(t, &a.endpoint)
+				require.Equal(t, http.StatusForbidden, testws.DialRefused(t, a, "/", options).Status)
+				require.Len(t, a.accepted.All(), 1)
+				require.ErrorContains(t, a.accepted.All()[0], tt.origin)
+				testws.RequireIdle(t, &a.endpoint)
 				return
 			}
 			client := wstest.Dial(t, a, "/", options)
@@ -216,15 +217,15 @@ func TestShutdownDuringTheUpgrade(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				decided := make(chan bool)
-				upgrader := websocket.New(&originController{
+				upgrader := websocket.New(&testws.OriginController{
 					ControllerFunc: func(*websocket.Conn, *http.Request) error {
 						assert.Fail(t, "nobody is there to be served")
 						return nil
 					},
-					check: func(*http.Request) bool { return <-decided },
+					Check: func(*http.Request) bool { return <-decided },
 				})
-				conn := dialHTTP(t, wstest.Serve(t, upgrader))
-				conn.send(upgradeBytes(t))
+				conn := testws.DialHTTP(t, wstest.Serve(t, upgrader))
+				conn.Send(testws.UpgradeBytes(t))
 				synctest.Wait()
 
 				down := make(chan error, 1)
@@ -233,13 +234,13 @@ func TestShutdownDuringTheUpgrade(t *testing.T) {
 				require.Empty(t, down, "an upgrade is under way")
 				decided <- tt.allowed
 
-				response := conn.answer(upgradeRequest(nil))
+				response := conn.Answer(testws.UpgradeRequest(nil))
 				if tt.allowed {
-					require.Equal(t, http.StatusSwitchingProtocols, response.status)
-					conn.expectFrames(wstest.Close(websocket.CloseGoingAway, "Server shutting down"))
-					conn.send(wstest.Close(websocket.CloseGoingAway, "").Bytes())
+					require.Equal(t, http.StatusSwitchingProtocols, response.Status)
+					conn.ExpectFrames(wstest.Close(websocket.CloseGoingAway, "Server shutting down"))
+					conn.Send(wstest.Close(websocket.CloseGoingAway, "").Bytes())
 				} else {
-					require.Equal(t, http.StatusForbidden, response.status)
+					require.Equal(t, http.StatusForbidden, response.Status)
 				}
 				require.NoError(t, <-down)
 			})
@@ -252,13 +253,13 @@ func TestShutdownDuringTheUpgrade(t *testing.T) {
 func TestShutdownCutsAnUpgrade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failed := make(chan error, 1)
-		upgrader := websocket.New(&headerController{ControllerFunc: echo, headers: func(*http.Request) http.Header {
+		upgrader := websocket.New(&testws.HeaderController{ControllerFunc: testws.Echo, Headers: func(*http.Request) http.Header {
 			return http.Header{"X-Long": {strings.Repeat("x", 2*wstest.PipeBuffer)}}
 		}})
 		upgrader.Settings.HandshakeTimeout = time.Hour
 		upgrader.Log = func(_ context.Context, _ slog.Level, err error, _ ...slog.Attr) { failed <- err }
-		conn := dialHTTP(t, wstest.Serve(t, upgrader))
-		conn.send(upgradeBytes(t))
+		conn := testws.DialHTTP(t, wstest.Serve(t, upgrader))
+		conn.Send(testws.UpgradeBytes(t))
 		synctest.Wait()
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

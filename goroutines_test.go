@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -28,35 +29,35 @@ func TestGo(t *testing.T) {
 		is    error
 		text  string
 	}{
-		{name: "an error ends a Serve that reads", f: func(context.Context, *websocket.Conn) error { return errDatabase }, serve: func(conn *websocket.Conn) error { return reader(wrapped)(conn, nil) }, code: 1011, is: errDatabase},
-		{name: "an error ends a Serve that waits for its context", f: func(context.Context, *websocket.Conn) error { return errDatabase }, serve: stays, code: 1011, is: errDatabase},
-		{name: "an error counts, though Serve returns the context's", f: func(context.Context, *websocket.Conn) error { return errDatabase }, serve: func(conn *websocket.Conn) error {
+		{name: "an error ends a Serve that reads", f: func(context.Context, *websocket.Conn) error { return testws.ErrDatabase }, serve: func(conn *websocket.Conn) error { return testws.ReadLoop(testws.Wrapped)(conn, nil) }, code: 1011, is: testws.ErrDatabase},
+		{name: "an error ends a Serve that waits for its context", f: func(context.Context, *websocket.Conn) error { return testws.ErrDatabase }, serve: stays, code: 1011, is: testws.ErrDatabase},
+		{name: "an error counts, though Serve returns the context's", f: func(context.Context, *websocket.Conn) error { return testws.ErrDatabase }, serve: func(conn *websocket.Conn) error {
 			<-conn.Context().Done()
 			return conn.Context().Err()
-		}, code: 1011, is: errDatabase},
+		}, code: 1011, is: testws.ErrDatabase},
 		{name: "a panic", f: func(context.Context, *websocket.Conn) error { panic("oh") }, serve: stays, code: 1011, text: "panic: oh"},
-		{name: "a panic that Serve's read returned", f: func(context.Context, *websocket.Conn) error { panic("oh") }, serve: func(conn *websocket.Conn) error { return reader(returned)(conn, nil) }, code: 1011, text: "panic: oh"},
-		{name: "a panic that Serve wrapped", f: func(context.Context, *websocket.Conn) error { panic("oh") }, serve: func(conn *websocket.Conn) error { return reader(wrapped)(conn, nil) }, code: 1011, text: "panic: oh"},
+		{name: "a panic that Serve's read returned", f: func(context.Context, *websocket.Conn) error { panic("oh") }, serve: func(conn *websocket.Conn) error { return testws.ReadLoop(testws.Returned)(conn, nil) }, code: 1011, text: "panic: oh"},
+		{name: "a panic that Serve wrapped", f: func(context.Context, *websocket.Conn) error { panic("oh") }, serve: func(conn *websocket.Conn) error { return testws.ReadLoop(testws.Wrapped)(conn, nil) }, code: 1011, text: "panic: oh"},
 		{name: "a panic that is the cause of Serve's context", f: func(context.Context, *websocket.Conn) error { panic("oh") }, serve: func(conn *websocket.Conn) error {
 			<-conn.Context().Done()
-			return wrapped(context.Cause(conn.Context()))
+			return testws.Wrapped(context.Cause(conn.Context()))
 		}, code: 1011, text: "panic: oh"},
-		{name: "Goexit, and what Serve's read returned", f: func(context.Context, *websocket.Conn) error { runtime.Goexit(); return nil }, serve: func(conn *websocket.Conn) error { return reader(wrapped)(conn, nil) }, code: 1011, text: "Goexit"},
+		{name: "Goexit, and what Serve's read returned", f: func(context.Context, *websocket.Conn) error { runtime.Goexit(); return nil }, serve: func(conn *websocket.Conn) error { return testws.ReadLoop(testws.Wrapped)(conn, nil) }, code: 1011, text: "Goexit"},
 		{name: "Goexit", f: func(context.Context, *websocket.Conn) error { runtime.Goexit(); return nil }, serve: stays, code: 1011, text: "Goexit"},
 		{name: "a chosen ending", f: func(context.Context, *websocket.Conn) error { return websocket.NewCloseError(4000, "") }, serve: stays, code: 4000},
 		{name: "nil means nothing", f: func(context.Context, *websocket.Conn) error { return nil }, serve: func(*websocket.Conn) error { return websocket.NewCloseError(4001, "") }, code: 4001},
 		{name: "the end of the context is no failure", f: func(ctx context.Context, _ *websocket.Conn) error { <-ctx.Done(); return ctx.Err() }, serve: func(*websocket.Conn) error { return nil }, code: 1000},
 		{name: "a write after the end is no failure", f: func(ctx context.Context, conn *websocket.Conn) error {
 			<-ctx.Done()
-			return wrapped(conn.WriteMessage(websocket.TextMessage, nil))
+			return testws.Wrapped(conn.WriteMessage(websocket.TextMessage, nil))
 		}, serve: func(*websocket.Conn) error { return nil }, code: 1000},
-		{name: "a failure after Serve returned is told too", f: func(ctx context.Context, _ *websocket.Conn) error { <-ctx.Done(); return errDatabase }, serve: func(*websocket.Conn) error { return nil }, code: 1000, is: errDatabase},
+		{name: "a failure after Serve returned is told too", f: func(ctx context.Context, _ *websocket.Conn) error { <-ctx.Done(); return testws.ErrDatabase }, serve: func(*websocket.Conn) error { return nil }, code: 1000, is: testws.ErrDatabase},
 		{name: "a panic after Serve returned is told too", f: func(ctx context.Context, _ *websocket.Conn) error { <-ctx.Done(); panic("late") }, serve: func(*websocket.Conn) error { return nil }, code: 1000, text: "panic: late"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-				ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, _ *http.Request) error {
 					conn.Go(func(ctx context.Context) error { return c.f(ctx, conn) })
 					return c.serve(conn)
 				}}
@@ -67,18 +68,18 @@ func TestGo(t *testing.T) {
 				assert.Equal(t, c.code, got.CloseCode())
 				client.Send(wstest.Close(c.code, ""))
 				client.ExpectEnd()
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 				if c.is == nil && c.text == "" {
-					require.Empty(t, ctrl.told.all())
+					require.Empty(t, ctrl.Told.All())
 					return
 				}
-				require.Len(t, ctrl.told.all(), 1)
-				require.ErrorContains(t, ctrl.told.all()[0], c.text)
+				require.Len(t, ctrl.Told.All(), 1)
+				require.ErrorContains(t, ctrl.Told.All()[0], c.text)
 				if c.text != "" {
-					require.Equal(t, 1, strings.Count(ctrl.told.all()[0].Error(), c.text), "%v", ctrl.told.all()[0])
+					require.Equal(t, 1, strings.Count(ctrl.Told.All()[0].Error(), c.text), "%v", ctrl.Told.All()[0])
 				}
 				if c.is != nil {
-					require.ErrorIs(t, ctrl.told.all()[0], c.is)
+					require.ErrorIs(t, ctrl.Told.All()[0], c.is)
 				}
 			})
 		})
@@ -88,32 +89,32 @@ func TestGo(t *testing.T) {
 func TestFirstErrorOfTheFunctionsCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		second := errors.New("second")
-		var log logs
+		var log testws.Logs
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
-			conn.Go(func(context.Context) error { return errDatabase })
+			conn.Go(func(context.Context) error { return testws.ErrDatabase })
 			synctest.Wait()
 			conn.Go(func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) })
 			conn.Go(func(ctx context.Context) error { <-ctx.Done(); return second })
 			synctest.Wait() // all have failed before the read begins
 			_, _, err := conn.ReadMessage()
-			assert.ErrorIs(t, err, errDatabase)
+			assert.ErrorIs(t, err, testws.ErrDatabase)
 			synctest.Wait()
 			return err
 		}))
-		u.Log = log.log
+		u.Log = log.Log
 		u.Debug = true
 		client := wstest.Dial(t, u, "/", nil)
 		client.ExpectClose(1011, "database is away\nsecond")
 		_ = client.Conn.Close()
-		ended(t, u)
-		require.Len(t, log.all(), 1)
-		assert.Equal(t, slog.LevelError, log.all()[0].level)
+		testws.AwaitEnd(t, u)
+		require.Len(t, log.All(), 1)
+		assert.Equal(t, slog.LevelError, log.All()[0].Level)
 	})
 }
 
 // A panic of Serve itself counts beside that of a function, which it is told of.
 func TestTwoPanicsAreTwo(t *testing.T) {
-	ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
+	ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, _ *http.Request) error {
 		conn.Go(func(context.Context) error { panic("first") })
 		_, _, err := conn.ReadMessage()
 		panic(err)
@@ -123,22 +124,22 @@ func TestTwoPanicsAreTwo(t *testing.T) {
 	client := wstest.Dial(t, u, "/", nil)
 	client.ExpectClose(1011, "first\nwebsocket: read: websocket: panic: first")
 	_ = client.Conn.Close()
-	ended(t, u)
-	require.Len(t, ctrl.told.all(), 1)
-	require.ErrorContains(t, ctrl.told.all()[0], "websocket: panic: first\nwebsocket: panic: websocket: read: websocket: panic: first")
+	testws.AwaitEnd(t, u)
+	require.Len(t, ctrl.Told.All(), 1)
+	require.ErrorContains(t, ctrl.Told.All()[0], "websocket: panic: first\nwebsocket: panic: websocket: read: websocket: panic: first")
 }
 
 // A function that is still running passes on the panic of another one.
 func TestPanicIsNotToldAgainLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
+		ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, _ *http.Request) error {
 			conn.Go(func(ctx context.Context) error {
 				<-ctx.Done()
 				time.Sleep(time.Minute)
-				return wrapped(context.Cause(ctx))
+				return testws.Wrapped(context.Cause(ctx))
 			})
 			conn.Go(func(context.Context) error { panic("oh") })
-			return reader(wrapped)(conn, nil)
+			return testws.ReadLoop(testws.Wrapped)(conn, nil)
 		}}
 		u := websocket.New(ctrl)
 		client := wstest.DialRaw(t, u, "/", nil)
@@ -147,9 +148,9 @@ func TestPanicIsNotToldAgainLater(t *testing.T) {
 		client.ExpectEnd()
 		start := time.Now()
 		require.NoError(t, u.Shutdown(t.Context()))
-		after(t, start, time.Minute)
-		require.Len(t, ctrl.told.all(), 1)
-		assert.EqualError(t, ctrl.told.all()[0], "websocket: panic: oh")
+		testws.AssertElapsed(t, start, time.Minute)
+		require.Len(t, ctrl.Told.All(), 1)
+		assert.EqualError(t, ctrl.Told.All()[0], "websocket: panic: oh")
 	})
 }
 
@@ -161,25 +162,25 @@ func TestDebugTextOfAPanic(t *testing.T) {
 		text  string
 	}{
 		{name: "a string", serve: func(*websocket.Conn) error { panic("oh") }, text: "oh"},
-		{name: "an error", serve: func(*websocket.Conn) error { panic(errDatabase) }, text: errDatabase.Error()},
+		{name: "an error", serve: func(*websocket.Conn) error { panic(testws.ErrDatabase) }, text: testws.ErrDatabase.Error()},
 		{name: "a value", serve: func(*websocket.Conn) error { panic(42) }, text: "42"},
 		{name: "nil", serve: func(*websocket.Conn) error { panic(nil) }, text: "panic called with nil argument"}, //nolint:govet // that is the test
 		{name: "Goexit", serve: func(*websocket.Conn) error { runtime.Goexit(); return nil }, text: "websocket: controller left by runtime.Goexit"},
 		{name: "of a function", serve: func(conn *websocket.Conn) error {
 			conn.Go(func(context.Context) error { panic("oh") })
-			return reader(wrapped)(conn, nil)
+			return testws.ReadLoop(testws.Wrapped)(conn, nil)
 		}, text: "oh"},
 		{name: "CloseWithError", serve: func(conn *websocket.Conn) error {
 			return conn.CloseWithError(&websocket.PanicError{Value: "oh"})
 		}, text: "oh"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			u := websocket.New(&controller{serve: func(conn *websocket.Conn, _ *http.Request) error { return c.serve(conn) }})
+			u := websocket.New(&testws.Controller{ServeFunc: func(conn *websocket.Conn, _ *http.Request) error { return c.serve(conn) }})
 			u.Debug = true
 			client := wstest.Dial(t, u, "/", nil)
 			client.ExpectClose(1011, c.text)
 			_ = client.Conn.Close()
-			ended(t, u)
+			testws.AwaitEnd(t, u)
 		})
 	}
 }
@@ -198,7 +199,7 @@ func TestEndOfServeWaitsForItsFunctions(t *testing.T) {
 			assert.True(t, started)
 			return nil
 		}))
-		u.Log = silent
+		u.Log = testws.Silent
 		client := wstest.DialRaw(t, u, "/", nil)
 		client.ExpectClose(1000, websocket.NormalClosureMessage)
 		client.Send(wstest.Close(1000, ""))
@@ -206,32 +207,32 @@ func TestEndOfServeWaitsForItsFunctions(t *testing.T) {
 		assert.Equal(t, 1, u.Stats().Open)
 		start := time.Now()
 		require.NoError(t, u.Shutdown(t.Context()))
-		after(t, start, time.Minute)
+		testws.AssertElapsed(t, start, time.Minute)
 		assert.True(t, left.Load())
 	})
 }
 
 func TestServeMayWriteWhileAFunctionReads(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
-			conn.Go(func(context.Context) error { return reader(wrapped)(conn, nil) })
+			conn.Go(func(context.Context) error { return testws.ReadLoop(testws.Wrapped)(conn, nil) })
 			for {
 				select {
 				case <-conn.Context().Done():
 					return nil
 				default:
 					if err := conn.WriteMessage(websocket.TextMessage, []byte("tick")); err != nil {
-						return wrapped(err)
+						return testws.Wrapped(err)
 					}
 				}
 			}
 		}))
-		u.Log = silent
+		u.Log = testws.Silent
 		client := wstest.Dial(t, serve(u), "/", nil)
 		for range 100 {
 			client.ExpectText("tick")
 		}
 		client.Close(1000, "")
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 	})
 }

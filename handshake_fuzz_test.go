@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -161,7 +162,7 @@ func answered(t *testing.T, stream []byte, size int) (answer []byte, s *told, st
 	t.Helper()
 	s = &told{}
 	u := websocket.New(s)
-	u.Log = silent
+	u.Log = testws.Silent
 	u.Settings.EnableCompression = true
 	u.Settings.Subprotocols = []string{"superchat", "chat"}
 	server := wstest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

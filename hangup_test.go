@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -131,12 +132,12 @@ func TestWhatHadComeIsReadAfterAFailedWrite(t *testing.T) {
 	for name, write := range waysToWrite {
 		for reads, read := range ways {
 			t.Run(name+", then "+reads, func(t *testing.T) {
-				onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 					gone := make(chan struct{})
-					u := websocket.New(&controller{})
-					var o observed
+					u := websocket.New(&testws.Controller{})
+					var o testws.Observed
 					u.Observer = &o
-					ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+					ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, r *http.Request) error {
 						<-gone
 						err := failedWrite(t, conn, write)
 						assert.True(t, websocket.IsDisconnect(err), err)
@@ -152,10 +153,10 @@ func TestWhatHadComeIsReadAfterAFailedWrite(t *testing.T) {
 					client := wstest.DialRaw(t, serve(u), "/", nil)
 					hangUp(t, client)
 					close(gone)
-					ended(t, u)
-					assert.Empty(t, ctrl.told.all())
-					assert.Equal(t, 4001, o.only(t).Code)
-					assert.Equal(t, &websocket.CloseError{Code: 4001, Text: "gone home"}, o.only(t).Cause)
+					testws.AwaitEnd(t, u)
+					assert.Empty(t, ctrl.Told.All())
+					assert.Equal(t, 4001, o.Only(t).Code)
+					assert.Equal(t, &websocket.CloseError{Code: 4001, Text: "gone home"}, o.Only(t).Cause)
 				})
 			})
 		}
@@ -173,9 +174,9 @@ func TestPongThatCantLeaveDoesNotEndReads(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 				gone := make(chan struct{})
-				ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
+				ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, _ *http.Request) error {
 					conn.SetPingHandler(handler(conn))
 					conn.SetCloseHandler(func(code int, _ string) error {
 						return conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""))
@@ -189,11 +190,11 @@ func TestPongThatCantLeaveDoesNotEndReads(t *testing.T) {
 				client := wstest.DialRaw(t, serve(u), "/", nil)
 				hangUp(t, client, wstest.Ping("1"), wstest.Ping("2"), wstest.Ping("3"))
 				close(gone)
-				ended(t, u)
-				assert.Empty(t, ctrl.told.all())
+				testws.AwaitEnd(t, u)
+				assert.Empty(t, ctrl.Told.All())
 			})
 			synctest.Test(t, func(t *testing.T) {
-				client, conn := rawPair(t, websocket.Options{})
+				client, conn := testws.RawPair(t, websocket.Options{})
 				conn.SetPingHandler(handler(conn))
 				hangUp(t, client, wstest.Ping("the first write that fails"))
 				requireLastWords(t, conn.ReadMessage)
@@ -205,7 +206,7 @@ func TestPongThatCantLeaveDoesNotEndReads(t *testing.T) {
 // The keep-alive pings a peer that has hung up, of a controller that takes its time.
 func TestKeepAliveOfAPeerThatHungUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{PingInterval: time.Minute, CloseTimeout: time.Hour})
+		client, conn := testws.RawPair(t, websocket.Options{PingInterval: time.Minute, CloseTimeout: time.Hour})
 		hangUp(t, client)
 		time.Sleep(90 * time.Second)
 		require.True(t, websocket.IsDisconnect(conn.WriteMessage(websocket.TextMessage, nil)))
@@ -216,12 +217,12 @@ func TestKeepAliveOfAPeerThatHungUp(t *testing.T) {
 
 // Who reads already when a write fails finds the end as well.
 func TestHangUpWhileReading(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, _ *http.Request) error {
 			conn.Go(func(context.Context) error { // the loop of the manual
 				for {
 					if err := conn.WriteMessage(websocket.TextMessage, []byte("tick")); err != nil {
-						return wrapped(err)
+						return testws.Wrapped(err)
 					}
 					time.Sleep(time.Millisecond)
 				}
@@ -238,13 +239,13 @@ func TestHangUpWhileReading(t *testing.T) {
 			assert.Equal(t, 4001, websocket.CloseStatus(err))
 			return err
 		}}
-		var o observed
+		var o testws.Observed
 		u := websocket.New(ctrl)
 		u.Observer = &o
 		hangUp(t, wstest.DialRaw(t, serve(u), "/", nil))
-		ended(t, u)
-		assert.Empty(t, ctrl.told.all())
-		assert.Equal(t, 4001, o.only(t).Code)
+		testws.AwaitEnd(t, u)
+		assert.Empty(t, ctrl.Told.All())
+		assert.Equal(t, 4001, o.Only(t).Code)
 	})
 }
 
@@ -256,9 +257,9 @@ func TestEndingAfterAFailedWrite(t *testing.T) {
 		serve func(conn *websocket.Conn, r *http.Request) error
 		want  error // OnError is told; nil: nobody is
 	}{
-		{name: "Serve returns the error", serve: func(conn *websocket.Conn, _ *http.Request) error { return wrapped(fail(conn)) }},
+		{name: "Serve returns the error", serve: func(conn *websocket.Conn, _ *http.Request) error { return testws.Wrapped(fail(conn)) }},
 		{name: "Serve hides the error", serve: func(conn *websocket.Conn, _ *http.Request) error { _ = fail(conn); return nil }},
-		{name: "Serve fails by itself", want: errDatabase, serve: func(conn *websocket.Conn, _ *http.Request) error { _ = fail(conn); return errDatabase }},
+		{name: "Serve fails by itself", want: testws.ErrDatabase, serve: func(conn *websocket.Conn, _ *http.Request) error { _ = fail(conn); return testws.ErrDatabase }},
 		{name: "Serve returns the cause of the context", serve: func(conn *websocket.Conn, r *http.Request) error {
 			go func() { _ = fail(conn) }()
 			<-r.Context().Done()
@@ -290,11 +291,11 @@ func TestEndingAfterAFailedWrite(t *testing.T) {
 		}},
 		{name: "Serve reads half a message", serve: func(conn *websocket.Conn, _ *http.Request) error {
 			err := fail(conn)
-			readByte(conn)
+			testws.ReadByte(conn)
 			return err
 		}},
 		{name: "a function of the connection returns the error", serve: func(conn *websocket.Conn, r *http.Request) error {
-			conn.Go(func(context.Context) error { return wrapped(fail(conn)) })
+			conn.Go(func(context.Context) error { return testws.Wrapped(fail(conn)) })
 			<-r.Context().Done()
 			return nil
 		}},
@@ -309,24 +310,24 @@ func TestEndingAfterAFailedWrite(t *testing.T) {
 			t.Run(c.name+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					gone := make(chan struct{})
-					ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+					ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, r *http.Request) error {
 						<-gone
 						return c.serve(conn, r)
 					}}
 					u := websocket.New(ctrl)
-					var o observed
+					var o testws.Observed
 					u.Observer, u.CloseTimeout = &o, timeout
 					hangUp(t, wstest.DialRaw(t, u, "/", nil))
 					start := time.Now()
 					close(gone)
-					ended(t, u)
+					testws.AwaitEnd(t, u)
 					assert.Less(t, time.Since(start), 2*time.Millisecond) // the tick of ended
 					if c.want == nil {
-						assert.Empty(t, ctrl.told.all())
+						assert.Empty(t, ctrl.Told.All())
 					} else {
-						assert.Equal(t, []error{c.want}, ctrl.told.all())
+						assert.Equal(t, []error{c.want}, ctrl.Told.All())
 					}
-					assert.Equal(t, 4001, o.only(t).Code)
+					assert.Equal(t, 4001, o.Only(t).Code)
 				})
 			})
 		}
@@ -355,20 +356,20 @@ func TestVanishedAfterAFailedWrite(t *testing.T) {
 					<-gone
 					return serve(conn)
 				}
-				var log logs
-				var o observed
+				var log testws.Logs
+				var o testws.Observed
 				u := websocket.New(websocket.ControllerFunc(serve))
-				u.Log, u.Observer = log.log, &o
+				u.Log, u.Observer = log.Log, &o
 				client := wstest.DialRaw(t, u, "/", nil)
 				client.Send(wstest.Text("last word"))
 				require.NoError(t, client.Close())
 				close(gone)
-				ended(t, u)
-				require.Len(t, log.all(), 1)
-				assert.Equal(t, slog.LevelDebug, log.all()[0].level)
-				assert.ErrorContains(t, log.all()[0].err, "in its own words")
-				assert.True(t, websocket.IsDisconnect(log.all()[0].err))
-				assert.Equal(t, 1006, o.only(t).Code)
+				testws.AwaitEnd(t, u)
+				require.Len(t, log.All(), 1)
+				assert.Equal(t, slog.LevelDebug, log.All()[0].Level)
+				assert.ErrorContains(t, log.All()[0].Err, "in its own words")
+				assert.True(t, websocket.IsDisconnect(log.All()[0].Err))
+				assert.Equal(t, 1006, o.Only(t).Code)
 			})
 		})
 	}
@@ -378,7 +379,7 @@ func TestVanishedAfterAFailedWrite(t *testing.T) {
 func TestBreachBeforeAHangUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gone := make(chan struct{})
-		ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
+		ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, _ *http.Request) error {
 			<-gone
 			return conn.WriteMessage(websocket.TextMessage, nil)
 		}}
@@ -387,9 +388,9 @@ func TestBreachBeforeAHangUp(t *testing.T) {
 		client.Send(wstest.Text("x"), wstest.Frame{Fin: true, Opcode: 7, Masked: true})
 		require.NoError(t, client.Close())
 		close(gone)
-		ended(t, u)
-		require.Len(t, ctrl.told.all(), 1)
-		assert.ErrorContains(t, ctrl.told.all()[0], "reserved opcode")
+		testws.AwaitEnd(t, u)
+		require.Len(t, ctrl.Told.All(), 1)
+		assert.ErrorContains(t, ctrl.Told.All()[0], "reserved opcode")
 	})
 }
 
@@ -400,7 +401,7 @@ func TestHangUpOfAControllerThatReadsNoMore(t *testing.T) {
 	for _, timeout := range []time.Duration{10 * time.Second, time.Second, 20 * time.Millisecond} {
 		t.Run(timeout.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client, conn := rawPair(t, websocket.Options{CloseTimeout: timeout})
+				client, conn := testws.RawPair(t, websocket.Options{CloseTimeout: timeout})
 				hangUp(t, client)
 				start := time.Now()
 				failure := conn.WriteMessage(websocket.TextMessage, nil)
@@ -416,7 +417,7 @@ func TestHangUpOfAControllerThatReadsNoMore(t *testing.T) {
 				synctest.Wait()
 				_, err = conn.NetConn().Read(make([]byte, 1))
 				require.ErrorIs(t, err, net.ErrClosed)
-				after(t, start, timeout-grace)
+				testws.AssertElapsed(t, start, timeout-grace)
 				for range 2 {
 					_, _, err = conn.ReadMessage()
 					require.Equal(t, failure, err)
@@ -427,7 +428,7 @@ func TestHangUpOfAControllerThatReadsNoMore(t *testing.T) {
 	t.Run("is told of the close frame", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			gone := make(chan struct{})
-			ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+			ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, r *http.Request) error {
 				<-gone
 				_ = conn.WriteMessage(websocket.TextMessage, nil)
 				<-r.Context().Done()
@@ -435,13 +436,13 @@ func TestHangUpOfAControllerThatReadsNoMore(t *testing.T) {
 				return nil
 			}}
 			u := websocket.New(ctrl)
-			var o observed
+			var o testws.Observed
 			u.Observer = &o
 			hangUp(t, wstest.DialRaw(t, u, "/", nil))
 			close(gone)
-			ended(t, u)
-			assert.Empty(t, ctrl.told.all())
-			assert.Equal(t, 4001, o.only(t).Code)
+			testws.AwaitEnd(t, u)
+			assert.Empty(t, ctrl.Told.All())
+			assert.Equal(t, 4001, o.Only(t).Code)
 		})
 	})
 }
@@ -493,19 +494,19 @@ func TestHangUpOfANetworkThatDoesNotEndReads(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				memory := wstest.Listen()
 				listener := &mutedListener{Listener: memory}
-				var o observed
+				var o testws.Observed
 				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 					listener.from.Store(true)
 					start := time.Now()
 					failure := conn.WriteMessage(websocket.TextMessage, nil)
 					assert.ErrorIs(t, failure, errMuted)
 					assert.True(t, websocket.IsDisconnect(failure))
-					after(t, start, 0)
+					testws.AssertElapsed(t, start, 0)
 					err := act(conn, failure)
 					assert.Equal(t, failure, err)
 					return err
 				}))
-				u.Log, u.Observer = silent, &o
+				u.Log, u.Observer = testws.Silent, &o
 				server := &http.Server{Handler: u, ReadHeaderTimeout: time.Minute}
 				defer func() { _ = server.Close() }()
 				go func() { _ = server.Serve(listener) }()
@@ -513,13 +514,13 @@ func TestHangUpOfANetworkThatDoesNotEndReads(t *testing.T) {
 				require.NoError(t, err)
 				defer func() { _ = client.Close() }()
 				start := time.Now()
-				require.Equal(t, http.StatusSwitchingProtocols, upgradeBare(t, client))
+				require.Equal(t, http.StatusSwitchingProtocols, testws.UpgradeBare(t, client))
 				rest, err := io.ReadAll(client)
 				require.NoError(t, err)
 				assert.Empty(t, rest)
-				after(t, start, 10*time.Second)
-				ended(t, u)
-				assert.ErrorIs(t, o.only(t).Cause, errMuted)
+				testws.AssertElapsed(t, start, 10*time.Second)
+				testws.AwaitEnd(t, u)
+				assert.ErrorIs(t, o.Only(t).Cause, errMuted)
 			})
 		})
 	}
@@ -528,7 +529,7 @@ func TestHangUpOfANetworkThatDoesNotEndReads(t *testing.T) {
 // Who waits for a turn to write does not wait for a writer that will not go on.
 func TestHangUpWhileOthersWaitForTheirTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		w, err := conn.NextWriter(websocket.TextMessage)
 		require.NoError(t, err)
 		start := time.Now()
@@ -547,7 +548,7 @@ func TestHangUpWhileOthersWaitForTheirTurn(t *testing.T) {
 		queued, _ := conn.Queued()
 		require.Zero(t, queued, "there is nobody to send it to")
 		require.Equal(t, failure, w.Close())
-		after(t, start, 0)
+		testws.AssertElapsed(t, start, 0)
 	})
 }
 
@@ -558,9 +559,9 @@ func TestStreamOfAPeerThatHungUp(t *testing.T) {
 		client.Send(wstest.Binary([]byte("all ")), wstest.Binary([]byte("of it")), wstest.Close(1000, ""))
 		_ = client.Close()
 	}
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		gone := make(chan struct{})
-		ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+		ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, r *http.Request) error {
 			stream := websocket.Stream(r.Context(), conn, websocket.BinaryMessage)
 			<-gone
 			_ = failedWrite(t, conn, func(*websocket.Conn) error { _, err := stream.Write([]byte("x")); return err })
@@ -572,8 +573,8 @@ func TestStreamOfAPeerThatHungUp(t *testing.T) {
 		u := websocket.New(ctrl)
 		words(wstest.DialRaw(t, serve(u), "/", nil))
 		close(gone)
-		ended(t, u)
-		assert.Empty(t, ctrl.told.all())
+		testws.AwaitEnd(t, u)
+		assert.Empty(t, ctrl.Told.All())
 	})
 	for name, c := range map[string]struct {
 		serve func(t *testing.T, stream net.Conn) error
@@ -590,7 +591,7 @@ func TestStreamOfAPeerThatHungUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				gone := make(chan struct{})
-				ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+				ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, r *http.Request) error {
 					stream := websocket.Stream(r.Context(), conn, websocket.BinaryMessage)
 					<-gone
 					_, err := stream.Write([]byte("x"))
@@ -601,9 +602,9 @@ func TestStreamOfAPeerThatHungUp(t *testing.T) {
 				words(wstest.DialRaw(t, u, "/", nil))
 				start := time.Now()
 				close(gone)
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 				assert.Less(t, time.Since(start)-c.after, 2*time.Millisecond)
-				assert.Empty(t, ctrl.told.all())
+				assert.Empty(t, ctrl.Told.All())
 			})
 		})
 	}
@@ -611,12 +612,12 @@ func TestStreamOfAPeerThatHungUp(t *testing.T) {
 
 // A client learns why the server does not want its message.
 func TestDialLearnsWhyItsMessageIsRefused(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		u := websocket.New(websocket.ControllerFunc(echo))
-		u.Log = silent
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
+		u.Log = testws.Silent
 		server := serve(u)
 		for range 5 {
-			conn := dial(t, server, nil)
+			conn := testws.Dial(t, server, nil)
 			err := conn.WriteMessage(websocket.BinaryMessage, make([]byte, 16<<20))
 			assert.True(t, websocket.IsDisconnect(err), err)
 			_, _, err = conn.ReadMessage()
@@ -627,11 +628,11 @@ func TestDialLearnsWhyItsMessageIsRefused(t *testing.T) {
 }
 
 func TestDialReadsWhatHadComeAfterAFailedWrite(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		gone := make(chan struct{})
-		server := serve(bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+		server := serve(testws.BareServer(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
 			defer close(gone)
-			_, _ = io.WriteString(conn, switching(r))
+			_, _ = io.WriteString(conn, testws.Switching(r))
 			_, _ = wstest.ReadFrame(rw)
 			var b []byte
 			for i := range lastWords {
@@ -640,7 +641,7 @@ func TestDialReadsWhatHadComeAfterAFailedWrite(t *testing.T) {
 			_, _ = conn.Write(wstest.Close(4001, "gone home").Unmasked().AppendTo(b))
 			_ = conn.Close()
 		}))
-		conn := dial(t, server, nil)
+		conn := testws.Dial(t, server, nil)
 		require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("go on")))
 		<-gone
 		_ = failedWrite(t, conn, waysToWrite["WriteMessage"])

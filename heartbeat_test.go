@@ -13,6 +13,7 @@ import (
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -48,7 +49,7 @@ func TestHeartbeatIsSentWhereNothingElseIs(t *testing.T) {
 		start := time.Now()
 		for n := 1; n <= 240; n++ { // an hour, in which a peer that says nothing is not gone: there are no pings
 			client.Expect(wstest.Text("beat"))
-			after(t, start, time.Duration(n)*beatInterval)
+			testws.AssertElapsed(t, start, time.Duration(n)*beatInterval)
 		}
 		assert.EqualValues(t, 240, u.Stats().MessagesSent)
 	})
@@ -61,7 +62,7 @@ func TestHeartbeatIsAnEmptyTextByDefault(t *testing.T) {
 		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 		start := time.Now()
 		client.Expect(wstest.Text(""))
-		after(t, start, beatInterval)
+		testws.AssertElapsed(t, start, beatInterval)
 	})
 }
 
@@ -69,7 +70,7 @@ func TestNoHeartbeatUnlessItIsAskedFor(t *testing.T) {
 	for name, interval := range map[string]time.Duration{"by default": 0, "negative": -time.Second} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				u := websocket.New(websocket.ControllerFunc(reader(returned)))
+				u := websocket.New(websocket.ControllerFunc(testws.ReadLoop(testws.Returned)))
 				u.HeartbeatInterval, u.Heartbeat = interval, "beat"
 				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 				for n := range uint64(120) { // an hour
@@ -118,11 +119,11 @@ func TestMessagePutsTheHeartbeatOff(t *testing.T) {
 				}), "/", &wstest.Options{Timeout: -1})
 				start := time.Now()
 				client.Expect(wstest.Text("news"))
-				after(t, start, 7*time.Second)
+				testws.AssertElapsed(t, start, 7*time.Second)
 				client.Expect(wstest.Text("beat"))
-				after(t, start, 22*time.Second)
+				testws.AssertElapsed(t, start, 22*time.Second)
 				client.Expect(wstest.Text("beat"))
-				after(t, start, 37*time.Second)
+				testws.AssertElapsed(t, start, 37*time.Second)
 			})
 		})
 	}
@@ -147,9 +148,9 @@ func TestPreparedAndCompressedMessagesPutTheHeartbeatOff(t *testing.T) {
 				frame, err := client.Receive()
 				require.NoError(t, err)
 				require.Equal(t, byte(wstest.OpText), frame.Opcode)
-				after(t, start, 7*time.Second)
+				testws.AssertElapsed(t, start, 7*time.Second)
 				client.Expect(wstest.Text("beat"))
-				after(t, start, 22*time.Second)
+				testws.AssertElapsed(t, start, 22*time.Second)
 			})
 		})
 	}
@@ -168,7 +169,7 @@ func TestWhatAPageDoesNotSeePutsNothingOff(t *testing.T) {
 			client.Expect(wstest.Pong("mine"))
 		}
 		client.Expect(wstest.Text("beat"))
-		after(t, start, beatInterval)
+		testws.AssertElapsed(t, start, beatInterval)
 	})
 }
 
@@ -182,11 +183,11 @@ func TestHeartbeatBesideAPing(t *testing.T) {
 		for n := 1; n <= 10; n++ {
 			client.Expect(ping(uint64(n)), wstest.Text("beat"))
 			client.Send(pong(uint64(n)))
-			after(t, start, time.Duration(n)*beatInterval)
+			testws.AssertElapsed(t, start, time.Duration(n)*beatInterval)
 		}
 		client.Expect(ping(11), wstest.Text("beat")) // who does not answer is gone all the same
 		client.ExpectEnd()
-		after(t, start, 10*beatInterval+25*time.Second)
+		testws.AssertElapsed(t, start, 10*beatInterval+25*time.Second)
 	})
 }
 
@@ -212,9 +213,9 @@ func TestNoHeartbeatWithinAMessage(t *testing.T) {
 				break
 			}
 		}
-		after(t, start, 40*time.Second)
+		testws.AssertElapsed(t, start, 40*time.Second)
 		client.Expect(wstest.Text("beat"))
-		after(t, start, 55*time.Second)
+		testws.AssertElapsed(t, start, 55*time.Second)
 	})
 }
 
@@ -233,12 +234,12 @@ func TestHeartbeatThatIsHeldUpIsLeftOut(t *testing.T) {
 		time.Sleep(18 * time.Second)
 		client.Expect(wstest.Binary(large), ping(1))
 		client.Send(pong(1))
-		after(t, start, 18*time.Second)
+		testws.AssertElapsed(t, start, 18*time.Second)
 		client.Expect(ping(2))
 		client.Send(pong(2))
-		after(t, start, 30*time.Second)
+		testws.AssertElapsed(t, start, 30*time.Second)
 		client.Expect(wstest.Text("beat"))
-		after(t, start, 33*time.Second)
+		testws.AssertElapsed(t, start, 33*time.Second)
 	})
 }
 
@@ -252,7 +253,7 @@ func TestNoHeartbeatBehindAMessageThatIsNotTaken(t *testing.T) {
 		u.WriteTimeout = time.Minute
 		_ = wstest.DialRaw(t, u, "/", nil)
 		time.Sleep(70 * time.Second)
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 		assert.Zero(t, u.Stats().MessagesSent)
 	})
 }
@@ -265,7 +266,7 @@ func TestNoHeartbeatAfterTheCloseFrame(t *testing.T) {
 		start := time.Now()
 		client.ExpectClose(4000, "enough")
 		client.ExpectEnd()
-		after(t, start, time.Hour)
+		testws.AssertElapsed(t, start, time.Hour)
 	})
 }
 
@@ -293,7 +294,7 @@ func TestHeartbeatOfAClient(t *testing.T) {
 		start := time.Now()
 		for n := 1; n <= 3; n++ {
 			assert.Equal(t, "beat", <-got)
-			after(t, start, time.Duration(n)*beatInterval)
+			testws.AssertElapsed(t, start, time.Duration(n)*beatInterval)
 		}
 	})
 }
@@ -355,5 +356,5 @@ func TestHeartbeatsAmongWriters(t *testing.T) {
 	assert.Len(t, got, writers+1, "nothing but these")
 	assert.NotZero(t, got["beat"])
 	client.Close(websocket.CloseNormalClosure, "")
-	ended(t, u)
+	testws.AwaitEnd(t, u)
 }

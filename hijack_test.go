@@ -19,13 +19,11 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// opaqueWriter is what a careless middleware makes of a response writer.
-type opaqueWriter struct{ http.ResponseWriter }
 
 // unwrappingWriter is what a careful one does.
 type unwrappingWriter struct{ http.ResponseWriter }
@@ -33,18 +31,18 @@ type unwrappingWriter struct{ http.ResponseWriter }
 func (w unwrappingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func TestWriterOfAMiddleware(t *testing.T) {
-	onNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
-		upgrader := websocket.New(websocket.ControllerFunc(echo))
+	testws.OnNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
+		upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 		client := wstest.Dial(t, serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			upgrader.ServeHTTP(unwrappingWriter{unwrappingWriter{w}}, r)
 		})), "/", nil)
 		client.WriteText("hello")
 		client.ExpectText("hello")
-	}, "in memory", "over TCP")
+	}, testws.Memory, testws.TCP)
 }
 
 func TestHTTP2(t *testing.T) {
-	upgrader := websocket.New(websocket.ControllerFunc(echo))
+	upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 	upgrader.Debug = true
 	mux := http.NewServeMux()
 	mux.Handle("/plain", upgrader)
@@ -74,12 +72,12 @@ func TestHTTP2(t *testing.T) {
 			response, err := server.Client().Do(request)
 			require.NoError(t, err)
 			require.Equal(t, 2, response.ProtoMajor)
-			told := readReply(t, response)
-			assert.Equal(t, tt.status, told.status)
-			assert.Contains(t, told.body, tt.want)
+			told := testws.ReadReply(t, response)
+			assert.Equal(t, tt.status, told.Status)
+			assert.Contains(t, told.Body, tt.want)
 		})
 	}
-	requireIdle(t, upgrader)
+	testws.RequireIdle(t, upgrader)
 }
 
 func TestPanicsBeforeTheUpgrade(t *testing.T) {
@@ -92,25 +90,25 @@ func TestPanicsBeforeTheUpgrade(t *testing.T) {
 	}{
 		{
 			name: "CheckOrigin",
-			ctrl: &originController{ControllerFunc: echo, check: func(*http.Request) bool { boom(); return true }},
+			ctrl: &testws.OriginController{ControllerFunc: testws.Echo, Check: func(*http.Request) bool { boom(); return true }},
 		},
 		{
 			name: "UpgradeHeaders",
-			ctrl: &headerController{ControllerFunc: echo, headers: func(*http.Request) http.Header { boom(); return nil }},
+			ctrl: &testws.HeaderController{ControllerFunc: testws.Echo, Headers: func(*http.Request) http.Header { boom(); return nil }},
 		},
 		{
 			name: "OnUpgradeError",
-			ctrl: &refusalController{
-				headerController: headerController{ControllerFunc: echo, headers: noHeaders},
-				refuse:           func(http.ResponseWriter, *http.Request, int, error) { boom() },
+			ctrl: &testws.RefusalController{
+				HeaderController: testws.HeaderController{ControllerFunc: testws.Echo, Headers: testws.NoHeaders},
+				Refuse:           func(http.ResponseWriter, *http.Request, int, error) { boom() },
 			},
 			change: func(r *http.Request) { r.Header.Del("Upgrade") },
 		},
 		{
 			name: "OnUpgradeError, while the server shuts down",
-			ctrl: &refusalController{
-				headerController: headerController{ControllerFunc: echo, headers: noHeaders},
-				refuse:           func(http.ResponseWriter, *http.Request, int, error) { boom() },
+			ctrl: &testws.RefusalController{
+				HeaderController: testws.HeaderController{ControllerFunc: testws.Echo, Headers: testws.NoHeaders},
+				Refuse:           func(http.ResponseWriter, *http.Request, int, error) { boom() },
 			},
 			down: true,
 		},
@@ -118,19 +116,19 @@ func TestPanicsBeforeTheUpgrade(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			upgrader := websocket.New(tt.ctrl)
 			if tt.down {
-				requireIdle(t, upgrader)
+				testws.RequireIdle(t, upgrader)
 			}
-			conn := dialHTTP(t, wstest.Serve(t, besidesAlive(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			conn := testws.DialHTTP(t, wstest.Serve(t, testws.BesidesAlive(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				defer func() { http.Error(w, fmt.Sprint("recovered: ", recover()), http.StatusInternalServerError) }()
 				upgrader.ServeHTTP(w, r)
 			}))))
-			response := conn.do(upgradeRequest(tt.change))
-			require.Equal(t, http.StatusInternalServerError, response.status)
-			require.Equal(t, "recovered: boom\n", response.body)
-			conn.expectAlive()
+			response := conn.Do(testws.UpgradeRequest(tt.change))
+			require.Equal(t, http.StatusInternalServerError, response.Status)
+			require.Equal(t, "recovered: boom\n", response.Body)
+			conn.ExpectAlive()
 			require.Zero(t, upgrader.Stats().Open)
 			require.Zero(t, upgrader.Stats().Upgrades)
-			requireIdle(t, upgrader)
+			testws.RequireIdle(t, upgrader)
 		})
 	}
 }
@@ -150,74 +148,74 @@ func TestEarlyData(t *testing.T) {
 		{name: "one frame larger than the HTTP server's buffer", frames: []wstest.Frame{wstest.Binary(bytes.Repeat([]byte("x"), 50_000))}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			onNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
-				conn := dialHTTP(t, serve(websocket.New(websocket.ControllerFunc(echo))))
-				all := upgradeBytes(t)
+			testws.OnNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
+				conn := testws.DialHTTP(t, serve(websocket.New(websocket.ControllerFunc(testws.Echo))))
+				all := testws.UpgradeBytes(t)
 				for _, frame := range tt.frames {
 					all = frame.AppendTo(all)
 				}
-				conn.send(all)
-				response := conn.answer(upgradeRequest(nil))
-				require.Equal(t, http.StatusSwitchingProtocols, response.status)
-				conn.expectFrames(tt.frames...)
+				conn.Send(all)
+				response := conn.Answer(testws.UpgradeRequest(nil))
+				require.Equal(t, http.StatusSwitchingProtocols, response.Status)
+				conn.ExpectFrames(tt.frames...)
 
-				conn.send(wstest.Close(websocket.CloseNormalClosure, "").Bytes())
-				conn.expectFrames(wstest.Close(websocket.CloseNormalClosure, ""))
-				_, err := conn.r.ReadByte()
+				conn.Send(wstest.Close(websocket.CloseNormalClosure, "").Bytes())
+				conn.ExpectFrames(wstest.Close(websocket.CloseNormalClosure, ""))
+				_, err := conn.R.ReadByte()
 				require.ErrorIs(t, err, io.EOF)
-			}, "in memory", "over TCP")
+			}, testws.Memory, testws.TCP)
 		})
 	}
 	t.Run("wherever the HTTP server's buffer ends", func(t *testing.T) {
 		const buffer = 4096 // bytes of the server's reader
-		server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo)))
-		plain := len(upgradeBytes(t))
+		server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(testws.Echo)))
+		plain := len(testws.UpgradeBytes(t))
 		for size := buffer - 20; size <= buffer+5; size++ {
 			var all bytes.Buffer
-			require.NoError(t, upgradeRequest(func(r *http.Request) {
+			require.NoError(t, testws.UpgradeRequest(func(r *http.Request) {
 				r.Header.Set("X-Pad", strings.Repeat("x", size-plain-len("X-Pad: \r\n")))
 			}).Write(&all))
 			require.Equal(t, size, all.Len())
 			all.Write(wstest.Text("hello, early bird").Bytes())
-			conn := dialHTTP(t, server)
-			conn.send(all.Bytes())
-			response := conn.answer(upgradeRequest(nil))
-			require.Equal(t, http.StatusSwitchingProtocols, response.status, "%d bytes", size)
-			conn.expectFrames(wstest.Text("hello, early bird"))
+			conn := testws.DialHTTP(t, server)
+			conn.Send(all.Bytes())
+			response := conn.Answer(testws.UpgradeRequest(nil))
+			require.Equal(t, http.StatusSwitchingProtocols, response.Status, "%d bytes", size)
+			conn.ExpectFrames(wstest.Text("hello, early bird"))
 		}
 	})
 	t.Run("a close frame and nothing else", func(t *testing.T) {
-		conn := dialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo))))
-		conn.send(append(upgradeBytes(t), wstest.Close(websocket.CloseGoingAway, "gone").Bytes()...))
-		response := conn.answer(upgradeRequest(nil))
-		require.Equal(t, http.StatusSwitchingProtocols, response.status)
-		conn.expectFrames(wstest.Close(websocket.CloseGoingAway, ""))
+		conn := testws.DialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(testws.Echo))))
+		conn.Send(append(testws.UpgradeBytes(t), wstest.Close(websocket.CloseGoingAway, "gone").Bytes()...))
+		response := conn.Answer(testws.UpgradeRequest(nil))
+		require.Equal(t, http.StatusSwitchingProtocols, response.Status)
+		conn.ExpectFrames(wstest.Close(websocket.CloseGoingAway, ""))
 	})
 	t.Run("after a request that is refused: the next request", func(t *testing.T) {
-		conn := dialHTTP(t, wstest.Serve(t, besidesAlive(websocket.New(websocket.ControllerFunc(echo)))))
+		conn := testws.DialHTTP(t, wstest.Serve(t, testws.BesidesAlive(websocket.New(websocket.ControllerFunc(testws.Echo)))))
 		var all bytes.Buffer
-		require.NoError(t, upgradeRequest(func(r *http.Request) { r.Header.Set("Origin", "https://evil.test") }).Write(&all))
-		require.NoError(t, upgradeRequest(nil).Write(&all))
+		require.NoError(t, testws.UpgradeRequest(func(r *http.Request) { r.Header.Set("Origin", "https://evil.test") }).Write(&all))
+		require.NoError(t, testws.UpgradeRequest(nil).Write(&all))
 		all.Write(wstest.Text("hello").Bytes())
-		conn.send(all.Bytes())
-		response := conn.answer(upgradeRequest(nil))
-		require.Equal(t, http.StatusForbidden, response.status)
-		response = conn.answer(upgradeRequest(nil))
-		require.Equal(t, http.StatusSwitchingProtocols, response.status)
-		conn.expectFrames(wstest.Text("hello"))
+		conn.Send(all.Bytes())
+		response := conn.Answer(testws.UpgradeRequest(nil))
+		require.Equal(t, http.StatusForbidden, response.Status)
+		response = conn.Answer(testws.UpgradeRequest(nil))
+		require.Equal(t, http.StatusSwitchingProtocols, response.Status)
+		conn.ExpectFrames(wstest.Text("hello"))
 	})
 }
 
 func TestHandshakeByteByByte(t *testing.T) {
-	onNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
-		conn := dialHTTP(t, serve(websocket.New(websocket.ControllerFunc(echo))))
-		for _, b := range append(upgradeBytes(t), wstest.Text("hello").Bytes()...) {
-			conn.send([]byte{b})
+	testws.OnNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
+		conn := testws.DialHTTP(t, serve(websocket.New(websocket.ControllerFunc(testws.Echo))))
+		for _, b := range append(testws.UpgradeBytes(t), wstest.Text("hello").Bytes()...) {
+			conn.Send([]byte{b})
 		}
-		response := conn.answer(upgradeRequest(nil))
-		require.Equal(t, http.StatusSwitchingProtocols, response.status)
-		conn.expectFrames(wstest.Text("hello"))
-	}, "in memory", "over TCP")
+		response := conn.Answer(testws.UpgradeRequest(nil))
+		require.Equal(t, http.StatusSwitchingProtocols, response.Status)
+		conn.ExpectFrames(wstest.Text("hello"))
+	}, testws.Memory, testws.TCP)
 }
 
 // TestTimeoutsOfTheServer is about deadlines that the HTTP server has set when
@@ -225,7 +223,7 @@ func TestHandshakeByteByByte(t *testing.T) {
 func TestTimeoutsOfTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		listener := wstest.Listen()
-		u := websocket.New(websocket.ControllerFunc(echo))
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
 		u.PingInterval = -1
 		server := &http.Server{
 			Handler:     u,
@@ -234,12 +232,12 @@ func TestTimeoutsOfTheServer(t *testing.T) {
 		go func() { _ = server.Serve(listener) }()
 		t.Cleanup(func() { _ = server.Close() })
 
-		conn := dialHTTP(t, listener)
-		require.Equal(t, http.StatusSwitchingProtocols, conn.do(upgradeRequest(nil)).status)
+		conn := testws.DialHTTP(t, listener)
+		require.Equal(t, http.StatusSwitchingProtocols, conn.Do(testws.UpgradeRequest(nil)).Status)
 		for range 3 {
 			time.Sleep(20 * time.Second)
-			conn.send(wstest.Text("still there?").Bytes())
-			conn.expectFrames(wstest.Text("still there?"))
+			conn.Send(wstest.Text("still there?").Bytes())
+			conn.ExpectFrames(wstest.Text("still there?"))
 		}
 	})
 }
@@ -263,13 +261,13 @@ func (w *hijackedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 }
 
 func TestAnswerThatCannotBeWritten(t *testing.T) {
-	var log logs
-	endpoint := websocket.NewEndpoint(websocket.Options{Log: log.log})
+	var log testws.Logs
+	endpoint := websocket.NewEndpoint(websocket.Options{Log: log.Log})
 	client, server := wstest.Pipe()
 	gone := errors.New("the peer is gone")
 	recorder := httptest.NewRecorder()
 
-	conn, err := endpoint.Accept(&hijackedWriter{recorder, &unwritableConn{server, gone}}, upgradeRequest(nil), websocket.Handshake{
+	conn, err := endpoint.Accept(&hijackedWriter{recorder, &unwritableConn{server, gone}}, testws.UpgradeRequest(nil), websocket.Handshake{
 		Refuse: func(int, error) { assert.Fail(t, "there is no HTTP left to refuse with") },
 	})
 	require.ErrorIs(t, err, gone)
@@ -278,12 +276,12 @@ func TestAnswerThatCannotBeWritten(t *testing.T) {
 	require.Empty(t, recorder.Body.String())
 	_, err = client.Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF, "the socket is closed")
-	require.Len(t, log.all(), 1)
-	assert.Equal(t, slog.LevelDebug, log.all()[0].level)
-	require.ErrorIs(t, log.all()[0].err, gone)
-	assert.Equal(t, "192.0.2.1:1234", log.all()[0].attrs["remote"].String())
+	require.Len(t, log.All(), 1)
+	assert.Equal(t, slog.LevelDebug, log.All()[0].Level)
+	require.ErrorIs(t, log.All()[0].Err, gone)
+	assert.Equal(t, "192.0.2.1:1234", log.All()[0].Attrs["remote"].String())
 	require.Zero(t, endpoint.Stats().Open)
-	requireIdle(t, endpoint)
+	testws.RequireIdle(t, endpoint)
 }
 
 // carelessWriter is a middleware's, whose Hijack forgets something.
@@ -316,12 +314,12 @@ func TestCarelessHijack(t *testing.T) {
 				w.conn = nil
 				_ = server.Close()
 			}
-			upgrader := websocket.New(websocket.ControllerFunc(echo))
-			upgrader.ServeHTTP(w, upgradeRequest(nil))
+			upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
+			upgrader.ServeHTTP(w, testws.UpgradeRequest(nil))
 			require.Equal(t, http.StatusInternalServerError, w.Code)
 			_, err := client.Read(make([]byte, 1))
 			require.ErrorIs(t, err, io.EOF, "the socket is closed")
-			requireIdle(t, upgrader)
+			testws.RequireIdle(t, upgrader)
 		})
 	}
 }
@@ -373,7 +371,7 @@ func TestBuffersOfTheHijack(t *testing.T) {
 							}
 						}
 					}))
-					u.ServeHTTP(w, upgradeRequest(nil))
+					u.ServeHTTP(w, testws.UpgradeRequest(nil))
 					_ = client.SetDeadline(time.Now().Add(10 * time.Second))
 					answers := bufio.NewReader(client)
 					answer, err := http.ReadResponse(answers, nil)
@@ -388,7 +386,7 @@ func TestBuffersOfTheHijack(t *testing.T) {
 						assert.Equal(t, want, string(frame.Payload))
 					}
 					_ = client.Close()
-					ended(t, u)
+					testws.AwaitEnd(t, u)
 				})
 			}
 		}
@@ -396,26 +394,26 @@ func TestBuffersOfTheHijack(t *testing.T) {
 }
 
 func TestClientHangsUpBeforeTheUpgrade(t *testing.T) {
-	onNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
-		var log logs
-		upgrader := websocket.New(&refusalController{
-			headerController: headerController{headers: noHeaders, ControllerFunc: func(*websocket.Conn, *http.Request) error {
+	testws.OnNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
+		var log testws.Logs
+		upgrader := websocket.New(&testws.RefusalController{
+			HeaderController: testws.HeaderController{Headers: testws.NoHeaders, ControllerFunc: func(*websocket.Conn, *http.Request) error {
 				assert.Fail(t, "nobody is there to be served")
 				return nil
 			}},
-			refuse: func(_ http.ResponseWriter, _ *http.Request, status int, reason error) {
+			Refuse: func(_ http.ResponseWriter, _ *http.Request, status int, reason error) {
 				assert.Fail(t, "refused", "%d: %v", status, reason)
 			},
 		})
-		upgrader.Log = log.log
+		upgrader.Log = log.Log
 		arrived, returned := make(chan struct{}), make(chan struct{})
-		conn := dialHTTP(t, serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn := testws.DialHTTP(t, serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer close(returned)
 			close(arrived)
 			<-r.Context().Done() // the HTTP server has noticed
 			upgrader.ServeHTTP(w, r)
 		})))
-		conn.send(upgradeBytes(t))
+		conn.Send(testws.UpgradeBytes(t))
 		<-arrived
 		if tcp, ok := conn.Conn.(*net.TCPConn); ok {
 			require.NoError(t, tcp.SetLinger(0)) // a reset
@@ -424,11 +422,11 @@ func TestClientHangsUpBeforeTheUpgrade(t *testing.T) {
 			wstest.Reset(conn.Conn)
 		}
 		<-returned
-		require.Len(t, log.all(), 1)
-		assert.Equal(t, slog.LevelDebug, log.all()[0].level)
+		require.Len(t, log.All(), 1)
+		assert.Equal(t, slog.LevelDebug, log.All()[0].Level)
 		require.Zero(t, upgrader.Stats().Open)
-		requireIdle(t, upgrader)
-	}, "in memory", "over TCP")
+		testws.RequireIdle(t, upgrader)
+	}, testws.Memory, testws.TCP)
 }
 
 func TestHandshakeTimeout(t *testing.T) {
@@ -447,15 +445,15 @@ func TestHandshakeTimeout(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				failed := make(chan error, 1)
-				upgrader := websocket.New(&headerController{ControllerFunc: echo, headers: func(*http.Request) http.Header {
+				upgrader := websocket.New(&testws.HeaderController{ControllerFunc: testws.Echo, Headers: func(*http.Request) http.Header {
 					return http.Header{"X-Long": {strings.Repeat("x", 2*wstest.PipeBuffer)}}
 				}})
 				upgrader.Settings.HandshakeTimeout = tt.handshakeTimeout
 				upgrader.WriteTimeout = tt.writeTimeout
 				upgrader.Log = func(_ context.Context, _ slog.Level, err error, _ ...slog.Attr) { failed <- err }
-				conn := dialHTTP(t, wstest.Serve(t, upgrader))
+				conn := testws.DialHTTP(t, wstest.Serve(t, upgrader))
 				start := time.Now()
-				conn.send(upgradeBytes(t)) // and nothing is read
+				conn.Send(testws.UpgradeBytes(t)) // and nothing is read
 				hangUp := time.AfterFunc(time.Hour, func() { _ = conn.Close() })
 				defer hangUp.Stop()
 
@@ -467,7 +465,7 @@ func TestHandshakeTimeout(t *testing.T) {
 					require.NoError(t, err, "the socket is closed")
 				}
 				synctest.Wait()
-				requireIdle(t, upgrader)
+				testws.RequireIdle(t, upgrader)
 			})
 		})
 	}
@@ -477,7 +475,7 @@ func TestHandshakeTimeout(t *testing.T) {
 // the connection.
 func TestHandshakeTimeoutEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		upgrader := websocket.New(websocket.ControllerFunc(echo))
+		upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 		upgrader.Settings.HandshakeTimeout = time.Second
 		client := wstest.Dial(t, upgrader, "/", nil)
 		time.Sleep(20 * time.Second)

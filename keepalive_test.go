@@ -17,6 +17,7 @@ import (
 	"weak"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -42,7 +43,7 @@ func TestSilentPeerIsGone(t *testing.T) {
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ctrl := &controller{serve: reader(wrapped)}
+				ctrl := &testws.Controller{ServeFunc: testws.ReadLoop(testws.Wrapped)}
 				u := websocket.New(ctrl)
 				u.Options = tc.options
 				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
@@ -51,9 +52,9 @@ func TestSilentPeerIsGone(t *testing.T) {
 					client.Expect(ping(uint64(n + 1)))
 				}
 				client.ExpectEnd()
-				after(t, start, tc.want)
-				ended(t, u)
-				if told := ctrl.told.all(); assert.Len(t, told, 1) {
+				testws.AssertElapsed(t, start, tc.want)
+				testws.AwaitEnd(t, u)
+				if told := ctrl.Told.All(); assert.Len(t, told, 1) {
 					assert.ErrorIs(t, told[0], websocket.ErrPeerGone)
 					assert.True(t, websocket.IsDisconnect(told[0]))
 				}
@@ -64,7 +65,7 @@ func TestSilentPeerIsGone(t *testing.T) {
 
 func TestGonePeerIsTheCauseOfTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var lines logs
+		var lines testws.Logs
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 			_, _, err := conn.ReadMessage()
 			assert.ErrorIs(t, context.Cause(r.Context()), websocket.ErrPeerGone)
@@ -73,13 +74,13 @@ func TestGonePeerIsTheCauseOfTheContext(t *testing.T) {
 			assert.Equal(t, err, again)
 			return err
 		}))
-		u.Log = lines.log
+		u.Log = lines.Log
 		_ = wstest.DialRaw(t, u, "/", nil)
 		time.Sleep(40 * time.Second)
-		ended(t, u)
-		if all := lines.all(); assert.Len(t, all, 1) {
-			assert.Equal(t, slog.LevelDebug, all[0].level)
-			assert.ErrorIs(t, all[0].err, websocket.ErrPeerGone)
+		testws.AwaitEnd(t, u)
+		if all := lines.All(); assert.Len(t, all, 1) {
+			assert.Equal(t, slog.LevelDebug, all[0].Level)
+			assert.ErrorIs(t, all[0].Err, websocket.ErrPeerGone)
 		}
 	})
 }
@@ -108,12 +109,12 @@ func TestLivePeerStays(t *testing.T) {
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				u := websocket.New(websocket.ControllerFunc(reader(wrapped)))
+				u := websocket.New(websocket.ControllerFunc(testws.ReadLoop(testws.Wrapped)))
 				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 				start := time.Now()
 				for n := 1; n <= 120; n++ { // an hour
 					client.Expect(ping(uint64(n)))
-					after(t, start, time.Duration(n)*30*time.Second)
+					testws.AssertElapsed(t, start, time.Duration(n)*30*time.Second)
 					tc.send(client, n)
 				}
 				assert.Equal(t, 1, u.Stats().Open)
@@ -126,7 +127,7 @@ func TestLivePeerStays(t *testing.T) {
 func TestControllerThatDoesNotReadIsSpared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		read := make(chan time.Time, 1)
-		ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
+		ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, _ *http.Request) error {
 			time.Sleep(time.Hour + time.Second)
 			read <- time.Now()
 			_, _, err := conn.ReadMessage()
@@ -137,18 +138,18 @@ func TestControllerThatDoesNotReadIsSpared(t *testing.T) {
 		start := time.Now()
 		for n := 1; n <= 121; n++ {
 			client.Expect(ping(uint64(n)))
-			after(t, start, time.Duration(n)*30*time.Second)
+			testws.AssertElapsed(t, start, time.Duration(n)*30*time.Second)
 		}
 		client.ExpectEnd()
 		assert.Equal(t, 40*time.Second, time.Since(<-read), "what counts is when the read began")
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 	})
 }
 
 func TestKeepAliveSwitchedOff(t *testing.T) {
 	t.Run("no pings", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			u := websocket.New(websocket.ControllerFunc(echo))
+			u := websocket.New(websocket.ControllerFunc(testws.Echo))
 			u.PingInterval = -1
 			client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 			time.Sleep(24 * time.Hour)
@@ -158,7 +159,7 @@ func TestKeepAliveSwitchedOff(t *testing.T) {
 	})
 	t.Run("no answers expected", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			u := websocket.New(websocket.ControllerFunc(echo))
+			u := websocket.New(websocket.ControllerFunc(testws.Echo))
 			u.PongTimeout = -1
 			client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 			for n := range uint64(120) {
@@ -206,12 +207,12 @@ func TestGonePeerOfAWriterThatHangs(t *testing.T) {
 	for name, writeTimeout := range map[string]time.Duration{"for a while": time.Hour, "without a bound": -1} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				_, conn := rawPair(t, websocket.Options{WriteTimeout: writeTimeout})
+				_, conn := testws.RawPair(t, websocket.Options{WriteTimeout: writeTimeout})
 				start := time.Now()
 				written := fill(conn)
 				_, _, err := conn.ReadMessage()
 				require.ErrorIs(t, err, websocket.ErrPeerGone)
-				after(t, start, 40*time.Second)
+				testws.AssertElapsed(t, start, 40*time.Second)
 				require.ErrorIs(t, <-written, websocket.ErrPeerGone)
 			})
 		})
@@ -221,13 +222,13 @@ func TestGonePeerOfAWriterThatHangs(t *testing.T) {
 // A ping that is not taken within WriteTimeout says what any frame would.
 func TestPingThatIsNotTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, conn := rawPair(t, websocket.Options{})
+		_, conn := testws.RawPair(t, websocket.Options{})
 		start := time.Now()
 		for range wstest.PipeBuffer / 64 { // to the last byte
 			require.NoError(t, conn.WriteMessage(websocket.BinaryMessage, make([]byte, 62)))
 		}
 		<-conn.Context().Done()
-		after(t, start, 40*time.Second)
+		testws.AssertElapsed(t, start, 40*time.Second)
 		assert.True(t, websocket.IsDisconnect(context.Cause(conn.Context())))
 	})
 }
@@ -246,7 +247,7 @@ func TestKeepAliveEndsWithTheConnection(t *testing.T) {
 		client.ExpectClose(1000, websocket.NormalClosureMessage)
 		client.Send(wstest.Close(1000, ""))
 		client.ExpectEnd()
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 		mu.Lock()
 		defer mu.Unlock()
 		held := true // by a timer that is set, or for a while by a goroutine that ends
@@ -265,7 +266,7 @@ func TestKeepAliveEndsWithTheConnection(t *testing.T) {
 func TestKeepAliveHasNoGoroutine(t *testing.T) {
 	goroutines := func(interval time.Duration) (n int) {
 		synctest.Test(t, func(t *testing.T) {
-			u := websocket.New(websocket.ControllerFunc(echo))
+			u := websocket.New(websocket.ControllerFunc(testws.Echo))
 			u.PingInterval = interval
 			server := wstest.Serve(t, u)
 			synctest.Wait()
@@ -284,7 +285,7 @@ func TestKeepAliveHasNoGoroutine(t *testing.T) {
 
 func TestPingReturnsTheRoundTrip(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{PingInterval: -1})
+		client, conn := testws.RawPair(t, websocket.Options{PingInterval: -1})
 		pongs := 0
 		conn.SetPongHandler(func(string) error { pongs++; return nil })
 		go func() { _, _, _ = conn.ReadMessage() }()
@@ -308,7 +309,7 @@ func TestPingReturnsTheRoundTrip(t *testing.T) {
 // A pong answers the pings before its own as well (RFC 6455, 5.5.3).
 func TestPingsAtTheSameTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{PingInterval: 5 * time.Second, PongTimeout: time.Minute})
+		client, conn := testws.RawPair(t, websocket.Options{PingInterval: 5 * time.Second, PongTimeout: time.Minute})
 		go func() { _, _, _ = conn.ReadMessage() }()
 		var pinging sync.WaitGroup
 		answered := func(want time.Duration) func() {
@@ -358,7 +359,7 @@ func TestPingWithoutAnAnswer(t *testing.T) {
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client, conn := rawPair(t, websocket.Options{})
+				client, conn := testws.RawPair(t, websocket.Options{})
 				go func() { _, _, _ = conn.ReadMessage() }()
 				ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, cause)
 				defer cancel()
@@ -372,14 +373,14 @@ func TestPingWithoutAnAnswer(t *testing.T) {
 				_, err := conn.Ping(ctx)
 				switch want := tc.want; {
 				case tc.end == nil:
-					after(t, start, 3*time.Second)
+					testws.AssertElapsed(t, start, 3*time.Second)
 					require.ErrorIs(t, err, want)
 					assert.NoError(t, conn.WriteMessage(websocket.TextMessage, nil), "the connection goes on")
 				case errors.Is(want, errors.ErrUnsupported):
-					after(t, start, time.Second)
+					testws.AssertElapsed(t, start, time.Second)
 					require.ErrorIs(t, err, context.Cause(conn.Context()))
 				default:
-					after(t, start, time.Second)
+					testws.AssertElapsed(t, start, time.Second)
 					var got *websocket.CloseError
 					require.ErrorAs(t, err, &got)
 					assert.Equal(t, want, got)
@@ -393,13 +394,13 @@ func TestPingWithoutAnAnswer(t *testing.T) {
 }
 
 func TestKeepAliveOnEveryNetwork(t *testing.T) {
-	endpoint := func(pongTimeout time.Duration) (*controller, *websocket.Upgrader) {
-		ctrl := &controller{serve: reader(wrapped)}
+	endpoint := func(pongTimeout time.Duration) (*testws.Controller, *websocket.Upgrader) {
+		ctrl := &testws.Controller{ServeFunc: testws.ReadLoop(testws.Wrapped)}
 		u := websocket.New(ctrl)
 		u.PingInterval, u.PongTimeout = 10*time.Millisecond, pongTimeout
 		return ctrl, u
 	}
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		ctrl, u := endpoint(time.Minute)
 		client := wstest.DialRaw(t, serve(u), "/", nil)
 		for n := range uint64(10) {
@@ -408,14 +409,14 @@ func TestKeepAliveOnEveryNetwork(t *testing.T) {
 		}
 		client.Send(wstest.Close(1000, ""))
 		_, _ = io.Copy(io.Discard, client)
-		ended(t, u)
-		assert.Empty(t, ctrl.told.all())
+		testws.AwaitEnd(t, u)
+		assert.Empty(t, ctrl.Told.All())
 
 		ctrl, u = endpoint(50 * time.Millisecond)
 		client = wstest.DialRaw(t, serve(u), "/", nil)
 		_, _ = io.Copy(io.Discard, client)
-		ended(t, u)
-		if told := ctrl.told.all(); assert.Len(t, told, 1) {
+		testws.AwaitEnd(t, u)
+		if told := ctrl.Told.All(); assert.Len(t, told, 1) {
 			assert.ErrorIs(t, told[0], websocket.ErrPeerGone)
 		}
 	})
@@ -447,7 +448,7 @@ func takenSlowly(t *testing.T, options websocket.Options, size int) {
 			return err
 		}))
 		u.Options = options
-		u.Log = silent
+		u.Log = testws.Silent
 		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 		var got int
 		buf := make([]byte, 32<<10)
@@ -467,22 +468,22 @@ func takenSlowly(t *testing.T, options websocket.Options, size int) {
 			t.Error("write hangs")
 		}
 		_ = client.Close()
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 	})
 }
 
 func TestEndlessPongTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u := websocket.New(websocket.ControllerFunc(echo))
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
 		u.PongTimeout = math.MaxInt64
-		u.Log = silent
+		u.Log = testws.Silent
 		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 		client.Expect(ping(1))
 		client.Send(pong(1))
 		client.Expect(ping(2))
 		assert.Zero(t, u.Stats().PeersGone)
 		_ = client.Close()
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 	})
 }
 
@@ -500,7 +501,7 @@ func TestPingDoesNotBoundWhatIsUnbounded(t *testing.T) {
 			}
 		}))
 		u.WriteTimeout = -1
-		u.Log = silent
+		u.Log = testws.Silent
 		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 		for range 60 { // alive, and sends each second; reads after a minute
 			time.Sleep(time.Second)
@@ -510,7 +511,7 @@ func TestPingDoesNotBoundWhatIsUnbounded(t *testing.T) {
 			}
 		}
 		_ = client.Close()
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 	})
 }
 
@@ -527,11 +528,11 @@ func TestPingWhoseContextEndsWhileItIsWritten(t *testing.T) {
 			assert.NoError(t, conn.Context().Err(), "nothing happens to the connection")
 			return nil
 		}))
-		u.Log = silent
+		u.Log = testws.Silent
 		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 		time.Sleep(3 * time.Second) // a short stall
 		_, _ = io.Copy(io.Discard, client)
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 	})
 }
 
@@ -551,13 +552,13 @@ func TestPingThatIsAnsweredRightBeforeTheEnd(t *testing.T) {
 				_, _, err := conn.ReadMessage()
 				return err
 			}))
-			u.Log = silent
+			u.Log = testws.Silent
 			l := lateListener{wstest.Listen()}
 			server := &http.Server{Handler: u}
 			go func() { _ = server.Serve(l) }()
 			nc, err := l.DialContext(t.Context())
 			require.NoError(t, err)
-			assert.Equal(t, 101, upgradeBare(t, nc))
+			assert.Equal(t, 101, testws.UpgradeBare(t, nc))
 			_, err = io.ReadFull(nc, make([]byte, 10)) // the ping
 			require.NoError(t, err)
 			bad := wstest.Text("x").Unmasked().Bytes() // or RST, or Shutdown
@@ -566,7 +567,7 @@ func TestPingThatIsAnsweredRightBeforeTheEnd(t *testing.T) {
 				failed++
 			}
 			_ = nc.Close()
-			ended(t, u)
+			testws.AwaitEnd(t, u)
 			_ = server.Close()
 		})
 	}
@@ -593,7 +594,7 @@ func (c late) Write(p []byte) (int, error) {
 
 func TestKeepAliveDoesNotKeepWhatNobodyCloses(t *testing.T) {
 	u := websocket.New(websocket.ControllerFunc(func(*websocket.Conn, *http.Request) error { return nil }))
-	u.Log = silent
+	u.Log = testws.Silent
 	server := wstest.Serve(t, u)
 	conn, _, err := websocket.Dial(t.Context(), "ws://x/", &websocket.DialOptions{DialContext: server.DialContext})
 	require.NoError(t, err)

@@ -5,13 +5,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"runtime"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -22,7 +22,7 @@ import (
 // counts what is left of them.
 func TestNothingIsLeftBehind(t *testing.T) {
 	const each = 100
-	brief := websocket.Options{CloseTimeout: 300 * time.Millisecond, WriteTimeout: 300 * time.Millisecond, Log: silent}
+	brief := websocket.Options{CloseTimeout: 300 * time.Millisecond, WriteTimeout: 300 * time.Millisecond, Log: testws.Silent}
 	newEndpoint := func(serve websocket.ControllerFunc) *websocket.Upgrader {
 		u := websocket.New(serve)
 		u.Options = brief
@@ -36,20 +36,20 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		serve websocket.ControllerFunc
 		end   func(client *wstest.Raw)
 	}{
-		{"normal", echo, func(client *wstest.Raw) {
+		{"normal", testws.Echo, func(client *wstest.Raw) {
 			client.Send(wstest.Text("x"), wstest.Close(1000, ""))
 			client.Expect(wstest.Text("x"), wstest.Close(1000, ""))
 		}},
-		{"reset", echo, func(client *wstest.Raw) {
+		{"reset", testws.Echo, func(client *wstest.Raw) {
 			client.Send(wstest.Text("x"))
 			_ = tcp(client).SetLinger(0)
 			_ = client.Close()
 		}},
-		{"half-close", echo, func(client *wstest.Raw) {
+		{"half-close", testws.Echo, func(client *wstest.Raw) {
 			_ = tcp(client).CloseWrite()
 			readToEnd(client)
 		}},
-		{"garbage", echo, func(client *wstest.Raw) {
+		{"garbage", testws.Echo, func(client *wstest.Raw) {
 			client.SendBytes([]byte("GET / HTTP/1.1\r\nHost: what?\r\n\r\n"))
 			readToEnd(client)
 		}},
@@ -79,10 +79,10 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		}},
 		{"panic", func(*websocket.Conn, *http.Request) error { panic("oh") }, readToEnd},
 		{"Goexit", func(*websocket.Conn, *http.Request) error { runtime.Goexit(); return nil }, readToEnd},
-		{"shutdown", echo, readToEnd},
+		{"shutdown", testws.Echo, readToEnd},
 	}
 
-	before := descriptors(t)
+	before := testws.Descriptors(t)
 	t.Run("endings", func(t *testing.T) {
 		for _, way := range ways {
 			t.Run(way.name, func(t *testing.T) {
@@ -107,16 +107,5 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	})
 	goleak.VerifyNone(t)
 	runtime.GC() // finalizers must have nothing to close
-	assert.LessOrEqual(t, descriptors(t), before, "descriptors")
-}
-
-// descriptors counts the open files of the process; 0 where that is not known.
-func descriptors(t *testing.T) int {
-	t.Helper()
-	files, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Log("descriptors are not counted here:", err)
-		return 0
-	}
-	return len(files)
+	assert.LessOrEqual(t, testws.Descriptors(t), before, "descriptors")
 }

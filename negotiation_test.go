@@ -10,6 +10,7 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -17,7 +18,7 @@ import (
 
 func TestUpgradeHeaders(t *testing.T) {
 	added := http.Header{"Set-Cookie": {"a=1; HttpOnly", "b=2"}, "X-Served-By": {"me"}}
-	upgrader := websocket.New(&headerController{ControllerFunc: echo, headers: func(r *http.Request) http.Header {
+	upgrader := websocket.New(&testws.HeaderController{ControllerFunc: testws.Echo, Headers: func(r *http.Request) http.Header {
 		assert.Equal(t, "/ws", r.URL.Path)
 		return added
 	}})
@@ -51,11 +52,11 @@ func TestSubprotocols(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			upgrader := websocket.New(&headerController{
+			upgrader := websocket.New(&testws.HeaderController{
 				ControllerFunc: func(conn *websocket.Conn, _ *http.Request) error {
 					return conn.WriteMessage(websocket.TextMessage, []byte(conn.Subprotocol()))
 				},
-				headers: func(*http.Request) http.Header { return tt.headers },
+				Headers: func(*http.Request) http.Header { return tt.headers },
 			})
 			upgrader.Settings.Subprotocols = tt.ours
 			client := wstest.Dial(t, upgrader, "/", &wstest.Options{Subprotocols: tt.theirs})
@@ -88,11 +89,11 @@ func TestSubprotocolsOnSeveralLines(t *testing.T) {
 				return nil
 			}))
 			upgrader.Settings.Subprotocols = []string{"v2", "v1"}
-			response := dialHTTP(t, wstest.Serve(t, upgrader)).do(upgradeRequest(func(r *http.Request) {
+			response := testws.DialHTTP(t, wstest.Serve(t, upgrader)).Do(testws.UpgradeRequest(func(r *http.Request) {
 				r.Header["Sec-Websocket-Protocol"] = tt.lines
 			}))
-			require.Equal(t, http.StatusSwitchingProtocols, response.status)
-			require.Equal(t, tt.want, response.header.Get("Sec-Websocket-Protocol"))
+			require.Equal(t, http.StatusSwitchingProtocols, response.Status)
+			require.Equal(t, tt.want, response.Header.Get("Sec-Websocket-Protocol"))
 			require.Equal(t, tt.lines, (<-served).Header["Sec-Websocket-Protocol"])
 		})
 	}
@@ -111,8 +112,8 @@ func TestCompression(t *testing.T) {
 		{name: "nobody does"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			onNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
-				upgrader := websocket.New(websocket.ControllerFunc(echo))
+			testws.OnNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
+				upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 				upgrader.Settings.EnableCompression = tt.ours
 				server := serve(upgrader)
 				options := &wstest.Options{Compression: tt.theirs}
@@ -128,7 +129,7 @@ func TestCompression(t *testing.T) {
 				} else {
 					require.Equal(t, byte(4), frame.RSV)
 					require.Less(t, len(frame.Payload), len(message)/10)
-					require.Equal(t, message, inflated(t, frame.Payload))
+					require.Equal(t, message, testws.Inflated(t, frame.Payload))
 				}
 
 				client := wstest.Dial(t, server, "/", options)
@@ -137,7 +138,7 @@ func TestCompression(t *testing.T) {
 					client.ExpectText(message)
 				}
 				client.Close(websocket.CloseNormalClosure, "")
-			}, "in memory", "over TCP")
+			}, testws.Memory, testws.TCP)
 		})
 	}
 }
@@ -183,7 +184,7 @@ func TestWriteBufferPool(t *testing.T) {
 		name  string
 		serve websocket.ControllerFunc
 	}{
-		{name: "whole messages", serve: echo},
+		{name: "whole messages", serve: testws.Echo},
 		{name: "streamed messages", serve: stream},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -211,13 +212,13 @@ func TestTinyBuffers(t *testing.T) {
 		size        int
 		compression bool
 	}{
-		{name: "whole messages", serve: echo, size: 300_000},
-		{name: "whole messages, compressed", serve: echo, size: 300_000, compression: true},
+		{name: "whole messages", serve: testws.Echo, size: 300_000},
+		{name: "whole messages, compressed", serve: testws.Echo, size: 300_000, compression: true},
 		{name: "streamed messages", serve: stream, size: 5000},
 		{name: "streamed messages, compressed", serve: stream, size: 5000, compression: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			onNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
+			testws.OnNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
 				upgrader := websocket.New(tt.serve)
 				upgrader.Settings = ws.Upgrader{ReadBufferSize: 1, WriteBufferSize: 1, EnableCompression: tt.compression}
 				client := wstest.Dial(t, serve(upgrader), "/", &wstest.Options{Compression: tt.compression})
@@ -232,7 +233,7 @@ func TestTinyBuffers(t *testing.T) {
 				client.WriteText("")
 				client.ExpectText("")
 				client.Close(websocket.CloseNormalClosure, "")
-			}, "in memory", "over TCP")
+			}, testws.Memory, testws.TCP)
 		})
 	}
 }

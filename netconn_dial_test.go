@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -41,7 +42,7 @@ var clientLives = []struct {
 		return err
 	}},
 	{name: "a goroutine that fails", live: func(_ context.Context, conn *websocket.Conn) error {
-		conn.Go(func(context.Context) error { return errDatabase })
+		conn.Go(func(context.Context) error { return testws.ErrDatabase })
 		_, _, err := conn.ReadMessage()
 		return err
 	}},
@@ -80,13 +81,13 @@ func TestDialOfPanickingConnection(t *testing.T) {
 				atOnce := when == "from the start"
 				t.Run("memory/"+name, func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						server := websocket.New(websocket.ControllerFunc(echo))
+						server := websocket.New(websocket.ControllerFunc(testws.Echo))
 						server.PingInterval = -1
 						if life.slow { // no life at all
-							livesWith(t, wstest.Serve(t, says()), method, atOnce, life.mute, life.live)
+							livesWith(t, wstest.Serve(t, testws.Says()), method, atOnce, life.mute, life.live)
 							return
 						}
-						server.Log = silent
+						server.Log = testws.Silent
 						livesWith(t, wstest.Serve(t, server), method, atOnce, life.mute, life.live)
 					})
 				})
@@ -96,8 +97,8 @@ func TestDialOfPanickingConnection(t *testing.T) {
 				for network, start := range map[string]func(http.Handler) *httptest.Server{"TCP/": httptest.NewServer, "TLS/": httptest.NewTLSServer} {
 					t.Run(network+name, func(t *testing.T) {
 						t.Parallel()
-						u := websocket.New(websocket.ControllerFunc(echo))
-						u.Log = silent
+						u := websocket.New(websocket.ControllerFunc(testws.Echo))
+						u.Log = testws.Silent
 						server := start(u)
 						t.Cleanup(server.Close)
 						livesWith(t, server, method, atOnce, life.mute, life.live)
@@ -110,7 +111,7 @@ func TestDialOfPanickingConnection(t *testing.T) {
 
 func livesWith(t *testing.T, server any, method string, atOnce, mute bool, live func(context.Context, *websocket.Conn) error) {
 	t.Helper()
-	u, options := target(server, "/")
+	u, options := testws.Target(server, "/")
 	dial := options.DialContext
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
@@ -146,9 +147,9 @@ func livesWith(t *testing.T, server any, method string, atOnce, mute bool, live 
 // A panic in a function of TLSConfig is one of Dial, on its goroutine, as one of
 // DialContext is.
 func TestDialWithPanickingTLSConfig(t *testing.T) {
-	server := httptest.NewTLSServer(websocket.New(websocket.ControllerFunc(echo)))
+	server := httptest.NewTLSServer(websocket.New(websocket.ControllerFunc(testws.Echo)))
 	defer server.Close()
-	u, options := target(server, "/")
+	u, options := testws.Target(server, "/")
 	options.TLSConfig = options.TLSConfig.Clone()
 	options.TLSConfig.VerifyPeerCertificate = func([][]byte, [][]*x509.Certificate) error { panic("oh") }
 	require.PanicsWithValue(t, "oh", func() { _, _, _ = websocket.Dial(t.Context(), u, &options) })

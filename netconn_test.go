@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -117,30 +118,30 @@ var lives = []struct {
 	down   bool              // Shutdown comes
 	slow   bool              // it takes the times of a bubble
 }{
-	{name: "a client says goodbye", serve: echo, client: func(nc net.Conn) {
+	{name: "a client says goodbye", serve: testws.Echo, client: func(nc net.Conn) {
 		_, _ = nc.Write(wstest.Text("x").Bytes())
 		_, _ = nc.Write(wstest.Close(1000, "").Bytes())
 	}},
-	{name: "a client vanishes", serve: echo, client: func(nc net.Conn) { _ = nc.Close() }},
-	{name: "a client breaks the protocol and is gone", serve: echo, client: func(nc net.Conn) {
+	{name: "a client vanishes", serve: testws.Echo, client: func(nc net.Conn) { _ = nc.Close() }},
+	{name: "a client breaks the protocol and is gone", serve: testws.Echo, client: func(nc net.Conn) {
 		_, _ = nc.Write([]byte{0x83, 0x80, 0, 0, 0, 0}) // a reserved opcode
 		reset(nc)
 	}},
-	{name: "a client breaks the protocol and waits", serve: echo, client: func(nc net.Conn) {
+	{name: "a client breaks the protocol and waits", serve: testws.Echo, client: func(nc net.Conn) {
 		_, _ = nc.Write([]byte{0x83, 0x80, 0, 0, 0, 0})
 	}},
-	{name: "a client pings", serve: echo, client: func(nc net.Conn) {
+	{name: "a client pings", serve: testws.Echo, client: func(nc net.Conn) {
 		_, _ = nc.Write(wstest.Ping("x").Bytes())
 		_, _ = nc.Write(wstest.Close(1000, "").Bytes())
 	}},
-	{name: "a client is silent", serve: echo, slow: true},
-	{name: "the server shuts down", serve: echo, down: true},
-	{name: "Serve fails", serve: func(*websocket.Conn, *http.Request) error { return errDatabase }},
+	{name: "a client is silent", serve: testws.Echo, slow: true},
+	{name: "the server shuts down", serve: testws.Echo, down: true},
+	{name: "Serve fails", serve: func(*websocket.Conn, *http.Request) error { return testws.ErrDatabase }},
 	{name: "Serve closes", serve: func(conn *websocket.Conn, _ *http.Request) error { return conn.Close(4000, "") }},
 	{name: "Serve cuts", serve: func(conn *websocket.Conn, _ *http.Request) error { return conn.CloseNow() }},
 	{name: "a goroutine fails", serve: func(conn *websocket.Conn, r *http.Request) error {
-		conn.Go(func(context.Context) error { return errDatabase })
-		return echo(conn, r)
+		conn.Go(func(context.Context) error { return testws.ErrDatabase })
+		return testws.Echo(conn, r)
 	}},
 	{name: "the context of a read ends", serve: func(conn *websocket.Conn, r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), 10*time.Millisecond)
@@ -171,7 +172,7 @@ var lives = []struct {
 			}
 			conn.Flush()
 		}
-		return echo(conn, r)
+		return testws.Echo(conn, r)
 	}, down: true},
 	{name: "Serve only writes", serve: func(conn *websocket.Conn, r *http.Request) error {
 		ctx := conn.CloseRead(r.Context())
@@ -276,8 +277,8 @@ type panickyServer struct {
 	target any
 
 	u       *websocket.Upgrader
-	o       observed
-	lines   logs
+	o       testws.Observed
+	lines   testws.Logs
 	served  chan struct{} // closed when Serve is called
 	handled sync.WaitGroup
 
@@ -300,7 +301,7 @@ func (p *panickyServer) start(life websocket.ControllerFunc, serve func(http.Han
 		close(p.served)
 		return life(conn, r)
 	}))
-	p.u.Log, p.u.Observer, p.u.MaxConnections, p.u.CloseTimeout = p.lines.log, &p.o, 1, 100*time.Millisecond
+	p.u.Log, p.u.Observer, p.u.MaxConnections, p.u.CloseTimeout = p.lines.Log, &p.o, 1, 100*time.Millisecond
 	p.served = make(chan struct{})
 	upgrader := throughConn(p.u, p.wrap)
 	p.handled.Add(1)
@@ -334,9 +335,9 @@ func (p *panickyServer) expectEnd(down bool) {
 		assert.NoError(t, p.u.Shutdown(ctx))
 	}
 	require.Eventually(t, func() bool { return p.u.Stats().Open == 0 }, 2*time.Minute, time.Millisecond)
-	p.o.mu.Lock()
-	assert.Equal(t, p.o.opened, p.o.ended)
-	p.o.mu.Unlock()
+	p.o.Mu.Lock()
+	assert.Equal(t, p.o.Conns, p.o.EndedConns)
+	p.o.Mu.Unlock()
 
 	p.mu.Lock()
 	p.healthy = true
@@ -363,14 +364,14 @@ func (p *panickyServer) expectTold() {
 		return
 	}
 	p.t.Helper()
-	for _, line := range p.lines.all() {
+	for _, line := range p.lines.All() {
 		var panicked *websocket.PanicError
-		if errors.As(line.err, &panicked) {
+		if errors.As(line.Err, &panicked) {
 			assert.Equal(p.t, "a panic of "+p.method, panicked.Value)
 			assert.Contains(p.t, string(panicked.Stack), "panickyConn")
-			assert.Equal(p.t, slog.LevelError, line.level)
+			assert.Equal(p.t, slog.LevelError, line.Level)
 			return
 		}
 	}
-	assert.Fail(p.t, "nobody was told of the panic", "%v", p.lines.all())
+	assert.Fail(p.t, "nobody was told of the panic", "%v", p.lines.All())
 }

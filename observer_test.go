@@ -3,58 +3,19 @@ package websocket_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"runtime"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// observed is an Observer that writes down what it is told.
-type observed struct {
-	mu      sync.Mutex
-	opened  []*websocket.Conn
-	ended   []*websocket.Conn
-	endings []websocket.Ending
-	refused []string
-}
-
-func (o *observed) UpgradeRefused(r *http.Request, status int, reason error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.refused = append(o.refused, fmt.Sprint(r.URL.Path, " ", status, " ", reason))
-}
-
-func (o *observed) Opened(conn *websocket.Conn) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.opened = append(o.opened, conn)
-}
-
-func (o *observed) Ended(conn *websocket.Conn, ending websocket.Ending) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.ended = append(o.ended, conn)
-	o.endings = append(o.endings, ending)
-}
-
-// only is the ending of the only connection there was.
-func (o *observed) only(t *testing.T) websocket.Ending {
-	t.Helper()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	require.Len(t, o.endings, 1)
-	require.Equal(t, o.opened, o.ended)
-	return o.endings[0]
-}
 
 func TestObserverOfEndings(t *testing.T) {
 	cases := []struct {
@@ -67,19 +28,19 @@ func TestObserverOfEndings(t *testing.T) {
 		after    time.Duration
 	}{
 		{name: "Serve returns nil", code: 1000, serve: func(*websocket.Conn, *http.Request) error { return nil }},
-		{name: "Serve fails", code: 1011, cause: errDatabase, serve: func(*websocket.Conn, *http.Request) error { return errDatabase }},
-		{name: "Serve panics", code: 1011, cause: errDatabase, panicked: true, serve: func(*websocket.Conn, *http.Request) error { panic(errDatabase) }},
+		{name: "Serve fails", code: 1011, cause: testws.ErrDatabase, serve: func(*websocket.Conn, *http.Request) error { return testws.ErrDatabase }},
+		{name: "Serve panics", code: 1011, cause: testws.ErrDatabase, panicked: true, serve: func(*websocket.Conn, *http.Request) error { panic(testws.ErrDatabase) }},
 		{name: "Serve leaves by Goexit", code: 1011, panicked: true, cause: &websocket.PanicError{}, serve: func(*websocket.Conn, *http.Request) error {
 			runtime.Goexit()
 			return nil
 		}},
-		{name: "a goroutine panics", code: 1011, cause: errDatabase, panicked: true, serve: func(conn *websocket.Conn, _ *http.Request) error {
-			conn.Go(func(context.Context) error { panic(errDatabase) })
+		{name: "a goroutine panics", code: 1011, cause: testws.ErrDatabase, panicked: true, serve: func(conn *websocket.Conn, _ *http.Request) error {
+			conn.Go(func(context.Context) error { panic(testws.ErrDatabase) })
 			<-conn.Context().Done()
 			return nil
 		}},
-		{name: "a goroutine panics when all is over", code: 1000, cause: errDatabase, panicked: true, serve: func(conn *websocket.Conn, _ *http.Request) error {
-			conn.Go(func(ctx context.Context) error { <-ctx.Done(); panic(errDatabase) })
+		{name: "a goroutine panics when all is over", code: 1000, cause: testws.ErrDatabase, panicked: true, serve: func(conn *websocket.Conn, _ *http.Request) error {
+			conn.Go(func(ctx context.Context) error { <-ctx.Done(); panic(testws.ErrDatabase) })
 			return nil
 		}},
 		{name: "Serve chooses a code", code: 4003, serve: func(*websocket.Conn, *http.Request) error { return websocket.NewCloseError(4003, "why") }},
@@ -88,23 +49,23 @@ func TestObserverOfEndings(t *testing.T) {
 			time.Sleep(time.Second)
 			return conn.CloseNow()
 		}},
-		{name: "the peer closes", code: 3000, serve: echo, peer: func(client *wstest.Raw) { client.Send(wstest.Close(3000, "bye")) }},
-		{name: "the peer closes without a code", code: 1005, serve: echo, peer: func(client *wstest.Raw) { client.Send(wstest.Close(1005, "")) }},
-		{name: "the peer breaks the protocol", code: 1002, cause: errors.ErrUnsupported, serve: echo, peer: func(client *wstest.Raw) { client.Send(wstest.Text("").Unmasked()) }},
-		{name: "the peer hangs up", code: 1006, serve: echo, peer: func(client *wstest.Raw) { _ = client.Conn.Close() }},
-		{name: "the peer is silent", code: 1006, cause: websocket.ErrPeerGone, after: 40 * time.Second, serve: echo, peer: func(*wstest.Raw) {}},
+		{name: "the peer closes", code: 3000, serve: testws.Echo, peer: func(client *wstest.Raw) { client.Send(wstest.Close(3000, "bye")) }},
+		{name: "the peer closes without a code", code: 1005, serve: testws.Echo, peer: func(client *wstest.Raw) { client.Send(wstest.Close(1005, "")) }},
+		{name: "the peer breaks the protocol", code: 1002, cause: errors.ErrUnsupported, serve: testws.Echo, peer: func(client *wstest.Raw) { client.Send(wstest.Text("").Unmasked()) }},
+		{name: "the peer hangs up", code: 1006, serve: testws.Echo, peer: func(client *wstest.Raw) { _ = client.Conn.Close() }},
+		{name: "the peer is silent", code: 1006, cause: websocket.ErrPeerGone, after: 40 * time.Second, serve: testws.Echo, peer: func(*wstest.Raw) {}},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var o observed
+				var o testws.Observed
 				u := websocket.New(tc.serve)
-				u.Log, u.Observer = silent, &o
+				u.Log, u.Observer = testws.Silent, &o
 				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 				synctest.Wait()
-				o.mu.Lock()
-				assert.Len(t, o.opened, 1)
-				o.mu.Unlock()
+				o.Mu.Lock()
+				assert.Len(t, o.Conns, 1)
+				o.Mu.Unlock()
 				time.Sleep(time.Second)
 				if tc.peer != nil {
 					tc.peer(client)
@@ -117,8 +78,8 @@ func TestObserverOfEndings(t *testing.T) {
 				if tc.code == 1002 {
 					_ = client.Conn.Close()
 				}
-				ended(t, u)
-				got := o.only(t)
+				testws.AwaitEnd(t, u)
+				got := o.Only(t)
 				assert.Equal(t, tc.code, got.Code)
 				assert.Equal(t, tc.panicked, got.Panicked)
 				assert.Equal(t, max(tc.after, time.Second), got.Duration.Truncate(time.Second))
@@ -140,9 +101,9 @@ func TestObserverOfEndings(t *testing.T) {
 }
 
 func TestObserverOfShutdown(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		var o observed
-		u := websocket.New(websocket.ControllerFunc(echo))
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		var o testws.Observed
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
 		u.Observer = &o
 		target := serve(u)
 		client := wstest.Dial(t, target, "/", nil)
@@ -150,28 +111,28 @@ func TestObserverOfShutdown(t *testing.T) {
 		client.ExpectText("x")
 		go client.ExpectClose(1001, "Server shutting down")
 		require.NoError(t, u.Shutdown(t.Context()))
-		got := o.only(t) // Shutdown has waited for it
+		got := o.Only(t) // Shutdown has waited for it
 		assert.Equal(t, websocket.CloseGoingAway, got.Code)
 		assert.Equal(t, websocket.ErrShutdown, got.Cause)
 
 		wstest.DialRefused(t, target, "/late", nil) //nolint:bodyclose // it is in memory
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		assert.Equal(t, []string{"/late 503 websocket: server shutting down"}, o.refused)
+		o.Mu.Lock()
+		defer o.Mu.Unlock()
+		assert.Equal(t, []string{"/late 503 websocket: server shutting down"}, o.Refusals)
 	})
 }
 
 func TestObserverOfRefusals(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		var o observed
-		u := websocket.New(websocket.ControllerFunc(echo))
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		var o testws.Observed
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
 		u.Observer = &o
 		wstest.DialRefused(t, serve(u), "/room", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}}) //nolint:bodyclose // it is in memory
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		require.Len(t, o.refused, 1)
-		assert.Regexp(t, `^/room 403 .*evil\.test`, o.refused[0])
-		assert.Empty(t, o.opened)
+		o.Mu.Lock()
+		defer o.Mu.Unlock()
+		require.Len(t, o.Refusals, 1)
+		assert.Regexp(t, `^/room 403 .*evil\.test`, o.Refusals[0])
+		assert.Empty(t, o.Conns)
 	})
 }
 
@@ -183,10 +144,10 @@ func (panicking) Opened(*websocket.Conn)                   { panic("opened") }
 func (panicking) Ended(*websocket.Conn, websocket.Ending)  { runtime.Goexit() }
 
 func TestObserverThatPanicsHurtsNobody(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		var lines logs
-		u := websocket.New(websocket.ControllerFunc(echo))
-		u.Observer, u.Log = panicking{}, lines.log
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		var lines testws.Logs
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
+		u.Observer, u.Log = panicking{}, lines.Log
 		target := serve(u)
 		response := wstest.DialRefused(t, target, "/", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}}) //nolint:bodyclose // it is in memory
 		assert.Equal(t, http.StatusForbidden, response.StatusCode)
@@ -194,11 +155,11 @@ func TestObserverThatPanicsHurtsNobody(t *testing.T) {
 		client.WriteText("x")
 		client.ExpectText("x")
 		client.Close(1000, "")
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 		failures := 0
-		for _, line := range lines.all() {
-			if line.err != nil && errors.As(line.err, new(*websocket.PanicError)) {
-				assert.ErrorContains(t, line.err, "Options.Observer failed")
+		for _, line := range lines.All() {
+			if line.Err != nil && errors.As(line.Err, new(*websocket.PanicError)) {
+				assert.ErrorContains(t, line.Err, "Options.Observer failed")
 				failures++
 			}
 		}
@@ -218,19 +179,19 @@ func TestObserverOfAnEndBeforeShutdown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var o observed
+				var o testws.Observed
 				clients := make(chan *wstest.Raw, 1)
-				ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
+				ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, _ *http.Request) error {
 					err := end(conn, <-clients)
 					time.Sleep(time.Second) // "user left" to the database
 					return err
 				}}
 				u := websocket.New(ctrl)
-				u.Observer, u.Log = &o, silent
+				u.Observer, u.Log = &o, testws.Silent
 				clients <- wstest.DialRaw(t, u, "/", nil)
 				time.Sleep(time.Second / 2)
 				assert.NoError(t, u.Shutdown(context.Background()))
-				assert.NotErrorIs(t, o.only(t).Cause, websocket.ErrShutdown)
+				assert.NotErrorIs(t, o.Only(t).Cause, websocket.ErrShutdown)
 			})
 		})
 	}
@@ -238,16 +199,16 @@ func TestObserverOfAnEndBeforeShutdown(t *testing.T) {
 
 func TestObserverOfACloseFrameThatDidNotLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var o observed
+		var o testws.Observed
 		u := websocket.New(websocket.ControllerFunc(func(*websocket.Conn, *http.Request) error {
 			time.Sleep(time.Second)
 			return nil
 		}))
-		u.Observer, u.Log = &o, silent
+		u.Observer, u.Log = &o, testws.Silent
 		client := wstest.DialRaw(t, u, "/", nil)
 		wstest.Reset(client.Conn)
-		ended(t, u)
-		e := o.only(t)
+		testws.AwaitEnd(t, u)
+		e := o.Only(t)
 		assert.Equal(t, websocket.CloseAbnormalClosure, e.Code)
 		var ce *websocket.CloseError
 		assert.False(t, errors.As(e.Cause, &ce) && ce.Code == 1000, "%v", e.Cause)
@@ -256,7 +217,7 @@ func TestObserverOfACloseFrameThatDidNotLeave(t *testing.T) {
 
 func TestObserverOfAPeerGoneWhileCloseWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var o observed
+		var o testws.Observed
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 			conn.Go(func(context.Context) error {
 				_ = conn.WriteMessage(websocket.BinaryMessage, make([]byte, 2*wstest.PipeBuffer))
@@ -270,11 +231,11 @@ func TestObserverOfAPeerGoneWhileCloseWaits(t *testing.T) {
 			_, _, err := conn.ReadMessage()
 			return err
 		}))
-		u.Observer, u.Log, u.WriteTimeout, u.CloseTimeout = &o, silent, -1, time.Minute
+		u.Observer, u.Log, u.WriteTimeout, u.CloseTimeout = &o, testws.Silent, -1, time.Minute
 		client := wstest.DialRaw(t, u, "/", nil)
 		time.Sleep(2 * time.Minute)
-		ended(t, u)
-		e := o.only(t)
+		testws.AwaitEnd(t, u)
+		e := o.Only(t)
 		assert.EqualValues(t, 1, u.Stats().PeersGone)
 		assert.ErrorIs(t, e.Cause, websocket.ErrPeerGone)
 		_ = client.Close()

@@ -5,15 +5,16 @@ import (
 	"testing"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 // connect performs a handshake with the given origins, on the host example.com.
-func connect(t *testing.T, handler http.Handler, origins ...string) reply {
+func connect(t *testing.T, handler http.Handler, origins ...string) testws.Reply {
 	t.Helper()
-	return dialHTTP(t, wstest.Serve(t, handler)).do(upgradeRequest(func(r *http.Request) {
+	return testws.DialHTTP(t, wstest.Serve(t, handler)).Do(testws.UpgradeRequest(func(r *http.Request) {
 		if len(origins) > 0 {
 			r.Header["Origin"] = origins
 		}
@@ -201,31 +202,31 @@ func TestAllowedOrigins(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			upgrader := websocket.New(websocket.ControllerFunc(echo))
+			upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 			upgrader.AllowedOrigins = []string{"another.test", tt.pattern}
 			for _, origin := range tt.allowed {
-				assert.Equal(t, http.StatusSwitchingProtocols, connect(t, upgrader, origin).status, origin)
+				assert.Equal(t, http.StatusSwitchingProtocols, connect(t, upgrader, origin).Status, origin)
 			}
 			for _, origin := range tt.refused {
-				assert.Equal(t, http.StatusForbidden, connect(t, upgrader, origin).status, origin)
+				assert.Equal(t, http.StatusForbidden, connect(t, upgrader, origin).Status, origin)
 			}
 			for _, origin := range []string{"https://example.com", "https://another.test"} {
-				assert.Equal(t, http.StatusSwitchingProtocols, connect(t, upgrader, origin).status, "the pattern takes nothing away: %s", origin)
+				assert.Equal(t, http.StatusSwitchingProtocols, connect(t, upgrader, origin).Status, "the pattern takes nothing away: %s", origin)
 			}
-			assert.Equal(t, http.StatusSwitchingProtocols, connect(t, upgrader).status, "no origin: no browser")
-			assert.Equal(t, http.StatusForbidden, connect(t, upgrader, "https://another.test", "https://another.test").status, "two origins")
-			assert.Equal(t, http.StatusForbidden, connect(t, upgrader, "null").status)
+			assert.Equal(t, http.StatusSwitchingProtocols, connect(t, upgrader).Status, "no origin: no browser")
+			assert.Equal(t, http.StatusForbidden, connect(t, upgrader, "https://another.test", "https://another.test").Status, "two origins")
+			assert.Equal(t, http.StatusForbidden, connect(t, upgrader, "null").Status)
 		})
 	}
 }
 
 func TestRefusedOriginIsNamed(t *testing.T) {
-	upgrader := websocket.New(websocket.ControllerFunc(echo))
+	upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 	upgrader.AllowedOrigins = []string{"friend.test"}
 	upgrader.Debug = true
 	response := connect(t, upgrader, "https://evil.test")
-	require.Equal(t, http.StatusForbidden, response.status)
-	require.JSONEq(t, `{"error": "websocket: origin [\"https://evil.test\"] is not allowed on host \"example.com\""}`, response.body)
+	require.Equal(t, http.StatusForbidden, response.Status)
+	require.JSONEq(t, `{"error": "websocket: origin [\"https://evil.test\"] is not allowed on host \"example.com\""}`, response.Body)
 }
 
 func TestOriginPrecedence(t *testing.T) {
@@ -244,12 +245,12 @@ func TestOriginPrecedence(t *testing.T) {
 		{name: "the controller against patterns", options: websocket.Options{AllowedOrigins: []string{"friend.test"}}, check: nobody, origins: []string{"https://friend.test"}, status: http.StatusForbidden},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			upgrader := websocket.New(websocket.ControllerFunc(echo))
+			upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 			if tt.check != nil {
-				upgrader.Controller = &originController{ControllerFunc: echo, check: tt.check}
+				upgrader.Controller = &testws.OriginController{ControllerFunc: testws.Echo, Check: tt.check}
 			}
 			upgrader.Options = tt.options
-			require.Equal(t, tt.status, connect(t, upgrader, tt.origins...).status)
+			require.Equal(t, tt.status, connect(t, upgrader, tt.origins...).Status)
 		})
 	}
 }
@@ -282,7 +283,7 @@ func TestMalformedOriginPatterns(t *testing.T) {
 	for wrong, patterns := range badOrigins {
 		for _, pattern := range patterns {
 			t.Run(pattern, func(t *testing.T) {
-				upgrader := websocket.New(websocket.ControllerFunc(echo))
+				upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 				upgrader.AllowedOrigins = []string{"friend.test", pattern}
 				err := upgrader.Validate()
 				require.ErrorContains(t, err, "websocket: AllowedOrigins: ")
@@ -307,15 +308,15 @@ func TestInvalidOptions(t *testing.T) {
 		{name: "a bad level", options: websocket.Options{CompressionLevel: 10}, reason: "CompressionLevel is 10"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			upgrader := websocket.New(websocket.ControllerFunc(echo))
+			upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 			upgrader.Options = tt.options
 			upgrader.Debug = true
 			for _, origin := range []string{"https://example.com", "https://friend.test", "https://evil.test"} {
 				response := connect(t, upgrader, origin)
-				require.Equal(t, http.StatusInternalServerError, response.status)
-				require.Contains(t, response.body, tt.reason)
+				require.Equal(t, http.StatusInternalServerError, response.Status)
+				require.Contains(t, response.Body, tt.reason)
 			}
-			requireIdle(t, upgrader)
+			testws.RequireIdle(t, upgrader)
 		})
 	}
 }
@@ -331,6 +332,6 @@ func TestPatternsAreReadOnce(t *testing.T) {
 		}
 	})
 	patterns[0] = "*"
-	require.Equal(t, http.StatusSwitchingProtocols, connect(t, handler, "https://friend.test").status)
-	require.Equal(t, http.StatusForbidden, connect(t, handler, "https://evil.test").status)
+	require.Equal(t, http.StatusSwitchingProtocols, connect(t, handler, "https://friend.test").Status)
+	require.Equal(t, http.StatusForbidden, connect(t, handler, "https://evil.test").Status)
 }

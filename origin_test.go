@@ -6,21 +6,14 @@ import (
 	"testing"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// originController decides about origins.
-type originController struct {
-	websocket.ControllerFunc
-	check func(r *http.Request) bool
-}
-
-func (ctrl *originController) CheckOrigin(r *http.Request) bool { return ctrl.check(r) }
-
 func TestSameOrigin(t *testing.T) {
-	server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo)))
+	server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(testws.Echo)))
 	for _, tt := range []struct {
 		name     string
 		origin   []string
@@ -59,7 +52,7 @@ func TestSameOrigin(t *testing.T) {
 		{name: "two origins", origin: []string{"https://example.com", "https://evil.test"}, host: "example.com"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			response := dialHTTP(t, server).do(upgradeRequest(func(r *http.Request) {
+			response := testws.DialHTTP(t, server).Do(testws.UpgradeRequest(func(r *http.Request) {
 				r.Host = tt.host
 				if tt.origin != nil {
 					r.Header["Origin"] = tt.origin
@@ -69,7 +62,7 @@ func TestSameOrigin(t *testing.T) {
 			if tt.accepted {
 				want = http.StatusSwitchingProtocols
 			}
-			require.Equal(t, want, response.status)
+			require.Equal(t, want, response.Status)
 		})
 	}
 }
@@ -77,13 +70,13 @@ func TestSameOrigin(t *testing.T) {
 // TestEmptyHost is about a request without a host, which HTTP/1.1 allows: an
 // origin without one is not the same.
 func TestEmptyHost(t *testing.T) {
-	server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo)))
+	server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(testws.Echo)))
 	for _, origin := range []string{"null", "file://", "", "http://:80", "https://:443", "http://[]:80"} {
-		conn := dialHTTP(t, server)
-		request := bytes.Replace(upgradeBytes(t), []byte("Host: example.com\r\n"), []byte("Host:\r\nOrigin: "+origin+"\r\n"), 1)
+		conn := testws.DialHTTP(t, server)
+		request := bytes.Replace(testws.UpgradeBytes(t), []byte("Host: example.com\r\n"), []byte("Host:\r\nOrigin: "+origin+"\r\n"), 1)
 		require.Contains(t, string(request), "\r\nHost:\r\n")
-		conn.send(request)
-		require.Equal(t, http.StatusForbidden, conn.answer(upgradeRequest(nil)).status, "origin %q", origin)
+		conn.Send(request)
+		require.Equal(t, http.StatusForbidden, conn.Answer(testws.UpgradeRequest(nil)).Status, "origin %q", origin)
 	}
 }
 
@@ -100,20 +93,20 @@ func TestOriginCheckerWins(t *testing.T) {
 		{name: "it keeps clients without an origin out", status: http.StatusForbidden},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			upgrader := websocket.New(&originController{ControllerFunc: echo, check: func(r *http.Request) bool {
+			upgrader := websocket.New(&testws.OriginController{ControllerFunc: testws.Echo, Check: func(r *http.Request) bool {
 				assert.Equal(t, tt.origin, r.Header["Origin"])
 				return tt.allow
 			}})
 			upgrader.Debug = true
-			response := dialHTTP(t, wstest.Serve(t, upgrader)).do(upgradeRequest(func(r *http.Request) {
+			response := testws.DialHTTP(t, wstest.Serve(t, upgrader)).Do(testws.UpgradeRequest(func(r *http.Request) {
 				if tt.origin != nil {
 					r.Header["Origin"] = tt.origin
 				}
 			}))
-			require.Equal(t, tt.status, response.status)
+			require.Equal(t, tt.status, response.Status)
 			if !tt.allow {
 				for _, origin := range tt.origin {
-					require.Contains(t, response.body, origin)
+					require.Contains(t, response.Body, origin)
 				}
 			}
 		})
@@ -121,14 +114,14 @@ func TestOriginCheckerWins(t *testing.T) {
 }
 
 func TestSettingsThatAreIgnored(t *testing.T) {
-	upgrader := websocket.New(websocket.ControllerFunc(echo))
+	upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 	upgrader.Settings.CheckOrigin = func(*http.Request) bool { return true }
 	upgrader.Settings.Error = func(w http.ResponseWriter, _ *http.Request, _ int, _ error) { w.WriteHeader(http.StatusTeapot) }
-	response := dialHTTP(t, wstest.Serve(t, upgrader)).do(upgradeRequest(func(r *http.Request) {
+	response := testws.DialHTTP(t, wstest.Serve(t, upgrader)).Do(testws.UpgradeRequest(func(r *http.Request) {
 		r.Header.Set("Origin", "https://evil.test")
 	}))
-	require.Equal(t, http.StatusForbidden, response.status)
-	require.JSONEq(t, `{"error": "Forbidden"}`, response.body)
+	require.Equal(t, http.StatusForbidden, response.Status)
+	require.JSONEq(t, `{"error": "Forbidden"}`, response.Body)
 	require.NotNil(t, upgrader.Settings.CheckOrigin, "the application's settings are left as they are")
 	require.NotNil(t, upgrader.Settings.Error)
 	require.Nil(t, upgrader.Settings.WriteBufferPool)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -91,7 +92,7 @@ func TestPanickingLoggersAndObservers(t *testing.T) {
 				return err
 			}
 		},
-		"a breach": func(*aghast) func(*websocket.Conn, *http.Request) error { return echo },
+		"a breach": func(*aghast) func(*websocket.Conn, *http.Request) error { return testws.Echo },
 	}
 	for _, function := range functions {
 		for how, leave := range leaves {
@@ -101,7 +102,7 @@ func TestPanickingLoggersAndObservers(t *testing.T) {
 			var left atomic.Int64
 			for end, serve := range serves {
 				t.Run(function+" "+how+"/"+end, func(t *testing.T) {
-					onEveryNetwork(t, func(t *testing.T, network func(http.Handler) any) {
+					testws.OnEveryNetwork(t, func(t *testing.T, network func(http.Handler) any) {
 						a := &aghast{function: function, leave: leave, left: &left}
 						serveLogs(t, a)
 						u := websocket.New(a.controller(serve(a)))
@@ -124,7 +125,7 @@ func TestPanickingLoggersAndObservers(t *testing.T) {
 							require.NoError(t, err)
 							assert.Equal(t, want, frame.CloseCode())
 							_ = client.Conn.Close()
-							ended(t, u)
+							testws.AwaitEnd(t, u)
 						}
 						a.mu.Lock()
 						assert.Len(t, a.ended, 2)
@@ -139,7 +140,7 @@ func TestPanickingLoggersAndObservers(t *testing.T) {
 }
 
 func (a *aghast) controller(serve func(*websocket.Conn, *http.Request) error) websocket.Controller {
-	ctrl := &controller{serve: serve, onError: func(*http.Request, error) { a.call("OnError") }}
+	ctrl := &testws.Controller{ServeFunc: serve, ErrorFunc: func(*http.Request, error) { a.call("OnError") }}
 	if a.function == "OnError" {
 		return ctrl
 	}

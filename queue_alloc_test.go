@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -30,13 +31,13 @@ func TestAllocationsOfEnqueue(t *testing.T) {
 			conns := make(chan *websocket.Conn, 1)
 			server := httptest.NewServer(websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 				conns <- conn
-				return reader(returned)(conn, r)
+				return testws.ReadLoop(testws.Returned)(conn, r)
 			})))
 			defer server.Close()
 			client := wstest.DialRaw(t, server, "/", nil)
 			conn := <-conns
-			message := encodeSize(t, tc.size)
-			messages := slicesMessages(tc.messages, message)
+			message := testws.EncodeSize(t, tc.size)
+			messages := testws.Repeat(tc.messages, message)
 			all := make([]byte, tc.messages*len(wstest.Binary(make([]byte, tc.size)).Unmasked().Bytes()))
 			publish := func() {
 				err := conn.Enqueue(websocket.QueueLimit{}, messages...)

@@ -22,26 +22,11 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// encode is EncodeMessage for a text.
-func encode(t *testing.T, text string) *websocket.EncodedMessage {
-	t.Helper()
-	m, err := websocket.EncodeMessage(websocket.TextMessage, []byte(text))
-	require.NoError(t, err)
-	return m
-}
-
-// encodeSize is EncodeMessage for a binary message of some size.
-func encodeSize(t *testing.T, size int) *websocket.EncodedMessage {
-	t.Helper()
-	m, err := websocket.EncodeMessage(websocket.BinaryMessage, make([]byte, size))
-	require.NoError(t, err)
-	return m
-}
 
 // unlimited are limits that are none.
 var unlimited = websocket.QueueLimit{Messages: -1, Bytes: -1}
@@ -55,31 +40,31 @@ func requireQueued(t *testing.T, conn *websocket.Conn, messages, bytes int) {
 }
 
 func TestEncodeMessage(t *testing.T) {
-	m := encode(t, "hello")
+	m := testws.Encode(t, "hello")
 	assert.Equal(t, "hello", string(m.Data()))
-	assert.Len(t, encodeSize(t, 70_000).Data(), 70_000)
+	assert.Len(t, testws.EncodeSize(t, 70_000).Data(), 70_000)
 	for _, messageType := range []int{0, websocket.CloseMessage, websocket.PingMessage, websocket.PongMessage, -1} {
 		_, err := websocket.EncodeMessage(messageType, nil)
 		require.Error(t, err, messageType)
 	}
 
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		data := []byte("as it was")
 		m, err := websocket.EncodeMessage(websocket.BinaryMessage, data)
 		require.NoError(t, err)
 		copy(data, "something")
-		require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, m, encode(t, "")))
+		require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, m, testws.Encode(t, "")))
 		conn.Flush()
 		client.Expect(wstest.Binary([]byte("as it was")), wstest.Text(""))
 	})
 }
 
 func TestEnqueue(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		server := serve(websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 			for i := range 100 {
-				if err := conn.Enqueue(websocket.QueueLimit{}, encode(t, fmt.Sprint(i))); err != nil {
+				if err := conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, fmt.Sprint(i))); err != nil {
 					return err
 				}
 				if i%3 == 0 {
@@ -98,12 +83,12 @@ func TestEnqueue(t *testing.T) {
 
 func TestNothingIsWrittenBeforeFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		conn.Flush() // there is nothing
 		require.NoError(t, conn.Enqueue(websocket.QueueLimit{}))
 		requireQueued(t, conn, 0, 0)
 		conn.Flush()
-		require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, encode(t, "enqueued")))
+		require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "enqueued")))
 		require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("written")))
 		require.Nil(t, func() *wstest.Frame { client.Expect(wstest.Text("written")); return readAway(client) }())
 		requireQueued(t, conn, 1, 10)
@@ -138,18 +123,18 @@ func TestEnqueuedFramesLeaveTogether(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				conns := make(chan *websocket.Conn, 1)
-				client, server := corked(t, func(conn *websocket.Conn, r *http.Request) error {
+				client, server := testws.RecordWrites(t, func(conn *websocket.Conn, r *http.Request) error {
 					conns <- conn
-					return reader(returned)(conn, r)
+					return testws.ReadLoop(testws.Returned)(conn, r)
 				})
 				go func() { _, _ = io.Copy(io.Discard, client) }()
 				conn := <-conns
 				for _, size := range tc.sizes {
-					require.NoError(t, conn.Enqueue(unlimited, encodeSize(t, size)))
+					require.NoError(t, conn.Enqueue(unlimited, testws.EncodeSize(t, size)))
 				}
 				conn.Flush()
 				synctest.Wait()
-				calls, _ := server.reset(t)
+				calls, _ := server.Reset(t)
 				assert.Equal(t, tc.want, sizes(calls))
 			})
 		})
@@ -159,12 +144,12 @@ func TestEnqueuedFramesLeaveTogether(t *testing.T) {
 		server := httptest.NewServer(websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 			<-begin
 			for i := range 100 {
-				if err := conn.Enqueue(websocket.QueueLimit{}, encode(t, fmt.Sprint(i%10))); err != nil {
+				if err := conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, fmt.Sprint(i%10))); err != nil {
 					return err
 				}
 			}
 			conn.Flush()
-			return reader(returned)(conn, nil)
+			return testws.ReadLoop(testws.Returned)(conn, nil)
 		})))
 		defer server.Close()
 		client := wstest.DialRaw(t, server, "/", nil)
@@ -213,12 +198,12 @@ func TestQueueLimit(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client, conn := rawPair(t, websocket.Options{})
+				client, conn := testws.RawPair(t, websocket.Options{})
 				var taken []int
 				for _, call := range tc.calls {
 					var messages []*websocket.EncodedMessage
 					for _, size := range call.sizes {
-						messages = append(messages, encodeSize(t, size))
+						messages = append(messages, testws.EncodeSize(t, size))
 					}
 					require.ErrorIs(t, conn.Enqueue(call.limit, messages...), call.want)
 					if call.want == nil {
@@ -234,7 +219,7 @@ func TestQueueLimit(t *testing.T) {
 				}
 				synctest.Wait()
 				requireQueued(t, conn, 0, 0)
-				require.NoError(t, conn.Enqueue(two, encode(t, "room")), "and then there is room")
+				require.NoError(t, conn.Enqueue(two, testws.Encode(t, "room")), "and then there is room")
 			})
 		})
 	}
@@ -243,18 +228,18 @@ func TestQueueLimit(t *testing.T) {
 // TestReaderThatTakesNothing is gone after WriteTimeout, and holds up nobody.
 func TestReaderThatTakesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctrl := &controller{}
+		ctrl := &testws.Controller{}
 		conns := make(chan *websocket.Conn, 1)
-		ctrl.serve = func(conn *websocket.Conn, r *http.Request) error {
+		ctrl.ServeFunc = func(conn *websocket.Conn, r *http.Request) error {
 			conns <- conn
-			return reader(wrapped)(conn, r)
+			return testws.ReadLoop(testws.Wrapped)(conn, r)
 		}
 		u := websocket.New(ctrl)
 		u.WriteTimeout = 3 * time.Second
 		_ = wstest.DialRaw(t, u, "/", nil)
 		conn := <-conns
 		start := time.Now()
-		message := encodeSize(t, 10_000)
+		message := testws.EncodeSize(t, 10_000)
 		limit := websocket.QueueLimit{Messages: 10}
 		for range 10 { // of which the network takes six
 			require.NoError(t, conn.Enqueue(limit, message))
@@ -263,16 +248,16 @@ func TestReaderThatTakesNothing(t *testing.T) {
 		synctest.Wait()
 		left, _ := conn.Queued()
 		require.GreaterOrEqual(t, left, 4)
-		require.NoError(t, conn.Enqueue(limit, slicesMessages(10-left, message)...))
+		require.NoError(t, conn.Enqueue(limit, testws.Repeat(10-left, message)...))
 		require.ErrorIs(t, conn.Enqueue(limit, message), websocket.ErrQueueFull)
 		conn.Flush()
 		waiting := make(chan error, 1)
 		go func() { waiting <- conn.EnqueueContext(context.Background(), limit, message) }()
 		synctest.Wait()
-		after(t, start, 0)
+		testws.AssertElapsed(t, start, 0)
 
 		err := <-waiting
-		after(t, start, 3*time.Second)
+		testws.AssertElapsed(t, start, 3*time.Second)
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		assert.True(t, websocket.IsDisconnect(err))
 		assert.Equal(t, err, context.Cause(conn.Context()))
@@ -280,28 +265,21 @@ func TestReaderThatTakesNothing(t *testing.T) {
 		assert.Equal(t, err, conn.Enqueue(limit, message), "later messages")
 		assert.Equal(t, err, conn.EnqueueContext(context.Background(), limit, message), "later messages")
 		conn.Flush()
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 		assert.Equal(t, err, conn.Enqueue(limit, message), "and when all is over")
 		requireQueued(t, conn, 0, 0)
-		require.Len(t, ctrl.told.all(), 1)
-		assert.ErrorIs(t, ctrl.told.all()[0], err)
+		require.Len(t, ctrl.Told.All(), 1)
+		assert.ErrorIs(t, ctrl.Told.All()[0], err)
 	})
-}
-
-func slicesMessages(n int, m *websocket.EncodedMessage) (messages []*websocket.EncodedMessage) {
-	for range n {
-		messages = append(messages, m)
-	}
-	return messages
 }
 
 // TestWriteTimeoutIsForEachWrite has a peer read a little now and then.
 func TestWriteTimeoutIsForEachWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{WriteTimeout: 3 * time.Second, PingInterval: -1})
+		client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: 3 * time.Second, PingInterval: -1})
 		start := time.Now()
 		for i := range 20 {
-			require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, encode(t, fmt.Sprint(i)+strings.Repeat(" ", 32<<10))))
+			require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, fmt.Sprint(i)+strings.Repeat(" ", 32<<10))))
 		}
 		conn.Flush()
 		for i := range 20 {
@@ -310,19 +288,19 @@ func TestWriteTimeoutIsForEachWrite(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, fmt.Sprint(i), strings.TrimSpace(string(f.Payload)))
 		}
-		after(t, start, 40*time.Second)
+		testws.AssertElapsed(t, start, 40*time.Second)
 		require.NoError(t, conn.WriteMessage(websocket.TextMessage, nil))
 	})
 }
 
 // TestSlowReader does not read until the queue is full, and then gets what was taken.
 func TestSlowReader(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		full := make(chan int, 1)
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 			taken := 0
 			for size := 0; ; size = (size*7 + 1) % 50_000 {
-				err := conn.Enqueue(websocket.QueueLimit{}, encode(t, fmt.Sprint(taken, strings.Repeat(" ", size))))
+				err := conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, fmt.Sprint(taken, strings.Repeat(" ", size))))
 				if errors.Is(err, websocket.ErrQueueFull) {
 					break
 				}
@@ -333,7 +311,7 @@ func TestSlowReader(t *testing.T) {
 				conn.Flush()
 			}
 			full <- taken
-			return reader(returned)(conn, r)
+			return testws.ReadLoop(testws.Returned)(conn, r)
 		}))
 		client := wstest.Dial(t, serve(u), "/", nil)
 		taken := <-full
@@ -344,7 +322,7 @@ func TestSlowReader(t *testing.T) {
 			require.Equal(t, fmt.Sprint(i), string(bytes.TrimSpace(p)))
 		}
 		client.Close(1000, "")
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 		assert.EqualValues(t, taken, u.Stats().MessagesSent)
 	})
 }
@@ -361,11 +339,11 @@ func TestEndSendsWhatWaits(t *testing.T) {
 			code: 4000, text: "bye",
 		},
 		"Serve returns":          {end: func(*websocket.Upgrader, *websocket.Conn) error { return nil }, code: 1000, text: websocket.NormalClosureMessage},
-		"Serve returns an error": {end: func(*websocket.Upgrader, *websocket.Conn) error { return errDatabase }, code: 1011, text: "Internal Server Error"},
+		"Serve returns an error": {end: func(*websocket.Upgrader, *websocket.Conn) error { return testws.ErrDatabase }, code: 1011, text: "Internal Server Error"},
 		"Serve panics":           {end: func(*websocket.Upgrader, *websocket.Conn) error { panic("oh") }, code: 1011, text: "Internal Server Error"},
 		"Shutdown": {
 			end: func(u *websocket.Upgrader, conn *websocket.Conn) error {
-				conn.Go(func(context.Context) error { return reader(returned)(conn, nil) })
+				conn.Go(func(context.Context) error { return testws.ReadLoop(testws.Returned)(conn, nil) })
 				down := make(chan error, 1)
 				go func() { down <- u.Shutdown(context.Background()) }()
 				<-conn.Context().Done()
@@ -376,22 +354,22 @@ func TestEndSendsWhatWaits(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-				message := encode(t, strings.Repeat("x", 10_000))
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				message := testws.Encode(t, strings.Repeat("x", 10_000))
 				var u *websocket.Upgrader
 				u = websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
-					if err := conn.Enqueue(unlimited, slicesMessages(300, message)...); err != nil { // 3 MB
+					if err := conn.Enqueue(unlimited, testws.Repeat(300, message)...); err != nil { // 3 MB
 						return err
 					}
 					return tc.end(u, conn)
 				}))
-				u.Log = silent
+				u.Log = testws.Silent
 				client := wstest.Dial(t, serve(u), "/", nil)
 				for range 300 {
 					client.ExpectText(strings.Repeat("x", 10_000))
 				}
 				client.ExpectClose(tc.code, tc.text)
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 			})
 		})
 	}
@@ -400,24 +378,24 @@ func TestEndSendsWhatWaits(t *testing.T) {
 func TestCloseIsBoundedWhateverWaits(t *testing.T) {
 	t.Run("the peer takes nothing", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			_, conn := rawPair(t, websocket.Options{CloseTimeout: 2 * time.Second})
-			require.NoError(t, conn.Enqueue(unlimited, slicesMessages(300, encodeSize(t, 10_000))...))
+			_, conn := testws.RawPair(t, websocket.Options{CloseTimeout: 2 * time.Second})
+			require.NoError(t, conn.Enqueue(unlimited, testws.Repeat(300, testws.EncodeSize(t, 10_000))...))
 			start := time.Now()
 			closed := make(chan error, 1)
 			go func() { closed <- conn.Close(1000, "") }()
 			synctest.Wait()
-			require.Equal(t, websocket.ErrCloseSent, conn.Enqueue(unlimited, encode(t, "late")))
-			require.Equal(t, websocket.ErrCloseSent, conn.EnqueueContext(t.Context(), websocket.QueueLimit{}, encode(t, "late")))
-			after(t, start, 0)
+			require.Equal(t, websocket.ErrCloseSent, conn.Enqueue(unlimited, testws.Encode(t, "late")))
+			require.Equal(t, websocket.ErrCloseSent, conn.EnqueueContext(t.Context(), websocket.QueueLimit{}, testws.Encode(t, "late")))
+			testws.AssertElapsed(t, start, 0)
 			require.ErrorIs(t, <-closed, net.ErrClosed)
-			after(t, start, 2*time.Second)
+			testws.AssertElapsed(t, start, 2*time.Second)
 			requireQueued(t, conn, 0, 0)
 		})
 	})
 	t.Run("the peer takes its time", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{CloseTimeout: 2 * time.Second})
-			require.NoError(t, conn.Enqueue(unlimited, slicesMessages(300, encodeSize(t, 10_000))...))
+			client, conn := testws.RawPair(t, websocket.Options{CloseTimeout: 2 * time.Second})
+			require.NoError(t, conn.Enqueue(unlimited, testws.Repeat(300, testws.EncodeSize(t, 10_000))...))
 			closed := make(chan error, 1)
 			start := time.Now()
 			go func() { closed <- conn.Close(1000, "") }()
@@ -430,20 +408,20 @@ func TestCloseIsBoundedWhateverWaits(t *testing.T) {
 			client.ExpectClose(1000, "")
 			client.Send(wstest.Close(1000, ""))
 			require.NoError(t, <-closed)
-			after(t, start, 2*time.Second-1)
+			testws.AssertElapsed(t, start, 2*time.Second-1)
 		})
 	})
 	t.Run("a message is being streamed", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{CloseTimeout: 2 * time.Second})
+			client, conn := testws.RawPair(t, websocket.Options{CloseTimeout: 2 * time.Second})
 			w, err := conn.NextWriter(websocket.TextMessage)
 			require.NoError(t, err)
-			require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, encode(t, "behind it")))
+			require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "behind it")))
 			conn.Flush()
 			client.Send(wstest.Close(1000, ""))
 			start := time.Now()
 			require.NoError(t, conn.Close(1000, ""), "the message may never be complete")
-			after(t, start, 0)
+			testws.AssertElapsed(t, start, 0)
 			client.ExpectClose(1000, "")
 			require.Error(t, w.Close())
 			requireQueued(t, conn, 0, 0)
@@ -451,10 +429,10 @@ func TestCloseIsBoundedWhateverWaits(t *testing.T) {
 	})
 	t.Run("a message was streamed", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{CloseTimeout: 2 * time.Second})
+			client, conn := testws.RawPair(t, websocket.Options{CloseTimeout: 2 * time.Second})
 			w, err := conn.NextWriter(websocket.TextMessage)
 			require.NoError(t, err)
-			require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, encode(t, "behind it")))
+			require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "behind it")))
 			require.NoError(t, w.Close())
 			client.Send(wstest.Close(1000, ""))
 			require.NoError(t, conn.Close(1000, ""))
@@ -464,8 +442,8 @@ func TestCloseIsBoundedWhateverWaits(t *testing.T) {
 	})
 	t.Run("without a close timeout", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			_, conn := rawPair(t, websocket.Options{CloseTimeout: -1})
-			require.NoError(t, conn.Enqueue(unlimited, slicesMessages(300, encodeSize(t, 10_000))...))
+			_, conn := testws.RawPair(t, websocket.Options{CloseTimeout: -1})
+			require.NoError(t, conn.Enqueue(unlimited, testws.Repeat(300, testws.EncodeSize(t, 10_000))...))
 			conn.Flush()
 			start := time.Now()
 			_ = conn.Close(1000, "")
@@ -475,13 +453,13 @@ func TestCloseIsBoundedWhateverWaits(t *testing.T) {
 	})
 	t.Run("CloseNow", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			_, conn := rawPair(t, websocket.Options{})
-			require.NoError(t, conn.Enqueue(unlimited, slicesMessages(300, encodeSize(t, 10_000))...))
+			_, conn := testws.RawPair(t, websocket.Options{})
+			require.NoError(t, conn.Enqueue(unlimited, testws.Repeat(300, testws.EncodeSize(t, 10_000))...))
 			conn.Flush()
 			start := time.Now()
 			require.NoError(t, conn.CloseNow())
-			after(t, start, 0)
-			require.ErrorIs(t, conn.Enqueue(websocket.QueueLimit{}, encode(t, "late")), net.ErrClosed)
+			testws.AssertElapsed(t, start, 0)
+			require.ErrorIs(t, conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "late")), net.ErrClosed)
 			requireQueued(t, conn, 0, 0)
 		})
 	})
@@ -490,16 +468,16 @@ func TestCloseIsBoundedWhateverWaits(t *testing.T) {
 			conns := make(chan *websocket.Conn, 1)
 			u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 				conns <- conn
-				return reader(returned)(conn, r)
+				return testws.ReadLoop(testws.Returned)(conn, r)
 			}))
 			_ = wstest.DialRaw(t, u, "/", nil)
 			conn := <-conns
-			require.NoError(t, conn.Enqueue(unlimited, slicesMessages(300, encodeSize(t, 10_000))...))
+			require.NoError(t, conn.Enqueue(unlimited, testws.Repeat(300, testws.EncodeSize(t, 10_000))...))
 			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 			defer cancel()
 			start := time.Now()
 			require.ErrorIs(t, u.Shutdown(ctx), context.DeadlineExceeded)
-			after(t, start, 4*time.Second)
+			testws.AssertElapsed(t, start, 4*time.Second)
 		})
 	})
 }
@@ -521,10 +499,10 @@ func TestEnqueueAfterACloseFrame(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client, conn := rawPair(t, websocket.Options{})
+				client, conn := testws.RawPair(t, websocket.Options{})
 				tc(client, conn)
-				require.Equal(t, websocket.ErrCloseSent, conn.Enqueue(websocket.QueueLimit{}, encode(t, "late")))
-				require.Equal(t, websocket.ErrCloseSent, conn.EnqueueContext(t.Context(), websocket.QueueLimit{}, encode(t, "late")))
+				require.Equal(t, websocket.ErrCloseSent, conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "late")))
+				require.Equal(t, websocket.ErrCloseSent, conn.EnqueueContext(t.Context(), websocket.QueueLimit{}, testws.Encode(t, "late")))
 				conn.Flush()
 				client.ExpectClose(1000, "")
 			})
@@ -532,15 +510,15 @@ func TestEnqueueAfterACloseFrame(t *testing.T) {
 	}
 	t.Run("what waits then is dropped", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{})
+			client, conn := testws.RawPair(t, websocket.Options{})
 			limit := websocket.QueueLimit{Messages: 1}
-			require.NoError(t, conn.Enqueue(limit, encode(t, "dropped")))
+			require.NoError(t, conn.Enqueue(limit, testws.Encode(t, "dropped")))
 			require.NoError(t, conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Time{}))
 			start := time.Now()
 			conn.Flush()
 			requireQueued(t, conn, 0, 0)
-			require.Equal(t, websocket.ErrCloseSent, conn.EnqueueContext(t.Context(), limit, encode(t, "late")))
-			after(t, start, 0)
+			require.Equal(t, websocket.ErrCloseSent, conn.EnqueueContext(t.Context(), limit, testws.Encode(t, "late")))
+			testws.AssertElapsed(t, start, 0)
 			client.ExpectClose(1000, "")
 		})
 	})
@@ -550,16 +528,16 @@ func TestEnqueueContext(t *testing.T) {
 	one := websocket.QueueLimit{Messages: 1, Bytes: 1 << 20}
 	t.Run("waits for room, and flushes for it", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{})
-			var all errorList
+			client, conn := testws.RawPair(t, websocket.Options{})
+			var all testws.ErrorList
 			var running sync.WaitGroup
 			for i := range 10 {
 				running.Go(func() {
-					all.add(conn.EnqueueContext(t.Context(), one, encode(t, fmt.Sprint(i)+strings.Repeat(" ", 65_000))))
+					all.Add(conn.EnqueueContext(t.Context(), one, testws.Encode(t, fmt.Sprint(i)+strings.Repeat(" ", 65_000))))
 				})
 				synctest.Wait()
 			}
-			require.Equal(t, []error{nil, nil}, all.all(), "what the network takes, and what waits")
+			require.Equal(t, []error{nil, nil}, all.All(), "what the network takes, and what waits")
 			seen := map[string]bool{}
 			for range 9 {
 				f, err := client.Receive()
@@ -572,51 +550,51 @@ func TestEnqueueContext(t *testing.T) {
 			require.NoError(t, err)
 			seen[strings.TrimSpace(string(f.Payload))] = true
 			assert.Len(t, seen, 10)
-			for _, err := range all.all() {
+			for _, err := range all.All() {
 				require.NoError(t, err)
 			}
 		})
 	})
 	t.Run("until its context ends", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{})
-			require.NoError(t, conn.Enqueue(one, encodeSize(t, 100_000)))
-			ctx, cancel := context.WithTimeoutCause(t.Context(), 4*time.Second, errDatabase)
+			client, conn := testws.RawPair(t, websocket.Options{})
+			require.NoError(t, conn.Enqueue(one, testws.EncodeSize(t, 100_000)))
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 4*time.Second, testws.ErrDatabase)
 			defer cancel()
 			start := time.Now()
-			require.ErrorIs(t, conn.EnqueueContext(ctx, one, encode(t, "in vain")), errDatabase)
-			after(t, start, 4*time.Second)
+			require.ErrorIs(t, conn.EnqueueContext(ctx, one, testws.Encode(t, "in vain")), testws.ErrDatabase)
+			testws.AssertElapsed(t, start, 4*time.Second)
 			requireQueued(t, conn, 1, 100_010)
 			client.Expect(wstest.Binary(make([]byte, 100_000)))
 			synctest.Wait()
-			require.ErrorIs(t, conn.EnqueueContext(ctx, one, encode(t, "too late")), errDatabase, "though there is room")
+			require.ErrorIs(t, conn.EnqueueContext(ctx, one, testws.Encode(t, "too late")), testws.ErrDatabase, "though there is room")
 			requireQueued(t, conn, 0, 0)
-			require.NoError(t, conn.EnqueueContext(t.Context(), one, encode(t, "nothing has happened")))
+			require.NoError(t, conn.EnqueueContext(t.Context(), one, testws.Encode(t, "nothing has happened")))
 			conn.Flush()
 			client.Expect(wstest.Text("nothing has happened"))
 		})
 	})
 	t.Run("not for what never fits", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			_, conn := rawPair(t, websocket.Options{})
+			_, conn := testws.RawPair(t, websocket.Options{})
 			start := time.Now()
-			require.ErrorIs(t, conn.EnqueueContext(t.Context(), one, encode(t, "a"), encode(t, "b")), websocket.ErrQueueFull)
-			require.ErrorIs(t, conn.EnqueueContext(t.Context(), one, encodeSize(t, 1<<20)), websocket.ErrQueueFull)
-			after(t, start, 0)
+			require.ErrorIs(t, conn.EnqueueContext(t.Context(), one, testws.Encode(t, "a"), testws.Encode(t, "b")), websocket.ErrQueueFull)
+			require.ErrorIs(t, conn.EnqueueContext(t.Context(), one, testws.EncodeSize(t, 1<<20)), websocket.ErrQueueFull)
+			testws.AssertElapsed(t, start, 0)
 		})
 	})
 	t.Run("until the connection ends", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			_, conn := rawPair(t, websocket.Options{})
-			require.NoError(t, conn.Enqueue(one, encodeSize(t, 100_000)))
+			_, conn := testws.RawPair(t, websocket.Options{})
+			require.NoError(t, conn.Enqueue(one, testws.EncodeSize(t, 100_000)))
 			waiting := make(chan error, 1)
-			message := encode(t, "in vain")
+			message := testws.Encode(t, "in vain")
 			go func() { waiting <- conn.EnqueueContext(t.Context(), one, message) }()
 			synctest.Wait()
 			start := time.Now()
 			require.NoError(t, conn.CloseNow())
 			require.ErrorIs(t, <-waiting, net.ErrClosed)
-			after(t, start, 0)
+			testws.AssertElapsed(t, start, 0)
 		})
 	})
 }
@@ -624,8 +602,8 @@ func TestEnqueueContext(t *testing.T) {
 // TestOneMessageForAll is written to clients with and without compression.
 func TestOneMessageForAll(t *testing.T) {
 	text := strings.Repeat("all the same ", 1000)
-	message, short := encode(t, text), encode(t, "short")
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	message, short := testws.Encode(t, text), testws.Encode(t, "short")
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 			for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
 				if err := conn.SetCompressionLevel(level); err != nil {
@@ -640,14 +618,14 @@ func TestOneMessageForAll(t *testing.T) {
 				return err
 			}
 			conn.Flush()
-			return reader(returned)(conn, r)
+			return testws.ReadLoop(testws.Returned)(conn, r)
 		}))
 		u.Settings.EnableCompression = true
 		server := serve(u)
 		for _, compression := range []bool{true, false, true} {
 			client := wstest.DialRaw(t, server, "/", &wstest.Options{Compression: compression})
 			for range flate.BestCompression - flate.HuffmanOnly + 1 {
-				got, compressed := receiveMessage(t, client)
+				got, compressed := testws.ReceiveMessage(t, client)
 				require.Equal(t, text, got)
 				require.Equal(t, compression, compressed)
 				client.Expect(wstest.Text("short"))
@@ -656,22 +634,22 @@ func TestOneMessageForAll(t *testing.T) {
 			client.Send(wstest.Close(1000, ""))
 			client.ExpectClose(1000, "")
 		}
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 	})
 }
 
 // TestEnqueueByAClient has the server check the masks, and what is below them.
 func TestEnqueueByAClient(t *testing.T) {
 	text := strings.Repeat("from a client ", 100)
-	message := encode(t, text)
+	message := testws.Encode(t, text)
 	for name, compression := range map[string]bool{"plain": false, "compressed": true} {
 		t.Run(name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-				u := websocket.New(websocket.ControllerFunc(echo))
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				u := websocket.New(websocket.ControllerFunc(testws.Echo))
 				u.Settings.EnableCompression = compression
-				conn := dial(t, serve(u), func(o *websocket.DialOptions) { o.EnableCompression = compression })
+				conn := testws.Dial(t, serve(u), func(o *websocket.DialOptions) { o.EnableCompression = compression })
 				for range 10 {
-					require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, message, encode(t, "short")))
+					require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, message, testws.Encode(t, "short")))
 					conn.Flush()
 				}
 				for range 10 {
@@ -682,15 +660,15 @@ func TestEnqueueByAClient(t *testing.T) {
 					}
 				}
 				require.NoError(t, conn.Close(1000, ""))
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 			})
 		})
 	}
 	t.Run("with a mask for each", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			masks := make(chan [2]string, 1)
-			conn := dial(t, wstest.Serve(t, bare(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
-				_, _ = io.WriteString(conn, switching(r))
+			conn := testws.Dial(t, wstest.Serve(t, testws.BareServer(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+				_, _ = io.WriteString(conn, testws.Switching(r))
 				var frames [2][2 + 4 + len("same")]byte
 				for i := range frames {
 					_, err := io.ReadFull(rw, frames[i][:])
@@ -698,7 +676,7 @@ func TestEnqueueByAClient(t *testing.T) {
 				}
 				masks <- [2]string{string(frames[0][2:6]), string(frames[1][2:6])}
 			})), nil)
-			require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, encode(t, "same"), encode(t, "same")))
+			require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "same"), testws.Encode(t, "same")))
 			conn.Flush()
 			got := <-masks
 			assert.NotEqual(t, got[0], got[1])
@@ -717,7 +695,7 @@ var mixedWays = []func(t *testing.T, conn *websocket.Conn, random *rand.Rand, me
 	func(t *testing.T, conn *websocket.Conn, random *rand.Rand, messages []string) error {
 		var all []*websocket.EncodedMessage
 		for _, message := range messages {
-			all = append(all, encode(t, message))
+			all = append(all, testws.Encode(t, message))
 		}
 		limit := websocket.QueueLimit{Messages: 5 + random.IntN(10)}
 		if random.IntN(3) > 0 {
@@ -806,7 +784,7 @@ func TestNothingIsMixed(t *testing.T) {
 	const bursts, burst = 20, 10
 	for name, compression := range map[string]bool{"plain": false, "compressed": true} {
 		t.Run(name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 				u := websocket.New(mixedEcho(t))
 				u.Settings.EnableCompression = compression
 				client := wstest.Dial(t, serve(u), "/", &wstest.Options{Compression: compression, Timeout: time.Minute})
@@ -837,7 +815,7 @@ func TestNothingIsMixed(t *testing.T) {
 				}
 				sending.Wait()
 				client.Close(1000, "")
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 			})
 		})
 	}
@@ -847,13 +825,13 @@ func TestNothingIsMixed(t *testing.T) {
 // take.
 func TestEnqueuedWaitsForAStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{WriteTimeout: time.Second, PingInterval: -1})
+		client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: time.Second, PingInterval: -1})
 		w, err := conn.NextWriter(websocket.TextMessage)
 		require.NoError(t, err)
 		start := time.Now()
-		require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, encode(t, "behind it")))
+		require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "behind it")))
 		conn.Flush()
-		after(t, start, 0)
+		testws.AssertElapsed(t, start, 0)
 		time.Sleep(time.Minute)
 		require.NoError(t, conn.WriteControl(websocket.PingMessage, nil, time.Time{}))
 		client.Expect(wstest.Ping(""))
@@ -894,13 +872,13 @@ func (l *faultyListener) Accept() (net.Conn, error) {
 func TestPanicOfTheConnection(t *testing.T) {
 	for name, write := range map[string]func(conn *websocket.Conn) error{
 		"by Flush": func(conn *websocket.Conn) error {
-			err := conn.Enqueue(websocket.QueueLimit{}, encode(t, "a"), encode(t, "b"))
+			err := conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "a"), testws.Encode(t, "b"))
 			conn.Flush()
 			<-conn.Context().Done()
 			return err
 		},
 		"by the end of Serve": func(conn *websocket.Conn) error {
-			return conn.Enqueue(websocket.QueueLimit{}, encode(t, "a"), encode(t, "b"))
+			return conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "a"), testws.Encode(t, "b"))
 		},
 		"by WriteMessage": func(conn *websocket.Conn) error {
 			return conn.WriteMessage(websocket.TextMessage, []byte("a"))
@@ -921,8 +899,8 @@ func TestPanicOfTheConnection(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				memory := wstest.Listen()
 				listener := &faultyListener{Listener: memory}
-				ctrl := &controller{}
-				ctrl.serve = func(conn *websocket.Conn, _ *http.Request) error {
+				ctrl := &testws.Controller{}
+				ctrl.ServeFunc = func(conn *websocket.Conn, _ *http.Request) error {
 					oh := func() { panic("oh") }
 					listener.fault.Store(&oh)
 					return write(conn)
@@ -934,18 +912,18 @@ func TestPanicOfTheConnection(t *testing.T) {
 				client, err := memory.DialContext(t.Context())
 				require.NoError(t, err)
 				start := time.Now()
-				require.Equal(t, http.StatusSwitchingProtocols, upgradeBare(t, client))
+				require.Equal(t, http.StatusSwitchingProtocols, testws.UpgradeBare(t, client))
 				rest, err := io.ReadAll(client)
 				require.NoError(t, err)
 				assert.Empty(t, rest)
 				if name == "by the keep-alive" {
 					start = start.Add(30 * time.Second)
 				}
-				after(t, start, 0)
-				ended(t, u)
-				require.Len(t, ctrl.told.all(), 1)
+				testws.AssertElapsed(t, start, 0)
+				testws.AwaitEnd(t, u)
+				require.Len(t, ctrl.Told.All(), 1)
 				var p *websocket.PanicError
-				require.ErrorAs(t, ctrl.told.all()[0], &p)
+				require.ErrorAs(t, ctrl.Told.All()[0], &p)
 				assert.Equal(t, "oh", p.Value)
 			})
 		})

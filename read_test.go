@@ -17,20 +17,16 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// part is a frame of a fragmented text message.
-func part(opcode byte, fin bool, payload string) wstest.Frame {
-	return wstest.Frame{Fin: fin, Opcode: opcode, Masked: true, Payload: []byte(payload)}
-}
-
 func TestBreaches(t *testing.T) {
 	const protocol, tooBig, notUTF8 = 1002, 1009, 1007
 	header := func(f wstest.Frame, length uint64) []byte { return f.AppendHeader(nil, length) }
-	start := part(wstest.OpText, false, "a")
+	start := testws.Part(wstest.OpText, false, "a")
 	cases := []struct {
 		name   string
 		before []wstest.Frame
@@ -43,41 +39,41 @@ func TestBreaches(t *testing.T) {
 		{name: "RSV3", send: wstest.Frame{Fin: true, RSV: 1, Opcode: 1, Masked: true}.Bytes(), code: protocol, reason: "RSV3"},
 		{name: "RSV1 on a ping", send: wstest.Frame{Fin: true, RSV: 4, Opcode: 9, Masked: true}.Bytes(), code: protocol, reason: "RSV1"},
 		{name: "RSV2 on a close frame", send: wstest.Frame{Fin: true, RSV: 2, Opcode: 8, Masked: true}.Bytes(), code: protocol, reason: "RSV2"},
-		{name: "opcode 3", send: part(3, true, "").Bytes(), code: protocol, reason: "reserved opcode"},
-		{name: "opcode 7", send: part(7, true, "").Bytes(), code: protocol, reason: "reserved opcode"},
-		{name: "opcode 11", send: part(11, true, "").Bytes(), code: protocol, reason: "reserved opcode"},
-		{name: "opcode 15", send: part(15, true, "").Bytes(), code: protocol, reason: "reserved opcode"},
+		{name: "opcode 3", send: testws.Part(3, true, "").Bytes(), code: protocol, reason: "reserved opcode"},
+		{name: "opcode 7", send: testws.Part(7, true, "").Bytes(), code: protocol, reason: "reserved opcode"},
+		{name: "opcode 11", send: testws.Part(11, true, "").Bytes(), code: protocol, reason: "reserved opcode"},
+		{name: "opcode 15", send: testws.Part(15, true, "").Bytes(), code: protocol, reason: "reserved opcode"},
 		{name: "an unmasked text frame", send: wstest.Text("x").Unmasked().Bytes(), code: protocol, reason: "not masked"},
 		{name: "an unmasked close frame", send: wstest.Close(1000, "").Unmasked().Bytes(), code: protocol, reason: "not masked"},
-		{name: "a fragmented ping", send: part(wstest.OpPing, false, "x").Bytes(), code: protocol, reason: "fragmented"},
-		{name: "a fragmented close frame", send: part(wstest.OpClose, false, "").Bytes(), code: protocol, reason: "fragmented"},
+		{name: "a fragmented ping", send: testws.Part(wstest.OpPing, false, "x").Bytes(), code: protocol, reason: "fragmented"},
+		{name: "a fragmented close frame", send: testws.Part(wstest.OpClose, false, "").Bytes(), code: protocol, reason: "fragmented"},
 		{name: "a ping of 126 bytes", send: wstest.Ping(strings.Repeat("x", 126)).Bytes(), code: protocol, reason: "125"},
 		{name: "a ping of one byte, its length in the form of 16 bits", send: []byte{0x89, 0xfe, 0, 1, 0, 0, 0, 0, 'x'}, code: protocol, reason: "125"},
 		{name: "a close frame of two bytes, its length in the form of 64 bits", send: []byte{0x88, 0xff, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 3, 0xe8}, code: protocol, reason: "125"},
 		{name: "a pong that announces 64 KiB", send: header(wstest.Pong(""), 65536), code: protocol, reason: "125"},
 		{name: "a close frame of 126 bytes", send: wstest.Close(1000, strings.Repeat("x", 124)).Bytes(), code: protocol, reason: "125"},
-		{name: "a close frame of one byte", send: part(wstest.OpClose, true, "\x03").Bytes(), code: protocol, reason: "one byte"},
-		{name: "close code 0", send: part(wstest.OpClose, true, "\x00\x00").Bytes(), code: protocol, reason: "close code 0"},
+		{name: "a close frame of one byte", send: testws.Part(wstest.OpClose, true, "\x03").Bytes(), code: protocol, reason: "one byte"},
+		{name: "close code 0", send: testws.Part(wstest.OpClose, true, "\x00\x00").Bytes(), code: protocol, reason: "close code 0"},
 		{name: "close code 999", send: wstest.Close(999, "").Bytes(), code: protocol, reason: "close code 999"},
 		{name: "close code 1004", send: wstest.Close(1004, "").Bytes(), code: protocol, reason: "close code 1004"},
-		{name: "close code 1005 on the wire", send: part(wstest.OpClose, true, "\x03\xed").Bytes(), code: protocol, reason: "close code 1005"},
+		{name: "close code 1005 on the wire", send: testws.Part(wstest.OpClose, true, "\x03\xed").Bytes(), code: protocol, reason: "close code 1005"},
 		{name: "close code 1006", send: wstest.Close(1006, "").Bytes(), code: protocol, reason: "close code 1006"},
 		{name: "close code 1015", send: wstest.Close(1015, "").Bytes(), code: protocol, reason: "close code 1015"},
 		{name: "close code 2000", send: wstest.Close(2000, "").Bytes(), code: protocol, reason: "close code 2000"},
 		{name: "close code 5000", send: wstest.Close(5000, "").Bytes(), code: protocol, reason: "close code 5000"},
 		{name: "a close reason that is not UTF-8", send: wstest.Close(1000, "\xce\xba\xe1\xbd").Bytes(), code: notUTF8, reason: "not UTF-8"},
-		{name: "a continuation of nothing", send: part(0, true, "x").Bytes(), code: protocol, reason: "continuation"},
-		{name: "a continuation after the end", before: []wstest.Frame{start, part(0, true, "b")}, send: part(0, true, "x").Bytes(), code: protocol, reason: "continuation"},
+		{name: "a continuation of nothing", send: testws.Part(0, true, "x").Bytes(), code: protocol, reason: "continuation"},
+		{name: "a continuation after the end", before: []wstest.Frame{start, testws.Part(0, true, "b")}, send: testws.Part(0, true, "x").Bytes(), code: protocol, reason: "continuation"},
 		{name: "a message inside a fragmented one", before: []wstest.Frame{start}, send: wstest.Text("x").Bytes(), code: protocol, reason: "inside"},
 		{name: "a message inside a fragmented one, after a ping", before: []wstest.Frame{start, wstest.Ping("x")}, send: wstest.Binary(nil).Bytes(), code: protocol, reason: "inside"},
 		{name: "a length with the top bit set", send: header(wstest.Text(""), 1<<63), code: tooBig, reason: "too big"},
 		{name: "all bits of the length set", send: header(wstest.Text(""), 1<<64-1), code: tooBig, reason: "too big"},
-		{name: "fragments whose sum has the top bit set", before: []wstest.Frame{start}, send: header(part(0, false, ""), 1<<63-1), code: tooBig, reason: "too big"},
+		{name: "fragments whose sum has the top bit set", before: []wstest.Frame{start}, send: header(testws.Part(0, false, ""), 1<<63-1), code: tooBig, reason: "too big"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-				ctrl := &controller{serve: reader(returned)}
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				ctrl := &testws.Controller{ServeFunc: testws.ReadLoop(testws.Returned)}
 				u := websocket.New(ctrl)
 				client := wstest.DialRaw(t, serve(u), "/", nil)
 				for _, f := range c.before {
@@ -96,13 +92,13 @@ func TestBreaches(t *testing.T) {
 				}
 				assert.Equal(t, c.code, got.CloseCode())
 				assert.Contains(t, got.CloseReason(), c.reason)
-				halfClose(client)
+				testws.HalfClose(client)
 				client.ExpectEnd()
 				_ = client.Close()
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 
-				require.Len(t, ctrl.told.all(), 1)
-				err := ctrl.told.all()[0]
+				require.Len(t, ctrl.Told.All(), 1)
+				err := ctrl.Told.All()[0]
 				require.ErrorContains(t, err, c.reason)
 				assert.Equal(t, c.code == tooBig, errors.Is(err, websocket.ErrReadLimit))
 				assert.Equal(t, -1, websocket.CloseStatus(err), "the peer sent no close frame")
@@ -114,7 +110,7 @@ func TestBreaches(t *testing.T) {
 
 func TestMessagesOfAllSizesInSingleBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		for _, size := range []int{0, 1, 125, 126, 127, 4095, 4096, 4097, 65535, 65536} {
 			message := strings.Repeat("x", size)
 			go func() {
@@ -132,8 +128,8 @@ func TestMessagesOfAllSizesInSingleBytes(t *testing.T) {
 
 func TestFragmentsWithControlFramesBetween(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
-		client.Send(part(wstest.OpBinary, false, "a"), wstest.Ping("1"), part(0, false, ""), wstest.Pong("unasked"), wstest.Ping(""), part(0, true, "b"), wstest.Text("next"))
+		client, conn := testws.RawPair(t, websocket.Options{})
+		client.Send(testws.Part(wstest.OpBinary, false, "a"), wstest.Ping("1"), testws.Part(0, false, ""), wstest.Pong("unasked"), wstest.Ping(""), testws.Part(0, true, "b"), wstest.Text("next"))
 		messageType, got, err := conn.ReadMessage()
 		require.NoError(t, err)
 		assert.Equal(t, websocket.BinaryMessage, messageType)
@@ -153,7 +149,7 @@ func TestReadErrorsAreFinal(t *testing.T) {
 		"close frame":     {end: func(client *wstest.Raw, _ *websocket.Conn) { client.Send(wstest.Close(1000, "")) }},
 		"end of stream":   {end: func(client *wstest.Raw, _ *websocket.Conn) { _ = client.Close() }},
 		"reset":           {end: func(client *wstest.Raw, _ *websocket.Conn) { wstest.Reset(client.Conn) }},
-		"breach":          {end: func(client *wstest.Raw, _ *websocket.Conn) { client.Send(part(3, true, "")) }},
+		"breach":          {end: func(client *wstest.Raw, _ *websocket.Conn) { client.Send(testws.Part(3, true, "")) }},
 		"deadline":        {end: func(_ *wstest.Raw, conn *websocket.Conn) { _ = conn.SetReadDeadline(time.Now().Add(time.Second)) }, is: os.ErrDeadlineExceeded},
 		"passed deadline": {end: func(_ *wstest.Raw, conn *websocket.Conn) { _ = conn.SetReadDeadline(time.Now().Add(-time.Second)) }, is: os.ErrDeadlineExceeded},
 		"CloseNow":        {end: func(_ *wstest.Raw, conn *websocket.Conn) { _ = conn.CloseNow() }, is: net.ErrClosed},
@@ -164,7 +160,7 @@ func TestReadErrorsAreFinal(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client, conn := rawPair(t, websocket.Options{})
+				client, conn := testws.RawPair(t, websocket.Options{})
 				c.end(client, conn)
 				messageType, _, first := conn.ReadMessage()
 				require.Error(t, first)
@@ -189,7 +185,7 @@ func TestReadErrorsAreFinal(t *testing.T) {
 
 func TestPeerThatHangsUpIsCode1006ForGorillasHelpers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		client.SendBytes(wstest.Text("hello").Bytes()[:4])
 		_ = client.Close()
 		_, _, err := conn.ReadMessage()
@@ -200,11 +196,11 @@ func TestPeerThatHangsUpIsCode1006ForGorillasHelpers(t *testing.T) {
 
 func TestTimeoutIsANetError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		start := time.Now()
 		require.NoError(t, conn.SetReadDeadline(start.Add(3*time.Second)))
 		_, _, err := conn.ReadMessage()
-		after(t, start, 3*time.Second)
+		testws.AssertElapsed(t, start, 3*time.Second)
 		timeout, ok := err.(net.Error) //nolint:errorlint // as applications of gorilla ask
 		require.True(t, ok)
 		assert.True(t, timeout.Timeout())
@@ -218,13 +214,13 @@ func TestTimeoutIsANetError(t *testing.T) {
 
 func TestReadDeadlineMovesWhileAReadWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, conn := rawPair(t, websocket.Options{})
+		_, conn := testws.RawPair(t, websocket.Options{})
 		start := time.Now()
 		require.NoError(t, conn.SetReadDeadline(start.Add(time.Second)))
 		time.AfterFunc(500*time.Millisecond, func() { _ = conn.SetReadDeadline(start.Add(2 * time.Second)) })
 		_, _, err := conn.ReadMessage()
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-		after(t, start, 2*time.Second)
+		testws.AssertElapsed(t, start, 2*time.Second)
 	})
 }
 
@@ -232,12 +228,12 @@ func TestReadContext(t *testing.T) {
 	cause := errors.New("enough of this")
 	t.Run("that ends while the read waits ends the connection", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{})
+			client, conn := testws.RawPair(t, websocket.Options{})
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, cause)
 			defer cancel()
 			start := time.Now()
 			_, _, err := conn.ReadMessageContext(ctx)
-			after(t, start, 3*time.Second)
+			testws.AssertElapsed(t, start, 3*time.Second)
 			require.ErrorIs(t, err, cause)
 			require.ErrorIs(t, context.Cause(conn.Context()), cause)
 			_, _, again := conn.ReadMessage()
@@ -251,7 +247,7 @@ func TestReadContext(t *testing.T) {
 	})
 	t.Run("that ended before is not the connection's fault", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{})
+			client, conn := testws.RawPair(t, websocket.Options{})
 			ctx, cancel := context.WithCancelCause(t.Context())
 			cancel(cause)
 			_, _, err := conn.ReadMessageContext(ctx)
@@ -263,7 +259,7 @@ func TestReadContext(t *testing.T) {
 	})
 	t.Run("that ends after the read means nothing", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{})
+			client, conn := testws.RawPair(t, websocket.Options{})
 			client.Send(wstest.Text("1"), wstest.Text("2"))
 			ctx, cancel := context.WithCancel(t.Context())
 			_, _, err := conn.ReadMessageContext(ctx)
@@ -276,7 +272,7 @@ func TestReadContext(t *testing.T) {
 	})
 	t.Run("bounds the reader too", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{})
+			client, conn := testws.RawPair(t, websocket.Options{})
 			client.SendBytes(wstest.Text("hello").Bytes()[:8])
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
@@ -285,14 +281,14 @@ func TestReadContext(t *testing.T) {
 			start := time.Now()
 			_, err = io.ReadAll(r)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			after(t, start, time.Second)
+			testws.AssertElapsed(t, start, time.Second)
 			_, err = r.Read(make([]byte, 1))
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 		})
 	})
 	t.Run("bounds ReadJSON", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			_, conn := rawPair(t, websocket.Options{})
+			_, conn := testws.RawPair(t, websocket.Options{})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			require.ErrorIs(t, conn.ReadJSONContext(ctx, nil), context.DeadlineExceeded)
@@ -309,17 +305,17 @@ func TestReadLimit(t *testing.T) {
 	}{
 		{name: "a message of the limit", frames: []wstest.Frame{wstest.Text("12345678")}, fits: true},
 		{name: "a message over it", frames: []wstest.Frame{wstest.Text("123456789")}},
-		{name: "fragments of the limit", frames: []wstest.Frame{part(1, false, "1234"), part(0, true, "5678")}, fits: true},
-		{name: "fragments over it", frames: []wstest.Frame{part(1, false, "1234"), part(0, true, "56789")}},
-		{name: "control frames do not count", frames: []wstest.Frame{part(1, false, "1234"), wstest.Ping("12345678"), part(0, true, "5678")}, fits: true},
-		{name: "a compressed message of the limit", frames: []wstest.Frame{deflated("12345678")}, fits: true},
-		{name: "a compressed message that inflates over it", frames: []wstest.Frame{deflated(strings.Repeat("x", 1000))}},
+		{name: "fragments of the limit", frames: []wstest.Frame{testws.Part(1, false, "1234"), testws.Part(0, true, "5678")}, fits: true},
+		{name: "fragments over it", frames: []wstest.Frame{testws.Part(1, false, "1234"), testws.Part(0, true, "56789")}},
+		{name: "control frames do not count", frames: []wstest.Frame{testws.Part(1, false, "1234"), wstest.Ping("12345678"), testws.Part(0, true, "5678")}, fits: true},
+		{name: "a compressed message of the limit", frames: []wstest.Frame{testws.Deflated("12345678")}, fits: true},
+		{name: "a compressed message that inflates over it", frames: []wstest.Frame{testws.Deflated(strings.Repeat("x", 1000))}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+			ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, r *http.Request) error {
 				conn.SetReadLimit(8)
-				return echo(conn, r)
+				return testws.Echo(conn, r)
 			}}
 			u := websocket.New(ctrl)
 			u.Settings.EnableCompression = true
@@ -340,11 +336,11 @@ func TestReadLimit(t *testing.T) {
 				break
 			}
 			_ = client.Close()
-			ended(t, u)
+			testws.AwaitEnd(t, u)
 			if c.fits {
-				assert.Empty(t, ctrl.told.all())
+				assert.Empty(t, ctrl.Told.All())
 			} else {
-				require.ErrorIs(t, ctrl.told.all()[0], websocket.ErrReadLimit)
+				require.ErrorIs(t, ctrl.Told.All()[0], websocket.ErrReadLimit)
 			}
 		})
 	}
@@ -366,13 +362,13 @@ func TestMaxMessageSize(t *testing.T) {
 		"compressed, to the default": {option: 0, size: -mib, fits: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			u := websocket.New(websocket.ControllerFunc(echo))
+			u := websocket.New(websocket.ControllerFunc(testws.Echo))
 			u.MaxMessageSize = c.option
 			u.Settings.EnableCompression = true
-			u.Log = silent
+			u.Log = testws.Silent
 			client := wstest.DialRaw(t, u, "/", &wstest.Options{Compression: true})
 			if c.size < 0 {
-				client.Send(deflated(strings.Repeat("x", -c.size)))
+				client.Send(testws.Deflated(strings.Repeat("x", -c.size)))
 			} else {
 				go func() { _, _ = client.Write(wstest.Binary(make([]byte, c.size)).Bytes()) }()
 			}
@@ -387,8 +383,8 @@ func TestMaxMessageSize(t *testing.T) {
 }
 
 func TestCorruptCompressedDataIs1007(t *testing.T) {
-	u := websocket.New(websocket.ControllerFunc(echo))
-	u.Log = silent
+	u := websocket.New(websocket.ControllerFunc(testws.Echo))
+	u.Log = testws.Silent
 	u.Settings.EnableCompression = true
 	client := wstest.DialRaw(t, u, "/", &wstest.Options{Compression: true})
 	client.Send(wstest.Frame{Fin: true, RSV: 4, Opcode: wstest.OpText, Masked: true, Payload: []byte("\xff\xff\xff")})
@@ -398,7 +394,7 @@ func TestCorruptCompressedDataIs1007(t *testing.T) {
 
 func TestJSON(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		client.Send(wstest.Text(`{"a":1}`), wstest.Text(`{`), wstest.Text(``), wstest.Text(`{"a":2}`))
 		var v struct{ A int }
 		require.NoError(t, conn.ReadJSON(&v))
@@ -416,8 +412,8 @@ func TestJSON(t *testing.T) {
 
 func TestJoinMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
-		client.Send(wstest.Text("a"), part(wstest.OpText, false, "b"), part(0, true, "c"), wstest.Text(""), wstest.Close(1000, ""))
+		client, conn := testws.RawPair(t, websocket.Options{})
+		client.Send(wstest.Text("a"), testws.Part(wstest.OpText, false, "b"), testws.Part(0, true, "c"), wstest.Text(""), wstest.Close(1000, ""))
 		got, err := io.ReadAll(websocket.JoinMessages(conn, "\n"))
 		require.Equal(t, 1000, websocket.CloseStatus(err))
 		assert.Equal(t, "a\nbc\n\n", string(got))
@@ -426,7 +422,7 @@ func TestJoinMessages(t *testing.T) {
 
 func TestStaleReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		client.Send(wstest.Text("first"), wstest.Text("second"))
 		_, first, err := conn.NextReader()
 		require.NoError(t, err)
@@ -467,7 +463,7 @@ func TestCodeWrittenForGorilla(t *testing.T) {
 		client.ExpectText(message)
 	}
 	client.Close(4000, "bye")
-	ended(t, u)
+	testws.AwaitEnd(t, u)
 }
 
 func TestUnfinishedMessagesDoNotLookWhole(t *testing.T) {
@@ -488,7 +484,7 @@ func TestUnfinishedMessagesDoNotLookWhole(t *testing.T) {
 			read: func(conn *websocket.Conn) error { _, _, err := conn.ReadMessage(); return err },
 		},
 		"JSON that could be all": {
-			send: part(wstest.OpText, false, `{"amount":1}`),
+			send: testws.Part(wstest.OpText, false, `{"amount":1}`),
 			read: func(conn *websocket.Conn) error { var v any; return conn.ReadJSON(&v) },
 		},
 	} {
@@ -500,7 +496,7 @@ func TestUnfinishedMessagesDoNotLookWhole(t *testing.T) {
 				return err
 			}))
 			u.Settings.EnableCompression = true
-			u.Log = silent
+			u.Log = testws.Silent
 			client := wstest.DialRaw(t, u, "/", &wstest.Options{Compression: true})
 			client.Send(c.send)
 			_ = client.Close()
@@ -510,7 +506,7 @@ func TestUnfinishedMessagesDoNotLookWhole(t *testing.T) {
 }
 
 func TestNothingIsReadAfterCloseNow(t *testing.T) {
-	client, conn := rawPair(t, websocket.Options{})
+	client, conn := testws.RawPair(t, websocket.Options{})
 	client.Send(wstest.Text("one"), wstest.Text("two"))
 	_, _, err := conn.ReadMessage()
 	require.NoError(t, err)
@@ -521,12 +517,12 @@ func TestNothingIsReadAfterCloseNow(t *testing.T) {
 
 func TestFailureOfAFunctionIsNotLostToAContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		ctx, cancel := context.WithCancel(t.Context())
 		conn.SetPingHandler(func(string) error { // within the read that ctx bounds
 			cancel()
 			synctest.Wait()
-			conn.Go(func(context.Context) error { return errDatabase })
+			conn.Go(func(context.Context) error { return testws.ErrDatabase })
 			synctest.Wait()
 			return nil
 		})
@@ -534,12 +530,12 @@ func TestFailureOfAFunctionIsNotLostToAContext(t *testing.T) {
 		_, _, err := conn.NextReaderContext(ctx)
 		require.NoError(t, err, "it was there already")
 		_, _, err = conn.ReadMessage()
-		require.ErrorIs(t, err, errDatabase)
+		require.ErrorIs(t, err, testws.ErrDatabase)
 	})
 }
 
 func TestContextThatEndsBetweenTwoReadsOfAMessage(t *testing.T) {
-	client, conn := rawPair(t, websocket.Options{})
+	client, conn := testws.RawPair(t, websocket.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	client.Send(wstest.Text("hello"), wstest.Text("next"))
 	_, r, err := conn.NextReaderContext(ctx)
@@ -559,9 +555,9 @@ func TestContextThatEndsBetweenTwoReadsOfAMessage(t *testing.T) {
 // decodes it.
 func TestStreamedMessageIsNotSplit(t *testing.T) {
 	for _, size := range []int{1, 27, 1000} {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		message := strings.Repeat("x", size)
-		client.Send(wstest.Text(message), part(wstest.OpText, false, message), part(wstest.OpContinuation, true, message))
+		client.Send(wstest.Text(message), testws.Part(wstest.OpText, false, message), testws.Part(wstest.OpContinuation, true, message))
 		for range 2 {
 			_, r, err := conn.NextReader()
 			require.NoError(t, err)
@@ -575,7 +571,7 @@ func TestStreamedMessageIsNotSplit(t *testing.T) {
 
 func TestHandlerThatPanicsLeavesNothingBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		conn.SetPingHandler(func(string) error { panic("x") })
 		ctx, cancel := context.WithCancel(t.Context())
 		client.Send(wstest.Ping(""))
@@ -595,12 +591,12 @@ func TestHandlerThatPanicsLeavesNothingBehind(t *testing.T) {
 func TestHandlerOfTheEmbeddedConnection(t *testing.T) {
 	t.Run("that fails is no corrupt data", func(t *testing.T) {
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
-			conn.Conn.SetPingHandler(func(string) error { return errDatabase })
-			return reader(returned)(conn, r)
+			conn.Conn.SetPingHandler(func(string) error { return testws.ErrDatabase })
+			return testws.ReadLoop(testws.Returned)(conn, r)
 		}))
-		u.Log = silent
+		u.Log = testws.Silent
 		client := wstest.DialRaw(t, u, "/", nil)
-		client.Send(part(wstest.OpText, false, "a"), wstest.Ping(""))
+		client.Send(testws.Part(wstest.OpText, false, "a"), wstest.Ping(""))
 		client.ExpectClose(1011, "Internal Server Error")
 	})
 	t.Run("whose error is io.EOF ends no message", func(t *testing.T) {
@@ -609,9 +605,9 @@ func TestHandlerOfTheEmbeddedConnection(t *testing.T) {
 			"gorilla's": func(conn *websocket.Conn) error { _, _, err := conn.Conn.ReadMessage(); return err },
 		} {
 			synctest.Test(t, func(t *testing.T) {
-				client, conn := rawPair(t, websocket.Options{})
+				client, conn := testws.RawPair(t, websocket.Options{})
 				conn.Conn.SetPingHandler(func(string) error { return io.EOF })
-				client.Send(part(wstest.OpText, false, "a"), wstest.Ping(""))
+				client.Send(testws.Part(wstest.OpText, false, "a"), wstest.Ping(""))
 				err := read(conn)
 				require.ErrorIs(t, err, io.EOF, name)
 				require.NotEqual(t, io.EOF, err, name)
@@ -620,12 +616,12 @@ func TestHandlerOfTheEmbeddedConnection(t *testing.T) {
 	})
 	t.Run("does not recurse when it is ours", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{})
+			client, conn := testws.RawPair(t, websocket.Options{})
 			conn.SetPingHandler(conn.Conn.PingHandler())
 			conn.SetPongHandler(conn.Conn.PongHandler())
 			conn.SetCloseHandler(conn.Conn.CloseHandler())
 			client.Send(wstest.Ping("x"), wstest.Pong("y"), wstest.Close(3000, ""))
-			require.Equal(t, 3000, websocket.CloseStatus(reader(returned)(conn, nil)))
+			require.Equal(t, 3000, websocket.CloseStatus(testws.ReadLoop(testws.Returned)(conn, nil)))
 			client.Expect(wstest.Pong("x"), wstest.Close(3000, ""))
 		})
 	})
@@ -634,11 +630,11 @@ func TestHandlerOfTheEmbeddedConnection(t *testing.T) {
 func TestErrorOfAHandlerIsNoCorruptData(t *testing.T) {
 	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 		conn.SetPingHandler(func(string) error { return io.ErrUnexpectedEOF })
-		return reader(returned)(conn, r)
+		return testws.ReadLoop(testws.Returned)(conn, r)
 	}))
-	u.Log = silent
+	u.Log = testws.Silent
 	client := wstest.DialRaw(t, u, "/", nil)
-	client.Send(part(wstest.OpText, false, "a"), wstest.Ping(""))
+	client.Send(testws.Part(wstest.OpText, false, "a"), wstest.Ping(""))
 	client.ExpectClose(1011, "Internal Server Error")
 }
 
@@ -670,7 +666,7 @@ func (l timedOutListener) Accept() (net.Conn, error) {
 }
 
 func TestTimeoutOfTheNetworkIsADisconnect(t *testing.T) {
-	ctrl := &controller{serve: echo}
+	ctrl := &testws.Controller{ServeFunc: testws.Echo}
 	u := websocket.New(ctrl)
 	fail := make(chan struct{})
 	server := httptest.NewUnstartedServer(u)
@@ -683,9 +679,9 @@ func TestTimeoutOfTheNetworkIsADisconnect(t *testing.T) {
 	close(fail)
 	client.Send(wstest.Text("wakes the read"))
 	client.ExpectEnd()
-	ended(t, u)
-	require.Len(t, ctrl.told.all(), 1)
-	assert.True(t, websocket.IsDisconnect(ctrl.told.all()[0]))
+	testws.AwaitEnd(t, u)
+	require.Len(t, ctrl.Told.All(), 1)
+	assert.True(t, websocket.IsDisconnect(ctrl.Told.All()[0]))
 }
 
 // A context may end between two steps of one read: at a ping, say, behind which a fragmented
@@ -714,7 +710,7 @@ func TestContextThatEndsWithinARead(t *testing.T) {
 				got <- read(context.Background(), conn)
 				return nil
 			})), "/", nil)
-			client.Send(wstest.Ping("now"), part(wstest.OpText, false, "frag"), part(wstest.OpContinuation, true, "ment"))
+			client.Send(wstest.Ping("now"), testws.Part(wstest.OpText, false, "frag"), testws.Part(wstest.OpContinuation, true, "ment"))
 			require.ErrorIs(t, <-got, mine)
 			require.ErrorIs(t, <-got, mine)
 		})

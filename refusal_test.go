@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -196,76 +197,76 @@ func TestRefusals(t *testing.T) {
 			headers := func(*http.Request) http.Header { return tt.headers }
 			// answer is the answer to the request, checked for what is the same
 			// whoever wrote it.
-			answer := func(t *testing.T, upgrader *websocket.Upgrader) reply {
+			answer := func(t *testing.T, upgrader *websocket.Upgrader) testws.Reply {
 				t.Helper()
-				var log logs
-				upgrader.Log = log.log
+				var log testws.Logs
+				upgrader.Log = log.Log
 				if tt.down {
 					require.NoError(t, upgrader.Shutdown(t.Context()))
 				}
-				conn := dialHTTP(t, wstest.Serve(t, besidesAlive(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				conn := testws.DialHTTP(t, wstest.Serve(t, testws.BesidesAlive(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if tt.opaque {
-						w = opaqueWriter{w}
+						w = testws.OpaqueWriter{ResponseWriter: w}
 					}
 					upgrader.ServeHTTP(w, r)
 				}))))
-				response := conn.do(upgradeRequest(tt.change))
-				require.NotEqual(t, http.StatusSwitchingProtocols, response.status)
-				require.Equal(t, tt.closes, response.closes)
+				response := conn.Do(testws.UpgradeRequest(tt.change))
+				require.NotEqual(t, http.StatusSwitchingProtocols, response.Status)
+				require.Equal(t, tt.closes, response.Closes)
 				if !tt.closes {
-					conn.expectAlive()
+					conn.ExpectAlive()
 				}
-				assert.Equal(t, "13", response.header.Get("Sec-WebSocket-Version"))
+				assert.Equal(t, "13", response.Header.Get("Sec-WebSocket-Version"))
 				if tt.status != http.StatusUpgradeRequired {
-					assert.Empty(t, response.header.Get("Upgrade"))
+					assert.Empty(t, response.Header.Get("Upgrade"))
 				}
-				assert.Empty(t, response.header.Get("Sec-WebSocket-Accept"))
+				assert.Empty(t, response.Header.Get("Sec-WebSocket-Accept"))
 				for name := range tt.answer {
-					assert.Equal(t, tt.answer.Get(name), response.header.Get(name))
+					assert.Equal(t, tt.answer.Get(name), response.Header.Get(name))
 				}
 				if !tt.down {
-					assert.Empty(t, response.header.Get("Retry-After"))
+					assert.Empty(t, response.Header.Get("Retry-After"))
 				}
 				_, told := upgrader.Controller.(websocket.UpgradeErrorHandler)
 				requireRefusalLogged(t, &log, told, tt.other, tt.status, tt.reasons)
 				assert.Equal(t, websocket.Stats{Refusals: map[int]uint64{tt.status: 1}}, upgrader.Stats())
-				requireIdle(t, upgrader)
+				testws.RequireIdle(t, upgrader)
 				return response
 			}
 
 			t.Run("by default the status is explained", func(t *testing.T) {
-				response := answer(t, websocket.New(&headerController{ControllerFunc: echo, headers: headers}))
-				assert.Equal(t, tt.status, response.status)
-				assert.Equal(t, "application/json; charset=utf-8", response.header.Get("Content-Type"))
+				response := answer(t, websocket.New(&testws.HeaderController{ControllerFunc: testws.Echo, Headers: headers}))
+				assert.Equal(t, tt.status, response.Status)
+				assert.Equal(t, "application/json; charset=utf-8", response.Header.Get("Content-Type"))
 				if tt.other {
 					requireReasonTold(t, response, append(tt.reasons, "this is a WebSocket endpoint"))
 					return
 				}
-				assert.JSONEq(t, fmt.Sprintf(`{"error": %q}`, http.StatusText(tt.status)), response.body)
+				assert.JSONEq(t, fmt.Sprintf(`{"error": %q}`, http.StatusText(tt.status)), response.Body)
 			})
 			t.Run("with Debug the reason is told", func(t *testing.T) {
-				upgrader := websocket.New(&headerController{ControllerFunc: echo, headers: headers})
+				upgrader := websocket.New(&testws.HeaderController{ControllerFunc: testws.Echo, Headers: headers})
 				upgrader.Debug = true
 				response := answer(t, upgrader)
-				assert.Equal(t, tt.status, response.status)
-				assert.Equal(t, "application/json; charset=utf-8", response.header.Get("Content-Type"))
+				assert.Equal(t, tt.status, response.Status)
+				assert.Equal(t, "application/json; charset=utf-8", response.Header.Get("Content-Type"))
 				requireReasonTold(t, response, tt.reasons)
 			})
 			t.Run("OnUpgradeError answers instead", func(t *testing.T) {
 				var status, calls int
 				var reason error
-				response := answer(t, websocket.New(&refusalController{
-					headerController: headerController{ControllerFunc: echo, headers: headers},
-					refuse: func(w http.ResponseWriter, r *http.Request, s int, err error) {
+				response := answer(t, websocket.New(&testws.RefusalController{
+					HeaderController: testws.HeaderController{ControllerFunc: testws.Echo, Headers: headers},
+					Refuse: func(w http.ResponseWriter, r *http.Request, s int, err error) {
 						status, reason = s, err
 						calls++
 						w.WriteHeader(http.StatusTeapot)
 						_, _ = io.WriteString(w, "no tea for "+r.Host)
 					},
 				}))
-				assert.Equal(t, http.StatusTeapot, response.status)
-				assert.Equal(t, "no tea for example.com", response.body)
-				assert.NotContains(t, response.header.Get("Content-Type"), "json")
+				assert.Equal(t, http.StatusTeapot, response.Status)
+				assert.Equal(t, "no tea for example.com", response.Body)
+				assert.NotContains(t, response.Header.Get("Content-Type"), "json")
 				assert.Equal(t, 1, calls)
 				assert.Equal(t, tt.status, status)
 				require.Error(t, reason)
@@ -281,10 +282,10 @@ func TestRefusals(t *testing.T) {
 }
 
 // requireReasonTold checks that the body's error is the reason.
-func requireReasonTold(t *testing.T, response reply, mentioned []string) {
+func requireReasonTold(t *testing.T, response testws.Reply, mentioned []string) {
 	t.Helper()
 	var told map[string]string
-	require.NoError(t, json.Unmarshal([]byte(response.body), &told))
+	require.NoError(t, json.Unmarshal([]byte(response.Body), &told))
 	require.Len(t, told, 1)
 	for _, m := range mentioned {
 		assert.Contains(t, told["error"], m)
@@ -294,7 +295,7 @@ func requireReasonTold(t *testing.T, response reply, mentioned []string) {
 // requireRefusalLogged checks the log of one refusal: a request that is no handshake is
 // told of, for the operator whose proxy made it one, and so is the server's own fault,
 // unless the application is told.
-func requireRefusalLogged(t *testing.T, log *logs, told, other bool, status int, mentioned []string) {
+func requireRefusalLogged(t *testing.T, log *testws.Logs, told, other bool, status int, mentioned []string) {
 	t.Helper()
 	level := slog.LevelDebug
 	switch {
@@ -302,22 +303,22 @@ func requireRefusalLogged(t *testing.T, log *logs, told, other bool, status int,
 	case status == http.StatusInternalServerError && !told:
 		level = slog.LevelError
 	default:
-		assert.Empty(t, log.all(), "a refusal is the client's to know")
+		assert.Empty(t, log.All(), "a refusal is the client's to know")
 		return
 	}
-	entries := log.all()
+	entries := log.All()
 	require.Len(t, entries, 1)
-	assert.Equal(t, level, entries[0].level)
-	assert.Equal(t, other, errors.Is(entries[0].err, websocket.ErrNotHandshake))
+	assert.Equal(t, level, entries[0].Level)
+	assert.Equal(t, other, errors.Is(entries[0].Err, websocket.ErrNotHandshake))
 	for _, m := range mentioned {
-		require.ErrorContains(t, entries[0].err, m)
+		require.ErrorContains(t, entries[0].Err, m)
 	}
-	assert.EqualValues(t, status, entries[0].attrs["status"].Int64())
-	assert.NotEmpty(t, entries[0].attrs["remote"].String())
+	assert.EqualValues(t, status, entries[0].Attrs["status"].Int64())
+	assert.NotEmpty(t, entries[0].Attrs["remote"].String())
 }
 
 func TestHandshakesOfClients(t *testing.T) {
-	server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo)))
+	server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(testws.Echo)))
 	for _, tt := range []struct {
 		name   string
 		change func(r *http.Request)
@@ -341,16 +342,16 @@ func TestHandshakesOfClients(t *testing.T) {
 		{name: "extensions that nobody knows", change: func(r *http.Request) { r.Header.Set("Sec-Websocket-Extensions", "x-telepathy; range=10") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			assert.True(t, websocket.IsWebSocketUpgrade(upgradeRequest(tt.change)))
-			conn := dialHTTP(t, server)
-			response := conn.do(upgradeRequest(tt.change))
-			require.Equal(t, http.StatusSwitchingProtocols, response.status)
-			assert.Equal(t, "websocket", strings.ToLower(response.header.Get("Upgrade")))
-			assert.Equal(t, "upgrade", strings.ToLower(response.header.Get("Connection")))
-			assert.Equal(t, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", response.header.Get("Sec-WebSocket-Accept"), "as in RFC 6455, 1.3")
-			assert.Empty(t, response.header.Get("Sec-WebSocket-Extensions"))
-			conn.send(wstest.Text("hello").Bytes())
-			conn.expectFrames(wstest.Text("hello"))
+			assert.True(t, websocket.IsWebSocketUpgrade(testws.UpgradeRequest(tt.change)))
+			conn := testws.DialHTTP(t, server)
+			response := conn.Do(testws.UpgradeRequest(tt.change))
+			require.Equal(t, http.StatusSwitchingProtocols, response.Status)
+			assert.Equal(t, "websocket", strings.ToLower(response.Header.Get("Upgrade")))
+			assert.Equal(t, "upgrade", strings.ToLower(response.Header.Get("Connection")))
+			assert.Equal(t, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", response.Header.Get("Sec-WebSocket-Accept"), "as in RFC 6455, 1.3")
+			assert.Empty(t, response.Header.Get("Sec-WebSocket-Extensions"))
+			conn.Send(wstest.Text("hello").Bytes())
+			conn.ExpectFrames(wstest.Text("hello"))
 		})
 	}
 }
@@ -358,19 +359,19 @@ func TestHandshakesOfClients(t *testing.T) {
 // TestHTTP10 is about a version that has no upgrades (RFC 6455, 4.2.1; RFC 9110,
 // 7.8: a server must ignore the Upgrade header there).
 func TestHTTP10(t *testing.T) {
-	conn := dialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo))))
-	conn.send(bytes.Replace(upgradeBytes(t), []byte("HTTP/1.1"), []byte("HTTP/1.0"), 1))
-	response := conn.answer(upgradeRequest(nil))
-	require.Equal(t, http.StatusBadRequest, response.status)
+	conn := testws.DialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(testws.Echo))))
+	conn.Send(bytes.Replace(testws.UpgradeBytes(t), []byte("HTTP/1.1"), []byte("HTTP/1.0"), 1))
+	response := conn.Answer(testws.UpgradeRequest(nil))
+	require.Equal(t, http.StatusBadRequest, response.Status)
 }
 
 // TestMethodNotAllowed is about what the answer 405 must tell (RFC 9110,
 // 15.5.6): the methods that are allowed.
 func TestMethodNotAllowed(t *testing.T) {
-	conn := dialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo))))
-	response := conn.do(upgradeRequest(func(r *http.Request) { r.Method = http.MethodPost }))
-	require.Equal(t, http.StatusMethodNotAllowed, response.status)
-	require.Contains(t, response.header.Get("Allow"), http.MethodGet)
+	conn := testws.DialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(testws.Echo))))
+	response := conn.Do(testws.UpgradeRequest(func(r *http.Request) { r.Method = http.MethodPost }))
+	require.Equal(t, http.StatusMethodNotAllowed, response.Status)
+	require.Contains(t, response.Header.Get("Allow"), http.MethodGet)
 }
 
 // TestBodyIsNotWaitedFor is about clients that announce a body and do not send it: they
@@ -398,22 +399,22 @@ func TestBodyIsNotWaitedFor(t *testing.T) {
 		} {
 			t.Run("a body "+body.name+", "+tt.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					upgrader := websocket.New(websocket.ControllerFunc(echo))
-					upgrader.Log = silent
+					upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
+					upgrader.Log = testws.Silent
 					if tt.down {
 						require.NoError(t, upgrader.Shutdown(t.Context()))
 					}
-					conn := dialHTTP(t, wstest.Serve(t, upgrader))
-					request := upgradeRequest(tt.change)
+					conn := testws.DialHTTP(t, wstest.Serve(t, upgrader))
+					request := testws.UpgradeRequest(tt.change)
 					var head bytes.Buffer
 					require.NoError(t, request.Write(&head))
 					sent := strings.ReplaceAll(strings.TrimSuffix(head.String(), "\r\n"), "Content-Length: 0\r\n", "")
 					begun := time.Now()
-					conn.send([]byte(sent + body.header + "\r\n" + body.begin))
-					response := conn.answer(request)
+					conn.Send([]byte(sent + body.header + "\r\n" + body.begin))
+					response := conn.Answer(request)
 					assert.Zero(t, time.Since(begun))
-					assert.Equal(t, tt.status, response.status)
-					assert.True(t, response.closes)
+					assert.Equal(t, tt.status, response.Status)
+					assert.True(t, response.Closes)
 					time.Sleep(time.Second) // net/http lets the client read that before it hangs up
 				})
 			})
@@ -425,13 +426,13 @@ func TestBodyIsNotWaitedFor(t *testing.T) {
 // closed (RFC 9110, 7.8).
 func TestUpgradeRequiredIsAConnectionOption(t *testing.T) {
 	for header, want := range map[string]string{"": "Upgrade", "keep-alive": "Upgrade", "close": "Upgrade, close"} {
-		conn := dialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo))))
-		conn.send([]byte("GET / HTTP/1.1\r\nHost: example.com\r\nConnection: " + header + "\r\n\r\n"))
-		conn.hurry()
-		head, err := textproto.NewReader(conn.r).ReadLine()
+		conn := testws.DialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(testws.Echo))))
+		conn.Send([]byte("GET / HTTP/1.1\r\nHost: example.com\r\nConnection: " + header + "\r\n\r\n"))
+		conn.Hurry()
+		head, err := textproto.NewReader(conn.R).ReadLine()
 		require.NoError(t, err)
 		assert.Equal(t, "HTTP/1.1 426 Upgrade Required", head)
-		answer, err := textproto.NewReader(conn.r).ReadMIMEHeader()
+		answer, err := textproto.NewReader(conn.R).ReadMIMEHeader()
 		require.NoError(t, err)
 		assert.Equal(t, []string{want}, answer["Connection"])
 		assert.Equal(t, []string{"websocket"}, answer["Upgrade"])
@@ -440,18 +441,18 @@ func TestUpgradeRequiredIsAConnectionOption(t *testing.T) {
 
 // TestRefusedHEAD is answered as a GET is, but for the body, and is no handshake.
 func TestRefusedHEAD(t *testing.T) {
-	conn := dialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo))))
-	response := conn.do(upgradeRequest(func(r *http.Request) { r.Method, r.Header = http.MethodHead, http.Header{} }))
-	assert.Equal(t, http.StatusUpgradeRequired, response.status)
-	assert.Equal(t, "websocket", response.header.Get("Upgrade"))
-	response = conn.do(upgradeRequest(func(r *http.Request) { r.Method = http.MethodHead }))
-	assert.Equal(t, http.StatusMethodNotAllowed, response.status)
+	conn := testws.DialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(testws.Echo))))
+	response := conn.Do(testws.UpgradeRequest(func(r *http.Request) { r.Method, r.Header = http.MethodHead, http.Header{} }))
+	assert.Equal(t, http.StatusUpgradeRequired, response.Status)
+	assert.Equal(t, "websocket", response.Header.Get("Upgrade"))
+	response = conn.Do(testws.UpgradeRequest(func(r *http.Request) { r.Method = http.MethodHead }))
+	assert.Equal(t, http.StatusMethodNotAllowed, response.Status)
 }
 
 // TestOtherVersionsOfHTTP have no upgrade to offer either, and are told so: browsers
 // that look at a page of a server with TLS speak HTTP/2.
 func TestOtherVersionsOfHTTP(t *testing.T) {
-	server := httptest.NewUnstartedServer(websocket.New(websocket.ControllerFunc(echo)))
+	server := httptest.NewUnstartedServer(websocket.New(websocket.ControllerFunc(testws.Echo)))
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	defer server.Close()
@@ -461,16 +462,16 @@ func TestOtherVersionsOfHTTP(t *testing.T) {
 		answer, err := server.Client().Do(request)
 		require.NoError(t, err)
 		require.Equal(t, 2, answer.ProtoMajor)
-		response := readReply(t, answer)
-		assert.Equal(t, http.StatusBadRequest, response.status)
+		response := testws.ReadReply(t, answer)
+		assert.Equal(t, http.StatusBadRequest, response.Status)
 		requireReasonTold(t, response, []string{"this is a WebSocket endpoint", "HTTP/2.0"})
-		assert.Empty(t, response.header.Get("Upgrade"), "HTTP/2 has none (RFC 9113, 8.2.2)")
+		assert.Empty(t, response.Header.Get("Upgrade"), "HTTP/2 has none (RFC 9113, 8.2.2)")
 	}
 
-	conn := dialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(echo))))
-	conn.send([]byte("GET / HTTP/1.0\r\n\r\n"))
-	response := conn.answer(upgradeRequest(nil))
-	assert.Equal(t, http.StatusBadRequest, response.status)
+	conn := testws.DialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(testws.Echo))))
+	conn.Send([]byte("GET / HTTP/1.0\r\n\r\n"))
+	response := conn.Answer(testws.UpgradeRequest(nil))
+	assert.Equal(t, http.StatusBadRequest, response.Status)
 	requireReasonTold(t, response, []string{"this is a WebSocket endpoint", "HTTP/1.0"})
 }
 
@@ -493,25 +494,25 @@ func TestSubprotocolsThatAreNone(t *testing.T) {
 			refused := func(t *testing.T, upgrader *websocket.Upgrader) {
 				t.Helper()
 				upgrader.Debug = true
-				response := connect(t, besidesAlive(upgrader))
-				require.Equal(t, http.StatusInternalServerError, response.status)
+				response := connect(t, testws.BesidesAlive(upgrader))
+				require.Equal(t, http.StatusInternalServerError, response.Status)
 				var told struct{ Error string }
-				require.NoError(t, json.Unmarshal([]byte(response.body), &told))
+				require.NoError(t, json.Unmarshal([]byte(response.Body), &told))
 				require.Contains(t, told.Error, tt.mention)
 			}
-			upgrader := websocket.New(websocket.ControllerFunc(echo))
+			upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 			upgrader.Settings.Subprotocols = tt.list
 			require.ErrorContains(t, upgrader.Validate(), tt.mention)
 			require.PanicsWithError(t, upgrader.Validate().Error(), func() { upgrader.RegisterRoutes(http.NewServeMux(), "/ws") })
 			refused(t, upgrader)
 
 			refused(t, websocket.New(&listController{
-				headerController: headerController{ControllerFunc: echo, headers: noHeaders},
+				HeaderController: testws.HeaderController{ControllerFunc: testws.Echo, Headers: testws.NoHeaders},
 				list:             func(*http.Request) []string { return tt.list },
 			}))
 		})
 	}
-	upgrader := websocket.New(websocket.ControllerFunc(echo))
+	upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 	upgrader.Settings.Subprotocols = []string{"v12.stomp", "graphql-transport-ws", "!#$%&'*+-.^_`|~"}
 	require.NoError(t, upgrader.Validate())
 	upgrader.CompressionLevel = 10

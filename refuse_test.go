@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -41,12 +42,12 @@ func TestEndAfterABreachWaitsForTheCloseFrame(t *testing.T) {
 		{name: "reserved bits", send: wstest.Frame{Fin: true, RSV: 3, Opcode: 1, Masked: true, Payload: []byte("payload")}.Bytes(), code: 1002},
 		{name: "no mask", send: wstest.Text("payload").Unmasked().Bytes(), code: 1002},
 		{name: "a long ping", send: wstest.Ping(strings.Repeat("x", 126)).Bytes(), code: 1002},
-		{name: "a continuation of nothing", send: part(wstest.OpContinuation, true, "payload").Bytes(), code: 1002},
+		{name: "a continuation of nothing", send: testws.Part(wstest.OpContinuation, true, "payload").Bytes(), code: 1002},
 		{name: "a message that is too long", send: wstest.Text(strings.Repeat("x", 300_000)).Bytes(), code: 1009},
 		{name: "a short text", send: wstest.Text("\xff").Bytes(), code: 1007},
 		{name: "the begin of a long text", send: wstest.Text(invalid).Bytes(), code: 1007},
 		{name: "the end of a long text", send: wstest.Text(long + "\xff").Bytes(), code: 1007},
-		{name: "a fragment", send: append(part(wstest.OpText, false, "valid").Bytes(), part(wstest.OpContinuation, true, invalid).Bytes()...), code: 1007},
+		{name: "a fragment", send: append(testws.Part(wstest.OpText, false, "valid").Bytes(), testws.Part(wstest.OpContinuation, true, invalid).Bytes()...), code: 1007},
 		{name: "a message, with others behind it", send: append(wstest.Text("\xff").Bytes(), append(wstest.Text(long).Bytes(), wstest.Ping("").Bytes()...)...), code: 1007},
 	}
 	reads := map[string]func(*websocket.Conn) error{
@@ -63,7 +64,7 @@ func TestEndAfterABreachWaitsForTheCloseFrame(t *testing.T) {
 		for name, read := range reads {
 			t.Run(c.name+", read "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					client, conn := rawPair(t, websocket.Options{MaxMessageSize: 200_000})
+					client, conn := testws.RawPair(t, websocket.Options{MaxMessageSize: 200_000})
 					ended := make(chan error, 1)
 					go func() { ended <- read(conn) }()
 					sent := make(chan struct{})
@@ -81,10 +82,10 @@ func TestEndAfterABreachWaitsForTheCloseFrame(t *testing.T) {
 						synctest.Wait()
 					}
 					client.ExpectEnd()
-					after(t, answered, 0)
+					testws.AssertElapsed(t, answered, 0)
 					require.NoError(t, client.Close())
 					require.Error(t, <-ended)
-					after(t, answered, 0)
+					testws.AssertElapsed(t, answered, 0)
 				})
 			})
 		}
@@ -124,7 +125,7 @@ func TestEndAfterABreachDoesNotWaitForLong(t *testing.T) {
 		{name: "a peer that is silent", peer: func(*wstest.Raw) {}, end: 500 * time.Millisecond, closed: time.Second},
 		{name: "a short close timeout", timeout: 100 * time.Millisecond, peer: func(*wstest.Raw) {}, end: 50 * time.Millisecond, closed: 100 * time.Millisecond},
 		{name: "no waiting", timeout: -1, peer: func(*wstest.Raw) {}},
-		{name: "a peer that ends its stream", peer: halfClose},
+		{name: "a peer that ends its stream", peer: testws.HalfClose},
 		{name: "a peer that answers and stays", peer: func(client *wstest.Raw) { client.Send(wstest.Close(1002, "")) }, closed: time.Second},
 		{name: "a peer that had sent its close frame", peer: func(*wstest.Raw) {}, closed: time.Second},
 		{name: "a peer that hangs up", peer: func(client *wstest.Raw) { _ = client.Close() }},
@@ -142,7 +143,7 @@ func TestEndAfterABreachDoesNotWaitForLong(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client, conn := rawPair(t, websocket.Options{CloseTimeout: c.timeout})
+				client, conn := testws.RawPair(t, websocket.Options{CloseTimeout: c.timeout})
 				start := time.Now()
 				read := make(chan time.Duration, 1)
 				go func() { _, _, _ = conn.ReadMessage(); read <- time.Since(start) }()
@@ -154,7 +155,7 @@ func TestEndAfterABreachDoesNotWaitForLong(t *testing.T) {
 				client.ExpectClose(1002, "frame is not masked")
 				c.peer(client)
 				client.ExpectEnd()
-				after(t, start, c.end)
+				testws.AssertElapsed(t, start, c.end)
 				assert.Equal(t, c.closed, <-read)
 				_, err := conn.NetConn().Read(make([]byte, 1))
 				require.ErrorIs(t, err, net.ErrClosed)
@@ -175,22 +176,22 @@ func TestEndAfterABreachOnEveryNetwork(t *testing.T) {
 		client.Send(wstest.Close(1002, ""))
 		client.ExpectEnd()
 		require.NoError(t, client.Close())
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 		assert.Less(t, time.Since(start), 400*time.Millisecond)
 	}
 	endpoint := func() *websocket.Upgrader {
-		u := websocket.New(websocket.ControllerFunc(echo))
-		u.Log = silent
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
+		u.Log = testws.Silent
 		return u
 	}
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		u := endpoint()
 		check(t, u, serve(u))
 	})
 	t.Run("wrapped", func(t *testing.T) {
 		u := endpoint()
 		server := httptest.NewUnstartedServer(u)
-		server.Listener = plainListener{server.Listener}
+		server.Listener = testws.PlainListener{Listener: server.Listener}
 		server.Start()
 		defer server.Close()
 		check(t, u, server)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -33,7 +34,7 @@ var choosers = map[string]func(conn *websocket.Conn, r *http.Request) error{
 		return restart(context.Cause(conn.Context()))
 	},
 	"from the request's context, with a reader beside": func(conn *websocket.Conn, r *http.Request) error {
-		conn.Go(func(context.Context) error { return reader(wrapped)(conn, r) })
+		conn.Go(func(context.Context) error { return testws.ReadLoop(testws.Wrapped)(conn, r) })
 		<-r.Context().Done()
 		return restart(context.Cause(r.Context()))
 	},
@@ -43,7 +44,7 @@ var choosers = map[string]func(conn *websocket.Conn, r *http.Request) error{
 		return restart(context.Cause(ctx))
 	},
 	"from a read": func(conn *websocket.Conn, r *http.Request) error {
-		return restart(reader(wrapped)(conn, r))
+		return restart(testws.ReadLoop(testws.Wrapped)(conn, r))
 	},
 	"from a read that has begun within a message": func(conn *websocket.Conn, _ *http.Request) error {
 		for {
@@ -68,7 +69,7 @@ var choosers = map[string]func(conn *websocket.Conn, r *http.Request) error{
 			<-ctx.Done()
 			return restart(context.Cause(ctx))
 		})
-		err := reader(wrapped)(conn, r)
+		err := testws.ReadLoop(testws.Wrapped)(conn, r)
 		<-chosen
 		return err
 	},
@@ -90,11 +91,11 @@ var choosers = map[string]func(conn *websocket.Conn, r *http.Request) error{
 func TestChosenEndingCountsAtShutdown(t *testing.T) {
 	for name, serve := range choosers {
 		t.Run(name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, network func(http.Handler) any) {
+			testws.OnEveryNetwork(t, func(t *testing.T, network func(http.Handler) any) {
 				const clients = 100
 				var served sync.WaitGroup
 				served.Add(clients)
-				ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+				ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, r *http.Request) error {
 					served.Done()
 					return serve(conn, r)
 				}}
@@ -120,7 +121,7 @@ func TestChosenEndingCountsAtShutdown(t *testing.T) {
 				require.NoError(t, u.Shutdown(t.Context()))
 				told.Wait()
 				assert.EqualValues(t, clients, u.Stats().CloseSent[websocket.CloseServiceRestart])
-				assert.Empty(t, ctrl.told.all())
+				assert.Empty(t, ctrl.Told.All())
 			})
 		})
 	}
@@ -134,7 +135,7 @@ func TestChosenEndingIsNoRace(t *testing.T) {
 			served <- struct{}{}
 			return choosers["from the context"](conn, r)
 		}))
-		u.Log = silent
+		u.Log = testws.Silent
 		network := httptest.NewServer(u)
 		client := wstest.DialRaw(t, network, "/", nil)
 		<-served
@@ -168,12 +169,12 @@ func TestWhenShutdownIsTold(t *testing.T) {
 		code    int
 		reply   time.Duration // when another message comes before; 0 for none
 	}{
-		{name: "a controller that reads", serve: reader(wrapped), code: 1001},
+		{name: "a controller that reads", serve: testws.ReadLoop(testws.Wrapped), code: 1001},
 		{name: "a controller that reads, and has used its context", serve: func(conn *websocket.Conn, r *http.Request) error {
 			ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 			defer cancel()
 			<-ctx.Done()
-			return reader(wrapped)(conn, r)
+			return testws.ReadLoop(testws.Wrapped)(conn, r)
 		}, code: 1001},
 		{name: "a controller that waits for its context", serve: func(conn *websocket.Conn, _ *http.Request) error {
 			<-conn.Context().Done()
@@ -187,7 +188,7 @@ func TestWhenShutdownIsTold(t *testing.T) {
 			if err := conn.WriteMessage(websocket.TextMessage, []byte("done")); err != nil {
 				return err
 			}
-			return reader(wrapped)(conn, r)
+			return testws.ReadLoop(testws.Wrapped)(conn, r)
 		}, want: time.Second, code: 1001, reply: time.Second},
 		{name: "one that hangs", serve: hang, want: 3 * time.Second, code: 1001},
 		{name: "one that hangs, with little time", serve: hang, bound: 4 * time.Second, want: 2 * time.Second, code: 1001},
@@ -198,7 +199,7 @@ func TestWhenShutdownIsTold(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				u := websocket.New(websocket.ControllerFunc(tc.serve))
 				u.Options = tc.options
-				u.Log = silent
+				u.Log = testws.Silent
 				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: time.Hour})
 				time.Sleep(time.Second)
 				ctx := t.Context()
@@ -215,18 +216,18 @@ func TestWhenShutdownIsTold(t *testing.T) {
 				}()
 				if tc.reply > 0 {
 					client.Expect(wstest.Text("done"))
-					after(t, start, tc.reply)
+					testws.AssertElapsed(t, start, tc.reply)
 				}
 				frame, err := client.Receive()
 				require.NoError(t, err)
 				assert.Equal(t, tc.code, frame.CloseCode())
-				after(t, start, tc.want)
+				testws.AssertElapsed(t, start, tc.want)
 				if tc.options.CloseTimeout == 0 { // it is awaited
 					client.Send(wstest.Close(tc.code, ""))
 				}
 				client.ExpectEnd()
 				<-down
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 			})
 		})
 	}
@@ -234,7 +235,7 @@ func TestWhenShutdownIsTold(t *testing.T) {
 
 // What a read returns at shutdown says so, to whoever asks in whatever way.
 func TestReadsSayThatTheServerShutsDown(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, network func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, network func(http.Handler) any) {
 		errs := make(chan error, 2)
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 			for range 2 {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -22,7 +23,7 @@ func idle(t *testing.T, server *wstest.Server) (expect func() int) {
 	t.Helper()
 	conn, err := server.DialContext(t.Context(), "", "")
 	require.NoError(t, err)
-	require.Equal(t, http.StatusSwitchingProtocols, upgradeBare(t, conn))
+	require.Equal(t, http.StatusSwitchingProtocols, testws.UpgradeBare(t, conn))
 	return func() int {
 		defer func() { _ = conn.Close() }()
 		frame, err := wstest.ReadFrame(conn)
@@ -40,7 +41,7 @@ func idle(t *testing.T, server *wstest.Server) (expect func() int) {
 func TestShutdownAtSize(t *testing.T) {
 	const size = 10_000
 	synctest.Test(t, func(t *testing.T) {
-		u := websocket.New(websocket.ControllerFunc(echo))
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
 		server := wstest.Serve(t, u)
 
 		expects := make([]func() int, size)
@@ -62,7 +63,7 @@ func TestShutdownAtSize(t *testing.T) {
 			})
 		}
 		require.NoError(t, u.Shutdown(t.Context()))
-		after(t, start, 0)
+		testws.AssertElapsed(t, start, 0)
 		told.Wait()
 		assert.EqualValues(t, size, going.Load())
 		stats := u.Stats()
@@ -81,7 +82,7 @@ func TestShutdownCutsAndCountsWhatHangs(t *testing.T) {
 			if served.Add(1) <= hanging {
 				<-hang
 			}
-			return echo(conn, r)
+			return testws.Echo(conn, r)
 		}))
 		server := wstest.Serve(t, u)
 		var told sync.WaitGroup
@@ -95,7 +96,7 @@ func TestShutdownCutsAndCountsWhatHangs(t *testing.T) {
 		defer cancel()
 		start := time.Now()
 		err := u.Shutdown(ctx)
-		after(t, start, 20*time.Second)
+		testws.AssertElapsed(t, start, 20*time.Second)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, "connections cut: 7:")
 		assert.Equal(t, hanging, u.Stats().Open)
@@ -109,9 +110,9 @@ func TestShutdownCutsAndCountsWhatHangs(t *testing.T) {
 // Clients that connect while the server shuts down are refused, or told and
 // gone; none is forgotten.
 func TestShutdownRacesWithUpgrades(t *testing.T) {
-	onNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
 		const clients = 64
-		u := websocket.New(websocket.ControllerFunc(echo))
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
 		target := serve(u)
 		var connecting sync.WaitGroup
 		var refused, ended atomic.Int32
@@ -140,19 +141,19 @@ func TestShutdownRacesWithUpgrades(t *testing.T) {
 		assert.EqualValues(t, stats.Upgrades, ended.Load())
 		assert.EqualValues(t, clients, u.Stats().Refusals[http.StatusServiceUnavailable])
 		assert.Equal(t, stats.Upgrades, u.Stats().CloseSent[1001]+u.Stats().CloseSent[1000])
-	}, "in memory", "over TCP")
+	}, testws.Memory, testws.TCP)
 }
 
 // connectOnce connects, says goodbye or is told so, and returns the status of the
 // handshake.
 func connectOnce(t *testing.T, target any) int {
 	t.Helper()
-	conn, err := dialBare(t, target)
+	conn, err := testws.DialBare(t, target)
 	if !assert.NoError(t, err) {
 		return 0
 	}
 	defer func() { _ = conn.Close() }()
-	status := upgradeBare(t, conn)
+	status := testws.UpgradeBare(t, conn)
 	if status == http.StatusSwitchingProtocols {
 		_, _ = conn.Write(wstest.Close(1000, "").Bytes()) // it may be closed by now
 		frame, err := wstest.ReadFrame(conn)

@@ -11,17 +11,18 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 func TestShutdownTellsEveryClientAtOnce(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		var returned atomic.Int32
-		ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+		ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, r *http.Request) error {
 			defer returned.Add(1)
-			return wrapped(echo(conn, r))
+			return testws.Wrapped(testws.Echo(conn, r))
 		}}
 		u := websocket.New(ctrl)
 		target := serve(u)
@@ -39,7 +40,7 @@ func TestShutdownTellsEveryClientAtOnce(t *testing.T) {
 		require.NoError(t, <-down)
 		assert.EqualValues(t, len(clients), returned.Load(), "every Serve has returned")
 		assert.Zero(t, u.Stats().Open)
-		assert.Empty(t, ctrl.told.all())
+		assert.Empty(t, ctrl.Told.All())
 
 		response := wstest.DialRefused(t, target, "/", nil) //nolint:bodyclose // it is in memory
 		assert.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
@@ -77,8 +78,8 @@ func TestShutdown(t *testing.T) {
 		}, bound: time.Minute, want: 30 * time.Second, code: 1001},
 		{name: "of a Serve that fails", serve: func(conn *websocket.Conn, _ *http.Request) error {
 			<-conn.Context().Done()
-			return errDatabase
-		}, bound: time.Minute, want: 10 * time.Second, code: 1001, told: errDatabase},
+			return testws.ErrDatabase
+		}, bound: time.Minute, want: 10 * time.Second, code: 1001, told: testws.ErrDatabase},
 		{name: "of a Serve that panics", serve: func(conn *websocket.Conn, _ *http.Request) error {
 			<-conn.Context().Done()
 			panic(context.Cause(conn.Context()))
@@ -90,7 +91,7 @@ func TestShutdown(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ctrl := &controller{serve: c.serve}
+				ctrl := &testws.Controller{ServeFunc: c.serve}
 				u := websocket.New(ctrl)
 				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: time.Hour})
 				synctest.Wait()
@@ -104,25 +105,25 @@ func TestShutdown(t *testing.T) {
 						c.peer(client)
 					}
 				})
-				ctx, cancel := context.WithTimeoutCause(t.Context(), c.bound, errDatabase)
+				ctx, cancel := context.WithTimeoutCause(t.Context(), c.bound, testws.ErrDatabase)
 				defer cancel()
 				start := time.Now()
 				err := u.Shutdown(ctx)
-				after(t, start, c.want)
+				testws.AssertElapsed(t, start, c.want)
 				if c.cut {
-					require.ErrorIs(t, err, errDatabase)
+					require.ErrorIs(t, err, testws.ErrDatabase)
 					require.ErrorContains(t, err, "connections cut: 1")
 					client.ExpectEnd()
 				} else {
 					require.NoError(t, err)
 				}
 				if c.told != nil {
-					require.Len(t, ctrl.told.all(), 1)
-					require.ErrorIs(t, ctrl.told.all()[0], c.told)
+					require.Len(t, ctrl.Told.All(), 1)
+					require.ErrorIs(t, ctrl.Told.All()[0], c.told)
 				} else {
-					require.Empty(t, ctrl.told.all())
+					require.Empty(t, ctrl.Told.All())
 				}
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 			})
 		})
 	}
@@ -136,20 +137,20 @@ func TestBeginShutdown(t *testing.T) {
 		a := &adapter{serve: func(conn *websocket.Conn) error {
 			<-away
 			assert.Equal(t, websocket.ErrShutdown, context.Cause(conn.Context()))
-			return errDatabase
+			return testws.ErrDatabase
 		}}
 		server := wstest.Serve(t, a)
 		client := wstest.Dial(t, server, "/", nil)
 		synctest.Wait()
 		a.endpoint.BeginShutdown()
-		assert.Equal(t, http.StatusServiceUnavailable, dialRefused(t, server, "/", nil).status)
+		assert.Equal(t, http.StatusServiceUnavailable, testws.DialRefused(t, server, "/", nil).Status)
 		synctest.Wait()
 		assert.Equal(t, 1, a.endpoint.Stats().Open, "it waits for nothing")
 		close(away)
 		client.ExpectClose(websocket.CloseGoingAway, "Server shutting down")
 		a.endpoint.BeginShutdown()
 		require.NoError(t, a.endpoint.Shutdown(t.Context()))
-		assert.Equal(t, []error{errDatabase}, a.told.all())
+		assert.Equal(t, []error{testws.ErrDatabase}, a.told.All())
 	})
 }
 
@@ -185,9 +186,9 @@ func TestShutdownDuringUpgrades(t *testing.T) {
 			u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 				served.Add(1)
 				defer unserved.Add(1)
-				return echo(conn, r)
+				return testws.Echo(conn, r)
 			}))
-			u.Log = silent
+			u.Log = testws.Silent
 			server := wstest.Serve(t, u)
 			var running sync.WaitGroup
 			var refused, told atomic.Int32
@@ -199,7 +200,7 @@ func TestShutdownDuringUpgrades(t *testing.T) {
 						return
 					}
 					defer func() { _ = client.Close() }()
-					switch code := upgradeBare(t, client); code {
+					switch code := testws.UpgradeBare(t, client); code {
 					case http.StatusSwitchingProtocols:
 						f, err := wstest.ReadFrame(client)
 						assert.NoError(t, err)
@@ -241,7 +242,7 @@ func TestShutdownWaitsForUpgradesUnderWay(t *testing.T) {
 		start := time.Now()
 		go func() { down <- e.Shutdown(t.Context()) }()
 		client := <-dialed
-		after(t, start, 5*time.Second)
+		testws.AssertElapsed(t, start, 5*time.Second)
 		client.ExpectClose(1001, "Server shutting down")
 		client.Send(wstest.Close(1001, ""))
 		require.NoError(t, <-down)
@@ -253,8 +254,8 @@ func TestShutdownCutsUpgradesThatAreAlmostDone(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 300 {
-		u := websocket.New(websocket.ControllerFunc(echo))
-		u.Log = silent
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
+		u.Log = testws.Silent
 		memory := wstest.Listen()
 		server := &http.Server{Handler: u, ReadHeaderTimeout: time.Minute}
 		var all sync.WaitGroup

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -34,7 +35,7 @@ func sliceServer(t *testing.T, configure func(*websocket.Upgrader), serve websoc
 	t.Helper()
 	u := websocket.New(serve)
 	u.MaxMessageSize = -1
-	u.Log = silent
+	u.Log = testws.Silent
 	u.Settings.EnableCompression = true
 	if configure != nil {
 		configure(u)
@@ -50,10 +51,10 @@ func TestSlicesOfAllSizes(t *testing.T) {
 		"whole": func(frame wstest.Frame) []wstest.Frame { return []wstest.Frame{frame} },
 		"fragmented": func(frame wstest.Frame) []wstest.Frame {
 			half := len(frame.Payload) / 2
-			return []wstest.Frame{part(frame.Opcode, false, string(frame.Payload[:half])), wstest.Ping(""), part(wstest.OpContinuation, true, string(frame.Payload[half:]))}
+			return []wstest.Frame{testws.Part(frame.Opcode, false, string(frame.Payload[:half])), wstest.Ping(""), testws.Part(wstest.OpContinuation, true, string(frame.Payload[half:]))}
 		},
 		"compressed": func(frame wstest.Frame) []wstest.Frame {
-			f := deflated(string(frame.Payload))
+			f := testws.Deflated(string(frame.Payload))
 			f.Opcode = frame.Opcode
 			return []wstest.Frame{f}
 		},
@@ -142,7 +143,7 @@ func TestSliceStaysWhileTheConnectionEnds(t *testing.T) {
 
 // Frames that are held back do not hold the slice.
 func TestSlicesAreEchoed(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 			for {
 				messageType, p, err := conn.ReadSlice()
@@ -155,7 +156,7 @@ func TestSlicesAreEchoed(t *testing.T) {
 				clear(p)
 			}
 		}))
-		u.Log = silent
+		u.Log = testws.Silent
 		client := wstest.DialRaw(t, serve(u), "/", nil)
 		var frames []wstest.Frame
 		for i := range 300 {
@@ -233,7 +234,7 @@ func TestDeadlineWithinAPayload(t *testing.T) {
 	for name, read := range readers {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client, conn := rawPair(t, websocket.Options{})
+				client, conn := testws.RawPair(t, websocket.Options{})
 				payload := make([]byte, 100_000)
 				frame := wstest.Binary(payload).Bytes()
 				go func() { _, _ = client.Conn.Write(frame[:50_000]) }()

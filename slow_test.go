@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -53,7 +54,7 @@ func TestWriteTimeoutIsWithoutProgress(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client, conn := rawPair(t, websocket.Options{WriteTimeout: 10 * time.Second, PingInterval: -1})
+				client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: 10 * time.Second, PingInterval: -1})
 				start := time.Now()
 				written := make(chan error, 1)
 				go func() { written <- write(conn) }()
@@ -63,10 +64,10 @@ func TestWriteTimeoutIsWithoutProgress(t *testing.T) {
 				}
 				read(t, client, 10) // the header
 				require.NoError(t, <-written)
-				after(t, start, 72*time.Second)
+				testws.AssertElapsed(t, start, 72*time.Second)
 			})
 			synctest.Test(t, func(t *testing.T) {
-				client, conn := rawPair(t, websocket.Options{WriteTimeout: 10 * time.Second, PingInterval: -1})
+				client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: 10 * time.Second, PingInterval: -1})
 				start := time.Now()
 				written := make(chan error, 1)
 				go func() { written <- write(conn) }()
@@ -77,7 +78,7 @@ func TestWriteTimeoutIsWithoutProgress(t *testing.T) {
 				err := <-written
 				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 				assert.True(t, websocket.IsDisconnect(err))
-				after(t, start, 17*time.Second)
+				testws.AssertElapsed(t, start, 17*time.Second)
 			})
 		})
 	}
@@ -103,7 +104,7 @@ func TestCallersDeadlinesAreNotRenewed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client, conn := rawPair(t, websocket.Options{WriteTimeout: 10 * time.Second, PingInterval: -1})
+				client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: 10 * time.Second, PingInterval: -1})
 				start := time.Now()
 				written := begin(t, conn)
 				time.Sleep(8 * time.Second)
@@ -111,7 +112,7 @@ func TestCallersDeadlinesAreNotRenewed(t *testing.T) {
 				err := <-written
 				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 				assert.False(t, websocket.IsDisconnect(err))
-				after(t, start, 12*time.Second)
+				testws.AssertElapsed(t, start, 12*time.Second)
 			})
 		})
 	}
@@ -121,7 +122,7 @@ func TestCallersDeadlinesAreNotRenewed(t *testing.T) {
 func stuffed(t *testing.T, options websocket.Options) (*wstest.Raw, *websocket.Conn, <-chan error) {
 	t.Helper()
 	options.PingInterval = -1
-	client, conn := rawPair(t, options)
+	client, conn := testws.RawPair(t, options)
 	const header = 4                               // bytes, of a frame of this length
 	for left := wstest.PipeBuffer - 1; left > 0; { // all but one byte
 		n := min(left, 1+wstest.PipeBuffer/2)
@@ -153,7 +154,7 @@ func TestWaitingOfACallHasOneBound(t *testing.T) {
 				synctest.Wait()
 				start := time.Now()
 				require.ErrorIs(t, write(conn), os.ErrDeadlineExceeded)
-				after(t, start, 10*time.Second)
+				testws.AssertElapsed(t, start, 10*time.Second)
 				require.ErrorIs(t, <-first, context.DeadlineExceeded)
 				go func() { _, _ = io.Copy(io.Discard, client) }()
 				require.NoError(t, <-pinged)
@@ -167,7 +168,7 @@ func TestWaitingOfACallHasOneBound(t *testing.T) {
 // Who waits does so as long as what is in the way makes progress.
 func TestWaitingForASlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{WriteTimeout: 10 * time.Second, PingInterval: -1})
+		client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: 10 * time.Second, PingInterval: -1})
 		start := time.Now()
 		written := make(chan error, 3)
 		for range cap(written) { // one behind the other
@@ -185,11 +186,11 @@ func TestWaitingForASlowReader(t *testing.T) {
 			require.NoError(t, <-written)
 		}
 		require.NoError(t, <-pinged)
-		after(t, start, 54*time.Second)
+		testws.AssertElapsed(t, start, 54*time.Second)
 	})
 	t.Run("ends without progress", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{WriteTimeout: 10 * time.Second, PingInterval: -1})
+			client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: 10 * time.Second, PingInterval: -1})
 			require.NoError(t, conn.SetWriteDeadline(time.Now().Add(time.Hour)))
 			write := make(chan error, 1)
 			go func() { write <- conn.WriteMessage(websocket.BinaryMessage, make([]byte, 4*pieceSize)) }()
@@ -201,7 +202,7 @@ func TestWaitingForASlowReader(t *testing.T) {
 			time.Sleep(7 * time.Second)
 			read(t, client, pieceSize)
 			require.ErrorIs(t, <-waits, os.ErrDeadlineExceeded)
-			after(t, start, 17*time.Second)
+			testws.AssertElapsed(t, start, 17*time.Second)
 			read(t, client, 3*pieceSize+10)
 			require.NoError(t, <-write)
 			require.NoError(t, conn.WriteMessage(websocket.TextMessage, nil), "nothing has happened")
@@ -209,7 +210,7 @@ func TestWaitingForASlowReader(t *testing.T) {
 	})
 	t.Run("short messages, one behind the other", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{WriteTimeout: 10 * time.Second, PingInterval: -1})
+			client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: 10 * time.Second, PingInterval: -1})
 			const size = wstest.PipeBuffer
 			written := make(chan error, 8)
 			for range cap(written) {
@@ -231,7 +232,7 @@ func TestWaitingForASlowReader(t *testing.T) {
 // because it does.
 func TestWaitingForAStreamedMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{WriteTimeout: 10 * time.Second, PingInterval: -1})
+		client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: 10 * time.Second, PingInterval: -1})
 		go func() { _, _ = io.Copy(io.Discard, client) }()
 		w, err := conn.NextWriter(websocket.BinaryMessage)
 		require.NoError(t, err)
@@ -244,7 +245,7 @@ func TestWaitingForAStreamedMessage(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.ErrorIs(t, <-waits, os.ErrDeadlineExceeded)
-		after(t, start, 10*time.Second)
+		testws.AssertElapsed(t, start, 10*time.Second)
 		require.NoError(t, w.Close())
 	})
 }
@@ -266,9 +267,9 @@ func TestSlowReaderOfAFullKernel(t *testing.T) {
 					written <- err
 					return err
 				})
-				return reader(returned)(conn, r)
+				return testws.ReadLoop(testws.Returned)(conn, r)
 			}))
-			u.Log, u.WriteTimeout = silent, time.Second
+			u.Log, u.WriteTimeout = testws.Silent, time.Second
 			u.PingInterval, u.PongTimeout = 500*time.Millisecond, 500*time.Millisecond
 			server := start(u)
 			defer server.Close()
@@ -283,7 +284,7 @@ func TestSlowReaderOfAFullKernel(t *testing.T) {
 			require.NoError(t, <-written)
 			assert.Greater(t, time.Since(begun), 3*time.Second, "it is slow")
 			_ = client.Close()
-			ended(t, u)
+			testws.AwaitEnd(t, u)
 		})
 	}
 }
@@ -304,11 +305,11 @@ func TestReaderOfAFullKernelThatStops(t *testing.T) {
 		} {
 			t.Run(name+", "+network, func(t *testing.T) {
 				t.Parallel()
-				ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+				ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, r *http.Request) error {
 					if err := conn.WriteMessage(websocket.BinaryMessage, make([]byte, tc.size)); err != nil {
 						return err
 					}
-					return reader(returned)(conn, r)
+					return testws.ReadLoop(testws.Returned)(conn, r)
 				}}
 				u := websocket.New(ctrl)
 				u.Options = tc.options
@@ -318,10 +319,10 @@ func TestReaderOfAFullKernelThatStops(t *testing.T) {
 				begun := time.Now()
 				_, err := io.ReadFull(client, make([]byte, 100_000))
 				require.NoError(t, err)
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 				assert.Greater(t, time.Since(begun), 900*time.Millisecond)
-				require.Len(t, ctrl.told.all(), 1)
-				assert.ErrorIs(t, ctrl.told.all()[0], tc.want)
+				require.Len(t, ctrl.Told.All(), 1)
+				assert.ErrorIs(t, ctrl.Told.All()[0], tc.want)
 			})
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -86,7 +87,7 @@ func acceptByHand(l net.Listener) net.Conn {
 		return nil
 	}
 	if r, err := http.ReadRequest(bufio.NewReader(nc)); err == nil {
-		_, _ = io.WriteString(nc, switching(r))
+		_, _ = io.WriteString(nc, testws.Switching(r))
 	}
 	return nc
 }
@@ -98,7 +99,7 @@ func TestBreachesHoldNothing(t *testing.T) {
 	text := append(make([]byte, size*3/4), 0xff)
 	ways := waysToRead()[:3]
 	for _, way := range ways {
-		for name, frame := range map[string]wstest.Frame{"plain": wstest.Text(string(text)), "compressed": deflated(string(text))} {
+		for name, frame := range map[string]wstest.Frame{"plain": wstest.Text(string(text)), "compressed": testws.Deflated(string(text))} {
 			t.Run(way.name+", "+name, func(t *testing.T) {
 				u := endpoint(way)
 				u.MaxMessageSize = -1

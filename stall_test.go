@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/require"
 )
@@ -79,7 +80,7 @@ func stallsOf(text, ping, goodbye wstest.Frame) []stall {
 
 func compressedStalls(t *testing.T) []stall {
 	text := string(pseudoText(400 << 10))
-	whole := deflated(text)
+	whole := testws.Deflated(text)
 	first, next := whole, whole
 	first.Fin, next.Fin, next.Opcode, next.RSV = false, false, wstest.OpContinuation, 0
 	begin := func(f wstest.Frame, announced, from, to int) []byte {
@@ -182,7 +183,7 @@ func waysToRead() []wayToRead {
 // endpoint serves in one of the ways.
 func endpoint(way wayToRead) *websocket.Upgrader {
 	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error { return way.serve(conn) }))
-	u.Log = silent
+	u.Log = testws.Silent
 	u.CloseTimeout = time.Minute
 	return u
 }

@@ -8,19 +8,20 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 func TestStatsOfOneConnectionAfterTheOther(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		u := websocket.New(websocket.ControllerFunc(echo))
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
 		target := serve(u)
 		assert.Equal(t, websocket.Stats{}, u.Stats())
 
 		client := wstest.DialRaw(t, target, "/", nil)
-		client.Send(wstest.Text("12345"), part(wstest.OpText, false, "ab"), wstest.Ping("?"), part(wstest.OpContinuation, true, "c"))
+		client.Send(wstest.Text("12345"), testws.Part(wstest.OpText, false, "ab"), wstest.Ping("?"), testws.Part(wstest.OpContinuation, true, "c"))
 		client.Expect(wstest.Text("12345"), wstest.Pong("?"), wstest.Text("abc"))
 		const mask = 4
 		received := uint64(2 + mask + 5 + 2 + mask + 2 + 2 + mask + 1 + 2 + mask + 1)
@@ -74,7 +75,7 @@ func TestStatsOfOneConnectionAfterTheOther(t *testing.T) {
 func TestStatsOfWhatGorillaWrites(t *testing.T) {
 	for name, compression := range map[string]bool{"plain": false, "compressed": true} {
 		t.Run(name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 					long := make([]byte, 100_000)
 					if err := conn.WriteMessage(websocket.TextMessage, long); err != nil {
@@ -114,7 +115,7 @@ func TestStatsOfWhatGorillaWrites(t *testing.T) {
 					require.NoError(t, err)
 				}
 				client.ExpectClose(4000, "")
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 				stats := u.Stats()
 				assert.EqualValues(t, 5, stats.MessagesSent)
 				assert.Zero(t, stats.MessagesReceived)
@@ -132,8 +133,8 @@ func TestStatsOfWhatGorillaWrites(t *testing.T) {
 
 func TestStatsOfPeersThatAreGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u := websocket.New(websocket.ControllerFunc(echo))
-		u.Log = silent
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
+		u.Log = testws.Silent
 		server := wstest.Serve(t, u)
 		for range 3 {
 			_ = wstest.DialRaw(t, server, "/", nil)
@@ -150,27 +151,27 @@ func TestStatsOfPeersThatAreGone(t *testing.T) {
 
 func TestStatsOfAMessageThatNeverComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u := websocket.New(websocket.ControllerFunc(echo))
-		u.Log = silent
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
+		u.Log = testws.Silent
 		client := wstest.DialRaw(t, u, "/", nil)
 		client.SendBytes(wstest.Binary(make([]byte, 10_000)).AppendHeader(nil, 10_000))
 		_ = client.Close()
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 		assert.Zero(t, u.Stats().MessagesReceived)
 	})
 }
 
 func TestStatsOfBytesAfterABreach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u := websocket.New(websocket.ControllerFunc(echo))
-		u.Log = silent
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
+		u.Log = testws.Silent
 		client := wstest.DialRaw(t, u, "/", nil)
 		bad := wstest.Text("x").Unmasked().Bytes()
 		client.SendBytes(bad)
 		client.ExpectClose(1002, "frame is not masked")
 		client.SendBytes(make([]byte, 5000))
 		_ = client.Close()
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 		assert.EqualValues(t, len(bad)+5000, u.Stats().BytesReceived)
 	})
 }

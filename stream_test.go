@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -45,7 +46,7 @@ func echoStream(stream net.Conn) error {
 func streamPair(t *testing.T, ctx context.Context, options websocket.Options) (*wstest.Raw, net.Conn) { //nolint:revive // t comes first
 	t.Helper()
 	options.PingInterval = cmp.Or(options.PingInterval, -1) // tests wait for longer than a peer may be silent
-	client, conn := rawPair(t, options)
+	client, conn := testws.RawPair(t, options)
 	return client, websocket.Stream(ctx, conn, websocket.BinaryMessage)
 }
 
@@ -96,7 +97,7 @@ func randomBytes(n int) []byte {
 }
 
 func TestStreamCarriesBytesBothWaysAtOnce(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		data := randomBytes(3 << 20)
 		u := websocket.New(onStream(func(stream net.Conn) error {
 			var sending sync.WaitGroup
@@ -129,7 +130,7 @@ func TestStreamCarriesBytesBothWaysAtOnce(t *testing.T) {
 		}
 		receiving.Wait()
 		client.Client.Close(1000, "")
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 	})
 }
 
@@ -139,7 +140,7 @@ func TestStreamFrames(t *testing.T) {
 		websocket.BinaryMessage: func(s string) wstest.Frame { return wstest.Binary([]byte(s)) },
 	} {
 		t.Run(frame("").String(), func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 					stream := websocket.Stream(r.Context(), conn, messageType)
 					assert.Equal(t, conn.LocalAddr(), stream.LocalAddr())
@@ -162,12 +163,12 @@ func TestStreamFrames(t *testing.T) {
 				client.Expect(frame("one"), frame("two"))
 				first := frame("def")
 				first.Fin = false
-				client.Send(frame("abc"), frame(""), first, wstest.Ping("still there?"), part(wstest.OpContinuation, true, "ghi"))
+				client.Send(frame("abc"), frame(""), first, wstest.Ping("still there?"), testws.Part(wstest.OpContinuation, true, "ghi"))
 				client.Expect(wstest.Pong("still there?"))
 				client.ExpectClose(1000, "")
 				client.Send(wstest.Close(1000, ""))
 				client.ExpectEnd()
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 			})
 		})
 	}
@@ -197,11 +198,11 @@ func TestStreamEndings(t *testing.T) {
 		{"an error of the peer's", func(client *wstest.Raw) { client.Send(wstest.Close(1011, "oh")) }, closed(1011), 0},
 		{"a code of the application's", func(client *wstest.Raw) { client.Send(wstest.Close(4000, "")) }, closed(4000), 0},
 		{"goodbye inside a message", func(client *wstest.Raw) {
-			client.Send(part(wstest.OpBinary, false, ""), wstest.Close(1000, ""))
+			client.Send(testws.Part(wstest.OpBinary, false, ""), wstest.Close(1000, ""))
 		}, closed(1000), 0},
 		{"hung up", func(client *wstest.Raw) { _ = client.Close() }, closed(1006), 1},
 		{"hung up inside a message", func(client *wstest.Raw) {
-			client.Send(part(wstest.OpBinary, false, ""))
+			client.Send(testws.Part(wstest.OpBinary, false, ""))
 			_ = client.Close()
 		}, closed(1006), 1},
 		{"a breach of the protocol", func(client *wstest.Raw) { client.Send(wstest.Frame{Fin: true, Opcode: 0xb, Masked: true}) }, func(t *testing.T, err error) {
@@ -215,9 +216,9 @@ func TestStreamEndings(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 				ends := make(chan error, 2)
-				ctrl := &controller{serve: onStream(func(stream net.Conn) error {
+				ctrl := &testws.Controller{ServeFunc: onStream(func(stream net.Conn) error {
 					got := make([]byte, 9)
 					_, err := io.ReadFull(stream, got)
 					assert.NoError(t, err)
@@ -235,16 +236,16 @@ func TestStreamEndings(t *testing.T) {
 				c.want(t, <-ends)
 				c.want(t, <-ends)
 				_ = client.Close()
-				ended(t, u)
-				assert.Len(t, ctrl.told.all(), c.told)
+				testws.AwaitEnd(t, u)
+				assert.Len(t, ctrl.Told.All(), c.told)
 			})
 		})
 	}
 }
 
 func TestStreamRefusesTheOtherType(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		ctrl := &controller{serve: onStream(echoStream)}
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		ctrl := &testws.Controller{ServeFunc: onStream(echoStream)}
 		u := websocket.New(ctrl)
 		client := wstest.DialRaw(t, serve(u), "/", nil)
 		client.Send(wstest.Text(""))
@@ -252,9 +253,9 @@ func TestStreamRefusesTheOtherType(t *testing.T) {
 		client.Send(wstest.Close(1003, ""))
 		client.ExpectEnd()
 		_ = client.Close()
-		ended(t, u)
-		require.Len(t, ctrl.told.all(), 1)
-		assert.ErrorContains(t, ctrl.told.all()[0], "in one stream")
+		testws.AwaitEnd(t, u)
+		require.Len(t, ctrl.Told.All(), 1)
+		assert.ErrorContains(t, ctrl.Told.All()[0], "in one stream")
 	})
 }
 
@@ -265,7 +266,7 @@ func TestStreamTakesNoOtherMessageType(t *testing.T) {
 }
 
 func TestStreamHasNoMessageLimit(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		data := randomBytes(5 << 20)
 		u := websocket.New(onStream(func(stream net.Conn) error {
 			got, err := io.ReadAll(stream)
@@ -275,7 +276,7 @@ func TestStreamHasNoMessageLimit(t *testing.T) {
 		client := wstest.Dial(t, serve(u), "/", nil)
 		client.WriteBinary(data)
 		client.Close(1000, "")
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 	})
 }
 
@@ -287,7 +288,7 @@ func TestStreamReadDeadlines(t *testing.T) {
 			t.Helper()
 			start := time.Now()
 			n, err := stream.Read(b[:])
-			after(t, start, wait)
+			testws.AssertElapsed(t, start, wait)
 			assert.Zero(t, n)
 			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 			var timeout net.Error
@@ -376,7 +377,7 @@ func TestStreamWriteDeadlines(t *testing.T) {
 				c.set(t, stream)
 				start := time.Now()
 				_, err := stream.Write(big)
-				after(t, start, c.want)
+				testws.AssertElapsed(t, start, c.want)
 				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 				assert.Equal(t, c.gone, websocket.IsDisconnect(err))
 				var timeout net.Error
@@ -389,7 +390,7 @@ func TestStreamWriteDeadlines(t *testing.T) {
 				_, err = stream.Read(make([]byte, 1))
 				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 				require.Error(t, stream.Close(), "no close frame was sent")
-				after(t, start, c.want)
+				testws.AssertElapsed(t, start, c.want)
 			})
 		})
 	}
@@ -435,13 +436,13 @@ func TestStreamClose(t *testing.T) {
 		waiting.Go(func() { assert.NoError(t, stream.Close()) })
 		synctest.Wait()
 		require.ErrorIs(t, stream.Close(), net.ErrClosed, "at once")
-		after(t, start, 0)
+		testws.AssertElapsed(t, start, 0)
 		client.ExpectClose(1000, "")
 		time.Sleep(time.Second)
 		client.Send(wstest.Binary([]byte("too late")), wstest.Close(1000, ""))
 		client.ExpectEnd()
 		waiting.Wait()
-		after(t, start, time.Second)
+		testws.AssertElapsed(t, start, time.Second)
 
 		_, err := stream.Read(make([]byte, 1))
 		require.ErrorIs(t, err, net.ErrClosed)
@@ -472,17 +473,17 @@ func TestStreamCloseIsBounded(t *testing.T) {
 				waiting.Go(func() { // fills the network, and waits for the peer
 					_, err := stream.Write(make([]byte, 2*wstest.PipeBuffer))
 					assert.ErrorIs(t, err, net.ErrClosed)
-					after(t, start, c.want)
+					testws.AssertElapsed(t, start, c.want)
 				})
 				synctest.Wait()
 				waiting.Go(func() { // waits for its turn
 					_, err := stream.Write([]byte("x"))
 					assert.ErrorIs(t, err, net.ErrClosed)
-					after(t, start, 0)
+					testws.AssertElapsed(t, start, 0)
 				})
 				synctest.Wait()
 				require.ErrorIs(t, stream.Close(), net.ErrClosed, "no close frame could be sent")
-				after(t, start, c.want)
+				testws.AssertElapsed(t, start, c.want)
 				waiting.Wait()
 			})
 		})
@@ -523,7 +524,7 @@ func TestStreamCloseComesAfterAWholeMessage(t *testing.T) {
 					}
 					require.Equal(t, big, p)
 				}
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 			})
 		})
 	}
@@ -549,19 +550,19 @@ func TestStreamCloseTakesWhatStillArrives(t *testing.T) {
 		synctest.Wait()
 		start := time.Now()
 		require.NoError(t, stream.Close())
-		after(t, start, 0)
+		testws.AssertElapsed(t, start, 0)
 		waiting.Wait()
 	})
 }
 
 func TestStreamCloseInAHandlerIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{CloseTimeout: time.Second})
+		client, conn := testws.RawPair(t, websocket.Options{CloseTimeout: time.Second})
 		stream := websocket.Stream(t.Context(), conn, websocket.BinaryMessage)
 		start := time.Now()
 		conn.SetPingHandler(func(string) error {
 			assert.NoError(t, stream.Close())
-			after(t, start, time.Second)
+			testws.AssertElapsed(t, start, time.Second)
 			return nil
 		})
 		client.Send(wstest.Ping(""), wstest.Close(1000, ""))
@@ -595,7 +596,7 @@ func TestStreamContext(t *testing.T) {
 				require.ErrorIs(t, err, errCause)
 				waiting.Wait()
 				require.Error(t, stream.Close(), "no close frame was sent")
-				after(t, start, 0)
+				testws.AssertElapsed(t, start, 0)
 				rest, err := io.ReadAll(client)
 				require.NoError(t, err)
 				assert.False(t, bytes.HasPrefix(rest, []byte{0x88}), "the peer must not take it for the end of the data")
@@ -629,9 +630,9 @@ func TestStreamContext(t *testing.T) {
 }
 
 func TestStreamWhenItsServerShutsDown(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		begun := make(chan struct{})
-		ctrl := &controller{serve: onStream(func(stream net.Conn) error {
+		ctrl := &testws.Controller{ServeFunc: onStream(func(stream net.Conn) error {
 			close(begun)
 			_, err := io.Copy(io.Discard, stream)
 			assert.ErrorIs(t, err, websocket.ErrShutdown)
@@ -647,17 +648,17 @@ func TestStreamWhenItsServerShutsDown(t *testing.T) {
 		client.ExpectEnd()
 		_ = client.Close()
 		shutdown.Wait()
-		assert.Empty(t, ctrl.told.all())
+		assert.Empty(t, ctrl.Told.All())
 	})
 }
 
 func TestStreamEndsWithServe(t *testing.T) {
 	for name, message := range map[string]string{"a read waits": "", "what came is not read": "unread"} {
 		t.Run(name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 				var reading sync.WaitGroup
 				received := make(chan struct{})
-				ctrl := &controller{serve: onStream(func(stream net.Conn) error {
+				ctrl := &testws.Controller{ServeFunc: onStream(func(stream net.Conn) error {
 					<-received
 					if message == "" {
 						reading.Go(func() {
@@ -679,7 +680,7 @@ func TestStreamEndsWithServe(t *testing.T) {
 				_ = client.Close()
 				reading.Wait()
 				require.NoError(t, u.Shutdown(t.Context()))
-				assert.Empty(t, ctrl.told.all())
+				assert.Empty(t, ctrl.Told.All())
 			})
 		})
 	}
@@ -702,7 +703,7 @@ func TestStreamOfAConnectionThatEnded(t *testing.T) {
 		_, err = stream.Write([]byte("x"))
 		require.Error(t, err)
 		require.NoError(t, stream.Close())
-		after(t, start, 0)
+		testws.AssertElapsed(t, start, 0)
 	})
 }
 
@@ -715,7 +716,7 @@ func TestStreamOfAConnectionThatIsEnding(t *testing.T) {
 			return err
 		},
 		"we say goodbye": func(*websocket.Conn, *http.Request) error { return nil },
-		"Serve failed":   func(*websocket.Conn, *http.Request) error { return errDatabase },
+		"Serve failed":   func(*websocket.Conn, *http.Request) error { return testws.ErrDatabase },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -724,7 +725,7 @@ func TestStreamOfAConnectionThatIsEnding(t *testing.T) {
 					late = conn
 					return serve(conn, r)
 				}))
-				u.Log = silent
+				u.Log = testws.Silent
 				client := wstest.DialRaw(t, u, "/", nil)
 				client.Send(wstest.Close(1000, ""))
 				synctest.Wait()
@@ -735,21 +736,21 @@ func TestStreamOfAConnectionThatIsEnding(t *testing.T) {
 				_, err = stream.Write([]byte("x"))
 				require.Error(t, err)
 				_ = stream.Close() // which may say how the connection ended
-				after(t, start, 0)
+				testws.AssertElapsed(t, start, 0)
 				_ = client.Close()
 				require.NoError(t, u.Shutdown(t.Context()))
 			})
 		})
 	}
 	t.Run("OnError", func(t *testing.T) {
-		onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 			u := websocket.New(&lateStream{})
 			client := wstest.DialRaw(t, serve(u), "/", nil)
 			client.ExpectClose(1011, "Internal Server Error")
 			client.Send(wstest.Close(1011, ""))
 			client.ExpectEnd()
 			_ = client.Close()
-			ended(t, u)
+			testws.AwaitEnd(t, u)
 		})
 	})
 }
@@ -757,7 +758,7 @@ func TestStreamOfAConnectionThatIsEnding(t *testing.T) {
 // lateStream reads from a stream that it makes in OnError.
 type lateStream struct{}
 
-func (*lateStream) Serve(*websocket.Conn, *http.Request) error { return errDatabase }
+func (*lateStream) Serve(*websocket.Conn, *http.Request) error { return testws.ErrDatabase }
 
 func (*lateStream) OnError(r *http.Request, _ error) {
 	conn, _ := websocket.FromContext(r.Context())
@@ -776,8 +777,8 @@ func TestStreamEndsWithACloseHandler(t *testing.T) {
 		told    int // errors, of a Serve that returns none
 	}{
 		"that fails": {
-			handler: func(int, string) error { return errDatabase },
-			want:    func(t *testing.T, err error) { t.Helper(); assert.ErrorIs(t, err, errDatabase) },
+			handler: func(int, string) error { return testws.ErrDatabase },
+			want:    func(t *testing.T, err error) { t.Helper(); assert.ErrorIs(t, err, testws.ErrDatabase) },
 		},
 		"that panics": {
 			handler: func(int, string) error { panic("oh") },
@@ -788,11 +789,11 @@ func TestStreamEndsWithACloseHandler(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				start := time.Now()
-				ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+				ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, r *http.Request) error {
 					conn.SetCloseHandler(c.handler)
 					stream := websocket.Stream(r.Context(), conn, websocket.BinaryMessage)
 					_, err := stream.Read(make([]byte, 1))
-					after(t, start, 0)
+					testws.AssertElapsed(t, start, 0)
 					assert.NotErrorIs(t, err, io.EOF)
 					c.want(t, err)
 					return nil
@@ -803,7 +804,7 @@ func TestStreamEndsWithACloseHandler(t *testing.T) {
 				_, _ = io.Copy(io.Discard, client)
 				_ = client.Close()
 				require.NoError(t, u.Shutdown(t.Context()))
-				require.Len(t, ctrl.told.all(), c.told)
+				require.Len(t, ctrl.Told.All(), c.told)
 			})
 		})
 	}
@@ -826,9 +827,9 @@ func TestStreamOfACutMessageThatWasCompressed(t *testing.T) {
 				u.Options = options
 				u.Settings.EnableCompression = true
 				u.CompressionLevel = -1
-				u.Log = silent
+				u.Log = testws.Silent
 				client := wstest.DialRaw(t, u, "/", &wstest.Options{Compression: true, Timeout: time.Hour})
-				cut := deflated(strings.Repeat("abcdefgh", 10))
+				cut := testws.Deflated(strings.Repeat("abcdefgh", 10))
 				cut.Opcode, cut.Fin = wstest.OpBinary, false
 				client.Send(cut, wstest.Close(1000, ""))
 				time.Sleep(10 * time.Minute)
@@ -844,12 +845,12 @@ func TestStreamEndsWithAHandler(t *testing.T) {
 		handler func(string) error
 		want    string
 	}{
-		"that fails":  {func(string) error { return errDatabase }, errDatabase.Error()},
+		"that fails":  {func(string) error { return testws.ErrDatabase }, testws.ErrDatabase.Error()},
 		"that panics": {func(string) error { panic("oh") }, "panic: oh"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-				ctrl := &controller{serve: func(conn *websocket.Conn, r *http.Request) error {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, r *http.Request) error {
 					conn.SetPingHandler(c.handler)
 					stream := websocket.Stream(r.Context(), conn, websocket.BinaryMessage)
 					_, err := stream.Read(make([]byte, 1))
@@ -863,16 +864,16 @@ func TestStreamEndsWithAHandler(t *testing.T) {
 				client.Send(wstest.Close(1011, ""))
 				client.ExpectEnd()
 				_ = client.Close()
-				ended(t, u)
-				require.Len(t, ctrl.told.all(), 1)
-				assert.ErrorContains(t, ctrl.told.all()[0], c.want)
+				testws.AwaitEnd(t, u)
+				require.Len(t, ctrl.Told.All(), 1)
+				assert.ErrorContains(t, ctrl.Told.All()[0], c.want)
 			})
 		})
 	}
 }
 
 func TestStreamMethodsMayBeCalledAtOnce(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		u := websocket.New(onStream(func(stream net.Conn) error {
 			var using sync.WaitGroup
 			for range 20 {
@@ -892,7 +893,7 @@ func TestStreamMethodsMayBeCalledAtOnce(t *testing.T) {
 			using.Wait()
 			return nil
 		}))
-		u.Log = silent
+		u.Log = testws.Silent
 		client := &peerStream{Client: wstest.Dial(t, serve(u), "/", nil)}
 		var sending sync.WaitGroup
 		sending.Go(func() {
@@ -906,32 +907,16 @@ func TestStreamMethodsMayBeCalledAtOnce(t *testing.T) {
 		assert.Equal(t, 1000, websocket.CloseStatus(err), err)
 		_ = client.Close()
 		sending.Wait()
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 	})
 }
 
-// oneConn is a listener that accepts one connection.
-type oneConn struct {
-	conns chan net.Conn
-	net.Listener
-}
-
-func (l oneConn) Accept() (net.Conn, error) {
-	if conn, ok := <-l.conns; ok {
-		return conn, nil
-	}
-	return nil, net.ErrClosed
-}
-
-func (l oneConn) Close() error   { return nil }
-func (l oneConn) Addr() net.Addr { return &net.TCPAddr{} }
-
 func TestStreamCarriesHTTP(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		u := websocket.New(onStream(func(stream net.Conn) error {
 			done := make(chan struct{})
-			l := oneConn{conns: make(chan net.Conn, 1)}
-			l.conns <- stream
+			l := testws.OneConn{Conns: make(chan net.Conn, 1)}
+			l.Conns <- stream
 			server := &http.Server{ //nolint:gosec // the client is the test's own
 				Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					body, err := io.ReadAll(r.Body)
@@ -941,7 +926,7 @@ func TestStreamCarriesHTTP(t *testing.T) {
 				}),
 				ConnState: func(_ net.Conn, state http.ConnState) {
 					if state == http.StateClosed {
-						close(l.conns)
+						close(l.Conns)
 						close(done)
 					}
 				},
@@ -968,14 +953,14 @@ func TestStreamCarriesHTTP(t *testing.T) {
 		}
 		assert.EqualValues(t, 1, u.Stats().Upgrades, "all on one connection")
 		transport.CloseIdleConnections()
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 	})
 }
 
 func TestStreamCarriesTLS(t *testing.T) {
 	pki := httptest.NewTLSServer(nil)
 	t.Cleanup(pki.Close)
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		u := websocket.New(onStream(func(stream net.Conn) error {
 			secure := tls.Server(stream, &tls.Config{Certificates: pki.TLS.Certificates, MinVersion: tls.VersionTLS13})
 			if err := secure.Handshake(); !assert.NoError(t, err) {
@@ -1007,12 +992,12 @@ func TestStreamCarriesTLS(t *testing.T) {
 		sending.Wait()
 		_, err = peer.Read(make([]byte, 1))
 		assert.Equal(t, 1000, websocket.CloseStatus(err), err)
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 	})
 }
 
 func TestStreamEchoesLines(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		u := websocket.New(onStream(echoStream))
 		client := &peerStream{Client: wstest.Dial(t, serve(u), "/", nil)}
 		lines := bufio.NewReader(client)
@@ -1025,6 +1010,6 @@ func TestStreamEchoesLines(t *testing.T) {
 			require.Equal(t, line, got)
 		}
 		client.Client.Close(1001, "")
-		ended(t, u)
+		testws.AwaitEnd(t, u)
 	})
 }

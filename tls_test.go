@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/require"
 )
@@ -19,7 +20,7 @@ import (
 // TestTLSPeerThatHangsUpRudely has the peer close its socket without the alert
 // that TLS asks for: the end of the stream all the same.
 func TestTLSPeerThatHangsUpRudely(t *testing.T) {
-	ctrl := &controller{serve: reader(returned)}
+	ctrl := &testws.Controller{ServeFunc: testws.ReadLoop(testws.Returned)}
 	u := websocket.New(ctrl)
 	server := httptest.NewTLSServer(u)
 	defer server.Close()
@@ -27,9 +28,9 @@ func TestTLSPeerThatHangsUpRudely(t *testing.T) {
 	secure, ok := client.Conn.(*tls.Conn)
 	require.True(t, ok)
 	require.NoError(t, secure.NetConn().Close())
-	ended(t, u)
-	require.Len(t, ctrl.told.all(), 1)
-	require.Equal(t, websocket.CloseAbnormalClosure, websocket.CloseStatus(ctrl.told.all()[0]))
+	testws.AwaitEnd(t, u)
+	require.Len(t, ctrl.Told.All(), 1)
+	require.Equal(t, websocket.CloseAbnormalClosure, websocket.CloseStatus(ctrl.Told.All()[0]))
 }
 
 // TestTLSKeyUpdate has the peer ask for new keys when the deadline of the last
@@ -38,9 +39,9 @@ func TestTLSKeyUpdate(t *testing.T) {
 	if _, err := exec.LookPath("openssl"); err != nil {
 		t.Skip("no openssl here: Go's own client can't ask for new keys:", err)
 	}
-	u := websocket.New(websocket.ControllerFunc(echo))
+	u := websocket.New(websocket.ControllerFunc(testws.Echo))
 	u.WriteTimeout = 50 * time.Millisecond
-	u.Log = silent
+	u.Log = testws.Silent
 	server := httptest.NewTLSServer(u)
 	defer server.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

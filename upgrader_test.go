@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +16,7 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -30,27 +29,27 @@ func TestMounting(t *testing.T) {
 	}{
 		{name: "on a ServeMux", handler: func() http.Handler {
 			mux := http.NewServeMux()
-			websocket.New(websocket.ControllerFunc(echo)).RegisterRoutes(mux, "/ws")
+			websocket.New(websocket.ControllerFunc(testws.Echo)).RegisterRoutes(mux, "/ws")
 			return mux
 		}},
 		{name: "on a ServeMux, under a host", handler: func() http.Handler {
 			mux := http.NewServeMux()
-			websocket.New(websocket.ControllerFunc(echo)).RegisterRoutes(mux, "example.com/ws")
+			websocket.New(websocket.ControllerFunc(testws.Echo)).RegisterRoutes(mux, "example.com/ws")
 			return mux
 		}},
 		{name: "as a handler", handler: func() http.Handler {
-			return websocket.New(websocket.ControllerFunc(echo))
+			return websocket.New(websocket.ControllerFunc(testws.Echo))
 		}},
 		{name: "as a literal", handler: func() http.Handler {
-			return &websocket.Upgrader{Controller: websocket.ControllerFunc(echo)}
+			return &websocket.Upgrader{Controller: websocket.ControllerFunc(testws.Echo)}
 		}},
 		{name: "as a controller with a struct", handler: func() http.Handler {
-			return websocket.New(&controller{serve: echo})
+			return websocket.New(&testws.Controller{ServeFunc: testws.Echo})
 		}},
 	}
 	for _, tt := range mounts {
 		t.Run(tt.name, func(t *testing.T) {
-			onNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
+			testws.OnNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
 				client := wstest.Dial(t, serve(tt.handler()), "/ws", &wstest.Options{Header: http.Header{"Host": {"example.com"}}})
 				require.Equal(t, http.StatusSwitchingProtocols, client.Response.StatusCode)
 				client.WriteText("hello, 世界")
@@ -58,13 +57,13 @@ func TestMounting(t *testing.T) {
 				client.WriteBinary(bytes.Repeat([]byte{0, 1, 0xfe, 0xff}, 50_000))
 				client.ExpectBinary(bytes.Repeat([]byte{0, 1, 0xfe, 0xff}, 50_000))
 				client.Close(websocket.CloseNormalClosure, "bye")
-			}, slices.Sorted(maps.Keys(networks))...)
+			}, testws.Memory, testws.TCP, testws.TLS)
 		})
 	}
 }
 
 func TestManyClientsAtOnce(t *testing.T) {
-	upgrader := &websocket.Upgrader{Controller: websocket.ControllerFunc(echo)}
+	upgrader := &websocket.Upgrader{Controller: websocket.ControllerFunc(testws.Echo)}
 	server := httptest.NewServer(upgrader)
 	defer server.Close()
 	roundTrip := func(message string) (string, error) {
@@ -96,7 +95,7 @@ func TestManyClientsAtOnce(t *testing.T) {
 }
 
 func TestServeSeesTheRequest(t *testing.T) {
-	onNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
 		mux := http.NewServeMux()
 		websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 			cookie, err := r.Cookie("session")
@@ -111,7 +110,7 @@ func TestServeSeesTheRequest(t *testing.T) {
 		})
 		client.ExpectText(`["café","ada l","0815","s3cr3t","GET /rooms/{room}/ws","GET"]` + "\n")
 		client.ExpectClose(websocket.CloseNormalClosure, websocket.NormalClosureMessage)
-	}, slices.Sorted(maps.Keys(networks))...)
+	}, testws.Memory, testws.TCP, testws.TLS)
 }
 
 type userKey struct{}
@@ -195,7 +194,7 @@ func TestRegistrer(t *testing.T) {
 	server := wstest.Serve(t, mux)
 	client := wstest.Dial(t, server, "/v2/ws", nil)
 	client.ExpectText("\"Ada\"\n")
-	require.Equal(t, http.StatusNotFound, dialRefused(t, server, "/ws", nil).status, "the route is the controller's own alone")
+	require.Equal(t, http.StatusNotFound, testws.DialRefused(t, server, "/ws", nil).Status, "the route is the controller's own alone")
 }
 
 func TestPatternHasNoMethod(t *testing.T) {
@@ -212,7 +211,7 @@ func TestPatternHasNoMethod(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			require.Panics(t, func() {
-				websocket.New(websocket.ControllerFunc(echo)).RegisterRoutes(http.NewServeMux(), tt.pattern)
+				websocket.New(websocket.ControllerFunc(testws.Echo)).RegisterRoutes(http.NewServeMux(), tt.pattern)
 			})
 		})
 	}
@@ -224,11 +223,11 @@ func TestPatternHasNoMethod(t *testing.T) {
 }
 
 func TestOtherMethodsOnTheRoute(t *testing.T) {
-	mux := besidesAlive(http.NotFoundHandler())
-	websocket.New(websocket.ControllerFunc(echo)).RegisterRoutes(mux, "/route")
-	conn := dialHTTP(t, wstest.Serve(t, mux))
+	mux := testws.BesidesAlive(http.NotFoundHandler())
+	websocket.New(websocket.ControllerFunc(testws.Echo)).RegisterRoutes(mux, "/route")
+	conn := testws.DialHTTP(t, wstest.Serve(t, mux))
 	request := func(method string, upgrade bool) *http.Request {
-		return upgradeRequest(func(r *http.Request) {
+		return testws.UpgradeRequest(func(r *http.Request) {
 			r.URL.Path, r.Method = "/route", method
 			if !upgrade {
 				r.Header.Del("Connection")
@@ -247,13 +246,13 @@ func TestOtherMethodsOnTheRoute(t *testing.T) {
 		{name: "GET without", request: request(http.MethodGet, false), status: http.StatusUpgradeRequired},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			response := conn.do(tt.request)
-			require.Equal(t, tt.status, response.status)
-			conn.expectAlive()
+			response := conn.Do(tt.request)
+			require.Equal(t, tt.status, response.Status)
+			conn.ExpectAlive()
 		})
 	}
-	response := conn.do(request(http.MethodGet, true))
-	require.Equal(t, http.StatusSwitchingProtocols, response.status)
+	response := conn.Do(request(http.MethodGet, true))
+	require.Equal(t, http.StatusSwitchingProtocols, response.Status)
 }
 
 // A controller that is forgotten is found when it is given, not by the first client.
@@ -277,17 +276,17 @@ func TestNothingIsAskedOfANilController(t *testing.T) {
 // A refusal with 500 is the server's own fault, and the client is not told the reason: the
 // operator must be.
 func TestServersOwnFaultIsLogged(t *testing.T) {
-	var log logs
-	u := websocket.New(websocket.ControllerFunc(echo))
-	u.Log = log.log
+	var log testws.Logs
+	u := websocket.New(websocket.ControllerFunc(testws.Echo))
+	u.Log = log.Log
 	w := httptest.NewRecorder() // which can't be hijacked
-	u.ServeHTTP(w, upgradeRequest(nil))
+	u.ServeHTTP(w, testws.UpgradeRequest(nil))
 	require.Equal(t, http.StatusInternalServerError, w.Code)
 	assert.JSONEq(t, `{"error": "Internal Server Error"}`, w.Body.String())
-	entries := log.all()
+	entries := log.All()
 	require.Len(t, entries, 1)
-	assert.Equal(t, slog.LevelError, entries[0].level)
-	require.ErrorContains(t, entries[0].err, "can't be taken over")
-	assert.EqualValues(t, http.StatusInternalServerError, entries[0].attrs["status"].Int64())
-	assert.NotEmpty(t, entries[0].attrs["remote"].String())
+	assert.Equal(t, slog.LevelError, entries[0].Level)
+	require.ErrorContains(t, entries[0].Err, "can't be taken over")
+	assert.EqualValues(t, http.StatusInternalServerError, entries[0].Attrs["status"].Int64())
+	assert.NotEmpty(t, entries[0].Attrs["remote"].String())
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 )
@@ -19,17 +20,17 @@ var invalidTexts = []struct {
 }{
 	{name: "one frame", frames: []wstest.Frame{wstest.Text("κόσ\xff")}},
 	{name: "a character that is cut off", frames: []wstest.Frame{wstest.Text("κόσ\xce")}},
-	{name: "a fragment", frames: []wstest.Frame{part(wstest.OpText, false, "κόσμε\xed\xa0")}},
+	{name: "a fragment", frames: []wstest.Frame{testws.Part(wstest.OpText, false, "κόσμε\xed\xa0")}},
 	{name: "the second fragment", frames: []wstest.Frame{
-		part(wstest.OpText, false, "κόσμε"), part(wstest.OpContinuation, false, "\xf8")}},
+		testws.Part(wstest.OpText, false, "κόσμε"), testws.Part(wstest.OpContinuation, false, "\xf8")}},
 	{name: "a character over two fragments", frames: []wstest.Frame{
-		part(wstest.OpText, false, "κόσ\xf4"), wstest.Ping("between"), part(wstest.OpContinuation, false, "\x90")}},
+		testws.Part(wstest.OpText, false, "κόσ\xf4"), wstest.Ping("between"), testws.Part(wstest.OpContinuation, false, "\x90")}},
 	{name: "a character that the last fragment cuts off", frames: []wstest.Frame{
-		part(wstest.OpText, false, "κ\xcf"), part(wstest.OpContinuation, true, "\x8c\xcf")}},
+		testws.Part(wstest.OpText, false, "κ\xcf"), testws.Part(wstest.OpContinuation, true, "\x8c\xcf")}},
 	{name: "an empty last fragment behind half a character", frames: []wstest.Frame{
-		part(wstest.OpText, false, "日\xe6\x97"), part(wstest.OpContinuation, true, "")}},
-	{name: "a compressed message", frames: []wstest.Frame{deflated("κόσ\xff")}},
-	{name: "a compressed message that is cut off", frames: []wstest.Frame{deflated(strings.Repeat("κόσμε", 1000) + "\xf0\x9f")}},
+		testws.Part(wstest.OpText, false, "日\xe6\x97"), testws.Part(wstest.OpContinuation, true, "")}},
+	{name: "a compressed message", frames: []wstest.Frame{testws.Deflated("κόσ\xff")}},
+	{name: "a compressed message that is cut off", frames: []wstest.Frame{testws.Deflated(strings.Repeat("κόσμε", 1000) + "\xf0\x9f")}},
 }
 
 // readings are the ways to read messages.
@@ -73,8 +74,8 @@ func TestInvalidTextIsRefusedAtOnce(t *testing.T) {
 	for how, read := range readings {
 		for _, tc := range invalidTexts {
 			t.Run(how+"/"+tc.name, func(t *testing.T) {
-				onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-					ctrl := &controller{serve: read}
+				testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+					ctrl := &testws.Controller{ServeFunc: read}
 					u := websocket.New(ctrl)
 					u.Settings.EnableCompression = true
 					client := wstest.DialRaw(t, serve(u), "/", &wstest.Options{Compression: true})
@@ -88,8 +89,8 @@ func TestInvalidTextIsRefusedAtOnce(t *testing.T) {
 					client.Send(wstest.Close(websocket.CloseInvalidFramePayloadData, ""))
 					client.ExpectEnd()
 					_ = client.Conn.Close() // which ends the server's lingering
-					ended(t, u)
-					if told := ctrl.told.all(); assert.Len(t, told, 1) {
+					testws.AwaitEnd(t, u)
+					if told := ctrl.Told.All(); assert.Len(t, told, 1) {
 						assert.ErrorContains(t, told[0], "text is not UTF-8")
 					}
 				})
@@ -100,8 +101,8 @@ func TestInvalidTextIsRefusedAtOnce(t *testing.T) {
 
 // A frame that has not arrived whole is refused for what has arrived of it.
 func TestInvalidTextInAnUnfinishedFrame(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		ctrl := &controller{serve: readings["ReadMessage"]}
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		ctrl := &testws.Controller{ServeFunc: readings["ReadMessage"]}
 		client := wstest.DialRaw(t, serve(websocket.New(ctrl)), "/", nil)
 		frame := wstest.Text("κόσμε\xf4\x90" + strings.Repeat("x", 1000)).Bytes()
 		client.SendBytes(frame[:len(frame)-1000])
@@ -112,33 +113,33 @@ func TestInvalidTextInAnUnfinishedFrame(t *testing.T) {
 
 func TestValidTextInPieces(t *testing.T) {
 	const text = "κόσμε 日本語 🙂 \ufffe\U0010ffff"
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		u := websocket.New(websocket.ControllerFunc(echo))
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
 		u.Settings.EnableCompression = true
 		client := wstest.DialRaw(t, serve(u), "/", nil)
 		for at := range len(text) + 1 {
-			client.Send(part(wstest.OpText, false, text[:at]), wstest.Ping("?"), part(wstest.OpContinuation, true, text[at:]))
+			client.Send(testws.Part(wstest.OpText, false, text[:at]), wstest.Ping("?"), testws.Part(wstest.OpContinuation, true, text[at:]))
 			client.Expect(wstest.Pong("?"), wstest.Text(text))
 		}
-		client.Send(part(wstest.OpText, false, ""))
+		client.Send(testws.Part(wstest.OpText, false, ""))
 		for _, b := range []byte(text) {
-			client.Send(part(wstest.OpContinuation, false, string([]byte{b})))
+			client.Send(testws.Part(wstest.OpContinuation, false, string([]byte{b})))
 		}
-		client.Send(part(wstest.OpContinuation, true, ""))
+		client.Send(testws.Part(wstest.OpContinuation, true, ""))
 		client.Expect(wstest.Text(text))
 	})
 }
 
 func TestOnlyTextIsChecked(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		client := wstest.DialRaw(t, serve(websocket.New(websocket.ControllerFunc(echo))), "/", nil)
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		client := wstest.DialRaw(t, serve(websocket.New(websocket.ControllerFunc(testws.Echo))), "/", nil)
 		client.Send(wstest.Binary([]byte("\xff\xc0")), wstest.Ping("\xff"))
 		client.Expect(wstest.Binary([]byte("\xff\xc0")), wstest.Pong("\xff"))
 
-		u := websocket.New(websocket.ControllerFunc(echo))
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
 		u.SkipUTF8Validation = true
 		client = wstest.DialRaw(t, serve(u), "/", nil)
-		client.Send(wstest.Text("\xff\xc0"), part(wstest.OpText, false, "\xf4"), part(wstest.OpContinuation, true, "\x90"))
+		client.Send(wstest.Text("\xff\xc0"), testws.Part(wstest.OpText, false, "\xf4"), testws.Part(wstest.OpContinuation, true, "\x90"))
 		client.Expect(wstest.Text("\xff\xc0"), wstest.Text("\xf4\x90"))
 	})
 }

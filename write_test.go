@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -59,7 +60,7 @@ func TestConcurrentWriters(t *testing.T) {
 	}
 	for name, compression := range map[string]bool{"plain": false, "compressed": true} {
 		t.Run(name, func(t *testing.T) {
-			onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 					for w := range writers {
 						conn.Go(func(context.Context) error {
@@ -85,7 +86,7 @@ func TestConcurrentWriters(t *testing.T) {
 							return nil
 						})
 					}
-					return reader(returned)(conn, nil)
+					return testws.ReadLoop(testws.Returned)(conn, nil)
 				}))
 				u.Settings.EnableCompression = compression
 				client := wstest.Dial(t, serve(u), "/", &wstest.Options{Compression: compression, Timeout: time.Minute})
@@ -109,7 +110,7 @@ func TestConcurrentWriters(t *testing.T) {
 				}
 				client.Close(1000, "")
 				assert.Equal(t, writers*each, pings, "pings before the close frame")
-				ended(t, u)
+				testws.AwaitEnd(t, u)
 			})
 		})
 	}
@@ -118,7 +119,7 @@ func TestConcurrentWriters(t *testing.T) {
 // TestConcurrentClosers has goroutines close while many write and ping: what the
 // client gets is whole messages and one close frame.
 func TestConcurrentClosers(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		enough := make(chan struct{})
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 			for w := range 32 {
@@ -140,10 +141,10 @@ func TestConcurrentClosers(t *testing.T) {
 					return conn.Close(4000, "enough")
 				})
 			}
-			return reader(wrapped)(conn, r)
+			return testws.ReadLoop(testws.Wrapped)(conn, r)
 		}))
-		var log logs
-		u.Log = log.log
+		var log testws.Logs
+		u.Log = log.Log
 		client := wstest.DialRaw(t, serve(u), "/", nil)
 		for messages := 0; ; {
 			f, err := client.Receive()
@@ -164,16 +165,16 @@ func TestConcurrentClosers(t *testing.T) {
 		}
 		client.Send(wstest.Close(4000, ""))
 		client.ExpectEnd()
-		ended(t, u)
-		for _, line := range log.all() {
-			assert.Equal(t, slog.LevelDebug, line.level, line.err)
+		testws.AwaitEnd(t, u)
+		for _, line := range log.All() {
+			assert.Equal(t, slog.LevelDebug, line.Level, line.Err)
 		}
 	})
 }
 
 func TestOneMessageAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		w, err := conn.NextWriter(websocket.TextMessage)
 		require.NoError(t, err)
 		_, err = io.WriteString(w, strings.Repeat("a", 10_000))
@@ -182,17 +183,17 @@ func TestOneMessageAtATime(t *testing.T) {
 		start := time.Now()
 		_, err = conn.NextWriter(websocket.BinaryMessage)
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-		after(t, start, 10*time.Second)
+		testws.AssertElapsed(t, start, 10*time.Second)
 		require.ErrorIs(t, conn.WriteMessage(websocket.BinaryMessage, nil), os.ErrDeadlineExceeded)
-		after(t, start, 20*time.Second)
+		testws.AssertElapsed(t, start, 20*time.Second)
 		require.NoError(t, conn.SetWriteDeadline(time.Now().Add(time.Second)))
 		require.ErrorIs(t, conn.WriteJSON(1), os.ErrDeadlineExceeded)
-		after(t, start, 21*time.Second)
+		testws.AssertElapsed(t, start, 21*time.Second)
 		require.NoError(t, conn.SetWriteDeadline(time.Time{}))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		require.ErrorIs(t, conn.WriteMessageContext(ctx, websocket.BinaryMessage, nil), context.DeadlineExceeded)
-		after(t, start, 22*time.Second)
+		testws.AssertElapsed(t, start, 22*time.Second)
 
 		require.NoError(t, conn.WriteControl(websocket.PingMessage, []byte("between"), time.Time{}))
 		waiting := make(chan error, 1)
@@ -240,7 +241,7 @@ func readMessage(t *testing.T, client *wstest.Raw, control func(wstest.Frame)) s
 // while pings come from elsewhere.
 func TestControlFramesNeverEnterAFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		large := make([]byte, 3*wstest.PipeBuffer)
 		prepared, err := websocket.NewPreparedMessage(websocket.BinaryMessage, large)
 		require.NoError(t, err)
@@ -295,12 +296,12 @@ func readAway(client *wstest.Raw) *wstest.Frame {
 func TestWriteTimeout(t *testing.T) {
 	t.Run("ends the connection of a peer that does not read", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			_, conn := rawPair(t, websocket.Options{WriteTimeout: 3 * time.Second})
+			_, conn := testws.RawPair(t, websocket.Options{WriteTimeout: 3 * time.Second})
 			read := make(chan error, 1)
 			go func() { _, _, err := conn.ReadMessage(); read <- err }()
 			start := time.Now()
 			err := <-fill(conn)
-			after(t, start, 3*time.Second)
+			testws.AssertElapsed(t, start, 3*time.Second)
 			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 			assert.True(t, websocket.IsDisconnect(err))
 			assert.Equal(t, err, conn.WriteMessage(websocket.TextMessage, nil), "later writes")
@@ -308,38 +309,38 @@ func TestWriteTimeout(t *testing.T) {
 			assert.Equal(t, err, <-read, "the reader")
 			assert.Equal(t, err, context.Cause(conn.Context()))
 			require.Equal(t, err, conn.Close(1000, ""))
-			after(t, start, 3*time.Second)
+			testws.AssertElapsed(t, start, 3*time.Second)
 		})
 	})
 	t.Run("is OnError's business", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			ctrl := &controller{serve: func(conn *websocket.Conn, _ *http.Request) error {
-				return wrapped(conn.WriteMessage(websocket.BinaryMessage, make([]byte, 2*wstest.PipeBuffer)))
+			ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, _ *http.Request) error {
+				return testws.Wrapped(conn.WriteMessage(websocket.BinaryMessage, make([]byte, 2*wstest.PipeBuffer)))
 			}}
 			start := time.Now()
-			ctrl.onError = func(*http.Request, error) { after(t, start, 10*time.Second) }
+			ctrl.ErrorFunc = func(*http.Request, error) { testws.AssertElapsed(t, start, 10*time.Second) }
 			u := websocket.New(ctrl)
 			_ = wstest.DialRaw(t, u, "/", nil)
-			ended(t, u)
-			require.Len(t, ctrl.told.all(), 1)
-			assert.True(t, websocket.IsDisconnect(ctrl.told.all()[0]))
+			testws.AwaitEnd(t, u)
+			require.Len(t, ctrl.Told.All(), 1)
+			assert.True(t, websocket.IsDisconnect(ctrl.Told.All()[0]))
 		})
 	})
 	t.Run("bounds streamed messages", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			_, conn := rawPair(t, websocket.Options{})
+			_, conn := testws.RawPair(t, websocket.Options{})
 			w, err := conn.NextWriter(websocket.TextMessage)
 			require.NoError(t, err)
 			start := time.Now()
 			_, err = w.Write(make([]byte, 2*wstest.PipeBuffer))
 			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-			after(t, start, 10*time.Second)
+			testws.AssertElapsed(t, start, 10*time.Second)
 			assert.Equal(t, err, w.Close())
 		})
 	})
 	t.Run("can be switched off", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{WriteTimeout: -1})
+			client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: -1})
 			write := fill(conn)
 			time.Sleep(24 * time.Hour)
 			synctest.Wait()
@@ -350,28 +351,28 @@ func TestWriteTimeout(t *testing.T) {
 	})
 	t.Run("is replaced by the caller's deadline", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			_, conn := rawPair(t, websocket.Options{})
+			_, conn := testws.RawPair(t, websocket.Options{})
 			start := time.Now()
 			require.NoError(t, conn.SetWriteDeadline(start.Add(25*time.Second)))
 			err := <-fill(conn)
-			after(t, start, 25*time.Second)
+			testws.AssertElapsed(t, start, 25*time.Second)
 			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 			assert.False(t, websocket.IsDisconnect(err), "its own deadline says nothing about the peer")
 		})
 	})
 	t.Run("comes back when that is taken away", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			_, conn := rawPair(t, websocket.Options{})
+			_, conn := testws.RawPair(t, websocket.Options{})
 			require.NoError(t, conn.SetWriteDeadline(time.Now().Add(time.Hour)))
 			require.NoError(t, conn.SetWriteDeadline(time.Time{}))
 			start := time.Now()
 			require.Error(t, <-fill(conn))
-			after(t, start, 10*time.Second)
+			testws.AssertElapsed(t, start, 10*time.Second)
 		})
 	})
 	t.Run("that has passed writes nothing and harms nothing", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{})
+			client, conn := testws.RawPair(t, websocket.Options{})
 			prepared, err := websocket.NewPreparedMessage(websocket.TextMessage, []byte("x"))
 			require.NoError(t, err)
 			past := time.Now().Add(-time.Second)
@@ -387,11 +388,11 @@ func TestWriteTimeout(t *testing.T) {
 	})
 	t.Run("of a ping that waits for a frame under way", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			client, conn := rawPair(t, websocket.Options{})
+			client, conn := testws.RawPair(t, websocket.Options{})
 			write := fill(conn)
 			start := time.Now()
 			require.ErrorIs(t, conn.WriteControl(websocket.PingMessage, nil, start.Add(time.Second)), os.ErrDeadlineExceeded)
-			after(t, start, time.Second)
+			testws.AssertElapsed(t, start, time.Second)
 			_, err := client.Receive()
 			require.NoError(t, err)
 			require.NoError(t, <-write)
@@ -429,12 +430,12 @@ func TestWriteContext(t *testing.T) {
 	} {
 		t.Run(name+" under way when it ends", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				_, conn := rawPair(t, websocket.Options{})
+				_, conn := testws.RawPair(t, websocket.Options{})
 				ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, cause)
 				defer cancel()
 				start := time.Now()
 				err := write(ctx, conn)
-				after(t, start, 3*time.Second)
+				testws.AssertElapsed(t, start, 3*time.Second)
 				require.ErrorIs(t, err, cause)
 				assert.False(t, websocket.IsDisconnect(err))
 				assert.ErrorIs(t, context.Cause(conn.Context()), cause)
@@ -443,7 +444,7 @@ func TestWriteContext(t *testing.T) {
 		})
 		t.Run(name+" after it ended", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client, conn := rawPair(t, websocket.Options{})
+				client, conn := testws.RawPair(t, websocket.Options{})
 				ctx, cancel := context.WithCancelCause(t.Context())
 				cancel(cause)
 				require.ErrorIs(t, write(ctx, conn), cause)
@@ -495,7 +496,7 @@ func TestWritesAfterTheEnd(t *testing.T) {
 		for name, write := range writes {
 			t.Run(name+" after "+end, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					client, conn := rawPair(t, websocket.Options{})
+					client, conn := testws.RawPair(t, websocket.Options{})
 					c.do(client, conn)
 					for range 3 {
 						require.ErrorIs(t, write(conn), c.want)
@@ -509,7 +510,7 @@ func TestWritesAfterTheEnd(t *testing.T) {
 	}
 	t.Run("a message begun before is not ended", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			_, conn := rawPair(t, websocket.Options{})
+			_, conn := testws.RawPair(t, websocket.Options{})
 			w, err := conn.NextWriter(websocket.TextMessage)
 			require.NoError(t, err)
 			require.NoError(t, conn.WriteControl(websocket.CloseMessage, nil, time.Time{}))
@@ -522,7 +523,7 @@ func TestWritesAfterTheEnd(t *testing.T) {
 
 func TestControlMessagesByEveryWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		w, err := conn.NextWriter(websocket.PingMessage)
 		require.NoError(t, err)
 		_, err = io.WriteString(w, strings.Repeat("x", 125))
@@ -554,11 +555,11 @@ func TestControlMessagesByEveryWay(t *testing.T) {
 
 func TestHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		require.NoError(t, conn.PingHandler()("harmless"))
 		require.NoError(t, conn.PongHandler()("harmless"))
 		require.NoError(t, conn.CloseHandler()(1000, "harmless"))
-		go func() { _ = reader(returned)(conn, nil) }()
+		go func() { _ = testws.ReadLoop(testws.Returned)(conn, nil) }()
 
 		// The caller's ping handler runs, and the ping is answered.
 		pings := make(chan string, 10)
@@ -607,11 +608,11 @@ func TestHandlers(t *testing.T) {
 
 func TestErrorOfTheCloseHandlerIsTheReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
-		conn.SetCloseHandler(func(int, string) error { return errDatabase })
+		client, conn := testws.RawPair(t, websocket.Options{})
+		conn.SetCloseHandler(func(int, string) error { return testws.ErrDatabase })
 		client.Send(wstest.Close(3000, ""))
 		_, _, err := conn.ReadMessage()
-		require.Equal(t, errDatabase, err)
+		require.Equal(t, testws.ErrDatabase, err)
 		client.ExpectClose(3000, "")
 		client.ExpectEnd()
 	})
@@ -619,14 +620,14 @@ func TestErrorOfTheCloseHandlerIsTheReads(t *testing.T) {
 
 func TestPingIsNotAnsweredWhileAFrameIsStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		write := fill(conn)
 		client.Send(wstest.Ping("x"), wstest.Text("read on"))
 		start := time.Now()
 		_, message, err := conn.ReadMessage()
 		require.NoError(t, err)
 		assert.Equal(t, "read on", string(message))
-		after(t, start, time.Second)
+		testws.AssertElapsed(t, start, time.Second)
 		_, err = client.Receive()
 		require.NoError(t, err)
 		require.NoError(t, <-write)
@@ -635,7 +636,7 @@ func TestPingIsNotAnsweredWhileAFrameIsStuck(t *testing.T) {
 
 func TestFloodOfPingsIsHeldBackByTheirAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		go func() {
 			ping := wstest.Ping(strings.Repeat("x", 125)).Bytes()
 			for {
@@ -647,13 +648,13 @@ func TestFloodOfPingsIsHeldBackByTheirAnswers(t *testing.T) {
 		start := time.Now()
 		_, _, err := conn.ReadMessage()
 		require.True(t, websocket.IsDisconnect(err), err)
-		after(t, start, 10*time.Second)
+		testws.AssertElapsed(t, start, 10*time.Second)
 	})
 }
 
 func TestPongsHaveADeadlineOfTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{PingInterval: -1})
+		client, conn := testws.RawPair(t, websocket.Options{PingInterval: -1})
 		require.NoError(t, conn.SetWriteDeadline(time.Now().Add(time.Second)))
 		require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("hello")))
 		client.Expect(wstest.Text("hello"))
@@ -682,21 +683,21 @@ func flood(conn *websocket.Conn) {
 func TestStreamsWaitForControlFrames(t *testing.T) {
 	t.Run("for the write timeout", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			_, conn := rawPair(t, websocket.Options{})
+			_, conn := testws.RawPair(t, websocket.Options{})
 			w, err := conn.NextWriter(websocket.TextMessage)
 			require.NoError(t, err)
 			flood(conn)
 			start := time.Now()
 			_, _ = w.Write([]byte("hello"))
 			err = w.Close()
-			after(t, start, 10*time.Second)
+			testws.AssertElapsed(t, start, 10*time.Second)
 			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 			assert.True(t, websocket.IsDisconnect(err), "the peer took nothing")
 		})
 	})
 	t.Run("as long as the context allows", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			_, conn := rawPair(t, websocket.Options{WriteTimeout: -1})
+			_, conn := testws.RawPair(t, websocket.Options{WriteTimeout: -1})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			w, err := conn.NextWriterContext(ctx, websocket.TextMessage)
@@ -705,7 +706,7 @@ func TestStreamsWaitForControlFrames(t *testing.T) {
 			start := time.Now()
 			_, _ = w.Write([]byte("hello"))
 			require.ErrorIs(t, w.Close(), context.DeadlineExceeded)
-			after(t, start, time.Second)
+			testws.AssertElapsed(t, start, time.Second)
 		})
 	})
 }
@@ -714,7 +715,7 @@ func TestStreamsWaitForControlFrames(t *testing.T) {
 // middle of a message: another must not follow its beginning.
 func TestUnfinishedStreamEndsTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		w, err := conn.NextWriter(websocket.TextMessage)
 		require.NoError(t, err)
 		_, err = w.Write(make([]byte, 10_000))
@@ -739,7 +740,7 @@ func TestUnfinishedStreamEndsTheConnection(t *testing.T) {
 // that the peer takes late, and then six for itself.
 func TestWaitForATurnIsNotPartOfTheWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		flood(conn)
 		written := make(chan error, 1)
 		go func() { written <- conn.WriteMessage(websocket.BinaryMessage, make([]byte, 10_000)) }()
@@ -757,11 +758,11 @@ func TestWaitForATurnIsNotPartOfTheWrite(t *testing.T) {
 
 func TestGorillasPingWithADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		write := fill(conn)
 		start := time.Now()
 		require.Error(t, conn.Conn.WriteControl(websocket.PingMessage, nil, start.Add(time.Second)))
-		after(t, start, time.Second)
+		testws.AssertElapsed(t, start, time.Second)
 		_, err := client.Receive()
 		require.NoError(t, err)
 		require.NoError(t, <-write)
@@ -771,7 +772,7 @@ func TestGorillasPingWithADeadline(t *testing.T) {
 
 func TestInvalidCloseMessagesByGorillasWays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, conn := rawPair(t, websocket.Options{})
+		client, conn := testws.RawPair(t, websocket.Options{})
 		bad := websocket.FormatCloseMessage(1006, "")
 		_, err := websocket.NewPreparedMessage(websocket.CloseMessage, bad)
 		require.ErrorContains(t, err, "invalid close message")
@@ -801,7 +802,7 @@ func TestPanicOfTheBufferPoolLeavesNoLock(t *testing.T) {
 			return conn.WriteMessage(websocket.TextMessage, []byte("x"))
 		}))
 		u.Settings.WriteBufferPool = &onePanic{}
-		u.Log = silent
+		u.Log = testws.Silent
 		wstest.DialRaw(t, u, "/", nil).Expect(wstest.Text("x"))
 	})
 }
@@ -812,7 +813,7 @@ func TestCallersWriteDeadlineTakesThePlaceOfOurs(t *testing.T) {
 	for name, writeTimeout := range map[string]time.Duration{"with WriteTimeout": 10 * time.Second, "without": -1} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client, conn := rawPair(t, websocket.Options{WriteTimeout: writeTimeout, PingInterval: -1})
+				client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: writeTimeout, PingInterval: -1})
 				write := func() error { return conn.WriteMessage(websocket.BinaryMessage, []byte("x")) }
 				require.NoError(t, write())
 				_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
@@ -829,7 +830,7 @@ func TestCallersWriteDeadlineTakesThePlaceOfOurs(t *testing.T) {
 				go fill(conn)
 				start := time.Now()
 				<-conn.Context().Done()
-				after(t, start, time.Minute)
+				testws.AssertElapsed(t, start, time.Minute)
 				_ = client
 			})
 		})

@@ -1,0 +1,182 @@
+package testws
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// An HTTPConn is one connection to an HTTP server, on which one request follows
+// another.
+type HTTPConn struct {
+	net.Conn
+	t testing.TB
+	R *bufio.Reader // what the server sends
+}
+
+// Hurry bounds what is expected next.
+func (c *HTTPConn) Hurry() {
+	c.t.Helper()
+	require.NoError(c.t, c.SetReadDeadline(time.Now().Add(5*time.Second)))
+}
+
+// Send writes bytes as they are.
+func (c *HTTPConn) Send(p []byte) {
+	c.t.Helper()
+	_, err := c.Write(p)
+	require.NoError(c.t, err)
+}
+
+// Do sends a request and reads the answer.
+func (c *HTTPConn) Do(request *http.Request) Reply {
+	c.t.Helper()
+	require.NoError(c.t, request.Write(c))
+	return c.Answer(request)
+}
+
+// Answer reads the answer to a request that was sent.
+func (c *HTTPConn) Answer(request *http.Request) Reply {
+	c.t.Helper()
+	c.Hurry()
+	response, err := http.ReadResponse(c.R, request)
+	require.NoError(c.t, err)
+	if response.StatusCode == http.StatusSwitchingProtocols {
+		require.NoError(c.t, response.Body.Close()) // there is none: what follows is frames
+		return Reply{Status: response.StatusCode, Header: response.Header}
+	}
+	return ReadReply(c.t, response)
+}
+
+// ExpectAlive checks that the connection is still one to an HTTP server, on
+// which no byte too many was written.
+func (c *HTTPConn) ExpectAlive() {
+	c.t.Helper()
+	response := c.Do(httptest.NewRequest(http.MethodGet, "http://example.com/alive", http.NoBody))
+	require.Equal(c.t, http.StatusOK, response.Status)
+	require.Equal(c.t, "alive", response.Body)
+}
+
+// ExpectFrames reads frames of the server.
+func (c *HTTPConn) ExpectFrames(frames ...wstest.Frame) {
+	c.t.Helper()
+	c.Hurry()
+	for _, want := range frames {
+		got, err := wstest.ReadFrame(c.R)
+		require.NoError(c.t, err)
+		require.Equal(c.t, want.Unmasked().String(), got.String())
+		require.True(c.t, bytes.Equal(want.Payload, got.Payload))
+	}
+}
+
+// DialHTTP opens a connection to a server, without TLS, until the end of the test.
+func DialHTTP(t testing.TB, server any) *HTTPConn {
+	t.Helper()
+	conn, err := DialBare(t, server)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	return &HTTPConn{Conn: conn, t: t, R: bufio.NewReader(conn)}
+}
+
+// DialBare opens a connection, without TLS.
+func DialBare(t testing.TB, server any) (net.Conn, error) {
+	switch server := server.(type) {
+	case *wstest.Server:
+		return server.DialContext(t.Context(), "", "")
+	case *wstest.Listener:
+		return server.DialContext(t.Context())
+	case *httptest.Server:
+		return net.Dial("tcp", server.Listener.Addr().String())
+	default:
+		return nil, fmt.Errorf("a %T is no server", server)
+	}
+}
+
+// A Reply is the answer to a request, read to its end.
+type Reply struct {
+	Status int
+	Header http.Header
+	Body   string
+	Closes bool // the connection, behind it
+}
+
+// ReadReply reads a response to its end.
+func ReadReply(t testing.TB, response *http.Response) Reply {
+	t.Helper()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	return Reply{Status: response.StatusCode, Header: response.Header, Body: string(body), Closes: response.Close}
+}
+
+// DialRefused is DialRefused of wstest, whose response it reads to its end.
+func DialRefused(t testing.TB, target any, path string, options *wstest.Options) Reply {
+	t.Helper()
+	response := wstest.DialRefused(t, target, path, options)
+	defer func() { _ = response.Body.Close() }()
+	return ReadReply(t, response)
+}
+
+// UpgradeRequest is the request of a client that does everything right, but for
+// the change.
+func UpgradeRequest(change func(r *http.Request)) *http.Request {
+	request := httptest.NewRequest(http.MethodGet, "http://example.com/ws", http.NoBody)
+	request.Header.Set("Connection", "Upgrade")
+	request.Header.Set("Upgrade", "websocket")
+	request.Header.Set("Sec-Websocket-Version", "13")
+	request.Header.Set("Sec-Websocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+	if change != nil {
+		change(request)
+	}
+	return request
+}
+
+// UpgradeBytes is UpgradeRequest as it is sent.
+func UpgradeBytes(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	require.NoError(t, UpgradeRequest(nil).Write(&b))
+	return b.Bytes()
+}
+
+// UpgradeBare performs the opening handshake on a bare connection and returns the
+// status of the answer. It reads nothing beyond.
+func UpgradeBare(t *testing.T, conn net.Conn) int {
+	t.Helper()
+	request := "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+	_, err := io.WriteString(conn, request)
+	assert.NoError(t, err)
+	var answer []byte
+	for !bytes.HasSuffix(answer, []byte("\r\n\r\n")) {
+		var b [1]byte
+		if _, err := io.ReadFull(conn, b[:]); !assert.NoError(t, err) {
+			return 0
+		}
+		answer = append(answer, b[0])
+	}
+	var status int
+	_, err = fmt.Sscanf(string(answer), "HTTP/1.1 %d", &status)
+	assert.NoError(t, err)
+	return status
+}
+
+// BesidesAlive mounts a handler at /ws, beside a page.
+func BesidesAlive(handler http.Handler) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.Handle("/ws", handler)
+	mux.HandleFunc("/alive", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "alive") })
+	return mux
+}
+
+// OpaqueWriter is what a careless middleware makes of a response writer.
+type OpaqueWriter struct{ http.ResponseWriter }

@@ -1,0 +1,52 @@
+package testws
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/stretchr/testify/require"
+)
+
+// Observed is an Observer that writes down what it is told. Mu guards the fields.
+type Observed struct {
+	Mu         sync.Mutex
+	Conns      []*websocket.Conn
+	EndedConns []*websocket.Conn
+	endings    []websocket.Ending
+	Refusals   []string
+}
+
+// UpgradeRefused adds to Refusals the path, the status and the reason.
+func (o *Observed) UpgradeRefused(r *http.Request, status int, reason error) {
+	o.Mu.Lock()
+	defer o.Mu.Unlock()
+	o.Refusals = append(o.Refusals, fmt.Sprint(r.URL.Path, " ", status, " ", reason))
+}
+
+// Opened adds to Conns.
+func (o *Observed) Opened(conn *websocket.Conn) {
+	o.Mu.Lock()
+	defer o.Mu.Unlock()
+	o.Conns = append(o.Conns, conn)
+}
+
+// Ended adds to EndedConns.
+func (o *Observed) Ended(conn *websocket.Conn, ending websocket.Ending) {
+	o.Mu.Lock()
+	defer o.Mu.Unlock()
+	o.EndedConns = append(o.EndedConns, conn)
+	o.endings = append(o.endings, ending)
+}
+
+// Only is the ending of the only connection there was.
+func (o *Observed) Only(t *testing.T) websocket.Ending {
+	t.Helper()
+	o.Mu.Lock()
+	defer o.Mu.Unlock()
+	require.Len(t, o.endings, 1)
+	require.Equal(t, o.Conns, o.EndedConns)
+	return o.endings[0]
+}

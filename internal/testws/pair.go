@@ -1,0 +1,50 @@
+package testws
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+)
+
+// RawPair returns the two ends of a connection in memory, the client's to be
+// used frame by frame. The server's is open until the test ends.
+func RawPair(t *testing.T, options websocket.Options) (*wstest.Raw, *websocket.Conn) {
+	t.Helper()
+	conns := make(chan *websocket.Conn, 1)
+	ended := make(chan struct{})
+	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+		conns <- conn
+		<-ended
+		return nil
+	}))
+	if options.Log == nil {
+		options.Log = Silent
+	}
+	u.Options = options
+	client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: time.Hour})
+	t.Cleanup(func() {
+		_ = client.Close()
+		close(ended)
+		assert.NoError(t, u.Shutdown(context.Background()))
+	})
+	return client, <-conns
+}
+
+// ReadByte begins to read a message and goes no further.
+func ReadByte(conn *websocket.Conn) {
+	if _, r, err := conn.NextReader(); err == nil {
+		_, _ = r.Read(make([]byte, 1))
+	}
+}
+
+// HalfClose says that the client sends nothing more.
+func HalfClose(client *wstest.Raw) {
+	if half, ok := client.Conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+}

@@ -1,0 +1,43 @@
+package testws
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/goyave-contrib/websocket"
+)
+
+// Echo is the controller of the manual.
+func Echo(conn *websocket.Conn, _ *http.Request) error {
+	for {
+		messageType, message, err := conn.ReadMessage()
+		if err != nil {
+			return err
+		}
+		if err := conn.WriteMessage(messageType, message); err != nil {
+			return err
+		}
+	}
+}
+
+// ReadLoop is a Serve that reads until it fails and returns that error through
+// wrap.
+func ReadLoop(wrap func(error) error) func(*websocket.Conn, *http.Request) error {
+	return func(conn *websocket.Conn, _ *http.Request) error {
+		for {
+			if _, _, err := conn.ReadMessage(); err != nil {
+				return wrap(err)
+			}
+		}
+	}
+}
+
+// Returned is for ReadLoop: it returns the error itself.
+func Returned(err error) error { return err }
+
+// Wrapped is for ReadLoop: it returns an error that wraps the error.
+func Wrapped(err error) error { return fmt.Errorf("reading a command: %w", err) }
+
+// ErrDatabase is an error of an application.
+var ErrDatabase = errors.New("database is away")
