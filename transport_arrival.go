@@ -21,10 +21,6 @@ const (
 
 	// maxStops is how often it may lose that again, having stopped: it is not used again.
 	maxStops = 8
-
-	// slack is the memory in bytes that a payload may have besides twice what has come of
-	// it, while the peer is waited for.
-	slack = 1 << 10
 )
 
 // An arrival is a payload on its way. It comes into memory that may be large while bytes
@@ -117,6 +113,10 @@ func (a *arrival) claim(n int) *[]byte {
 	p := make([]byte, n)
 	return &p
 }
+
+// slack is the memory in bytes that a payload may have besides twice what has come of
+// it, while the peer is waited for.
+const slack = 1 << 10
 
 // mayBeKept is how much memory may be kept of which n bytes are full.
 func mayBeKept(n int) int { return 2*n + slack }
