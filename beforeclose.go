@@ -33,7 +33,7 @@ func (c *Conn) BeforeClose(f func()) bool {
 // no read delivers a message. When it returns, what BeforeClose was given has been
 // called, or the socket is closed. No lock is held.
 func (c *Conn) beginClosing() {
-	c.closing.Store(true)
+	c.t.happens(eventClosing, nil)
 	c.begin()
 	if c.group.begun.IsSet() {
 		return
@@ -93,7 +93,3 @@ func (c *Conn) callBefore(f func()) {
 		return nil
 	})
 }
-
-// delivers reports whether reads deliver messages: not once we have begun to close the
-// connection.
-func (c *Conn) delivers() bool { return !c.closing.Load() && !c.t.closeBegun.Load() }

@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/goyave-contrib/websocket/internal/wire"
-	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 // NormalClosureMessage is the text sent with code 1000 when Serve returns nil.
@@ -87,48 +85,35 @@ func (c *Conn) Close(code int, text string) error {
 
 // closeWith is Close with a frame that may be sent.
 func (c *Conn) closeWith(frame *CloseError) (err error) {
-	first := &closingHandshake{}
-	first.frame.Store(frame)
-	if !c.closingHandshake.CompareAndSwap(nil, first) {
-		select {
-		case <-c.closingHandshake.Load().done.Done():
-		case <-c.t.closed.Done(): // perhaps it is the first that calls this one, by way of BeforeClose
-			c.stopBackground()
-		}
+	if !c.t.happens(eventClose, frame) {
+		<-c.t.closed.Done() // by the first call; this one may come from it, by way of BeforeClose
+		c.stopBackground()
 		return nil
 	}
-	defer first.done.Set()
-	c.t.recordCause(causeLocal, frame)
 	defer c.stopBackground()
-	defer c.cancelContext(frame)                              // if that was not done when the frame was sent
-	defer func() { err = c.performClosingHandshake(first) }() // however what is called before ends
+	defer c.cancelContext(frame)                         // if that was not done when the frame was sent
+	defer func() { err = c.performClosingHandshake() }() // however what is called before ends
 	c.beginClosing()
 	return nil
-}
-
-// A closingHandshake is the one that Close performs.
-type closingHandshake struct {
-	frame atomic.Pointer[CloseError] // ours
-	done  xsync.Event
 }
 
 // performClosingHandshake sends the frame that was chosen, unless one was sent before (an
 // answer to the peer's, or a CloseMessage of the caller's), and waits for the
 // peer's.
-func (c *Conn) performClosingHandshake(h *closingHandshake) error {
+func (c *Conn) performClosingHandshake() error {
 	timeout := c.GetCloseHandshakeTimeout()
 	switch {
 	case c.t.isClosed():
-		return c.sendChosen(h, timeout) // which tells why it can't
+		return c.sendChosen(timeout) // which tells why it can't
 	case timeout <= 0:
-		err := c.sendChosen(h, timeout)
+		err := c.sendChosen(timeout)
 		c.t.findEnd(closeGrace)
 		c.t.abort()
 		return err
 	}
 	defer c.t.abortAfter(timeout)()
 	c.awaitFlush()
-	err := c.sendChosen(h, timeout)
+	err := c.sendChosen(timeout)
 	if err == nil || c.t.hungUp() {
 		c.t.awaitPeerClose()
 	}
@@ -138,11 +123,11 @@ func (c *Conn) performClosingHandshake(h *closingHandshake) error {
 
 // sendChosen writes the close frame that was chosen, which is known for certain
 // only when its turn has come.
-func (c *Conn) sendChosen(h *closingHandshake, timeout time.Duration) error {
+func (c *Conn) sendChosen(timeout time.Duration) error {
 	b := closeBound(timeout)
 	err := c.t.lockClose(&b)
 	if err == nil {
-		frame := h.frame.Load()
+		frame := c.t.chosenFrame()
 		err = c.t.sendClose(&b, FormatCloseMessage(frame.Code, frame.Text))
 		c.t.unlockWrite()
 	}
@@ -156,10 +141,10 @@ func (c *Conn) sendChosen(h *closingHandshake, timeout time.Duration) error {
 // wait return net.ErrClosed. Messages that are held back (see WriteMessage) or enqueued
 // are lost.
 func (c *Conn) CloseNow() error {
-	c.closing.Store(true)
+	c.t.happens(eventClosing, nil)
 	first := c.begin()
 	c.t.findEnd(closeGrace)
-	c.t.setCause(causeLocal, errClosed)
+	c.t.happens(eventCloseNow, errClosed)
 	c.t.abort()
 	if first { // otherwise somebody else waits for it
 		<-c.group.begun.Done()

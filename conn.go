@@ -40,8 +40,6 @@ type Conn struct {
 	streaming    atomic.Bool
 	uncompressed atomic.Bool  // by EnableWriteCompression
 	level        atomic.Int32 // by SetCompressionLevel
-	shutdown     atomic.Bool  // Shutdown began before a close frame was sent
-	closing      atomic.Bool  // Close was called or Serve has returned: no read delivers a message
 	pooled       bool         // the application's own WriteBufferPool is used, by gorilla
 
 	handling bool                  // a handler runs; this and the next are the reading goroutine's
@@ -55,10 +53,9 @@ type Conn struct {
 	pings     pings
 	keepalive keepalive
 
-	closeRead        atomic.Pointer[context.Context]  // what CloseRead returned
-	closingHandshake atomic.Pointer[closingHandshake] // what the first call of Close does
-	queue            atomic.Pointer[queue]            // nil until something is enqueued
-	group            group
+	closeRead atomic.Pointer[context.Context] // what CloseRead returned
+	queue     atomic.Pointer[queue]           // nil until something is enqueued
+	group     group
 }
 
 // newConn makes gorilla's connection safe. The values of the request's context, and

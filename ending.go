@@ -37,11 +37,8 @@ func (c *Conn) outcome(errs []error, reported error) (o outcome) {
 // returned errs, in the order of time. What happened on the wire counts first. Reported
 // is the error of an earlier outcome that was reported.
 func (c *Conn) decideOutcome(errs []error, reported error) outcome {
-	if h := c.closingHandshake.Load(); h != nil {
-		c.t.recordCause(causeLocal, h.frame.Load()) // Close may not have got so far
-	}
 	how, cause := c.t.closeCause()
-	down := c.shutdown.Load()
+	down := c.t.has(factShutdown)
 	failures, chosen := c.classifyErrors(errs, reported, down || how != undecided)
 	o := outcome{report: errors.Join(failures...), level: slog.LevelError, frame: normalFrame, failed: len(failures) > 0}
 	if len(failures) == 1 {
@@ -121,7 +118,7 @@ func (c *Conn) chosenEnding(err error) *CloseError {
 	if !errors.As(err, &ce) || ce == nil || ce == c.t.peerCloseRead() || isPanic(err) {
 		return nil
 	}
-	if ce == shutdownFrame && c.shutdown.Load() {
+	if ce == shutdownFrame && c.t.has(factShutdown) {
 		return nil
 	}
 	if !ValidCloseCode(ce.Code) {
@@ -173,9 +170,7 @@ func (c *Conn) finish(o outcome) {
 		return
 	}
 	if o.chosen { // it takes the place of Shutdown's, if that still waits for its turn
-		if h := c.closingHandshake.Load(); h != nil {
-			h.frame.CompareAndSwap(shutdownFrame, o.frame)
-		}
+		c.t.replaceFrame(shutdownFrame, o.frame)
 	}
 	_ = c.closeWith(o.frame) // the socket is closed, which is what counts
 }

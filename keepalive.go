@@ -51,7 +51,7 @@ func (k *keepalive) start(c *Conn) {
 // comes all the same.
 func (k *keepalive) ring() {
 	t := k.c.t
-	if t.finished.Load() {
+	if t.unwritable() != nil {
 		return // the closing handshake has a bound of its own, and so has what follows a hang-up
 	}
 	now := t.age()

@@ -175,7 +175,7 @@ func (q *queue) add(c *Conn, limit QueueLimit, frames [][]byte) (room <-chan str
 	if err := c.t.unwritable(); err != nil {
 		return nil, err
 	}
-	if c.closingHandshake.Load() != nil && c.group.begun.IsSet() {
+	if c.t.has(factCloseCalled) && c.group.begun.IsSet() {
 		return nil, ErrCloseSent // it is as good as that
 	}
 	if !limit.allows(q.messages+len(frames), q.bytes+bytes) {

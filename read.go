@@ -106,7 +106,7 @@ func (c *Conn) readWhole(ctx context.Context, lend bool) (messageType int, p []b
 	switch {
 	case err != nil:
 		return noMessage, nil, c.readFailed(err)
-	case p != nil && !c.delivers():
+	case p != nil && !c.t.delivers():
 		return noMessage, nil, nil // nothing is delivered any more
 	default:
 		return messageType, p, nil
@@ -207,7 +207,7 @@ func (c *Conn) nextReader() (messageType int, wire io.Reader, err error) {
 		switch {
 		case err != nil:
 			return noMessage, nil, c.readFailed(err)
-		case !c.delivers():
+		case !c.t.delivers():
 			_ = discard(wire, bufpool.MaxChunk) // likewise
 		default:
 			return messageType, wire, nil
@@ -290,7 +290,7 @@ func (m *messageReader) Read(p []byte) (int, error) {
 func (m *messageReader) read(p []byte) (int, error) {
 	c := m.c
 	n, err := m.r.Read(p)
-	if !c.delivers() {
+	if !c.t.delivers() {
 		_, _, err = c.nextReader() // what is left of this message and those after it
 		return 0, err
 	}

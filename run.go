@@ -18,7 +18,7 @@ func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
 	r := &run{e: e, conn: conn, report: report}
 	go recovered(func() error {
 		r.opened()
-		if conn.shutdown.Load() {
+		if conn.t.has(factShutdown) {
 			return nil // nobody is there to be served
 		}
 		return serve() // and nothing keeps what serve itself does not, like the request
@@ -129,7 +129,7 @@ func (r *run) ending() Ending {
 		cause = r.reported
 	case how == causeLocal && code == CloseAbnormalClosure && t.socketFailure() != nil:
 		cause = t.socketFailure() // which is why our close frame did not leave
-	case r.conn.shutdown.Load():
+	case r.conn.t.has(factShutdown):
 		cause = ErrShutdown
 	}
 	return Ending{

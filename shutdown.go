@@ -78,13 +78,7 @@ func graceWithin(ctx context.Context) time.Duration {
 }
 
 // shutDown tells the connection that its Endpoint shuts down.
-func (c *Conn) shutDown() {
-	how, _ := c.t.closeCause()
-	if how == undecided || how == causeLocal && !c.t.closeBegun.Load() && !c.t.isClosed() {
-		c.shutdown.Store(true)
-	}
-	c.cancelContext(ErrShutdown)
-}
+func (c *Conn) shutDown() { c.t.happens(eventShutdown, ErrShutdown) }
 
 // closeForShutdown has the reads fail, lest a Serve that waits in one does not learn of the
 // shutdown, and closes the connection when Serve has not returned in time.
@@ -94,7 +88,7 @@ func (c *Conn) closeForShutdown(late <-chan struct{}) {
 	case <-c.t.closed.Done():
 	case <-late:
 	}
-	if c.shutdown.Load() {
+	if c.t.has(factShutdown) {
 		c.failReads(ErrShutdown)
 	}
 	select {

@@ -180,7 +180,7 @@ func (s *stream) reason(err error) error {
 	switch {
 	case how == causePeer:
 		return err
-	case s.conn.shutdown.Load():
+	case s.conn.t.has(factShutdown):
 		return ErrShutdown
 	case how == causeLocal:
 		return errClosed
@@ -208,7 +208,7 @@ func (s *stream) connectionEnded() {
 			return
 		case <-s.conn.t.closed.Done():
 		}
-		if !s.conn.t.peerTold.Load() { // not by the reading goroutine, which may wait for a reader
+		if !s.conn.t.has(factPeerReported) { // not by the reading goroutine, which may wait for a reader
 			s.end(s.reason(context.Cause(s.conn.Context())))
 			return
 		}

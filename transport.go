@@ -5,11 +5,8 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 // transport is the net.Conn that gorilla gets: the accepted connection, seen
@@ -34,17 +31,8 @@ type transport struct {
 	owner owner // nobody until the 101 is written
 
 	closeTimeout atomic.Int64 // nanoseconds; 0 or less: no waiting
-	closed       xsync.Event
-	closeErr     *error // nil: there was none
-	closeOnce    sync.Once
 
-	how    closeCause // guarded by mu, like the next two
-	mu     sync.Mutex
-	cause  error // of how
-	expiry *expiry
-
-	failure atomic.Pointer[ioError] // of the socket, the first; what every later call returns
-
+	state
 	reading
 	writing
 	counts counters
@@ -84,22 +72,6 @@ func (nobody) messageAwaited() bool           { return false }
 func (nobody) messagesMovedAt() time.Duration { return 0 }
 func (nobody) goroutineEnded(error)           {}
 
-// A closeCause is what decided on the wire how a connection ends. The first one
-// holds.
-type closeCause int32
-
-const (
-	undecided       closeCause = iota
-	causePeer                  // its close frame was read
-	causeLocal                 // Close was called, a close frame written, the socket closed
-	causeProtocol              // the peer broke the protocol
-	causeDisconnect            // EOF, a reset, no answer, a write not taken
-)
-
-// wasRead reports whether something that the peer sent decided.
-func (c closeCause) wasRead() bool { return c == causePeer || c == causeProtocol }
-
-// newTransport returns the transport of a connection of which early has been read.
 func newTransport(nc net.Conn, early []byte, config *config) *transport {
 	t := &transport{nc: strict(nc), begun: time.Now(), config: config, owner: nobody{}}
 	switch nc.(type) {
@@ -117,70 +89,32 @@ func newTransport(nc net.Conn, early []byte, config *config) *transport {
 // age is the time since the connection began.
 func (t *transport) age() time.Duration { return time.Since(t.begun) }
 
-// setCause records how the connection ends, unless that is decided already, and
-// cancels its context.
-func (t *transport) setCause(how closeCause, cause error) {
-	t.recordCause(how, cause)
-	t.owner.cancelContext(cause)
-}
-
-// recordCause is setCause without the context. What is read of a peer that hung up comes from
-// before that, and before a close frame of ours that did not leave any more.
-func (t *transport) recordCause(how closeCause, cause error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.how == undecided || t.hungUp() && how.wasRead() && !t.how.wasRead() {
-		t.how, t.cause = how, cause
+// happens makes the transition of an event: it ends the context of the connection if that
+// belongs to it, and then wakes the goroutines that wait for the event. It reports whether
+// the event changed something. Locks may be held, but not the mutex.
+func (t *transport) happens(e stateEvent, err error) (changed bool) {
+	changed = t.state.apply(e, err)
+	if transitions[e].cancels {
+		t.owner.cancelContext(err)
 	}
-}
-
-func (t *transport) closeCause() (closeCause, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.how, t.cause
+	t.state.wake()
+	return changed
 }
 
 // fail ends the connection because the socket failed: nothing can be written or read
 // any more. It returns the first failure.
 func (t *transport) fail(err *ioError) error {
-	first := t.endWriting(err)
-	t.abort()
-	return first
-}
-
-// endWriting has writes fail from now on, those that wait for their turn too.
-func (t *transport) endWriting(err *ioError) error {
-	t.failure.CompareAndSwap(nil, err)
-	t.finished.Store(true)
-	t.over.Set()
+	event := eventFailure
 	if err.gone {
-		t.setCause(causeDisconnect, err)
-	} else {
-		t.owner.cancelContext(err)
+		event = eventPeerGone
 	}
-	return t.failure.Load()
-}
-
-// socketFailure is the first failure of the socket, nil without one.
-func (t *transport) socketFailure() error {
-	if failure := t.failure.Load(); failure != nil {
-		return failure
-	}
-	return nil
-}
-
-// endError is what a call returns that finds the socket closed.
-func (t *transport) endError() error {
-	if failure := t.socketFailure(); failure != nil {
-		return failure
-	}
-	return errClosed
+	t.happens(event, err)
+	t.abort()
+	return t.failure
 }
 
 // errClosed is net.ErrClosed, of a connection of ours.
 var errClosed = fmt.Errorf("websocket: %w", net.ErrClosed)
-
-func (t *transport) isClosed() bool { return t.closed.IsSet() }
 
 // Close is what gorilla's Close and its failed handshakes come to: the
 // application ends the connection without a closing handshake.
@@ -191,33 +125,37 @@ func (t *transport) Close() error {
 
 // closeByUs is Close where the socket is known to be of no use any more.
 func (t *transport) closeByUs() error {
-	t.setCause(causeLocal, errClosed)
+	t.happens(eventCloseNow, errClosed)
 	return t.close()
 }
 
-// close closes the socket. All calls return what the first got.
+// close closes the socket. All calls return when it is closed, with the same error.
 func (t *transport) close() error {
-	t.closeOnce.Do(func() {
-		t.finished.Store(true)
-		t.closed.Set()
-		t.over.Set()
-		t.owner.socketClosing()
-		t.mu.Lock()
-		if t.expiry != nil {
-			t.expiry.alarm.unset()
-		}
-		t.mu.Unlock()
-		if t.watch != nil {
-			t.watch.alarm.unset()
-		}
-		if err := t.nc.Close(); err != nil {
-			t.closeErr = &err
-		}
-	})
+	if t.happens(eventSocketClosed, nil) {
+		t.release()
+	}
+	<-t.released.Done()
 	if t.closeErr != nil {
 		return *t.closeErr
 	}
 	return nil
+}
+
+// release stops the timers that would close the socket, and closes it.
+func (t *transport) release() {
+	defer t.released.Set()
+	t.owner.socketClosing()
+	t.mu.Lock()
+	if t.expiry != nil {
+		t.expiry.alarm.unset()
+	}
+	t.mu.Unlock()
+	if t.watch != nil {
+		t.watch.alarm.unset()
+	}
+	if err := t.nc.Close(); err != nil {
+		t.closeErr = &err
+	}
 }
 
 // abort closes the socket without the politeness of TLS.
@@ -296,8 +234,6 @@ type ioError struct {
 	op   string // "read" or "write"
 	err  error
 	gone bool // the peer vanished; false for a deadline or context of the caller's
-
-	hangUp bool // nothing can be written, but what had come is still read
 }
 
 func (e *ioError) Error() string { return "websocket: " + e.op + ": " + e.err.Error() }

@@ -10,22 +10,14 @@ import (
 // to be read, by the application if it wants to: the close frame in it, if there is one,
 // decides how the connection ended. That is bounded by the close timeout.
 func (t *transport) hangUp(err *ioError) error {
-	err.hangUp = true
-	first := t.endWriting(err)
+	t.happens(eventHangUp, err)
 	t.expireAfter(max(time.Duration(t.closeTimeout.Load())-closeGrace, closeGrace)) // which findEnd may take
-	return first
-}
-
-// hungUp reports whether writing is over because the peer hung up. The socket may be
-// closed since.
-func (t *transport) hungUp() bool {
-	failure := t.failure.Load()
-	return failure != nil && failure.hangUp
+	return t.failure
 }
 
 // isHangUp reports whether an error says only that the peer hung up, as a write found.
 func (t *transport) isHangUp(err error) bool {
-	return t.hungUp() && errors.Is(err, t.failure.Load())
+	return t.hungUp() && errors.Is(err, t.failure)
 }
 
 // findEnd looks, where the peer hung up, for its close frame in what had come. What

@@ -44,10 +44,6 @@ type reading struct {
 	socket  syscall.RawConn
 	tryRead func(fd uintptr) bool
 
-	peerTold   atomic.Bool // the owner is told of the peer's close frame
-	peerClose  atomic.Pointer[CloseError]
-	peerClosed xsync.Event // peerClose is set
-
 	waiting atomic.Int64 // 1 + the age at which the read of the socket began; 0: none
 
 	deadlines atomic.Pointer[readDeadlines] // nil without any
@@ -80,7 +76,7 @@ type control struct {
 // will. The peer's close frame is answered, with no lock held.
 func (t *transport) readEnded(err error) error {
 	ce := t.peerCloseRead()
-	if ce != nil && err == error(ce) && t.peerTold.CompareAndSwap(false, true) { //nolint:errorlint // the same error
+	if ce != nil && err == error(ce) && t.happens(eventPeerReported, nil) { //nolint:errorlint // the same error
 		if handlerErr := t.owner.peerClosed(ce); handlerErr != nil {
 			err = handlerErr
 		}
@@ -91,9 +87,6 @@ func (t *transport) readEnded(err error) error {
 	t.failed = err
 	return err
 }
-
-// peerCloseRead returns the peer's close frame, nil until it is read.
-func (t *transport) peerCloseRead() *CloseError { return t.peerClose.Load() }
 
 // readLocked reads some bytes of a data frame, or a ping or pong that comes before it.
 func (t *transport) readLocked(p []byte) (n int, c control, err error) {
@@ -271,9 +264,7 @@ func (t *transport) readClose(h wire.Header) error {
 	t.dropBuffer()
 	t.reading.err = ce
 	t.counts.CloseReceived.Store(int32(ce.Code))
-	t.setCause(causePeer, ce)
-	t.peerClose.Store(ce)
-	t.peerClosed.Set()
+	t.happens(eventPeerClose, ce)
 	return ce
 }
 
@@ -339,10 +330,10 @@ func (t *transport) readFailed(err error) error {
 	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // the last in the middle of a TLS record
 		// What gorilla makes of it, and applications look for.
 		t.reading.err = &CloseError{Code: CloseAbnormalClosure, Text: io.ErrUnexpectedEOF.Error()}
-		t.setCause(causeDisconnect, t.reading.err)
+		t.happens(eventReadEnd, t.reading.err)
 	default:
 		t.reading.err = &ioError{op: "read", err: err, gone: true}
-		t.setCause(causeDisconnect, t.reading.err)
+		t.happens(eventReadEnd, t.reading.err)
 	}
 	t.dropBuffer()
 	return t.reading.err
@@ -352,7 +343,7 @@ func (t *transport) readFailed(err error) error {
 // socket is closed, which the caller makes sure of. Where nobody is reading, it
 // reads frames away itself and keeps nothing.
 func (t *transport) awaitPeerClose() {
-	if t.peerClosed.IsSet() {
+	if t.has(factPeerClosed) {
 		return
 	}
 	select {

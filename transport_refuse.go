@@ -22,7 +22,7 @@ func (t *transport) refuse(breach *wire.ProtocolError) error {
 	found := seeker.look(t.buffer.bytes())
 	t.dropBuffer()
 	t.reading.err = breach
-	t.setCause(causeProtocol, breach)
+	t.happens(eventViolation, breach)
 	wait := min(lingerTime, time.Duration(t.closeTimeout.Load()))
 	over := time.Now().Add(wait)
 	defer t.abortAfter(max(wait, closeGrace))()

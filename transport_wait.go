@@ -67,7 +67,7 @@ func (t *transport) waitInLine(lock *xsync.Lock, b *bound) error {
 		select {
 		case <-passed:
 			return nil
-		case <-t.over.Done():
+		case <-t.writeEnded.Done():
 			lock.Cancel()
 			return t.unwritable()
 		case <-b.ctx.Done():
@@ -103,21 +103,6 @@ func (t *transport) patience(lock *xsync.Lock, b *bound) (left time.Duration, bo
 // errBusy is the error of a write that waited in vain for another one. Nothing
 // has happened to the connection.
 var errBusy = &ioError{op: "write", err: fmt.Errorf("waiting for another write: %w", os.ErrDeadlineExceeded)}
-
-// unwritable returns why nothing can be written, nil if something can.
-func (t *transport) unwritable() error {
-	if !t.finished.Load() {
-		return nil
-	}
-	switch failure := t.socketFailure(); {
-	case failure != nil:
-		return failure
-	case t.closeBegun.Load():
-		return ErrCloseSent
-	default:
-		return errClosed
-	}
-}
 
 // lockWrite takes the write lock for a frame, unless it is known by now that it
 // can't be written.

@@ -33,10 +33,6 @@ type writing struct {
 	// calls gorilla needs for it.
 	lock xsync.Lock
 
-	over       xsync.Event // the socket failed, or is closed
-	closeBegun atomic.Bool
-	finished   atomic.Bool // nothing can be written any more: unwritable tells why
-
 	cork atomic.Pointer[cork] // nil until a frame is held back
 
 	taken  atomic.Int64 // the age at which a piece of a large frame was last taken
@@ -130,10 +126,8 @@ func (t *transport) bounds(b *bound) bool { return t.coarse && !b.at.IsZero() &&
 // closing notes that a close frame begins, and returns its code: nothing is
 // written after it. The write lock is held.
 func (t *transport) closing(payload []byte) (code int) {
-	t.closeBegun.Store(true)
-	t.finished.Store(true)
 	ce, _ := wire.ParseClose(payload) // it was checked
-	t.setCause(causeLocal, ce)
+	t.happens(eventCloseFrame, ce)
 	return ce.Code
 }
 

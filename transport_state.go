@@ -1,0 +1,258 @@
+package websocket
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/goyave-contrib/websocket/internal/xsync"
+)
+
+// A stateEvent is something that happens to a connection and has to do with its end.
+type stateEvent uint8
+
+const (
+	eventShutdown     stateEvent = iota // its Endpoint shuts down
+	eventClosing                        // CloseNow was called, or Serve has returned
+	eventClose                          // Close was called, with the frame that it is to send
+	eventCloseNow                       // the application closes the socket without a closing handshake
+	eventCloseFrame                     // our close frame begins to leave
+	eventPeerClose                      // the peer's close frame was read
+	eventPeerReported                   // and is reported to the layer above
+	eventViolation                      // the peer broke the protocol
+	eventReadEnd                        // the stream ended without a close frame, or a read failed
+	eventHangUp                         // a write found that the peer hung up
+	eventPeerGone                       // the peer did not answer, or took nothing of a write
+	eventFailure                        // a call was cut short by the caller's own bound, or by a panic
+	eventSocketClosed                   // the socket is about to be closed, whatever the reason
+	stateEvents
+)
+
+// transitions says what each event changes, in every state. Facts only accumulate. The
+// cause is that of the first event that has one, but for a hang-up: see mayReplace. An
+// event that is marked so ends the context of the connection, with its error.
+//
+// Two events do less in some states. A shutdown counts only until the end is decided
+// otherwise: see shutdownCounts. Of several failures only the first sets its facts.
+var transitions = [stateEvents]struct {
+	sets    fact
+	cause   closeCause
+	cancels bool
+}{
+	eventShutdown:     {factShutdown, undecided, true},
+	eventClosing:      {factClosing, undecided, false},
+	eventClose:        {factClosing | factCloseCalled, causeLocal, false},
+	eventCloseNow:     {0, causeLocal, true},
+	eventCloseFrame:   {factCloseFrame, causeLocal, true},
+	eventPeerClose:    {factPeerClosed, causePeer, true},
+	eventPeerReported: {factPeerReported, undecided, false},
+	eventViolation:    {0, causeProtocol, true},
+	eventReadEnd:      {0, causeDisconnect, true},
+	eventHangUp:       {factFailed | factHungUp, causeDisconnect, true},
+	eventPeerGone:     {factFailed, causeDisconnect, true},
+	eventFailure:      {factFailed, undecided, true},
+	eventSocketClosed: {factClosed, undecided, false},
+}
+
+// A fact is something that holds from some event on. Facts are combined as a set.
+type fact uint32
+
+const (
+	factShutdown     fact = 1 << iota // the connection ends because its Endpoint shuts down
+	factClosing                       // no read delivers a message any more
+	factCloseCalled                   // Close was called
+	factCloseFrame                    // our close frame has begun to leave, nothing is written after it
+	factPeerClosed                    // the peer's close frame was read, nothing is read after it
+	factPeerReported                  // and the layer above knows
+	factFailed                        // nothing can be written any more, because a call failed
+	factHungUp                        // but what had come is still read
+	factClosed                        // the socket is closed, or about to be
+)
+
+// A closeCause is what decided on the wire how a connection ends.
+type closeCause uint8
+
+const (
+	undecided       closeCause = iota
+	causePeer                  // its close frame was read
+	causeLocal                 // Close was called, a close frame written, the socket closed
+	causeProtocol              // the peer broke the protocol
+	causeDisconnect            // EOF, a reset, no answer, a write not taken
+)
+
+// wasRead reports whether something that the peer sent decided.
+func (c closeCause) wasRead() bool { return c == causePeer || c == causeProtocol }
+
+// state is how a connection ends. The zero value is that of an open connection.
+//
+// All changes are made by apply, with the mutex held. A fact can be read without it, and
+// so can what was stored before the fact was set and never changes afterwards.
+type state struct {
+	facts atomic.Uint32
+
+	mu         sync.Mutex // held over memory only
+	how        closeCause
+	cause      error       // of how
+	closeFrame *CloseError // Close is to send it
+	expiry     *expiry
+
+	failure   *ioError    // with factFailed: the first
+	peerClose *CloseError // with factPeerClosed
+
+	peerClosed xsync.Event // factPeerClosed is set
+	writeEnded xsync.Event // factFailed or factClosed is set
+	closed     xsync.Event // factClosed is set
+
+	released xsync.Event // the socket's Close has returned
+	closeErr *error      // of that; nil: there was none
+}
+
+// apply makes the transition and reports whether it set a fact that did not hold before.
+// It wakes nobody: that is left to wake.
+func (s *state) apply(e stateEvent, err error) (changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	facts := fact(s.facts.Load())
+	sets := transitions[e].sets
+	switch e {
+	case eventShutdown:
+		if !s.shutdownCounts(facts) {
+			return false
+		}
+	case eventClose:
+		if facts&factCloseCalled == 0 {
+			s.closeFrame, _ = err.(*CloseError) //nolint:errorlint // it is one
+		}
+	case eventPeerClose:
+		if s.peerClose == nil {
+			s.peerClose, _ = err.(*CloseError) //nolint:errorlint // it is one
+		}
+	case eventHangUp, eventPeerGone, eventFailure:
+		if s.failure != nil {
+			sets = 0
+			break
+		}
+		s.failure, _ = err.(*ioError) //nolint:errorlint // it is one
+	}
+	if s.mayReplace(transitions[e].cause, facts|sets) {
+		s.how, s.cause = transitions[e].cause, err
+	}
+	s.facts.Store(uint32(facts | sets))
+	return sets&^facts != 0
+}
+
+// mayReplace reports whether a cause takes the place of the one that there is. The first
+// holds. But what is read of a peer that hung up was sent before that, and before a close
+// frame of ours that did not leave any more.
+func (s *state) mayReplace(how closeCause, facts fact) bool {
+	switch {
+	case how == undecided:
+		return false
+	case s.how == undecided:
+		return true
+	default:
+		return facts&factHungUp != 0 && how.wasRead() && !s.how.wasRead()
+	}
+}
+
+// shutdownCounts reports whether a shutdown decides how the connection ends: nothing else
+// has, or just a Close that has not come to send its frame.
+func (s *state) shutdownCounts(facts fact) bool {
+	return s.how == undecided || s.how == causeLocal && facts&(factCloseFrame|factClosed) == 0
+}
+
+// wake wakes the goroutines that wait for what holds now.
+func (s *state) wake() {
+	facts := fact(s.facts.Load())
+	if facts&factPeerClosed != 0 {
+		s.peerClosed.Set()
+	}
+	if facts&(factFailed|factClosed) != 0 {
+		s.writeEnded.Set()
+	}
+	if facts&factClosed != 0 {
+		s.closed.Set()
+	}
+}
+
+// has reports whether one of the facts holds.
+func (s *state) has(facts fact) bool { return fact(s.facts.Load())&facts != 0 }
+
+// isClosed reports whether the socket is closed, or about to be.
+func (s *state) isClosed() bool { return s.has(factClosed) }
+
+// hungUp reports whether writing is over because the peer hung up. The socket may be
+// closed since.
+func (s *state) hungUp() bool { return s.has(factHungUp) }
+
+// delivers reports whether reads deliver messages: not once we have begun to close the
+// connection.
+func (s *state) delivers() bool { return !s.has(factClosing | factCloseFrame) }
+
+// unwritable returns why nothing can be written, nil if something can.
+func (s *state) unwritable() error {
+	switch facts := fact(s.facts.Load()); {
+	case facts&(factFailed|factCloseFrame|factClosed) == 0:
+		return nil
+	case facts&factFailed != 0:
+		return s.failure
+	case facts&factCloseFrame != 0:
+		return ErrCloseSent
+	default:
+		return errClosed
+	}
+}
+
+// socketFailure returns the first failure of the socket, nil without one.
+func (s *state) socketFailure() error {
+	if s.has(factFailed) {
+		return s.failure
+	}
+	return nil
+}
+
+// endError is what a call returns that finds the socket closed.
+func (s *state) endError() error {
+	if s.has(factFailed) {
+		return s.failure
+	}
+	return errClosed
+}
+
+// peerCloseRead returns the peer's close frame, nil until it is read.
+func (s *state) peerCloseRead() *CloseError {
+	if s.has(factPeerClosed) {
+		return s.peerClose
+	}
+	return nil
+}
+
+// closeReceived returns the code of the peer's close frame, 0 until it is read.
+func (s *state) closeReceived() int {
+	if ce := s.peerCloseRead(); ce != nil {
+		return ce.Code
+	}
+	return 0
+}
+
+// closeCause returns what decided how the connection ends, and the error that goes with it.
+func (s *state) closeCause() (closeCause, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.how, s.cause
+}
+
+// chosenFrame returns the close frame that Close is to send.
+func (s *state) chosenFrame() *CloseError {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closeFrame
+}
+
+// replaceFrame has Close send another frame, if it still is to send the old one.
+func (s *state) replaceFrame(old, frame *CloseError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closeFrame == old {
+		s.closeFrame = frame
+	}
+}
