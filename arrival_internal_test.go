@@ -22,7 +22,7 @@ func TestArrivalsThatDrip(t *testing.T) {
 			p := a.room()
 			require.NotEmpty(t, p)
 			if a.memory != last {
-				assert.LessOrEqual(t, len(*a.memory), max(1<<bufpool.MaxSizeBits, mayBeKept(a.n)), "%d bytes have come", come)
+				assert.LessOrEqual(t, len(*a.memory), max(1<<bufpool.MaxSizeBits, bufpool.MaxKept(a.n)), "%d bytes have come", come)
 			}
 			a.n++
 			a.settle()
@@ -33,7 +33,7 @@ func TestArrivalsThatDrip(t *testing.T) {
 				held = last
 			}
 			require.NotNil(t, held)
-			assert.LessOrEqual(t, len(*held), mayBeKept(a.n), "%d bytes have come", come)
+			assert.LessOrEqual(t, len(*held), bufpool.MaxKept(a.n), "%d bytes have come", come)
 		}
 		a.end()
 	}

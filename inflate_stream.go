@@ -174,7 +174,7 @@ func (s *streamInflater) window() []byte {
 
 // fetch reads more of the compressed message, and keeps little where that is waited for.
 func (s *streamInflater) fetch() error {
-	if mayBeKept(s.total) < s.held() && !s.more() {
+	if bufpool.MaxKept(s.total) < s.held() && !s.more() {
 		s.shrink()
 	}
 	s.to = copy(s.in[:], s.in[s.from:s.to])

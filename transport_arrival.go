@@ -85,8 +85,8 @@ func (a *arrival) room() []byte {
 // narrowRoom is the same in as little memory as may be kept while the peer is waited for,
 // where so many bytes have come and so much other memory is given back meanwhile.
 func (a *arrival) narrowRoom(come, other int) []byte {
-	most := 1 << (bits.Len(uint(mayBeKept(come)+other)) - 1) //nolint:gosec // it is positive
-	return a.within(min(a.length, most))                     // which is more than has come
+	most := 1 << (bits.Len(uint(bufpool.MaxKept(come)+other)) - 1) //nolint:gosec // it is positive
+	return a.within(min(a.length, most))                           // which is more than has come
 }
 
 // within is where more of the payload goes to, in memory for so many bytes or, where that
@@ -114,15 +114,8 @@ func (a *arrival) claim(n int) *[]byte {
 	return &p
 }
 
-// slack is the memory in bytes that a payload may have besides twice what has come of
-// it, while the peer is waited for.
-const slack = 1 << 10
-
-// mayBeKept is how much memory may be kept of which n bytes are full.
-func mayBeKept(n int) int { return 2*n + slack }
-
 // mayKeep reports whether the memory may be kept while the peer is waited for.
-func (a *arrival) mayKeep() bool { return a.memory == nil || len(*a.memory) <= mayBeKept(a.n) }
+func (a *arrival) mayKeep() bool { return a.memory == nil || len(*a.memory) <= bufpool.MaxKept(a.n) }
 
 // settle is called when there is nothing more to read for now.
 func (a *arrival) settle() {
