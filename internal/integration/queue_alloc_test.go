@@ -1,6 +1,6 @@
 //go:build !race
 
-package websocket_test
+package integration_test
 
 import (
 	"io"
