@@ -98,45 +98,70 @@ type Handshake struct {
 // Panics of the functions in h pass through, before anything was hijacked.
 // Nothing of the handshake is kept.
 func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (*Conn, error) {
-	hj := &upgrade{ResponseWriter: w, options: &e.options, live: &e.live}
-	if !e.live.begin(hj) {
-		return nil, e.refuse(w, r, &h, http.StatusServiceUnavailable, ErrShutdown)
+	u := new(upgrade)
+	if !e.live.begin(u) {
+		return nil, e.rejectUpgrade(w, r, &h, &refusal{http.StatusServiceUnavailable, ErrShutdown})
 	}
 	var conn *Conn
 	defer func() {
-		if conn == nil { // also when a function in h panics
-			hj.abort() // what may have been hijacked
-			e.live.abandon(hj)
+		if conn == nil { // also where a function in h panics
+			u.abort() // what may have been hijacked
+			e.live.abandon(u)
 		}
 	}()
 	h.Header = canonical(h.Header)
-	upgrader := e.upgrader(&h, hj)
-	opening, status, reason := e.judge(r, &h, upgrader, hj)
-	if reason != nil {
-		return nil, e.refuse(w, r, &h, status, reason)
+	if h.Settings == nil {
+		h.Settings = &ws.Upgrader{}
 	}
-	gorilla, err := opening.upgrade(upgrader, hj, h.Header)
-	switch {
-	case hj.reason != nil:
-		return nil, e.refuse(w, r, &h, hj.status, hj.reason)
-	case err != nil:
-		err = fmt.Errorf("websocket: writing the handshake's response: %w", err)
-		level := slog.LevelDebug // the client's doing
-		if isPanic(err) {
-			level = slog.LevelError
-		}
-		e.options.log(r.Context(), level, err, slog.String("remote", r.RemoteAddr))
-		return nil, err
+	agreed, refused := e.check(r, &h)
+	if refused == nil && !e.live.admit(u, e.options.MaxConnections) {
+		refused = &refusal{http.StatusServiceUnavailable, ErrTooManyConnections}
 	}
-	conn = hj.conn(r.Context(), gorilla, upgrader.WriteBufferPool != &e.buffers)
-	if down := e.live.replace(hj, conn); down {
+	if refused != nil {
+		return nil, e.rejectUpgrade(w, r, &h, refused)
+	}
+	nc, rw, err := hijack(w)
+	if err != nil {
+		e.live.release(u)
+		return nil, e.rejectUpgrade(w, r, &h, &refusal{http.StatusInternalServerError, err})
+	}
+	u.takeOver(nc, rw, e.transportConfig(h.Settings.ReadBufferSize), agreed)
+	gorilla, err := u.switchProtocols(e.upgrader(h.Settings), agreed, h.Header)
+	if err != nil {
+		return nil, e.switchFailed(r, err)
+	}
+	conn = u.connection(r, gorilla, &e.options, h.Settings.WriteBufferPool != nil)
+	if stopped := e.live.replace(u, conn); stopped {
 		conn.shutDown()
 	}
 	return conn, nil
 }
 
-// refuse answers a request that is not upgraded. It returns the reason.
-func (e *Endpoint) refuse(w http.ResponseWriter, r *http.Request, h *Handshake, status int, reason error) error {
+// switchFailed logs why a connection was lost after it had been taken over. It returns the
+// reason.
+func (e *Endpoint) switchFailed(r *http.Request, err error) error {
+	what, level := "writing the handshake's response", slog.LevelDebug // the client hung up
+	var mistake ws.HandshakeError
+	switch {
+	case errors.As(err, &mistake):
+		what, level = "gorilla refuses a handshake that was checked", slog.LevelError
+	case isPanic(err):
+		level = slog.LevelError
+	}
+	err = fmt.Errorf("websocket: %s: %w", what, err)
+	e.options.log(r.Context(), level, err, slog.String("remote", r.RemoteAddr))
+	return err
+}
+
+// A refusal is how a request is answered that is not upgraded.
+type refusal struct {
+	status int
+	reason error
+}
+
+// rejectUpgrade answers a request that is not upgraded. It returns the reason.
+func (e *Endpoint) rejectUpgrade(w http.ResponseWriter, r *http.Request, h *Handshake, refused *refusal) error {
+	status, reason := refused.status, refused.reason
 	e.live.rejected(status)
 	e.observe(r.Context(), func(o Observer) { o.UpgradeRefused(r, status, reason) })
 	if errors.Is(reason, ErrNotHandshake) {
@@ -163,37 +188,36 @@ func (e *Endpoint) refuse(w http.ResponseWriter, r *http.Request, h *Handshake, 
 	return reason
 }
 
-// judge returns the handshake that gorilla is to answer or, with a status, why it is
-// refused. It asks the application when nothing else is wrong.
-func (e *Endpoint) judge(r *http.Request, h *Handshake, upgrader *ws.Upgrader, hj *upgrade) (o opening, status int, reason error) {
+// check returns what a handshake has agreed on, or why it is refused. It looks at all that
+// can be known before the connection is taken over, and asks the application when nothing
+// else is wrong.
+func (e *Endpoint) check(r *http.Request, h *Handshake) (agreed agreement, refused *refusal) {
 	if e.invalid != nil {
-		return o, http.StatusInternalServerError, e.invalid
+		return agreed, &refusal{http.StatusInternalServerError, e.invalid}
 	}
-	if o, status, reason = readOpening(r); reason != nil {
-		return o, status, reason
+	opening, status, reason := readOpening(r)
+	if reason != nil {
+		return agreed, &refusal{status, reason}
 	}
-	if reason = checkAnswer(upgrader.Subprotocols, h.Header); reason != nil {
-		return o, http.StatusInternalServerError, reason
+	ours := h.Settings.Subprotocols
+	if err := checkAnswer(ours, h.Header); err != nil {
+		return agreed, &refusal{http.StatusInternalServerError, err}
 	}
-	if reason = e.checkOrigin(r, h.CheckOrigin); reason != nil {
-		return o, http.StatusForbidden, reason
+	if err := e.checkOrigin(r, h.CheckOrigin); err != nil {
+		return agreed, &refusal{http.StatusForbidden, err}
 	}
 	offered := r.Header["Sec-Websocket-Protocol"]
-	o.subprotocol = selectSubprotocol(offered, upgrader.Subprotocols, h.Header)
-	if e.options.RequireSubprotocol && !isOffered(offered, o.subprotocol) {
-		return o, http.StatusBadRequest, noSubprotocol(offered, upgrader.Subprotocols, h.Header)
+	agreed.key, agreed.subprotocol = opening.key, selectSubprotocol(offered, ours, h.Header)
+	if e.options.RequireSubprotocol && !isOffered(offered, agreed.subprotocol) {
+		return agreed, &refusal{http.StatusBadRequest, noSubprotocol(offered, ours, h.Header)}
 	}
-	if status, reason = askCheckUpgrade(h.CheckUpgrade); reason != nil {
-		return o, status, reason
+	if h.Settings.EnableCompression {
+		agreed.deflate, agreed.window = offersDeflate(opening.extensions)
 	}
-	if !e.live.admit(hj, e.options.MaxConnections) {
-		return o, http.StatusServiceUnavailable, ErrTooManyConnections
+	if status, reason := askCheckUpgrade(h.CheckUpgrade); reason != nil {
+		return agreed, &refusal{status, reason}
 	}
-	if upgrader.EnableCompression {
-		hj.deflate, hj.window = offersDeflate(o.extensions)
-		upgrader.EnableCompression = hj.deflate
-	}
-	return o, 0, nil
+	return agreed, nil
 }
 
 // askCheckUpgrade returns why the application refuses a handshake that is valid.
@@ -215,19 +239,16 @@ func askCheckUpgrade(check func() (int, error)) (status int, reason error) {
 	return status, reason
 }
 
-// upgrader is gorilla's with the settings of the handshake, as far as they concern it.
-// What it could refuse has been judged before.
-func (e *Endpoint) upgrader(h *Handshake, hj *upgrade) *ws.Upgrader {
-	u := &ws.Upgrader{}
-	if h.Settings != nil {
-		*u = *h.Settings
+// upgrader is gorilla's, with the settings that concern the connection it makes. What it
+// could refuse was checked before.
+func (e *Endpoint) upgrader(settings *ws.Upgrader) *ws.Upgrader {
+	u := &ws.Upgrader{
+		HandshakeTimeout:  settings.HandshakeTimeout,
+		WriteBufferSize:   settings.WriteBufferSize,
+		WriteBufferPool:   settings.WriteBufferPool,
+		Subprotocols:      settings.Subprotocols,
+		EnableCompression: settings.EnableCompression,
 	}
-	u.CheckOrigin = func(*http.Request) bool { return true }
-	u.Error = func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
-		w.(*upgrade).refuse(status, reason) //nolint:errcheck // it is what gorilla is given
-	}
-	hj.config = e.transportConfig(u.ReadBufferSize)
-	u.ReadBufferSize = 0 // that of the upgrade
 	if u.WriteBufferPool == nil {
 		u.WriteBufferPool = &e.buffers
 	}

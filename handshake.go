@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
-
-	ws "github.com/gorilla/websocket"
 )
 
 // ErrNotHandshake is wrapped by the reason of a refusal where the request asks for no
@@ -19,9 +16,8 @@ var ErrNotHandshake = errors.New("websocket: the client is not using the websock
 
 // An opening is what a server reads of a client's opening handshake.
 type opening struct {
-	key         []string    // one, and a good one
-	extensions  []extension // that the client offers
-	subprotocol string      // that was selected
+	key        []string    // one, and a good one
+	extensions []extension // that the client offers
 }
 
 // readOpening reads an opening handshake (RFC 6455, 4.2.1), all but its origin and its
@@ -79,31 +75,4 @@ func isChallenge(key string) bool {
 	}
 	n, err := base64.StdEncoding.Decode(challenge[:], []byte(key))
 	return err == nil && n == 16
-}
-
-// gorillaRequests are requests whose headers gorilla understands, which finds nothing
-// behind what is no token.
-var gorillaRequests = sync.Pool{New: func() any {
-	return &http.Request{Method: http.MethodGet, Header: http.Header{
-		"Connection":               {"Upgrade"},
-		"Upgrade":                  {"websocket"},
-		"Sec-Websocket-Version":    {"13"},
-		"Sec-Websocket-Extensions": {"permessage-deflate"}, // which counts where compression is switched on
-	}}
-}}
-
-// upgrade has gorilla answer the handshake, which was judged to be a good one. Gorilla
-// keeps nothing of the request.
-func (o *opening) upgrade(u *ws.Upgrader, hj *upgrade, answer http.Header) (*ws.Conn, error) {
-	r := gorillaRequests.Get().(*http.Request) //nolint:errcheck // nothing else is put there
-	r.Header["Sec-Websocket-Key"] = o.key
-	if o.subprotocol != "" {
-		r.Header["Sec-Websocket-Protocol"] = []string{o.subprotocol}
-	}
-	defer func() {
-		delete(r.Header, "Sec-Websocket-Key")
-		delete(r.Header, "Sec-Websocket-Protocol")
-		gorillaRequests.Put(r)
-	}()
-	return u.Upgrade(hj, r, answer)
 }

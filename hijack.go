@@ -2,7 +2,6 @@ package websocket
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -19,93 +18,116 @@ const (
 	gorillaReadBuffer = 16  // the least that bufio has
 )
 
-// An upgrade has gorilla take over a transport instead of the connection itself.
-// It finds the connection behind writers that middleware wrapped.
+// An agreement is what the two ends have agreed on in a handshake.
+type agreement struct {
+	key         []string // the client's, to be answered
+	subprotocol string   // "" for none
+	deflate     bool     // permessage-deflate
+	window      bool     // the response must confirm the largest window
+}
+
+// An upgrade is a request on its way to a connection.
 type upgrade struct {
-	http.ResponseWriter
-	options *Options
-	config  *config // of the transport
-	live    *connSet
-
-	deflate bool // permessage-deflate is agreed on
-	window  bool // and the client wants the largest one confirmed
-
-	// Why there is no upgrade, although the handshake is a good one: the first reason.
-	status int
-	reason error
-
-	t        *transport    // set by Hijack, as is the next
-	reader   *bufio.Reader // gorilla's
-	admitted bool          // counts for MaxConnections; guarded by live
+	admitted bool // counts for MaxConnections; guarded by the connSet
 
 	mu      sync.Mutex
+	t       *transport // nil until the connection is taken over
+	reader  *bufio.Reader
+	writer  *bufio.Writer // the HTTP server's
 	aborted bool
 }
 
-// refuse keeps the answer for Accept.
-func (h *upgrade) refuse(status int, reason error) {
-	if h.reason == nil {
-		h.status, h.reason = status, reason
-	}
-}
-
-// Hijack keeps what the client sent early for the transport, so gorilla, which
-// would hang up, sees none of it. There is no way back to an HTTP response then.
-func (h *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	nc, rw, err := hijack(h.ResponseWriter)
-	if err != nil {
-		h.live.release(h)
-		h.refuse(http.StatusInternalServerError, fmt.Errorf("websocket: the connection can't be taken over from "+
-			"the HTTP server (HTTP/2, or a writer of a middleware without an Unwrap method): %w", err))
-		return nil, nil, err
-	}
-	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // what is buffered can be peeked at
-	h.mu.Lock()
-	h.t = newTransport(nc, early, h.config)
-	h.t.deflate, h.t.owner = h.deflate, nobody{window: h.window}
-	if h.aborted {
-		h.t.abort()
-	}
-	h.mu.Unlock()
-	_, _ = rw.Reader.Discard(len(early)) // the connection may be one that reads through it
-	h.reader = bufio.NewReaderSize(h.t, adoptedReadBuffer)
-	return h.t, bufio.NewReadWriter(h.reader, rw.Writer), nil
-}
-
-// conn makes a connection of what gorilla has upgraded. Abort comes before or after.
-func (h *upgrade) conn(request context.Context, gorilla *ws.Conn, pooled bool) *Conn {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.shrink()
-	return newConn(request, gorilla, h.t, h.options, pooled)
-}
-
-// shrink has gorilla go on with a small buffer. Gorilla offers no way to have one, as it
-// wants to read control frames through it, which it never gets to see.
-func (h *upgrade) shrink() { *h.reader = *bufio.NewReaderSize(h.t, gorillaReadBuffer) }
-
-// hijack takes over the connection of a writer, whose own Hijack need not be that
-// of net/http.
-func hijack(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
-	nc, rw, err := http.NewResponseController(w).Hijack()
+// hijack takes over the connection of a writer, behind those that middleware wrapped. A
+// Hijack that is not net/http's own may lack something.
+func hijack(w http.ResponseWriter) (nc net.Conn, rw *bufio.ReadWriter, err error) {
+	nc, rw, err = http.NewResponseController(w).Hijack()
 	switch {
 	case err != nil:
-		return nil, nil, err
 	case nc == nil:
-		return nil, nil, errors.New("Hijack returned no connection")
+		err = errors.New("Hijack returned no connection")
 	case rw == nil || rw.Reader == nil || rw.Writer == nil: // what came early is lost
 		_ = strict(nc).Close()
-		return nil, nil, errors.New("Hijack returned no buffers")
+		err = errors.New("Hijack returned no buffers")
+	default:
+		return nc, rw, nil
 	}
-	return nc, rw, nil
+	return nil, nil, fmt.Errorf("websocket: the connection can't be taken over from "+
+		"the HTTP server (HTTP/2, or a writer of a middleware without an Unwrap method): %w", err)
+}
+
+// takeOver puts a transport in the place of a connection that was hijacked. What the client
+// sent early goes to the transport: gorilla would hang up.
+func (u *upgrade) takeOver(nc net.Conn, rw *bufio.ReadWriter, c *config, agreed agreement) {
+	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // what is buffered can be peeked at
+	t := newTransport(nc, early, c)
+	t.deflate, t.owner = agreed.deflate, nobody{window: agreed.window}
+	_, _ = rw.Reader.Discard(len(early)) // the connection may be one that reads through it
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.t, u.writer = t, rw.Writer
+	if u.aborted {
+		t.abort()
+	}
+}
+
+// gorillaRequests are requests in gorilla's words: it looks at no more than that. Their key
+// and subprotocol are set for one handshake.
+var gorillaRequests = sync.Pool{New: func() any {
+	return &http.Request{Method: http.MethodGet, Header: http.Header{
+		"Connection":               {"Upgrade"},
+		"Upgrade":                  {"websocket"},
+		"Sec-Websocket-Version":    {"13"},
+		"Sec-Websocket-Extensions": {"permessage-deflate"}, // which counts where compression is switched on
+	}}
+}}
+
+// switchProtocols has gorilla write the 101 response and make its connection, of which the
+// transport is the network. A ws.HandshakeError says that gorilla refuses what was checked
+// before, which is a mistake of ours.
+func (u *upgrade) switchProtocols(upgrader *ws.Upgrader, agreed agreement, header http.Header) (*ws.Conn, error) {
+	upgrader.EnableCompression = agreed.deflate
+	upgrader.CheckOrigin = func(*http.Request) bool { return true }
+	upgrader.Error = func(http.ResponseWriter, *http.Request, int, error) {} // there is no HTTP left to answer with
+	r := gorillaRequests.Get().(*http.Request)                               //nolint:errcheck // nothing else is put there
+	r.Header["Sec-Websocket-Key"] = agreed.key
+	if agreed.subprotocol != "" {
+		r.Header["Sec-Websocket-Protocol"] = []string{agreed.subprotocol}
+	}
+	defer func() {
+		delete(r.Header, "Sec-Websocket-Key")
+		delete(r.Header, "Sec-Websocket-Protocol")
+		gorillaRequests.Put(r) // gorilla keeps nothing of it
+	}()
+	u.reader = bufio.NewReaderSize(u.t, adoptedReadBuffer)
+	return upgrader.Upgrade(&takenOver{u: u}, r, header)
+}
+
+// takenOver is what gorilla is given as an http.Hijacker. It is asked for nothing else.
+type takenOver struct {
+	http.ResponseWriter
+	u *upgrade
+}
+
+func (w *takenOver) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return w.u.t, bufio.NewReadWriter(w.u.reader, w.u.writer), nil
+}
+
+// connection makes a connection of what gorilla has upgraded. It lets gorilla go on with a
+// small read buffer: gorilla offers no way to have one, as it wants to read control frames
+// through it, which it never gets to see.
+func (u *upgrade) connection(r *http.Request, gorilla *ws.Conn, options *Options, pooled bool) *Conn {
+	*u.reader = *bufio.NewReaderSize(u.t, gorillaReadBuffer)
+	u.mu.Lock() // abort comes before or after
+	defer u.mu.Unlock()
+	return newConn(r.Context(), gorilla, u.t, options, pooled)
 }
 
 // abort ends the upgrade where it is: its 101 can't be written.
-func (h *upgrade) abort() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.aborted = true
-	if h.t != nil {
-		h.t.abort()
+func (u *upgrade) abort() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.aborted = true
+	if u.t != nil {
+		u.t.abort()
 	}
 }

@@ -1,0 +1,55 @@
+package websocket
+
+import (
+	"bufio"
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	ws "github.com/gorilla/websocket"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// lastRecord is a slog.Handler that keeps what it was told last.
+type lastRecord struct {
+	slog.Handler
+	last slog.Record
+}
+
+func (*lastRecord) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *lastRecord) Handle(_ context.Context, record slog.Record) error {
+	h.last = record
+	return nil
+}
+
+// Gorilla's own checks find nothing, as all is checked before. If it ever checks more, its
+// refusal is a mistake of ours: the log says so, and nothing is written to the client.
+func TestRefusalOfGorillas(t *testing.T) {
+	records := &lastRecord{}
+	before := slog.Default()
+	slog.SetDefault(slog.New(records))
+	defer slog.SetDefault(before)
+	e := NewEndpoint(Options{})
+	client, server := net.Pipe()
+	defer func() { _ = client.Close() }()
+	u := new(upgrade)
+	rw := bufio.NewReadWriter(bufio.NewReader(server), bufio.NewWriter(server))
+	agreed := agreement{key: []string{"no key"}}
+	u.takeOver(server, rw, e.transportConfig(0), agreed)
+	_, err := u.switchProtocols(e.upgrader(&ws.Upgrader{}), agreed, nil)
+	u.abort()
+
+	var refused ws.HandshakeError
+	require.ErrorAs(t, err, &refused)
+	n, _ := client.Read(make([]byte, 1))
+	assert.Zero(t, n)
+	err = e.switchFailed(httptest.NewRequest(http.MethodGet, "/", nil), err)
+	require.ErrorIs(t, err, refused)
+	require.ErrorContains(t, err, "gorilla refuses a handshake that was checked")
+	assert.Equal(t, slog.LevelError, records.last.Level)
+}
