@@ -3,6 +3,7 @@ package websocket
 import (
 	"sync"
 
+	"github.com/goyave-contrib/websocket/internal/deflate"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -66,7 +67,7 @@ func (m *EncodedMessage) deflate(level int) ([]byte, error) {
 		return frame, nil
 	}
 	var frame []byte
-	err := deflated(m.Data(), level, func(p []byte) error {
+	err := deflate.Compress(m.Data(), level, func(p []byte) error {
 		frame = wire.AppendHeader(make([]byte, 0, wire.MaxHeaderSize+len(p)), m.opcode|wire.BitRSV1, len(p))
 		frame = append(frame, p...)
 		return nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/goyave-contrib/websocket/internal/bufpool"
+	"github.com/goyave-contrib/websocket/internal/deflate"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -46,7 +47,7 @@ func (c *Conn) readAll(ctx context.Context) (messageType int, p []byte, err erro
 	if err != nil {
 		return noMessage, nil, err
 	}
-	if inflating, ok := c.reader.r.(*inflatingReader); ok {
+	if inflating, ok := c.reader.r.(*deflate.Reader); ok {
 		p, err = readInflated(r, inflating)
 	} else {
 		p, err = io.ReadAll(r)
@@ -59,13 +60,13 @@ func (c *Conn) readAll(ctx context.Context) (messageType int, p []byte, err erro
 
 // readInflated reads a message that is inflated as it comes. It is kept where it comes
 // out: what must be there of it for the rest is not there twice.
-func readInflated(r io.Reader, inflating *inflatingReader) ([]byte, error) {
-	inflating.keep()
+func readInflated(r io.Reader, inflating *deflate.Reader) ([]byte, error) {
+	inflating.Keep()
 	if err := discard(r, bufpool.MinChunk); err != nil {
-		inflating.close()
+		inflating.Close()
 		return nil, err
 	}
-	return inflating.message(), nil
+	return inflating.Message(), nil
 }
 
 // ReadSlice is ReadMessage without memory of its own for the message: the slice
@@ -151,7 +152,7 @@ func (c *Conn) NextReaderContext(ctx context.Context) (messageType int, r io.Rea
 	}
 	m := &messageReader{c: c, r: wire, wire: wire, ctx: ctx, text: messageType == TextMessage && c.validates()}
 	if c.t.packed {
-		m.r = newInflatingReader(wire, c.t.hasMore)
+		m.r = deflate.NewReader(wire, c.t.hasMore)
 	}
 	c.reader = m
 	return messageType, m, nil
@@ -168,7 +169,7 @@ func (c *Conn) skipMessage(ctx context.Context) error {
 	rest.ctx = ctx
 	c.reader = &rest // the caller's becomes stale, and does not look whole
 	most := bufpool.MaxChunk
-	if _, inflating := m.r.(*inflatingReader); inflating { // which keeps some itself
+	if _, inflating := m.r.(*deflate.Reader); inflating { // which keeps some itself
 		most = bufpool.MinChunk
 	}
 	return discard(c.reader, most)
@@ -322,15 +323,15 @@ func (m *messageReader) refuse(breach *wire.ProtocolError) error {
 
 // release gives back what the message is inflated with: it is not read any more.
 func (m *messageReader) release() {
-	if inflating, ok := m.r.(*inflatingReader); ok {
-		inflating.close()
+	if inflating, ok := m.r.(*deflate.Reader); ok {
+		inflating.Close()
 	}
 }
 
 // hasMore reports whether the next Read returns without waiting for the peer.
 func (m *messageReader) hasMore() bool {
-	if inflating, ok := m.r.(*inflatingReader); ok {
-		return inflating.hasMore()
+	if inflating, ok := m.r.(*deflate.Reader); ok {
+		return inflating.HasMore()
 	}
 	return m.c.t.hasMore()
 }

@@ -1,4 +1,4 @@
-package websocket
+package deflate
 
 import "github.com/goyave-contrib/websocket/internal/wire"
 
@@ -28,7 +28,7 @@ func (r *bitReader) take(n uint) int {
 }
 
 // beginBlock reads the header of a block, once all of it has come: at most some 300 bytes.
-func (f *inflation) beginBlock(src []byte) (used int, begun bool, err error) {
+func (f *inflater) beginBlock(src []byte) (used int, begun bool, err error) {
 	r := bitReader{bits: f.bits, nbits: f.nbits, src: src}
 	if !r.has(3) {
 		return 0, false, nil
@@ -60,7 +60,7 @@ func (f *inflation) beginBlock(src []byte) (used int, begun bool, err error) {
 	return r.used, true, nil
 }
 
-func (f *inflation) beginStored(r *bitReader) (begun bool, err error) {
+func (f *inflater) beginStored(r *bitReader) (begun bool, err error) {
 	r.take(r.nbits % 8)
 	if !r.has(32) {
 		return false, nil
@@ -93,7 +93,7 @@ var lengthSymbols = func() (symbols [codesOfLengths]entry) {
 }()
 
 // readLengths reads the lengths of the block's codes (RFC 1951, 3.2.7).
-func (f *inflation) readLengths(r *bitReader) (read bool, err error) {
+func (f *inflater) readLengths(r *bitReader) (read bool, err error) {
 	if !r.has(14) {
 		return false, nil
 	}

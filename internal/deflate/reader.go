@@ -1,4 +1,4 @@
-package websocket
+package deflate
 
 import (
 	"bytes"
@@ -8,18 +8,18 @@ import (
 	"github.com/goyave-contrib/websocket/internal/bufpool"
 )
 
-// An inflatingReader inflates a message as it comes, in fragments or in a frame that
+// An Reader inflates a message as it comes, in fragments or in a frame that
 // is too long to wait for.
-type inflatingReader struct{ s *streamInflater } // nil at the end
+type Reader struct{ s *stream } // nil at the end
 
-// A streamInflater is what an inflatingReader takes from a pool. What it inflates to is
+// A stream is what an Reader takes from a pool. What it inflates to is
 // lent, and given back while the peer is waited for: then it keeps a window of what came
 // out, and the tables of codes are made again.
-type streamInflater struct {
+type stream struct {
 	wire io.Reader // of the compressed message
 	more func() bool
 
-	f     inflation
+	f     inflater
 	lasts int  // last blocks of the message that have ended
 	whole bool // all of the message has come
 	ended bool
@@ -36,65 +36,65 @@ type streamInflater struct {
 
 const (
 	// outSize is what a message is inflated to in parts: windows and what comes next.
-	outSize = 2 * windowSize
+	outSize = 2 * WindowSize
 
 	// tables is what those of the codes take, in bytes.
 	tables = 8 << 10
 )
 
-var streamInflaters = sync.Pool{New: func() any { return new(streamInflater) }}
+var streams = sync.Pool{New: func() any { return new(stream) }}
 
-// newInflatingReader returns a reader of the message whose compressed form wire is. More
+// NewReader returns a reader of the message whose compressed form wire is. More
 // reports whether that has something to return that has come.
-func newInflatingReader(wire io.Reader, more func() bool) *inflatingReader {
-	s := streamInflaters.Get().(*streamInflater) //nolint:errcheck // it is
+func NewReader(wire io.Reader, more func() bool) *Reader {
+	s := streams.Get().(*stream) //nolint:errcheck // it is
 	s.wire, s.more = wire, more
-	return &inflatingReader{s: s}
+	return &Reader{s: s}
 }
 
 // end gives all memory back.
-func (s *streamInflater) end() {
+func (s *stream) end() {
 	s.f.forget()
 	s.out.Release()
-	*s = streamInflater{}
-	streamInflaters.Put(s)
+	*s = stream{}
+	streams.Put(s)
 }
 
-func (r *inflatingReader) Read(p []byte) (int, error) {
+func (r *Reader) Read(p []byte) (int, error) {
 	if r.s == nil {
 		return 0, io.EOF
 	}
 	n, err := r.s.read(p)
 	if err != nil && !r.s.keeps {
-		r.close()
+		r.Close()
 	}
 	return n, err
 }
 
-// keep has all that comes out kept, from the beginning on, for message.
-func (r *inflatingReader) keep() { r.s.keeps = true }
+// Keep has all that comes out kept, from the beginning on, for message.
+func (r *Reader) Keep() { r.s.keeps = true }
 
-// message returns all that came out, once Read has come to the end.
-func (r *inflatingReader) message() []byte {
-	defer r.close()
+// Message returns all that came out, once Read has come to the end.
+func (r *Reader) Message() []byte {
+	defer r.Close()
 	if p := bytes.Clone(r.s.out.Bytes()); p != nil {
 		return p
 	}
 	return []byte{}
 }
 
-// close gives all memory back: nothing more is read.
-func (r *inflatingReader) close() {
+// Close gives all memory back: nothing more is read.
+func (r *Reader) Close() {
 	if r.s != nil {
 		r.s.end()
 		r.s = nil
 	}
 }
 
-// hasMore reports whether something that came out is not handed on yet.
-func (r *inflatingReader) hasMore() bool { return r.s != nil && r.s.given < r.s.out.Len }
+// HasMore reports whether something that came out is not handed on yet.
+func (r *Reader) HasMore() bool { return r.s != nil && r.s.given < r.s.out.Len }
 
-func (s *streamInflater) read(p []byte) (int, error) {
+func (s *stream) read(p []byte) (int, error) {
 	for s.given == s.out.Len && !s.ended {
 		if err := s.goOn(); err != nil {
 			return 0, err
@@ -109,7 +109,7 @@ func (s *streamInflater) read(p []byte) (int, error) {
 }
 
 // goOn inflates what has come and is not used yet, or waits for more.
-func (s *streamInflater) goOn() error {
+func (s *stream) goOn() error {
 	if s.f.stage == atEnd {
 		return s.goOnBehind()
 	}
@@ -134,13 +134,13 @@ func (s *streamInflater) goOn() error {
 }
 
 // goOnBehind goes on after a last block, if there is more.
-func (s *streamInflater) goOnBehind() error {
+func (s *stream) goOnBehind() error {
 	left := s.f.left() + s.to - s.from
-	if !s.whole && left <= len(deflateTail) {
+	if !s.whole && left <= len(Tail) {
 		return s.fetch()
 	}
 	s.lasts++
-	err := afterLast(s.lasts, left)
+	err := afterFinalBlock(s.lasts, left)
 	if err == io.EOF { //nolint:errorlint // it is bare
 		s.ended = true
 		return nil
@@ -150,7 +150,7 @@ func (s *streamInflater) goOnBehind() error {
 }
 
 // makeRoom has room for what comes out, behind a window.
-func (s *streamInflater) makeRoom() {
+func (s *stream) makeRoom() {
 	switch {
 	case s.out.Memory == nil || len(*s.out.Memory) < outSize:
 		s.out.Grow(outSize)
@@ -164,32 +164,32 @@ func (s *streamInflater) makeRoom() {
 }
 
 // window is what must be kept of what came out: a copy may reach it.
-func (s *streamInflater) window() []byte {
+func (s *stream) window() []byte {
 	p := s.out.Bytes()
 	if s.keeps {
 		return p
 	}
-	return p[max(0, len(p)-windowSize):]
+	return p[max(0, len(p)-WindowSize):]
 }
 
 // fetch reads more of the compressed message, and keeps little where that is waited for.
-func (s *streamInflater) fetch() error {
+func (s *stream) fetch() error {
 	if bufpool.MaxKept(s.total) < s.held() && !s.more() {
 		s.shrink()
 	}
 	s.to = copy(s.in[:], s.in[s.from:s.to])
 	s.from = 0
-	n, err := s.wire.Read(s.in[s.to : len(s.in)-len(deflateTail)])
+	n, err := s.wire.Read(s.in[s.to : len(s.in)-len(Tail)])
 	if err == io.EOF { // a wrapped one is no end
 		s.whole, err = true, nil
-		n += copy(s.in[s.to+n:], deflateTail)
+		n += copy(s.in[s.to+n:], Tail)
 	}
 	s.to += n
 	return err
 }
 
 // held is the memory that would be kept, in bytes.
-func (s *streamInflater) held() int {
+func (s *stream) held() int {
 	if s.out.Memory == nil {
 		return tables
 	}
@@ -197,7 +197,7 @@ func (s *streamInflater) held() int {
 }
 
 // shrink keeps a window, in memory of its size, all of which is handed on.
-func (s *streamInflater) shrink() {
+func (s *stream) shrink() {
 	s.f.forget()
 	var kept bufpool.Buffer
 	if window := s.window(); len(window) > 0 {

@@ -1,4 +1,4 @@
-package websocket
+package deflate
 
 import (
 	"bytes"
@@ -19,9 +19,9 @@ import (
 // moved, with the tables forgotten now and then, as the random numbers have it. It returns
 // what came out, how much of the data is left, and whether the end was reached.
 func inflateCut(data []byte, random *rand.Rand) (out []byte, left int, ended bool, err error) {
-	var f inflation
+	var f inflater
 	defer f.forget()
-	p := make([]byte, windowSize+1+random.IntN(windowSize))
+	p := make([]byte, WindowSize+1+random.IntN(WindowSize))
 	n := 0
 	var src []byte
 	for rest := data; ; {
@@ -35,7 +35,7 @@ func inflateCut(data []byte, random *rand.Rand) (out []byte, left int, ended boo
 		case f.stage == atEnd:
 			return out, f.left() + len(src) + len(rest), true, nil
 		case n == len(p):
-			n = copy(p, p[n-windowSize:])
+			n = copy(p, p[n-WindowSize:])
 		case used == 0 && n == before && random.IntN(2) == 0:
 			if len(rest) == 0 && room > 0 {
 				return out, 0, false, nil
@@ -74,7 +74,7 @@ func agreeOnInflating(t *testing.T, data []byte, seed uint64) {
 	}
 	memory := bufpool.Buffer{Memory: bufpool.Get(1)}
 	defer memory.Release()
-	err := inflateAll(data, &memory, 0)
+	err := Inflate(data, &memory, 0)
 	switch {
 	case wantErr == nil && in.Len() > 0:
 	case wantErr == nil:
@@ -102,7 +102,7 @@ func samples() (all [][]byte) {
 			words = fmt.Appendf(words, "word%d ", random.IntN(300))
 		}
 		far := append(append(noise[:size:size], same...), noise...)
-		all = append(all, same, noise, words, runs, randomText(size), far)
+		all = append(all, same, noise, words, runs, sevenBits(size), far)
 	}
 	return all
 }
@@ -146,7 +146,7 @@ func TestInflateSpoiledData(t *testing.T) {
 
 // What waits is small: no table, no window but what came out.
 func TestInflationThatWaitsIsSmall(t *testing.T) {
-	text := randomText(10_000)
+	text := sevenBits(10_000)
 	var b bytes.Buffer
 	w, err := flate.NewWriter(&b, 9)
 	require.NoError(t, err)
@@ -155,7 +155,7 @@ func TestInflationThatWaitsIsSmall(t *testing.T) {
 	compressed := b.Bytes()
 	for come := range 500 {
 		var got int
-		r := newInflatingReader(&stopping{data: compressed[:come], stopped: func(s *streamInflater) {
+		r := NewReader(&stopping{data: compressed[:come], stopped: func(s *stream) {
 			assert.Nil(t, s.f.own, "%d bytes", come)
 			assert.Nil(t, s.f.codes, "%d bytes", come)
 			if s.out.Memory != nil {
@@ -180,8 +180,8 @@ func TestInflationThatWaitsIsSmall(t *testing.T) {
 // stopping has some data and then nothing more.
 type stopping struct {
 	data    []byte
-	s       *streamInflater
-	stopped func(s *streamInflater)
+	s       *stream
+	stopped func(s *stream)
 }
 
 var errStopped = fmt.Errorf("stopped")
@@ -207,4 +207,14 @@ func FuzzInflate(f *testing.F) {
 	}
 	f.Add([]byte{0x05, 0xe0, 0x81, 0x08, 0, 0, 0, 0, 0x20, 0x7f, 0xeb, 0x0b, 0, 0}, uint64(1)) // a single distance code
 	f.Fuzz(agreeOnInflating)
+}
+
+// sevenBits is text that has no repetitions to speak of.
+func sevenBits(n int) []byte {
+	random := rand.New(rand.NewPCG(5, 6))
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte(random.Uint32() % 128)
+	}
+	return p
 }

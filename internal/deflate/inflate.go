@@ -1,4 +1,7 @@
-package websocket
+// Package deflate is the codec of permessage-deflate (RFC 7692): it compresses whole messages, and inflates
+// messages that are in memory and messages that come in pieces. Its inflater (RFC 1951) can stop at any bit, and
+// keeps little memory while the peer is waited for.
+package deflate
 
 import (
 	"encoding/binary"
@@ -6,17 +9,17 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// windowSize is how far back a copy may reach, in bytes.
-const windowSize = 32 << 10
+// WindowSize is how far back a copy may reach, in bytes.
+const WindowSize = 32 << 10
 
-// An inflation is what is known of compressed data (RFC 1951) that comes in pieces, cut
+// An inflater is what is known of compressed data (RFC 1951) that comes in pieces, cut
 // anywhere. It can stop at any bit, and give back the tables of codes while it waits: a
 // reader of package flate keeps 40 KiB, whatever has come.
-type inflation struct {
+type inflater struct {
 	bits  uint64 // that were taken and not used yet, the next one lowest
 	nbits uint
 
-	stage  inflationStage
+	stage  inflaterStage
 	last   bool   // the block is the last one
 	fixed  bool   // it has the fixed codes
 	stored int    // bytes of it that are to come as they are
@@ -29,20 +32,20 @@ type inflation struct {
 	copyLength, copyDistance int // of a copy for which there was no room
 }
 
-type inflationStage uint8
+type inflaterStage uint8
 
 const (
-	atBlock  inflationStage = iota // a block is to begin
-	inStored                       // within one that comes as it is
-	inCoded                        // within one of codes
-	atEnd                          // the last one has ended
+	atBlock  inflaterStage = iota // a block is to begin
+	inStored                      // within one that comes as it is
+	inCoded                       // within one of codes
+	atEnd                         // the last one has ended
 )
 
 // run inflates src to p, behind n bytes that came out before, a window of them at least.
 // It returns how many there are then, and how many bytes of src are used. Unless the end
 // is reached, there is no room any more, or the rest of src, which must come again, is not
 // enough to go on with.
-func (f *inflation) run(p []byte, n int, src []byte) (out, used int, err error) {
+func (f *inflater) run(p []byte, n int, src []byte) (out, used int, err error) {
 	for goOn := true; goOn && f.stage != atEnd; {
 		var m int
 		switch f.stage {
@@ -59,32 +62,32 @@ func (f *inflation) run(p []byte, n int, src []byte) (out, used int, err error) 
 }
 
 // left is the number of whole bytes that were taken and not used.
-func (f *inflation) left() int { return int(f.nbits / 8) } //nolint:gosec // less than 8
+func (f *inflater) left() int { return int(f.nbits / 8) } //nolint:gosec // less than 8
 
 // betweenBlocks reports whether a block has ended, not the last one, and no bit behind it
 // is known.
-func (f *inflation) betweenBlocks() bool { return f.stage == atBlock && f.nbits == 0 }
+func (f *inflater) betweenBlocks() bool { return f.stage == atBlock && f.nbits == 0 }
 
 // restart goes on behind the last block, with the next byte.
-func (f *inflation) restart() {
+func (f *inflater) restart() {
 	f.align()
 	f.stage, f.last = atBlock, false
 }
 
-func (f *inflation) align() {
+func (f *inflater) align() {
 	f.bits >>= f.nbits % 8
 	f.nbits -= f.nbits % 8
 }
 
 // forget gives back what can be made again.
-func (f *inflation) forget() {
+func (f *inflater) forget() {
 	if f.own != nil {
 		codesPool.Put(f.own)
 	}
 	f.own, f.codes = nil, nil
 }
 
-func (f *inflation) endBlock() {
+func (f *inflater) endBlock() {
 	f.stage = atBlock
 	if f.last {
 		f.stage = atEnd
@@ -92,7 +95,7 @@ func (f *inflation) endBlock() {
 }
 
 // copyStored copies bytes of a block that comes as it is.
-func (f *inflation) copyStored(p []byte, n int, src []byte) (out, used int, ended bool) {
+func (f *inflater) copyStored(p []byte, n int, src []byte) (out, used int, ended bool) {
 	for ; f.nbits > 0 && f.stored > 0 && n < len(p); n++ {
 		p[n] = byte(f.bits)
 		f.bits >>= 8
@@ -111,7 +114,7 @@ func (f *inflation) copyStored(p []byte, n int, src []byte) (out, used int, ende
 
 // decode decodes a block of codes. Codes are used as long as all that belongs to one has
 // come: its bits, those that follow, and the distance behind a length.
-func (f *inflation) decode(p []byte, n int, src []byte) (out, used int, ended bool, err error) {
+func (f *inflater) decode(p []byte, n int, src []byte) (out, used int, ended bool, err error) {
 	if n = f.finishCopy(p, n); f.copyLength > 0 {
 		return n, 0, false, nil
 	}
@@ -183,7 +186,7 @@ func (f *inflation) decode(p []byte, n int, src []byte) (out, used int, ended bo
 }
 
 // finishCopy copies what came out before, as far as there is room.
-func (f *inflation) finishCopy(p []byte, n int) int {
+func (f *inflater) finishCopy(p []byte, n int) int {
 	length, distance := f.copyLength, f.copyDistance
 	if distance >= 8 && n+length+8 <= len(p) && length <= 64 { // a little too much, which comes again
 		for from, to := n-distance, n; to < n+length; from, to = from+8, to+8 {
@@ -201,7 +204,7 @@ func (f *inflation) finishCopy(p []byte, n int) int {
 }
 
 // makeCodes returns the tables of the block.
-func (f *inflation) makeCodes() *codes {
+func (f *inflater) makeCodes() *codes {
 	switch {
 	case f.codes != nil:
 	case f.fixed:
@@ -213,13 +216,13 @@ func (f *inflation) makeCodes() *codes {
 }
 
 // buildCodes makes the tables from the lengths, and reports whether these are of any.
-func (f *inflation) buildCodes() bool {
+func (f *inflater) buildCodes() bool {
 	f.takeOwn()
 	f.codes = f.own
 	return f.codes.build(f.lengths[:f.literals], f.lengths[f.literals:f.literals+f.distances])
 }
 
-func (f *inflation) takeOwn() {
+func (f *inflater) takeOwn() {
 	if f.own == nil {
 		f.own = codesPool.Get().(*codes) //nolint:errcheck // it is
 	}
