@@ -7,7 +7,6 @@ import (
 	"time"
 
 	ws "github.com/gorilla/websocket"
-	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 // Conn is one upgraded connection. One goroutine may read and any number may
@@ -34,10 +33,6 @@ type Conn struct {
 	request  context.Context          // its context, for the values
 	lifetime atomic.Pointer[lifetime] // nil until somebody asks when the connection ends
 
-	// message is the lock of one message, from its first frame to its last.
-	message xsync.Lock
-	// streaming: its holder writes a message piece by piece.
-	streaming    atomic.Bool
 	uncompressed atomic.Bool  // by EnableWriteCompression
 	level        atomic.Int32 // by SetCompressionLevel
 	pooled       bool         // the application's own WriteBufferPool is used, by gorilla

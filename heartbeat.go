@@ -21,10 +21,10 @@ func (c *Conn) beatAt() time.Duration {
 // being written is complete, that is a sign of life itself. If it never is, the next
 // ring looks again.
 func (c *Conn) beat() {
-	if !c.message.TryLock() {
+	if !c.t.messageLock.TryLock() {
 		return
 	}
-	defer c.unlockMessage()
+	defer c.t.unlockMessage()
 	if c.t.age() < c.beatAt() { // something has left since the alarm rang
 		return
 	}

@@ -64,11 +64,11 @@ func (c *Conn) writeNext(q *queue) (b batch, n int) {
 
 // tryLockFrames takes the locks of a writer of whole frames if they are free.
 func (c *Conn) tryLockFrames() bool {
-	if !c.message.TryLock() {
+	if !c.t.messageLock.TryLock() {
 		return false
 	}
-	if !c.t.writing.lock.TryLock() {
-		c.unlockMessage()
+	if !c.t.frameLock.TryLock() {
+		c.t.unlockMessage()
 		return false
 	}
 	return true
@@ -77,7 +77,7 @@ func (c *Conn) tryLockFrames() bool {
 // unlockFrames gives back the locks of a writer of whole frames.
 func (c *Conn) unlockFrames() {
 	c.t.unlockWrite()
-	c.unlockMessage()
+	c.t.unlockMessage()
 }
 
 // drain writes what waits, as the flusher. Where it begins within a batch, of which n
@@ -116,11 +116,11 @@ func (c *Conn) drainQueue(q *queue, b batch, n int) error {
 // lockFrames waits for the locks for as long as anything can be written.
 func (c *Conn) lockFrames() error {
 	unbounded := bound{ctx: context.Background()}
-	if err := c.t.wait(&c.message, &unbounded); err != nil {
+	if err := c.t.wait(&c.t.messageLock, &unbounded); err != nil {
 		return err
 	}
 	if err := c.t.lockWrite(&unbounded); err != nil {
-		c.unlockMessage()
+		c.t.unlockMessage()
 		return err
 	}
 	return nil
@@ -150,7 +150,7 @@ func (c *Conn) drainBatch(b batch, n int) error {
 // is written.
 func (c *Conn) awaitFlush() {
 	q := c.queue.Load()
-	if q == nil || c.streaming.Load() {
+	if q == nil || c.t.streaming.Load() {
 		return
 	}
 	c.Flush()

@@ -56,8 +56,8 @@ func shrink(t *testing.T, client *ws.Conn, conn *Conn) {
 func clog(t *testing.T, client *ws.Conn, conn *Conn) {
 	t.Helper()
 	shrink(t, client, conn)
-	require.True(t, conn.t.writing.lock.TryLock())
-	defer conn.t.writing.lock.Unlock()
+	require.True(t, conn.t.frameLock.TryLock())
+	defer conn.t.frameLock.Unlock()
 	junk := make([]byte, 1<<20)
 	vain := 0
 	require.Eventually(t, func() bool {
@@ -95,8 +95,8 @@ func TestFlushDoesNotWaitForWhatIsHeldBack(t *testing.T) {
 // holdBack has an answer of the reader's held back, for whoever writes next.
 func holdBack(t *testing.T, conn *Conn) {
 	t.Helper()
-	require.Eventually(t, conn.t.writing.lock.TryLock, 5*time.Second, time.Millisecond)
-	defer conn.t.writing.lock.Unlock()
+	require.Eventually(t, conn.t.frameLock.TryLock, 5*time.Second, time.Millisecond)
+	defer conn.t.frameLock.Unlock()
 	conn.t.hold(wire.OpText, []byte("held"))
 	conn.t.theCork().alarm.unset()
 }

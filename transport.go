@@ -15,8 +15,9 @@ import (
 // leaves in whole frames, whoever writes. It knows how the connection ends, and
 // nothing of handlers, contexts of requests or who is told.
 //
-// Two locks are held over I/O, the read and the write lock: waiting for them is given up
-// when the socket is closed. The mutex is held over memory only.
+// Three locks are held over I/O, those of a read, of a message that is written and of a
+// frame of it: waiting for them is given up when the socket is closed. The mutex is held
+// over memory only.
 type transport struct {
 	nc      net.Conn // guarded
 	begun   time.Time
@@ -26,7 +27,9 @@ type transport struct {
 	deflate bool // permessage-deflate was agreed on
 	open    bool // the 101 is written; set before anybody else has the transport
 
-	more atomic.Bool // another whole frame is in the read buffer; here, where it takes no room
+	// Of reading and writing; here, where they take no room.
+	more      atomic.Bool // another whole frame is in the read buffer
+	streaming atomic.Bool // the holder of messageLock writes the message piece by piece
 
 	owner owner // nobody until the 101 is written
 
@@ -51,10 +54,6 @@ type owner interface {
 	peerClosed(ce *CloseError) error
 	// socketClosing is called when the socket is about to be closed. Locks may be held.
 	socketClosing()
-	// messageAwaited reports whether others wait until a message is written.
-	messageAwaited() bool
-	// messagesMovedAt is the age at which what messages wait for last made progress.
-	messagesMovedAt() time.Duration
 	// goroutineEnded is told how a goroutine of the connection's ended.
 	goroutineEnded(err error)
 }
@@ -64,14 +63,13 @@ type nobody struct {
 	window bool // the 101 has to confirm the largest one
 }
 
-func (nobody) cancelContext(error)            {}
-func (nobody) control(int, string) error      { return nil }
-func (nobody) peerClosed(*CloseError) error   { return nil }
-func (nobody) socketClosing()                 {}
-func (nobody) messageAwaited() bool           { return false }
-func (nobody) messagesMovedAt() time.Duration { return 0 }
-func (nobody) goroutineEnded(error)           {}
+func (nobody) cancelContext(error)          {}
+func (nobody) control(int, string) error    { return nil }
+func (nobody) peerClosed(*CloseError) error { return nil }
+func (nobody) socketClosing()               {}
+func (nobody) goroutineEnded(error)         {}
 
+// newTransport returns the transport of a connection of which early has been read.
 func newTransport(nc net.Conn, early []byte, config *config) *transport {
 	t := &transport{nc: strict(nc), begun: time.Now(), config: config, owner: nobody{}}
 	switch nc.(type) {

@@ -94,7 +94,7 @@ func (t *transport) uncorkBeforeWaiting() {
 		t.more.Store(false)
 	}
 	// If somebody has the lock, he does it, or the alarm.
-	if c := t.cork.Load(); c != nil && c.holding.Load() && t.writing.lock.TryLock() {
+	if c := t.cork.Load(); c != nil && c.holding.Load() && t.frameLock.TryLock() {
 		t.unlockWrite()
 	}
 }

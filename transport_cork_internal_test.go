@@ -24,7 +24,7 @@ func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
 		b := tr.ownBound()
 		require.NoError(t, tr.writeFrame(&b, wire.OpBinary, []byte("x")))
 
-		require.True(t, tr.writing.lock.TryLock())
+		require.True(t, tr.frameLock.TryLock())
 		time.Sleep(corkTime)
 		synctest.Wait()     // the alarm waits for the lock
 		tr.more.Store(true) // as the reader does

@@ -13,6 +13,8 @@ type counters struct {
 	BytesReceived, BytesSent       atomic.Uint64
 	CloseReceived, CloseSent       atomic.Int32 // codes of close frames; 0: none
 	PeerGone                       atomic.Bool  // the peer stopped answering
+
+	backlogTaken atomic.Uint32 // bytes that the peer had at the last noteBacklog, modulo 2^32; here, where it takes no room
 }
 
 // CloseCode is the code of the close frame that decided how the connection ended, 1006

@@ -116,7 +116,7 @@ const backlog = 1 << 10
 // noteBacklog keeps how much the peer has taken, for takesBacklog.
 func (t *transport) noteBacklog() {
 	if n, known := t.unsent(); known {
-		t.backlogTaken.Store(uint32(t.counts.BytesSent.Load()) - uint32(n)) //nolint:gosec // modulo 2^32
+		t.counts.backlogTaken.Store(uint32(t.counts.BytesSent.Load()) - uint32(n)) //nolint:gosec // modulo 2^32
 	}
 }
 
@@ -128,7 +128,7 @@ func (t *transport) takesBacklog() bool {
 		return false
 	}
 	taken := uint32(t.counts.BytesSent.Load()) - uint32(n) //nolint:gosec // modulo 2^32
-	if int32(taken-t.backlogTaken.Load()) <= 0 {           //nolint:gosec // likewise
+	if int32(taken-t.counts.backlogTaken.Load()) <= 0 {    //nolint:gosec // likewise
 		return false
 	}
 	t.tookSome()

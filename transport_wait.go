@@ -94,11 +94,32 @@ func (t *transport) patience(lock *xsync.Lock, b *bound) (left time.Duration, bo
 		return 0, false
 	}
 	moved := t.takenAt()
-	if lock != &t.writing.lock {
-		moved = t.owner.messagesMovedAt()
+	if lock != &t.frameLock {
+		moved = t.messagesMovedAt()
 	}
 	return max(b.since-1, moved) + b.within - t.age(), true
 }
+
+// messagesMovedAt is the age at which the message that others wait for last made progress,
+// or the one before it left. Progress of a streamed message does not count, as it may never
+// end.
+func (t *transport) messagesMovedAt() time.Duration {
+	left := time.Duration(t.sentAt.Load())
+	if t.streaming.Load() {
+		return left
+	}
+	return max(left, t.takenAt())
+}
+
+// lockMessage acquires the lock of a message.
+func (t *transport) lockMessage(b *bound) error {
+	if err := t.unwritable(); err != nil {
+		return err
+	}
+	return t.wait(&t.messageLock, b)
+}
+
+func (t *transport) unlockMessage() { t.messageLock.Unlock() }
 
 // errBusy is the error of a write that waited in vain for another one. Nothing
 // has happened to the connection.
@@ -122,13 +143,13 @@ func (t *transport) unlockWrite() {
 	if t.holds() && !t.more.Load() {
 		t.uncorkOwn()
 	}
-	t.writing.lock.Unlock()
+	t.frameLock.Unlock()
 }
 
 // lockClose takes the write lock for a close frame. ErrCloseSent comes when the
 // other close frame is on the wire, whole: the socket may be closed then.
 func (t *transport) lockClose(b *bound) error {
-	if err := t.wait(&t.writing.lock, b); err != nil {
+	if err := t.wait(&t.frameLock, b); err != nil {
 		return err
 	}
 	if err := t.unwritable(); err != nil {

@@ -29,9 +29,10 @@ const (
 
 // writing is what the transport needs to write.
 type writing struct {
-	// lock is held from a frame's first byte to its last, whatever number of
-	// calls gorilla needs for it.
-	lock xsync.Lock
+	// messageLock is held from the first frame of a message to its last, and frameLock
+	// from a frame's first byte to its last, whatever number of calls gorilla needs for
+	// it. messageLock comes first. Control frames need frameLock alone.
+	messageLock, frameLock xsync.Lock
 
 	cork atomic.Pointer[cork] // nil until a frame is held back
 
@@ -41,8 +42,6 @@ type writing struct {
 	// armed is the age at which the socket's own deadline is; 0: it has none. Its
 	// writer holds the lock.
 	armed time.Duration
-
-	backlogTaken atomic.Uint32 // bytes that the peer had at the last noteBacklog, modulo 2^32
 
 	callers atomic.Pointer[time.Time] // the caller's deadline, nil for WriteTimeout
 
@@ -93,7 +92,7 @@ func (t *transport) sent(messages uint64) {
 		return
 	}
 	t.counts.MessagesSent.Add(messages)
-	if t.config.KeepSentAt || t.owner.messageAwaited() {
+	if t.config.KeepSentAt || t.messageLock.HasWaiters() {
 		t.sentAt.Store(int64(t.age()))
 	}
 }

@@ -48,10 +48,10 @@ func (c *Conn) WriteMessageContext(ctx context.Context, messageType int, data []
 	default:
 		return errMessageType
 	}
-	if err := c.lockMessage(&b); err != nil {
+	if err := c.t.lockMessage(&b); err != nil {
 		return err
 	}
-	defer c.unlockMessage()
+	defer c.t.unlockMessage()
 	if c.pooled || c.compresses(len(data)) {
 		return c.writeOtherwise(&b, messageType, data)
 	}
@@ -78,10 +78,10 @@ func (c *Conn) WritePreparedMessage(message *PreparedMessage) error {
 // WriteMessageContext is.
 func (c *Conn) WritePreparedMessageContext(ctx context.Context, message *PreparedMessage) error {
 	b := c.t.bound(ctx)
-	if err := c.lockMessage(&b); err != nil {
+	if err := c.t.lockMessage(&b); err != nil {
 		return err
 	}
-	defer c.unlockMessage()
+	defer c.t.unlockMessage()
 	return c.wholeThroughGorilla(&b, func() error { return c.Conn.WritePreparedMessage(message) })
 }
 
@@ -118,13 +118,13 @@ func (c *Conn) NextWriterContext(ctx context.Context, messageType int) (io.Write
 		return nil, errMessageType
 	}
 	b := c.t.bound(ctx)
-	if err := c.lockMessage(&b); err != nil {
+	if err := c.t.lockMessage(&b); err != nil {
 		return nil, err
 	}
 	m := &messageWriter{c: c, ctx: ctx}
 	defer func() {
 		if m.w == nil { // also when the application's buffer pool panics
-			c.unlockMessage()
+			c.t.unlockMessage()
 		}
 	}()
 	err := c.throughGorilla(ctx, func() (err error) {
@@ -135,7 +135,7 @@ func (c *Conn) NextWriterContext(ctx context.Context, messageType int) (io.Write
 		m.w = nil
 		return nil, err
 	}
-	c.streaming.Store(true)
+	c.t.streaming.Store(true)
 	return m, nil
 }
 
@@ -199,30 +199,6 @@ func (c *Conn) SetCompressionLevel(level int) error {
 	return nil
 }
 
-// lockMessage waits for its turn to write a message.
-func (c *Conn) lockMessage(b *bound) error {
-	if err := c.t.unwritable(); err != nil {
-		return err
-	}
-	return c.t.wait(&c.message, b)
-}
-
-func (c *Conn) unlockMessage() { c.message.Unlock() }
-
-// messageAwaited reports whether others wait until a message is written.
-func (c *Conn) messageAwaited() bool { return c.message.HasWaiters() }
-
-// messagesMovedAt is the age at which the message that others wait for last made
-// progress, or the one before it left. One that is written in parts may never end: it is
-// waited for no longer because it goes on.
-func (c *Conn) messagesMovedAt() time.Duration {
-	left := time.Duration(c.t.sentAt.Load())
-	if c.streaming.Load() {
-		return left
-	}
-	return max(left, c.t.takenAt())
-}
-
 // throughGorilla has gorilla write, within the message lock, and returns what
 // went wrong in the transport rather than what gorilla makes of it.
 func (c *Conn) throughGorilla(ctx context.Context, write func() error) error {
@@ -282,8 +258,8 @@ func (m *messageWriter) Close() error {
 		return errWriterClosed
 	}
 	m.done = true
-	defer m.c.unlockMessage()
-	defer m.c.streaming.Store(false)
+	defer m.c.t.unlockMessage()
+	defer m.c.t.streaming.Store(false)
 	return m.c.throughGorilla(m.ctx, m.w.Close)
 }
 
