@@ -1,0 +1,59 @@
+# The checks, one by one. What they do is in .ci/run, and nothing of it here.
+#
+#   make race MODULES=goyave          one module; of the root: MODULES=.
+#   make fuzz FUZZ_TIME=10m
+#   make soak SOAK_TIME=1h
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: check
+check: ## everything that continuous integration runs: ten minutes and more
+	@bash .ci/run
+
+.PHONY: lint
+lint: ## formatting, go.mod and golangci-lint, in every module
+	@bash .ci/run lint
+
+.PHONY: vet
+vet: ## go vet, in every module
+	@bash .ci/run vet
+
+.PHONY: cross
+cross: ## packages and tests, for all targets that Go has
+	@bash .ci/run cross
+
+.PHONY: test
+test: ## the tests of every module but interop
+	@bash .ci/run test
+
+.PHONY: race
+race: ## the same with the race detector
+	@bash .ci/run race
+
+.PHONY: memory
+memory: ## the tests of memory and allocations, which run without the race detector
+	@bash .ci/run memory
+
+.PHONY: fuzz
+fuzz: ## every fuzz target, for FUZZ_TIME (5s)
+	@bash .ci/run fuzz
+
+.PHONY: soak
+soak: ## a mixed load with faults, for SOAK_TIME (30s)
+	@bash .ci/run soak
+
+.PHONY: example
+example: ## the echo example as a running process
+	@bash .ci/run example
+
+.PHONY: interop
+interop: ## the tests with clients and servers of others: Node, a browser
+	@bash .ci/run interop
+
+.PHONY: bench-quick
+bench-quick: ## the benchmarks in their shortest form: two minutes, on Linux
+	@bash .ci/run bench-quick
