@@ -114,6 +114,8 @@ func (f *inflater) copyStored(p []byte, n int, src []byte) (out, used int, ended
 
 // decode decodes a block of codes. Codes are used as long as all that belongs to one has
 // come: its bits, those that follow, and the distance behind a length.
+//
+//nolint:funlen // it is the loop over every code of a message: a call in it would cost too much
 func (f *inflater) decode(p []byte, n int, src []byte) (out, used int, ended bool, err error) {
 	if n = f.finishCopy(p, n); f.copyLength > 0 {
 		return n, 0, false, nil
