@@ -71,6 +71,7 @@ func TestHTTP2(t *testing.T) {
 			request.Header.Set("Sec-Websocket-Key", base64.StdEncoding.EncodeToString(make([]byte, 16)))
 			response, err := server.Client().Do(request)
 			require.NoError(t, err)
+			defer func() { _ = response.Body.Close() }()
 			require.Equal(t, 2, response.ProtoMajor)
 			told := testws.ReadReply(t, response)
 			assert.Equal(t, tt.status, told.Status)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -44,7 +45,7 @@ func TestPanickingBroker(t *testing.T) {
 					require.Contains(t, string(panicked.Stack), "panickyBroker")
 				}
 				h := hub.New(hub.Options{Broker: &panickyBroker{method: method}})
-				r := newRig(t, inMemory, websocket.Options{})
+				r := newRig(t, testws.Memory, websocket.Options{})
 				gone, member := r.join(h)
 				kicked, other := r.join(h)
 				_, third := r.join(h)

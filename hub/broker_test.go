@@ -8,6 +8,7 @@ import (
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
 	"github.com/goyave-contrib/websocket/hub/brokertest"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -22,7 +23,7 @@ func TestMemory(t *testing.T) {
 
 // Three hubs are as one for those who send, and three for those who count.
 func TestSeveralHubs(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, n network) {
+	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		var broker hub.Memory
 		var hubs []*hub.Hub
 		var clients []*wstest.Client
@@ -64,7 +65,7 @@ func TestSeveralHubs(t *testing.T) {
 		eventually(t, func() bool { return hubs[0].Stats() == hub.Stats{} && hubs[2].Stats() == hub.Stats{} })
 
 		again, _ := r.join(hubs[0], "lobby")
-		go drain(clients[1])
+		go testws.Drain(clients[1])
 		require.NoError(t, hubs[1].Shutdown(t.Context()))
 		require.NoError(t, hubs[1].BroadcastAll(hub.Text("too late")))
 		require.NoError(t, hubs[2].Broadcast("lobby", hub.Text("still here")))
@@ -76,7 +77,7 @@ func TestSeveralHubs(t *testing.T) {
 func TestMessagesBetweenHubs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var broker hub.Memory
-		r, here, there := newRig(t, inMemory, websocket.Options{}), hub.New(hub.Options{Broker: broker.Node()}), hub.New(hub.Options{Broker: broker.Node()})
+		r, here, there := newRig(t, testws.Memory, websocket.Options{}), hub.New(hub.Options{Broker: broker.Node()}), hub.New(hub.Options{Broker: broker.Node()})
 		client, member := r.join(there, "")
 		require.NoError(t, member.SetKey("\xff"))
 		require.NoError(t, here.Broadcast("", hub.Text("")))
@@ -129,7 +130,7 @@ func TestSubscriptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broker := new(recorder)
 		h := hub.New(hub.Options{Broker: broker})
-		r := newRig(t, inMemory, websocket.Options{})
+		r := newRig(t, testws.Memory, websocket.Options{})
 		_, a := r.join(h, "lobby", "lobby")
 		client, b := r.join(h, "lobby")
 		assert.Equal(t, []string{"open", "subscribe lobby"}, broker.take())
@@ -161,7 +162,7 @@ func TestReceiveIgnores(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broker := new(recorder)
 		h := hub.New(hub.Options{Broker: broker})
-		r := newRig(t, inMemory, websocket.Options{})
+		r := newRig(t, testws.Memory, websocket.Options{})
 		client, member := r.join(h, "x")
 		require.NoError(t, member.SetKey("x"))
 		for _, kind := range []hub.Kind{hub.Room, hub.Key, hub.Everyone, -1, 3} {
@@ -199,7 +200,7 @@ func TestReceiveIgnores(t *testing.T) {
 // nor leave anything behind.
 func TestHubsAtOnce(t *testing.T) {
 	var broker hub.Memory
-	r := newRig(t, overTCP, websocket.Options{})
+	r := newRig(t, testws.TCP, websocket.Options{})
 	var running sync.WaitGroup
 	var hubs []*hub.Hub
 	for range 3 {
@@ -207,7 +208,7 @@ func TestHubsAtOnce(t *testing.T) {
 		hubs = append(hubs, h)
 		for range 3 {
 			client, member := r.join(h)
-			go drain(client)
+			go testws.Drain(client)
 			running.Go(func() {
 				for range 300 {
 					assert.NoError(t, member.Join("a", "b"))

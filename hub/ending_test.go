@@ -14,6 +14,7 @@ import (
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -23,7 +24,7 @@ import (
 type memberFunc func(conn *websocket.Conn, h *hub.Hub) error
 
 // serveMembers serves connections with f, and fails the test if anybody is alarmed.
-func serveMembers(t *testing.T, n network, h *hub.Hub, options websocket.Options, f memberFunc) any {
+func serveMembers(t *testing.T, n testws.Network, h *hub.Hub, options websocket.Options, f memberFunc) any {
 	t.Helper()
 	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 		return f(conn, h)
@@ -34,7 +35,7 @@ func serveMembers(t *testing.T, n network, h *hub.Hub, options websocket.Options
 			t.Errorf("somebody is alarmed: %v", err)
 		}
 	}
-	target := n(t, upgrader)
+	target := n.Serve(t, upgrader)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -96,7 +97,7 @@ func TestSlowMemberReturnsTheError(t *testing.T) {
 	} {
 		for _, slowly := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, OnFull %t", name, slowly), func(t *testing.T) {
-				onEveryNetwork(t, func(t *testing.T, n network) {
+				testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 					options := hub.Options{Queue: small}
 					if slowly {
 						options.OnFull = func(*hub.Member) { time.Sleep(50 * time.Millisecond) }
@@ -127,7 +128,7 @@ func TestSlowMemberReturnsTheError(t *testing.T) {
 // A member that was disconnected ends with the code that Disconnect was given, whatever
 // its calls return then.
 func TestDisconnectedMemberReturnsTheError(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, n network) {
+	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		for range 20 {
 			target := serveMembers(t, n, hub.New(hub.Options{}), websocket.Options{}, func(conn *websocket.Conn, h *hub.Hub) error {
 				m, err := h.Join(conn, "lobby")
@@ -150,7 +151,7 @@ func TestDisconnectedMemberReturnsTheError(t *testing.T) {
 
 // Who comes when the hub shuts down is told 1001, whether or not the Upgrader does.
 func TestJoinAfterShutdownReturnsTheError(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, n network) {
+	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		for name, call := range map[string]func(*hub.Hub, *websocket.Conn) error{
 			"Join": func(h *hub.Hub, conn *websocket.Conn) error {
 				_, err := h.Join(conn, "lobby")
@@ -183,7 +184,7 @@ func TestCallsDuringShutdownReturnTheError(t *testing.T) {
 		another := hub.New(hub.Options{Broker: network.Node()})
 		joined := make(chan struct{}, 10)
 		var all atomic.Int32
-		target := serveMembers(t, overTCP, h, websocket.Options{}, func(conn *websocket.Conn, h *hub.Hub) error {
+		target := serveMembers(t, testws.TCP, h, websocket.Options{}, func(conn *websocket.Conn, h *hub.Hub) error {
 			m, err := h.Join(conn, "lobby")
 			joined <- struct{}{}
 			for i := 0; err == nil; i++ {
@@ -219,7 +220,7 @@ func TestCallsDuringShutdownReturnTheError(t *testing.T) {
 
 // What MaxMessageSize lets in by default may be passed on by default.
 func TestDefaultsFitTogether(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, n network) {
+	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		for _, compression := range []bool{false, true} {
 			h := hub.New(hub.Options{})
 			upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
@@ -237,7 +238,7 @@ func TestDefaultsFitTogether(t *testing.T) {
 				}
 			}))
 			upgrader.Settings.EnableCompression = compression
-			client := wstest.DialRaw(t, n(t, upgrader), "/", &wstest.Options{Compression: compression, Timeout: 20 * time.Second})
+			client := wstest.DialRaw(t, n.Serve(t, upgrader), "/", &wstest.Options{Compression: compression, Timeout: 20 * time.Second})
 			text := strings.Repeat("x", 1<<20)
 			sent := make(chan struct{})
 			go func() {
@@ -266,7 +267,7 @@ func synctestWait(u *websocket.Upgrader) {
 // A message that MaxMessageSize let in and the queue does not take is the sender's
 // mistake: 1009, and nobody is alarmed.
 func TestTooLongMessageReturned(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, n network) {
+	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		for name, call := range map[string]func(h *hub.Hub, m *hub.Member, message hub.Message) error{
 			"Broadcast":    func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.Broadcast("lobby", message) },
 			"BroadcastAll": func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.BroadcastAll(message) },

@@ -11,6 +11,7 @@ import (
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -22,7 +23,7 @@ var small = websocket.QueueLimit{Messages: 8, Bytes: 256 << 10}
 // A member whose queue is full is disconnected with 1013, once it has read what was
 // queued. The others get everything.
 func TestSlowMemberIsDisconnected(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, n network) {
+	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		full := make(chan *hub.Member, 10)
 		h := hub.New(hub.Options{Queue: small, OnFull: func(m *hub.Member) {
 			assert.Equal(t, "ann", m.Key(), "it is still a member")
@@ -55,7 +56,7 @@ func TestDrop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		full := make(chan *hub.Member, 10)
 		h := hub.New(hub.Options{Queue: small, WhenFull: hub.Drop, OnFull: func(m *hub.Member) { full <- m }})
-		r := newRig(t, inMemory, websocket.Options{})
+		r := newRig(t, testws.Memory, websocket.Options{})
 		client, member := r.joinSlow(h, "lobby")
 		message := hub.Binary(make([]byte, 32<<10))
 		for i := range 2 {
@@ -85,7 +86,7 @@ func TestDrop(t *testing.T) {
 func TestBurstsAreNoReason(t *testing.T) {
 	const messages = 2000
 	h := hub.New(hub.Options{Queue: websocket.QueueLimit{Messages: 3}})
-	r := newRig(t, overTCP, websocket.Options{})
+	r := newRig(t, testws.TCP, websocket.Options{})
 	var clients []*wstest.Client
 	for range 20 {
 		client, _ := r.join(h, "lobby")
@@ -121,7 +122,7 @@ func TestBurstsAreNoReason(t *testing.T) {
 func TestTooLongMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.Options{Queue: websocket.QueueLimit{Bytes: 1000}})
-		r := newRig(t, inMemory, websocket.Options{CompressionThreshold: -1})
+		r := newRig(t, testws.Memory, websocket.Options{CompressionThreshold: -1})
 		r.upgrader.Settings.EnableCompression = true
 		client, member := r.join(h, "lobby")
 		for _, size := range []int{1001, 1000, 950} {
@@ -145,7 +146,7 @@ func TestDefaultQueue(t *testing.T) {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := hub.New(hub.Options{WhenFull: hub.Drop})
-				r := newRig(t, inMemory, websocket.Options{})
+				r := newRig(t, testws.Memory, websocket.Options{})
 				client, member := r.joinSlow(h)
 				const first = 2 * wstest.PipeBuffer
 				require.NoError(t, member.Send(hub.Binary(make([]byte, first)))) // is being written
@@ -175,7 +176,7 @@ func TestBurstsThatFitAreNoReason(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, messages := range []int{300, 10_000} {
-				onEveryNetwork(t, func(t *testing.T, n network) {
+				testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 					r, h := newRig(t, n, websocket.Options{}), hub.New(hub.Options{})
 					client, member := r.join(h, "lobby")
 					require.NoError(t, member.SetKey("ann"))
@@ -199,7 +200,7 @@ func TestBurstsThatFitAreNoReason(t *testing.T) {
 
 // A panic of OnFull is the connection's, which is closed all the same.
 func TestOnFullPanics(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, n network) {
+	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		h := hub.New(hub.Options{Queue: small, OnFull: func(*hub.Member) { panic("oh") }})
 		r := newRig(t, n, websocket.Options{CloseTimeout: time.Second})
 		_, member := r.joinSlow(h)
@@ -215,7 +216,7 @@ func TestOnFullPanics(t *testing.T) {
 func TestSendContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.Options{Queue: small})
-		r := newRig(t, inMemory, websocket.Options{WriteTimeout: time.Hour, PingInterval: -1})
+		r := newRig(t, testws.Memory, websocket.Options{WriteTimeout: time.Hour, PingInterval: -1})
 		client, member := r.joinSlow(h)
 		message := hub.Binary(make([]byte, 32<<10))
 		sent := make(chan error)
@@ -263,7 +264,7 @@ func TestSendContext(t *testing.T) {
 
 // Negative means off, as everywhere.
 func TestQueueWithoutBounds(t *testing.T) {
-	r, h := newRig(t, overTCP, websocket.Options{}), hub.New(hub.Options{Queue: websocket.QueueLimit{Messages: -1, Bytes: -1}})
+	r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{Queue: websocket.QueueLimit{Messages: -1, Bytes: -1}})
 	client := wstest.DialRaw(t, r.target, "/", nil)
 	_, err := h.Join(<-r.conns, "lobby")
 	require.NoError(t, err)

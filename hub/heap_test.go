@@ -8,6 +8,7 @@ import (
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -27,7 +28,7 @@ func heap() (bytes uint64, goroutines int) {
 // it has got something.
 func TestQuietMembersAreSmall(t *testing.T) {
 	const members, most = 4000, 300
-	r, h := newRig(t, overTCP, websocket.Options{}), hub.New(hub.Options{})
+	r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{})
 	clients := make([]*wstest.Raw, members)
 	conns := make([]*websocket.Conn, members)
 	for i := range clients {

@@ -11,13 +11,14 @@ import (
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 func TestBroadcast(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, n network) {
+	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		r, h := newRig(t, n, websocket.Options{}), hub.New(hub.Options{})
 		a, inA := r.join(h, "a")
 		b, inB := r.join(h, "b")
@@ -50,7 +51,7 @@ func TestBroadcast(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, n network) {
+	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		r, h := newRig(t, n, websocket.Options{}), hub.New(hub.Options{})
 		phone, onPhone := r.join(h, "ann") // the name of a room is no key
 		laptop, onLaptop := r.join(h)
@@ -84,7 +85,7 @@ func TestKeys(t *testing.T) {
 
 func TestRooms(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, h := newRig(t, inMemory, websocket.Options{}), hub.New(hub.Options{})
+		r, h := newRig(t, testws.Memory, websocket.Options{}), hub.New(hub.Options{})
 		_, a := r.join(h, "lobby", "lobby", "chess")
 		_, b := r.join(h, "lobby", "")
 		assert.Equal(t, []string{"chess", "lobby"}, a.Rooms())
@@ -112,11 +113,11 @@ func TestRooms(t *testing.T) {
 
 // However a connection ends, its member leaves.
 func TestMembersLeaveByThemselves(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, n network) {
+	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		for name, end := range map[string]func(client *wstest.Client, m *hub.Member){
 			"the client says goodbye": func(client *wstest.Client, _ *hub.Member) { client.Close(websocket.CloseNormalClosure, "") },
 			"the client vanishes":     func(client *wstest.Client, _ *hub.Member) { _ = client.Conn.Close() },
-			"the server closes":       func(client *wstest.Client, m *hub.Member) { go drain(client); _ = m.Conn().CloseNormal() },
+			"the server closes":       func(client *wstest.Client, m *hub.Member) { go testws.Drain(client); _ = m.Conn().CloseNormal() },
 			"the server cuts":         func(_ *wstest.Client, m *hub.Member) { _ = m.Conn().CloseNow() },
 		} {
 			t.Log(name)
@@ -144,17 +145,9 @@ func TestMembersLeaveByThemselves(t *testing.T) {
 	})
 }
 
-func drain(client *wstest.Client) {
-	for {
-		if _, _, err := client.ReadMessage(); err != nil {
-			return
-		}
-	}
-}
-
 func TestMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, h := newRig(t, inMemory, websocket.Options{}), hub.New(hub.Options{})
+		r, h := newRig(t, testws.Memory, websocket.Options{}), hub.New(hub.Options{})
 		client, member := r.join(h, "lobby")
 		data := []byte("data")
 		binary := hub.Binary(data)
@@ -189,7 +182,7 @@ func TestMessages(t *testing.T) {
 // Encoding happens once, whoever gets the message.
 func TestJSONIsEncodedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, h := newRig(t, inMemory, websocket.Options{}), hub.New(hub.Options{})
+		r, h := newRig(t, testws.Memory, websocket.Options{}), hub.New(hub.Options{})
 		var clients []*wstest.Client
 		for range 3 {
 			client, _ := r.join(h, "lobby")
@@ -213,7 +206,7 @@ func (c *counter) MarshalJSON() ([]byte, error) {
 
 func TestValues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, h := newRig(t, inMemory, websocket.Options{}), hub.New(hub.Options{})
+		r, h := newRig(t, testws.Memory, websocket.Options{}), hub.New(hub.Options{})
 		_, member := r.join(h)
 		type name struct{}
 		assert.Nil(t, member.Get(name{}))
@@ -231,7 +224,7 @@ func TestValues(t *testing.T) {
 
 // A member that joins or leaves twice at once is in a room once, and has one key.
 func TestJoinsAtOnce(t *testing.T) {
-	r, h := newRig(t, overTCP, websocket.Options{}), hub.New(hub.Options{})
+	r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{})
 	client, member := r.join(h)
 	for range 300 {
 		var joining sync.WaitGroup
@@ -254,7 +247,7 @@ func TestJoinsAtOnce(t *testing.T) {
 // Nothing of a room is queued for a member once Leave has returned; what was before
 // comes ahead of what is sent later.
 func TestNothingAfterLeave(t *testing.T) {
-	r, h := newRig(t, overTCP, websocket.Options{}), hub.New(hub.Options{WhenFull: hub.Drop})
+	r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{WhenFull: hub.Drop})
 	client, member := r.join(h)
 	stop := make(chan struct{})
 	var publishing sync.WaitGroup
@@ -301,7 +294,7 @@ func TestNothingAfterLeave(t *testing.T) {
 // A goroutine's messages to a room arrive in order, whoever else is sending.
 func TestOrder(t *testing.T) {
 	const publishers, each = 4, 300
-	r, h := newRig(t, overTCP, websocket.Options{}), hub.New(hub.Options{Queue: websocket.QueueLimit{Messages: 1 << 20}})
+	r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{Queue: websocket.QueueLimit{Messages: 1 << 20}})
 	var clients []*wstest.Client
 	for range 5 {
 		client, _ := r.join(h, "lobby")
@@ -353,7 +346,7 @@ func TestJoinBeforeServe(t *testing.T) {
 }
 
 func TestDisconnect(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, n network) {
+	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		r, h := newRig(t, n, websocket.Options{}), hub.New(hub.Options{})
 		phone, a := r.join(h)
 		laptop, b := r.join(h)
@@ -392,7 +385,7 @@ func TestDisconnect(t *testing.T) {
 // What was sent before is sent before the close frame, also when it is somebody else's
 // round.
 func TestDisconnectComesLast(t *testing.T) {
-	r, h := newRig(t, overTCP, websocket.Options{}), hub.New(hub.Options{WhenFull: hub.Drop})
+	r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{WhenFull: hub.Drop})
 	_, crowd := r.join(h)
 	for range 20 {
 		client, member := r.join(h)
@@ -426,7 +419,7 @@ func TestBrokerFails(t *testing.T) {
 			}
 			return nil
 		})})
-		r := newRig(t, inMemory, websocket.Options{})
+		r := newRig(t, testws.Memory, websocket.Options{})
 		client, member := r.join(h, "a", "b")
 		require.NoError(t, member.SetKey("ann"))
 		require.ErrorIs(t, member.Join("a", "c", "a", "bad", "d"), errBroker)
@@ -448,7 +441,7 @@ func TestBrokerFails(t *testing.T) {
 		expect(t, client, "here at least")
 		require.ErrorIs(t, h.Disconnect("ann", 4000, ""), errBroker)
 		client.ExpectClose(4000, "")
-		go drain(client)
+		go testws.Drain(client)
 		require.ErrorIs(t, h.Shutdown(t.Context()), errBroker)
 		require.ErrorIs(t, h.Shutdown(t.Context()), errBroker)
 		require.NoError(t, h.Broadcast("a", hub.Text("too late")))

@@ -3,7 +3,6 @@ package hub_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -31,7 +31,7 @@ func requireNobody(t *testing.T, h *hub.Hub) {
 // Who is disconnected is out of everything when the call returns, and nothing is read from
 // it any more, though its client takes neither what is queued nor the close frame.
 func TestDisconnectedIsOutAtOnce(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, n network) {
+	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		h := hub.New(hub.Options{Queue: websocket.QueueLimit{Bytes: 32 << 20}})
 		members, read := make(chan *hub.Member), make(chan string, 1000)
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
@@ -48,7 +48,7 @@ func TestDisconnectedIsOutAtOnce(t *testing.T) {
 				read <- string(text)
 			}
 		}))
-		client := wstest.DialRaw(t, n(t, u), "/", nil)
+		client := wstest.DialRaw(t, n.Serve(t, u), "/", nil)
 		member := <-members
 		require.NoError(t, member.SetKey("ann"))
 		client.Send(wstest.Text("before"))
@@ -93,7 +93,7 @@ func TestServeHasReturned(t *testing.T) {
 					<-returns
 					return err
 				}))
-				u.Log = func(context.Context, slog.Level, error, ...slog.Attr) {}
+				u.Log = testws.Silent
 				u.CloseTimeout = 3 * time.Second
 				wstest.DialRaw(t, wstest.Serve(t, u), "/", nil)
 				synctest.Wait()
@@ -113,7 +113,7 @@ func TestServeHasReturned(t *testing.T) {
 // Deferred functions of Serve know whom to tell that somebody has left, however the
 // connection ended.
 func TestDeferredFunctionsOfServe(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, n network) {
+	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		type left struct {
 			rooms []string
 			key   string
@@ -143,7 +143,7 @@ func TestDeferredFunctionsOfServe(t *testing.T) {
 				}
 			}
 		}))
-		target := n(t, u)
+		target := n.Serve(t, u)
 		for name, end := range map[string]func(client *wstest.Client){
 			"the client says goodbye": func(client *wstest.Client) { client.Close(websocket.CloseNormalClosure, "") },
 			"the client vanishes":     func(client *wstest.Client) { _ = client.Conn.Close() },
@@ -167,10 +167,10 @@ func TestDeferredFunctionsOfServe(t *testing.T) {
 // OnError, which is told before the close frame is sent, may still send something to the
 // member, though that has left.
 func TestSendInOnError(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, n network) {
+	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		h := hub.New(hub.Options{})
 		u := websocket.New(&apologizing{t: t, hub: h})
-		client := wstest.Dial(t, n(t, u), "/", nil)
+		client := wstest.Dial(t, n.Serve(t, u), "/", nil)
 		expect(t, client, "sorry", "sorry")
 		client.ExpectClose(websocket.CloseInternalServerErr, "Internal Server Error")
 		require.NoError(t, u.Shutdown(t.Context()))

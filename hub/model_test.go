@@ -16,6 +16,7 @@ import (
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -25,7 +26,7 @@ import (
 // and whoever leaves or ends afterwards gets it first: publishers, joins, leaves and all
 // ways to end are random, on two nodes, and the model knows what each client must get.
 func TestModel(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, n network) {
+	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		for seed := range uint64(3) {
 			newModel(t, n, seed).run()
 		}
@@ -100,7 +101,7 @@ type modelNode struct {
 	target   any
 }
 
-func newModel(t *testing.T, n network, seed uint64) *model {
+func newModel(t *testing.T, n testws.Network, seed uint64) *model {
 	m := &model{t: t, seed: seed}
 	var memory hub.Memory
 	for i := range m.nodes {
@@ -110,7 +111,7 @@ func newModel(t *testing.T, n network, seed uint64) *model {
 			name, _ := strconv.Atoi(r.URL.Query().Get("name"))
 			return m.players[name].serve(m, conn)
 		}))
-		node.target = n(t, node.upgrader)
+		node.target = n.Serve(t, node.upgrader)
 		m.nodes[i] = node
 	}
 	for i := range modelPlayers {

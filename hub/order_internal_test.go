@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -58,7 +59,7 @@ func newStage(t *testing.T) *stage {
 	t.Cleanup(s.server.Close)
 	client, stuck := s.join()
 	s.stuck = stuck
-	go drain(client)
+	go testws.Drain(client)
 	return s
 }
 
@@ -103,13 +104,6 @@ func (s *stage) down() {
 	require.NoError(s.t, s.upgrader.Shutdown(s.t.Context()))
 	require.NoError(s.t, s.hub.Shutdown(s.t.Context()))
 	require.NoError(s.t, s.other.Shutdown(s.t.Context()))
-}
-
-// drain reads away what still comes to a client.
-func drain(client *wstest.Client) {
-	for err := error(nil); err == nil; {
-		_, _, err = client.ReadMessage()
-	}
 }
 
 // What is sent while a round is under way is for exactly those who are members then, and
@@ -162,7 +156,7 @@ func TestRoundUnderWayHoldsUpNobody(t *testing.T) {
 					assert.Equal(t, "last", string(text), "it came after the others")
 				}
 			}()
-			go drain(client)
+			go testws.Drain(client)
 			s.down()
 		})
 	}
@@ -183,7 +177,7 @@ func TestChangedKeyInARound(t *testing.T) {
 		client.ExpectText(text)
 	}
 	release()
-	go drain(client)
+	go testws.Drain(client)
 	s.down()
 }
 
@@ -220,6 +214,6 @@ func TestPositionsWrapAround(t *testing.T) {
 	g.mu.Lock()
 	assert.Less(t, g.begin, uint32(1<<31), "they did")
 	g.mu.Unlock()
-	go drain(client)
+	go testws.Drain(client)
 	s.down()
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -53,7 +54,7 @@ func (l *log) check(text string) error {
 // vanish. The others get all that they should, and nothing is left in the end.
 func TestRandom(t *testing.T) {
 	const members, rooms, publishers, each, movers = 2000, 50, 8, 40, 4
-	r := newRig(t, overTCP, websocket.Options{CloseTimeout: time.Second})
+	r := newRig(t, testws.TCP, websocket.Options{CloseTimeout: time.Second})
 	h := hub.New(hub.Options{Queue: websocket.QueueLimit{Messages: 64, Bytes: 8 << 20}})
 	large := hub.Binary(make([]byte, 4<<20))
 	var got atomic.Int64
@@ -138,11 +139,11 @@ func TestRandom(t *testing.T) {
 // Nobody who publishes waits for readers that hang. Those that do not are in both rooms,
 // which are measured in turn: what else the machine does slows down both.
 func TestHangingReadersCostNothing(t *testing.T) {
-	r := newRig(t, overTCP, websocket.Options{WriteTimeout: time.Hour, PingInterval: -1})
+	r := newRig(t, testws.TCP, websocket.Options{WriteTimeout: time.Hour, PingInterval: -1})
 	h := hub.New(hub.Options{Queue: websocket.QueueLimit{Messages: 4, Bytes: 32 << 20}, WhenFull: hub.Drop})
 	for range 150 {
 		client, _ := r.join(h, "lively", "hanging")
-		go drain(client)
+		go testws.Drain(client)
 	}
 	for range 2 { // 1 %
 		_, conn := r.connectRaw()

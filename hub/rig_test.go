@@ -3,48 +3,20 @@ package hub_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// A network puts an endpoint on a network.
-type network func(t *testing.T, h http.Handler) any
-
-func inMemory(t *testing.T, h http.Handler) any { return wstest.Serve(t, h) }
-
-func overTCP(t *testing.T, h http.Handler) any {
-	server := httptest.NewServer(h)
-	t.Cleanup(server.Close)
-	return server
-}
-
-// onEveryNetwork runs a test in memory, in a bubble, over TCP and over TLS.
-func onEveryNetwork(t *testing.T, test func(t *testing.T, n network)) {
-	t.Run("memory", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) { test(t, inMemory) })
-	})
-	t.Run("TCP", func(t *testing.T) { test(t, overTCP) })
-	t.Run("TLS", func(t *testing.T) {
-		test(t, func(t *testing.T, h http.Handler) any {
-			server := httptest.NewTLSServer(h)
-			t.Cleanup(server.Close)
-			return server
-		})
-	})
-}
 
 // A rig is a server whose connections read until they end. Who is in which hub is the
 // test's business.
@@ -72,12 +44,12 @@ func (r *rig) OnError(_ *http.Request, err error) {
 	}
 }
 
-func newRig(t *testing.T, n network, options websocket.Options) *rig {
+func newRig(t *testing.T, n testws.Network, options websocket.Options) *rig {
 	r := &rig{t: t, conns: make(chan *websocket.Conn, 1), told: make(chan error, 100)}
 	r.upgrader = websocket.New(r)
 	r.upgrader.Options = options
-	r.upgrader.Log = func(context.Context, slog.Level, error, ...slog.Attr) {}
-	r.target = n(t, r.upgrader)
+	r.upgrader.Log = testws.Silent
+	r.target = n.Serve(t, r.upgrader)
 	t.Cleanup(func() { // before the servers'
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()

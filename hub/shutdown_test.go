@@ -10,13 +10,14 @@ import (
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 func TestShutdown(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, n network) {
+	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		r, h := newRig(t, n, websocket.Options{}), hub.New(hub.Options{})
 		var reading sync.WaitGroup
 		for range 10 {
@@ -53,7 +54,7 @@ func TestShutdown(t *testing.T) {
 // else's round.
 func TestShutdownComesLast(t *testing.T) {
 	for range 10 {
-		r, h := newRig(t, overTCP, websocket.Options{}), hub.New(hub.Options{WhenFull: hub.Drop})
+		r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{WhenFull: hub.Drop})
 		_, crowd := r.join(h, "lobby")
 		for range 100 { // as many members, for rounds that take their time
 			_, err := h.Join(crowd.Conn(), "lobby")
@@ -77,7 +78,7 @@ func TestShutdownComesLast(t *testing.T) {
 func TestShutdownIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		options := websocket.Options{CloseTimeout: time.Hour, WriteTimeout: time.Hour, PingInterval: -1}
-		r, h := newRig(t, inMemory, options), hub.New(hub.Options{Queue: small})
+		r, h := newRig(t, testws.Memory, options), hub.New(hub.Options{Queue: small})
 		raw, silent := r.connectRaw()
 		_, err := h.Join(silent)
 		require.NoError(t, err)
@@ -111,7 +112,7 @@ func TestShutdownIsBounded(t *testing.T) {
 // Without an answer, a connection is closed after the close timeout.
 func TestShutdownWaitsForCloseTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, h := newRig(t, inMemory, websocket.Options{CloseTimeout: 7 * time.Second}), hub.New(hub.Options{})
+		r, h := newRig(t, testws.Memory, websocket.Options{CloseTimeout: 7 * time.Second}), hub.New(hub.Options{})
 		_, silent := r.connectRaw()
 		_, err := h.Join(silent)
 		require.NoError(t, err)
@@ -124,7 +125,7 @@ func TestShutdownWaitsForCloseTimeout(t *testing.T) {
 // Shutdown twice, with joins, disconnects and broadcasts at the same time, leaves nobody.
 func TestShutdownAtOnce(t *testing.T) {
 	for range 20 {
-		r, h := newRig(t, overTCP, websocket.Options{CloseTimeout: time.Second}), hub.New(hub.Options{})
+		r, h := newRig(t, testws.TCP, websocket.Options{CloseTimeout: time.Second}), hub.New(hub.Options{})
 		var clients []*wstest.Client
 		var conns []*websocket.Conn
 		for range 10 {
@@ -133,7 +134,7 @@ func TestShutdownAtOnce(t *testing.T) {
 		}
 		var running sync.WaitGroup
 		for _, client := range clients {
-			running.Go(func() { drain(client) })
+			running.Go(func() { testws.Drain(client) })
 		}
 		for _, conn := range conns {
 			running.Go(func() {
@@ -158,7 +159,7 @@ func TestShutdownAtOnce(t *testing.T) {
 
 // The end of the Upgrader alone sends what is queued, too.
 func TestUpgraderShutsDown(t *testing.T) {
-	onEveryNetwork(t, func(t *testing.T, n network) {
+	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		r, h := newRig(t, n, websocket.Options{}), hub.New(hub.Options{})
 		client, _ := r.join(h, "lobby")
 		require.NoError(t, h.Broadcast("lobby", hub.Text("goodbye")))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -33,7 +34,7 @@ var roomForOne = websocket.QueueLimit{Messages: 1, Bytes: 32 << 20}
 // what is sent to a member is counted, and costs nothing but the hub's own work.
 func crowd(t *testing.T, connections int) []*websocket.Conn {
 	t.Helper()
-	r := newRig(t, overTCP, websocket.Options{WriteTimeout: -1, PingInterval: -1})
+	r := newRig(t, testws.TCP, websocket.Options{WriteTimeout: -1, PingInterval: -1})
 	large, err := websocket.EncodeMessage(websocket.BinaryMessage, make([]byte, 16<<20))
 	require.NoError(t, err)
 	conns := make([]*websocket.Conn, connections)

@@ -461,6 +461,7 @@ func TestOtherVersionsOfHTTP(t *testing.T) {
 		require.NoError(t, err)
 		answer, err := server.Client().Do(request)
 		require.NoError(t, err)
+		defer func() { _ = answer.Body.Close() }()
 		require.Equal(t, 2, answer.ProtoMajor)
 		response := testws.ReadReply(t, answer)
 		assert.Equal(t, http.StatusBadRequest, response.Status)

@@ -50,8 +50,8 @@ func (c *HTTPConn) Answer(request *http.Request) Reply {
 	c.Hurry()
 	response, err := http.ReadResponse(c.R, request)
 	require.NoError(c.t, err)
-	if response.StatusCode == http.StatusSwitchingProtocols {
-		require.NoError(c.t, response.Body.Close()) // there is none: what follows is frames
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode == http.StatusSwitchingProtocols { // what follows is frames
 		return Reply{Status: response.StatusCode, Header: response.Header}
 	}
 	return ReadReply(c.t, response)
@@ -109,12 +109,11 @@ type Reply struct {
 	Closes bool // the connection, behind it
 }
 
-// ReadReply reads a response to its end.
+// ReadReply reads a response to its end. The caller closes its body.
 func ReadReply(t testing.TB, response *http.Response) Reply {
 	t.Helper()
 	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
-	require.NoError(t, response.Body.Close())
 	return Reply{Status: response.StatusCode, Header: response.Header, Body: string(body), Closes: response.Close}
 }
 

@@ -34,24 +34,35 @@ func serverOf(start func(http.Handler) *httptest.Server) func(*testing.T, http.H
 	}
 }
 
-// OnNetworks runs a test once for each of the networks. The test's serve puts the
-// endpoint under test on that network and returns what wstest dials.
-func OnNetworks(t *testing.T, test func(t *testing.T, serve func(http.Handler) any), networks ...Network) {
-	for _, network := range networks {
-		t.Run(network.name, func(t *testing.T) {
-			run := func(t *testing.T) {
-				test(t, func(handler http.Handler) any { return network.start(t, handler) })
-			}
-			if network.bubble {
-				synctest.Test(t, run)
+// Networks are those that most tests use.
+var Networks = []Network{Bubble, TCP, TLS}
+
+// Serve puts an endpoint on the network, until the end of the test, and returns what
+// wstest dials.
+func (n Network) Serve(t *testing.T, handler http.Handler) any { return n.start(t, handler) }
+
+// ForEach runs a test once for each of the networks.
+func ForEach(t *testing.T, networks []Network, test func(t *testing.T, n Network)) {
+	for _, n := range networks {
+		t.Run(n.name, func(t *testing.T) {
+			if n.bubble {
+				synctest.Test(t, func(t *testing.T) { test(t, n) })
 			} else {
-				run(t)
+				test(t, n)
 			}
 		})
 	}
 }
 
-// OnEveryNetwork runs a test in a bubble, over TCP and over TLS.
+// OnNetworks is ForEach for tests that only put something on the network: their serve
+// is Serve.
+func OnNetworks(t *testing.T, test func(t *testing.T, serve func(http.Handler) any), networks ...Network) {
+	ForEach(t, networks, func(t *testing.T, n Network) {
+		test(t, func(handler http.Handler) any { return n.Serve(t, handler) })
+	})
+}
+
+// OnEveryNetwork is OnNetworks for Networks.
 func OnEveryNetwork(t *testing.T, test func(t *testing.T, serve func(http.Handler) any)) {
-	OnNetworks(t, test, Bubble, TCP, TLS)
+	OnNetworks(t, test, Networks...)
 }

@@ -48,3 +48,12 @@ func HalfClose(client *wstest.Raw) {
 		_ = half.CloseWrite()
 	}
 }
+
+// Drain reads until the connection ends.
+func Drain(conn interface {
+	ReadMessage() (messageType int, message []byte, err error)
+}) {
+	for err := error(nil); err == nil; {
+		_, _, err = conn.ReadMessage()
+	}
+}
