@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -160,7 +159,7 @@ func (d *dialing) exchange() (io.Reader, error) {
 	if response.StatusCode != http.StatusSwitchingProtocols {
 		return nil, fmt.Errorf("%w: the server answered %s", ErrBadHandshake, response.Status)
 	}
-	subprotocol, compressed, err := d.judge(response)
+	subprotocol, compressed, err := checkResponse(response, d.options.Subprotocols, d.options.EnableCompression)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadHandshake, err)
 	}
@@ -280,35 +279,4 @@ func noEOF(err error) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
-}
-
-// judge returns the subprotocol and the compression that a 101 chooses. It is an error
-// where it switches to something else, or chooses what was not offered (RFC 6455, 4.1).
-func (d *dialing) judge(response *http.Response) (subprotocol string, compressed bool, err error) {
-	header := response.Header
-	switch {
-	case !response.ProtoAtLeast(1, 1):
-		return "", false, fmt.Errorf("the server answered in %s", response.Proto)
-	case !listHasOnly(header["Upgrade"], "websocket"): // a 101 lists what it switches to (RFC 9110, 7.8)
-		return "", false, fmt.Errorf("the server's 101 has no right Upgrade header: %q", header["Upgrade"])
-	case !listHas(header["Connection"], "upgrade"):
-		return "", false, fmt.Errorf("the server's 101 has no right Connection header: %q", header["Connection"])
-	case len(header["Sec-Websocket-Accept"]) != 1: // RFC 6455, 11.3.3
-		return "", false, fmt.Errorf("the server's 101 has no right Sec-WebSocket-Accept header: %q", header["Sec-Websocket-Accept"])
-	}
-	if chosen, ok := header["Sec-Websocket-Protocol"]; ok {
-		subprotocol = strings.Join(chosen, ", ")
-		if !slices.Contains(d.options.Subprotocols, subprotocol) {
-			return "", false, fmt.Errorf("the server chose subprotocol %q, which was not offered", subprotocol)
-		}
-	}
-	extensions, err := parseExtensions(header["Sec-Websocket-Extensions"])
-	if err != nil || len(extensions) == 0 {
-		return subprotocol, false, err
-	}
-	if !d.options.EnableCompression || !canAgree(extensions) {
-		return "", false, fmt.Errorf("the server chose extensions %q, which were not offered",
-			strings.Join(header["Sec-Websocket-Extensions"], ", "))
-	}
-	return subprotocol, true, nil
 }

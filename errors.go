@@ -128,3 +128,10 @@ func isPanic(err error) bool {
 	var p *PanicError
 	return errors.As(err, &p)
 }
+
+// ErrNotHandshake is wrapped by the reason of a refusal where the request asks for no
+// upgrade, or can't get one: the address was opened in a browser, say, or a proxy does not
+// pass the upgrade on. The reason says what is missing. The client is told, with or without
+// Debug, and it is logged at debug level. The status is 426 where nothing but the upgrade is
+// missing (RFC 9110, 15.5.22).
+var ErrNotHandshake = errNotHandshake

@@ -83,7 +83,7 @@ func FormatCloseMessage(code int, text string) []byte {
 // at the Connection and Upgrade headers in the same way. The rest of the handshake may
 // be wrong.
 func IsWebSocketUpgrade(r *http.Request) bool {
-	return listHas(r.Header["Connection"], "upgrade") && listHas(r.Header["Upgrade"], "websocket")
+	return asksForUpgrade(r)
 }
 
 // IsUnexpectedCloseError reports whether err is or wraps a *CloseError whose code

@@ -7,12 +7,8 @@ import (
 	"net/http"
 )
 
-// ErrNotHandshake is wrapped by the reason of a refusal where the request asks for no
-// upgrade, or can't get one: the address was opened in a browser, say, or a proxy does not
-// pass the upgrade on. The reason says what is missing. The client is told, with or without
-// Debug, and it is logged at debug level. The status is 426 where nothing but the upgrade is
-// missing (RFC 9110, 15.5.22).
-var ErrNotHandshake = errors.New("websocket: the client is not using the websocket protocol, and this is a WebSocket endpoint")
+// errNotHandshake is ErrNotHandshake.
+var errNotHandshake = errors.New("websocket: the client is not using the websocket protocol, and this is a WebSocket endpoint")
 
 // An opening is what a server reads of a client's opening handshake.
 type opening struct {
@@ -51,13 +47,13 @@ func readOpening(r *http.Request) (o opening, status int, reason error) {
 func checkRequest(r *http.Request) (status int, reason error) {
 	switch {
 	case r.ProtoMajor != 1 || r.ProtoMinor < 1: // HTTP/2 has no Upgrade
-		return http.StatusBadRequest, fmt.Errorf("%w: only HTTP/1.1 can be upgraded, the request is %s", ErrNotHandshake, r.Proto)
-	case r.Method != http.MethodGet && (r.Method != http.MethodHead || IsWebSocketUpgrade(r)):
-		return http.StatusMethodNotAllowed, fmt.Errorf("%w: request method is not GET", ErrNotHandshake)
+		return http.StatusBadRequest, fmt.Errorf("%w: only HTTP/1.1 can be upgraded, the request is %s", errNotHandshake, r.Proto)
+	case r.Method != http.MethodGet && (r.Method != http.MethodHead || asksForUpgrade(r)):
+		return http.StatusMethodNotAllowed, fmt.Errorf("%w: request method is not GET", errNotHandshake)
 	case !listHas(r.Header["Connection"], "upgrade"):
-		reason = fmt.Errorf("%w: 'upgrade' token not found in 'Connection' header", ErrNotHandshake)
+		reason = fmt.Errorf("%w: 'upgrade' token not found in 'Connection' header", errNotHandshake)
 	case !listHas(r.Header["Upgrade"], "websocket"):
-		reason = fmt.Errorf("%w: 'websocket' token not found in 'Upgrade' header", ErrNotHandshake)
+		reason = fmt.Errorf("%w: 'websocket' token not found in 'Upgrade' header", errNotHandshake)
 	default:
 		return 0, nil
 	}
@@ -65,6 +61,11 @@ func checkRequest(r *http.Request) (status int, reason error) {
 		return http.StatusBadRequest, reason
 	}
 	return http.StatusUpgradeRequired, reason
+}
+
+// asksForUpgrade reports whether the Connection and Upgrade headers ask for a WebSocket.
+func asksForUpgrade(r *http.Request) bool {
+	return listHas(r.Header["Connection"], "upgrade") && listHas(r.Header["Upgrade"], "websocket")
 }
 
 // isChallenge reports whether a key is 16 bytes in base64.
