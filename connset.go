@@ -92,7 +92,7 @@ func (s *connSet) remove(conn *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.admitted--
-	s.total.add(&conn.t.counts)
+	s.total.add(conn.t)
 	s.removeLocked(conn)
 }
 
@@ -157,7 +157,7 @@ func (s *connSet) stats() Stats {
 	all.CloseReceived = maps.Clone(all.CloseReceived)
 	all.CloseSent = maps.Clone(all.CloseSent)
 	for _, conn := range s.connsLocked() {
-		all.add(&conn.t.counts)
+		all.add(conn.t)
 		all.Open++
 	}
 	return all

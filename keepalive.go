@@ -60,7 +60,6 @@ func (k *keepalive) ring() {
 		due, waiting = k.due(now)
 	}
 	if waiting && now >= due {
-		t.counts.PeerGone.Store(true)
 		_ = t.fail(&ioError{op: "read", err: ErrPeerGone, gone: true})
 		return
 	}

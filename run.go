@@ -123,7 +123,7 @@ func (r *run) ended() {
 func (r *run) ending() Ending {
 	t := r.conn.t
 	how, cause := t.closeCause()
-	code := t.counts.CloseCode(how == causePeer)
+	code := t.closeCode()
 	switch {
 	case r.reported != nil:
 		cause = r.reported

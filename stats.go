@@ -1,5 +1,7 @@
 package websocket
 
+import "errors"
+
 // Stats counts what an Endpoint does. All but Open grows from the start on.
 type Stats struct {
 	Open     int            // connections whose ending is not complete, now
@@ -23,18 +25,18 @@ type Stats struct {
 func (e *Endpoint) Stats() Stats { return e.live.stats() }
 
 // add adds up what one connection has counted.
-func (s *Stats) add(c *counters) {
-	s.MessagesReceived += c.MessagesReceived.Load()
-	s.MessagesSent += c.MessagesSent.Load()
-	s.BytesReceived += c.BytesReceived.Load()
-	s.BytesSent += c.BytesSent.Load()
-	if code := c.CloseReceived.Load(); code != 0 {
-		count(&s.CloseReceived, int(code))
+func (s *Stats) add(t *transport) {
+	s.MessagesReceived += t.counts.MessagesReceived.Load()
+	s.MessagesSent += t.counts.MessagesSent.Load()
+	s.BytesReceived += t.counts.BytesReceived.Load()
+	s.BytesSent += t.counts.BytesSent.Load()
+	if code := t.closeReceived(); code != 0 {
+		count(&s.CloseReceived, code)
 	}
-	if code := c.CloseSent.Load(); code != 0 {
-		count(&s.CloseSent, int(code))
+	if code := int(t.counts.CloseSent.Load()); code != 0 {
+		count(&s.CloseSent, code)
 	}
-	if c.PeerGone.Load() {
+	if errors.Is(t.socketFailure(), ErrPeerGone) {
 		s.PeersGone++
 	}
 }

@@ -263,7 +263,6 @@ func (t *transport) readClose(h wire.Header) error {
 	}
 	t.dropBuffer()
 	t.reading.err = ce
-	t.counts.CloseReceived.Store(int32(ce.Code))
 	t.happens(eventPeerClose, ce)
 	return ce
 }

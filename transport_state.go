@@ -234,6 +234,21 @@ func (s *state) closeReceived() int {
 	return 0
 }
 
+// closeCode returns the code of the close frame that decided how the connection ended, 1006
+// without one.
+func (t *transport) closeCode() int {
+	how, _ := t.closeCause()
+	received, sent := t.closeReceived(), int(t.counts.CloseSent.Load())
+	switch {
+	case sent == 0 && received == 0:
+		return CloseAbnormalClosure
+	case sent == 0 || how == causePeer && received != 0:
+		return received
+	default:
+		return sent
+	}
+}
+
 // closeCause returns what decided how the connection ends, and the error that goes with it.
 func (s *state) closeCause() (closeCause, error) {
 	s.mu.Lock()
