@@ -163,7 +163,7 @@ type refusal struct {
 func (e *Endpoint) rejectUpgrade(w http.ResponseWriter, r *http.Request, h *Handshake, refused *refusal) error {
 	status, reason := refused.status, refused.reason
 	e.live.rejected(status)
-	e.observe(r.Context(), func(o Observer) { o.UpgradeRefused(r, status, reason) })
+	e.observe(r.Context(), func(o *Observer) { o.upgradeRefused(r, status, reason) })
 	if errors.Is(reason, ErrNotHandshake) {
 		e.options.log(r.Context(), slog.LevelDebug, reason, slog.String("remote", r.RemoteAddr), slog.Int("status", status))
 	}

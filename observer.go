@@ -1,26 +1,107 @@
 package websocket
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 )
 
-// An Observer is told what happens to the connections of an [Upgrader], for
-// metrics and traces. Its methods are called on the goroutines that do the work,
-// many at once: they must not block, or leave by runtime.Goexit. A panic in one is
-// recovered and logged.
-type Observer interface {
+// An Observer is told what happens to the connections of an [Upgrader], for metrics and
+// traces. A function that is nil is not called; later versions may have more of them.
+//
+// The functions are called on the goroutines that do the work, many at once: they must not
+// block, or leave by runtime.Goexit. A panic in one is recovered and logged. Set them before
+// the first request. [JoinObservers] makes one Observer of several.
+type Observer struct {
 	// UpgradeRefused is told of a request that is about to be answered with the
 	// status, before its controller is.
-	UpgradeRefused(request *http.Request, status int, reason error)
+	UpgradeRefused func(request *http.Request, status int, reason error)
 
 	// Opened is told of a connection before it is served. The values of its
 	// request's context are in conn.Context.
-	Opened(conn *Conn)
+	Opened func(conn *Conn)
 
 	// Ended is told of a connection whose socket is closed and whose Serve has
 	// returned, once for each that was opened.
-	Ended(conn *Conn, ending Ending)
+	Ended func(conn *Conn, ending Ending)
+}
+
+// JoinObservers returns an Observer that tells all the others, in this order. Nil ones are
+// left out. A panic in one keeps none of the others from being told.
+func JoinObservers(observers ...*Observer) *Observer {
+	all := slices.DeleteFunc(slices.Clone(observers), func(o *Observer) bool { return o == nil })
+	return &Observer{
+		UpgradeRefused: func(request *http.Request, status int, reason error) {
+			tellEach(all, func(o *Observer) { o.upgradeRefused(request, status, reason) })
+		},
+		Opened: func(conn *Conn) { tellEach(all, func(o *Observer) { o.opened(conn) }) },
+		Ended:  func(conn *Conn, ending Ending) { tellEach(all, func(o *Observer) { o.ended(conn, ending) }) },
+	}
+}
+
+// observerPanics are the panics of observers that were joined.
+type observerPanics struct{ error }
+
+// tellEach calls tell for each observer, and panics afterwards if it has panicked.
+func tellEach(observers []*Observer, tell func(*Observer)) {
+	var failures []error
+	defer func() {
+		if len(failures) > 0 {
+			panic(observerPanics{errors.Join(failures...)})
+		}
+	}()
+	calls := make([]func(), len(observers))
+	for i, o := range observers {
+		calls[i] = func() { tell(o) }
+	}
+	inTurn(func(failure error) { failures = append(failures, unpacked(failure)) }, calls...)
+}
+
+// unpacked returns the panics of observers that were joined in place of tellEach's own.
+func unpacked(failure error) error {
+	if p, ok := failure.(*PanicError); ok { //nolint:errorlint // as it was recovered
+		if all, ok := p.Value.(observerPanics); ok {
+			return all.error
+		}
+	}
+	return failure
+}
+
+func (o *Observer) upgradeRefused(request *http.Request, status int, reason error) {
+	if o.UpgradeRefused != nil {
+		o.UpgradeRefused(request, status, reason)
+	}
+}
+
+func (o *Observer) opened(conn *Conn) {
+	if o.Opened != nil {
+		o.Opened(conn)
+	}
+}
+
+func (o *Observer) ended(conn *Conn, ending Ending) {
+	if o.Ended != nil {
+		o.Ended(conn, ending)
+	}
+}
+
+// observe calls the observer, if there is one, and survives it.
+func (e *Endpoint) observe(ctx context.Context, tell func(*Observer)) {
+	if e.options.Observer == nil {
+		return
+	}
+	recovered(func() error {
+		tell(e.options.Observer)
+		return nil
+	}, func(failure error) {
+		if failure != nil {
+			e.options.log(ctx, slog.LevelError, fmt.Errorf("websocket: Options.Observer failed: %w", unpacked(failure)))
+		}
+	})
 }
 
 // An Ending says how a connection ended.

@@ -3,9 +3,11 @@ package websocket_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,7 +62,7 @@ func TestObserverOfEndings(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var o testws.Observed
 				u := websocket.New(tc.serve)
-				u.Log, u.Observer = testws.Silent, &o
+				u.Log, u.Observer = testws.Silent, o.Observer()
 				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 				synctest.Wait()
 				o.Mu.Lock()
@@ -104,7 +106,7 @@ func TestObserverOfShutdown(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		var o testws.Observed
 		u := websocket.New(websocket.ControllerFunc(testws.Echo))
-		u.Observer = &o
+		u.Observer = o.Observer()
 		target := serve(u)
 		client := wstest.Dial(t, target, "/", nil)
 		client.WriteText("x")
@@ -126,7 +128,7 @@ func TestObserverOfRefusals(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		var o testws.Observed
 		u := websocket.New(websocket.ControllerFunc(testws.Echo))
-		u.Observer = &o
+		u.Observer = o.Observer()
 		wstest.DialRefused(t, serve(u), "/room", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}}) //nolint:bodyclose // it is in memory
 		o.Mu.Lock()
 		defer o.Mu.Unlock()
@@ -139,6 +141,10 @@ func TestObserverOfRefusals(t *testing.T) {
 // panicking is an Observer that is of no use.
 type panicking struct{}
 
+func (p panicking) observer() *websocket.Observer {
+	return &websocket.Observer{UpgradeRefused: p.UpgradeRefused, Opened: p.Opened, Ended: p.Ended}
+}
+
 func (panicking) UpgradeRefused(*http.Request, int, error) { panic("refused") }
 func (panicking) Opened(*websocket.Conn)                   { panic("opened") }
 func (panicking) Ended(*websocket.Conn, websocket.Ending)  { runtime.Goexit() }
@@ -147,7 +153,7 @@ func TestObserverThatPanicsHurtsNobody(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		var lines testws.Logs
 		u := websocket.New(websocket.ControllerFunc(testws.Echo))
-		u.Observer, u.Log = panicking{}, lines.Log
+		u.Observer, u.Log = panicking{}.observer(), lines.Log
 		target := serve(u)
 		response := wstest.DialRefused(t, target, "/", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}}) //nolint:bodyclose // it is in memory
 		assert.Equal(t, http.StatusForbidden, response.StatusCode)
@@ -164,6 +170,70 @@ func TestObserverThatPanicsHurtsNobody(t *testing.T) {
 			}
 		}
 		assert.Equal(t, 3, failures)
+	})
+}
+
+// An observer may have none of its functions.
+func TestObserverWithoutFunctions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines testws.Logs
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
+		u.Observer, u.Log = &websocket.Observer{}, lines.Log
+		wstest.DialRefused(t, u, "/", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}}) //nolint:bodyclose // it is in memory
+		client := wstest.Dial(t, u, "/", nil)
+		client.Close(1000, "")
+		testws.AwaitEnd(t, u)
+		for _, line := range lines.All() {
+			assert.Equal(t, slog.LevelDebug, line.Level, "%v", line.Err)
+		}
+	})
+}
+
+// Each of several observers is told, in their order, whatever the others do.
+func TestObserversJoined(t *testing.T) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		var first, last testws.Observed
+		var lines testws.Logs
+		var mu sync.Mutex
+		var order []string
+		said := func(who string) { mu.Lock(); order = append(order, who); mu.Unlock() }
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
+		u.Log = lines.Log
+		u.Observer = websocket.JoinObservers(
+			first.Observer(), nil, &websocket.Observer{},
+			&websocket.Observer{
+				UpgradeRefused: func(*http.Request, int, error) { panic("refused, the first") },
+				Opened:         func(*websocket.Conn) { said("the first"); panic("opened, the first") },
+				Ended:          func(*websocket.Conn, websocket.Ending) { panic("ended, the first") },
+			},
+			websocket.JoinObservers(
+				&websocket.Observer{Opened: func(*websocket.Conn) { said("the second"); panic(testws.ErrDatabase) }},
+				last.Observer(),
+			),
+		)
+		target := serve(u)
+		wstest.DialRefused(t, target, "/room", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}}) //nolint:bodyclose // it is in memory
+		client := wstest.Dial(t, target, "/", nil)
+		client.Close(4000, "")
+		testws.AwaitEnd(t, u)
+		for _, o := range []*testws.Observed{&first, &last} {
+			assert.Equal(t, 4000, o.Only(t).Code)
+			require.Len(t, o.Refusals, 1)
+			assert.Regexp(t, `^/room 403 `, o.Refusals[0])
+		}
+		assert.Equal(t, []string{"the first", "the second"}, order)
+		var told []error
+		for _, line := range lines.All() {
+			if line.Level == slog.LevelError {
+				told = append(told, line.Err)
+			}
+		}
+		require.Len(t, told, 3)
+		assert.ErrorContains(t, told[0], "refused, the first")
+		assert.ErrorContains(t, told[1], "opened, the first")
+		assert.ErrorIs(t, told[1], testws.ErrDatabase, "the panics of both are told")
+		assert.ErrorContains(t, told[2], "ended, the first")
+		assert.ErrorAs(t, told[2], new(*websocket.PanicError))
 	})
 }
 
@@ -187,7 +257,7 @@ func TestObserverOfAnEndBeforeShutdown(t *testing.T) {
 					return err
 				}}
 				u := websocket.New(ctrl)
-				u.Observer, u.Log = &o, testws.Silent
+				u.Observer, u.Log = o.Observer(), testws.Silent
 				clients <- wstest.DialRaw(t, u, "/", nil)
 				time.Sleep(time.Second / 2)
 				assert.NoError(t, u.Shutdown(context.Background()))
@@ -204,7 +274,7 @@ func TestObserverOfACloseFrameThatDidNotLeave(t *testing.T) {
 			time.Sleep(time.Second)
 			return nil
 		}))
-		u.Observer, u.Log = &o, testws.Silent
+		u.Observer, u.Log = o.Observer(), testws.Silent
 		client := wstest.DialRaw(t, u, "/", nil)
 		wstest.Reset(client.Conn)
 		testws.AwaitEnd(t, u)
@@ -231,7 +301,7 @@ func TestObserverOfAPeerGoneWhileCloseWaits(t *testing.T) {
 			_, _, err := conn.ReadMessage()
 			return err
 		}))
-		u.Observer, u.Log, u.WriteTimeout, u.CloseTimeout = &o, testws.Silent, -1, time.Minute
+		u.Observer, u.Log, u.WriteTimeout, u.CloseTimeout = o.Observer(), testws.Silent, -1, time.Minute
 		client := wstest.DialRaw(t, u, "/", nil)
 		time.Sleep(2 * time.Minute)
 		testws.AwaitEnd(t, u)

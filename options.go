@@ -148,9 +148,9 @@ type Options struct {
 	// slog.Default().
 	Log func(ctx context.Context, level slog.Level, err error, attrs ...slog.Attr)
 
-	// Observer is told of refused upgrades and of connections that begin and end.
-	// Nil means nobody is.
-	Observer Observer
+	// Observer is told of refused upgrades and of connections that begin and end:
+	// see [JoinObservers] for several. Nil means that nobody is.
+	Observer *Observer
 
 	guard func(call func() error) error // of an Endpoint: see Guard
 }

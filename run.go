@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -112,12 +111,12 @@ func (r *run) log(level slog.Level, err error) {
 
 // opened tells the observer that it begins.
 func (r *run) opened() {
-	r.e.observe(r.conn.Context(), func(o Observer) { o.Opened(r.conn) })
+	r.e.observe(r.conn.Context(), func(o *Observer) { o.opened(r.conn) })
 }
 
 // ended tells the observer how it all ended.
 func (r *run) ended() {
-	r.e.observe(r.conn.Context(), func(o Observer) { o.Ended(r.conn, r.ending()) })
+	r.e.observe(r.conn.Context(), func(o *Observer) { o.ended(r.conn, r.ending()) })
 }
 
 func (r *run) ending() Ending {
@@ -138,19 +137,4 @@ func (r *run) ending() Ending {
 		Cause:    cause,
 		Panicked: r.panicked,
 	}
-}
-
-// observe calls the observer, if there is one, and survives it.
-func (e *Endpoint) observe(ctx context.Context, tell func(Observer)) {
-	if e.options.Observer == nil {
-		return
-	}
-	recovered(func() error {
-		tell(e.options.Observer)
-		return nil
-	}, func(failure error) {
-		if failure != nil {
-			e.options.log(ctx, slog.LevelError, fmt.Errorf("websocket: Options.Observer failed: %w", failure))
-		}
-	})
 }

@@ -108,7 +108,7 @@ func newServer(t *testing.T, v *variant) *server {
 	s.upgrader.CloseTimeout = closeTimeout
 	s.upgrader.CompressionThreshold = -1
 	s.upgrader.Settings.EnableCompression = v.enabled
-	s.upgrader.Observer = s
+	s.upgrader.Observer = &websocket.Observer{Ended: s.tellEnded}
 	s.upgrader.Log = func(_ context.Context, level slog.Level, err error, _ ...slog.Attr) {
 		assert.Less(t, level, slog.LevelError, "%v", err)
 	}
@@ -132,9 +132,7 @@ func newServer(t *testing.T, v *variant) *server {
 	return s
 }
 
-func (s *server) UpgradeRefused(*http.Request, int, error) {}
-func (s *server) Opened(*websocket.Conn)                   {}
-func (s *server) Ended(conn *websocket.Conn, ending websocket.Ending) {
+func (s *server) tellEnded(conn *websocket.Conn, ending websocket.Ending) {
 	if ended, ok := s.ended.LoadAndDelete(conn.RemoteAddr().String()); ok {
 		ended.(chan websocket.Ending) <- ending //nolint:errcheck // it is
 	}

@@ -182,6 +182,10 @@ func NewPreparedMessage(messageType int, data []byte) (*PreparedMessage, error) 
 // and text, an empty one for CloseNoStatusReceived.
 func FormatCloseMessage(code int, text string) []byte { return root.FormatCloseMessage(code, text) }
 
+// JoinObservers returns an Observer that tells all the others, in this order. Nil ones are
+// left out. A panic in one keeps none of the others from being told.
+func JoinObservers(observers ...*Observer) *Observer { return root.JoinObservers(observers...) }
+
 // IsWebSocketUpgrade reports whether the client asks for an upgrade.
 func IsWebSocketUpgrade(r *http.Request) bool { return root.IsWebSocketUpgrade(r) }
 

@@ -44,7 +44,7 @@ func newGeneration(s *soak, number int) *generation {
 	g := &generation{s: s, number: number, crowd: make(map[*websocket.Conn]*ledger)}
 	g.upgrader = websocket.New(&controller{g: g})
 	g.upgrader.Options = websocket.Options{
-		Observer:       observer{g},
+		Observer:       &websocket.Observer{Opened: g.tellOpened, Ended: g.tellEnded},
 		Log:            g.log,
 		AllowedOrigins: []string{"friend.test"},
 		CloseTimeout:   3 * time.Second,
@@ -77,25 +77,21 @@ func (g *generation) enter(l *ledger) bool {
 	return true
 }
 
-// An observer counts.
-type observer struct{ *generation }
-
-func (o observer) UpgradeRefused(*http.Request, int, error) {}
-
-func (o observer) Opened(conn *websocket.Conn) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.opened++
-	o.conns = append(o.conns, weak.Make(conn))
+// tellOpened and tellEnded are the observer: they count.
+func (g *generation) tellOpened(conn *websocket.Conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.opened++
+	g.conns = append(g.conns, weak.Make(conn))
 }
 
-func (o observer) Ended(conn *websocket.Conn, _ websocket.Ending) {
-	o.mu.Lock()
-	o.ended++
-	o.mu.Unlock()
+func (g *generation) tellEnded(conn *websocket.Conn, _ websocket.Ending) {
+	g.mu.Lock()
+	g.ended++
+	g.mu.Unlock()
 	l := ledgerOf(conn.Context())
 	if !isClosed(conn) {
-		o.s.problems.add("%s %d: the server's socket is not closed", l.kind, l.id)
+		g.s.problems.add("%s %d: the server's socket is not closed", l.kind, l.id)
 	}
 	close(l.ended)
 }

@@ -136,7 +136,7 @@ func TestWhatHadComeIsReadAfterAFailedWrite(t *testing.T) {
 					gone := make(chan struct{})
 					u := websocket.New(&testws.Controller{})
 					var o testws.Observed
-					u.Observer = &o
+					u.Observer = o.Observer()
 					ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, r *http.Request) error {
 						<-gone
 						err := failedWrite(t, conn, write)
@@ -241,7 +241,7 @@ func TestHangUpWhileReading(t *testing.T) {
 		}}
 		var o testws.Observed
 		u := websocket.New(ctrl)
-		u.Observer = &o
+		u.Observer = o.Observer()
 		hangUp(t, wstest.DialRaw(t, serve(u), "/", nil))
 		testws.AwaitEnd(t, u)
 		assert.Empty(t, ctrl.Told.All())
@@ -316,7 +316,7 @@ func TestEndingAfterAFailedWrite(t *testing.T) {
 					}}
 					u := websocket.New(ctrl)
 					var o testws.Observed
-					u.Observer, u.CloseTimeout = &o, timeout
+					u.Observer, u.CloseTimeout = o.Observer(), timeout
 					hangUp(t, wstest.DialRaw(t, u, "/", nil))
 					start := time.Now()
 					close(gone)
@@ -359,7 +359,7 @@ func TestVanishedAfterAFailedWrite(t *testing.T) {
 				var log testws.Logs
 				var o testws.Observed
 				u := websocket.New(websocket.ControllerFunc(serve))
-				u.Log, u.Observer = log.Log, &o
+				u.Log, u.Observer = log.Log, o.Observer()
 				client := wstest.DialRaw(t, u, "/", nil)
 				client.Send(wstest.Text("last word"))
 				require.NoError(t, client.Close())
@@ -437,7 +437,7 @@ func TestHangUpOfAControllerThatReadsNoMore(t *testing.T) {
 			}}
 			u := websocket.New(ctrl)
 			var o testws.Observed
-			u.Observer = &o
+			u.Observer = o.Observer()
 			hangUp(t, wstest.DialRaw(t, u, "/", nil))
 			close(gone)
 			testws.AwaitEnd(t, u)
@@ -506,7 +506,7 @@ func TestHangUpOfANetworkThatDoesNotEndReads(t *testing.T) {
 					assert.Equal(t, failure, err)
 					return err
 				}))
-				u.Log, u.Observer = testws.Silent, &o
+				u.Log, u.Observer = testws.Silent, o.Observer()
 				server := &http.Server{Handler: u, ReadHeaderTimeout: time.Minute}
 				defer func() { _ = server.Close() }()
 				go func() { _ = server.Serve(listener) }()

@@ -42,6 +42,10 @@ func (a *aghast) Handle(context.Context, slog.Record) error { a.call("Handle"); 
 func (a *aghast) WithAttrs([]slog.Attr) slog.Handler { return a }
 func (a *aghast) WithGroup(string) slog.Handler      { return a }
 
+func (a *aghast) observer() *websocket.Observer {
+	return &websocket.Observer{UpgradeRefused: a.UpgradeRefused, Opened: a.Opened, Ended: a.Ended}
+}
+
 func (a *aghast) UpgradeRefused(*http.Request, int, error) { a.call("UpgradeRefused") }
 func (a *aghast) Opened(*websocket.Conn)                   { a.call("Opened") }
 
@@ -106,7 +110,7 @@ func TestPanickingLoggersAndObservers(t *testing.T) {
 						a := &aghast{function: function, leave: leave, left: &left}
 						serveLogs(t, a)
 						u := websocket.New(a.controller(serve(a)))
-						u.Observer, u.MaxConnections = a, 1
+						u.Observer, u.MaxConnections = a.observer(), 1
 						if function == "Log" {
 							u.Log = a.log
 						}

@@ -10,31 +10,33 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Observed is an Observer that writes down what it is told. Mu guards the fields.
+// Observed writes down what its Observer is told. Mu guards the fields.
 type Observed struct {
 	Mu         sync.Mutex
 	Conns      []*websocket.Conn
 	EndedConns []*websocket.Conn
 	endings    []websocket.Ending
-	Refusals   []string
+	Refusals   []string // path, status and reason of each
 }
 
-// UpgradeRefused adds to Refusals the path, the status and the reason.
-func (o *Observed) UpgradeRefused(r *http.Request, status int, reason error) {
+// Observer returns the observer that it writes down from.
+func (o *Observed) Observer() *websocket.Observer {
+	return &websocket.Observer{UpgradeRefused: o.upgradeRefused, Opened: o.opened, Ended: o.ended}
+}
+
+func (o *Observed) upgradeRefused(r *http.Request, status int, reason error) {
 	o.Mu.Lock()
 	defer o.Mu.Unlock()
 	o.Refusals = append(o.Refusals, fmt.Sprint(r.URL.Path, " ", status, " ", reason))
 }
 
-// Opened adds to Conns.
-func (o *Observed) Opened(conn *websocket.Conn) {
+func (o *Observed) opened(conn *websocket.Conn) {
 	o.Mu.Lock()
 	defer o.Mu.Unlock()
 	o.Conns = append(o.Conns, conn)
 }
 
-// Ended adds to EndedConns.
-func (o *Observed) Ended(conn *websocket.Conn, ending websocket.Ending) {
+func (o *Observed) ended(conn *websocket.Conn, ending websocket.Ending) {
 	o.Mu.Lock()
 	defer o.Mu.Unlock()
 	o.EndedConns = append(o.EndedConns, conn)

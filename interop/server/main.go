@@ -182,14 +182,8 @@ func (n note) write() {
 // idKey is that of the connection's ID in its context.
 type idKey struct{}
 
-// observer notes how connections end.
-type observer struct{}
-
-func (observer) UpgradeRefused(*http.Request, int, error) {}
-
-func (observer) Opened(*websocket.Conn) {}
-
-func (observer) Ended(conn *websocket.Conn, ending websocket.Ending) {
+// noteEnd notes how a connection ended.
+func noteEnd(conn *websocket.Conn, ending websocket.Ending) {
 	n := note{Event: "ended", Code: ending.Code}
 	n.ID, _ = conn.Context().Value(idKey{}).(string)
 	var frame *websocket.CloseError
@@ -215,7 +209,7 @@ func main() {
 func run(ctx context.Context, addr, allow string) error {
 	upgrader := websocket.New(controller{})
 	upgrader.CloseTimeout = closeTimeout
-	upgrader.Observer = observer{}
+	upgrader.Observer = &websocket.Observer{Ended: noteEnd}
 	upgrader.Settings.EnableCompression = true
 	upgrader.Settings.WriteBufferSize = writeBuffer
 	upgrader.Settings.Subprotocols = []string{"v2.interop", "v1.interop"}
