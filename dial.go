@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/handshake"
 )
 
 const defaultHandshakeTimeout = 30 * time.Second
@@ -162,7 +164,7 @@ func (o *DialOptions) request(rawURL string) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	header := canonical(o.Header)
+	header := handshake.CanonicalHeader(o.Header)
 	if header == nil {
 		header = http.Header{}
 	}
@@ -179,7 +181,7 @@ func (o *DialOptions) request(rawURL string) (*http.Request, error) {
 	if err := checkHeader(header); err != nil {
 		return nil, err
 	}
-	if err := checkSubprotocols(o.Subprotocols); err != nil {
+	if err := handshake.CheckSubprotocols(o.Subprotocols); err != nil {
 		return nil, err
 	}
 	// The spelling of RFC 6455, for servers that insist on it.
@@ -190,7 +192,7 @@ func (o *DialOptions) request(rawURL string) (*http.Request, error) {
 		header["Sec-WebSocket-Protocol"] = []string{strings.Join(o.Subprotocols, ", ")}
 	}
 	if o.EnableCompression {
-		header["Sec-WebSocket-Extensions"] = []string{deflateTerms}
+		header["Sec-WebSocket-Extensions"] = []string{handshake.DeflateTerms}
 	}
 	return &http.Request{
 		Method: http.MethodGet, URL: u, Host: host, Header: header,
@@ -216,7 +218,7 @@ func sentHost(host string) (sent string, ok bool) {
 // 5.5): net/http would leave it out, or send another.
 func checkHeader(header http.Header) error {
 	for name, values := range header {
-		if !isToken(name) {
+		if !handshake.IsToken(name) {
 			return fmt.Errorf("websocket: %q is no name of a header", name)
 		}
 		for _, value := range values {
@@ -251,7 +253,7 @@ func parseURL(rawURL string) (*url.URL, error) {
 	case u.Fragment != "":
 		return nil, errors.New("websocket: URL has a fragment")
 	}
-	if port := u.Port(); port == "" || port == defaultPort(u.Scheme) { // the Host header has neither (RFC 6455, 4.1)
+	if port := u.Port(); port == "" || port == handshake.DefaultPort(u.Scheme) { // the Host header has neither (RFC 6455, 4.1)
 		u.Host = strings.TrimSuffix(u.Host, ":"+port)
 	}
 	return u, nil

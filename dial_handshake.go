@@ -18,6 +18,7 @@ import (
 	"time"
 
 	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket/internal/handshake"
 )
 
 const (
@@ -159,7 +160,7 @@ func (d *dialing) exchange() (io.Reader, error) {
 	if response.StatusCode != http.StatusSwitchingProtocols {
 		return nil, fmt.Errorf("%w: the server answered %s", ErrBadHandshake, response.Status)
 	}
-	subprotocol, compressed, err := checkResponse(response, d.options.Subprotocols, d.options.EnableCompression)
+	subprotocol, compressed, err := handshake.ReadResponse(response, d.options.Subprotocols, d.options.EnableCompression)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadHandshake, err)
 	}
@@ -176,7 +177,7 @@ func (d *dialing) exchange() (io.Reader, error) {
 		fmt.Fprintf(answer, "Sec-WebSocket-Protocol: %s\r\n", subprotocol)
 	}
 	if compressed {
-		answer.WriteString("Sec-WebSocket-Extensions: " + deflateTerms + "\r\n")
+		answer.WriteString("Sec-WebSocket-Extensions: " + handshake.DeflateTerms + "\r\n")
 	}
 	answer.WriteString("\r\n")
 	return answer, nil

@@ -12,6 +12,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/goyave-contrib/websocket/internal/handshake"
 )
 
 var errDialExited = errors.New("DialContext was left by runtime.Goexit")
@@ -61,7 +63,7 @@ func targetOf(u *url.URL) (host, address string) {
 	if sent, ok := sentHost(host); ok && !strings.Contains(host, ":") {
 		host = sent
 	}
-	port := cmp.Or(u.Port(), defaultPort(u.Scheme), "1080") // or else it is a SOCKS5 proxy
+	port := cmp.Or(u.Port(), handshake.DefaultPort(u.Scheme), "1080") // or else it is a SOCKS5 proxy
 	address = net.JoinHostPort(host, port)
 	host, _, _ = strings.Cut(host, "%")
 	return host, address

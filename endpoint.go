@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket/internal/handshake"
 )
 
 // retryAfter is the Retry-After header, in seconds, of an upgrade that may succeed
@@ -26,8 +27,8 @@ const retryAfter = "5"
 // connection's context, calls Run and returns from the handler.
 type Endpoint struct {
 	options Options
-	invalid error          // what is wrong with the options
-	origins originPatterns // AllowedOrigins
+	invalid error                    // what is wrong with the options
+	origins handshake.OriginPatterns // AllowedOrigins
 	live    connSet
 	buffers sync.Pool // gorilla's, to write with
 
@@ -39,7 +40,7 @@ type Endpoint struct {
 // upgrade with 500 if they are not valid: see [Options.Validate].
 func NewEndpoint(options Options) *Endpoint {
 	e := &Endpoint{options: options, invalid: options.Validate()}
-	e.origins, _ = parseOrigins(options.AllowedOrigins) // its error is one of Validate's
+	e.origins, _ = handshake.ParseOrigins(options.AllowedOrigins) // its error is one of Validate's
 	return e
 }
 
@@ -109,7 +110,7 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 			e.live.abandon(u)
 		}
 	}()
-	h.Header = canonical(h.Header)
+	h.Header = handshake.CanonicalHeader(h.Header)
 	if h.Settings == nil {
 		h.Settings = &ws.Upgrader{}
 	}
@@ -195,24 +196,24 @@ func (e *Endpoint) check(r *http.Request, h *Handshake) (agreed agreement, refus
 	if e.invalid != nil {
 		return agreed, &refusal{http.StatusInternalServerError, e.invalid}
 	}
-	opening, status, reason := readOpening(r)
+	opening, status, reason := handshake.ReadRequest(r)
 	if reason != nil {
 		return agreed, &refusal{status, reason}
 	}
 	ours := h.Settings.Subprotocols
-	if err := checkAnswer(ours, h.Header); err != nil {
+	if err := handshake.CheckHeader(ours, h.Header); err != nil {
 		return agreed, &refusal{http.StatusInternalServerError, err}
 	}
 	if err := e.checkOrigin(r, h.CheckOrigin); err != nil {
 		return agreed, &refusal{http.StatusForbidden, err}
 	}
 	offered := r.Header["Sec-Websocket-Protocol"]
-	agreed.key, agreed.subprotocol = opening.key, selectSubprotocol(offered, ours, h.Header)
-	if e.options.RequireSubprotocol && !isOffered(offered, agreed.subprotocol) {
-		return agreed, &refusal{http.StatusBadRequest, noSubprotocol(offered, ours, h.Header)}
+	agreed.key, agreed.subprotocol = opening.Key, handshake.SelectSubprotocol(offered, ours, h.Header)
+	if e.options.RequireSubprotocol && !handshake.IsOffered(offered, agreed.subprotocol) {
+		return agreed, &refusal{http.StatusBadRequest, handshake.NoSubprotocolError(offered, ours, h.Header)}
 	}
 	if h.Settings.EnableCompression {
-		agreed.deflate, agreed.window = offersDeflate(opening.extensions)
+		agreed.deflate, agreed.window = handshake.OffersDeflate(opening.Extensions)
 	}
 	if status, reason := askCheckUpgrade(h.CheckUpgrade); reason != nil {
 		return agreed, &refusal{status, reason}
@@ -256,18 +257,4 @@ func (e *Endpoint) upgrader(settings *ws.Upgrader) *ws.Upgrader {
 		u.HandshakeTimeout = e.options.writeTimeout()
 	}
 	return u
-}
-
-// canonical spells the names of headers as gorilla looks for them:
-// "Sec-WebSocket-Protocol" in a map literal is another key.
-func canonical(h http.Header) http.Header {
-	if h == nil {
-		return nil
-	}
-	c := make(http.Header, len(h))
-	for name, values := range h {
-		name = http.CanonicalHeaderKey(name)
-		c[name] = append(c[name], values...)
-	}
-	return c
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/goyave-contrib/websocket/internal/handshake"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -134,4 +135,4 @@ func isPanic(err error) bool {
 // pass the upgrade on. The reason says what is missing. The client is told, with or without
 // Debug, and it is logged at debug level. The status is 426 where nothing but the upgrade is
 // missing (RFC 9110, 15.5.22).
-var ErrNotHandshake = errNotHandshake
+var ErrNotHandshake = handshake.ErrNotHandshake

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket/internal/handshake"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -83,7 +84,7 @@ func FormatCloseMessage(code int, text string) []byte {
 // at the Connection and Upgrade headers in the same way. The rest of the handshake may
 // be wrong.
 func IsWebSocketUpgrade(r *http.Request) bool {
-	return asksForUpgrade(r)
+	return handshake.AsksForUpgrade(r)
 }
 
 // IsUnexpectedCloseError reports whether err is or wraps a *CloseError whose code

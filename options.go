@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/goyave-contrib/websocket/internal/handshake"
 )
 
 const (
@@ -165,7 +167,7 @@ func (o *Options) Validate() error {
 	if !utf8.ValidString(o.Heartbeat) {
 		return fmt.Errorf("websocket: Heartbeat is %q: want UTF-8", o.Heartbeat)
 	}
-	_, err := parseOrigins(o.AllowedOrigins)
+	_, err := handshake.ParseOrigins(o.AllowedOrigins)
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/goyave-contrib/websocket/internal/handshake"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -61,7 +62,7 @@ func (t *transport) Write(p []byte) (int, error) {
 func (t *transport) writeSwitching(p []byte) (int, error) {
 	switching := p
 	if confirms, ok := t.owner.(nobody); ok && confirms.window {
-		switching = bytes.Replace(p, []byte(deflateTerms), []byte(deflateTerms+largestWindow), 1)
+		switching = bytes.Replace(p, []byte(handshake.DeflateTerms), []byte(handshake.DeflateTerms+handshake.LargestWindow), 1)
 	}
 	if _, err := t.nc.Write(switching); err != nil {
 		return 0, err

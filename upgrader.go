@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket/internal/handshake"
 )
 
 // An Upgrader makes a [Controller] an endpoint of net/http. It is an
@@ -58,7 +59,7 @@ func (u *Upgrader) Validate() error {
 	if err := u.Options.Validate(); err != nil {
 		return err
 	}
-	return checkSubprotocols(u.Settings.Subprotocols)
+	return handshake.CheckSubprotocols(u.Settings.Subprotocols)
 }
 
 // RegisterRoutes mounts the controller on mux: for GET requests that match the

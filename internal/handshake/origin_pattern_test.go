@@ -1,4 +1,4 @@
-package websocket
+package handshake
 
 import (
 	"cmp"
@@ -84,11 +84,11 @@ func FuzzAllowedOrigins(f *testing.F) {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, pattern, origin string) {
-		patterns, err := parseOrigins([]string{pattern})
+		patterns, err := ParseOrigins([]string{pattern})
 		if err != nil {
 			return
 		}
 		r := &http.Request{Header: http.Header{"Origin": {origin}}}
-		assert.Equal(t, plainlyAllowed(pattern, origin), patterns.allow(r), "pattern %q, origin %q", pattern, origin)
+		assert.Equal(t, plainlyAllowed(pattern, origin), patterns.Allow(r), "pattern %q, origin %q", pattern, origin)
 	})
 }

@@ -1,4 +1,4 @@
-package websocket
+package handshake
 
 import (
 	"cmp"
@@ -20,11 +20,11 @@ type originPattern struct {
 	port   string // "" for the scheme's default
 }
 
-type originPatterns []originPattern
+type OriginPatterns []originPattern
 
-// allow reports whether the request has one origin, of the form that browsers send
+// Allow reports whether the request has one origin, of the form that browsers send
 // (RFC 6454, 6.1), that one of the patterns stands for.
-func (patterns originPatterns) allow(r *http.Request) bool {
+func (patterns OriginPatterns) Allow(r *http.Request) bool {
 	values := r.Header["Origin"]
 	if len(patterns) == 0 || len(values) != 1 {
 		return false
@@ -37,7 +37,7 @@ func (patterns originPatterns) allow(r *http.Request) bool {
 		return false // in hosts, net/url lets them pass
 	}
 	scheme, host := pageScheme(origin.Scheme), canonicalName(origin.Hostname())
-	port := cmp.Or(origin.Port(), defaultPort(scheme))
+	port := cmp.Or(origin.Port(), DefaultPort(scheme))
 	for _, p := range patterns {
 		if p.matches(scheme, host, port) {
 			return true
@@ -47,7 +47,7 @@ func (patterns originPatterns) allow(r *http.Request) bool {
 }
 
 func (p *originPattern) matches(scheme, host, port string) bool {
-	if p.scheme != "" && p.scheme != scheme || port != cmp.Or(p.port, defaultPort(scheme)) {
+	if p.scheme != "" && p.scheme != scheme || port != cmp.Or(p.port, DefaultPort(scheme)) {
 		return false
 	}
 	if p.below {
@@ -77,10 +77,10 @@ func canonicalName(host string) string {
 	return strings.ToLower(host)
 }
 
-// parseOrigins returns an error that names the first malformed pattern and says
+// ParseOrigins returns an error that names the first malformed pattern and says
 // what is wrong with it.
-func parseOrigins(patterns []string) (originPatterns, error) {
-	var parsed originPatterns
+func ParseOrigins(patterns []string) (OriginPatterns, error) {
+	var parsed OriginPatterns
 	for _, pattern := range patterns {
 		p, err := parseOrigin(pattern)
 		if err != nil {
@@ -91,8 +91,8 @@ func parseOrigins(patterns []string) (originPatterns, error) {
 	return parsed, nil
 }
 
-// foreignToOrigins is what an origin has not, and how it is recognized.
-var foreignToOrigins = []struct{ marks, what string }{
+// forbiddenInOrigin is what an origin has not, and how it is recognized.
+var forbiddenInOrigin = []struct{ marks, what string }{
 	{" \t\r\n,", "a space or a comma: each origin is an element of its own"},
 	{`/\`, "a path: not even a slash may follow the host"},
 	{"?", "a query"},
@@ -112,7 +112,7 @@ func parseOrigin(pattern string) (p originPattern, err error) {
 		}
 		p.scheme, host = pageScheme(scheme), rest
 	}
-	for _, foreign := range foreignToOrigins {
+	for _, foreign := range forbiddenInOrigin {
 		if strings.ContainsAny(host, foreign.marks) {
 			return p, errors.New("has " + foreign.what)
 		}
@@ -181,7 +181,7 @@ func (p *originPattern) checkHostname() error {
 			return fmt.Errorf("has a %q in its host", c)
 		}
 	}
-	ofTheWeb := p.scheme == "" || defaultPort(p.scheme) != ""
+	ofTheWeb := p.scheme == "" || DefaultPort(p.scheme) != ""
 	if !ofTheWeb && !p.below {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package websocket
+package handshake
 
 import (
 	"regexp"
@@ -158,7 +158,7 @@ func FuzzHeaderList(f *testing.F) {
 		assert.Equal(t, split, slices.Collect(listElements(lines)))
 		for _, element := range split {
 			assert.True(t, listHas(lines, element))
-			assert.Equal(t, aToken.MatchString(element), isToken(element), "%q", element)
+			assert.Equal(t, aToken.MatchString(element), IsToken(element), "%q", element)
 		}
 		assert.False(t, listHas(lines, ""))
 		assert.False(t, listHas(lines, first+second+"x"))
@@ -166,10 +166,10 @@ func FuzzHeaderList(f *testing.F) {
 		extensions, err := parseExtensions(lines)
 		assert.Equal(t, wellFormed.MatchString(first) && wellFormed.MatchString(second), err == nil, "%q", lines)
 		for _, e := range extensions {
-			assert.True(t, isToken(e.name))
+			assert.True(t, IsToken(e.name))
 			for _, p := range e.parameters {
-				assert.True(t, isToken(p.name))
-				assert.Equal(t, p.valued, isToken(p.value))
+				assert.True(t, IsToken(p.name))
+				assert.Equal(t, p.valued, IsToken(p.value))
 			}
 		}
 		if !strings.ContainsAny(first+second, `"=;`) && err == nil {

@@ -1,4 +1,4 @@
-package websocket
+package handshake
 
 import (
 	"regexp"
@@ -35,7 +35,7 @@ func FuzzOffer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, offer string) {
 		extensions, err := parseExtensions([]string{offer})
-		offered, window := offersDeflate(extensions)
+		offered, window := OffersDeflate(extensions)
 		if len(extensions) > 1 || strings.Contains(offer, `\`) {
 			return
 		}

@@ -1,4 +1,4 @@
-package websocket
+package handshake
 
 import (
 	"errors"
@@ -7,23 +7,23 @@ import (
 	"slices"
 )
 
-// selectSubprotocol returns the subprotocol of a connection, "" for none: the first of
+// SelectSubprotocol returns the subprotocol of a connection, "" for none: the first of
 // the list that the client offers or, where there is no list, what the header of the
 // response says, offered or not. The client may offer them on several lines (RFC 6455,
 // 11.3.4).
-func selectSubprotocol(offered, list []string, header http.Header) string {
+func SelectSubprotocol(offered, list []string, header http.Header) string {
 	if list == nil {
 		return header.Get("Sec-Websocket-Protocol")
 	}
 	for _, ours := range list {
-		if isOffered(offered, ours) {
+		if IsOffered(offered, ours) {
 			return ours
 		}
 	}
 	return ""
 }
 
-func isOffered(lines []string, subprotocol string) bool {
+func IsOffered(lines []string, subprotocol string) bool {
 	for offer := range listElements(lines) {
 		if offer == subprotocol {
 			return true
@@ -32,8 +32,8 @@ func isOffered(lines []string, subprotocol string) bool {
 	return false
 }
 
-// noSubprotocol is the reason of a refusal where one is required.
-func noSubprotocol(offered, list []string, header http.Header) error {
+// NoSubprotocolError is the reason of a refusal where one is required.
+func NoSubprotocolError(offered, list []string, header http.Header) error {
 	if selected := header.Get("Sec-Websocket-Protocol"); list == nil && selected != "" {
 		list = []string{selected}
 	}
@@ -41,12 +41,12 @@ func noSubprotocol(offered, list []string, header http.Header) error {
 		slices.Collect(listElements(offered)), list)
 }
 
-// checkSubprotocols returns an error where a list can't be offered, or chosen from: its
+// CheckSubprotocols returns an error where a list can't be offered, or chosen from: its
 // elements are tokens, each a different one (RFC 6455, 4.1).
-func checkSubprotocols(list []string) error {
+func CheckSubprotocols(list []string) error {
 	for i, subprotocol := range list {
 		switch {
-		case !isToken(subprotocol):
+		case !IsToken(subprotocol):
 			return fmt.Errorf("websocket: subprotocol %q is no token: letters, digits and !#$%%&'*+-.^_`|~", subprotocol)
 		case slices.Contains(list[:i], subprotocol):
 			return fmt.Errorf("websocket: subprotocol %q is listed twice", subprotocol)
@@ -55,13 +55,13 @@ func checkSubprotocols(list []string) error {
 	return nil
 }
 
-// checkAnswer returns what is wrong with what the application has answered: the
+// CheckHeader returns what is wrong with what the application has answered: the
 // subprotocols it has and the header of the response.
-func checkAnswer(subprotocols []string, header http.Header) error {
-	if err := checkSubprotocols(subprotocols); err != nil {
+func CheckHeader(subprotocols []string, header http.Header) error {
+	if err := CheckSubprotocols(subprotocols); err != nil {
 		return err
 	}
-	if selected := header.Get("Sec-Websocket-Protocol"); subprotocols == nil && selected != "" && !isToken(selected) {
+	if selected := header.Get("Sec-Websocket-Protocol"); subprotocols == nil && selected != "" && !IsToken(selected) {
 		return fmt.Errorf("websocket: the header of the response selects subprotocol %q, which is no token", selected)
 	}
 	if _, ok := header["Sec-Websocket-Extensions"]; ok {

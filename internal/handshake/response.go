@@ -1,4 +1,4 @@
-package websocket
+package handshake
 
 import (
 	"fmt"
@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// checkResponse returns the subprotocol and the compression that a 101 chooses. It is an error
+// ReadResponse returns the subprotocol and the compression that a 101 chooses. It is an error
 // where it switches to something else, or chooses what was not offered (RFC 6455, 4.1).
-func checkResponse(response *http.Response, subprotocols []string, compression bool) (subprotocol string, compressed bool, err error) {
+func ReadResponse(response *http.Response, subprotocols []string, compression bool) (subprotocol string, compressed bool, err error) {
 	header := response.Header
 	switch {
 	case !response.ProtoAtLeast(1, 1):

@@ -1,9 +1,10 @@
-package websocket
+package handshake
 
 import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"strings"
 )
 
@@ -53,8 +54,8 @@ func listHasOnly(lines []string, wanted string) bool {
 // those of ASCII: the Kelvin sign is no k.
 func equalFoldASCII(s, t string) bool { return len(s) == len(t) && strings.EqualFold(s, t) }
 
-// isToken reports whether s is a token (RFC 9110, 5.6.2).
-func isToken(s string) bool { return s != "" && tokenLength(s) == len(s) }
+// IsToken reports whether s is a token (RFC 9110, 5.6.2).
+func IsToken(s string) bool { return s != "" && tokenLength(s) == len(s) }
 
 // tokenLength is how much of the beginning of s may be a token, in bytes.
 func tokenLength(s string) int {
@@ -162,7 +163,7 @@ func (s *headerScanner) tokenOrQuoted() string {
 		case '"':
 			s.rest = s.rest[i+1:]
 			s.skipSpace()
-			if !isToken(string(value)) {
+			if !IsToken(string(value)) {
 				return ""
 			}
 			return string(value)
@@ -175,4 +176,18 @@ func (s *headerScanner) tokenOrQuoted() string {
 		value = append(value, s.rest[i])
 	}
 	return ""
+}
+
+// CanonicalHeader spells the names of headers as gorilla looks for them:
+// "Sec-WebSocket-Protocol" in a map literal is another key.
+func CanonicalHeader(h http.Header) http.Header {
+	if h == nil {
+		return nil
+	}
+	c := make(http.Header, len(h))
+	for name, values := range h {
+		name = http.CanonicalHeaderKey(name)
+		c[name] = append(c[name], values...)
+	}
+	return c
 }

@@ -1,0 +1,82 @@
+// Package handshake judges what a request and a response of an opening handshake may say (RFC 6455, 4):
+// versions, keys, lists in headers, subprotocols, extensions and origins; a server's half and a client's. All of
+// it is functions of headers.
+package handshake
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// ErrNotHandshake is ErrNotHandshake.
+var ErrNotHandshake = errors.New("websocket: the client is not using the websocket protocol, and this is a WebSocket endpoint")
+
+// An Request is what a server reads of a client's opening handshake.
+type Request struct {
+	Key        []string    // one, and a good one
+	Extensions []extension // that the client offers
+}
+
+// ReadRequest reads an opening handshake (RFC 6455, 4.2.1), all but its origin and its
+// subprotocols. The status is that of a refusal, with a reason.
+func ReadRequest(r *http.Request) (o Request, status int, reason error) {
+	if status, reason = checkUpgrade(r); reason != nil {
+		return o, status, reason
+	}
+	header := r.Header
+	o.Key = header["Sec-Websocket-Key"]
+	version := header["Sec-Websocket-Version"]
+	switch {
+	case len(version) != 1 || version[0] != "13": // RFC 6455, 4.2.1 and 11.3.5
+		reason = fmt.Errorf("websocket: unsupported version: 'Sec-WebSocket-Version' is %q, not 13 alone", version)
+	case len(o.Key) > 1: // 11.3.1
+		reason = errors.New("websocket: more than one 'Sec-WebSocket-Key' header")
+	case len(o.Key) == 0 || !isChallenge(o.Key[0]):
+		reason = errors.New("websocket: the 'Sec-WebSocket-Key' header is not 16 bytes in base64")
+	case r.ContentLength != 0: // what comes next would be read as frames, but is the request's for a proxy on the way
+		reason = errors.New("websocket: the request has a body")
+	default:
+		if o.Extensions, reason = parseExtensions(header["Sec-Websocket-Extensions"]); reason != nil {
+			reason = fmt.Errorf("websocket: %w", reason)
+		}
+	}
+	return o, http.StatusBadRequest, reason
+}
+
+// checkUpgrade returns why a request asks for no upgrade to a WebSocket, or can't get
+// one.
+func checkUpgrade(r *http.Request) (status int, reason error) {
+	switch {
+	case r.ProtoMajor != 1 || r.ProtoMinor < 1: // HTTP/2 has no Upgrade
+		return http.StatusBadRequest, fmt.Errorf("%w: only HTTP/1.1 can be upgraded, the request is %s", ErrNotHandshake, r.Proto)
+	case r.Method != http.MethodGet && (r.Method != http.MethodHead || AsksForUpgrade(r)):
+		return http.StatusMethodNotAllowed, fmt.Errorf("%w: request method is not GET", ErrNotHandshake)
+	case !listHas(r.Header["Connection"], "upgrade"):
+		reason = fmt.Errorf("%w: 'upgrade' token not found in 'Connection' header", ErrNotHandshake)
+	case !listHas(r.Header["Upgrade"], "websocket"):
+		reason = fmt.Errorf("%w: 'websocket' token not found in 'Upgrade' header", ErrNotHandshake)
+	default:
+		return 0, nil
+	}
+	if r.ContentLength != 0 {
+		return http.StatusBadRequest, reason
+	}
+	return http.StatusUpgradeRequired, reason
+}
+
+// AsksForUpgrade reports whether the Connection and Upgrade headers ask for a WebSocket.
+func AsksForUpgrade(r *http.Request) bool {
+	return listHas(r.Header["Connection"], "upgrade") && listHas(r.Header["Upgrade"], "websocket")
+}
+
+// isChallenge reports whether a key is 16 bytes in base64.
+func isChallenge(key string) bool {
+	var challenge [18]byte
+	if len(key) != base64.StdEncoding.EncodedLen(16) {
+		return false
+	}
+	n, err := base64.StdEncoding.Decode(challenge[:], []byte(key))
+	return err == nil && n == 16
+}
