@@ -147,11 +147,11 @@ func TestPlaceIsHeldUntilTheEnd(t *testing.T) {
 func TestSlowCheckHoldsNoPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		decided := make(chan struct{})
-		upgrader := websocket.New(&testws.CheckController{ControllerFunc: testws.Echo, Check: func(r *http.Request) (int, error) {
+		upgrader := websocket.New(&testws.CheckController{ControllerFunc: testws.Echo, Check: func(r *http.Request) error {
 			if r.URL.Path == "/slow" {
 				<-decided
 			}
-			return 0, nil
+			return nil
 		}})
 		upgrader.MaxConnections = 1
 		server := wstest.Serve(t, upgrader)
@@ -196,7 +196,7 @@ func TestNoPlaceIsLost(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		writer func(t *testing.T) http.ResponseWriter
-		check  func() (int, error)
+		check  func() error
 		panics bool
 	}{
 		{name: "the connection can't be hijacked", writer: func(*testing.T) http.ResponseWriter { return httptest.NewRecorder() }},
@@ -205,8 +205,8 @@ func TestNoPlaceIsLost(t *testing.T) {
 			return &hijackedWriter{httptest.NewRecorder(), &unwritableConn{server, gone}}
 		}},
 		{name: "hijacking panics", panics: true, writer: func(*testing.T) http.ResponseWriter { return panickingWriter{httptest.NewRecorder()} }},
-		{name: "the check refuses", check: func() (int, error) { return http.StatusForbidden, gone }},
-		{name: "the check panics", panics: true, check: func() (int, error) { panic("check") }},
+		{name: "the check refuses", check: func() error { return &websocket.RefusedError{Reason: gone} }},
+		{name: "the check panics", panics: true, check: func() error { panic("check") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			endpoint := websocket.NewEndpoint(websocket.Options{MaxConnections: 1, Log: testws.Silent})

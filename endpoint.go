@@ -1,22 +1,16 @@
 package websocket
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"sync"
 	"sync/atomic"
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/handshake"
 )
-
-// retryAfter is the Retry-After header, in seconds, of an upgrade that may succeed
-// later: the server shuts down, or has too much to do.
-const retryAfter = "5"
 
 // Endpoint is what a framework's adapter stands on: it upgrades the requests of
 // one route and lives through their connections. It knows nothing of the
@@ -81,9 +75,9 @@ type Handshake struct {
 	CheckOrigin func() bool
 
 	// CheckUpgrade refuses a handshake in which nothing else is wrong, before the
-	// connection counts for MaxConnections: see [UpgradeChecker]. Nil refuses
-	// none.
-	CheckUpgrade func() (status int, reason error)
+	// connection counts for MaxConnections, with an error: see [UpgradeChecker]. Nil
+	// refuses none.
+	CheckUpgrade func() error
 
 	// Refuse writes the HTTP response of a refused upgrade, whose headers are set as the
 	// status asks for. A client that asks for no upgrade (ErrNotHandshake) should be told
@@ -101,7 +95,7 @@ type Handshake struct {
 func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (*Conn, error) {
 	u := new(upgrade)
 	if !e.live.begin(u) {
-		return nil, e.rejectUpgrade(w, r, &h, &refusal{http.StatusServiceUnavailable, ErrShutdown})
+		return nil, e.rejectUpgrade(w, r, &h, &refusal{status: http.StatusServiceUnavailable, reason: ErrShutdown})
 	}
 	var conn *Conn
 	defer func() {
@@ -116,7 +110,7 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 	}
 	agreed, refused := e.check(r, &h)
 	if refused == nil && !e.live.admit(u, e.options.MaxConnections) {
-		refused = &refusal{http.StatusServiceUnavailable, ErrTooManyConnections}
+		refused = &refusal{status: http.StatusServiceUnavailable, reason: ErrTooManyConnections}
 	}
 	if refused != nil {
 		return nil, e.rejectUpgrade(w, r, &h, refused)
@@ -124,7 +118,7 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 	nc, rw, err := hijack(w)
 	if err != nil {
 		e.live.release(u)
-		return nil, e.rejectUpgrade(w, r, &h, &refusal{http.StatusInternalServerError, err})
+		return nil, e.rejectUpgrade(w, r, &h, &refusal{status: http.StatusInternalServerError, reason: err})
 	}
 	u.takeOver(nc, rw, e.transportConfig(h.Settings.ReadBufferSize), agreed)
 	gorilla, err := u.switchProtocols(e.upgrader(h.Settings), agreed, h.Header)
@@ -154,90 +148,38 @@ func (e *Endpoint) switchFailed(r *http.Request, err error) error {
 	return err
 }
 
-// A refusal is how a request is answered that is not upgraded.
-type refusal struct {
-	status int
-	reason error
-}
-
-// rejectUpgrade answers a request that is not upgraded. It returns the reason.
-func (e *Endpoint) rejectUpgrade(w http.ResponseWriter, r *http.Request, h *Handshake, refused *refusal) error {
-	status, reason := refused.status, refused.reason
-	e.live.rejected(status)
-	e.observe(r.Context(), func(o *Observer) { o.upgradeRefused(r, status, reason) })
-	if errors.Is(reason, ErrNotHandshake) {
-		e.options.log(r.Context(), slog.LevelDebug, reason, slog.String("remote", r.RemoteAddr), slog.Int("status", status))
-	}
-	header := w.Header()
-	header.Set("Sec-Websocket-Version", "13")
-	switch status {
-	case http.StatusMethodNotAllowed:
-		header.Set("Allow", http.MethodGet)
-	case http.StatusUpgradeRequired: // RFC 9110, 7.8 and 15.5.22
-		header.Set("Upgrade", "websocket")
-		header.Set("Connection", "Upgrade")
-		if r.Close { // net/http would have nothing but that
-			header.Set("Connection", "Upgrade, close")
-		}
-	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		header.Set("Retry-After", retryAfter)
-	}
-	if r.ProtoMajor == 1 && r.ContentLength != 0 { // else net/http would answer when the body has come
-		header.Set("Connection", "close")
-	}
-	h.Refuse(status, reason)
-	return reason
-}
-
 // check returns what a handshake has agreed on, or why it is refused. It looks at all that
 // can be known before the connection is taken over, and asks the application when nothing
 // else is wrong.
 func (e *Endpoint) check(r *http.Request, h *Handshake) (agreed agreement, refused *refusal) {
 	if e.invalid != nil {
-		return agreed, &refusal{http.StatusInternalServerError, e.invalid}
+		return agreed, &refusal{status: http.StatusInternalServerError, reason: e.invalid}
 	}
 	opening, status, reason := handshake.ReadRequest(r)
 	if reason != nil {
-		return agreed, &refusal{status, reason}
+		return agreed, &refusal{status: status, reason: reason}
 	}
 	ours := h.Settings.Subprotocols
 	if err := handshake.CheckHeader(ours, h.Header); err != nil {
-		return agreed, &refusal{http.StatusInternalServerError, err}
+		return agreed, &refusal{status: http.StatusInternalServerError, reason: err}
 	}
 	if err := e.checkOrigin(r, h.CheckOrigin); err != nil {
-		return agreed, &refusal{http.StatusForbidden, err}
+		return agreed, &refusal{status: http.StatusForbidden, reason: err}
 	}
 	offered := r.Header["Sec-Websocket-Protocol"]
 	agreed.key, agreed.subprotocol = opening.Key, handshake.SelectSubprotocol(offered, ours, h.Header)
 	if e.options.RequireSubprotocol && !handshake.IsOffered(offered, agreed.subprotocol) {
-		return agreed, &refusal{http.StatusBadRequest, handshake.NoSubprotocolError(offered, ours, h.Header)}
+		return agreed, &refusal{status: http.StatusBadRequest, reason: handshake.NoSubprotocolError(offered, ours, h.Header)}
 	}
 	if h.Settings.EnableCompression {
 		agreed.deflate, agreed.window = handshake.OffersDeflate(opening.Extensions)
 	}
-	if status, reason := askCheckUpgrade(h.CheckUpgrade); reason != nil {
-		return agreed, &refusal{status, reason}
+	if h.CheckUpgrade != nil {
+		if err := h.CheckUpgrade(); err != nil {
+			return agreed, refusedByCheck(err)
+		}
 	}
 	return agreed, nil
-}
-
-// askCheckUpgrade returns why the application refuses a handshake that is valid.
-func askCheckUpgrade(check func() (int, error)) (status int, reason error) {
-	if check == nil {
-		return 0, nil
-	}
-	status, reason = check()
-	switch {
-	case status >= 400 && status <= 599 && reason == nil:
-		reason = fmt.Errorf("websocket: refused: %s", cmp.Or(http.StatusText(status), strconv.Itoa(status)))
-	case reason == nil && status != 0 && (status < 200 || status > 299):
-		reason = fmt.Errorf("websocket: CheckUpgrade refuses with status %d, want 400 to 599", status)
-		status = http.StatusInternalServerError
-	case reason != nil && (status < 400 || status > 599):
-		reason = fmt.Errorf("websocket: CheckUpgrade refuses with status %d, want 400 to 599: %w", status, reason)
-		status = http.StatusInternalServerError
-	}
-	return status, reason
 }
 
 // upgrader is gorilla's, with the settings that concern the connection it makes. What it

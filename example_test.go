@@ -179,11 +179,11 @@ func ExampleOriginChecker() {
 // Lobby lets nobody in without a ticket.
 type Lobby struct{ Echo }
 
-func (ctrl *Lobby) CheckUpgrade(request *http.Request) (status int, reason error) {
+func (ctrl *Lobby) CheckUpgrade(request *http.Request) error {
 	if request.URL.Query().Get("ticket") != "7" {
-		return http.StatusForbidden, errors.New("no such ticket")
+		return &websocket.RefusedError{Status: http.StatusForbidden, Reason: errors.New("no such ticket")}
 	}
-	return 0, nil
+	return nil
 }
 
 func ExampleUpgradeChecker() {

@@ -96,7 +96,7 @@ func (u *Upgrader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.CheckOrigin = func() bool { return ctrl.CheckOrigin(r) }
 	}
 	if ctrl, ok := u.Controller.(UpgradeChecker); ok {
-		h.CheckUpgrade = func() (int, error) { return ctrl.CheckUpgrade(r) }
+		h.CheckUpgrade = func() error { return ctrl.CheckUpgrade(r) }
 	}
 	conn, err := u.lazyEndpoint().Accept(w, r, h)
 	if err != nil {

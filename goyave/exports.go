@@ -101,6 +101,10 @@ type (
 	// a read returns it; those to send, when Serve does.
 	CloseError = root.CloseError
 
+	// A RefusedError is what CheckUpgrade returns to refuse an upgrade with a status: see
+	// [UpgradeChecker]. It may be wrapped. The zero value refuses with 403.
+	RefusedError = root.RefusedError
+
 	// A PanicError is a panic that was recovered, or a runtime.Goexit; see
 	// [ErrorHandler].
 	PanicError = root.PanicError

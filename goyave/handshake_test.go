@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"goyave.dev/goyave/v5"
 	"goyave.dev/goyave/v5/middleware/parse"
+	errorutil "goyave.dev/goyave/v5/util/errors"
 )
 
 // with mounts one controller, with options and settings.
@@ -113,31 +114,35 @@ func TestMaxConnections(t *testing.T) {
 // checking has the last word on upgrades.
 type checking struct {
 	plain
-	check func(request *goyave.Request) (int, error)
+	check func(request *goyave.Request) error
 }
 
-func (ctrl *checking) CheckUpgrade(request *goyave.Request) (int, error) { return ctrl.check(request) }
+func (ctrl *checking) CheckUpgrade(request *goyave.Request) error { return ctrl.check(request) }
 
 func TestCheckUpgrade(t *testing.T) {
 	full := errors.New("the room is full")
+	refuse := func(status int) error { return &websocket.RefusedError{Status: status, Reason: full} }
 	for _, tc := range []struct {
 		name       string
-		status     int
-		reason     error
+		err        error
 		want       int
 		retryAfter string
 		logged     string
 	}{
 		{name: "nothing to say", want: http.StatusSwitchingProtocols},
-		{name: "too often", status: http.StatusTooManyRequests, reason: full, want: http.StatusTooManyRequests, retryAfter: "5"},
-		{name: "forbidden", status: http.StatusForbidden, reason: full, want: http.StatusForbidden},
-		{name: "out of order", status: http.StatusInternalServerError, reason: full, want: http.StatusInternalServerError, logged: "the room is full"},
-		{name: "an impossible status", status: http.StatusOK, reason: full, want: http.StatusInternalServerError, logged: "status 200"},
+		{name: "too often", err: refuse(http.StatusTooManyRequests), want: http.StatusTooManyRequests, retryAfter: "5"},
+		{name: "too often, for a minute", err: &websocket.RefusedError{Status: http.StatusTooManyRequests, RetryAfter: time.Minute}, want: http.StatusTooManyRequests, retryAfter: "60"},
+		{name: "forbidden", err: refuse(http.StatusForbidden), want: http.StatusForbidden},
+		{name: "no status", err: refuse(0), want: http.StatusForbidden},
+		{name: "wrapped by Goyave", err: errorutil.New(refuse(http.StatusConflict)), want: http.StatusConflict},
+		{name: "out of order", err: refuse(http.StatusInternalServerError), want: http.StatusInternalServerError, logged: "the room is full"},
+		{name: "an error", err: full, want: http.StatusInternalServerError, logged: "the room is full"},
+		{name: "an impossible status", err: refuse(http.StatusOK), want: http.StatusInternalServerError, logged: "status 200"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			a := start(t, with(&checking{check: func(request *goyave.Request) (int, error) {
+			a := start(t, with(&checking{check: func(request *goyave.Request) error {
 				assert.Equal(t, "yes", request.Header().Get("X-Asked"))
-				return tc.status, tc.reason
+				return tc.err
 			}}, websocket.Options{MaxConnections: 1}, ws.Upgrader{}))
 			header := http.Header{"X-Asked": {"yes"}}
 			if tc.want == http.StatusSwitchingProtocols {
@@ -157,11 +162,11 @@ func TestCheckUpgrade(t *testing.T) {
 
 // A panic of the check is Goyave's to recover, and takes no place.
 func TestCheckUpgradePanics(t *testing.T) {
-	a := start(t, with(&checking{check: func(request *goyave.Request) (int, error) {
+	a := start(t, with(&checking{check: func(request *goyave.Request) error {
 		if request.Header().Get("X-Good") == "" {
 			panic("unchecked")
 		}
-		return 0, nil
+		return nil
 	}}, websocket.Options{MaxConnections: 1}, ws.Upgrader{}))
 	for range 2 {
 		response, _ := a.refused("/ws", nil)

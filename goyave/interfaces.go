@@ -59,16 +59,15 @@ type OriginChecker interface {
 //
 // If not implemented, every valid handshake is upgraded.
 type UpgradeChecker interface {
-	// CheckUpgrade returns the status to refuse the upgrade with, 4xx or 5xx, and
-	// why, which may be nil. 429 and 503 are answered with a Retry-After header.
-	// Status 0 or 2xx with a nil reason lets it pass. Everything else is a mistake,
-	// redirects too, and refused with 500. The reason is handled like that of every
-	// other refusal with this status: see UpgradeErrorHandler.
+	// CheckUpgrade returns nil to let the upgrade pass. A *RefusedError, wrapped or not,
+	// refuses it with the status that it has. Any other error is a failure, as it would
+	// be one of Serve's, and refused with 500. What is returned is handled like the reason
+	// of every other refusal with this status: see UpgradeErrorHandler.
 	//
 	// It runs on the HTTP handler's goroutine, once nothing else is wrong with the
 	// handshake, its origin included, and before the connection counts for
 	// MaxConnections. The connection may still fail to come about.
-	CheckUpgrade(request *goyave.Request) (status int, reason error)
+	CheckUpgrade(request *goyave.Request) error
 }
 
 // SubprotocolLister allows a [Controller] to speak other subprotocols with one

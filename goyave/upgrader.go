@@ -160,7 +160,7 @@ func (m *mounted) handle(response *goyave.Response, request *goyave.Request) {
 		h.CheckOrigin = func() bool { return true }
 	}
 	if ctrl, ok := m.upgrader.Controller.(UpgradeChecker); ok {
-		h.CheckUpgrade = func() (int, error) { return ctrl.CheckUpgrade(request) }
+		h.CheckUpgrade = func() error { return ctrl.CheckUpgrade(request) }
 	}
 	ctx := context.WithValue(request.Context(), routeKey{}, request.Route) // for the log
 	conn, err := m.endpoint.Accept(response, request.Request().WithContext(ctx), h)

@@ -445,11 +445,16 @@ type originalAnswering struct {
 	websocket.UpgradeErrorHandler
 }
 
-// A controller that refuses with 500 has failed: its reason is for the log.
+// A controller that refuses with 500, or with an error that has no status, has failed: its reason is for the log.
 func TestCheckUpgradeFails(t *testing.T) {
-	for _, status := range []int{http.StatusInternalServerError, http.StatusFound} { // a redirect is a mistake
+	secret := errors.New("the secret")
+	for _, err := range []error{
+		secret,
+		&websocket.RefusedError{Status: http.StatusInternalServerError, Reason: secret},
+		&websocket.RefusedError{Status: http.StatusFound, Reason: secret}, // a redirect is a mistake
+	} {
 		a := start(t, at("/ws", &checkingAnswers{
-			checking: checking{check: func(*goyave.Request) (int, error) { return status, errors.New("the secret") }},
+			checking: checking{check: func(*goyave.Request) error { return err }},
 		}))
 		response, body := a.refused("/ws", nil)
 		assert.Equal(t, http.StatusInternalServerError, response.StatusCode)

@@ -70,14 +70,14 @@ func startGuide(t *testing.T, heartbeat time.Duration) *guide {
 }
 
 // CheckUpgrade counts handshakes.
-func (g *guide) CheckUpgrade(r *http.Request) (int, error) {
+func (g *guide) CheckUpgrade(r *http.Request) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.attempts[r.URL.RawQuery]++
 	if g.away {
-		return http.StatusServiceUnavailable, nil
+		return &websocket.RefusedError{Status: http.StatusServiceUnavailable}
 	}
-	return 0, nil
+	return nil
 }
 
 // Serve echoes, or closes with the code in the query.

@@ -46,20 +46,21 @@ var proper = regexp.MustCompile(`^[\p{L}\p{M}\p{N}\p{P}\p{So} ]{1,20}$`)
 var errImproper = errors.New("a name and a room have 1 to 20 letters, digits, punctuation marks or spaces each")
 
 // CheckUpgrade refuses clients without a proper name or room.
-func (c *Chat) CheckUpgrade(r *http.Request) (status int, reason error) {
+func (c *Chat) CheckUpgrade(r *http.Request) error {
 	for _, key := range []string{"name", "room"} {
 		value := r.URL.Query().Get(key)
 		if !proper.MatchString(value) || value != strings.TrimSpace(value) {
-			return http.StatusUnprocessableEntity, errImproper
+			return &websocket.RefusedError{Status: http.StatusUnprocessableEntity, Reason: errImproper}
 		}
 	}
-	return 0, nil
+	return nil
 }
 
 // check tells a page what CheckUpgrade would say: browsers keep that from it.
 func (c *Chat) check(w http.ResponseWriter, r *http.Request) {
-	if status, reason := c.CheckUpgrade(r); reason != nil {
-		http.Error(w, reason.Error(), status)
+	var refused *websocket.RefusedError
+	if errors.As(c.CheckUpgrade(r), &refused) {
+		http.Error(w, refused.Error(), refused.Status)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)

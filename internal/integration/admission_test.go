@@ -1,11 +1,13 @@
 package integration_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/internal/testws"
@@ -29,51 +31,57 @@ func (ctrl *checkedRefusals) OnUpgradeError(w http.ResponseWriter, _ *http.Reque
 // checkedHeaders is a checkController that adds headers.
 type checkedHeaders struct {
 	testws.HeaderController
-	check func(r *http.Request) (int, error)
+	check func(r *http.Request) error
 }
 
-func (ctrl *checkedHeaders) CheckUpgrade(r *http.Request) (int, error) { return ctrl.check(r) }
+func (ctrl *checkedHeaders) CheckUpgrade(r *http.Request) error { return ctrl.check(r) }
 
 func TestCheckUpgrade(t *testing.T) {
 	full := errors.New("the room is full")
+	refuse := func(status int, reason error) error { return &websocket.RefusedError{Status: status, Reason: reason} }
+	after := func(status int, wait time.Duration) error {
+		return &websocket.RefusedError{Status: status, RetryAfter: wait, Reason: full}
+	}
 	for _, tt := range []struct {
 		name       string
-		status     int
-		reason     error
+		err        error
 		want       int
 		retryAfter string
-		mentions   string
+		mentions   string // by default, the room
 	}{
 		{name: "nothing to say", want: http.StatusSwitchingProtocols},
-		{name: "a success, no reason", status: http.StatusOK, want: http.StatusSwitchingProtocols},
-		{name: "another success, no reason", status: http.StatusNoContent, want: http.StatusSwitchingProtocols},
-		{name: "the last success, no reason", status: 299, want: http.StatusSwitchingProtocols},
-		{name: "a redirect, no reason", status: http.StatusSeeOther, want: http.StatusInternalServerError, mentions: "status 303, want 400 to 599"},
-		{name: "an upgrade, no reason", status: http.StatusSwitchingProtocols, want: http.StatusInternalServerError, mentions: "status 101"},
-		{name: "no status of HTTP, no reason", status: 600, want: http.StatusInternalServerError, mentions: "status 600"},
-		{name: "a negative status, no reason", status: -1, want: http.StatusInternalServerError, mentions: "status -1"},
-		{name: "forbidden, no reason", status: http.StatusForbidden, want: http.StatusForbidden, mentions: "refused: Forbidden"},
-		{name: "a status without a name, no reason", status: 599, want: 599, mentions: "refused: 599"},
-		{name: "forbidden", status: http.StatusForbidden, reason: full, want: http.StatusForbidden},
-		{name: "unauthorized", status: http.StatusUnauthorized, reason: full, want: http.StatusUnauthorized},
-		{name: "too often", status: http.StatusTooManyRequests, reason: full, want: http.StatusTooManyRequests, retryAfter: "5"},
-		{name: "not now", status: http.StatusServiceUnavailable, reason: full, want: http.StatusServiceUnavailable, retryAfter: "5"},
-		{name: "out of order", status: http.StatusInternalServerError, reason: full, want: http.StatusInternalServerError},
-		{name: "the first status that is possible", status: 400, reason: full, want: 400},
-		{name: "the last status that is possible", status: 599, reason: full, want: 599},
-		{name: "a success", status: http.StatusOK, reason: full, want: http.StatusInternalServerError, mentions: "status 200, want 400 to 599"},
-		{name: "an upgrade", status: http.StatusSwitchingProtocols, reason: full, want: http.StatusInternalServerError, mentions: "status 101"},
-		{name: "a redirect", status: http.StatusFound, reason: full, want: http.StatusInternalServerError, mentions: "status 302"},
-		{name: "no status", reason: full, want: http.StatusInternalServerError, mentions: "status 0"},
-		{name: "no status of HTTP", status: 600, reason: full, want: http.StatusInternalServerError, mentions: "status 600"},
-		{name: "a negative status", status: -1, reason: full, want: http.StatusInternalServerError, mentions: "status -1"},
+		{name: "an error", err: full, want: http.StatusInternalServerError},
+		{name: "no status", err: refuse(0, full), want: http.StatusForbidden},
+		{name: "no status, no reason", err: &websocket.RefusedError{}, want: http.StatusForbidden, mentions: "refused: Forbidden"},
+		{name: "nothing at all", err: (*websocket.RefusedError)(nil), want: http.StatusForbidden, mentions: "refused: Forbidden"},
+		{name: "a status without a name, no reason", err: refuse(599, nil), want: 599, mentions: "refused: 599"},
+		{name: "unauthorized", err: refuse(http.StatusUnauthorized, full), want: http.StatusUnauthorized},
+		{name: "wrapped", err: fmt.Errorf("the lobby: %w", refuse(http.StatusConflict, full)), want: http.StatusConflict, mentions: "the lobby: the room is full"},
+		{name: "too often", err: refuse(http.StatusTooManyRequests, full), want: http.StatusTooManyRequests, retryAfter: "5"},
+		{name: "not now", err: refuse(http.StatusServiceUnavailable, full), want: http.StatusServiceUnavailable, retryAfter: "5"},
+		{name: "not within a minute", err: after(http.StatusTooManyRequests, time.Minute), want: http.StatusTooManyRequests, retryAfter: "60"},
+		{name: "not within a second and a bit", err: after(http.StatusServiceUnavailable, time.Second+1), want: http.StatusServiceUnavailable, retryAfter: "2"},
+		{name: "not at once", err: after(http.StatusServiceUnavailable, 1), want: http.StatusServiceUnavailable, retryAfter: "1"},
+		{name: "not for ages", err: after(http.StatusForbidden, 1<<63-1), want: http.StatusForbidden, retryAfter: "9223372037"},
+		{name: "not now, with another status", err: after(http.StatusConflict, 3*time.Second), want: http.StatusConflict, retryAfter: "3"},
+		{name: "not now, and nobody knows when", err: after(http.StatusServiceUnavailable, -1), want: http.StatusServiceUnavailable},
+		{name: "out of order", err: refuse(http.StatusInternalServerError, full), want: http.StatusInternalServerError},
+		{name: "the first status that is possible", err: refuse(400, full), want: 400},
+		{name: "the last status that is possible", err: refuse(599, full), want: 599},
+		{name: "a success", err: refuse(http.StatusOK, full), want: http.StatusInternalServerError, mentions: "status 200, want 400 to 599"},
+		{name: "a success, no reason", err: refuse(http.StatusOK, nil), want: http.StatusInternalServerError, mentions: "status 200, want 400 to 599"},
+		{name: "an upgrade", err: refuse(http.StatusSwitchingProtocols, full), want: http.StatusInternalServerError, mentions: "status 101"},
+		{name: "a redirect", err: refuse(http.StatusFound, full), want: http.StatusInternalServerError, mentions: "status 302"},
+		{name: "a redirect, no reason", err: refuse(http.StatusSeeOther, nil), want: http.StatusInternalServerError, mentions: "status 303"},
+		{name: "no status of HTTP", err: refuse(600, full), want: http.StatusInternalServerError, mentions: "status 600"},
+		{name: "a negative status", err: after(-1, time.Minute), want: http.StatusInternalServerError, mentions: "status -1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var calls int
-			check := testws.CheckController{ControllerFunc: testws.Echo, Check: func(r *http.Request) (int, error) {
+			check := testws.CheckController{ControllerFunc: testws.Echo, Check: func(r *http.Request) error {
 				calls++
 				assert.Equal(t, "/ws", r.URL.Path)
-				return tt.status, tt.reason
+				return tt.err
 			}}
 			ctrl := &checkedRefusals{CheckController: check}
 			upgrader := websocket.New(ctrl)
@@ -87,10 +95,11 @@ func TestCheckUpgrade(t *testing.T) {
 				return
 			}
 			require.Equal(t, tt.want, ctrl.status)
-			if tt.reason != nil {
+			require.ErrorIs(t, ctrl.reason, tt.err)
+			require.ErrorContains(t, ctrl.reason, cmp.Or(tt.mentions, full.Error()))
+			if errors.Is(tt.err, full) {
 				require.ErrorIs(t, ctrl.reason, full)
 			}
-			require.ErrorContains(t, ctrl.reason, tt.mentions)
 			require.Equal(t, websocket.Stats{Refusals: map[int]uint64{tt.want: 1}}, upgrader.Stats())
 			testws.RequireIdle(t, upgrader)
 
@@ -113,9 +122,9 @@ func TestCheckUpgradeIsAskedLast(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			upgrader := websocket.New(&checkedHeaders{
 				HeaderController: testws.HeaderController{ControllerFunc: testws.Echo, Headers: func(*http.Request) http.Header { return tt.headers }},
-				check: func(*http.Request) (int, error) {
+				check: func(*http.Request) error {
 					assert.Fail(t, "the check is asked")
-					return 0, nil
+					return nil
 				},
 			})
 			if tt.down {
@@ -128,7 +137,7 @@ func TestCheckUpgradeIsAskedLast(t *testing.T) {
 }
 
 func TestCheckUpgradePanics(t *testing.T) {
-	ctrl := &testws.CheckController{ControllerFunc: testws.Echo, Check: func(*http.Request) (int, error) { panic("boom") }}
+	ctrl := &testws.CheckController{ControllerFunc: testws.Echo, Check: func(*http.Request) error { panic("boom") }}
 	upgrader := websocket.New(ctrl)
 	upgrader.MaxConnections = 1
 	server := wstest.Serve(t, testws.BesidesAlive(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -146,7 +155,7 @@ func TestCheckUpgradePanics(t *testing.T) {
 		require.Equal(t, "recovered: boom\n", response.Body)
 		conn.ExpectAlive()
 	}
-	ctrl.Check = func(*http.Request) (int, error) { return 0, nil }
+	ctrl.Check = func(*http.Request) error { return nil }
 	require.Equal(t, http.StatusSwitchingProtocols, conn.Do(testws.UpgradeRequest(nil)).Status)
 }
 

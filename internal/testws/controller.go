@@ -29,11 +29,11 @@ func (ctrl *Controller) OnError(r *http.Request, err error) {
 // CheckController has the last word on upgrades.
 type CheckController struct {
 	websocket.ControllerFunc
-	Check func(r *http.Request) (int, error)
+	Check func(r *http.Request) error
 }
 
 // CheckUpgrade calls Check.
-func (ctrl *CheckController) CheckUpgrade(r *http.Request) (int, error) { return ctrl.Check(r) }
+func (ctrl *CheckController) CheckUpgrade(r *http.Request) error { return ctrl.Check(r) }
 
 // OriginController decides about origins.
 type OriginController struct {

@@ -146,11 +146,11 @@ func hold(conn *websocket.Conn, request *http.Request) error {
 // controller has all behaviors.
 type controller struct{}
 
-func (controller) CheckUpgrade(request *http.Request) (status int, reason error) {
+func (controller) CheckUpgrade(request *http.Request) error {
 	if behaviors[request.PathValue("behavior")] == nil {
-		return http.StatusNotFound, errors.New("no such behavior")
+		return &websocket.RefusedError{Status: http.StatusNotFound, Reason: errors.New("no such behavior")}
 	}
-	return 0, nil
+	return nil
 }
 
 func (controller) Serve(conn *websocket.Conn, request *http.Request) error {
