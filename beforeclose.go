@@ -84,7 +84,7 @@ func (c *Conn) beginLocked() (first bool) {
 func (c *Conn) callBefore(f func()) {
 	begun := &c.group.begun
 	defer begun.Set()
-	defer c.t.afterFunc(max(c.GetCloseHandshakeTimeout(), closeGrace), func() {
+	defer c.afterFunc(max(c.GetCloseHandshakeTimeout(), closeGrace), func() {
 		defer begun.Set()
 		c.t.abort()
 	}).Stop()

@@ -157,7 +157,7 @@ func (c *Conn) CloseNow() error {
 // who writes what was enqueued runs any more.
 func (c *Conn) stopBackground() {
 	c.stopFlushing()
-	c.keepalive.alarm.stop()
+	c.keepalive.timer.Stop()
 	c.t.stopHolding()
 	c.t.stopExpiring()
 	c.t.stopWatching()

@@ -17,7 +17,7 @@ func (c *Conn) CloseRead(ctx context.Context) context.Context {
 		cancel(nil)
 		return *c.closeRead.Load()
 	}
-	c.t.whenDone(c.Context(), func() { cancel(context.Cause(c.Context())) })
+	c.whenDone(c.Context(), func() { cancel(context.Cause(c.Context())) })
 	c.Go(func(context.Context) error {
 		_, _, err := c.NextReaderContext(ctx)
 		switch {

@@ -58,7 +58,7 @@ type Conn struct {
 func newConn(request context.Context, gorilla *ws.Conn, t *transport, options *Options, pooled bool) *Conn {
 	c := &Conn{Conn: gorilla, t: t, options: options, request: request, pooled: pooled}
 	c.setCompression(gorilla, options)
-	t.owner = c
+	t.events = (*connEvents)(c)
 	t.limit.Store(options.maxMessageSize())
 	c.installHandlers()
 	t.open = true

@@ -36,23 +36,23 @@ func inTurn(told func(error), functions ...func()) {
 	}
 }
 
-// attended calls a function that runs where there is nobody to recover it: a panic is
-// one of the connection's.
-func (t *transport) attended(f func()) {
+// guard calls a function that runs where there is nobody to recover it: a panic is one of
+// the connection's.
+func (c *Conn) guard(f func()) {
 	recovered(func() error {
 		f()
 		return nil
-	}, t.owner.goroutineEnded)
+	}, c.goroutineEnded)
 }
 
-// afterFunc is time.AfterFunc, attended.
-func (t *transport) afterFunc(d time.Duration, f func()) *time.Timer {
-	return time.AfterFunc(d, func() { t.attended(f) })
+// afterFunc is time.AfterFunc with a guard.
+func (c *Conn) afterFunc(d time.Duration, f func()) *time.Timer {
+	return time.AfterFunc(d, func() { c.guard(f) })
 }
 
-// whenDone is context.AfterFunc, attended.
-func (t *transport) whenDone(ctx context.Context, f func()) (stop func() bool) {
-	return context.AfterFunc(ctx, func() { t.attended(f) })
+// whenDone is context.AfterFunc with a guard.
+func (c *Conn) whenDone(ctx context.Context, f func()) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { c.guard(f) })
 }
 
 // group is the functions of a connection: those that were started with Conn.Go, and

@@ -44,44 +44,6 @@ func (c *Conn) handle(handler func() error) error {
 	return handler()
 }
 
-// control has a ping or pong handled. A handler that could not write has not failed
-// where the peer hung up: what else had come is still to be read.
-func (c *Conn) control(messageType int, data string) error {
-	var err error
-	if messageType == PingMessage {
-		err = c.Conn.PingHandler()(data)
-	} else {
-		err = c.Conn.PongHandler()(data)
-	}
-	if c.merelyHungUp(err) {
-		return nil
-	}
-	return err
-}
-
-// socketClosing takes back the alarm of the keep-alive: there is nothing to ping.
-func (c *Conn) socketClosing() { c.keepalive.alarm.unset() }
-
-// peerClosed answers the peer's close frame, after the caller's handler, and
-// closes the socket: nothing more can come or go. The transport calls it from
-// the read that met the frame; going through gorilla's getter, it also runs a
-// handler that was set on the embedded connection.
-func (c *Conn) peerClosed(ce *CloseError) error {
-	err := c.Conn.CloseHandler()(ce.Code, ce.Text)
-	timeout := c.GetCloseHandshakeTimeout()
-	echo := FormatCloseMessage(ce.Code, "")
-	b := closeBound(timeout)
-	if !c.t.bounds(&b) {
-		defer c.t.abortAfter(max(timeout, closeGrace))()
-	}
-	_ = c.t.writeClose(&b, echo) // ErrCloseSent: it was an answer itself
-	_ = c.t.close()
-	if c.merelyHungUp(err) {
-		return nil
-	}
-	return err
-}
-
 // handlePing runs the caller's handler and answers, unless the handler did.
 func (c *Conn) handlePing(data string) error {
 	p := &pingHandled{data: data}

@@ -19,13 +19,13 @@ func (c *Conn) beatAt() time.Duration {
 
 // beat sends the heartbeat, unless something else is on its way: when a message that is
 // being written is complete, that is a sign of life itself. If it never is, the next
-// ring looks again.
+// call looks again.
 func (c *Conn) beat() {
 	if !c.t.messageLock.TryLock() {
 		return
 	}
 	defer c.t.unlockMessage()
-	if c.t.age() < c.beatAt() { // something has left since the alarm rang
+	if c.t.age() < c.beatAt() { // something has left since the timer fired
 		return
 	}
 	b := c.t.ownBound()

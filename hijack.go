@@ -60,7 +60,7 @@ func hijack(w http.ResponseWriter) (nc net.Conn, rw *bufio.ReadWriter, err error
 func (u *upgrade) takeOver(nc net.Conn, rw *bufio.ReadWriter, c *config, agreed agreement) {
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // what is buffered can be peeked at
 	t := newTransport(nc, early, c)
-	t.deflate, t.owner = agreed.deflate, nobody{window: agreed.window}
+	t.deflate, t.events = agreed.deflate, noEvents{window: agreed.window}
 	_, _ = rw.Reader.Discard(len(early)) // the connection may be one that reads through it
 	u.mu.Lock()
 	defer u.mu.Unlock()

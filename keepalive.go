@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket/internal/wire"
+
+	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 // forever is the longest time that is reckoned with.
@@ -14,12 +16,12 @@ const forever = time.Duration(1) << 60
 // and without a goroutine of its own. Times are those since the connection began.
 type keepalive struct {
 	c     *Conn
-	alarm alarm
+	timer xsync.Timer
 
 	mu      sync.Mutex
 	next    time.Duration // when a ping is due
-	at      time.Duration // when the alarm is to ring
-	resumed time.Duration // when it last rang much later
+	at      time.Duration // when the timer is to fire
+	resumed time.Duration // when it last fired much later
 	pinging bool
 }
 
@@ -42,14 +44,17 @@ func (k *keepalive) start(c *Conn) {
 	}
 	k.at = min(k.next, c.beatAt())
 	if k.at < forever {
-		k.alarm.set(k.at-now, k)
+		k.timer.Reset(k.at-now, k)
 	}
 }
 
-// ring is called when a ping or a heartbeat is due, or when the peer would be gone if
-// nothing has come. Both are written last: they may take a while, and the next ring
+// Fire is called when a ping or a heartbeat is due, or when the peer would be gone.
+func (k *keepalive) Fire() { k.c.guard(k.fire) }
+
+// fire is called when a ping or a heartbeat is due, or when the peer would be gone if
+// nothing has come. Both are written last: they may take a while, and the next call
 // comes all the same.
-func (k *keepalive) ring() {
+func (k *keepalive) fire() {
 	t := k.c.t
 	if t.unwritable() != nil {
 		return // the closing handshake has a bound of its own, and so has what follows a hang-up
@@ -78,8 +83,6 @@ func (k *keepalive) ring() {
 	}
 }
 
-func (k *keepalive) rung(err error) { k.c.goroutineEnded(err) }
-
 // due is when the peer is gone if nothing comes until then. What counts is for
 // how long the transport has been waiting, so that a controller that does not
 // read is told nothing wrong about its peer; that the peer takes a large frame,
@@ -96,7 +99,7 @@ func (k *keepalive) due(now time.Duration) (at time.Duration, waiting bool) {
 	return life + k.interval() + k.pongTimeout(), waiting && k.interval() > 0 && k.pongTimeout() > 0
 }
 
-// again sets the alarm for what comes next and reports what to send now.
+// again sets the timer for what comes next and reports what to send now.
 func (k *keepalive) again(now, due time.Duration, waiting bool) (ping, beat bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -114,7 +117,7 @@ func (k *keepalive) again(now, due time.Duration, waiting bool) (ping, beat bool
 		next = now + k.c.beatInterval()
 	}
 	k.at = min(k.at, next)
-	k.alarm.set(k.at-now, k)
+	k.timer.Reset(k.at-now, k)
 	return ping, beat
 }
 

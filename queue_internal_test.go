@@ -98,7 +98,7 @@ func holdBack(t *testing.T, conn *Conn) {
 	require.Eventually(t, conn.t.frameLock.TryLock, 5*time.Second, time.Millisecond)
 	defer conn.t.frameLock.Unlock()
 	conn.t.hold(wire.OpText, []byte("held"))
-	conn.t.theCork().alarm.unset()
+	conn.t.theCork().timer.Cancel()
 }
 
 func TestWhatIsHeldBackComesFirst(t *testing.T) {

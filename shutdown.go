@@ -35,7 +35,7 @@ func (e *Endpoint) Shutdown(ctx context.Context) error {
 	var closing sync.WaitGroup
 	defer closing.Wait()
 	for _, conn := range conns {
-		closing.Go(func() { conn.t.attended(func() { conn.closeForShutdown(late) }) })
+		closing.Go(func() { conn.guard(func() { conn.closeForShutdown(late) }) })
 	}
 	select {
 	case <-idle:
@@ -100,4 +100,4 @@ func (c *Conn) closeForShutdown(late <-chan struct{}) {
 
 // abort is for a shutdown whose time is over: the socket is closed at once. It survives
 // what panics beneath.
-func (c *Conn) abort() { c.t.attended(func() { _ = c.CloseNow() }) }
+func (c *Conn) abort() { c.guard(func() { _ = c.CloseNow() }) }

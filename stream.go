@@ -69,12 +69,12 @@ func Stream(ctx context.Context, conn *Conn, messageType int) net.Conn {
 	s.reads, s.arrivals = net.Pipe()
 	s.writing, s.interrupt = context.WithCancelCause(context.Background())
 	s.writes.renew(s.writing)
-	s.unwatch = conn.t.whenDone(ctx, s.contextEnded)
+	s.unwatch = conn.whenDone(ctx, s.contextEnded)
 	if !conn.Go(s.receive) { // Serve has returned
 		s.unwatch()
 		s.end(errClosed)
 	}
-	conn.t.whenDone(conn.Context(), s.connectionEnded)
+	conn.whenDone(conn.Context(), s.connectionEnded)
 	return s
 }
 
@@ -315,7 +315,7 @@ func (s *stream) Close() error {
 	defer s.unwatch()
 	defer s.writes.stop()
 	over := make(chan struct{})
-	timer := s.conn.t.afterFunc(max(s.conn.GetCloseHandshakeTimeout(), closeGrace), func() {
+	timer := s.conn.afterFunc(max(s.conn.GetCloseHandshakeTimeout(), closeGrace), func() {
 		defer close(over)
 		s.conn.t.abort()
 	})

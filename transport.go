@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 // transport is the net.Conn that gorilla gets: the accepted connection, seen
@@ -31,7 +33,7 @@ type transport struct {
 	more      atomic.Bool // another whole frame is in the read buffer
 	streaming atomic.Bool // the holder of messageLock writes the message piece by piece
 
-	owner owner // nobody until the 101 is written
+	events events // noEvents until the 101 is written
 
 	closeTimeout atomic.Int64 // nanoseconds; 0 or less: no waiting
 
@@ -41,37 +43,9 @@ type transport struct {
 	counts counters
 }
 
-// An owner is told what happens to its connection. Where locks may be held then, it
-// neither reads nor writes, nor waits.
-type owner interface {
-	// cancelContext ends the connection's context. Locks may be held.
-	cancelContext(cause error)
-	// control is called for each ping and pong, by the read that meets it, with no lock
-	// held. Its error is the read's.
-	control(messageType int, data string) error
-	// peerClosed is called once, by the read that meets the peer's close frame, with no
-	// lock held. Its error is the read's.
-	peerClosed(ce *CloseError) error
-	// socketClosing is called when the socket is about to be closed. Locks may be held.
-	socketClosing()
-	// goroutineEnded is told how a goroutine of the connection's ended.
-	goroutineEnded(err error)
-}
-
-// nobody is the owner of a connection whose handshake is under way.
-type nobody struct {
-	window bool // the 101 has to confirm the largest one
-}
-
-func (nobody) cancelContext(error)          {}
-func (nobody) control(int, string) error    { return nil }
-func (nobody) peerClosed(*CloseError) error { return nil }
-func (nobody) socketClosing()               {}
-func (nobody) goroutineEnded(error)         {}
-
 // newTransport returns the transport of a connection of which early has been read.
 func newTransport(nc net.Conn, early []byte, config *config) *transport {
-	t := &transport{nc: strict(nc), begun: time.Now(), config: config, owner: nobody{}}
+	t := &transport{nc: strict(nc), begun: time.Now(), config: config, events: noEvents{}}
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn: // and nothing else: TLS may be wrapped
 		t.coarse = true
@@ -93,7 +67,7 @@ func (t *transport) age() time.Duration { return time.Since(t.begun) }
 func (t *transport) happens(e stateEvent, err error) (changed bool) {
 	changed = t.state.apply(e, err)
 	if transitions[e].cancels {
-		t.owner.cancelContext(err)
+		t.events.CancelContext(err)
 	}
 	t.state.wake()
 	return changed
@@ -142,14 +116,14 @@ func (t *transport) close() error {
 // release stops the timers that would close the socket, and closes it.
 func (t *transport) release() {
 	defer t.released.Set()
-	t.owner.socketClosing()
+	t.events.SocketClosing()
 	t.mu.Lock()
 	if t.expiry != nil {
-		t.expiry.alarm.unset()
+		t.expiry.timer.Cancel()
 	}
 	t.mu.Unlock()
 	if t.watch != nil {
-		t.watch.alarm.unset()
+		t.watch.timer.Cancel()
 	}
 	if err := t.nc.Close(); err != nil {
 		t.closeErr = &err
@@ -175,7 +149,7 @@ func (t *transport) panicked() error {
 // abortAfter bounds what the caller does until it calls stop: then the socket is
 // cut.
 func (t *transport) abortAfter(d time.Duration) (stop func() bool) {
-	return t.afterFunc(d, t.abort).Stop
+	return time.AfterFunc(d, func() { t.events.Guard(t.abort) }).Stop
 }
 
 // expire cuts the socket when the close timeout is over, unless it is closed
@@ -188,7 +162,7 @@ func (t *transport) expireAfter(d time.Duration) {
 	defer t.mu.Unlock()
 	if t.expiry == nil && !t.isClosed() {
 		t.expiry = &expiry{t: t}
-		t.expiry.alarm.set(d, t.expiry)
+		t.expiry.timer.Reset(d, t.expiry)
 	}
 }
 
@@ -198,22 +172,23 @@ func (t *transport) stopExpiring() {
 	e := t.expiry
 	t.mu.Unlock()
 	if e != nil {
-		e.alarm.stop()
+		e.timer.Stop()
 	}
 }
 
 // An expiry is the end of the time that a connection has to end.
 type expiry struct {
 	t     *transport
-	alarm alarm
+	timer xsync.Timer
 }
 
-func (e *expiry) ring() {
-	defer e.t.abort()
-	e.t.findEnd(closeGrace)
+// Fire cuts the socket.
+func (e *expiry) Fire() {
+	e.t.events.Guard(func() {
+		defer e.t.abort()
+		e.t.findEnd(closeGrace)
+	})
 }
-
-func (e *expiry) rung(err error) { e.t.owner.goroutineEnded(err) }
 
 // LocalAddr is never nil.
 func (t *transport) LocalAddr() net.Addr { return known(t.nc.LocalAddr()) }

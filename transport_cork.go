@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket/internal/wire"
+
+	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 const (
@@ -21,7 +23,7 @@ type cork struct {
 	held    *corkBuffer // nil: nothing is
 	n       int
 	holding atomic.Bool // held is not nil
-	alarm   alarm       // should the reader take its time
+	timer   xsync.Timer // should the reader take its time
 }
 
 type corkBuffer [corkMax + wire.MaxHeaderSize + coalesceMax]byte
@@ -54,7 +56,7 @@ func (t *transport) hold(opcode byte, payload []byte) {
 	if c.held == nil {
 		c.held = corkBuffers.Get().(*corkBuffer) //nolint:errcheck // it is
 		c.holding.Store(true)
-		c.alarm.set(corkTime, c)
+		c.timer.Reset(corkTime, c)
 	}
 	c.n = len(append(wire.AppendHeader(c.held[:c.n], opcode, len(payload)), payload...))
 }
@@ -72,7 +74,7 @@ func (t *transport) uncork(b *bound, frame, payload []byte) error {
 
 func (t *transport) uncorkHeld(b *bound, frame, payload []byte) error {
 	c := t.theCork()
-	c.alarm.unset()
+	c.timer.Cancel()
 	held, n := c.held, c.n
 	n += copy(held[n:], frame)
 	c.held, c.n = nil, 0 // whatever becomes of it
@@ -93,28 +95,26 @@ func (t *transport) uncorkBeforeWaiting() {
 	if t.more.Load() {
 		t.more.Store(false)
 	}
-	// If somebody has the lock, he does it, or the alarm.
+	// If somebody has the lock, he does it, or the timer.
 	if c := t.cork.Load(); c != nil && c.holding.Load() && t.frameLock.TryLock() {
 		t.unlockWrite()
 	}
 }
 
-// ring is what the alarm calls. The reader may find more meanwhile: what is held
-// leaves all the same.
-func (c *cork) ring() {
-	t := c.t
+// Fire writes what is held. The reader may find more meanwhile: it leaves all the same.
+func (c *cork) Fire() { c.t.events.Guard(c.t.uncorkInTime) }
+
+func (t *transport) uncorkInTime() {
 	t.more.Store(false)
 	b := t.ownBound()
 	if t.lockWrite(&b) != nil {
 		return
 	}
-	if c.held != nil {
+	if t.holds() {
 		t.uncorkOwn()
 	}
 	t.unlockWrite()
 }
 
-func (c *cork) rung(err error) { c.t.owner.goroutineEnded(err) }
-
-// stopHolding returns when no alarm is under way or will come. The socket is closed.
-func (t *transport) stopHolding() { t.theCork().alarm.stop() }
+// stopHolding returns when the timer neither fires nor will. The socket is closed.
+func (t *transport) stopHolding() { t.theCork().timer.Stop() }

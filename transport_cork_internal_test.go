@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The alarm may ring while somebody writes. By the time it has the lock, the
+// The timer may fire while somebody writes. By the time it has the lock, the
 // reader may have found another whole frame.
 func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -26,7 +26,7 @@ func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
 
 		require.True(t, tr.frameLock.TryLock())
 		time.Sleep(corkTime)
-		synctest.Wait()     // the alarm waits for the lock
+		synctest.Wait()     // the timer waits for the lock
 		tr.more.Store(true) // as the reader does
 		tr.unlockWrite()
 

@@ -61,7 +61,7 @@ func (t *transport) Write(p []byte) (int, error) {
 // more.
 func (t *transport) writeSwitching(p []byte) (int, error) {
 	switching := p
-	if confirms, ok := t.owner.(nobody); ok && confirms.window {
+	if confirms, ok := t.events.(noEvents); ok && confirms.window {
 		switching = bytes.Replace(p, []byte(handshake.DeflateTerms), []byte(handshake.DeflateTerms+handshake.LargestWindow), 1)
 	}
 	if _, err := t.nc.Write(switching); err != nil {

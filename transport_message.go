@@ -21,7 +21,7 @@ func (t *transport) readWhole(validate, lend bool) (messageType int, p []byte, e
 			return messageType, p, nil
 		}
 		if err == nil {
-			err = t.owner.control(messageType, string(p))
+			err = t.events.Control(messageType, string(p))
 		}
 		if err != nil {
 			return noMessage, nil, t.readEnded(err)

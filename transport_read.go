@@ -54,7 +54,7 @@ func (t *transport) Read(p []byte) (int, error) {
 	for t.failed == nil { // perhaps beside gorilla, within a frame
 		n, c, err := t.readLocked(p)
 		if c.messageType != 0 && err == nil {
-			err = t.owner.control(c.messageType, c.data)
+			err = t.events.Control(c.messageType, c.data)
 		}
 		if err != nil {
 			return n, t.readEnded(err)
@@ -77,7 +77,7 @@ type control struct {
 func (t *transport) readEnded(err error) error {
 	ce := t.peerCloseRead()
 	if ce != nil && err == error(ce) && t.happens(eventPeerReported, nil) { //nolint:errorlint // the same error
-		if handlerErr := t.owner.peerClosed(ce); handlerErr != nil {
+		if handlerErr := t.events.PeerClosed(ce); handlerErr != nil {
 			err = handlerErr
 		}
 	}

@@ -108,7 +108,7 @@ func (t *transport) boundRead(ctx context.Context) (release func(succeeded bool)
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
-		t.attended(func() { t.interruptRead(ctx) })
+		t.events.Guard(func() { t.interruptRead(ctx) })
 	})
 	return func(succeeded bool) {
 		t.reading.bounded = false

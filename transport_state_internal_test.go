@@ -268,15 +268,15 @@ func checkTransition(t *testing.T, events []stateEvent, e stateEvent) {
 	assert.Equal(t, facts, fact(s.facts.Load()), "the second time %s", after)
 }
 
-// A stateOwner keeps what ended the context, and when.
-type stateOwner struct {
-	nobody
+// A contextEvents keeps what ended the context, and when.
+type contextEvents struct {
+	noEvents
 	s     *state
 	cause error
 	woken bool // somebody was woken before the context ended
 }
 
-func (o *stateOwner) cancelContext(cause error) {
+func (o *contextEvents) CancelContext(cause error) {
 	if o.cause == nil {
 		o.cause = cause
 		o.woken = o.s.peerClosed.IsSet() || o.s.writeEnded.IsSet() || o.s.closed.IsSet()
@@ -289,8 +289,8 @@ func TestContextEndsBeforeThoseWhoWaitAreWoken(t *testing.T) {
 	ends := []stateEvent{eventShutdown, eventCloseNow, eventCloseFrame, eventPeerClose, eventViolation, eventReadEnd, eventHangUp, eventPeerGone, eventFailure}
 	for e := range stateEvents {
 		tr := &transport{}
-		o := &stateOwner{s: &tr.state}
-		tr.owner = o
+		o := &contextEvents{s: &tr.state}
+		tr.events = o
 		tr.happens(e, eventErrors[e])
 		var want error
 		if slices.Contains(ends, e) {

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 // A watch is for a connection on which a write that timed out can't go on, as with TLS,
@@ -14,12 +16,12 @@ import (
 type watch struct {
 	t      *transport
 	socket syscall.RawConn
-	alarm  alarm
+	timer  xsync.Timer
 
 	mu      sync.Mutex
 	ctx     context.Context // of the write under way; nil: there is none
 	within  time.Duration   // that it has
-	ringing bool            // the alarm is set
+	ticking bool            // the timer is set
 	unsent  int             // at the last look
 	known   bool            // there was one
 }
@@ -63,9 +65,9 @@ func (w *watch) begin(b *bound) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ctx, w.within, w.known = b.ctx, b.within, false
-	if !w.ringing {
-		w.ringing = true
-		w.alarm.set(w.look(), w)
+	if !w.ticking {
+		w.ticking = true
+		w.timer.Reset(w.look(), w)
 	}
 	return w.t.extend(w.within)
 }
@@ -80,12 +82,15 @@ func (w *watch) end() error {
 
 func (w *watch) look() time.Duration { return max(w.within/looks, 1) }
 
-// ring looks. Where no write is under way, the next one sets the alarm again.
-func (w *watch) ring() {
+// Fire looks.
+func (w *watch) Fire() { w.t.events.Guard(w.lookNow) }
+
+// lookNow looks. Where no write is under way, the next one sets the timer again.
+func (w *watch) lookNow() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ctx == nil {
-		w.ringing = false
+		w.ticking = false
 		return
 	}
 	before, known := w.unsent, w.known
@@ -98,14 +103,12 @@ func (w *watch) ring() {
 			_ = w.t.nc.SetWriteDeadline(longAgo)
 		}
 	}
-	w.alarm.set(w.look(), w)
+	w.timer.Reset(w.look(), w)
 }
-
-func (w *watch) rung(err error) { w.t.owner.goroutineEnded(err) }
 
 // stopWatching returns when the watch is over. The socket is closed.
 func (t *transport) stopWatching() {
 	if t.watch != nil {
-		t.watch.alarm.stop()
+		t.watch.timer.Stop()
 	}
 }

@@ -118,6 +118,17 @@ func (t *transport) sendClose(b *bound, payload []byte) error {
 	return err
 }
 
+// answerClose echoes the peer's close frame, with no text, and closes the socket.
+func (t *transport) answerClose(ce *CloseError) {
+	timeout := time.Duration(t.closeTimeout.Load())
+	b := closeBound(timeout)
+	if !t.bounds(&b) {
+		defer t.abortAfter(max(timeout, closeGrace))()
+	}
+	_ = t.writeClose(&b, FormatCloseMessage(ce.Code, "")) // ErrCloseSent: it was an answer itself
+	_ = t.close()
+}
+
 // bounds reports whether the socket alone keeps a bound of ours, and is closed without
 // waiting for anything. One that is not bare may do neither.
 func (t *transport) bounds(b *bound) bool { return t.coarse && !b.at.IsZero() && !b.callers }
@@ -314,7 +325,7 @@ func (t *transport) boundWrite(ctx context.Context) (release func()) {
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
-		t.attended(t.interruptWrite)
+		t.events.Guard(t.interruptWrite)
 	})
 	return func() {
 		if !stop() {
