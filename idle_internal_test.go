@@ -102,7 +102,7 @@ func TestFreshConnectionsHaveOnlyWhatTheyNeed(t *testing.T) {
 	assert.Nil(t, conn.t.cork.Load())
 	assert.Nil(t, conn.t.byGorilla.Load())
 	assert.Nil(t, conn.t.deadlines.Load())
-	assert.Nil(t, conn.t.closed.Ch.Load())
+	assert.False(t, conn.t.closed.IsAwaited())
 	gorillas := reflect.ValueOf(conn.Conn).Elem().FieldByName("br").Elem().FieldByName("buf")
 	assert.Equal(t, gorillaReadBuffer, gorillas.Len(), "what gorilla reads through")
 }

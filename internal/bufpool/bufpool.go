@@ -1,5 +1,6 @@
-// Package bufpool lends memory from pools, by size. Under the race detector memory is overwritten when
-// a loan ends, so that a caller who keeps it too long is found.
+// Package bufpool pools memory by size, and has the rule of how much of it may be kept while
+// the peer is waited for. In builds with the race detector, memory is overwritten when it
+// goes back to its pool, so that tests find a caller that still uses it.
 package bufpool
 
 import (
@@ -7,16 +8,16 @@ import (
 	"sync"
 )
 
-// Memory that is lent comes in powers of two, from 512 bytes to 16 MiB.
+// Pooled memory has the size of a power of two, from 512 bytes to 16 MiB.
 const (
-	minSizeBits = 9 // bits
+	minSizeBits = 9
 	MaxSizeBits = 24
 )
 
 var pools [MaxSizeBits - minSizeBits + 1]sync.Pool
 
-// Get returns memory for n bytes. More than the largest size there is comes
-// from nowhere and goes nowhere.
+// Get returns at least n bytes, which may hold anything. Sizes above 16 MiB are allocated and
+// not pooled. Any goroutine may call it.
 func Get(n int) *[]byte {
 	class := classOf(n)
 	if class >= len(pools) {
@@ -30,64 +31,68 @@ func Get(n int) *[]byte {
 	return &p
 }
 
-// Put has memory used again, where it is of a size that is borrowed.
+// Put gives memory back, which the caller must not use any more. Memory whose size is not
+// that of a pool is left to the garbage collector.
 func Put(p *[]byte) {
 	if class := classOf(len(*p)); class < len(pools) && len(*p) == 1<<(minSizeBits+class) {
 		pools[class].Put(p)
 	}
 }
 
+// classOf returns the index of the pool for n bytes.
 func classOf(n int) int { return max(bits.Len(uint(max(n, 1)-1))-minSizeBits, 0) }
 
-// A Buffer is a part of some memory.
+// A Buffer is a part of some memory. The zero value is empty and has none. One goroutine may
+// use it at a time.
 type Buffer struct {
-	Memory    *[]byte
-	Len       int
-	Offset    int32
-	NotPooled bool // the memory is the read buffer's
+	Memory    *[]byte // nil: none
+	Len       int     // of the part, in bytes
+	Offset    int32   // of the part within Memory, in bytes
+	NotPooled bool    // the memory belongs to somebody else, and is not given back
 }
 
-func (l *Buffer) Bytes() []byte {
-	if l.Memory == nil {
+// Bytes returns the part.
+func (b *Buffer) Bytes() []byte {
+	if b.Memory == nil {
 		return nil
 	}
-	return (*l.Memory)[l.Offset:][:l.Len:l.Len]
+	return (*b.Memory)[b.Offset:][:b.Len:b.Len]
 }
 
-// Tail is what the part can grow into, which is never nothing.
-func (l *Buffer) Tail() []byte {
-	if l.Len == len(*l.Memory) {
-		l.Grow(2 * l.Len)
+// Tail returns the free memory behind the part. It is never empty: a full Buffer grows.
+func (b *Buffer) Tail() []byte {
+	if b.Len == len(*b.Memory) {
+		b.Grow(2 * b.Len)
 	}
-	return (*l.Memory)[l.Len:]
+	return (*b.Memory)[b.Len:]
 }
 
-// Write appends to the part.
-func (l *Buffer) Write(p []byte) (int, error) {
-	if l.Memory == nil || l.Len+len(p) > len(*l.Memory) {
-		l.Grow(l.Len + len(p))
+// Write appends p. It never fails.
+func (b *Buffer) Write(p []byte) (int, error) {
+	if b.Memory == nil || b.Len+len(p) > len(*b.Memory) {
+		b.Grow(b.Len + len(p))
 	}
-	l.Len += copy((*l.Memory)[l.Len:], p)
+	b.Len += copy((*b.Memory)[b.Len:], p)
 	return len(p), nil
 }
 
-// Grow has room for n bytes.
-func (l *Buffer) Grow(n int) {
-	larger := Buffer{Memory: Get(n), Len: l.Len}
-	if l.Len > 0 {
-		copy(*larger.Memory, l.Bytes())
+// Grow moves the part to memory for at least n bytes.
+func (b *Buffer) Grow(n int) {
+	larger := Buffer{Memory: Get(n), Len: b.Len}
+	if b.Len > 0 {
+		copy(*larger.Memory, b.Bytes())
 	}
-	l.Release()
-	*l = larger
+	b.Release()
+	*b = larger
 }
 
-// Release ends the loan: the memory is used again.
-func (l *Buffer) Release() {
-	if l.Len > 0 {
-		poison(l.Bytes())
+// Release gives the memory back and makes the Buffer empty. A second call does nothing.
+func (b *Buffer) Release() {
+	if b.Len > 0 {
+		poison(b.Bytes())
 	}
-	if l.Memory != nil && !l.NotPooled {
-		Put(l.Memory)
+	if b.Memory != nil && !b.NotPooled {
+		Put(b.Memory)
 	}
-	*l = Buffer{}
+	*b = Buffer{}
 }

@@ -1,8 +1,8 @@
 package bufpool
 
-// slack is the memory in bytes that a payload may have besides twice what has come of
-// it, while the peer is waited for.
+// slack is what may be kept beside twice what was received, in bytes.
 const slack = 1 << 10
 
-// MaxKept is how much memory may be kept of which n bytes are full.
+// MaxKept returns how many bytes of memory may be kept while the peer is waited for, when n
+// bytes have been received: what a peer makes us hold is bounded by what it sends.
 func MaxKept(n int) int { return 2*n + slack }

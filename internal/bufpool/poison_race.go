@@ -2,8 +2,8 @@
 
 package bufpool
 
-// poison overwrites memory whose loan ends, so that tests with the race detector
-// notice who still uses it.
+// poison overwrites memory that goes back to its pool, so that tests with the race detector
+// find a caller that still uses it.
 func poison(p []byte) {
 	for i := range p {
 		p[i] = 0xdb

@@ -13,7 +13,7 @@ import (
 // ErrNotHandshake is ErrNotHandshake.
 var ErrNotHandshake = errors.New("websocket: the client is not using the websocket protocol, and this is a WebSocket endpoint")
 
-// An Request is what a server reads of a client's opening handshake.
+// A Request is what a server reads of a client's opening handshake.
 type Request struct {
 	Key        []string    // one, and a good one
 	Extensions []extension // that the client offers

@@ -9,8 +9,8 @@ import (
 	ws "github.com/gorilla/websocket"
 )
 
-// TruncateReason makes a text fit into a close frame: valid UTF-8, at most 123
-// bytes, cut between characters.
+// TruncateReason makes a text fit into a close frame: it returns valid UTF-8 of at most 123
+// bytes, cut between two characters.
 func TruncateReason(text string) string {
 	text = strings.ToValidUTF8(text, string(utf8.RuneError))
 	if len(text) <= MaxReason {
@@ -23,9 +23,8 @@ func TruncateReason(text string) string {
 	return text[:end]
 }
 
-// ParseClose reads what a close frame carries (RFC 6455, 5.5.1). An
-// empty one is code 1005. The error says what is wrong with it and with which
-// code the peer is told.
+// ParseClose parses the payload of a close frame (RFC 6455, 5.5.1). The code of an empty
+// payload is 1005.
 func ParseClose(p []byte) (*ws.CloseError, *ProtocolError) {
 	switch {
 	case len(p) == 0:
@@ -43,18 +42,19 @@ func ParseClose(p []byte) (*ws.CloseError, *ProtocolError) {
 	return &ws.CloseError{Code: code, Text: string(reason)}, nil
 }
 
-// closeBadGateway is the last of the codes that the registry has beyond the RFC.
+// closeBadGateway is the last code of its range in the IANA registry. gorilla has no name for it.
 const closeBadGateway = 1014
 
-// ValidCloseCode reports whether a close frame may carry the code: those that RFC
-// 6455, 7.4 and the IANA registry give to endpoints.
+// ValidCloseCode reports whether a close frame may carry the code: RFC 6455, 7.4 and the IANA
+// registry assign it to endpoints.
 func ValidCloseCode(code int) bool {
 	return code >= ws.CloseNormalClosure && code <= ws.CloseUnsupportedData ||
 		code >= ws.CloseInvalidFramePayloadData && code <= closeBadGateway ||
 		code >= 3000 && code <= 4999
 }
 
-// InvalidCloseError is the error of a close message of ours that may not be sent.
+// InvalidCloseError returns the error for a close message of the caller's that must not be
+// sent.
 func InvalidCloseError(breach *ProtocolError) error {
 	return fmt.Errorf("websocket: invalid close message: %s", breach.Reason)
 }

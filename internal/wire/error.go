@@ -6,10 +6,10 @@ import (
 	ws "github.com/gorilla/websocket"
 )
 
-// A ProtocolError is a breach of the protocol by the peer, found by us.
+// A ProtocolError reports that the peer violated the protocol.
 type ProtocolError struct {
-	Code   int    // of the close frame that answers it
-	Reason string // of that frame, too
+	Code   int    // of the close frame that is sent to the peer
+	Reason string // likewise
 	Err    error  // ErrReadLimit, or nil
 }
 
@@ -22,13 +22,14 @@ func (e *ProtocolError) Error() string {
 
 func (e *ProtocolError) Unwrap() error { return e.Err }
 
-// CloseFrame is what the peer is told.
+// CloseFrame returns the close frame that is sent to the peer.
 func (e *ProtocolError) CloseFrame() *ws.CloseError {
 	return &ws.CloseError{Code: e.Code, Text: TruncateReason(e.Reason)}
 }
 
-var ErrInvalidText = &ProtocolError{Code: ws.CloseInvalidFramePayloadData, Reason: "text is not UTF-8"}
-
-var ErrCorrupt = &ProtocolError{Code: ws.CloseInvalidFramePayloadData, Reason: "corrupt compressed data"}
-
-var ErrTooBig = &ProtocolError{Code: ws.CloseMessageTooBig, Reason: "message too big", Err: ws.ErrReadLimit}
+// Protocol errors in the payload of a message.
+var (
+	ErrInvalidText = &ProtocolError{Code: ws.CloseInvalidFramePayloadData, Reason: "text is not UTF-8"}
+	ErrCorrupt     = &ProtocolError{Code: ws.CloseInvalidFramePayloadData, Reason: "corrupt compressed data"}
+	ErrTooBig      = &ProtocolError{Code: ws.CloseMessageTooBig, Reason: "message too big", Err: ws.ErrReadLimit}
+)

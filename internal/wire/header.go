@@ -1,5 +1,6 @@
-// Package wire knows the bytes of RFC 6455: frame headers (5.2), masks (5.3), close payloads
-// (5.5.1), and whether text that comes in pieces is UTF-8. It holds no connection and no lock.
+// Package wire parses and builds the bytes of RFC 6455: frame headers (5.2), masks (5.3) and
+// close payloads (5.5.1). It also checks text that arrives in pieces. Nothing in it does I/O or
+// holds a lock.
 package wire
 
 import (
@@ -8,7 +9,7 @@ import (
 	ws "github.com/gorilla/websocket"
 )
 
-// Opcodes (RFC 6455, 5.2). Text to pong are gorilla's message types.
+// Opcodes (RFC 6455, 5.2). All but OpContinuation are gorilla's message types as well.
 const (
 	OpContinuation = 0x0
 	OpText         = ws.TextMessage
@@ -18,7 +19,7 @@ const (
 	OpPong         = ws.PongMessage
 )
 
-// Bits of a frame's first two bytes.
+// Bits of the first two bytes of a frame.
 const (
 	BitFin  = 0x80
 	BitRSV1 = 0x40
@@ -26,33 +27,35 @@ const (
 	BitMask = 0x80
 )
 
+// Sizes in bytes.
 const (
-	MaxControlPayload = 125 // bytes (RFC 6455, 5.5)
-	MaxHeaderSize     = 14  // bytes: two, eight of length, four of mask
-	MaxReason         = MaxControlPayload - 2
+	MaxControlPayload = 125                   // of a control frame (RFC 6455, 5.5)
+	MaxHeaderSize     = 14                    // two, eight for the length, four for the mask key
+	MaxReason         = MaxControlPayload - 2 // of a close frame, behind the code
 )
 
-// Header is the head of one frame (RFC 6455, 5.2).
+// A Header is the header of one frame (RFC 6455, 5.2).
 type Header struct {
 	Fin    bool
-	RSV    byte // RSV1 to RSV3 where they stand in the first byte
+	RSV    byte // RSV1 to RSV3, at their places in the first byte
 	Opcode byte
 	Masked bool
-	Key    [4]byte // where masked
-	Length uint64  // bytes of payload
-	Size   int     // bytes of the header itself
+	Key    [4]byte // zero if the frame is not masked
+	Length uint64  // of the payload, in bytes
+	Size   int     // of the header, in bytes
 }
 
+// IsControl reports whether the frame is a control frame.
 func (h Header) IsControl() bool { return h.Opcode&0x8 != 0 }
 
-// HasExtendedLength reports whether the first two bytes leave the length to those that follow:
-// it ought to be more than 125.
+// HasExtendedLength reports whether the length follows the first two bytes. A control frame
+// must not have such a length.
 func (h Header) HasExtendedLength() bool { return h.Size != 2 && h.Size != 2+len(h.Key) }
 
-// IsData reports whether an opcode, perhaps with bits of RSV, is one of a message.
+// IsData reports whether an opcode is that of a data frame. RSV bits may be set in it.
 func IsData(opcode byte) bool { return opcode&0x8 == 0 }
 
-// headerSize tells from a frame's first two bytes how long its header is.
+// headerSize returns the size of a header, which its first two bytes determine.
 func headerSize(b []byte) int {
 	size := 2
 	switch b[1] &^ BitMask {
@@ -70,8 +73,8 @@ func headerSize(b []byte) int {
 // HasHeader reports whether b begins with a whole header.
 func HasHeader(b []byte) bool { return len(b) >= 2 && len(b) >= headerSize(b) }
 
-// ParseHeader reads the header that b starts with. Two bytes are enough for
-// all but the length of a longer frame and the mask.
+// ParseHeader parses the header that b begins with. b must have at least two bytes. Where
+// it does not have the whole header, an extended length and the mask key are not parsed.
 func ParseHeader(b []byte) Header {
 	h := Header{
 		Fin:    b[0]&BitFin != 0,
@@ -96,7 +99,7 @@ func ParseHeader(b []byte) Header {
 	return h
 }
 
-// AppendHeader appends the header of a whole, unmasked frame.
+// AppendHeader appends the header of an unmasked frame that is a whole message.
 func AppendHeader(b []byte, opcode byte, length int) []byte {
 	b = append(b, BitFin|opcode)
 	switch {

@@ -7,8 +7,8 @@ import (
 	"encoding/binary"
 )
 
-// MaskedFrame returns a whole frame as a client sends it. The payload is left as
-// it is.
+// MaskedFrame returns a frame as a client sends it: masked with a new key. The payload is
+// copied and not changed.
 func MaskedFrame(opcode byte, payload []byte) []byte {
 	frame := make([]byte, 0, MaxHeaderSize+len(payload))
 	frame = AppendHeader(frame, opcode, len(payload))
@@ -21,8 +21,8 @@ func MaskedFrame(opcode byte, payload []byte) []byte {
 	return frame
 }
 
-// Remask returns whole frames of gorilla's with new masks: gorilla takes its
-// own from math/rand, and prepares a message with one for all its writes.
+// Remask returns a copy of frames with new mask keys. gorilla takes its keys from
+// math/rand, and uses one key for all writes of a prepared message.
 func Remask(p []byte) []byte {
 	frames := bytes.Clone(p)
 	for rest := frames; HasHeader(rest); {
@@ -40,13 +40,13 @@ func Remask(p []byte) []byte {
 	return frames
 }
 
-// NewMaskKey returns a key that nobody can foretell (RFC 6455, 5.3).
+// NewMaskKey returns a key that cannot be predicted (RFC 6455, 5.3).
 func NewMaskKey() (key [4]byte) {
 	_, _ = rand.Read(key[:]) // never fails
 	return key
 }
 
-// Mask masks a payload in place, or unmasks it; the zero key leaves it as it is.
+// Mask masks or unmasks a payload in place. The zero key changes nothing.
 func Mask(payload []byte, key [4]byte) {
 	if len(payload) > wordMaskLimit {
 		maskLong(payload, key)
@@ -62,8 +62,8 @@ func Mask(payload []byte, key [4]byte) {
 	}
 }
 
-// wordMaskLimit is up to how many bytes are masked word by word: beyond it, making a
-// wide pad pays.
+// wordMaskLimit is the longest payload, in bytes, that is masked word by word. For longer
+// ones, preparing a wide pad pays.
 const wordMaskLimit = 256
 
 func maskLong(payload []byte, key [4]byte) {
@@ -76,7 +76,7 @@ func maskLong(payload []byte, key [4]byte) {
 	}
 }
 
-// RotateKey is the key for what comes n bytes later.
+// RotateKey returns the key for the payload from its nth byte on.
 func RotateKey(key [4]byte, n int) [4]byte {
 	return [4]byte{key[n%4], key[(n+1)%4], key[(n+2)%4], key[(n+3)%4]}
 }

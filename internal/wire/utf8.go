@@ -1,17 +1,15 @@
 package wire
 
-import (
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
-// A UTF8Validator checks text that comes in pieces, cut anywhere, and fails with
-// the first byte that no valid text can go on with.
+// A UTF8Validator checks text that arrives in pieces, which may be cut anywhere. It fails at
+// the first byte that cannot continue valid text.
 type UTF8Validator struct {
-	partial [utf8.UTFMax]byte // a character that is cut
-	n       int               // bytes of it
+	partial [utf8.UTFMax]byte // an incomplete character
+	n       int               // length of partial, in bytes
 }
 
-// Valid takes in the next piece.
+// Valid adds the next piece and reports whether the text is still valid.
 func (v *UTF8Validator) Valid(p []byte) bool {
 	for v.n > 0 && len(p) > 0 {
 		v.partial[v.n] = p[0]
@@ -33,7 +31,8 @@ func (v *UTF8Validator) Valid(p []byte) bool {
 // Complete reports whether the text may end here.
 func (v *UTF8Validator) Complete() bool { return v.n == 0 }
 
-// incompleteTail is the number of bytes at the end of p that begin a character.
+// incompleteTail returns the number of bytes at the end of p that begin a character without
+// ending it.
 func incompleteTail(p []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
 		if tail := p[len(p)-n:]; utf8.RuneStart(tail[0]) {

@@ -2,32 +2,37 @@ package xsync
 
 import "sync/atomic"
 
-// An Event is something that happens once. The zero value has not happened. It has
-// no memory of its own until somebody waits for it.
+// An Event is set once and stays set. The zero value is not set. It allocates nothing until a
+// goroutine calls Done.
 type Event struct {
-	Ch atomic.Pointer[chan struct{}] // closed when it happens; nil unless somebody waits
+	ch atomic.Pointer[chan struct{}] // nil until Done or Set is called; closed by Set
 }
 
-// closedChan is what done is of all that has happened.
+// closedChan is the channel of every Event that is set.
 var closedChan = func() *chan struct{} {
 	done := make(chan struct{})
 	close(done)
 	return &done
 }()
 
+// Set sets the event and wakes the goroutines that wait for it.
 func (e *Event) Set() {
-	if waited := e.Ch.Swap(closedChan); waited != nil && waited != closedChan {
+	if waited := e.ch.Swap(closedChan); waited != nil && waited != closedChan {
 		close(*waited)
 	}
 }
 
-func (e *Event) IsSet() bool { return e.Ch.Load() == closedChan }
+// IsSet reports whether the event is set.
+func (e *Event) IsSet() bool { return e.ch.Load() == closedChan }
 
-// Done returns a channel that is closed when it happens.
+// Done returns a channel that is closed once the event is set.
 func (e *Event) Done() <-chan struct{} {
-	if e.Ch.Load() == nil {
+	if e.ch.Load() == nil {
 		done := make(chan struct{})
-		e.Ch.CompareAndSwap(nil, &done)
+		e.ch.CompareAndSwap(nil, &done)
 	}
-	return *e.Ch.Load()
+	return *e.ch.Load()
 }
+
+// IsAwaited reports whether the event has a channel, which costs memory. It is for tests.
+func (e *Event) IsAwaited() bool { return e.ch.Load() != nil }

@@ -1,55 +1,55 @@
-// Package xsync has what the library needs beside package sync: a lock whose waiters can give up, and an
-// event that costs no memory until a goroutine waits for it.
+// Package xsync adds to package sync: a lock whose waiters can give up, and an event that
+// allocates nothing until a goroutine waits for it.
 package xsync
 
 import "sync/atomic"
 
-// A Lock is a lock that is held over I/O: who waits for it may give up, and those
-// who wait get it in the order in which they came. The zero value is free. Taking a
-// free one and giving it back costs two atomic operations.
+// A Lock is a FIFO mutex whose waiters can give up, so it may be held during I/O. The zero
+// value is unlocked. Locking and unlocking a free Lock costs two atomic operations.
 type Lock struct {
-	n       atomic.Int32                  // who has it and who waits for it
-	handoff atomic.Pointer[chan struct{}] // where it is passed on; made by the first who waits
+	n       atomic.Int32                  // the holder and the waiters
+	handoff atomic.Pointer[chan struct{}] // passes the lock to a waiter; made by the first waiter
 }
 
-// TryLock takes the turn if it is free.
-func (t *Lock) TryLock() bool { return t.n.CompareAndSwap(0, 1) }
+// TryLock locks l if it is free, and reports whether it did.
+func (l *Lock) TryLock() bool { return l.n.CompareAndSwap(0, 1) }
 
-// Wait waits for the turn: it has come when the channel is received from. Who
-// does not want to wait any longer must call leave instead.
-func (t *Lock) Wait() <-chan struct{} {
-	if t.handoff.Load() == nil {
+// Wait starts to wait for the lock. The caller holds it once it has received from the
+// channel. To give up, the caller must call Cancel instead of receiving.
+func (l *Lock) Wait() <-chan struct{} {
+	if l.handoff.Load() == nil {
 		pass := make(chan struct{}, 1)
-		t.handoff.CompareAndSwap(nil, &pass)
+		l.handoff.CompareAndSwap(nil, &pass)
 	}
-	pass := *t.handoff.Load()
-	if t.n.Add(1) == 1 {
-		pass <- struct{}{} // nobody has it
+	pass := *l.handoff.Load()
+	if l.n.Add(1) == 1 {
+		pass <- struct{}{} // it was free
 	}
 	return pass
 }
 
-// Cancel gives up waiting. If the turn has come meanwhile, it is passed on.
-func (t *Lock) Cancel() {
+// Cancel ends a wait that Wait started. If the lock was passed to the caller in the meantime,
+// Cancel unlocks it.
+func (l *Lock) Cancel() {
 	for {
-		n := t.n.Load()
-		if n == 1 { // nobody else is left: it was passed to us
-			<-*t.handoff.Load()
-			t.Unlock()
+		n := l.n.Load()
+		if n == 1 { // no other goroutine is left: the lock was passed to the caller
+			<-*l.handoff.Load()
+			l.Unlock()
 			return
 		}
-		if t.n.CompareAndSwap(n, n-1) {
+		if l.n.CompareAndSwap(n, n-1) {
 			return
 		}
 	}
 }
 
-// HasWaiters reports whether somebody waits for the turn, which the caller has.
-func (t *Lock) HasWaiters() bool { return t.n.Load() > 1 }
+// HasWaiters reports whether a goroutine waits for the lock, which the caller holds.
+func (l *Lock) HasWaiters() bool { return l.n.Load() > 1 }
 
-// Unlock passes the turn to who has waited for longest, if anybody does.
-func (t *Lock) Unlock() {
-	if t.n.Add(-1) > 0 {
-		*t.handoff.Load() <- struct{}{} // there is room: only who has the turn sends
+// Unlock passes the lock to the goroutine that has waited longest, if there is one.
+func (l *Lock) Unlock() {
+	if l.n.Add(-1) > 0 {
+		*l.handoff.Load() <- struct{}{} // there is room: only the holder sends
 	}
 }
