@@ -12,7 +12,8 @@ import (
 // memory with each byte.
 func TestArrivalsThatDrip(t *testing.T) {
 	for _, come := range []int{0, 1, 100, 5000, 70_000, 1 << 20, 3 << 20, 9 << 20, 17 << 20} {
-		a := newArrival(1<<30, true)
+		a := newArrival(true)
+		a.expect(1<<30, true)
 		for a.n < come {
 			a.n += min(len(a.room()), come-a.n)
 		}

@@ -37,9 +37,7 @@ type Conn struct {
 	level        atomic.Int32 // by SetCompressionLevel
 	pooled       bool         // the application's own WriteBufferPool is used, by gorilla
 
-	handling bool                  // a handler runs; this and the next are the reading goroutine's
-	reader   *messageReader        // the current one
-	readErr  atomic.Pointer[error] // what every read returns from now on
+	handling bool // a handler runs; the reading goroutine's
 	onClose  handler[func(code int, text string) error]
 	onPing   handler[func(data string) error]
 	onPong   handler[func(data string) error]
@@ -79,7 +77,7 @@ func (c *Conn) UnderlyingConn() net.Conn { return c.NetConn() }
 // takes the bound away. A read whose deadline passed fails with an error that is
 // os.ErrDeadlineExceeded, and so does every later one: the connection can still
 // be written to and closed.
-func (c *Conn) SetReadDeadline(d time.Time) error { return c.t.SetReadDeadline(d) }
+func (c *Conn) SetReadDeadline(d time.Time) error { return c.t.setReadDeadline(d) }
 
 // SetWriteDeadline bounds writes that begin later, instead of WriteTimeout,
 // which a zero value brings back. A write that is cut short by its deadline ends

@@ -85,7 +85,7 @@ func (d *dialing) dial() (gorilla *ws.Conn, err error) {
 	made, _, err := dialer.DialContext(context.Background(), "ws://server", nil) //nolint:bodyclose // it is our answer, in memory
 	switch {
 	case err == nil && stop():
-		c.Conn = d.t
+		c.Conn = (*gorillaView)(d.t)
 		return made, nil
 	case err == ErrBadHandshake: //nolint:errorlint // gorilla's own, which says no more
 		return nil, fmt.Errorf("%w: the server's 101 has no right Sec-WebSocket-Accept header", ErrBadHandshake)

@@ -57,7 +57,7 @@ func (c *Conn) decideOutcome(errs []error, reported error) outcome {
 		o.frame = breachFrame(cause)
 		o.blamePeer(slog.LevelWarn, errs, cause)
 	case how == causeDisconnect:
-		o.blamePeer(slog.LevelDebug, errs, cause, c.readError(), c.t.socketFailure())
+		o.blamePeer(slog.LevelDebug, errs, cause, c.t.readFailure(), c.t.socketFailure())
 		o.frame = nil
 	case o.failed:
 		o.frame = &CloseError{Code: CloseInternalServerErr, Text: wire.TruncateReason(c.failureText(failures...))}
@@ -133,7 +133,7 @@ func (c *Conn) knows(err error) bool {
 	if isPanic(err) {
 		return false
 	}
-	if read := c.readError(); read != nil && errors.Is(err, read) {
+	if read := c.t.readFailure(); read != nil && errors.Is(err, read) {
 		return true
 	}
 	if unwritable := c.t.unwritable(); unwritable != nil && errors.Is(err, unwritable) {

@@ -98,7 +98,7 @@ func (u *upgrade) switchProtocols(upgrader *ws.Upgrader, agreed agreement, heade
 		delete(r.Header, "Sec-Websocket-Protocol")
 		gorillaRequests.Put(r) // gorilla keeps nothing of it
 	}()
-	u.reader = bufio.NewReaderSize(u.t, adoptedReadBuffer)
+	u.reader = bufio.NewReaderSize((*gorillaView)(u.t), adoptedReadBuffer)
 	return upgrader.Upgrade(&takenOver{u: u}, r, header)
 }
 
@@ -109,14 +109,14 @@ type takenOver struct {
 }
 
 func (w *takenOver) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return w.u.t, bufio.NewReadWriter(w.u.reader, w.u.writer), nil
+	return (*gorillaView)(w.u.t), bufio.NewReadWriter(w.u.reader, w.u.writer), nil
 }
 
 // connection makes a connection of what gorilla has upgraded. It lets gorilla go on with a
 // small read buffer: gorilla offers no way to have one, as it wants to read control frames
 // through it, which it never gets to see.
 func (u *upgrade) connection(r *http.Request, gorilla *ws.Conn, options *Options, pooled bool) *Conn {
-	*u.reader = *bufio.NewReaderSize(u.t, gorillaReadBuffer)
+	*u.reader = *bufio.NewReaderSize((*gorillaView)(u.t), gorillaReadBuffer)
 	u.mu.Lock() // abort comes before or after
 	defer u.mu.Unlock()
 	return newConn(r.Context(), gorilla, u.t, options, pooled)

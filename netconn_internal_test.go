@@ -183,8 +183,8 @@ func TestAddressesAreKnown(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := newTransport(tt.nc, nil, newConfig())
-			assert.Equal(t, tt.want, tr.LocalAddr())
-			assert.Equal(t, tt.want, tr.RemoteAddr())
+			assert.Equal(t, tt.want, tr.localAddr())
+			assert.Equal(t, tt.want, tr.remoteAddr())
 		})
 	}
 }
@@ -195,5 +195,5 @@ func TestAddressesStay(t *testing.T) {
 	nc := &addressed{addr: &net.TCPAddr{Port: 1}}
 	tr := newTransport(nc, nil, newConfig())
 	nc.addr = nil
-	assert.Equal(t, ":1", tr.RemoteAddr().String())
+	assert.Equal(t, ":1", tr.remoteAddr().String())
 }

@@ -32,8 +32,8 @@ func TestSocketWithoutAddress(t *testing.T) {
 	require.Nil(t, nc.RemoteAddr())
 
 	tr := newTransport(nc, nil, newConfig())
-	assert.Equal(t, unknownAddr{}, tr.RemoteAddr())
-	_, err = tr.Read(make([]byte, 1))
+	assert.Equal(t, unknownAddr{}, tr.remoteAddr())
+	_, err = (*gorillaView)(tr).Read(make([]byte, 1))
 	require.ErrorContains(t, err, "connection reset by peer")
 	var reset *net.OpError
 	require.ErrorAs(t, err, &reset)

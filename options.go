@@ -175,11 +175,13 @@ func (o *Options) Validate() error {
 // given size: see [config.ReadBufferSize].
 func (o *Options) config(readBuffers *sync.Pool, readBufferSize int) *config {
 	return &config{
-		WriteTimeout:   o.writeTimeout(),
-		CloseTimeout:   o.closeTimeout(),
-		KeepSentAt:     o.HeartbeatInterval > 0,
-		ReadBuffers:    readBuffers,
-		ReadBufferSize: readBufferSize,
+		WriteTimeout: o.writeTimeout(),
+		CloseTimeout: o.closeTimeout(),
+		KeepSentAt:   o.HeartbeatInterval > 0,
+
+		SkipUTF8Validation: o.SkipUTF8Validation,
+		ReadBuffers:        readBuffers,
+		ReadBufferSize:     readBufferSize,
 	}
 }
 

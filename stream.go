@@ -134,7 +134,7 @@ func (s *stream) copyMessages() error {
 			return s.endBetweenMessages(err)
 		}
 		if messageType != s.messageType {
-			return s.reason(s.conn.refuse(&wire.ProtocolError{Code: CloseUnsupportedData, Reason: "text and binary messages in one stream"}))
+			return s.reason(s.conn.t.refuseMessage(&wire.ProtocolError{Code: CloseUnsupportedData, Reason: "text and binary messages in one stream"}))
 		}
 		if err := s.copyMessage(r); err != nil {
 			return s.reason(err)
@@ -148,7 +148,7 @@ func (s *stream) copyMessage(r io.Reader) error {
 	var piece bufpool.Chunk
 	defer piece.Release()
 	for come := 0; ; {
-		p := piece.Next(come, bufpool.MaxChunk, s.conn.reader.hasMore())
+		p := piece.Next(come, bufpool.MaxChunk, s.conn.t.currentHasMore())
 		n, err := r.Read(p)
 		if n > 0 {
 			_, _ = s.arrivals.Write(p[:n])

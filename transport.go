@@ -88,13 +88,6 @@ func (t *transport) fail(err *ioError) error {
 // errClosed is net.ErrClosed, of a connection of ours.
 var errClosed = fmt.Errorf("websocket: %w", net.ErrClosed)
 
-// Close is what gorilla's Close and its failed handshakes come to: the
-// application ends the connection without a closing handshake.
-func (t *transport) Close() error {
-	t.findEnd(closeGrace)
-	return t.closeByUs()
-}
-
 // closeByUs is Close where the socket is known to be of no use any more.
 func (t *transport) closeByUs() error {
 	t.happens(eventCloseNow, errClosed)
@@ -190,16 +183,11 @@ func (e *expiry) Fire() {
 	})
 }
 
-// LocalAddr is never nil.
-func (t *transport) LocalAddr() net.Addr { return known(t.nc.LocalAddr()) }
+// localAddr is never nil.
+func (t *transport) localAddr() net.Addr { return known(t.nc.LocalAddr()) }
 
-// RemoteAddr is never nil, either.
-func (t *transport) RemoteAddr() net.Addr { return known(t.nc.RemoteAddr()) }
-
-// SetDeadline sets both deadlines.
-func (t *transport) SetDeadline(d time.Time) error {
-	return errors.Join(t.SetReadDeadline(d), t.SetWriteDeadline(d))
-}
+// remoteAddr is never nil, either.
+func (t *transport) remoteAddr() net.Addr { return known(t.nc.RemoteAddr()) }
 
 // An ioError is a read or write that failed on the wire. It is a net.Error and
 // wraps its cause.

@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	"github.com/goyave-contrib/websocket/internal/bufpool"
-	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 const (
@@ -23,14 +22,15 @@ const (
 	maxStops = 8
 )
 
-// An arrival is a payload on its way. It comes into memory that may be large while bytes
+// An arrival is the payload of a message on its way, which may have several frames. It comes into memory that may be large while bytes
 // flow. When the socket has nothing more and too little has come for that, what has come
 // is set aside, in memory of its size, and the large memory is for other connections.
 type arrival struct {
 	memory *[]byte        // nil: none for now
 	aside  bufpool.Buffer // what is not in memory, but belongs at its beginning
 	n      int            // bytes that have come
-	length int            // bytes that will
+	length int            // bytes that will, of the frames that have begun
+	last   bool           // there are no other frames
 	lent   bool           // the payload is to be lent
 	fresh  bool           // memory is nobody else's, and of the payload's length
 	stops  int            // so often bytes were set aside
@@ -46,17 +46,23 @@ var arrivals = sync.Pool{New: func() any {
 	return a
 }}
 
-func newArrival(length int, lent bool) *arrival {
+func newArrival(lent bool) *arrival {
 	a := arrivals.Get().(*arrival) //nolint:errcheck // it is
-	a.length, a.lent = length, lent
+	a.lent = lent
 	return a
+}
+
+// expect says that so many bytes are to come behind those that have come, and whether
+// these are the last ones.
+func (a *arrival) expect(length uint64, last bool) {
+	a.length, a.last = a.n+int(length), last //nolint:gosec // measure has seen to it
 }
 
 // end gives back all memory.
 func (a *arrival) end() {
 	a.drop()
 	a.aside.Release()
-	a.n, a.length, a.stops, a.got, a.err = 0, 0, 0, 0, nil
+	a.n, a.length, a.last, a.stops, a.got, a.err = 0, 0, false, 0, 0, nil
 	arrivals.Put(a)
 }
 
@@ -106,10 +112,9 @@ func (a *arrival) within(size int) []byte {
 
 // claim returns memory for n bytes.
 func (a *arrival) claim(n int) *[]byte {
-	if a.lent || n < max(a.length, direct) || a.stops > maxStops {
+	if a.fresh = !a.lent && a.last && n >= max(a.length, direct) && a.stops <= maxStops; !a.fresh {
 		return bufpool.Get(n)
 	}
-	a.fresh = true
 	p := make([]byte, n)
 	return &p
 }
@@ -140,8 +145,8 @@ func (a *arrival) join() {
 	a.aside.Release()
 }
 
-// last are the n bytes that came last.
-func (a *arrival) last(n int) []byte { return (*a.memory)[a.n-n : a.n] }
+// newest are the n bytes that came last.
+func (a *arrival) newest(n int) []byte { return (*a.memory)[a.n-n : a.n] }
 
 // lend returns the payload, which has come, as a loan.
 func (a *arrival) lend() bufpool.Buffer {
@@ -189,28 +194,26 @@ func (t *transport) receivePayload(a *arrival) (n int, err error) {
 		}
 	}
 	a.n += n
+	t.gate -= uint64(n)
 	return n, nil
 }
 
-// payload reads what follows a header, to its end, and checks text where that is asked
-// for.
-func (t *transport) payload(a *arrival, key [4]byte, validate bool) error {
-	var text wire.UTF8Validator
-	for a.n < a.length {
+// payload reads the rest of a frame. Where it is content, it is checked.
+func (t *transport) payload(a *arrival, c *content) error {
+	a.expect(t.gate, !t.fragmented)
+	for t.gate > 0 {
 		n, err := t.receivePayload(a)
 		if err != nil {
-			t.gate = uint64(a.length - a.n) // the closing handshake goes on behind it
 			return err
 		}
-		p := a.last(n)
-		wire.Mask(p, wire.RotateKey(key, a.n-n))
-		if validate && !text.Valid(p) {
-			t.gate = uint64(a.length - a.n) // likewise the search for the peer's close frame
-			return wire.ErrInvalidText
+		p := a.newest(n)
+		t.unmask(p)
+		if c == nil {
+			continue
 		}
-	}
-	if validate && !text.Complete() {
-		return wire.ErrInvalidText
+		if err := c.take(p, t.limit.Load()); err != nil {
+			return err
+		}
 	}
 	return nil
 }

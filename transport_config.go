@@ -14,6 +14,8 @@ type config struct {
 	// KeepSentAt has the age kept at which the last message left, for heartbeats.
 	KeepSentAt bool
 
+	SkipUTF8Validation bool // text that is read need not be UTF-8
+
 	// ReadBuffers is a pool of the buffers to read into, which may be shared by
 	// connections with buffers of other sizes.
 	ReadBuffers *sync.Pool

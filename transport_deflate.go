@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"bytes"
+	"io"
 
 	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/goyave-contrib/websocket/internal/deflate"
@@ -9,42 +10,63 @@ import (
 )
 
 // maxInflated is how long a compressed frame may be on the wire, in bytes, to be
-// inflated when it has come whole. Gorilla inflates longer ones as they come.
+// inflated when it has come whole. Longer ones are inflated as they come.
 const maxInflated = 64 << 10
 
-// inflated reads a payload and inflates it.
-func (t *transport) inflated(h wire.Header, validate, lend bool) ([]byte, error) {
-	a := newArrival(int(h.Length), true)
+// inflated reads the payload of a compressed message, which is one frame, and inflates it.
+func (t *transport) inflated(c *content, lend bool) ([]byte, error) {
+	a := newArrival(true)
 	defer a.end()
-	if err := t.payload(a, h.Key, false); err != nil {
+	if err := t.payload(a, nil); err != nil {
 		return nil, err
 	}
 	in := a.lend()
 	defer in.Release()
-	_, _ = in.Write([]byte(deflate.Tail)) // to memory
-	return t.inflate(in.Bytes(), validate, lend)
+	z := deflate.NewBytesReader(in.Bytes())
+	defer z.Close()
+	if err := t.inflate(z, c); err != nil {
+		return nil, err
+	}
+	return t.deliver(z.Take(), lend), nil
 }
 
-// inflate returns the message whose compressed form, with its tail, p is.
-func (t *transport) inflate(p []byte, validate, lend bool) ([]byte, error) {
-	out := bufpool.Buffer{Memory: bufpool.Get(4 * len(p))}
-	defer out.Release()
-	err := deflate.Inflate(p, &out, t.limit.Load())
-	var text wire.UTF8Validator
-	switch {
-	case validate && !text.Valid(out.Bytes()):
-		return nil, wire.ErrInvalidText
-	case err != nil:
-		return nil, err
-	case validate && !text.Complete():
-		return nil, wire.ErrInvalidText
+// inflate inflates the rest of a message, and checks it.
+func (t *transport) inflate(z *deflate.Reader, c *content) error {
+	for {
+		_, err := t.inflateNext(z, c)
+		switch {
+		case err == io.EOF: // a wrapped one is no end
+			return nil
+		case err != nil:
+			return err
+		}
 	}
+}
+
+// inflateNext returns what a message inflates to next, checked, and io.EOF at its end.
+func (t *transport) inflateNext(z *deflate.Reader, c *content) ([]byte, error) {
+	p, err := z.Next()
+	if breach := c.take(p, t.limit.Load()); breach != nil {
+		return nil, breach
+	}
+	if err == io.EOF { //nolint:errorlint // likewise
+		if breach := c.end(); breach != nil {
+			return nil, breach
+		}
+	}
+	return p, err
+}
+
+// deliver returns what a loan has: the loan itself, with the read lock held, or a copy.
+func (t *transport) deliver(l bufpool.Buffer, lend bool) []byte {
 	if !lend {
-		return bytes.Clone(out.Bytes()), nil
+		p := bytes.Clone(l.Bytes())
+		l.Release()
+		return p
 	}
 	t.lent.Release()
-	t.lent, out = out, bufpool.Buffer{}
-	return t.lent.Bytes(), nil
+	t.lent = l
+	return l.Bytes()
 }
 
 // writeDeflated writes a message in one frame, compressed.

@@ -4,17 +4,141 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"math"
+	"net"
 	"sync/atomic"
 	"time"
 
+	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/goyave-contrib/websocket/internal/handshake"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
+// A gorillaView is the net.Conn that gorilla gets, for its opening handshake and for code
+// that was written for its connection. Gorilla reads whole, plain frames from it, whatever
+// was agreed on, and its frames are taken apart again. It may be used as gorilla's
+// connection may: by one goroutine that reads, and one that writes.
+type gorillaView transport
+
+// A viewedMessage is a message on its way to gorilla, in frames.
+type viewedMessage struct {
+	messageReader
+	began bool          // and is not at its end
+	piece bufpool.Chunk // memory for the payload of a frame
+
+	header  [wire.MaxHeaderSize]byte
+	rest    []byte // of the header that is to be read
+	payload []byte // that is, behind it
+}
+
+// Read reads on in a frame, and begins another one where that has ended. The header comes
+// by itself, so that the payload goes past gorilla's buffer.
+func (v *gorillaView) Read(p []byte) (int, error) {
+	t := (*transport)(v)
+	if t.viewed == nil {
+		t.viewed = new(viewedMessage)
+	}
+	m := t.viewed
+	if len(m.rest)+len(m.payload) == 0 {
+		if err := t.viewFrame(m); err != nil {
+			return 0, err
+		}
+	}
+	if len(m.rest) > 0 {
+		n := copy(p, m.rest)
+		m.rest = m.rest[n:]
+		return n, nil
+	}
+	n := copy(p, m.payload)
+	m.payload = m.payload[n:]
+	return n, nil
+}
+
+// viewFrame makes a frame of what comes next of a message. One that nobody reads any more,
+// because the engine was asked for the next one, ends at once.
+func (t *transport) viewFrame(m *viewedMessage) error {
+	if err := t.readFailure(); err != nil {
+		return err
+	}
+	opcode, n, last := byte(wire.OpContinuation), 0, true
+	if !m.began {
+		if err := t.nextMessage(&m.messageReader); err != nil {
+			return err
+		}
+		m.began, opcode = true, byte(m.messageType) //nolint:gosec // as it was read
+	}
+	if t.current == &m.messageReader {
+		p := m.piece.Next(int(min(m.content.n, math.MaxInt)), bufpool.MaxChunk, m.hasMore())
+		var err error
+		n, err = m.read(p)
+		if err != nil && err != io.EOF { //nolint:errorlint // a wrapped one is no end
+			return err
+		}
+		m.payload, last = p[:n], err != nil
+	}
+	if last {
+		m.began = false
+		m.piece.Release()
+	}
+	m.rest = wire.AppendHeader(m.header[:0], opcode, n)
+	if !last {
+		m.rest[0] &^= wire.BitFin
+	}
+	if !t.client {
+		m.rest[1] |= wire.BitMask
+		m.rest = append(m.rest, 0, 0, 0, 0) // the zero key leaves the payload as it is
+	}
+	return nil
+}
+
+// Close is what gorilla's Close and its failed handshakes come to: the
+// application ends the connection without a closing handshake.
+func (v *gorillaView) Close() error {
+	t := (*transport)(v)
+	t.findEnd(closeGrace)
+	return t.closeByUs()
+}
+
+// LocalAddr is never nil.
+func (v *gorillaView) LocalAddr() net.Addr { return (*transport)(v).localAddr() }
+
+// RemoteAddr is never nil, either.
+func (v *gorillaView) RemoteAddr() net.Addr { return (*transport)(v).remoteAddr() }
+
+// SetDeadline sets both deadlines.
+func (v *gorillaView) SetDeadline(d time.Time) error {
+	return errors.Join(v.SetReadDeadline(d), v.SetWriteDeadline(d))
+}
+
+// SetReadDeadline sets the caller's deadline for reads.
+func (v *gorillaView) SetReadDeadline(d time.Time) error {
+	t := (*transport)(v)
+	if !t.open {
+		return t.nc.SetReadDeadline(d)
+	}
+	return t.setReadDeadline(d)
+}
+
+// SetWriteDeadline is called by gorilla before each frame. The caller's own
+// deadline does not come this way.
+func (v *gorillaView) SetWriteDeadline(d time.Time) error {
+	t := (*transport)(v)
+	if !t.open {
+		return t.nc.SetWriteDeadline(d)
+	}
+	g := t.gorillas()
+	t.mu.Lock()
+	g.deadline = d
+	t.mu.Unlock()
+	return nil
+}
+
 // Write serves gorilla: p begins a frame or goes on with one. Gorilla writes
 // one frame at a time, but also whole prepared messages of several frames, and a
 // frame in two calls.
-func (t *transport) Write(p []byte) (int, error) {
+func (v *gorillaView) Write(p []byte) (int, error) {
+	t := (*transport)(v)
 	if !t.open {
 		return t.writeSwitching(p)
 	}

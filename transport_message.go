@@ -1,53 +1,53 @@
 package websocket
 
 import (
-	"bytes"
 	"math"
-	"unicode/utf8"
 
 	"github.com/goyave-contrib/websocket/internal/bufpool"
+	"github.com/goyave-contrib/websocket/internal/deflate"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// readWhole reads the next message without gorilla where that is one frame that is not
-// too long to be inflated whole. Otherwise it returns none, and the frame is gorilla's to
-// read. Text is validated where that is asked for. A message that is to be lent ends the
-// loan of the one before, and is the caller's until the next read; otherwise it is the
-// caller's for good.
-func (t *transport) readWhole(validate, lend bool) (messageType int, p []byte, err error) {
-	for {
-		messageType, p, err := t.readWholeLocked(validate, lend)
-		if err == nil && messageType != PingMessage && messageType != PongMessage {
-			return messageType, p, nil
+// readWhole reads the next message where that is one frame that is not too long to be
+// inflated whole. Of another one it returns only the type, for gather. A message that is to
+// be lent ends the loan of the one before, and is the caller's until the next read;
+// otherwise it is the caller's for good.
+func (t *transport) readWhole(lend bool) (messageType int, p []byte, err error) {
+	if t.current != nil {
+		if err := t.skipMessage(); err != nil {
+			return noMessage, nil, err
 		}
-		if err == nil {
-			err = t.events.Control(messageType, string(p))
+	}
+	for {
+		messageType, p, err := t.readWholeLocked(lend)
+		switch {
+		case err != nil:
+		case messageType == PingMessage, messageType == PongMessage:
+			if err = t.events.Control(messageType, string(p)); err == nil {
+				continue
+			}
 		}
 		if err != nil {
 			return noMessage, nil, t.readEnded(err)
 		}
+		return messageType, p, nil
 	}
 }
 
 // readWholeLocked is readWhole, but for pings and pongs, which are lent. It waits for a
 // frame before anything else: the stack of a connection that waits stays small.
-func (t *transport) readWholeLocked(validate, lend bool) (int, []byte, error) {
-	if !t.lockRead() {
-		return noMessage, nil, nil
+func (t *transport) readWholeLocked(lend bool) (int, []byte, error) {
+	if err := t.lockReadable(); err != nil {
+		return noMessage, nil, err
 	}
 	defer t.unlockRead()
-	if t.gate != 0 || t.reading.err != nil || t.isClosed() {
-		return noMessage, nil, nil
-	}
-	t.lent.Release()
 	if err := t.peek(2); err != nil {
 		return noMessage, nil, err
 	}
-	return t.message(validate, lend)
+	return t.message(lend)
 }
 
-func (t *transport) message(validate, lend bool) (messageType int, p []byte, err error) {
-	inMessage := t.fragmented
+func (t *transport) message(lend bool) (messageType int, p []byte, err error) {
 	h, err := t.nextFrame()
 	switch {
 	case err != nil:
@@ -57,29 +57,37 @@ func (t *transport) message(validate, lend bool) (messageType int, p []byte, err
 			return noMessage, nil, err
 		}
 		return int(h.Opcode), p, nil
-	case inMessage, !h.Fin, h.RSV != 0 && h.Length > maxInflated, h.Length > math.MaxInt: // of 32 bits
-		t.gate = uint64(h.Size) + h.Length
-		return noMessage, nil, nil
 	}
-	t.header = false
-	t.buffer.r += h.Size
-	validate = validate && h.Opcode == wire.OpText
+	t.beginFrame(h)
+	c := content{text: t.isChecked(h.Opcode)}
 	switch {
+	case t.fragmented, h.RSV != 0 && h.Length > maxInflated, h.Length > math.MaxInt: // of 32 bits
+		return int(h.Opcode), nil, nil
 	case h.RSV != 0:
-		p, err = t.inflated(h, validate, lend)
+		p, err = t.inflated(&c, lend)
 	case h.Length <= uint64(t.buffer.buffered()):
-		p, err = t.buffered(h, validate, lend)
+		p, err = t.buffered(&c, lend)
 	default:
-		p, err = t.arriving(h, validate, lend)
+		p, err = t.arriving(&c, lend)
 	}
 	if err != nil {
 		return noMessage, nil, t.judged(err)
 	}
-	t.handOn(0)
+	t.endWhole()
+	return int(h.Opcode), p, nil
+}
+
+// isChecked reports whether a message must be UTF-8.
+func (t *transport) isChecked(opcode byte) bool {
+	return opcode == wire.OpText && !t.config.SkipUTF8Validation
+}
+
+// endWhole is what follows a message that was read whole.
+func (t *transport) endWhole() {
+	t.consumed(0)
 	if more := t.buffer.hasFrame() && !t.readIsBounded(); more != t.more.Load() {
 		t.more.Store(more)
 	}
-	return int(h.Opcode), p, nil
 }
 
 // judged ends the connection where what was read of a message broke the protocol. Its
@@ -96,85 +104,141 @@ func (t *transport) control(h wire.Header) ([]byte, error) {
 	if err := t.peek(h.Size + int(h.Length)); err != nil {
 		return nil, err
 	}
-	t.header = false
-	t.buffer.r += h.Size
-	return t.buffered(h, false, true)
+	t.beginFrame(h)
+	return t.buffered(&content{}, true)
 }
 
-// buffered returns a payload that is in the buffer, and lends it as it stands there.
-func (t *transport) buffered(h wire.Header, validate, lend bool) ([]byte, error) {
-	n := int(h.Length)
+// buffered returns the payload of a frame that is in the buffer, and lends it as it stands
+// there.
+func (t *transport) buffered(c *content, lend bool) ([]byte, error) {
+	n := int(t.gate) //nolint:gosec // it is in memory
 	at := t.buffer.r
 	p := t.buffer.bytes()[:n:n]
 	t.buffer.r += n
-	wire.Mask(p, h.Key)
-	if validate && !utf8.Valid(p) {
-		return nil, wire.ErrInvalidText
+	t.gate = 0
+	t.unmask(p)
+	err := c.take(p, 0) // it was measured
+	if err == nil {
+		err = c.end()
 	}
-	if !lend {
-		return bytes.Clone(p), nil
+	if err != nil {
+		return nil, err
 	}
-	t.lent = bufpool.Buffer{Memory: &t.buffer.b, Offset: int32(at), Len: n, NotPooled: true}
+	l := bufpool.Buffer{Memory: &t.buffer.b, Offset: int32(at), Len: n, NotPooled: true} //nolint:gosec // buffers are small
+	return t.deliver(l, lend), nil
+}
+
+// arriving reads the payload of a message of one frame that is not all in the buffer, into
+// memory of its own or a loan.
+func (t *transport) arriving(c *content, lend bool) ([]byte, error) {
+	a := newArrival(lend)
+	defer a.end()
+	err := t.payload(a, c)
+	if err == nil {
+		err = c.end()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t.arrived(a), nil
+}
+
+// arrived returns the message that has come, in memory of its own or as a loan.
+func (t *transport) arrived(a *arrival) []byte {
+	if !a.lent {
+		return a.own()
+	}
+	t.lent = a.lend()
+	return t.lent.Bytes()
+}
+
+// gather reads a message that has several frames, or one too long to be inflated whole. The
+// first one has begun.
+func (t *transport) gather(messageType int, lend bool) ([]byte, error) {
+	p, err := t.gatherFrames(messageType, lend)
+	if err != nil {
+		return nil, t.readEnded(err)
+	}
 	return p, nil
 }
 
-// arriving reads a payload that is not all in the buffer, into memory of its own or a loan.
-func (t *transport) arriving(h wire.Header, validate, lend bool) ([]byte, error) {
-	a := newArrival(int(h.Length), lend)
-	defer a.end()
-	if err := t.payload(a, h.Key, validate); err != nil {
+func (t *transport) gatherFrames(messageType int, lend bool) ([]byte, error) {
+	c := content{text: t.isChecked(byte(messageType))} //nolint:gosec // as it was read
+	if err := t.lockReadable(); err != nil {
 		return nil, err
 	}
-	if !lend {
-		return a.own(), nil
+	deflated := t.deflated
+	t.unlockRead()
+	if deflated {
+		return t.gatherInflated(&c, lend)
 	}
-	t.lent = a.lend()
-	return t.lent.Bytes(), nil
-}
-
-// receive reads some bytes to where they are wanted: what is in the buffer and, when
-// that is empty, what the socket has. Few are read by way of the buffer.
-func (t *transport) receive(p []byte) (int, error) {
-	if t.buffer.buffered() == 0 && len(p) > 0 {
-		if len(p) >= t.bufferSize()/2 {
-			return t.receiveDirectly(p)
+	a := newArrival(lend)
+	defer a.end()
+	for {
+		p, met, err := t.gatherLocked(a, &c)
+		if met.messageType != 0 && err == nil {
+			err = t.events.Control(met.messageType, met.data)
 		}
-		if err := t.peek(1); err != nil {
-			return 0, err
+		if err != nil || p != nil {
+			return p, err
 		}
 	}
-	n := copy(p, t.buffer.bytes())
-	if n > 0 {
-		t.buffer.r += n
-	}
-	return n, nil
 }
 
-func (t *transport) receiveDirectly(p []byte) (int, error) {
-	t.uncorkBeforeWaiting()
-	t.giveBuffer()
-	n, err := t.readSocket(p)
-	if n == 0 {
-		return 0, t.readFailed(err)
-	}
-	return n, nil
-}
-
-// hasMore reports whether the next read of the message returns without waiting for the peer.
-func (t *transport) hasMore() bool {
-	if !t.lockRead() {
-		return false
+// gatherLocked reads on up to the end of the message, or a ping or pong before it.
+func (t *transport) gatherLocked(a *arrival, c *content) (p []byte, met control, err error) {
+	if err := t.lockReadable(); err != nil {
+		return nil, met, err
 	}
 	defer t.unlockRead()
-	p := t.buffer.bytes()
-	switch {
-	case t.gate > 0:
-		return len(p) > 0
-	case !t.fragmented: // it has ended
-		return true
-	case !wire.HasHeader(p):
-		return false
+	for {
+		if t.length > math.MaxInt { // of 32 bits
+			return nil, met, t.refuse(wire.ErrTooBig)
+		}
+		err := t.payload(a, c)
+		if err == nil && !t.fragmented {
+			err = c.end()
+		}
+		switch {
+		case err != nil:
+			return nil, met, t.judged(err)
+		case !t.fragmented:
+			t.endWhole()
+			return t.arrived(a), met, nil
+		}
+		if met, err = t.nextFragment(); err != nil || met.messageType != 0 {
+			return nil, met, err
+		}
 	}
-	h := wire.ParseHeader(p)
-	return !h.IsControl() && h.Length > 0 && len(p) > h.Size
+}
+
+// nextFragment begins the next frame of a message, unless it meets a ping or pong.
+func (t *transport) nextFragment() (met control, err error) {
+	h, err := t.nextFrame()
+	switch {
+	case err != nil:
+		return met, err
+	case h.IsControl():
+		p, err := t.control(h)
+		return control{messageType: int(h.Opcode), data: string(p)}, err
+	}
+	t.beginFrame(h)
+	return met, nil
+}
+
+// gatherInflated is gather for a compressed message.
+func (t *transport) gatherInflated(c *content, lend bool) ([]byte, error) {
+	z := deflate.NewReader((*compressedPayload)(t), true)
+	err := t.inflate(z, c)
+	out := z.Take()
+	z.Close()
+	if err != nil {
+		out.Release()
+		return nil, t.refuseMessage(err)
+	}
+	if !t.lockRead() { // the socket was closed since: there is no other read that ends a loan
+		return t.deliver(out, false), nil
+	}
+	defer t.unlockRead()
+	return t.deliver(out, lend), nil
 }

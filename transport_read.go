@@ -3,7 +3,6 @@ package websocket
 import (
 	"errors"
 	"io"
-	"math"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -24,21 +23,18 @@ type reading struct {
 	lock       xsync.Lock
 	buffer     *readBuffer
 	lent       bufpool.Buffer // what ReadSlice returned last
-	gate       uint64         // bytes of the current frame not handed on yet
+	gate       uint64         // bytes of the current frame's payload not handed on yet
 	length     uint64         // bytes of the current message on the wire
-	header     bool           // the header of the current frame is not handed on yet
-	last       bool           // the current frame is the last one of its message
-	fragmented bool           // that has more frames
+	key        [4]byte        // the mask of the next byte of the payload
+	last       bool           // the current frame is the last one of its message, which is not counted yet
+	fragmented bool           // the message has more frames
 	deflated   bool           // and is compressed
 	bounded    bool           // by a context; the reading goroutine's
-	raw        bool           // gorilla is to hand compressed messages on as they are; likewise
-	packed     bool           // the one it hands on is compressed, which it does not know; likewise
-	err        error          // nothing more can be read
+	err        error          // nothing more can be read from the socket
 	limit      atomic.Int64   // bytes of a message; 0 or less: none
 
-	// failed is what Read returned last, if an error. Only the reading goroutine
-	// touches it.
-	failed error
+	current *messageReader        // the message that is read as it comes, or was; the reading goroutine's
+	failed  atomic.Pointer[error] // what every read of a message returns from now on
 
 	// socket, where it is not nil, reads with tryRead, which leaves the result in the buffer.
 	socket  syscall.RawConn
@@ -47,23 +43,8 @@ type reading struct {
 	waiting atomic.Int64 // 1 + the age at which the read of the socket began; 0: none
 
 	deadlines atomic.Pointer[readDeadlines] // nil without any
-}
 
-// Read serves gorilla: bytes of one data frame, never beyond it.
-func (t *transport) Read(p []byte) (int, error) {
-	for t.failed == nil { // perhaps beside gorilla, within a frame
-		n, c, err := t.readLocked(p)
-		if c.messageType != 0 && err == nil {
-			err = t.events.Control(c.messageType, c.data)
-		}
-		if err != nil {
-			return n, t.readEnded(err)
-		}
-		if c.messageType == 0 {
-			return n, nil
-		}
-	}
-	return 0, t.failed
+	viewed *viewedMessage // nil until gorilla reads one; the reading goroutine's
 }
 
 // A control is a ping or pong. The zero value is none.
@@ -72,9 +53,20 @@ type control struct {
 	data        string
 }
 
+// readFailure is what every read of a message returns from now on, nil if they still read.
+func (t *transport) readFailure() error {
+	if err := t.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // readEnded is what a read returns that got the error, and what every later one
 // will. The peer's close frame is answered, with no lock held.
 func (t *transport) readEnded(err error) error {
+	if failed := t.readFailure(); failed != nil {
+		return failed
+	}
 	ce := t.peerCloseRead()
 	if ce != nil && err == error(ce) && t.happens(eventPeerReported, nil) { //nolint:errorlint // the same error
 		if handlerErr := t.events.PeerClosed(ce); handlerErr != nil {
@@ -84,56 +76,48 @@ func (t *transport) readEnded(err error) error {
 	if err == io.EOF { //nolint:errorlint // a handler's: bare, it would look like the end of a message
 		err = &ioError{op: "read", err: err}
 	}
-	t.failed = err
+	var ended *contextError
+	if errors.As(err, &ended) {
+		t.events.CancelContext(ended.error)
+	}
+	t.failed.Store(&err)
 	return err
 }
 
-// readLocked reads some bytes of a data frame, or a ping or pong that comes before it.
-func (t *transport) readLocked(p []byte) (n int, c control, err error) {
+// lockReadable takes the read lock, and ends the loan, unless nothing more can be read.
+func (t *transport) lockReadable() error {
 	if !t.lockRead() {
 		if ce := t.peerCloseRead(); ce != nil {
-			return 0, c, ce
+			return ce
 		}
-		return 0, c, t.endError()
+		return t.endError()
 	}
-	defer t.unlockRead()
 	if t.reading.err == nil && t.isClosed() {
 		t.reading.err = t.endError()
 	}
-	if t.reading.err != nil {
-		return 0, c, t.reading.err
+	if err := t.reading.err; err != nil {
+		t.unlockRead()
+		return err
 	}
 	t.lent.Release()
-	if t.gate == 0 {
-		h, err := t.nextFrame()
-		if err != nil {
-			return 0, c, err
-		}
-		if h.IsControl() {
-			payload, err := t.control(h)
-			return 0, control{messageType: int(h.Opcode), data: string(payload)}, err
-		}
-		t.gate = uint64(h.Size) + h.Length
-	}
-	if t.header { // by itself, so that the payload goes past gorilla's buffer
-		p = p[:min(len(p), wire.ParseHeader(t.buffer.bytes()).Size)]
-	}
-	if uint64(len(p)) > t.gate {
-		p = p[:t.gate]
-	}
-	n, err = t.receive(p)
-	if t.header && n > 0 && t.raw && p[0]&wire.BitRSV1 != 0 {
-		p[0] &^= wire.BitRSV1
-		t.packed = true
-	}
-	t.handOn(n)
-	return n, c, err
+	return nil
 }
 
-// handOn counts bytes of the current frame that go to gorilla, or away.
-func (t *transport) handOn(n int) {
+// beginFrame takes the header of a frame out of the buffer.
+func (t *transport) beginFrame(h wire.Header) {
+	t.buffer.r += h.Size
+	t.gate, t.key = h.Length, h.Key
+}
+
+// unmask unmasks the bytes of the payload that came last.
+func (t *transport) unmask(p []byte) {
+	wire.Mask(p, t.key)
+	t.key = wire.RotateKey(t.key, len(p))
+}
+
+// consumed counts bytes of the current frame that are handed on, or dropped.
+func (t *transport) consumed(n int) {
 	t.gate -= uint64(n)
-	t.header = t.header && n == 0
 	if t.gate == 0 && t.last {
 		t.last = false
 		t.counts.MessagesReceived.Add(1)
@@ -176,7 +160,6 @@ func (t *transport) nextFrame() (wire.Header, error) {
 		}
 		h = wire.ParseHeader(t.buffer.bytes())
 	}
-	t.header = true
 	switch {
 	case !h.IsControl():
 		if h.Opcode != wire.OpContinuation {
@@ -229,24 +212,6 @@ func (t *transport) breach(h wire.Header) string {
 		return "reserved opcode"
 	}
 	return ""
-}
-
-// measure counts a data frame towards its message and refuses one that is too
-// long. A compressed message may be longer on the wire than its content, a
-// little; the content is measured where it is inflated.
-func (t *transport) measure(length uint64) error {
-	limit := uint64(math.MaxInt64)
-	if n := t.limit.Load(); n > 0 {
-		limit = uint64(n)
-		if t.deflated {
-			limit = min(limit+limit/8+1024, math.MaxInt64)
-		}
-	}
-	if length > limit || t.length > limit-length {
-		return t.refuse(wire.ErrTooBig)
-	}
-	t.length += length
-	return nil
 }
 
 // readClose takes the peer's close frame out of the stream.
@@ -367,21 +332,30 @@ func (t *transport) awaitPeerClose() {
 // dropFrames reads frames away up to the end, and reports whether a message was among
 // them, or a part of one. The read lock is held.
 func (t *transport) dropFrames() (dropped bool) {
+	dropped = t.gate > 0
 	for {
 		for t.gate > 0 {
-			if t.peek(1) != nil {
+			if t.drop() != nil {
 				return dropped
 			}
-			n := min(uint64(t.buffer.buffered()), t.gate)
-			t.buffer.r += int(n)
-			t.handOn(int(n))
-			dropped = true
 		}
 		h, err := t.nextFrame()
 		if err != nil {
 			return dropped
 		}
 		dropped = dropped || !h.IsControl()
-		t.gate = uint64(h.Size) + h.Length
+		t.beginFrame(h)
+		t.consumed(0)
 	}
+}
+
+// drop reads some bytes of the payload away, which has some.
+func (t *transport) drop() error {
+	if err := t.peek(1); err != nil {
+		return err
+	}
+	n := min(uint64(t.buffer.buffered()), t.gate)
+	t.buffer.r += int(n) //nolint:gosec // it is in memory
+	t.consumed(int(n))   //nolint:gosec // likewise
+	return nil
 }

@@ -9,11 +9,8 @@ import (
 	"time"
 )
 
-// SetReadDeadline sets the caller's deadline for reads.
-func (t *transport) SetReadDeadline(d time.Time) error {
-	if !t.open {
-		return t.nc.SetReadDeadline(d)
-	}
+// setReadDeadline sets the caller's deadline for reads.
+func (t *transport) setReadDeadline(d time.Time) error {
 	return t.readDeadlines().set(t.nc, d)
 }
 

@@ -160,9 +160,9 @@ func (a *attempt) write(fd uintptr) bool {
 func (t *transport) readError(err error) error {
 	return &net.OpError{
 		Op:     "read",
-		Net:    t.RemoteAddr().Network(),
-		Source: t.LocalAddr(),
-		Addr:   t.RemoteAddr(),
+		Net:    t.remoteAddr().Network(),
+		Source: t.localAddr(),
+		Addr:   t.remoteAddr(),
 		Err:    os.NewSyscallError("read", err),
 	}
 }

@@ -50,19 +50,6 @@ type writing struct {
 	watch *watch // nil where there is nothing to look at, or a write can go on without
 }
 
-// SetWriteDeadline is called by gorilla before each frame. The caller's own
-// deadline does not come this way.
-func (t *transport) SetWriteDeadline(d time.Time) error {
-	if !t.open {
-		return t.nc.SetWriteDeadline(d)
-	}
-	g := t.gorillas()
-	t.mu.Lock()
-	g.deadline = d
-	t.mu.Unlock()
-	return nil
-}
-
 // setCallersDeadline bounds later writes in place of WriteTimeout, until it is
 // set to zero.
 func (t *transport) setCallersDeadline(d time.Time) {

@@ -3,13 +3,15 @@ package deflate
 import (
 	"bytes"
 	"compress/flate"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
+	"testing/iotest"
 
-	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/goyave-contrib/websocket/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -72,22 +74,61 @@ func agreeOnInflating(t *testing.T, data []byte, seed uint64) {
 		require.True(t, bytes.Equal(want, got), "%d and %d bytes", len(want), len(got))
 		require.Equal(t, in.Len(), left, "bytes behind the end")
 	}
-	memory := bufpool.Buffer{Memory: bufpool.Get(1)}
-	defer memory.Release()
-	err := Inflate(data, &memory, 0)
-	switch {
-	case wantErr == nil && in.Len() > 0:
-	case wantErr == nil:
-		require.NoError(t, err)
-		require.True(t, bytes.Equal(want, memory.Bytes()))
-	case err == nil: // there is no last block
-		want, err := io.ReadAll(flate.NewReader(bytes.NewReader(append(bytes.Clone(data), emptyBlock...))))
-		require.NoError(t, err, "package flate said %v", wantErr)
-		require.True(t, bytes.Equal(want, memory.Bytes()))
-	default:
-		require.ErrorIs(t, err, wire.ErrCorrupt)
+	agreeOnMessages(t, data)
+}
+
+// agreeOnMessages checks that package flate and we make the same of a compressed message.
+func agreeOnMessages(t *testing.T, data []byte) {
+	t.Helper()
+	inflate := func(last string) (p []byte, left int, err error) {
+		in := strings.NewReader(string(data) + Tail + last)
+		p, err = io.ReadAll(io.LimitReader(flate.NewReader(in), 1<<20))
+		return p, in.Len(), err
+	}
+	want, left, wantErr := inflate(emptyBlock)
+	other, _, otherErr := inflate("\x03\x00")
+	for name, z := range map[string]*Reader{
+		"in memory": NewBytesReader(data),
+		"in parts":  NewReader(source{iotest.HalfReader(bytes.NewReader(data))}, false),
+		"kept":      NewReader(source{iotest.OneByteReader(bytes.NewReader(data))}, true),
+	} {
+		got, err := inflateAll(z, 1<<20)
+		switch {
+		case len(want) == 1<<20, wantErr == nil && left != 0 && left != len(emptyBlock) && left != len(emptyBlock)+len(Tail):
+		case wantErr != nil, left == 0 && (otherErr != nil || !bytes.Equal(want, other)): // the last block that was added is within another
+			require.ErrorIs(t, err, wire.ErrCorrupt, name)
+		default:
+			require.NoError(t, err, name)
+			require.True(t, bytes.Equal(want, got), name)
+		}
 	}
 }
+
+// inflateAll returns all that comes out, or a little more than most bytes of it.
+func inflateAll(z *Reader, most int) (p []byte, err error) {
+	defer z.Close()
+	for err == nil && len(p) <= most {
+		var piece []byte
+		piece, err = z.Next()
+		p = append(p, piece...)
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	if err == nil && z.keeps && len(p) <= most {
+		kept := z.Take()
+		defer kept.Release()
+		if !bytes.Equal(p, kept.Bytes()) {
+			return nil, errors.New("what is kept is something else")
+		}
+	}
+	return p, err
+}
+
+// A source has nothing that has come.
+type source struct{ io.Reader }
+
+func (source) HasMore() bool { return false }
 
 // samples are contents of different kinds, of different lengths.
 func samples() (all [][]byte) {
@@ -155,40 +196,38 @@ func TestInflationThatWaitsIsSmall(t *testing.T) {
 	compressed := b.Bytes()
 	for come := range 500 {
 		var got int
-		r := NewReader(&stopping{data: compressed[:come], stopped: func(s *stream) {
-			assert.Nil(t, s.f.own, "%d bytes", come)
-			assert.Nil(t, s.f.codes, "%d bytes", come)
-			if s.out.Memory != nil {
-				assert.LessOrEqual(t, len(*s.out.Memory), max(512, 2*got), "%d bytes", come)
+		stop := &stopping{data: compressed[:come]}
+		z := NewReader(source{stop}, false)
+		stop.stopped = func() {
+			assert.Nil(t, z.inflater.own, "%d bytes", come)
+			assert.Nil(t, z.inflater.codes, "%d bytes", come)
+			if z.out.Memory != nil {
+				assert.LessOrEqual(t, len(*z.out.Memory), max(512, 2*got), "%d bytes", come)
 			}
-		}}, func() bool { return false })
-		stop, ok := r.s.wire.(*stopping)
-		require.True(t, ok)
-		stop.s = r.s
-		p := make([]byte, 100)
+		}
 		for {
-			n, err := r.Read(p)
-			require.True(t, bytes.Equal(text[got:got+n], p[:n]))
-			if got += n; err != nil {
+			p, err := z.Next()
+			require.True(t, bytes.Equal(text[got:got+len(p)], p))
+			if got += len(p); err != nil {
 				require.ErrorIs(t, err, errStopped)
 				break
 			}
 		}
+		z.Close()
 	}
 }
 
 // stopping has some data and then nothing more.
 type stopping struct {
 	data    []byte
-	s       *stream
-	stopped func(s *stream)
+	stopped func()
 }
 
 var errStopped = fmt.Errorf("stopped")
 
 func (s *stopping) Read(p []byte) (int, error) {
 	if len(s.data) == 0 {
-		s.stopped(s.s)
+		s.stopped()
 		return 0, errStopped
 	}
 	n := copy(p, s.data)

@@ -1,40 +1,22 @@
 package deflate
 
 import (
-	"bytes"
 	"io"
 	"sync"
 
 	"github.com/goyave-contrib/websocket/internal/bufpool"
+	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// An Reader inflates a message as it comes, in fragments or in a frame that
-// is too long to wait for.
-type Reader struct{ s *stream } // nil at the end
-
-// A stream is what an Reader takes from a pool. What it inflates to is
-// lent, and given back while the peer is waited for: then it keeps a window of what came
-// out, and the tables of codes are made again.
-type stream struct {
-	wire io.Reader // of the compressed message
-	more func() bool
-
-	f     inflater
-	lasts int  // last blocks of the message that have ended
-	whole bool // all of the message has come
-	ended bool
-
-	in   [1 << 10]byte
-	from int // in[from:to] is not used yet
-	to   int
-
-	out   bufpool.Buffer // what came out, of which a window is enough
-	given int            // so many bytes of it are handed on
-	total int            // bytes that came out
-	keeps bool           // all of it is kept
-}
-
 const (
+	// Tail is what a sender takes from the end of a message, and a receiver adds
+	// (RFC 7692, 7.2.1 and 7.2.2).
+	Tail = "\x00\x00\xff\xff"
+
+	// maxFinalBlocks is how many last blocks a message may have: two bytes make one, and going
+	// on after it costs more than they do.
+	maxFinalBlocks = 256
+
 	// outSize is what a message is inflated to in parts: windows and what comes next.
 	outSize = 2 * WindowSize
 
@@ -42,168 +24,185 @@ const (
 	tables = 8 << 10
 )
 
-var streams = sync.Pool{New: func() any { return new(stream) }}
-
-// NewReader returns a reader of the message whose compressed form wire is. More
-// reports whether that has something to return that has come.
-func NewReader(wire io.Reader, more func() bool) *Reader {
-	s := streams.Get().(*stream) //nolint:errcheck // it is
-	s.wire, s.more = wire, more
-	return &Reader{s: s}
+// A Source is the compressed form of a message that comes in parts. Its Read
+// ends in io.EOF.
+type Source interface {
+	io.Reader
+	// HasMore reports whether the next Read returns without waiting for the peer.
+	HasMore() bool
 }
 
-// end gives all memory back.
-func (s *stream) end() {
-	s.f.forget()
-	s.out.Release()
-	*s = stream{}
-	streams.Put(s)
+// A Reader inflates one message: one that is in memory, or one that comes in parts. What
+// it inflates to is lent. Where the peer is waited for and too little has come for that
+// memory, it is given back: then a window of what came out is kept, and the tables of the
+// codes are made again.
+type Reader struct {
+	source Source // nil: what follows src is the tail
+	src    []byte // has come and is not used yet
+
+	inflater inflater
+	lasts    int  // last blocks of the message that have ended
+	whole    bool // all of the message is in src, with its tail
+	ended    bool
+
+	out   bufpool.Buffer // what came out, of which a window is enough unless all of it is kept
+	least int            // bytes of memory for it, at first
+	total int            // bytes that came out
+	keeps bool           // all of it is kept
+
+	in [1 << 10]byte // memory for src, more than what makes the codes of a block takes
 }
 
-func (r *Reader) Read(p []byte) (int, error) {
-	if r.s == nil {
-		return 0, io.EOF
+var readers = sync.Pool{New: func() any { return new(Reader) }}
+
+// NewReader returns a reader of a message that comes in parts. With keeps, all that
+// comes out is kept, for Take.
+func NewReader(source Source, keeps bool) *Reader {
+	z := readers.Get().(*Reader) //nolint:errcheck // it is
+	z.source, z.keeps, z.least = source, keeps, outSize
+	return z
+}
+
+// NewBytesReader returns a reader of a message that has come, without its tail. All
+// that comes out is kept.
+func NewBytesReader(p []byte) *Reader {
+	z := readers.Get().(*Reader) //nolint:errcheck // it is
+	z.src, z.keeps, z.least = p, true, 4*len(p)
+	return z
+}
+
+// Close gives all memory back.
+func (z *Reader) Close() {
+	z.inflater.forget()
+	z.out.Release()
+	*z = Reader{}
+	readers.Put(z)
+}
+
+// Take returns all that came out.
+func (z *Reader) Take() (out bufpool.Buffer) {
+	if z.out.Memory == nil {
+		z.out.Memory = bufpool.Get(0)
 	}
-	n, err := r.s.read(p)
-	if err != nil && !r.s.keeps {
-		r.Close()
-	}
-	return n, err
+	out, z.out = z.out, bufpool.Buffer{}
+	return out
 }
 
-// Keep has all that comes out kept, from the beginning on, for message.
-func (r *Reader) Keep() { r.s.keeps = true }
-
-// Message returns all that came out, once Read has come to the end.
-func (r *Reader) Message() []byte {
-	defer r.Close()
-	if p := bytes.Clone(r.s.out.Bytes()); p != nil {
-		return p
-	}
-	return []byte{}
-}
-
-// Close gives all memory back: nothing more is read.
-func (r *Reader) Close() {
-	if r.s != nil {
-		r.s.end()
-		r.s = nil
-	}
-}
-
-// HasMore reports whether something that came out is not handed on yet.
-func (r *Reader) HasMore() bool { return r.s != nil && r.s.given < r.s.out.Len }
-
-func (s *stream) read(p []byte) (int, error) {
-	for s.given == s.out.Len && !s.ended {
-		if err := s.goOn(); err != nil {
-			return 0, err
+// Next returns what comes out next, which stays where it is until the next call: at the end
+// nothing, with io.EOF. Other errors may come with something, too.
+func (z *Reader) Next() ([]byte, error) {
+	for !z.ended {
+		if z.inflater.stage == atEnd {
+			if err := z.goOnBehindLast(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		z.makeRoom()
+		n, used, err := z.inflater.run(*z.out.Memory, z.out.Len, z.src)
+		p := (*z.out.Memory)[z.out.Len:n]
+		z.src = z.src[used:]
+		z.out.Len = n
+		z.total += len(p)
+		switch {
+		case err != nil, len(p) > 0:
+			return p, err
+		case z.inflater.stage == atEnd:
+		case !z.whole:
+			if err := z.fetch(); err != nil {
+				return nil, err
+			}
+		case z.inflater.betweenBlocks() && len(z.src) == 0:
+			z.ended = true
+		default:
+			return nil, wire.ErrCorrupt // it has no end
 		}
 	}
-	if s.given == s.out.Len {
-		return 0, io.EOF
-	}
-	n := copy(p, s.out.Bytes()[s.given:])
-	s.given += n
-	return n, nil
+	return nil, io.EOF
 }
 
-// goOn inflates what has come and is not used yet, or waits for more.
-func (s *stream) goOn() error {
-	if s.f.stage == atEnd {
-		return s.goOnBehind()
+// goOnBehindLast goes on after a last block, if there is more: a sender may end blocks for
+// good within a message (RFC 7692, 7.2.3.4). One that does at its end need not add the byte
+// which makes a block of the tail, and the tail may be the end of that last block.
+func (z *Reader) goOnBehindLast() error {
+	left := z.inflater.left() + len(z.src)
+	if !z.whole && left <= len(Tail) {
+		return z.fetch()
 	}
-	s.makeRoom()
-	n, used, err := s.f.run(*s.out.Memory, s.out.Len, s.in[s.from:s.to])
-	s.from += used
-	s.total += n - s.out.Len
+	z.lasts++
 	switch {
-	case err != nil:
-		return err
-	case n > s.out.Len || s.f.stage == atEnd:
-		s.out.Len = n
-		return nil
-	case s.whole && s.f.betweenBlocks() && s.from == s.to:
-		s.ended = true
-		return nil
-	case s.whole:
-		return io.ErrUnexpectedEOF
+	case left == 0, left == len(Tail):
+		z.ended = true
+	case left < len(Tail), z.lasts > maxFinalBlocks:
+		return wire.ErrCorrupt
 	default:
-		return s.fetch()
+		z.inflater.restart()
 	}
-}
-
-// goOnBehind goes on after a last block, if there is more.
-func (s *stream) goOnBehind() error {
-	left := s.f.left() + s.to - s.from
-	if !s.whole && left <= len(Tail) {
-		return s.fetch()
-	}
-	s.lasts++
-	err := afterFinalBlock(s.lasts, left)
-	if err == io.EOF { //nolint:errorlint // it is bare
-		s.ended = true
-		return nil
-	}
-	s.f.restart()
-	return err
+	return nil
 }
 
 // makeRoom has room for what comes out, behind a window.
-func (s *stream) makeRoom() {
-	switch {
-	case s.out.Memory == nil || len(*s.out.Memory) < outSize:
-		s.out.Grow(outSize)
-	case s.out.Len < len(*s.out.Memory):
-	case s.keeps:
-		s.out.Grow(2 * s.out.Len)
-	default:
-		s.out.Len = copy(*s.out.Memory, s.window())
+func (z *Reader) makeRoom() {
+	size := 0
+	if z.out.Memory != nil {
+		size = len(*z.out.Memory)
 	}
-	s.given = s.out.Len
+	switch {
+	case z.out.Len < size && (z.keeps || size >= outSize):
+	case z.keeps:
+		z.out.Grow(max(z.least, 2*z.out.Len))
+	case size < outSize:
+		z.out.Grow(outSize)
+	default:
+		z.out.Len = copy(*z.out.Memory, z.window())
+	}
 }
 
 // window is what must be kept of what came out: a copy may reach it.
-func (s *stream) window() []byte {
-	p := s.out.Bytes()
-	if s.keeps {
+func (z *Reader) window() []byte {
+	p := z.out.Bytes()
+	if z.keeps {
 		return p
 	}
 	return p[max(0, len(p)-WindowSize):]
 }
 
-// fetch reads more of the compressed message, and keeps little where that is waited for.
-func (s *stream) fetch() error {
-	if bufpool.MaxKept(s.total) < s.held() && !s.more() {
-		s.shrink()
+// fetch has more of the compressed message in src, or its tail. Little is kept where the
+// peer is waited for.
+func (z *Reader) fetch() error {
+	n := copy(z.in[:], z.src)
+	if z.source != nil {
+		if bufpool.MaxKept(z.total) < z.held() && !z.source.HasMore() {
+			z.shrink()
+		}
+		m, err := z.source.Read(z.in[n : len(z.in)-len(Tail)])
+		n += m
+		z.src = z.in[:n]
+		if err != io.EOF { // a wrapped one is no end
+			return err
+		}
 	}
-	s.to = copy(s.in[:], s.in[s.from:s.to])
-	s.from = 0
-	n, err := s.wire.Read(s.in[s.to : len(s.in)-len(Tail)])
-	if err == io.EOF { // a wrapped one is no end
-		s.whole, err = true, nil
-		n += copy(s.in[s.to+n:], Tail)
-	}
-	s.to += n
-	return err
+	z.whole = true
+	n += copy(z.in[n:], Tail)
+	z.src = z.in[:n]
+	return nil
 }
 
 // held is the memory that would be kept, in bytes.
-func (s *stream) held() int {
-	if s.out.Memory == nil {
+func (z *Reader) held() int {
+	if z.out.Memory == nil {
 		return tables
 	}
-	return tables + len(*s.out.Memory)
+	return tables + len(*z.out.Memory)
 }
 
-// shrink keeps a window, in memory of its size, all of which is handed on.
-func (s *stream) shrink() {
-	s.f.forget()
+// shrink keeps a window, in memory of its size.
+func (z *Reader) shrink() {
+	z.inflater.forget()
 	var kept bufpool.Buffer
-	if window := s.window(); len(window) > 0 {
+	if window := z.window(); len(window) > 0 {
 		_, _ = kept.Write(window) // to memory
 	}
-	s.out.Release()
-	s.out = kept
-	s.given = s.out.Len
+	z.out.Release()
+	z.out = kept
 }

@@ -1,0 +1,297 @@
+package websocket
+
+import (
+	"errors"
+	"io"
+
+	"github.com/goyave-contrib/websocket/internal/bufpool"
+	"github.com/goyave-contrib/websocket/internal/deflate"
+	"github.com/goyave-contrib/websocket/internal/wire"
+)
+
+// A messageReader reads one message as it comes. It is for the reading goroutine, and stale
+// once the next message is asked for.
+type messageReader struct {
+	t           *transport
+	messageType int
+	content     content
+	inflater    *deflate.Reader // nil: there was nothing to inflate yet, or there will not be
+	piece       []byte          // of what it inflated, not handed on yet
+	deflated    bool            // the message is compressed
+	ended       bool            // all is handed on
+}
+
+var errStaleReader = errors.New("websocket: reader of an earlier message")
+
+// nextMessage waits for the next message and gives it to m, with nothing read of it. What is
+// left of the message before is read away.
+func (t *transport) nextMessage(m *messageReader) error {
+	if err := t.skipMessage(); err != nil {
+		return err
+	}
+	for {
+		h, met, err := t.nextMessageLocked()
+		if met.messageType != 0 && err == nil {
+			if err = t.events.Control(met.messageType, met.data); err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return t.readEnded(err)
+		}
+		*m = messageReader{t: t, messageType: int(h.Opcode), deflated: h.RSV != 0, content: content{text: t.isChecked(h.Opcode)}}
+		t.current = m
+		return nil
+	}
+}
+
+// nextMessageLocked begins the first frame of a message, unless it meets a ping or pong.
+func (t *transport) nextMessageLocked() (h wire.Header, met control, err error) {
+	if err := t.lockReadable(); err != nil {
+		return h, met, err
+	}
+	defer t.unlockRead()
+	if h, err = t.nextFrame(); err != nil {
+		return h, met, err
+	}
+	if h.IsControl() {
+		p, err := t.control(h)
+		return h, control{messageType: int(h.Opcode), data: string(p)}, err
+	}
+	t.beginFrame(h)
+	t.consumed(0)
+	return h, met, nil
+}
+
+// skipMessage reads away what is left of the current message. A text must be valid though
+// nobody wants it; the rest of other messages is not looked at.
+func (t *transport) skipMessage() error {
+	m := t.current
+	t.current = nil
+	if m == nil || m.ended {
+		return nil
+	}
+	rest := *m // m itself is stale, and does not look whole
+	m.inflater, m.piece = nil, nil
+	if rest.content.text {
+		return rest.discard()
+	}
+	rest.release()
+	for {
+		_, err := t.readPayload(nil)
+		switch {
+		case err == io.EOF: // a wrapped one is no end
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// discard reads the rest of the message away.
+func (m *messageReader) discard() error {
+	most := bufpool.MaxChunk
+	if m.deflated { // the inflater keeps some itself
+		most = bufpool.MinChunk
+	}
+	return discard(m.read, most)
+}
+
+// discard reads away, in pieces of at most so many bytes.
+func discard(read func(p []byte) (int, error), most int) error {
+	var scrap bufpool.Chunk
+	defer scrap.Release()
+	for come := 0; ; {
+		n, err := read(scrap.Next(come, most, false))
+		come += n
+		switch {
+		case err == io.EOF: // a wrapped one is no end
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// read reads on in the message, to its end, which is io.EOF. No other error is.
+func (m *messageReader) read(p []byte) (n int, err error) {
+	if m.ended {
+		return 0, io.EOF
+	}
+	if m.deflated {
+		n, err = m.readInflated(p)
+	} else {
+		n, err = m.readPlain(p)
+	}
+	switch {
+	case err == nil:
+		return n, nil
+	case err == io.EOF: //nolint:errorlint // a wrapped one is no end
+		m.ended = true
+		m.release()
+		m.t.current = nil
+		return 0, err
+	default:
+		m.release()
+		return 0, m.t.refuseMessage(err)
+	}
+}
+
+func (m *messageReader) readPlain(p []byte) (int, error) {
+	if p == nil { // which would drop some
+		p = []byte{}
+	}
+	n, err := m.t.readPayload(p)
+	if err == io.EOF { //nolint:errorlint // likewise
+		if invalid := m.content.end(); invalid != nil {
+			return 0, invalid
+		}
+		return 0, err
+	}
+	if err == nil {
+		err = m.content.take(p[:n], m.t.limit.Load())
+	}
+	return n, err
+}
+
+func (m *messageReader) readInflated(p []byte) (int, error) {
+	if m.inflater == nil {
+		m.inflater = deflate.NewReader((*compressedPayload)(m.t), false)
+	}
+	if len(m.piece) == 0 {
+		piece, err := m.t.inflateNext(m.inflater, &m.content)
+		if err != nil {
+			return 0, err
+		}
+		m.piece = piece
+	}
+	n := copy(p, m.piece)
+	m.piece = m.piece[n:]
+	return n, nil
+}
+
+// release gives back what the message is inflated with.
+func (m *messageReader) release() {
+	if m.inflater != nil {
+		m.inflater.Close()
+		m.inflater, m.piece = nil, nil
+	}
+}
+
+// hasMore reports whether the next read returns without waiting for the peer.
+func (m *messageReader) hasMore() bool { return len(m.piece) > 0 || m.t.hasMore() }
+
+// currentHasMore is that of the message that is read as it comes.
+func (t *transport) currentHasMore() bool { return t.current != nil && t.current.hasMore() }
+
+// refuseMessage ends the connection where a message broke the protocol, and is what every
+// later read returns. The read lock is not held.
+func (t *transport) refuseMessage(err error) error {
+	if t.readFailure() == nil && t.lockRead() {
+		err = t.judged(err)
+		t.unlockRead()
+	}
+	return t.readEnded(err)
+}
+
+// compressedPayload reads the current message as it is on the wire.
+type compressedPayload transport
+
+func (c *compressedPayload) Read(p []byte) (int, error) { return (*transport)(c).readPayload(p) }
+func (c *compressedPayload) HasMore() bool              { return (*transport)(c).hasMore() }
+
+// readPayload reads some bytes of the current message as it is on the wire, or drops some
+// where p is nil. At its end it returns io.EOF. Pings and pongs between its frames are
+// handled, with no lock held.
+func (t *transport) readPayload(p []byte) (int, error) {
+	for {
+		if err := t.readFailure(); err != nil {
+			return 0, err
+		}
+		n, met, err := t.readPayloadLocked(p)
+		if met.messageType != 0 && err == nil {
+			err = t.events.Control(met.messageType, met.data)
+		}
+		switch {
+		case err == errEndOfMessage: //nolint:errorlint // bare, as it comes from there
+			return 0, io.EOF
+		case err != nil:
+			return 0, t.readEnded(err)
+		case met.messageType == 0:
+			return n, nil
+		}
+	}
+}
+
+// errEndOfMessage is io.EOF, which a handler may return, too.
+var errEndOfMessage = errors.New("websocket: end of message")
+
+func (t *transport) readPayloadLocked(p []byte) (n int, met control, err error) {
+	if err := t.lockReadable(); err != nil {
+		return 0, met, err
+	}
+	defer t.unlockRead()
+	for t.gate == 0 {
+		if !t.fragmented {
+			return 0, met, errEndOfMessage
+		}
+		if met, err = t.nextFragment(); err != nil || met.messageType != 0 {
+			return 0, met, err
+		}
+		t.consumed(0)
+	}
+	if p == nil {
+		return 0, met, t.drop()
+	}
+	n, err = t.receive(p[:min(uint64(len(p)), t.gate)])
+	t.unmask(p[:n])
+	t.consumed(n)
+	return n, met, err
+}
+
+// receive reads some bytes to where they are wanted: what is in the buffer and, when
+// that is empty, what the socket has. Few are read by way of the buffer.
+func (t *transport) receive(p []byte) (int, error) {
+	if t.buffer.buffered() == 0 && len(p) > 0 {
+		if len(p) >= t.bufferSize()/2 {
+			return t.receiveDirectly(p)
+		}
+		if err := t.peek(1); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, t.buffer.bytes())
+	if n > 0 {
+		t.buffer.r += n
+	}
+	return n, nil
+}
+
+func (t *transport) receiveDirectly(p []byte) (int, error) {
+	t.uncorkBeforeWaiting()
+	t.giveBuffer()
+	n, err := t.readSocket(p)
+	if n == 0 {
+		return 0, t.readFailed(err)
+	}
+	return n, nil
+}
+
+// hasMore reports whether the next read of the message returns without waiting for the peer.
+func (t *transport) hasMore() bool {
+	if !t.lockRead() {
+		return false
+	}
+	defer t.unlockRead()
+	p := t.buffer.bytes()
+	switch {
+	case t.gate > 0:
+		return len(p) > 0
+	case !t.fragmented: // it has ended
+		return true
+	case !wire.HasHeader(p):
+		return false
+	}
+	h := wire.ParseHeader(p)
+	return !h.IsControl() && h.Length > 0 && len(p) > h.Size
+}
