@@ -516,7 +516,7 @@ func TestAnswersAreNotOvertaken(t *testing.T) {
 		<-r.Context().Done()
 		return nil
 	}))
-	u.Log = testws.Silent
+	u.Logger = testws.Silent
 	server := wstest.Serve(t, u)
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -538,7 +538,7 @@ func TestCloseNowSendsNothing(t *testing.T) {
 		<-r.Context().Done()
 		return nil
 	}))
-	u.Log = testws.Silent
+	u.Logger = testws.Silent
 	server := wstest.Serve(t, u)
 	for range 1000 {
 		client := wstest.DialRaw(t, server, "/", nil)
@@ -648,7 +648,7 @@ func TestAnswerToABreachSurvivesUnreadData(t *testing.T) {
 				}
 				return testws.ReadLoop(testws.Returned)(conn, r)
 			}))
-			u.Log = testws.Silent
+			u.Logger = testws.Silent
 			server := httptest.NewUnstartedServer(u)
 			server.Listener = wrap(server.Listener)
 			server.Start()
@@ -695,7 +695,7 @@ func TestCloseMessageThatIsNotTaken(t *testing.T) {
 					return err
 				}))
 				u.WriteTimeout = -1
-				u.Log = testws.Silent
+				u.Logger = testws.Silent
 				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 				select {
 				case d := <-done:

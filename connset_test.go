@@ -169,7 +169,7 @@ func TestSlowCheckHoldsNoPlace(t *testing.T) {
 // TestFailedUpgradeHoldsNoPlace is about an upgrade that is still being refused:
 // who answers may take a while.
 func TestFailedUpgradeHoldsNoPlace(t *testing.T) {
-	endpoint := websocket.NewEndpoint(websocket.Options{MaxConnections: 1, Log: testws.Silent})
+	endpoint := websocket.NewEndpoint(websocket.Options{MaxConnections: 1, Logger: testws.Silent})
 	meanwhile := 0
 	_, err := endpoint.Accept(httptest.NewRecorder(), testws.UpgradeRequest(nil), websocket.Handshake{
 		Refuse: func(int, error) {
@@ -209,7 +209,7 @@ func TestNoPlaceIsLost(t *testing.T) {
 		{name: "the check panics", panics: true, check: func() error { panic("check") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			endpoint := websocket.NewEndpoint(websocket.Options{MaxConnections: 1, Log: testws.Silent})
+			endpoint := websocket.NewEndpoint(websocket.Options{MaxConnections: 1, Logger: testws.Silent})
 			for range 3 {
 				var w http.ResponseWriter = httptest.NewRecorder()
 				if tt.writer != nil {

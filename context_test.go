@@ -22,7 +22,7 @@ func connection(parent context.Context, t *testing.T) (*websocket.Conn, *wstest.
 		conns <- conn
 		return testws.Echo(conn, r)
 	}))
-	u.Log = testws.Silent
+	u.Logger = testws.Silent
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { u.ServeHTTP(w, r.WithContext(parent)) })
 	client := wstest.DialRaw(t, handler, "/", nil)
 	t.Cleanup(func() {

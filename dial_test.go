@@ -55,7 +55,7 @@ func TestDial(t *testing.T) {
 		{name: "a server of ours", make: func(compress bool) http.Handler {
 			u := websocket.New(websocket.ControllerFunc(testws.Echo))
 			u.Settings.EnableCompression = compress
-			u.Log = testws.Silent
+			u.Logger = testws.Silent
 			return u
 		}},
 		{name: "gorilla's server", make: plainGorilla},

@@ -192,7 +192,7 @@ func TestEndings(t *testing.T) {
 				for _, handler := range []websocket.Controller{ctrl, websocket.ControllerFunc(c.serve)} {
 					u := websocket.New(handler)
 					u.Debug = c.dbg
-					u.Log = log.Log
+					u.Logger = log.Logger()
 					client := wstest.DialRaw(t, serve(u), "/", nil)
 					if len(c.send) > 0 {
 						client.Send(c.send...)
@@ -288,7 +288,7 @@ func TestOnErrorMayFail(t *testing.T) {
 				ServeFunc: func(*websocket.Conn, *http.Request) error { return testws.ErrDatabase },
 				ErrorFunc: func(*http.Request, error) { fail() },
 			})
-			u.Log = log.Log
+			u.Logger = log.Logger()
 			client := wstest.Dial(t, u, "/", nil)
 			client.ExpectClose(1011, "Internal Server Error")
 			_ = client.Conn.Close()
@@ -304,11 +304,62 @@ func TestOnErrorMayFail(t *testing.T) {
 
 func TestLogMayPanic(t *testing.T) {
 	u := websocket.New(websocket.ControllerFunc(func(*websocket.Conn, *http.Request) error { return testws.ErrDatabase }))
-	u.Log = func(context.Context, slog.Level, error, ...slog.Attr) { panic("in Log") }
+	u.Logger = testws.LogTo(func(testws.Logged) { panic("in the logger") })
+	var lines testws.Logs // of the default logger, which is told
+	before := slog.Default()
+	slog.SetDefault(lines.Logger())
+	defer slog.SetDefault(before)
 	client := wstest.Dial(t, u, "/", nil)
 	client.ExpectClose(1011, "Internal Server Error")
 	_ = client.Conn.Close()
 	testws.AwaitEnd(t, u)
+	require.Len(t, lines.All(), 1)
+	line := lines.All()[0]
+	assert.Equal(t, slog.LevelError, line.Level)
+	assert.Equal(t, "websocket: logger failed", line.Message)
+	assert.Equal(t, "in the logger", line.Attrs["panic"].String())
+	assert.Contains(t, line.Attrs["stack"].String(), "TestLogMayPanic")
+	assert.Equal(t, "websocket: connection failed", line.Attrs["message"].String())
+}
+
+// Messages are constant, and say what kind of line it is; the error is an attribute.
+func TestMessagesOfTheLog(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		serve websocket.ControllerFunc
+		end   func(client *wstest.Raw)
+		level slog.Level
+		want  string
+		err   string
+	}{
+		{name: "Serve fails", end: func(client *wstest.Raw) { client.Send(wstest.Text("oh")) }, level: slog.LevelError, want: "websocket: connection failed", err: "said oh"},
+		{name: "the peer breaks the protocol", end: func(client *wstest.Raw) { client.Send(wstest.Text("").Unmasked()) }, level: slog.LevelWarn, want: "websocket: peer broke the protocol", err: "mask"},
+		{name: "the peer vanishes", end: func(client *wstest.Raw) { _ = client.Conn.Close() }, level: slog.LevelDebug, want: "websocket: peer vanished", err: "1006"},
+		{name: "the peer says goodbye", end: func(client *wstest.Raw) { client.Send(wstest.Close(1000, "")) }, level: slog.LevelDebug, want: "websocket: connection ended", err: "1000"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var lines testws.Logs
+			u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+				_, message, err := conn.ReadMessage()
+				if err == nil {
+					err = errors.New("it said " + string(message))
+				}
+				return err
+			}))
+			u.Logger = lines.Logger()
+			client := wstest.DialRaw(t, u, "/", nil)
+			tt.end(client)
+			_ = client.Conn.Close()
+			testws.AwaitEnd(t, u)
+			require.Len(t, lines.All(), 1)
+			line := lines.All()[0]
+			assert.Equal(t, tt.level, line.Level)
+			assert.Equal(t, tt.want, line.Message)
+			require.ErrorContains(t, line.Err, tt.err)
+			assert.Contains(t, line.Attrs, "remote")
+			assert.Contains(t, line.Attrs, "duration")
+		})
+	}
 }
 
 func TestContextTellsWhyTheConnectionEnded(t *testing.T) {
@@ -323,7 +374,7 @@ func TestContextTellsWhyTheConnectionEnded(t *testing.T) {
 	}
 	dial := func(t *testing.T) (*websocket.Upgrader, *wstest.Raw) {
 		u := websocket.New(websocket.ControllerFunc(wait))
-		u.Log = testws.Silent
+		u.Logger = testws.Silent
 		client := wstest.DialRaw(t, u, "/", nil)
 		client.Send(wstest.Text("served?"))
 		client.Expect(wstest.Text("served?"))

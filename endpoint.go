@@ -144,7 +144,7 @@ func (e *Endpoint) switchFailed(r *http.Request, err error) error {
 		level = slog.LevelError
 	}
 	err = fmt.Errorf("websocket: %s: %w", what, err)
-	e.options.log(r.Context(), level, err, slog.String("remote", r.RemoteAddr))
+	e.options.log(r.Context(), level, logUnanswered, err, slog.String("remote", r.RemoteAddr))
 	return err
 }
 

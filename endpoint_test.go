@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"runtime"
 	"strings"
@@ -257,7 +256,7 @@ func TestShutdownCutsAnUpgrade(t *testing.T) {
 			return http.Header{"X-Long": {strings.Repeat("x", 2*wstest.PipeBuffer)}}
 		}})
 		upgrader.Settings.HandshakeTimeout = time.Hour
-		upgrader.Log = func(_ context.Context, _ slog.Level, err error, _ ...slog.Attr) { failed <- err }
+		upgrader.Logger = testws.LogTo(func(line testws.Logged) { failed <- line.Err })
 		conn := testws.DialHTTP(t, wstest.Serve(t, upgrader))
 		conn.Send(testws.UpgradeBytes(t))
 		synctest.Wait()

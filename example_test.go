@@ -484,9 +484,7 @@ func ExampleOptions() {
 		Options: websocket.Options{
 			CloseTimeout: 3 * time.Second,
 			WriteTimeout: 5 * time.Second,
-			Log: func(ctx context.Context, level slog.Level, err error, attrs ...slog.Attr) {
-				slog.Default().LogAttrs(ctx, level, "websocket", append(attrs, slog.Any("error", err))...)
-			},
+			Logger:       slog.Default().With("route", "chat"),
 		},
 	}
 	upgrader.Debug = os.Getenv("APP_ENV") == "development"

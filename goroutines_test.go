@@ -101,7 +101,7 @@ func TestFirstErrorOfTheFunctionsCounts(t *testing.T) {
 			synctest.Wait()
 			return err
 		}))
-		u.Log = log.Log
+		u.Logger = log.Logger()
 		u.Debug = true
 		client := wstest.Dial(t, u, "/", nil)
 		client.ExpectClose(1011, "database is away\nsecond")
@@ -199,7 +199,7 @@ func TestEndOfServeWaitsForItsFunctions(t *testing.T) {
 			assert.True(t, started)
 			return nil
 		}))
-		u.Log = testws.Silent
+		u.Logger = testws.Silent
 		client := wstest.DialRaw(t, u, "/", nil)
 		client.ExpectClose(1000, websocket.NormalClosureMessage)
 		client.Send(wstest.Close(1000, ""))
@@ -227,7 +227,7 @@ func TestServeMayWriteWhileAFunctionReads(t *testing.T) {
 				}
 			}
 		}))
-		u.Log = testws.Silent
+		u.Logger = testws.Silent
 		client := wstest.Dial(t, serve(u), "/", nil)
 		for range 100 {
 			client.ExpectText("tick")

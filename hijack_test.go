@@ -3,7 +3,6 @@ package websocket_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -263,7 +262,7 @@ func (w *hijackedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 func TestAnswerThatCannotBeWritten(t *testing.T) {
 	var log testws.Logs
-	endpoint := websocket.NewEndpoint(websocket.Options{Log: log.Log})
+	endpoint := websocket.NewEndpoint(websocket.Options{Logger: log.Logger()})
 	client, server := wstest.Pipe()
 	gone := errors.New("the peer is gone")
 	recorder := httptest.NewRecorder()
@@ -406,7 +405,7 @@ func TestClientHangsUpBeforeTheUpgrade(t *testing.T) {
 				assert.Fail(t, "refused", "%d: %v", status, reason)
 			},
 		})
-		upgrader.Log = log.Log
+		upgrader.Logger = log.Logger()
 		arrived, returned := make(chan struct{}), make(chan struct{})
 		conn := testws.DialHTTP(t, serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer close(returned)
@@ -451,7 +450,7 @@ func TestHandshakeTimeout(t *testing.T) {
 				}})
 				upgrader.Settings.HandshakeTimeout = tt.handshakeTimeout
 				upgrader.WriteTimeout = tt.writeTimeout
-				upgrader.Log = func(_ context.Context, _ slog.Level, err error, _ ...slog.Attr) { failed <- err }
+				upgrader.Logger = testws.LogTo(func(line testws.Logged) { failed <- line.Err })
 				conn := testws.DialHTTP(t, wstest.Serve(t, upgrader))
 				start := time.Now()
 				conn.Send(testws.UpgradeBytes(t)) // and nothing is read

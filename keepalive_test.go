@@ -74,7 +74,7 @@ func TestGonePeerIsTheCauseOfTheContext(t *testing.T) {
 			assert.Equal(t, err, again)
 			return err
 		}))
-		u.Log = lines.Log
+		u.Logger = lines.Logger()
 		_ = wstest.DialRaw(t, u, "/", nil)
 		time.Sleep(40 * time.Second)
 		testws.AwaitEnd(t, u)
@@ -448,7 +448,7 @@ func takenSlowly(t *testing.T, options websocket.Options, size int) {
 			return err
 		}))
 		u.Options = options
-		u.Log = testws.Silent
+		u.Logger = testws.Silent
 		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 		var got int
 		buf := make([]byte, 32<<10)
@@ -476,7 +476,7 @@ func TestEndlessPongTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := websocket.New(websocket.ControllerFunc(testws.Echo))
 		u.PongTimeout = math.MaxInt64
-		u.Log = testws.Silent
+		u.Logger = testws.Silent
 		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 		client.Expect(ping(1))
 		client.Send(pong(1))
@@ -501,7 +501,7 @@ func TestPingDoesNotBoundWhatIsUnbounded(t *testing.T) {
 			}
 		}))
 		u.WriteTimeout = -1
-		u.Log = testws.Silent
+		u.Logger = testws.Silent
 		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 		for range 60 { // alive, and sends each second; reads after a minute
 			time.Sleep(time.Second)
@@ -528,7 +528,7 @@ func TestPingWhoseContextEndsWhileItIsWritten(t *testing.T) {
 			assert.NoError(t, conn.Context().Err(), "nothing happens to the connection")
 			return nil
 		}))
-		u.Log = testws.Silent
+		u.Logger = testws.Silent
 		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 		time.Sleep(3 * time.Second) // a short stall
 		_, _ = io.Copy(io.Discard, client)
@@ -552,7 +552,7 @@ func TestPingThatIsAnsweredRightBeforeTheEnd(t *testing.T) {
 				_, _, err := conn.ReadMessage()
 				return err
 			}))
-			u.Log = testws.Silent
+			u.Logger = testws.Silent
 			l := lateListener{wstest.Listen()}
 			server := &http.Server{Handler: u}
 			go func() { _ = server.Serve(l) }()
@@ -594,7 +594,7 @@ func (c late) Write(p []byte) (int, error) {
 
 func TestKeepAliveDoesNotKeepWhatNobodyCloses(t *testing.T) {
 	u := websocket.New(websocket.ControllerFunc(func(*websocket.Conn, *http.Request) error { return nil }))
-	u.Log = testws.Silent
+	u.Logger = testws.Silent
 	server := wstest.Serve(t, u)
 	conn, _, err := websocket.Dial(t.Context(), "ws://x/", &websocket.DialOptions{DialContext: server.DialContext})
 	require.NoError(t, err)

@@ -99,7 +99,7 @@ func (e *Endpoint) observe(ctx context.Context, tell func(*Observer)) {
 		return nil
 	}, func(failure error) {
 		if failure != nil {
-			e.options.log(ctx, slog.LevelError, fmt.Errorf("websocket: Options.Observer failed: %w", unpacked(failure)))
+			e.options.log(ctx, slog.LevelError, logObserver, fmt.Errorf("websocket: Options.Observer failed: %w", unpacked(failure)))
 		}
 	})
 }

@@ -62,7 +62,7 @@ func TestObserverOfEndings(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var o testws.Observed
 				u := websocket.New(tc.serve)
-				u.Log, u.Observer = testws.Silent, o.Observer()
+				u.Logger, u.Observer = testws.Silent, o.Observer()
 				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 				synctest.Wait()
 				o.Mu.Lock()
@@ -153,7 +153,7 @@ func TestObserverThatPanicsHurtsNobody(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		var lines testws.Logs
 		u := websocket.New(websocket.ControllerFunc(testws.Echo))
-		u.Observer, u.Log = panicking{}.observer(), lines.Log
+		u.Observer, u.Logger = panicking{}.observer(), lines.Logger()
 		target := serve(u)
 		response := wstest.DialRefused(t, target, "/", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}}) //nolint:bodyclose // it is in memory
 		assert.Equal(t, http.StatusForbidden, response.StatusCode)
@@ -178,7 +178,7 @@ func TestObserverWithoutFunctions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines testws.Logs
 		u := websocket.New(websocket.ControllerFunc(testws.Echo))
-		u.Observer, u.Log = &websocket.Observer{}, lines.Log
+		u.Observer, u.Logger = &websocket.Observer{}, lines.Logger()
 		wstest.DialRefused(t, u, "/", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}}) //nolint:bodyclose // it is in memory
 		client := wstest.Dial(t, u, "/", nil)
 		client.Close(1000, "")
@@ -198,7 +198,7 @@ func TestObserversJoined(t *testing.T) {
 		var order []string
 		said := func(who string) { mu.Lock(); order = append(order, who); mu.Unlock() }
 		u := websocket.New(websocket.ControllerFunc(testws.Echo))
-		u.Log = lines.Log
+		u.Logger = lines.Logger()
 		u.Observer = websocket.JoinObservers(
 			first.Observer(), nil, &websocket.Observer{},
 			&websocket.Observer{
@@ -257,7 +257,7 @@ func TestObserverOfAnEndBeforeShutdown(t *testing.T) {
 					return err
 				}}
 				u := websocket.New(ctrl)
-				u.Observer, u.Log = o.Observer(), testws.Silent
+				u.Observer, u.Logger = o.Observer(), testws.Silent
 				clients <- wstest.DialRaw(t, u, "/", nil)
 				time.Sleep(time.Second / 2)
 				assert.NoError(t, u.Shutdown(context.Background()))
@@ -274,7 +274,7 @@ func TestObserverOfACloseFrameThatDidNotLeave(t *testing.T) {
 			time.Sleep(time.Second)
 			return nil
 		}))
-		u.Observer, u.Log = o.Observer(), testws.Silent
+		u.Observer, u.Logger = o.Observer(), testws.Silent
 		client := wstest.DialRaw(t, u, "/", nil)
 		wstest.Reset(client.Conn)
 		testws.AwaitEnd(t, u)
@@ -301,7 +301,7 @@ func TestObserverOfAPeerGoneWhileCloseWaits(t *testing.T) {
 			_, _, err := conn.ReadMessage()
 			return err
 		}))
-		u.Observer, u.Log, u.WriteTimeout, u.CloseTimeout = o.Observer(), testws.Silent, -1, time.Minute
+		u.Observer, u.Logger, u.WriteTimeout, u.CloseTimeout = o.Observer(), testws.Silent, -1, time.Minute
 		client := wstest.DialRaw(t, u, "/", nil)
 		time.Sleep(2 * time.Minute)
 		testws.AwaitEnd(t, u)

@@ -2,8 +2,6 @@ package websocket
 
 import (
 	"compress/flate"
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -143,12 +141,13 @@ type Options struct {
 	// body, the error of Serve in the close frame. Not for production.
 	Debug bool
 
-	// Log is called for what nobody else is told: errors of a controller without an
-	// ErrorHandler and, at debug level, how connections ended and requests that ask for
-	// no upgrade (ErrNotHandshake). The context is the connection's, or the request's
-	// where there is no connection. It is called from many goroutines at once. Nil means
-	// slog.Default().
-	Log func(ctx context.Context, level slog.Level, err error, attrs ...slog.Attr)
+	// Logger is told what nobody else is: errors of a controller without an ErrorHandler
+	// and, at debug level, how connections ended and requests that ask for no upgrade
+	// (ErrNotHandshake). The messages are constant; the error is the attribute "error",
+	// and a panic's stack "stack". The context is the connection's, or the request's where
+	// there is no connection. Its handler is called from many goroutines at once; a panic
+	// of it is recovered. Nil means slog.Default(), as it is at that moment.
+	Logger *slog.Logger
 
 	// Observer is told of refused upgrades and of connections that begin and end:
 	// see [JoinObservers] for several. Nil means that nobody is.
@@ -213,33 +212,6 @@ func (o *Options) compressionThreshold() int {
 
 func (o *Options) compressionLevel() int {
 	return orDefault(o.CompressionLevel, defaultCompressionLevel)
-}
-
-// logs reports whether anybody is interested in a level. Nobody is whose handler panics
-// when it is asked.
-func (o *Options) logs(ctx context.Context, level slog.Level) (interested bool) {
-	if o.Log != nil {
-		return true
-	}
-	_ = survived(func() { interested = slog.Default().Enabled(ctx, level) })
-	return interested
-}
-
-// log tells the log. What panics there is told to the default log, if it was not that.
-func (o *Options) log(ctx context.Context, level slog.Level, err error, attrs ...slog.Attr) {
-	if o.Log == nil {
-		logDefault(ctx, level, fmt.Sprint(err), attrs...) // fmt survives an Error method that does not
-		return
-	}
-	failure := survived(func() { o.Log(ctx, level, err, attrs...) })
-	var p *PanicError
-	if errors.As(failure, &p) {
-		logDefault(ctx, slog.LevelError, "websocket: Options.Log panicked", slog.Any("panic", p.Value))
-	}
-}
-
-func logDefault(ctx context.Context, level slog.Level, text string, attrs ...slog.Attr) {
-	_ = survived(func() { slog.Default().LogAttrs(ctx, level, text, attrs...) })
 }
 
 // orDefault returns the setting, its default for zero and 0 for off.

@@ -12,7 +12,7 @@ import (
 func TestDialOptionsAreThoseOfTheConnection(t *testing.T) {
 	ofServers := map[string]bool{
 		"MaxConnections": true, "AllowedOrigins": true, "InsecureSkipOriginCheck": true,
-		"RequireSubprotocol": true, "Log": true, "Observer": true, "guard": true,
+		"RequireSubprotocol": true, "Logger": true, "Observer": true, "guard": true,
 	}
 	options := reflect.TypeFor[Options]()
 	shared := 0

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -30,7 +31,7 @@ func queuePair(t *testing.T) (*ws.Conn, *Conn) {
 		<-conn.CloseRead(context.Background()).Done()
 		return nil
 	}))
-	u.Log = (&Options{}).log
+	u.Logger = slog.Default()
 	server := httptest.NewServer(u)
 	t.Cleanup(func() {
 		assert.NoError(t, u.Shutdown(context.Background()))

@@ -363,7 +363,7 @@ func TestEndSendsWhatWaits(t *testing.T) {
 					}
 					return tc.end(u, conn)
 				}))
-				u.Log = testws.Silent
+				u.Logger = testws.Silent
 				client := wstest.Dial(t, serve(u), "/", nil)
 				for range 300 {
 					client.ExpectText(strings.Repeat("x", 10_000))

@@ -365,7 +365,7 @@ func TestMaxMessageSize(t *testing.T) {
 			u := websocket.New(websocket.ControllerFunc(testws.Echo))
 			u.MaxMessageSize = c.option
 			u.Settings.EnableCompression = true
-			u.Log = testws.Silent
+			u.Logger = testws.Silent
 			client := wstest.DialRaw(t, u, "/", &wstest.Options{Compression: true})
 			if c.size < 0 {
 				client.Send(testws.Deflated(strings.Repeat("x", -c.size)))
@@ -384,7 +384,7 @@ func TestMaxMessageSize(t *testing.T) {
 
 func TestCorruptCompressedDataIs1007(t *testing.T) {
 	u := websocket.New(websocket.ControllerFunc(testws.Echo))
-	u.Log = testws.Silent
+	u.Logger = testws.Silent
 	u.Settings.EnableCompression = true
 	client := wstest.DialRaw(t, u, "/", &wstest.Options{Compression: true})
 	client.Send(wstest.Frame{Fin: true, RSV: 4, Opcode: wstest.OpText, Masked: true, Payload: []byte("\xff\xff\xff")})
@@ -496,7 +496,7 @@ func TestUnfinishedMessagesDoNotLookWhole(t *testing.T) {
 				return err
 			}))
 			u.Settings.EnableCompression = true
-			u.Log = testws.Silent
+			u.Logger = testws.Silent
 			client := wstest.DialRaw(t, u, "/", &wstest.Options{Compression: true})
 			client.Send(c.send)
 			_ = client.Close()
@@ -594,7 +594,7 @@ func TestHandlerOfTheEmbeddedConnection(t *testing.T) {
 			conn.Conn.SetPingHandler(func(string) error { return testws.ErrDatabase })
 			return testws.ReadLoop(testws.Returned)(conn, r)
 		}))
-		u.Log = testws.Silent
+		u.Logger = testws.Silent
 		client := wstest.DialRaw(t, u, "/", nil)
 		client.Send(testws.Part(wstest.OpText, false, "a"), wstest.Ping(""))
 		client.ExpectClose(1011, "Internal Server Error")
@@ -632,7 +632,7 @@ func TestErrorOfAHandlerIsNoCorruptData(t *testing.T) {
 		conn.SetPingHandler(func(string) error { return io.ErrUnexpectedEOF })
 		return testws.ReadLoop(testws.Returned)(conn, r)
 	}))
-	u.Log = testws.Silent
+	u.Logger = testws.Silent
 	client := wstest.DialRaw(t, u, "/", nil)
 	client.Send(testws.Part(wstest.OpText, false, "a"), wstest.Ping(""))
 	client.ExpectClose(1011, "Internal Server Error")

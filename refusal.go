@@ -92,7 +92,7 @@ func (e *Endpoint) rejectUpgrade(w http.ResponseWriter, r *http.Request, h *Hand
 	e.live.rejected(status)
 	e.observe(r.Context(), func(o *Observer) { o.upgradeRefused(r, status, reason) })
 	if errors.Is(reason, ErrNotHandshake) {
-		e.options.log(r.Context(), slog.LevelDebug, reason, slog.String("remote", r.RemoteAddr), slog.Int("status", status))
+		e.options.log(r.Context(), slog.LevelDebug, logRefused, reason, slog.String("remote", r.RemoteAddr), slog.Int("status", status))
 	}
 	refused.setHeaders(w.Header(), r)
 	h.Refuse(status, reason)

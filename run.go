@@ -38,7 +38,7 @@ type run struct {
 func (r *run) over(err error) {
 	errs := append(r.conn.group.stop(), err)
 	inTurn(func(failure error) {
-		r.log(slog.LevelError, fmt.Errorf("websocket: ending the connection failed: %w", failure))
+		r.log(slog.LevelError, logEndFailed, fmt.Errorf("websocket: ending the connection failed: %w", failure))
 	},
 		r.conn.beginClosing,
 		func() { r.end(errs) },
@@ -60,7 +60,7 @@ func (r *run) end(errs []error) {
 	if o.report != nil {
 		r.reportFailure(o)
 	} else if _, cause := r.conn.t.closeCause(); cause != nil {
-		r.log(slog.LevelDebug, cause)
+		r.log(slog.LevelDebug, logEnded, cause)
 	}
 }
 
@@ -81,7 +81,7 @@ func (r *run) reportFailure(o outcome) {
 	}
 	r.panicked = r.panicked || isPanic(o.report)
 	if r.report == nil {
-		r.log(o.level, o.report)
+		r.log(o.level, failureMessage(o.level), o.report)
 		return
 	}
 	recovered(func() error {
@@ -89,12 +89,12 @@ func (r *run) reportFailure(o outcome) {
 		return nil
 	}, func(failure error) {
 		if failure != nil {
-			r.log(slog.LevelError, fmt.Errorf("websocket: OnError failed: %w", failure))
+			r.log(slog.LevelError, logErrorFailed, fmt.Errorf("websocket: OnError failed: %w", failure))
 		}
 	})
 }
 
-func (r *run) log(level slog.Level, err error) {
+func (r *run) log(level slog.Level, message string, err error) {
 	if !r.e.options.logs(r.conn.Context(), level) {
 		return
 	}
@@ -106,7 +106,7 @@ func (r *run) log(level slog.Level, err error) {
 	if errors.As(err, &p) {
 		attrs = append(attrs, slog.String("stack", string(p.Stack)))
 	}
-	r.e.options.log(r.conn.Context(), level, err, attrs...)
+	r.e.options.log(r.conn.Context(), level, message, err, attrs...)
 }
 
 // opened tells the observer that it begins.

@@ -188,7 +188,7 @@ func TestShutdownDuringUpgrades(t *testing.T) {
 				defer unserved.Add(1)
 				return testws.Echo(conn, r)
 			}))
-			u.Log = testws.Silent
+			u.Logger = testws.Silent
 			server := wstest.Serve(t, u)
 			var running sync.WaitGroup
 			var refused, told atomic.Int32
@@ -255,7 +255,7 @@ func TestShutdownCutsUpgradesThatAreAlmostDone(t *testing.T) {
 	cancel()
 	for range 300 {
 		u := websocket.New(websocket.ControllerFunc(testws.Echo))
-		u.Log = testws.Silent
+		u.Logger = testws.Silent
 		memory := wstest.Listen()
 		server := &http.Server{Handler: u, ReadHeaderTimeout: time.Minute}
 		var all sync.WaitGroup

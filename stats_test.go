@@ -134,7 +134,7 @@ func TestStatsOfWhatGorillaWrites(t *testing.T) {
 func TestStatsOfPeersThatAreGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := websocket.New(websocket.ControllerFunc(testws.Echo))
-		u.Log = testws.Silent
+		u.Logger = testws.Silent
 		server := wstest.Serve(t, u)
 		for range 3 {
 			_ = wstest.DialRaw(t, server, "/", nil)
@@ -152,7 +152,7 @@ func TestStatsOfPeersThatAreGone(t *testing.T) {
 func TestStatsOfAMessageThatNeverComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := websocket.New(websocket.ControllerFunc(testws.Echo))
-		u.Log = testws.Silent
+		u.Logger = testws.Silent
 		client := wstest.DialRaw(t, u, "/", nil)
 		client.SendBytes(wstest.Binary(make([]byte, 10_000)).AppendHeader(nil, 10_000))
 		_ = client.Close()
@@ -164,7 +164,7 @@ func TestStatsOfAMessageThatNeverComes(t *testing.T) {
 func TestStatsOfBytesAfterABreach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := websocket.New(websocket.ControllerFunc(testws.Echo))
-		u.Log = testws.Silent
+		u.Logger = testws.Silent
 		client := wstest.DialRaw(t, u, "/", nil)
 		bad := wstest.Text("x").Unmasked().Bytes()
 		client.SendBytes(bad)

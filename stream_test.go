@@ -725,7 +725,7 @@ func TestStreamOfAConnectionThatIsEnding(t *testing.T) {
 					late = conn
 					return serve(conn, r)
 				}))
-				u.Log = testws.Silent
+				u.Logger = testws.Silent
 				client := wstest.DialRaw(t, u, "/", nil)
 				client.Send(wstest.Close(1000, ""))
 				synctest.Wait()
@@ -827,7 +827,7 @@ func TestStreamOfACutMessageThatWasCompressed(t *testing.T) {
 				u.Options = options
 				u.Settings.EnableCompression = true
 				u.CompressionLevel = -1
-				u.Log = testws.Silent
+				u.Logger = testws.Silent
 				client := wstest.DialRaw(t, u, "/", &wstest.Options{Compression: true, Timeout: time.Hour})
 				cut := testws.Deflated(strings.Repeat("abcdefgh", 10))
 				cut.Opcode, cut.Fin = wstest.OpBinary, false
@@ -893,7 +893,7 @@ func TestStreamMethodsMayBeCalledAtOnce(t *testing.T) {
 			using.Wait()
 			return nil
 		}))
-		u.Log = testws.Silent
+		u.Logger = testws.Silent
 		client := &peerStream{Client: wstest.Dial(t, serve(u), "/", nil)}
 		var sending sync.WaitGroup
 		sending.Go(func() {

@@ -143,7 +143,7 @@ func (u *Upgrader) refuse(w http.ResponseWriter, r *http.Request, status int, re
 		return
 	}
 	if status == http.StatusInternalServerError { // the operator's to know, and not the client's
-		u.lazyEndpoint().options.log(r.Context(), slog.LevelError, reason, slog.String("remote", r.RemoteAddr), slog.Int("status", status))
+		u.lazyEndpoint().options.log(r.Context(), slog.LevelError, logRefused, reason, slog.String("remote", r.RemoteAddr), slog.Int("status", status))
 	}
 	text := http.StatusText(status)
 	if u.Debug || errors.Is(reason, ErrNotHandshake) {

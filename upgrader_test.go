@@ -278,7 +278,7 @@ func TestNothingIsAskedOfANilController(t *testing.T) {
 func TestServersOwnFaultIsLogged(t *testing.T) {
 	var log testws.Logs
 	u := websocket.New(websocket.ControllerFunc(testws.Echo))
-	u.Log = log.Log
+	u.Logger = log.Logger()
 	w := httptest.NewRecorder() // which can't be hijacked
 	u.ServeHTTP(w, testws.UpgradeRequest(nil))
 	require.Equal(t, http.StatusInternalServerError, w.Code)

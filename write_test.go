@@ -144,7 +144,7 @@ func TestConcurrentClosers(t *testing.T) {
 			return testws.ReadLoop(testws.Wrapped)(conn, r)
 		}))
 		var log testws.Logs
-		u.Log = log.Log
+		u.Logger = log.Logger()
 		client := wstest.DialRaw(t, serve(u), "/", nil)
 		for messages := 0; ; {
 			f, err := client.Receive()
@@ -802,7 +802,7 @@ func TestPanicOfTheBufferPoolLeavesNoLock(t *testing.T) {
 			return conn.WriteMessage(websocket.TextMessage, []byte("x"))
 		}))
 		u.Settings.WriteBufferPool = &onePanic{}
-		u.Log = testws.Silent
+		u.Logger = testws.Silent
 		wstest.DialRaw(t, u, "/", nil).Expect(wstest.Text("x"))
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -109,9 +110,7 @@ func newServer(t *testing.T, v *variant) *server {
 	s.upgrader.CompressionThreshold = -1
 	s.upgrader.Settings.EnableCompression = v.enabled
 	s.upgrader.Observer = &websocket.Observer{Ended: s.tellEnded}
-	s.upgrader.Log = func(_ context.Context, level slog.Level, err error, _ ...slog.Attr) {
-		assert.Less(t, level, slog.LevelError, "%v", err)
-	}
+	s.upgrader.Logger = testws.LogTo(func(line testws.Logged) { assert.Less(t, line.Level, slog.LevelError, "%v", line.Err) })
 	s.Server = httptest.NewUnstartedServer(s.upgrader)
 	if v.secure {
 		s.StartTLS()

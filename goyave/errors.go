@@ -1,10 +1,7 @@
 package websocket
 
 import (
-	"context"
 	stderrors "errors"
-	"fmt"
-	"log/slog"
 	"runtime/debug"
 	"slices"
 
@@ -73,33 +70,4 @@ func joined(err error) []error {
 		return nil
 	}
 	return slices.Clone(several.Unwrap())
-}
-
-// routeKey is the key of the route in the context of a connection.
-type routeKey struct{}
-
-// log is Options.Log of those who set none: the server's logger, which the
-// application may replace at any time before the start.
-func (m *mounted) log(ctx context.Context, level slog.Level, err error, attrs ...slog.Attr) {
-	if route, ok := ctx.Value(routeKey{}).(*goyave.Route); ok && route != nil {
-		name := route.GetName()
-		if name == "" {
-			name = route.GetFullURI()
-		}
-		attrs = append([]slog.Attr{slog.String("route", name)}, attrs...)
-	}
-	logger := m.server.Logger
-	if level < slog.LevelError {
-		logger.LogAttrs(ctx, level, fmt.Sprint(err), attrs...) // fmt survives an Error method that does not
-		return
-	}
-	if _, panicked := tracedPanic(err); panicked || joined(err) != nil {
-		err = goyaveError(err)
-		attrs = slices.DeleteFunc(attrs, func(a slog.Attr) bool { return a.Key == "stack" }) // the traces say it
-	}
-	args := make([]any, len(attrs))
-	for i, attr := range attrs {
-		args[i] = attr
-	}
-	logger.ErrorCtx(ctx, err, args...) // with the traces that there are
 }

@@ -3,6 +3,7 @@ package websocket
 import (
 	"context"
 	stderrors "errors"
+	"log/slog"
 	"net/http"
 	"reflect"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	root "github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/goyave/internal/bearer"
 	"goyave.dev/goyave/v5"
+	goyaveslog "goyave.dev/goyave/v5/slog"
 	"goyave.dev/goyave/v5/util/errors"
 )
 
@@ -32,6 +34,10 @@ type Upgrader struct {
 
 	mounted *mounted
 }
+
+// Logger returns the server's logger. It is that of the Component, and no field of the
+// Options: Options.Logger takes its place for the connections.
+func (u *Upgrader) Logger() *goyaveslog.Logger { return u.Component.Logger() }
 
 // mounted is what an Upgrader is on one server.
 type mounted struct {
@@ -112,8 +118,8 @@ func (u *Upgrader) mount(server *goyave.Server) *mounted {
 	if err := validate(m.options, u.Settings); err != nil {
 		panic(errors.New(err))
 	}
-	if m.options.Log == nil {
-		m.options.Log = m.log
+	if m.options.Logger == nil {
+		m.options.Logger = slog.New(logHandler{server: server})
 	}
 	m.service = serviceOf(server)
 	m.endpoint = root.NewEndpoint(m.options)

@@ -1062,12 +1062,31 @@ func (p *countingPool) Get() any { p.got.Add(1); return nil }
 
 func (*countingPool) Put(any) {}
 
-// An application's own log gets everything.
-func TestLogOption(t *testing.T) {
+// errorHandler passes on the errors of what is logged.
+type errorHandler struct {
+	stdslog.Handler
+	errs chan<- error
+}
+
+func (errorHandler) Enabled(context.Context, stdslog.Level) bool { return true }
+
+func (h errorHandler) Handle(_ context.Context, record stdslog.Record) error {
+	record.Attrs(func(a stdslog.Attr) bool {
+		if err, ok := a.Value.Any().(error); ok && a.Key == "error" {
+			h.errs <- err
+		}
+		return true
+	})
+	return nil
+}
+
+// An application's own log gets everything. The server's is that of the component all the
+// same.
+func TestLoggerOption(t *testing.T) {
 	lines := make(chan error, 10)
 	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
 		upgrader := websocket.New(&plain{serve: panicking})
-		upgrader.Log = func(_ context.Context, _ stdslog.Level, err error, _ ...stdslog.Attr) { lines <- err }
+		upgrader.Options.Logger = stdslog.New(errorHandler{stdslog.DiscardHandler, lines})
 		router.Subrouter("/ws").Controller(upgrader)
 	})
 	a.dial("/ws").ExpectClose(websocket.CloseInternalServerErr, "Internal Server Error")
@@ -1077,6 +1096,9 @@ func TestLogOption(t *testing.T) {
 	var traced *errorutil.Error
 	require.ErrorAs(t, err, &traced)
 	assert.Empty(t, a.log.with("the value"))
+	upgrader := websocket.New(&plain{})
+	upgrader.Init(a.Server)
+	assert.Same(t, a.Server.Logger, upgrader.Logger())
 }
 
 // In memory, without a listener, and through a router of its own.

@@ -30,11 +30,11 @@ func serveMembers(t *testing.T, n testws.Network, h *hub.Hub, options websocket.
 		return f(conn, h)
 	}))
 	upgrader.Options = options
-	upgrader.Log = func(_ context.Context, level slog.Level, err error, _ ...slog.Attr) {
-		if level > slog.LevelDebug {
-			t.Errorf("somebody is alarmed: %v", err)
+	upgrader.Logger = testws.LogTo(func(line testws.Logged) {
+		if line.Level > slog.LevelDebug {
+			t.Errorf("somebody is alarmed: %v", line.Err)
 		}
-	}
+	})
 	target := n.Serve(t, upgrader)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -312,10 +312,10 @@ func TestBrokerFailureIsTold(t *testing.T) {
 			}
 			return h.Broadcast("lobby", hub.Text("hello"))
 		}))
-		upgrader.Log = func(_ context.Context, level slog.Level, err error, _ ...slog.Attr) {
-			assert.Equal(t, slog.LevelError, level)
-			told <- err
-		}
+		upgrader.Logger = testws.LogTo(func(line testws.Logged) {
+			assert.Equal(t, slog.LevelError, line.Level)
+			told <- line.Err
+		})
 		client := wstest.Dial(t, wstest.Serve(t, upgrader), "/", nil)
 		expect(t, client, "hello")
 		client.ExpectClose(websocket.CloseInternalServerErr, "Internal Server Error")

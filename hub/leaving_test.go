@@ -93,7 +93,7 @@ func TestServeHasReturned(t *testing.T) {
 					<-returns
 					return err
 				}))
-				u.Log = testws.Silent
+				u.Logger = testws.Silent
 				u.CloseTimeout = 3 * time.Second
 				wstest.DialRaw(t, wstest.Serve(t, u), "/", nil)
 				synctest.Wait()

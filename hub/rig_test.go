@@ -48,7 +48,7 @@ func newRig(t *testing.T, n testws.Network, options websocket.Options) *rig {
 	r := &rig{t: t, conns: make(chan *websocket.Conn, 1), told: make(chan error, 100)}
 	r.upgrader = websocket.New(r)
 	r.upgrader.Options = options
-	r.upgrader.Log = testws.Silent
+	r.upgrader.Logger = testws.Silent
 	r.target = n.Serve(t, r.upgrader)
 	t.Cleanup(func() { // before the servers'
 		ctx, cancel := context.WithCancel(context.Background())

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,7 +46,7 @@ func newGeneration(s *soak, number int) *generation {
 	g.upgrader = websocket.New(&controller{g: g})
 	g.upgrader.Options = websocket.Options{
 		Observer:       &websocket.Observer{Opened: g.tellOpened, Ended: g.tellEnded},
-		Log:            g.log,
+		Logger:         slog.New(alarm{g}),
 		AllowedOrigins: []string{"friend.test"},
 		CloseTimeout:   3 * time.Second,
 	}
@@ -58,11 +59,27 @@ func newGeneration(s *soak, number int) *generation {
 	return g
 }
 
-// log is for what nobody else is told. Errors are bugs.
-func (g *generation) log(_ context.Context, level slog.Level, err error, attrs ...slog.Attr) {
-	if level >= slog.LevelWarn && !isExpectedPanic(err) {
-		g.s.problems.add("logged: %v %v", err, attrs)
+// An alarm is the handler of a generation's log: what it is told are bugs.
+type alarm struct{ g *generation }
+
+func (alarm) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+func (a alarm) WithAttrs([]slog.Attr) slog.Handler             { return a }
+func (a alarm) WithGroup(string) slog.Handler                  { return a }
+
+func (a alarm) Handle(_ context.Context, record slog.Record) error {
+	expected := false
+	attrs := []string{record.Message}
+	record.Attrs(func(attr slog.Attr) bool {
+		if err, ok := attr.Value.Any().(error); ok {
+			expected = isExpectedPanic(err)
+		}
+		attrs = append(attrs, attr.String())
+		return true
+	})
+	if !expected {
+		a.g.s.problems.add("logged: %s", strings.Join(attrs, " "))
 	}
+	return nil
 }
 
 // enter takes a request in, unless it comes too late.

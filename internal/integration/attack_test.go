@@ -42,8 +42,8 @@ func defense(t *testing.T, u *websocket.Upgrader, attack func(t *testing.T, serv
 		}
 		return serve.Serve(conn, r)
 	})
-	if u.Log == nil {
-		u.Log = testws.Silent
+	if u.Logger == nil {
+		u.Logger = testws.Silent
 	}
 	t.Run("attack", func(t *testing.T) { // which closes its sockets at its end
 		server := httptest.NewServer(u)

@@ -181,7 +181,7 @@ func TestEndAfterABreachOnEveryNetwork(t *testing.T) {
 	}
 	endpoint := func() *websocket.Upgrader {
 		u := websocket.New(websocket.ControllerFunc(testws.Echo))
-		u.Log = testws.Silent
+		u.Logger = testws.Silent
 		return u
 	}
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {

@@ -78,7 +78,7 @@ func TestNothingIsReadOnceCloseIsCalled(t *testing.T) {
 					closed <- err
 					return err
 				}))
-				u.Log = testws.Silent
+				u.Logger = testws.Silent
 				client := wstest.DialRaw(t, serve(u), "/", nil)
 				conn := <-conns
 				client.Send(wstest.Text(`"before"`))
@@ -135,7 +135,7 @@ func TestNothingIsReadOnceServeHasReturned(t *testing.T) {
 					<-got
 					return testws.ErrDatabase
 				}})
-				u.Log = testws.Silent
+				u.Logger = testws.Silent
 				client := wstest.DialRaw(t, serve(u), "/", nil)
 				client.Send(wstest.Text(`"before"`))
 				<-told

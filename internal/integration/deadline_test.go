@@ -111,7 +111,7 @@ func TestForeignDeadlines(t *testing.T) {
 					assert.Equal(t, tt.after, time.Since(begun))
 					return err
 				}))
-				u.Log, u.Observer, u.PingInterval = testws.Silent, o.Observer(), -1
+				u.Logger, u.Observer, u.PingInterval = testws.Silent, o.Observer(), -1
 				client := wstest.DialRaw(t, throughConn(u, func(nc net.Conn) net.Conn { return foreignConn{nc} }), "/", &wstest.Options{Timeout: -1})
 				time.Sleep(tt.after)
 				synctest.Wait()
@@ -142,7 +142,7 @@ func TestTimeoutOfTheNetwork(t *testing.T) {
 			assert.True(t, websocket.IsDisconnect(err))
 			return nil
 		}))
-		u.Log, u.Observer = testws.Silent, o.Observer()
+		u.Logger, u.Observer = testws.Silent, o.Observer()
 		_ = wstest.DialRaw(t, throughConn(u, func(nc net.Conn) net.Conn { return hiccups{nc} }), "/", nil)
 		testws.AwaitEnd(t, u)
 		assert.Equal(t, 1006, o.Only(t).Code)
@@ -226,7 +226,7 @@ func TestEmptyReads(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		var o testws.Observed
 		u := websocket.New(websocket.ControllerFunc(testws.Echo))
-		u.Log, u.Observer = testws.Silent, o.Observer()
+		u.Logger, u.Observer = testws.Silent, o.Observer()
 		client := wstest.Dial(t, serve(throughConn(u, func(nc net.Conn) net.Conn { return &sleepyConn{Conn: nc, empty: 3} })), "/", nil)
 		client.WriteText("hello")
 		client.ExpectText("hello")

@@ -98,7 +98,7 @@ func TestCompressionOffers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 			upgrader.Settings.EnableCompression = true
-			upgrader.Log = testws.Silent
+			upgrader.Logger = testws.Silent
 			header := http.Header{}
 			if tt.offers != nil {
 				header["Sec-Websocket-Extensions"] = tt.offers

@@ -85,7 +85,7 @@ func newDifferentialServers(t testing.TB) *differentialServers {
 	ours := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 		return s.serve(conn, r.URL.Query())
 	}))
-	ours.Log = testws.Silent
+	ours.Logger = testws.Silent
 	ours.MaxMessageSize = differentialLimit
 	ours.CompressionLevel = -1
 	ours.Settings.EnableCompression = true

@@ -162,7 +162,7 @@ func answered(t *testing.T, stream []byte, size int) (answer []byte, s *told, st
 	t.Helper()
 	s = &told{}
 	u := websocket.New(s)
-	u.Log = testws.Silent
+	u.Logger = testws.Silent
 	u.Settings.EnableCompression = true
 	u.Settings.Subprotocols = []string{"superchat", "chat"}
 	server := wstest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -359,7 +359,7 @@ func TestVanishedAfterAFailedWrite(t *testing.T) {
 				var log testws.Logs
 				var o testws.Observed
 				u := websocket.New(websocket.ControllerFunc(serve))
-				u.Log, u.Observer = log.Log, o.Observer()
+				u.Logger, u.Observer = log.Logger(), o.Observer()
 				client := wstest.DialRaw(t, u, "/", nil)
 				client.Send(wstest.Text("last word"))
 				require.NoError(t, client.Close())
@@ -506,7 +506,7 @@ func TestHangUpOfANetworkThatDoesNotEndReads(t *testing.T) {
 					assert.Equal(t, failure, err)
 					return err
 				}))
-				u.Log, u.Observer = testws.Silent, o.Observer()
+				u.Logger, u.Observer = testws.Silent, o.Observer()
 				server := &http.Server{Handler: u, ReadHeaderTimeout: time.Minute}
 				defer func() { _ = server.Close() }()
 				go func() { _ = server.Serve(listener) }()
@@ -614,7 +614,7 @@ func TestStreamOfAPeerThatHungUp(t *testing.T) {
 func TestDialLearnsWhyItsMessageIsRefused(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		u := websocket.New(websocket.ControllerFunc(testws.Echo))
-		u.Log = testws.Silent
+		u.Logger = testws.Silent
 		server := serve(u)
 		for range 5 {
 			conn := testws.Dial(t, server, nil)

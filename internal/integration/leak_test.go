@@ -22,7 +22,7 @@ import (
 // counts what is left of them.
 func TestNothingIsLeftBehind(t *testing.T) {
 	const each = 100
-	brief := websocket.Options{CloseTimeout: 300 * time.Millisecond, WriteTimeout: 300 * time.Millisecond, Log: testws.Silent}
+	brief := websocket.Options{CloseTimeout: 300 * time.Millisecond, WriteTimeout: 300 * time.Millisecond, Logger: testws.Silent}
 	newEndpoint := func(serve websocket.ControllerFunc) *websocket.Upgrader {
 		u := websocket.New(serve)
 		u.Options = brief

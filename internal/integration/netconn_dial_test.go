@@ -87,7 +87,7 @@ func TestDialOfPanickingConnection(t *testing.T) {
 							livesWith(t, wstest.Serve(t, testws.Says()), method, atOnce, life.mute, life.live)
 							return
 						}
-						server.Log = testws.Silent
+						server.Logger = testws.Silent
 						livesWith(t, wstest.Serve(t, server), method, atOnce, life.mute, life.live)
 					})
 				})
@@ -98,7 +98,7 @@ func TestDialOfPanickingConnection(t *testing.T) {
 					t.Run(network+name, func(t *testing.T) {
 						t.Parallel()
 						u := websocket.New(websocket.ControllerFunc(testws.Echo))
-						u.Log = testws.Silent
+						u.Logger = testws.Silent
 						server := start(u)
 						t.Cleanup(server.Close)
 						livesWith(t, server, method, atOnce, life.mute, life.live)

@@ -301,7 +301,7 @@ func (p *panickyServer) start(life websocket.ControllerFunc, serve func(http.Han
 		close(p.served)
 		return life(conn, r)
 	}))
-	p.u.Log, p.u.Observer, p.u.MaxConnections, p.u.CloseTimeout = p.lines.Log, p.o.Observer(), 1, 100*time.Millisecond
+	p.u.Logger, p.u.Observer, p.u.MaxConnections, p.u.CloseTimeout = p.lines.Logger(), p.o.Observer(), 1, 100*time.Millisecond
 	p.served = make(chan struct{})
 	upgrader := throughConn(p.u, p.wrap)
 	p.handled.Add(1)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// aghast are a slog.Handler, an Observer, an Options.Log and an ErrorHandler that leave one
+// aghast are a slog.Handler, an Observer, an Options.Logger and an ErrorHandler that leave one
 // of their functions as no function should be left.
 type aghast struct {
 	function string
@@ -37,7 +38,16 @@ func (a *aghast) call(function string) {
 
 func (a *aghast) Enabled(context.Context, slog.Level) bool { a.call("Enabled"); return true }
 
-func (a *aghast) Handle(context.Context, slog.Record) error { a.call("Handle"); return nil }
+func (a *aghast) Handle(_ context.Context, record slog.Record) error {
+	record.Attrs(func(attr slog.Attr) bool {
+		if err, ok := attr.Value.Any().(error); ok {
+			_ = err.Error()
+		}
+		return true
+	})
+	a.call("Handle")
+	return nil
+}
 
 func (a *aghast) WithAttrs([]slog.Attr) slog.Handler { return a }
 func (a *aghast) WithGroup(string) slog.Handler      { return a }
@@ -56,7 +66,18 @@ func (a *aghast) Ended(_ *websocket.Conn, ending websocket.Ending) {
 	a.call("Ended")
 }
 
-func (a *aghast) log(context.Context, slog.Level, error, ...slog.Attr) { a.call("Log") }
+// An aghastLogger is the handler of Options.Logger, beside that of the default logger.
+type aghastLogger struct{ *aghast }
+
+func (a aghastLogger) Enabled(context.Context, slog.Level) bool {
+	a.call("Logger, Enabled")
+	return true
+}
+
+func (a aghastLogger) Handle(context.Context, slog.Record) error {
+	a.call("Logger, Handle")
+	return nil
+}
 
 // An unspeakable is an error that can't say what it is.
 type unspeakable struct{ aghast *aghast }
@@ -76,7 +97,7 @@ func serveLogs(t *testing.T, h slog.Handler) {
 // What a logger, an observer or an error does ends neither the process nor the ending of a
 // connection: its socket is closed, its place given back, and the observer told.
 func TestPanickingLoggersAndObservers(t *testing.T) {
-	functions := []string{"Enabled", "Handle", "UpgradeRefused", "Opened", "Ended", "Log", "OnError", "Error", "Is", "As", "Unwrap"}
+	functions := []string{"Enabled", "Handle", "UpgradeRefused", "Opened", "Ended", "Logger, Enabled", "Logger, Handle", "OnError", "Error", "Is", "As", "Unwrap"}
 	codes := map[string]int{"nil": 1000, "a breach": 1002} // or else 1011
 	leaves := map[string]func(){"panics": func() { panic("aghast") }, "leaves by Goexit": runtime.Goexit}
 	serves := map[string]func(a *aghast) func(*websocket.Conn, *http.Request) error{
@@ -111,8 +132,8 @@ func TestPanickingLoggersAndObservers(t *testing.T) {
 						serveLogs(t, a)
 						u := websocket.New(a.controller(serve(a)))
 						u.Observer, u.MaxConnections = a.observer(), 1
-						if function == "Log" {
-							u.Log = a.log
+						if strings.HasPrefix(function, "Logger") {
+							u.Logger = slog.New(aghastLogger{a})
 						}
 						target := network(u)
 						wstest.DialRefused(t, target, "/", &wstest.Options{Header: http.Header{"Origin": {"https://evil.test"}}}) //nolint:bodyclose // it is in memory

@@ -200,7 +200,7 @@ func TestRefusals(t *testing.T) {
 			answer := func(t *testing.T, upgrader *websocket.Upgrader) testws.Reply {
 				t.Helper()
 				var log testws.Logs
-				upgrader.Log = log.Log
+				upgrader.Logger = log.Logger()
 				if tt.down {
 					require.NoError(t, upgrader.Shutdown(t.Context()))
 				}
@@ -400,7 +400,7 @@ func TestBodyIsNotWaitedFor(t *testing.T) {
 			t.Run("a body "+body.name+", "+tt.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
-					upgrader.Log = testws.Silent
+					upgrader.Logger = testws.Silent
 					if tt.down {
 						require.NoError(t, upgrader.Shutdown(t.Context()))
 					}

@@ -135,7 +135,7 @@ func TestChosenEndingIsNoRace(t *testing.T) {
 			served <- struct{}{}
 			return choosers["from the context"](conn, r)
 		}))
-		u.Log = testws.Silent
+		u.Logger = testws.Silent
 		network := httptest.NewServer(u)
 		client := wstest.DialRaw(t, network, "/", nil)
 		<-served
@@ -199,7 +199,7 @@ func TestWhenShutdownIsTold(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				u := websocket.New(websocket.ControllerFunc(tc.serve))
 				u.Options = tc.options
-				u.Log = testws.Silent
+				u.Logger = testws.Silent
 				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: time.Hour})
 				time.Sleep(time.Second)
 				ctx := t.Context()

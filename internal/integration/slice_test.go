@@ -35,7 +35,7 @@ func sliceServer(t *testing.T, configure func(*websocket.Upgrader), serve websoc
 	t.Helper()
 	u := websocket.New(serve)
 	u.MaxMessageSize = -1
-	u.Log = testws.Silent
+	u.Logger = testws.Silent
 	u.Settings.EnableCompression = true
 	if configure != nil {
 		configure(u)
@@ -156,7 +156,7 @@ func TestSlicesAreEchoed(t *testing.T) {
 				clear(p)
 			}
 		}))
-		u.Log = testws.Silent
+		u.Logger = testws.Silent
 		client := wstest.DialRaw(t, serve(u), "/", nil)
 		var frames []wstest.Frame
 		for i := range 300 {

@@ -269,7 +269,7 @@ func TestSlowReaderOfAFullKernel(t *testing.T) {
 				})
 				return testws.ReadLoop(testws.Returned)(conn, r)
 			}))
-			u.Log, u.WriteTimeout = testws.Silent, time.Second
+			u.Logger, u.WriteTimeout = testws.Silent, time.Second
 			u.PingInterval, u.PongTimeout = 500*time.Millisecond, 500*time.Millisecond
 			server := start(u)
 			defer server.Close()

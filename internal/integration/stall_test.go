@@ -183,7 +183,7 @@ func waysToRead() []wayToRead {
 // endpoint serves in one of the ways.
 func endpoint(way wayToRead) *websocket.Upgrader {
 	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error { return way.serve(conn) }))
-	u.Log = testws.Silent
+	u.Logger = testws.Silent
 	u.CloseTimeout = time.Minute
 	return u
 }

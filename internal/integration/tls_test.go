@@ -41,7 +41,7 @@ func TestTLSKeyUpdate(t *testing.T) {
 	}
 	u := websocket.New(websocket.ControllerFunc(testws.Echo))
 	u.WriteTimeout = 50 * time.Millisecond
-	u.Log = testws.Silent
+	u.Logger = testws.Silent
 	server := httptest.NewTLSServer(u)
 	defer server.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

@@ -6,28 +6,30 @@ import (
 	"sync"
 )
 
+// Silent logs nothing.
+var Silent = slog.New(slog.DiscardHandler)
+
 // Logged is one line of a log.
 type Logged struct {
-	Level slog.Level
-	Err   error
-	Attrs map[string]slog.Value
+	Level   slog.Level
+	Message string
+	Err     error                 // the attribute "error"
+	Attrs   map[string]slog.Value // all others
 }
 
-// Logs collects what Options.Log is called with.
+// Logs collects what its Logger is told.
 type Logs struct {
 	mu    sync.Mutex
 	lines []Logged
 }
 
-// Log adds a line.
-func (l *Logs) Log(_ context.Context, level slog.Level, err error, attrs ...slog.Attr) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	line := Logged{Level: level, Err: err, Attrs: map[string]slog.Value{}}
-	for _, a := range attrs {
-		line.Attrs[a.Key] = a.Value
-	}
-	l.lines = append(l.lines, line)
+// Logger returns the logger, whose lines are kept at any level.
+func (l *Logs) Logger() *slog.Logger {
+	return LogTo(func(line Logged) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.lines = append(l.lines, line)
+	})
 }
 
 // All returns the lines so far.
@@ -37,5 +39,27 @@ func (l *Logs) All() []Logged {
 	return l.lines
 }
 
-// Silent logs nothing.
-func Silent(context.Context, slog.Level, error, ...slog.Attr) {}
+// LogTo returns a logger that calls f for each line, at any level.
+func LogTo(f func(line Logged)) *slog.Logger { return slog.New(logTo(f)) }
+
+// logTo is the handler of LogTo. The library adds neither attributes nor groups to a
+// logger.
+type logTo func(line Logged)
+
+func (logTo) Enabled(context.Context, slog.Level) bool { return true }
+func (logTo) WithAttrs([]slog.Attr) slog.Handler       { panic("testws: WithAttrs is called") }
+func (logTo) WithGroup(string) slog.Handler            { panic("testws: WithGroup is called") }
+
+func (f logTo) Handle(_ context.Context, record slog.Record) error {
+	line := Logged{Level: record.Level, Message: record.Message, Attrs: map[string]slog.Value{}}
+	record.Attrs(func(a slog.Attr) bool {
+		if a.Key == "error" {
+			line.Err, _ = a.Value.Any().(error)
+		} else {
+			line.Attrs[a.Key] = a.Value
+		}
+		return true
+	})
+	f(line)
+	return nil
+}

@@ -22,8 +22,8 @@ func RawPair(t *testing.T, options websocket.Options) (*wstest.Raw, *websocket.C
 		<-ended
 		return nil
 	}))
-	if options.Log == nil {
-		options.Log = Silent
+	if options.Logger == nil {
+		options.Logger = Silent
 	}
 	u.Options = options
 	client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: time.Hour})

@@ -69,7 +69,7 @@ func (l *writesListener) Accept() (net.Conn, error) {
 func RecordWrites(t *testing.T, serve websocket.ControllerFunc) (client net.Conn, server *Writes) {
 	t.Helper()
 	u := websocket.New(serve)
-	u.Log = Silent
+	u.Logger = Silent
 	memory := wstest.Listen()
 	listener := &writesListener{Listener: memory, conns: make(chan *Writes, 1)}
 	httpServer := &http.Server{Handler: u, ReadHeaderTimeout: time.Minute}
