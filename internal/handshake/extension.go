@@ -1,88 +1,115 @@
 package handshake
 
 import (
-	"slices"
+	"errors"
+	"fmt"
+	"strings"
 )
 
-// DeflateTerms is gorilla's answer to an offer of permessage-deflate (RFC 7692, 7.1),
-// and what a client of ours offers: each message is compressed by itself, which is all
-// that gorilla knows.
-const DeflateTerms = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
-
-// LargestWindow is added to the answer where the client asked for it: it is the window
-// that we have (RFC 7692, 7.1.2.1).
-const LargestWindow = "; server_max_window_bits=15"
-
-// OffersDeflate reports whether the client offers permessage-deflate in a way that
-// DeflateTerms fits (RFC 7692, 7), and whether LargestWindow has to be added.
-func OffersDeflate(offers []extension) (offered, window bool) {
-	for _, offer := range offers {
-		if honored, window := canHonor(offer); honored {
-			return true, window
-		}
-	}
-	return false, false
+// An Extension is an element of Sec-WebSocket-Extensions (RFC 6455, 9.1).
+type Extension struct {
+	name       string
+	parameters []extensionParameter
 }
 
-// canHonor reports whether an offer can be accepted, and whether it asks for the
-// largest window. One with a parameter that is unknown, repeated or of a bad value must
-// be declined (RFC 7692, 7), and so must one that asks for a smaller window of ours: the
-// compressor has no other. Names are compared as they are: RFC 6455 says nothing of
-// case, and what is declined harms nobody.
-func canHonor(offer extension) (honored, window bool) {
-	if offer.name != "permessage-deflate" {
-		return false, false
-	}
-	for i, p := range offer.parameters {
-		var valid bool
-		switch p.name {
-		case "server_no_context_takeover", "client_no_context_takeover":
-			valid = !p.valued
-		case "client_max_window_bits":
-			valid = !p.valued || isWindowBits(p.value)
-		case "server_max_window_bits":
-			valid, window = p.value == "15", true
-		}
-		if !valid || hasParameter(offer.parameters[:i], p.name) {
-			return false, false
-		}
-	}
-	return true, window
+type extensionParameter struct {
+	name, value string
+	valued      bool // reports whether there is a value
 }
 
-// canAgree reports whether the server's choice of extensions is one that a client of
-// ours has asked for with DeflateTerms (RFC 7692, 7.1).
-func canAgree(chosen []extension) bool {
-	if len(chosen) != 1 || chosen[0].name != "permessage-deflate" {
+// errMalformedExtensions is wrapped by the error of parseExtensions.
+var errMalformedExtensions = errors.New("malformed 'Sec-WebSocket-Extensions' header")
+
+// parseExtensions parses the lines of Sec-WebSocket-Extensions. A malformed header fails the
+// handshake (RFC 6455, 9.1). A header without elements counts as none.
+func parseExtensions(lines []string) (list []Extension, err error) {
+	for _, line := range lines {
+		s := headerScanner{rest: line}
+		for {
+			for s.accept(',') { // before a comma there is an empty element
+			}
+			if s.rest == "" {
+				break
+			}
+			e, ok := s.extension()
+			if !ok || s.rest != "" && s.rest[0] != ',' {
+				return nil, fmt.Errorf("%w: %q", errMalformedExtensions, line)
+			}
+			list = append(list, e)
+		}
+	}
+	return list, nil
+}
+
+// A headerScanner parses a line from its beginning. Its methods skip the white space behind
+// what they parse, and leave rest alone where they find nothing.
+type headerScanner struct{ rest string }
+
+func (s *headerScanner) skipSpace() { s.rest = strings.TrimLeft(s.rest, " \t") }
+
+// accept skips c if it comes next, and reports whether it did.
+func (s *headerScanner) accept(c byte) bool {
+	s.skipSpace()
+	if s.rest == "" || s.rest[0] != c {
 		return false
 	}
-	parameters := chosen[0].parameters
-	for i, p := range parameters {
-		var valid bool
-		switch p.name {
-		case "server_no_context_takeover", "client_no_context_takeover": // the latter we do in any case
-			valid = !p.valued
-		case "server_max_window_bits": // a smaller window than ours is inflated, too
-			valid = isWindowBits(p.value)
-		}
-		if !valid || hasParameter(parameters[:i], p.name) {
-			return false
-		}
-	}
-	return hasParameter(parameters, "server_no_context_takeover")
+	s.rest = s.rest[1:]
+	s.skipSpace()
+	return true
 }
 
-func hasParameter(parameters []extensionParameter, name string) bool {
-	return slices.ContainsFunc(parameters, func(p extensionParameter) bool { return p.name == name })
+// token parses a token. It returns "" where there is none.
+func (s *headerScanner) token() string {
+	n := tokenLength(s.rest)
+	token := s.rest[:n]
+	s.rest = s.rest[n:]
+	s.skipSpace()
+	return token
 }
 
-// isWindowBits reports whether a parameter's value is 8 to 15 without leading zeros
-// (RFC 7692, 7.1.2).
-func isWindowBits(value string) bool {
-	switch value {
-	case "8", "9", "10", "11", "12", "13", "14", "15":
-		return true
-	default:
-		return false
+// extension parses an element of Sec-WebSocket-Extensions.
+func (s *headerScanner) extension() (e Extension, ok bool) {
+	if e.name = s.token(); e.name == "" {
+		return e, false
 	}
+	for s.accept(';') {
+		p := extensionParameter{name: s.token()}
+		if p.name == "" {
+			return e, false
+		}
+		if p.valued = s.accept('='); p.valued {
+			if p.value = s.tokenOrQuoted(); p.value == "" {
+				return e, false
+			}
+		}
+		e.parameters = append(e.parameters, p)
+	}
+	return e, true
+}
+
+// tokenOrQuoted parses a token, or a quoted string (RFC 9110, 5.6.4) whose content is a token
+// (RFC 6455, 9.1). It returns "" where there is neither.
+func (s *headerScanner) tokenOrQuoted() string {
+	if !strings.HasPrefix(s.rest, `"`) {
+		return s.token()
+	}
+	var value []byte
+	for i := 1; i < len(s.rest); i++ {
+		switch s.rest[i] {
+		case '"':
+			s.rest = s.rest[i+1:]
+			s.skipSpace()
+			if !IsToken(string(value)) {
+				return ""
+			}
+			return string(value)
+		case '\\':
+			i++
+			if i == len(s.rest) {
+				return ""
+			}
+		}
+		value = append(value, s.rest[i])
+	}
+	return ""
 }

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// IsSameOrigin reports whether no page of another host can have made the request:
-// without an Origin header it comes from no browser. Hosts are compared without
-// case and without the default port of the origin's scheme, or an empty one.
+// IsSameOrigin reports whether the request has the origin of its own host, or no origin: then
+// it does not come from a browser. Hosts are compared without case, and without the default
+// port of the origin's scheme or an empty port.
 func IsSameOrigin(r *http.Request) bool {
 	values := r.Header["Origin"]
 	if len(values) != 1 {
@@ -18,6 +18,7 @@ func IsSameOrigin(r *http.Request) bool {
 	return err == nil && origin.Hostname() != "" && canonicalHost(origin.Scheme, origin.Host) == canonicalHost(origin.Scheme, r.Host)
 }
 
+// canonicalHost returns a host in lower case, without the default port of the scheme.
 func canonicalHost(scheme, host string) string {
 	host = strings.TrimSuffix(strings.ToLower(host), ":")
 	if port := DefaultPort(scheme); port != "" {
@@ -26,7 +27,7 @@ func canonicalHost(scheme, host string) string {
 	return host
 }
 
-// DefaultPort is that of a scheme in lower case, "" for one that has none.
+// DefaultPort returns the default port of a scheme in lower case, "" for schemes without one.
 func DefaultPort(scheme string) string {
 	switch scheme {
 	case "http", "ws":

@@ -12,18 +12,19 @@ import (
 	"strings"
 )
 
-// An originPattern is one of Options.AllowedOrigins.
+// An originPattern is one element of AllowedOrigins.
 type originPattern struct {
-	scheme string // "" for any; http stands for ws too, https for wss
-	host   string // as canonicalName spells it; "" only for file
-	below  bool   // the hosts below that one are meant, not itself
-	port   string // "" for the scheme's default
+	scheme     string // "" for any; http stands for ws too, https for wss
+	host       string // as canonicalName spells it; "" only for file
+	subdomains bool   // stands for the hosts below that one, not for itself
+	port       string // "" for the scheme's default
 }
 
+// OriginPatterns are origins that may connect. The zero value allows none.
 type OriginPatterns []originPattern
 
-// Allow reports whether the request has one origin, of the form that browsers send
-// (RFC 6454, 6.1), that one of the patterns stands for.
+// Allow reports whether one of the patterns stands for the origin of the request. A request
+// with more than one origin, or one that no browser sends (RFC 6454, 6.1), is not allowed.
 func (patterns OriginPatterns) Allow(r *http.Request) bool {
 	values := r.Header["Origin"]
 	if len(patterns) == 0 || len(values) != 1 {
@@ -34,7 +35,7 @@ func (patterns OriginPatterns) Allow(r *http.Request) bool {
 		return false // "null" is not of that form, nor is anything with a user or a path
 	}
 	if strings.ContainsAny(origin.Host, `"<>`) {
-		return false // in hosts, net/url lets them pass
+		return false // net/url accepts them in hosts
 	}
 	scheme, host := pageScheme(origin.Scheme), canonicalName(origin.Hostname())
 	port := cmp.Or(origin.Port(), DefaultPort(scheme))
@@ -50,14 +51,14 @@ func (p *originPattern) matches(scheme, host, port string) bool {
 	if p.scheme != "" && p.scheme != scheme || port != cmp.Or(p.port, DefaultPort(scheme)) {
 		return false
 	}
-	if p.below {
+	if p.subdomains {
 		label, found := strings.CutSuffix(host, "."+p.host)
 		return found && label != ""
 	}
 	return host == p.host
 }
 
-// pageScheme is the scheme of the pages that connect with this one.
+// pageScheme returns the scheme of the pages that connect with a scheme.
 func pageScheme(scheme string) string {
 	switch scheme {
 	case "ws":
@@ -69,7 +70,7 @@ func pageScheme(scheme string) string {
 	}
 }
 
-// canonicalName spells a host, which has no port, in the one way of many.
+// canonicalName returns the one spelling of a host, which has no port.
 func canonicalName(host string) string {
 	if address, err := netip.ParseAddr(host); err == nil {
 		return address.String()
@@ -77,8 +78,8 @@ func canonicalName(host string) string {
 	return strings.ToLower(host)
 }
 
-// ParseOrigins returns an error that names the first malformed pattern and says
-// what is wrong with it.
+// ParseOrigins parses the elements of AllowedOrigins. Its error names the first malformed one
+// and says what is wrong with it.
 func ParseOrigins(patterns []string) (OriginPatterns, error) {
 	var parsed OriginPatterns
 	for _, pattern := range patterns {
@@ -91,7 +92,8 @@ func ParseOrigins(patterns []string) (OriginPatterns, error) {
 	return parsed, nil
 }
 
-// forbiddenInOrigin is what an origin has not, and how it is recognized.
+// forbiddenInOrigin lists the parts of a URL that an origin cannot have, with the characters
+// that begin them and the text for the error.
 var forbiddenInOrigin = []struct{ marks, what string }{
 	{" \t\r\n,", "a space or a comma: each origin is an element of its own"},
 	{`/\`, "a path: not even a slash may follow the host"},
@@ -100,7 +102,8 @@ var forbiddenInOrigin = []struct{ marks, what string }{
 	{"@", "a user"},
 }
 
-// parseOrigin returns an error that goes on where the pattern's name ends.
+// parseOrigin parses one element. Its error is the end of a sentence that begins with the
+// element.
 func parseOrigin(pattern string) (p originPattern, err error) {
 	host := strings.ToLower(pattern)
 	if host == "file://" {
@@ -136,7 +139,7 @@ func parseOrigin(pattern string) (p originPattern, err error) {
 	case host[0] == '[':
 		p.host, err = parseIPv6(host)
 	default:
-		p.host, p.below = strings.CutPrefix(host, "*.")
+		p.host, p.subdomains = strings.CutPrefix(host, "*.")
 		err = p.checkHostname()
 	}
 	return p, err
@@ -155,6 +158,7 @@ func isScheme(s string) bool {
 	return s != ""
 }
 
+// parseIPv6 parses an address in brackets.
 func parseIPv6(bracketed string) (string, error) {
 	inner, closed := strings.CutSuffix(bracketed[1:], "]")
 	address, err := netip.ParseAddr(inner)
@@ -164,9 +168,9 @@ func parseIPv6(bracketed string) (string, error) {
 	return address.String(), nil
 }
 
-// checkHostname refuses names that no browser sends, and which would allow nobody. The
-// hosts of the web are those of the DNS, or addresses; those of apps and extensions are what
-// these like.
+// checkHostname returns an error for a host that no browser sends: the pattern would allow
+// nobody. Hosts of http and https are DNS names or addresses; apps and extensions may use any
+// name.
 func (p *originPattern) checkHostname() error {
 	for _, c := range p.host {
 		switch {
@@ -181,20 +185,20 @@ func (p *originPattern) checkHostname() error {
 			return fmt.Errorf("has a %q in its host", c)
 		}
 	}
-	ofTheWeb := p.scheme == "" || DefaultPort(p.scheme) != ""
-	if !ofTheWeb && !p.below {
+	isWeb := p.scheme == "" || DefaultPort(p.scheme) != ""
+	if !isWeb && !p.subdomains {
 		return nil
 	}
 	labels := strings.Split(p.host, ".")
 	if slices.Contains(labels, "") {
 		return errors.New("has a host with an empty label")
 	}
-	// Browsers take a host of the web whose last label is a number for an IPv4 address.
-	if !ofTheWeb || strings.Trim(labels[len(labels)-1], "0123456789") != "" {
+	// Browsers take a host whose last label is a number for an IPv4 address.
+	if !isWeb || strings.Trim(labels[len(labels)-1], "0123456789") != "" {
 		return nil
 	}
 	switch _, err := netip.ParseAddr(p.host); {
-	case p.below:
+	case p.subdomains:
 		return errors.New("is about hosts below an address")
 	case err != nil:
 		return errors.New("has a malformed IPv4 address")

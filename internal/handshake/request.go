@@ -1,6 +1,6 @@
-// Package handshake judges what a request and a response of an opening handshake may say (RFC 6455, 4):
-// versions, keys, lists in headers, subprotocols, extensions and origins; a server's half and a client's. All of
-// it is functions of headers.
+// Package handshake judges what the request and the response of an opening handshake say (RFC
+// 6455, 4): version, key, subprotocols, extensions and origin, for a server and for a client.
+// It has functions of headers only: no I/O and no state.
 package handshake
 
 import (
@@ -10,17 +10,18 @@ import (
 	"net/http"
 )
 
-// ErrNotHandshake is ErrNotHandshake.
+// ErrNotHandshake is wrapped by the reason of a refusal where the request asks for no upgrade,
+// or cannot get one.
 var ErrNotHandshake = errors.New("websocket: the client is not using the websocket protocol, and this is a WebSocket endpoint")
 
-// A Request is what a server reads of a client's opening handshake.
+// A Request is what a server needs of a client's opening handshake.
 type Request struct {
-	Key        []string    // one, and a good one
-	Extensions []extension // that the client offers
+	Key        []string    // one valid key
+	Extensions []Extension // offered by the client
 }
 
-// ReadRequest reads an opening handshake (RFC 6455, 4.2.1), all but its origin and its
-// subprotocols. The status is that of a refusal, with a reason.
+// ReadRequest checks a client's opening handshake (RFC 6455, 4.2.1), but not its origin and
+// its subprotocols. Where it returns a reason, the request is to be refused with status.
 func ReadRequest(r *http.Request) (o Request, status int, reason error) {
 	if status, reason = checkUpgrade(r); reason != nil {
 		return o, status, reason
@@ -35,7 +36,7 @@ func ReadRequest(r *http.Request) (o Request, status int, reason error) {
 		reason = errors.New("websocket: more than one 'Sec-WebSocket-Key' header")
 	case len(o.Key) == 0 || !isChallenge(o.Key[0]):
 		reason = errors.New("websocket: the 'Sec-WebSocket-Key' header is not 16 bytes in base64")
-	case r.ContentLength != 0: // what comes next would be read as frames, but is the request's for a proxy on the way
+	case r.ContentLength != 0: // we would read it as frames, a proxy on the way as the body
 		reason = errors.New("websocket: the request has a body")
 	default:
 		if o.Extensions, reason = parseExtensions(header["Sec-Websocket-Extensions"]); reason != nil {
@@ -45,8 +46,7 @@ func ReadRequest(r *http.Request) (o Request, status int, reason error) {
 	return o, http.StatusBadRequest, reason
 }
 
-// checkUpgrade returns why a request asks for no upgrade to a WebSocket, or can't get
-// one.
+// checkUpgrade returns why a request asks for no upgrade to a WebSocket, or cannot get one.
 func checkUpgrade(r *http.Request) (status int, reason error) {
 	switch {
 	case r.ProtoMajor != 1 || r.ProtoMinor < 1: // HTTP/2 has no Upgrade

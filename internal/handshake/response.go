@@ -7,14 +7,15 @@ import (
 	"strings"
 )
 
-// ReadResponse returns the subprotocol and the compression that a 101 chooses. It is an error
-// where it switches to something else, or chooses what was not offered (RFC 6455, 4.1).
+// ReadResponse returns the subprotocol that a 101 response chooses and whether it agrees on
+// compression. subprotocols and compression are what the client offered. A response that
+// switches to another protocol, or chooses what was not offered, is an error (RFC 6455, 4.1).
 func ReadResponse(response *http.Response, subprotocols []string, compression bool) (subprotocol string, compressed bool, err error) {
 	header := response.Header
 	switch {
 	case !response.ProtoAtLeast(1, 1):
 		return "", false, fmt.Errorf("the server answered in %s", response.Proto)
-	case !listHasOnly(header["Upgrade"], "websocket"): // a 101 lists what it switches to (RFC 9110, 7.8)
+	case !listHasOnly(header["Upgrade"], "websocket"): // it lists what the server switches to (RFC 9110, 7.8)
 		return "", false, fmt.Errorf("the server's 101 has no right Upgrade header: %q", header["Upgrade"])
 	case !listHas(header["Connection"], "upgrade"):
 		return "", false, fmt.Errorf("the server's 101 has no right Connection header: %q", header["Connection"])

@@ -1,16 +1,15 @@
 package handshake
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 )
 
-// SelectSubprotocol returns the subprotocol of a connection, "" for none: the first of
-// the list that the client offers or, where there is no list, what the header of the
-// response says, offered or not. The client may offer them on several lines (RFC 6455,
-// 11.3.4).
+// SelectSubprotocol returns the subprotocol of a connection, "" for none. offered are the
+// lines of the client's Sec-WebSocket-Protocol (RFC 6455, 11.3.4), list the server's
+// subprotocols in their order of preference. Where list is nil, the header of the response
+// decides, whether the client offered that subprotocol or not.
 func SelectSubprotocol(offered, list []string, header http.Header) string {
 	if list == nil {
 		return header.Get("Sec-Websocket-Protocol")
@@ -23,6 +22,8 @@ func SelectSubprotocol(offered, list []string, header http.Header) string {
 	return ""
 }
 
+// IsOffered reports whether the lines of the client's Sec-WebSocket-Protocol have a
+// subprotocol.
 func IsOffered(lines []string, subprotocol string) bool {
 	for offer := range listElements(lines) {
 		if offer == subprotocol {
@@ -32,7 +33,8 @@ func IsOffered(lines []string, subprotocol string) bool {
 	return false
 }
 
-// NoSubprotocolError is the reason of a refusal where one is required.
+// NoSubprotocolError returns the reason of a refusal where a subprotocol is required and none
+// was selected.
 func NoSubprotocolError(offered, list []string, header http.Header) error {
 	if selected := header.Get("Sec-Websocket-Protocol"); list == nil && selected != "" {
 		list = []string{selected}
@@ -41,8 +43,8 @@ func NoSubprotocolError(offered, list []string, header http.Header) error {
 		slices.Collect(listElements(offered)), list)
 }
 
-// CheckSubprotocols returns an error where a list can't be offered, or chosen from: its
-// elements are tokens, each a different one (RFC 6455, 4.1).
+// CheckSubprotocols returns an error unless all elements of a list are tokens and no two are
+// the same (RFC 6455, 4.1).
 func CheckSubprotocols(list []string) error {
 	for i, subprotocol := range list {
 		switch {
@@ -51,21 +53,6 @@ func CheckSubprotocols(list []string) error {
 		case slices.Contains(list[:i], subprotocol):
 			return fmt.Errorf("websocket: subprotocol %q is listed twice", subprotocol)
 		}
-	}
-	return nil
-}
-
-// CheckHeader returns what is wrong with what the application has answered: the
-// subprotocols it has and the header of the response.
-func CheckHeader(subprotocols []string, header http.Header) error {
-	if err := CheckSubprotocols(subprotocols); err != nil {
-		return err
-	}
-	if selected := header.Get("Sec-Websocket-Protocol"); subprotocols == nil && selected != "" && !IsToken(selected) {
-		return fmt.Errorf("websocket: the header of the response selects subprotocol %q, which is no token", selected)
-	}
-	if _, ok := header["Sec-Websocket-Extensions"]; ok {
-		return errors.New("websocket: application specific 'Sec-WebSocket-Extensions' headers are unsupported")
 	}
 	return nil
 }
