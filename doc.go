@@ -1,7 +1,7 @@
-// Package websocket turns a struct with a Serve method into a WebSocket
-// endpoint on net/http. The upgrade, the origin check, panics, concurrent
-// writers, the closing handshake and shutdown are taken care of; a controller
-// reads and writes messages:
+// Package websocket turns a struct with a Serve method into a WebSocket endpoint
+// on net/http. The library does the upgrade, the origin check, the recovery of
+// panics, the serialization of writers, the closing handshake and the shutdown;
+// a controller reads and writes messages:
 //
 //	type Echo struct{}
 //
@@ -19,16 +19,60 @@
 //
 //	websocket.New(&Echo{}).RegisterRoutes(mux, "/echo")
 //
-// What else it wants to decide, a controller says by implementing [Registrer],
+// A controller decides more by implementing optional interfaces: [Registrer],
 // [OriginChecker], [UpgradeChecker], [SubprotocolLister], [HeaderUpgrader],
 // [UpgradeErrorHandler] or [ErrorHandler].
 //
-// [Dial] is the other end: a client whose connection keeps the same promises.
-//
+// [Dial] is the client's end. Its connections keep the same promises.
 // Applications on the Goyave framework import
-// github.com/goyave-contrib/websocket/goyave instead. An adapter for another
-// framework stands on [Endpoint].
+// github.com/goyave-contrib/websocket/goyave instead. [Endpoint] is what an
+// adapter for another framework is built on.
 //
-// The package stands on github.com/gorilla/websocket, whose types are part of
-// its API.
+// # Concurrency
+//
+// One goroutine at a time may read from a [Conn]. Any number of goroutines may
+// write, ping or close at the same time; each write is one whole message. Reading
+// must go on until it returns an error, because pings, pongs and the peer's close
+// frame are handled by the goroutine that reads. [Conn.CloseRead] does that for a
+// connection on which no messages are expected. Goroutines that belong to a
+// connection are started with [Conn.Go], and are waited for when it ends.
+//
+// # Defaults
+//
+// The zero value of [Options] is safe: messages are at most 1 MiB long, text must
+// be UTF-8, only pages of the request's own host may connect, a peer that takes
+// nothing for 10 seconds or that does not answer pings is disconnected, and the
+// closing handshake takes at most 10 seconds. In every setting, zero means the
+// default and a negative value means off.
+//
+// # How connections end
+//
+// A connection is closed when Serve returns, with the code that its error stands
+// for: 1000 (normal closure) after nil, the code of a [CloseError] made by
+// [NewCloseError], and 1011 (internal error) after any other error or a panic.
+// Errors of the connection's own reads and writes may be returned as they are:
+// they repeat how the connection ended, and nobody is told again. A peer that
+// violates the protocol is told 1002, 1007 or 1009. Every failure goes to the
+// [ErrorHandler], or else to Options.Logger.
+//
+// # Shutdown
+//
+// [Upgrader.Shutdown] refuses upgrades with 503 and makes every read fail with
+// [ErrShutdown], so that Serve can return. Clients are closed with 1001 (going
+// away) unless Serve chooses another ending. A Serve that does not return in time
+// has its connection closed under it.
+//
+// # Errors
+//
+// Every error of a read is final: later reads return it again. [CloseStatus] tells
+// the close code that an error stands for, [IsDisconnect] a peer that vanished.
+// The errors to compare with errors.Is are [ErrShutdown], [ErrPeerGone],
+// [ErrReadLimit], [ErrCloseSent], [ErrQueueFull], [ErrTooManyConnections],
+// [ErrNotHandshake], [ErrBadHandshake], os.ErrDeadlineExceeded and net.ErrClosed.
+//
+// # gorilla/websocket
+//
+// The package stands on github.com/gorilla/websocket, whose types are part of its
+// API. gorilla performs the opening handshake, and its connection is embedded in
+// [Conn] for code that was written for it.
 package websocket
