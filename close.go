@@ -101,6 +101,7 @@ func (c *Conn) closeWith(frame *CloseError) (err error) {
 // answer to the peer's, or a CloseMessage of the caller's), and waits for the
 // peer's.
 func (c *Conn) performClosingHandshake() error {
+	c.t.happens(eventQueueClosed, nil)
 	timeout := c.GetCloseHandshakeTimeout()
 	switch {
 	case c.t.isClosed():
@@ -112,7 +113,9 @@ func (c *Conn) performClosingHandshake() error {
 		return err
 	}
 	defer c.t.abortAfter(timeout)()
-	c.awaitFlush()
+	if q := c.queue.Load(); q != nil {
+		q.AwaitFlush(c.t)
+	}
 	err := c.sendChosen(timeout)
 	if err == nil || c.t.hungUp() {
 		c.t.awaitPeerClose()
@@ -156,9 +159,9 @@ func (c *Conn) CloseNow() error {
 // stopBackground returns when no timer of the connection, whose socket is closed, and nobody
 // who writes what was enqueued runs any more.
 func (c *Conn) stopBackground() {
-	c.stopFlushing()
+	if q := c.queue.Load(); q != nil {
+		q.Stop(c.t)
+	}
 	c.keepalive.timer.Stop()
-	c.t.stopHolding()
-	c.t.stopExpiring()
-	c.t.stopWatching()
+	c.t.stopTimers()
 }

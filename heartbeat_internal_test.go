@@ -28,7 +28,7 @@ func TestWhatIsFlushedAtOnceCountsForHeartbeats(t *testing.T) {
 					return err
 				}
 				conn.Flush()
-				conn.awaitFlush()
+				conn.queue.Load().AwaitFlush(conn.t)
 				after = time.Duration(conn.t.sentAt.Load())
 				return nil
 			}))

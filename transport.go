@@ -159,13 +159,18 @@ func (t *transport) expireAfter(d time.Duration) {
 	}
 }
 
-// stopExpiring returns when the socket, which is closed, is not about to be cut.
-func (t *transport) stopExpiring() {
+// stopTimers returns when no timer of the transport is about to do anything, or ever will.
+// The socket is closed.
+func (t *transport) stopTimers() {
+	t.theCork().timer.Stop() // which makes one, lest a frame that is held back later sets it
 	t.mu.Lock()
 	e := t.expiry
 	t.mu.Unlock()
 	if e != nil {
 		e.timer.Stop()
+	}
+	if t.watch != nil {
+		t.watch.timer.Stop()
 	}
 }
 

@@ -115,6 +115,3 @@ func (t *transport) uncorkInTime() {
 	}
 	t.unlockWrite()
 }
-
-// stopHolding returns when the timer neither fires nor will. The socket is closed.
-func (t *transport) stopHolding() { t.theCork().timer.Stop() }

@@ -14,6 +14,7 @@ const (
 	eventShutdown     stateEvent = iota // its Endpoint shuts down
 	eventClosing                        // CloseNow was called, or Serve has returned
 	eventClose                          // Close was called, with the frame that it is to send
+	eventQueueClosed                    // Close sends what waits in the queue
 	eventCloseNow                       // the application closes the socket without a closing handshake
 	eventCloseFrame                     // our close frame begins to leave
 	eventPeerClose                      // the peer's close frame was read
@@ -41,6 +42,7 @@ var transitions = [stateEvents]struct {
 	eventShutdown:     {factShutdown, undecided, true},
 	eventClosing:      {factClosing, undecided, false},
 	eventClose:        {factClosing | factCloseCalled, causeLocal, false},
+	eventQueueClosed:  {factQueueClosed, undecided, false},
 	eventCloseNow:     {0, causeLocal, true},
 	eventCloseFrame:   {factCloseFrame, causeLocal, true},
 	eventPeerClose:    {factPeerClosed, causePeer, true},
@@ -60,6 +62,7 @@ const (
 	factShutdown     fact = 1 << iota // the connection ends because its Endpoint shuts down
 	factClosing                       // no read delivers a message any more
 	factCloseCalled                   // Close was called
+	factQueueClosed                   // nothing is enqueued any more
 	factCloseFrame                    // our close frame has begun to leave, nothing is written after it
 	factPeerClosed                    // the peer's close frame was read, nothing is read after it
 	factPeerReported                  // and the layer above knows

@@ -47,6 +47,7 @@ var eventNames = [stateEvents]string{
 	eventClosing:      "Serve returns",
 	eventClose:        "Close",
 	eventCloseNow:     "CloseNow",
+	eventQueueClosed:  "flush before Close",
 	eventCloseFrame:   "close frame",
 	eventPeerClose:    "peer's close frame",
 	eventPeerReported: "peer's close frame reported",

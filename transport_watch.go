@@ -105,10 +105,3 @@ func (w *watch) lookNow() {
 	}
 	w.timer.Reset(w.look(), w)
 }
-
-// stopWatching returns when the watch is over. The socket is closed.
-func (t *transport) stopWatching() {
-	if t.watch != nil {
-		t.watch.timer.Stop()
-	}
-}
