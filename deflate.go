@@ -2,19 +2,53 @@ package websocket
 
 import (
 	"cmp"
+	"compress/flate"
+	"errors"
+	"math"
 
 	ws "github.com/gorilla/websocket"
 )
 
+// CompressionOff is the level at which nothing is compressed that is written: see
+// Options.CompressionLevel.
+const CompressionOff = math.MinInt32
+
+const defaultCompressionLevel = flate.BestSpeed
+
+var errLevel = errors.New("websocket: invalid compression level")
+
+func isCompressionLevel(level int) bool {
+	return level == CompressionOff || level >= flate.HuffmanOnly && level <= flate.BestCompression
+}
+
 // setCompression gives a new connection the level of the options; gorilla's too,
 // for code that has only that.
 func (c *Conn) setCompression(gorilla *ws.Conn, options *Options) {
-	level := options.compressionLevel()
-	c.uncompressed.Store(level == 0)
-	level = cmp.Or(level, defaultCompressionLevel) // for who switches it on
-	c.level.Store(int32(level))
+	c.level.Store(defaultCompressionLevel)              // for those who switch it on
+	_ = c.SetCompressionLevel(options.CompressionLevel) // it was validated
 	gorilla.EnableWriteCompression(!c.uncompressed.Load())
-	_ = gorilla.SetCompressionLevel(level) // it was validated
+	_ = gorilla.SetCompressionLevel(int(c.level.Load()))
+}
+
+// EnableWriteCompression switches the compression of later messages, where it
+// was negotiated; it is on then, unless the level is [CompressionOff]. Messages
+// shorter than CompressionThreshold are not compressed all the same.
+func (c *Conn) EnableWriteCompression(enable bool) { c.uncompressed.Store(!enable) }
+
+// SetCompressionLevel sets the level of later messages, on the scale of
+// Options.CompressionLevel: 1 (fastest) to 9 (smallest), flate.DefaultCompression or
+// flate.HuffmanOnly. Zero means 1. [CompressionOff] is EnableWriteCompression(false), and
+// no other level switches compression on again. Any other number is an error.
+func (c *Conn) SetCompressionLevel(level int) error {
+	switch {
+	case !isCompressionLevel(level):
+		return errLevel
+	case level == CompressionOff:
+		c.uncompressed.Store(true)
+	default:
+		c.level.Store(int32(cmp.Or(level, defaultCompressionLevel)))
+	}
+	return nil
 }
 
 // compresses reports whether a whole message of this size is to be compressed.

@@ -14,7 +14,6 @@ import (
 const (
 	defaultMaxMessageSize       = 1 << 20 // bytes
 	defaultCompressionThreshold = 512     // bytes
-	defaultCompressionLevel     = flate.BestSpeed
 
 	defaultCloseTimeout = 10 * time.Second
 	defaultWriteTimeout = 10 * time.Second
@@ -23,8 +22,8 @@ const (
 )
 
 // Options tunes an [Upgrader] or an [Endpoint]. The zero value is ready to use:
-// zero means the default, negative means off. Set the fields before the first
-// request.
+// zero means the default, negative means off (but see CompressionLevel). Set the fields
+// before the first request.
 type Options struct {
 	// MaxMessageSize bounds one message that is read, in bytes, after
 	// decompression. A longer one ends the connection with code 1009, and its
@@ -131,10 +130,11 @@ type Options struct {
 	// negative means that all are compressed.
 	CompressionThreshold int
 
-	// CompressionLevel is that of compress/flate, 1 (fastest) to 9 (smallest).
-	// Zero means 1; negative means that nothing is compressed that is written,
-	// unless [Conn.EnableWriteCompression] switches it on for one connection.
-	// [Conn.SetCompressionLevel] changes the level for one connection.
+	// CompressionLevel is one of compress/flate: 1 (fastest) to 9 (smallest),
+	// flate.DefaultCompression or flate.HuffmanOnly. Zero means 1. [CompressionOff] means
+	// that nothing is compressed that is written, unless [Conn.EnableWriteCompression]
+	// switches it on for one connection. [Conn.SetCompressionLevel] changes the level for
+	// one connection, on the same scale.
 	CompressionLevel int
 
 	// Debug shows errors to clients: the reason of a refused upgrade in its
@@ -160,8 +160,8 @@ type Options struct {
 // do. RegisterRoutes panics with it, and an [Endpoint] refuses every upgrade with
 // 500 and this reason. [Upgrader.Validate] looks at the subprotocols as well.
 func (o *Options) Validate() error {
-	if o.CompressionLevel > flate.BestCompression {
-		return fmt.Errorf("websocket: CompressionLevel is %d: want at most %d", o.CompressionLevel, flate.BestCompression)
+	if !isCompressionLevel(o.CompressionLevel) {
+		return fmt.Errorf("websocket: CompressionLevel is %d: want 1 to %d, or a constant", o.CompressionLevel, flate.BestCompression)
 	}
 	if !utf8.ValidString(o.Heartbeat) {
 		return fmt.Errorf("websocket: Heartbeat is %q: want UTF-8", o.Heartbeat)
@@ -208,10 +208,6 @@ func (o *Options) heartbeatInterval() time.Duration { return orDefault(o.Heartbe
 
 func (o *Options) compressionThreshold() int {
 	return orDefault(o.CompressionThreshold, defaultCompressionThreshold)
-}
-
-func (o *Options) compressionLevel() int {
-	return orDefault(o.CompressionLevel, defaultCompressionLevel)
 }
 
 // orDefault returns the setting, its default for zero and 0 for off.

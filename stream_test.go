@@ -826,7 +826,7 @@ func TestStreamOfACutMessageThatWasCompressed(t *testing.T) {
 				}))
 				u.Options = options
 				u.Settings.EnableCompression = true
-				u.CompressionLevel = -1
+				u.CompressionLevel = websocket.CompressionOff
 				u.Logger = testws.Silent
 				client := wstest.DialRaw(t, u, "/", &wstest.Options{Compression: true, Timeout: time.Hour})
 				cut := testws.Deflated(strings.Repeat("abcdefgh", 10))

@@ -2,7 +2,6 @@ package websocket
 
 import (
 	"bytes"
-	"compress/flate"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,7 +17,6 @@ var (
 	errControlType  = errors.New("websocket: not a control message type")
 	errControlSize  = errors.New("websocket: control message is longer than 125 bytes")
 	errWriterClosed = errors.New("websocket: write to a closed message")
-	errLevel        = errors.New("websocket: invalid compression level")
 )
 
 // WriteMessage writes one message: text or binary, or a control message, which
@@ -182,21 +180,6 @@ func (c *Conn) writeControl(b *bound, messageType int, data []byte) error {
 		return errControlType
 	}
 	return c.t.writeFrame(b, byte(messageType), data)
-}
-
-// EnableWriteCompression switches the compression of later messages, where it
-// was negotiated; it is on then, unless CompressionLevel is negative. Messages
-// shorter than CompressionThreshold are not compressed all the same.
-func (c *Conn) EnableWriteCompression(enable bool) { c.uncompressed.Store(!enable) }
-
-// SetCompressionLevel sets the level of later messages: one of compress/flate,
-// from HuffmanOnly (-2) to BestCompression (9). Another one is an error.
-func (c *Conn) SetCompressionLevel(level int) error {
-	if level < flate.HuffmanOnly || level > flate.BestCompression {
-		return errLevel
-	}
-	c.level.Store(int32(level))
-	return nil
 }
 
 // throughGorilla has gorilla write, within the message lock, and returns what

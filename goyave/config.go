@@ -66,7 +66,11 @@ func configured(options Options, cfg *config.Config) Options {
 	options.HeartbeatInterval = cmp.Or(options.HeartbeatInterval, configuredSeconds(cfg, heartbeatIntervalEntry))
 	options.MaxConnections = cmp.Or(options.MaxConnections, configuredInt(cfg, maxConnectionsEntry, math.MaxInt))
 	options.CompressionThreshold = cmp.Or(options.CompressionThreshold, configuredInt(cfg, compressionThresholdEntry, math.MaxInt))
-	options.CompressionLevel = cmp.Or(options.CompressionLevel, configuredInt(cfg, compressionLevelEntry, flate.BestCompression))
+	level := configuredInt(cfg, compressionLevelEntry, flate.BestCompression)
+	if level < 0 {
+		level = CompressionOff
+	}
+	options.CompressionLevel = cmp.Or(options.CompressionLevel, level)
 	if origins := configuredOrigins(cfg); options.AllowedOrigins == nil {
 		options.AllowedOrigins = origins
 	}

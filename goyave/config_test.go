@@ -100,7 +100,7 @@ func TestConfigZeroIsOff(t *testing.T) {
 	assert.Negative(t, o.HeartbeatInterval)
 	assert.Negative(t, o.MaxConnections)
 	assert.Negative(t, o.CompressionThreshold)
-	assert.Negative(t, o.CompressionLevel)
+	assert.Equal(t, CompressionOff, o.CompressionLevel)
 	assert.Negative(t, o.WriteTimeout)
 	assert.Negative(t, o.CloseTimeout)
 	assert.Negative(t, o.MaxMessageSize)

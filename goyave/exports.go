@@ -43,6 +43,10 @@ const (
 	CloseTLSHandshake            = root.CloseTLSHandshake
 )
 
+// CompressionOff is the level at which nothing is compressed that is written: that of the
+// entry websocket.compressionLevel 0.
+const CompressionOff = root.CompressionOff
+
 // NormalClosureMessage is the text sent with code 1000 when Serve returns nil.
 const NormalClosureMessage = root.NormalClosureMessage
 

@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"cmp"
+	"compress/flate"
 	"net/http"
 	"strings"
 	"testing"
@@ -258,6 +259,13 @@ func TestCompressionLevel(t *testing.T) {
 	fastest, _ := size(t, websocket.Options{CompressionLevel: 1}, asItIs)
 	smallest, _ := size(t, websocket.Options{CompressionLevel: 9}, asItIs)
 	require.Less(t, smallest, fastest)
+	huffman, _ := size(t, websocket.Options{CompressionLevel: flate.HuffmanOnly}, asItIs)
+	require.Greater(t, huffman, fastest)
+	usual, _ := size(t, websocket.Options{CompressionLevel: flate.DefaultCompression}, asItIs)
+	require.Less(t, usual, fastest)
+	set := func(level int) func(*websocket.Conn) {
+		return func(conn *websocket.Conn) { assert.NoError(t, conn.SetCompressionLevel(level)) }
+	}
 	for _, tt := range []struct {
 		name   string
 		level  int
@@ -265,11 +273,16 @@ func TestCompressionLevel(t *testing.T) {
 		want   int
 	}{
 		{name: "by default", change: asItIs, want: fastest},
-		{name: "changed for one connection", change: func(conn *websocket.Conn) { assert.NoError(t, conn.SetCompressionLevel(9)) }, want: smallest},
+		{name: "changed for one connection", change: set(9), want: smallest},
+		{name: "the default for one connection", level: 9, change: set(0), want: fastest},
+		{name: "the names of compress/flate for one connection", change: set(flate.HuffmanOnly), want: huffman},
+		{name: "another of them", change: set(flate.DefaultCompression), want: usual},
+		{name: "off for one connection", level: 9, change: set(websocket.CompressionOff), want: len(message)},
+		{name: "off for one connection, with a level", change: func(conn *websocket.Conn) { set(websocket.CompressionOff)(conn); set(9)(conn) }, want: len(message)},
 		{name: "switched off for one connection", level: 9, change: func(conn *websocket.Conn) { conn.EnableWriteCompression(false) }, want: len(message)},
-		{name: "off", level: -1, change: asItIs, want: len(message)},
-		{name: "off, with a level", level: -1, change: func(conn *websocket.Conn) { assert.NoError(t, conn.SetCompressionLevel(9)) }, want: len(message)},
-		{name: "off, switched on for one connection", level: -1, change: func(conn *websocket.Conn) { conn.EnableWriteCompression(true) }, want: fastest},
+		{name: "off", level: websocket.CompressionOff, change: asItIs, want: len(message)},
+		{name: "off, with a level", level: websocket.CompressionOff, change: set(9), want: len(message)},
+		{name: "off, switched on for one connection", level: websocket.CompressionOff, change: func(conn *websocket.Conn) { conn.EnableWriteCompression(true) }, want: fastest},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			length, compressed := size(t, websocket.Options{CompressionLevel: tt.level}, tt.change)
@@ -299,7 +312,7 @@ func TestCompressionOff(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			upgrader := websocket.New(tt.serve)
 			upgrader.Settings.EnableCompression = true
-			upgrader.CompressionLevel = -1
+			upgrader.CompressionLevel = websocket.CompressionOff
 			client := wstest.DialRaw(t, upgrader, "/", &wstest.Options{Compression: true})
 			require.Equal(t, agreedOn, client.Response.Header.Get("Sec-WebSocket-Extensions"))
 			message := strings.Repeat("x", 1000)

@@ -87,7 +87,7 @@ func newDifferentialServers(t testing.TB) *differentialServers {
 	}))
 	ours.Logger = testws.Silent
 	ours.MaxMessageSize = differentialLimit
-	ours.CompressionLevel = -1
+	ours.CompressionLevel = websocket.CompressionOff
 	ours.Settings.EnableCompression = true
 	s.memory = wstest.Serve(t, ours)
 	server := httptest.NewServer(ours)

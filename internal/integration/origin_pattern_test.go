@@ -306,6 +306,7 @@ func TestInvalidOptions(t *testing.T) {
 	}{
 		{name: "a bad pattern", options: websocket.Options{AllowedOrigins: []string{"friend.test", "*"}}, reason: `\"*\" would allow every origin`},
 		{name: "a bad level", options: websocket.Options{CompressionLevel: 10}, reason: "CompressionLevel is 10"},
+		{name: "a bad level below all", options: websocket.Options{CompressionLevel: -3}, reason: "CompressionLevel is -3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
