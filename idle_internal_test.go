@@ -177,3 +177,67 @@ func TestReadBufferIsGivenBackWithinAPayload(t *testing.T) {
 	}, 5*time.Second, time.Millisecond)
 	assert.Nil(t, conn.t.buffer)
 }
+
+// An idle connection costs more whose Serve runs in the handler: net/http keeps two buffers
+// of 4 KiB, the request and a grown stack until the handler returns. The numbers in the
+// documents are from here.
+func TestServeInHandlerTakesMemory(t *testing.T) {
+	const many = 500
+	request := "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+	message := wire.MaskedFrame(wire.OpText, []byte("hello"))
+	each := func(inHandler bool) (idle, used int64) {
+		u := New(ControllerFunc(func(conn *Conn, _ *http.Request) error {
+			for {
+				messageType, p, err := conn.ReadMessage()
+				if err != nil {
+					return err
+				}
+				if err := conn.WriteMessage(messageType, p); err != nil {
+					return err
+				}
+			}
+		}))
+		u.ServeInHandler = inHandler
+		server := httptest.NewServer(u)
+		defer server.Close()
+		var clients []net.Conn
+		before := memory()
+		for range many {
+			client, err := net.Dial("tcp", server.Listener.Addr().String())
+			require.NoError(t, err)
+			defer func() { _ = client.Close() }()
+			_, err = client.Write([]byte(request))
+			require.NoError(t, err)
+			_, err = client.Read(make([]byte, 1024))
+			require.NoError(t, err)
+			clients = append(clients, client)
+		}
+		require.Eventually(t, func() bool { return u.Stats().Open == many }, 10*time.Second, time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // all wait
+		idle = (memory() - before) / many
+		for _, client := range clients {
+			_, err := client.Write(message)
+			require.NoError(t, err)
+			_, err = client.Read(make([]byte, 1024))
+			require.NoError(t, err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		return idle, (memory() - before) / many
+	}
+	ownIdle, ownUsed := each(false)
+	idle, used := each(true)
+	assert.Less(t, ownUsed, int64(9<<10))
+	assert.Less(t, used, int64(26<<10))
+	assert.Greater(t, used, ownUsed+(8<<10), "if it costs no more, documents and defaults are to change")
+	t.Logf("with the client's socket: %d and %d bytes in a goroutine of its own, %d and %d in the handler", ownIdle, ownUsed, idle, used)
+}
+
+// memory is all bytes of the heap that are in use, and of all stacks.
+func memory() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse) //nolint:gosec // it is far from overflowing
+}

@@ -15,13 +15,25 @@ import (
 // sent; its panic is recovered. Where it is nil, they are logged.
 func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
 	r := &run{e: e, conn: conn, report: report}
-	go recovered(func() error {
-		r.opened()
-		if conn.t.has(factShutdown) {
-			return nil // nobody is there to be served
-		}
-		return serve() // and nothing keeps what serve itself does not, like the request
-	}, r.over)
+	go recovered(r.serving(serve), r.over)
+}
+
+// Serve is Run on the caller's goroutine: it returns when serve has returned and the
+// connection is closed. An adapter calls it on the goroutine of the HTTP handler where what
+// is the handler's must last as long as the connection: a context that the framework uses
+// for another request as soon as the handler returns, a span, a transaction or a throttle of
+// middleware around it.
+//
+// The price is memory, all that net/http and middleware hold until the handler returns:
+// their buffers, the request, a stack that has grown. The deadlines of the http.Server do
+// not count for a connection that was taken over, and its Shutdown waits no more for this
+// handler than for Run's goroutine: only that of the Endpoint does.
+//
+// A panic of serve is recovered and reported as in Run. A runtime.Goexit is reported, and
+// goes on when the connection is closed.
+func (e *Endpoint) Serve(conn *Conn, serve func() error, report func(error)) {
+	r := &run{e: e, conn: conn, report: report}
+	recovered(r.serving(serve), r.over)
 }
 
 // A run is the life of one connection.
@@ -32,6 +44,17 @@ type run struct {
 
 	reported error // the first that report or the log was told
 	panicked bool
+}
+
+// serving is what comes first. It keeps nothing that serve itself does not, like the request.
+func (r *run) serving(serve func() error) func() error {
+	return func() error {
+		r.opened()
+		if r.conn.t.has(factShutdown) {
+			return nil // nobody is there to be served
+		}
+		return serve()
+	}
 }
 
 // over is what comes after serve, all of it in any case.

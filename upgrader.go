@@ -30,6 +30,18 @@ type Upgrader struct {
 	// see UpgradeErrorHandler and OriginChecker.
 	Settings ws.Upgrader
 
+	// ServeInHandler has Serve called on the goroutine of the HTTP handler: ServeHTTP
+	// returns when the connection has ended. Without it, Serve runs in a goroutine of its
+	// own and ServeHTTP returns as soon as the client is told 101, so that nothing of the
+	// request's handling stays in memory.
+	//
+	// Set it where what is around the handler must last as long as the connection: below
+	// a router that uses what it keeps of a request for the next one when the handler
+	// returns (chi's URLParam, contexts of gin and echo: Serve would read what belongs to
+	// somebody else), and where middleware throttles, traces or has a transaction. See
+	// [Endpoint.Serve] for what it costs.
+	ServeInHandler bool
+
 	once     sync.Once
 	endpoint *Endpoint
 }
@@ -82,7 +94,7 @@ func (u *Upgrader) RegisterRoutes(mux *http.ServeMux, pattern string) {
 }
 
 // ServeHTTP upgrades the request and returns when Serve runs, in a goroutine of
-// its own.
+// its own, or with ServeInHandler when the connection has ended.
 func (u *Upgrader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.mustServe()
 	h := Handshake{
@@ -107,7 +119,12 @@ func (u *Upgrader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if ctrl, ok := u.Controller.(ErrorHandler); ok {
 		report = func(err error) { ctrl.OnError(request, err) }
 	}
-	u.lazyEndpoint().Run(conn, func() error { return u.Controller.Serve(conn, request) }, report)
+	serve := func() error { return u.Controller.Serve(conn, request) }
+	if u.ServeInHandler {
+		u.lazyEndpoint().Serve(conn, serve, report)
+	} else {
+		u.lazyEndpoint().Run(conn, serve, report)
+	}
 }
 
 // settings are those for one request.

@@ -32,6 +32,17 @@ type Upgrader struct {
 	// see UpgradeErrorHandler and OriginChecker.
 	Settings ws.Upgrader
 
+	// ServeInHandler has Serve called on the goroutine of the HTTP handler: the handler
+	// returns when the connection has ended, and so does all the middleware around it; the
+	// access log has its line then. Without it, Serve runs in a goroutine of its own and
+	// the handler returns as soon as the client is told 101, so that nothing of the
+	// request's handling stays in memory.
+	//
+	// Set it where what middleware holds must last as long as the connection: a span, a
+	// transaction, a throttle. Serve has a copy of the request in any case, whose Data,
+	// User and values of Extra are the request's own.
+	ServeInHandler bool
+
 	mounted *mounted
 }
 
@@ -98,8 +109,8 @@ func validate(options Options, settings ws.Upgrader) error {
 // called again, for another route: Shutdown and Stats are of all.
 //
 // The handler upgrades the request, sets the response's status to 101, and
-// returns when Serve runs, in a goroutine of its own: so does all the middleware
-// around it.
+// returns when Serve runs, in a goroutine of its own, or with ServeInHandler when the
+// connection has ended: so does all the middleware around it.
 func (u *Upgrader) Handler() goyave.Handler {
 	u.mustServe()
 	server := u.Server()
@@ -181,7 +192,11 @@ func (m *mounted) handle(response *goyave.Response, request *goyave.Request) {
 	if ctrl, ok := m.upgrader.Controller.(ErrorHandler); ok {
 		report = func(err error) { ctrl.OnError(served, goyaveError(err)) }
 	}
-	m.endpoint.Run(conn, m.serve(conn, served), report)
+	if m.upgrader.ServeInHandler {
+		m.endpoint.Serve(conn, m.serve(conn, served), report)
+	} else {
+		m.endpoint.Run(conn, m.serve(conn, served), report)
+	}
 }
 
 // settings are those for one request.

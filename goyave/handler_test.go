@@ -1,0 +1,98 @@
+package websocket_test
+
+import (
+	"net/http"
+	"sync/atomic"
+	"testing"
+
+	"github.com/goyave-contrib/websocket/goyave"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"goyave.dev/goyave/v5"
+)
+
+// spans is a middleware that does something as long as the handler runs.
+type spans struct {
+	goyave.Component
+	open     atomic.Int32
+	statuses chan int // of those that have ended
+}
+
+func (m *spans) Handle(next goyave.Handler) goyave.Handler {
+	return func(response *goyave.Response, request *goyave.Request) {
+		m.open.Add(1)
+		defer func() {
+			m.open.Add(-1)
+			m.statuses <- response.GetStatus()
+		}()
+		next(response, request)
+	}
+}
+
+// What middleware does lasts as long as the connection, or the upgrade alone.
+func TestServeInHandler(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		inHandler bool
+	}{{"in the handler", true}, {"in a goroutine of its own", false}} {
+		t.Run(tc.name, func(t *testing.T) {
+			around := &spans{statuses: make(chan int, 10)}
+			upgrader := websocket.New(&plain{})
+			upgrader.ServeInHandler = tc.inHandler
+			a := start(t, func(_ *goyave.Server, router *goyave.Router) {
+				router.Subrouter("/ws").Middleware(around).Controller(upgrader)
+			})
+			client := a.dial("/ws")
+			client.WriteText("hello")
+			client.ExpectText("hello")
+			if !tc.inHandler {
+				assert.Equal(t, http.StatusSwitchingProtocols, receive(t, around.statuses))
+			}
+			require.Empty(t, around.statuses)
+			if tc.inHandler {
+				assert.EqualValues(t, 1, around.open.Load())
+			}
+			client.Close(websocket.CloseNormalClosure, "")
+			if tc.inHandler {
+				assert.Equal(t, http.StatusSwitchingProtocols, receive(t, around.statuses))
+				assert.Zero(t, upgrader.Stats().Open)
+			}
+
+			response, _ := a.refused("/ws", http.Header{"Origin": {"https://evil.test"}})
+			assert.Equal(t, http.StatusForbidden, response.StatusCode)
+			assert.Equal(t, http.StatusForbidden, receive(t, around.statuses))
+			require.Zero(t, around.open.Load())
+		})
+	}
+}
+
+// A panic of Serve is the connection's matter, and none of Goyave's recovery.
+func TestServeInHandlerPanics(t *testing.T) {
+	around := &spans{statuses: make(chan int, 1)}
+	upgrader := websocket.New(&plain{serve: func(*websocket.Conn, *goyave.Request) error { panic("out of coffee") }})
+	upgrader.ServeInHandler = true
+	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
+		router.Subrouter("/ws").Middleware(around).Controller(upgrader)
+	})
+	a.dial("/ws").ExpectClose(websocket.CloseInternalServerErr, http.StatusText(http.StatusInternalServerError))
+	assert.Equal(t, http.StatusSwitchingProtocols, receive(t, around.statuses))
+	a.log.wait(t, "out of coffee")
+	assert.Len(t, a.log.with("out of coffee"), 1)
+}
+
+// The end of the server ends the connection, and the handler with it.
+func TestShutdownOfServeInHandler(t *testing.T) {
+	around := &spans{statuses: make(chan int, 1)}
+	upgrader := websocket.New(&plain{})
+	upgrader.ServeInHandler = true
+	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
+		router.Subrouter("/ws").Middleware(around).Controller(upgrader)
+	})
+	client := a.dial("/ws")
+	client.WriteText("hello")
+	client.ExpectText("hello")
+	a.stop()
+	client.ExpectClose(websocket.CloseGoingAway, shuttingDown)
+	assert.Equal(t, http.StatusSwitchingProtocols, receive(t, around.statuses))
+	assert.Zero(t, upgrader.Stats().Open)
+}
