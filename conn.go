@@ -38,9 +38,9 @@ type Conn struct {
 	pooled       bool         // the application's own WriteBufferPool is used, by gorilla
 
 	handling bool // a handler runs; the reading goroutine's
-	onClose  handler[func(code int, text string) error]
-	onPing   handler[func(data string) error]
-	onPong   handler[func(data string) error]
+	onClose  atomic.Pointer[func(code int, text string) error]
+	onPing   atomic.Pointer[func(data string) error]
+	onPong   atomic.Pointer[func(data string) error]
 	pinged   atomic.Pointer[pingHandled]
 
 	pings     pings
@@ -56,10 +56,9 @@ type Conn struct {
 func newConn(request context.Context, gorilla *ws.Conn, t *transport, options *Options, pooled bool) *Conn {
 	c := &Conn{Conn: gorilla, t: t, options: options, request: request, pooled: pooled}
 	c.setCompression(gorilla, options)
-	t.events = (*connEvents)(c)
 	t.limit.Store(options.maxMessageSize())
 	c.installHandlers()
-	t.open = true
+	t.start((*connEvents)(c))
 	c.keepalive.start(c)
 	return c
 }

@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"context"
 	"sync/atomic"
 	"time"
 
@@ -18,48 +17,57 @@ type pingHandled struct {
 	answered atomic.Bool
 }
 
-// installHandlers puts ours into gorilla's connection, which calls none: its getters
-// tell whether the application has set others there. The caller's run from ours.
+// installHandlers puts ours into gorilla's connection. gorilla never sees control frames, so
+// it never calls them. We call what its getters return, so that a handler runs that was set
+// on the embedded connection; the caller's run from ours.
 func (c *Conn) installHandlers() {
-	c.Conn.SetCloseHandler(func(code int, text string) error {
-		return c.handle(func() error { return c.CloseHandler()(code, text) })
-	})
-	c.Conn.SetPingHandler(func(data string) error {
-		return c.handle(func() error { return c.handlePing(data) })
-	})
-	c.Conn.SetPongHandler(func(data string) error {
-		c.pings.answer(data)
-		return c.handle(func() error { return c.PongHandler()(data) })
-	})
+	c.Conn.SetCloseHandler(c.handleClose)
+	c.Conn.SetPingHandler(c.handlePing)
+	c.Conn.SetPongHandler(c.handlePong)
 }
 
-// handle runs a handler. One that comes back here, because it was taken from the
-// embedded connection, has done its work.
-func (c *Conn) handle(handler func() error) error {
+// Each of ours does nothing where it is called by a handler of the caller's that got it from
+// the embedded connection: it has done its work.
+
+func (c *Conn) handleClose(code int, text string) error {
+	h := c.onClose.Load()
+	if h == nil || c.handling {
+		return nil
+	}
+	c.handling = true
+	defer func() { c.handling = false }()
+	return (*h)(code, text)
+}
+
+// handlePing runs the caller's handler and answers, unless the handler did.
+func (c *Conn) handlePing(data string) error {
 	if c.handling {
 		return nil
 	}
 	c.handling = true
 	defer func() { c.handling = false }()
-	return handler()
+	if h := c.onPing.Load(); h != nil {
+		p := &pingHandled{data: data}
+		c.pinged.Store(p)
+		defer c.pinged.Store(nil)
+		if err := (*h)(data); err != nil || p.answered.Load() {
+			return err
+		}
+	}
+	// The peer may ping again where this takes longer, and a failure shows where it
+	// happened.
+	return c.t.writeSoon(wire.OpPong, []byte(data), pongWait)
 }
 
-// handlePing runs the caller's handler and answers, unless the handler did.
-func (c *Conn) handlePing(data string) error {
-	p := &pingHandled{data: data}
-	c.pinged.Store(p)
-	defer c.pinged.Store(nil)
-	if err := c.PingHandler()(data); err != nil || p.answered.Load() {
-		return err
+func (c *Conn) handlePong(data string) error {
+	c.pings.answer(data)
+	h := c.onPong.Load()
+	if h == nil || c.handling {
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), pongWait)
-	defer cancel()
-	if err := c.t.lockWrite(&bound{ctx: ctx}); err != nil {
-		return nil // the peer may ping again, and a failure shows where it happened
-	}
-	defer c.t.unlockWrite()
-	b := c.t.ownBound() // the caller's deadline is for the caller's writes
-	return c.t.sendFrame(&b, wire.OpPong, []byte(data))
+	c.handling = true
+	defer func() { c.handling = false }()
+	return (*h)(data)
 }
 
 // SetCloseHandler sets a function that runs when a read meets the peer's close
@@ -68,51 +76,58 @@ func (c *Conn) handlePing(data string) error {
 // empty frame. Its error is returned by the read instead of the *CloseError. Nil
 // takes the function away.
 func (c *Conn) SetCloseHandler(h func(code int, text string) error) {
-	c.onClose.set(h, h == nil)
+	if h == nil {
+		c.onClose.Store(nil)
+		return
+	}
+	c.onClose.Store(&h)
 }
 
 // CloseHandler returns what SetCloseHandler set, or a function that does
 // nothing.
 func (c *Conn) CloseHandler() func(code int, text string) error {
-	return c.onClose.get(func(int, string) error { return nil })
+	if h := c.onClose.Load(); h != nil {
+		return *h
+	}
+	return func(int, string) error { return nil }
 }
 
 // SetPingHandler sets a function that runs when a read meets a ping, on the
 // reading goroutine. Unless it writes a pong with the same data, the ping is
 // answered when it returns. An error of it is returned by the read. Nil takes
 // the function away.
-func (c *Conn) SetPingHandler(h func(data string) error) { c.onPing.set(h, h == nil) }
+func (c *Conn) SetPingHandler(h func(data string) error) {
+	if h == nil {
+		c.onPing.Store(nil)
+		return
+	}
+	c.onPing.Store(&h)
+}
 
 // PingHandler returns what SetPingHandler set, or a function that does nothing:
 // pings are answered without it.
 func (c *Conn) PingHandler() func(data string) error {
-	return c.onPing.get(func(string) error { return nil })
+	if h := c.onPing.Load(); h != nil {
+		return *h
+	}
+	return func(string) error { return nil }
 }
 
 // SetPongHandler sets a function that runs when a read meets a pong, on the
 // reading goroutine. An error of it is returned by the read. Nil takes the
 // function away.
-func (c *Conn) SetPongHandler(h func(data string) error) { c.onPong.set(h, h == nil) }
+func (c *Conn) SetPongHandler(h func(data string) error) {
+	if h == nil {
+		c.onPong.Store(nil)
+		return
+	}
+	c.onPong.Store(&h)
+}
 
 // PongHandler returns what SetPongHandler set, or a function that does nothing.
 func (c *Conn) PongHandler() func(data string) error {
-	return c.onPong.get(func(string) error { return nil })
-}
-
-// A handler is a function that may be set while another goroutine runs it.
-type handler[F any] struct{ f atomic.Pointer[F] }
-
-func (h *handler[F]) set(f F, none bool) {
-	if none {
-		h.f.Store(nil)
-		return
+	if h := c.onPong.Load(); h != nil {
+		return *h
 	}
-	h.f.Store(&f)
-}
-
-func (h *handler[F]) get(otherwise F) F {
-	if f := h.f.Load(); f != nil {
-		return *f
-	}
-	return otherwise
+	return func(string) error { return nil }
 }

@@ -37,7 +37,6 @@ func (k *keepalive) pongTimeout() time.Duration {
 func (k *keepalive) start(c *Conn) {
 	k.c = c
 	now := c.t.age()
-	c.t.sentAt.Store(int64(now))
 	k.next = forever // without pings
 	if k.interval() > 0 {
 		k.next = now + k.interval()
@@ -124,18 +123,30 @@ func (k *keepalive) again(now, due time.Duration, waiting bool) (ping, beat bool
 // ping writes a ping. A frame under way is waited for no longer than an answer
 // would be.
 func (k *keepalive) ping() {
-	t := k.c.t
-	b := t.ownBound()
-	wait := b
-	if k.pongTimeout() > 0 && (wait.within == 0 || wait.within > k.pongTimeout()) {
-		wait.within = k.pongTimeout()
+	wait := k.c.options.writeTimeout()
+	if pong := k.pongTimeout(); pong > 0 && (wait == 0 || wait > pong) {
+		wait = pong
 	}
-	if wait.within > 0 { // however the frame goes on
-		wait.at = time.Now().Add(wait.within)
+	// A failure is the connection's. Whoever is writing finds out what is wrong.
+	_ = k.c.t.writeSoon(wire.OpPing, k.c.pings.next(), wait)
+}
+
+// beatInterval is how long no message leaves before a heartbeat does; forever where
+// none is sent.
+func (c *Conn) beatInterval() time.Duration {
+	interval := c.options.heartbeatInterval()
+	if interval == 0 {
+		return forever
 	}
-	if t.lockWrite(&wait) != nil {
-		return // whoever is writing finds out what is wrong
-	}
-	defer t.unlockWrite()
-	_ = t.sendFrame(&b, wire.OpPing, k.c.pings.next()) // a failure is the connection's
+	return min(interval, forever)
+}
+
+// beatAt is the age at which a heartbeat is due if nothing is sent until then.
+func (c *Conn) beatAt() time.Duration { return c.t.lastSent() + c.beatInterval() }
+
+// beat sends the heartbeat, unless something else is on its way: when a message that is
+// being written is complete, that is a sign of life itself. If it never is, the next
+// call looks again.
+func (c *Conn) beat() {
+	_ = c.t.writeIfQuiet(c.beatInterval(), TextMessage, []byte(c.options.Heartbeat)) // a failure is the connection's
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 // Ping sends a ping and waits for its answer, as long as ctx allows. It returns
@@ -19,15 +17,12 @@ import (
 // be fails as other writes do, and once it has begun to leave only WriteTimeout, or
 // the caller's write deadline, bounds that.
 func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
-	b := c.t.bound(ctx)
-	if err := c.t.lockWrite(&b); err != nil {
-		return 0, err
-	}
-	p, payload := c.pings.begin()
-	defer c.pings.forget(p)
-	b.ctx = context.Background() // half a ping would end the connection
-	err := c.t.sendFrame(&b, wire.OpPing, payload)
-	c.t.unlockWrite()
+	var p *pingUnderWay
+	defer func() { c.pings.forget(p) }()
+	err := c.t.writePing(ctx, func() (payload []byte) {
+		p, payload = c.pings.begin()
+		return payload
+	})
 	if err != nil {
 		return 0, err
 	}

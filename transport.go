@@ -58,6 +58,13 @@ func newTransport(nc net.Conn, early []byte, config *config) *transport {
 	return t
 }
 
+// start is called once, when the 101 is written, before anybody else has the transport.
+func (t *transport) start(events events) {
+	t.events = events
+	t.open = true
+	t.sentAt.Store(int64(t.age()))
+}
+
 // age is the time since the connection began.
 func (t *transport) age() time.Duration { return time.Since(t.begun) }
 

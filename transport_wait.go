@@ -104,7 +104,7 @@ func (t *transport) patience(lock *xsync.Lock, b *bound) (left time.Duration, bo
 // or the one before it left. Progress of a streamed message does not count, as it may never
 // end.
 func (t *transport) messagesMovedAt() time.Duration {
-	left := time.Duration(t.sentAt.Load())
+	left := t.lastSent()
 	if t.streaming.Load() {
 		return left
 	}

@@ -62,3 +62,30 @@ func TestAllocationsOfEnqueue(t *testing.T) {
 		})
 	}
 }
+
+// TestAllocationsOfPings counts those of the whole process: a ping costs its payload, once
+// for the handlers and once for the answer.
+func TestAllocationsOfPings(t *testing.T) {
+	server := httptest.NewServer(websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+		_, _, err := conn.ReadMessage()
+		return err
+	})))
+	defer server.Close()
+	client := wstest.DialRaw(t, server, "/", nil)
+	payload := "a payload of more than 32 bytes, which have no memory of their own"
+	ping := wstest.Ping(payload).Bytes()
+	pong := make([]byte, len(ping)-4) // it has no mask
+	allocs := testing.AllocsPerRun(1000, func() {
+		if _, err := client.Conn.Write(ping); err != nil {
+			t.Error(err)
+		}
+		if _, err := io.ReadFull(client.Conn, pong); err != nil {
+			t.Error(err)
+		}
+	})
+	assert.LessOrEqual(t, allocs, 2.0)
+	assert.Equal(t, payload, string(pong[2:]))
+	client.Send(wstest.Close(1000, ""))
+	client.ExpectClose(1000, "")
+	require.NoError(t, client.Close())
+}
