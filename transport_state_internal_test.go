@@ -19,14 +19,14 @@ import (
 
 // Errors of the events, of which each has its own.
 var (
-	ownFrame   = &CloseError{Code: 4000, Text: "Close"}
-	sentFrame  = &CloseError{Code: 4001, Text: "CloseMessage"}
-	peersFrame = &CloseError{Code: 4002, Text: "the peer's"}
-	violation  = errors.New("violation")
-	streamEnd  = errors.New("end of the stream")
-	hangUp     = &ioError{op: "write", err: io.ErrClosedPipe, gone: true}
-	peerGone   = &ioError{op: "read", err: ErrPeerGone, gone: true}
-	failure    = &ioError{op: "write", err: context.Canceled}
+	ownFrame     = &CloseError{Code: 4000, Text: "Close"}
+	sentFrame    = &CloseError{Code: 4001, Text: "CloseMessage"}
+	peersFrame   = &CloseError{Code: 4002, Text: "the peer's"}
+	errViolation = errors.New("violation")
+	errStreamEnd = errors.New("end of the stream")
+	hangUp       = &ioError{op: "write", err: io.ErrClosedPipe, gone: true}
+	peerGone     = &ioError{op: "read", err: ErrPeerGone, gone: true}
+	failure      = &ioError{op: "write", err: context.Canceled}
 )
 
 var eventErrors = [stateEvents]error{
@@ -35,8 +35,8 @@ var eventErrors = [stateEvents]error{
 	eventCloseNow:   errClosed,
 	eventCloseFrame: sentFrame,
 	eventPeerClose:  peersFrame,
-	eventViolation:  violation,
-	eventReadEnd:    streamEnd,
+	eventViolation:  errViolation,
+	eventReadEnd:    errStreamEnd,
 	eventHangUp:     hangUp,
 	eventPeerGone:   peerGone,
 	eventFailure:    failure,
