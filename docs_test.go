@@ -40,6 +40,36 @@ var snippetImports = map[string]string{
 	"wstest":    "github.com/goyave-contrib/websocket/wstest",
 }
 
+// standIns are what the snippets use of frameworks that the module can't depend on.
+var standIns = map[string]string{
+	"chi": `package chi
+		import "net/http"
+		type Mux struct{ *http.ServeMux }
+		func NewRouter() *Mux { return nil }
+		func (*Mux) Get(pattern string, handlerFn http.HandlerFunc) {}`,
+	"gin": `package gin
+		import "net/http"
+		type ResponseWriter interface {
+			http.ResponseWriter
+			http.Hijacker
+		}
+		type Context struct {
+			Request *http.Request
+			Writer  ResponseWriter
+		}
+		func (*Context) AbortWithStatus(code int) {}
+		func (*Context) Param(key string) string { return "" }`,
+	"echo": `package echo
+		import "net/http"
+		type Response struct{ http.ResponseWriter }
+		type Context interface {
+			Request() *http.Request
+			Response() *Response
+			NoContent(code int) error
+			Param(name string) string
+		}`,
+}
+
 // leftOut are types that snippets take for granted, because another snippet of the
 // document has them or because they are the application's own.
 var leftOut = map[string]string{
@@ -90,6 +120,11 @@ func complete(snippet string) string {
 			fmt.Fprintf(&imports, "import %s %q\n", name, path)
 		}
 	}
+	for name := range standIns {
+		if regexp.MustCompile(`\b` + name + `\.[A-Z]`).MatchString(snippet) {
+			fmt.Fprintf(&imports, "import %q\n", "github.com/goyave-contrib/websocket/snippets/"+name)
+		}
+	}
 	return "package snippet\n\n" + imports.String() + snippet
 }
 
@@ -119,6 +154,11 @@ func TestDocumentsCompile(t *testing.T) {
 		}
 	}
 	require.NotEmpty(t, overlay["Replace"])
+	for name, source := range standIns {
+		file := filepath.Join(temp, name+".go")
+		require.NoError(t, os.WriteFile(file, []byte(source), 0o600))
+		overlay["Replace"][filepath.Join(here, "snippets", name, name+".go")] = file
+	}
 	encoded, err := json.Marshal(overlay)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(temp, "overlay.json"), encoded, 0o600))

@@ -18,7 +18,9 @@ import (
 // ready to use, with the default options.
 //
 // An adapter calls Accept on the HTTP handler's goroutine, gives its request the
-// connection's context, calls Run and returns from the handler.
+// connection's context, calls Serve and returns from the handler; or it calls Run, where
+// nothing that the connection's Serve uses is used for another request once the handler has
+// returned.
 type Endpoint struct {
 	options Options
 	invalid error                    // what is wrong with the options
@@ -86,7 +88,7 @@ type Handshake struct {
 }
 
 // Accept upgrades a request. It returns the connection when the 101 response is
-// sent; Run must follow. Otherwise h.Refuse has answered or, where the response
+// sent; Run or Serve must follow. Otherwise h.Refuse has answered or, where the response
 // could not be written, the connection that was already hijacked is closed;
 // nothing is left to do then.
 //

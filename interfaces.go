@@ -9,6 +9,10 @@ type Controller interface {
 	// different connections overlap. The request is the upgraded one; its
 	// context lives as long as the connection.
 	//
+	// The HTTP handler, and all that is around it, has returned by then, or does so at the
+	// same time: what a router or middleware uses again, or gives back, is not Serve's to
+	// use. With Upgrader.ServeInHandler it returns after Serve.
+	//
 	// The connection is closed when Serve returns: nil closes it normally
 	// (1000), a *CloseError from NewCloseError with its code and text, any other
 	// error, or a panic, as a failure (1011). Errors of the connection's own

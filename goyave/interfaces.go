@@ -17,6 +17,10 @@ type Controller interface {
 	// Serve may change it: middleware that looks at the other one, such as an access
 	// log, does not see that.
 	//
+	// The handler, and the middleware around it, has returned by then, or does so at the
+	// same time: what middleware gives back is not Serve's to use. With
+	// Upgrader.ServeInHandler it returns after Serve.
+	//
 	// The connection is closed when Serve returns: nil closes it normally
 	// (1000), a *CloseError from NewCloseError with its code and text, any other
 	// error, or a panic, as a failure (1011). Errors of the connection's own
