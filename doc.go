@@ -37,6 +37,10 @@
 // connection on which no messages are expected. Goroutines that belong to a
 // connection are started with [Conn.Go], and are waited for when it ends.
 //
+// Serve runs in a goroutine of its own, and the HTTP handler returns as soon as the
+// client is told 101. With Upgrader.ServeInHandler, and [Endpoint.Serve], it runs in the
+// handler, for routers and middleware that keep something for as long as that.
+//
 // # Defaults
 //
 // The zero value of [Options] is safe: messages are at most 1 MiB long, text must
