@@ -75,7 +75,8 @@ func (c *Conn) UnderlyingConn() net.Conn { return c.NetConn() }
 // SetReadDeadline bounds later reads and one that is waiting. A zero value
 // takes the bound away. A read whose deadline passed fails with an error that is
 // os.ErrDeadlineExceeded, and so does every later one: the connection can still
-// be written to and closed.
+// be written to and closed. The error of SetReadDeadline is that of a network which
+// can't set the deadline: then nothing is bounded.
 func (c *Conn) SetReadDeadline(d time.Time) error { return c.t.setReadDeadline(d) }
 
 // SetWriteDeadline bounds writes that begin later, instead of WriteTimeout,

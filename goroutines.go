@@ -110,17 +110,17 @@ func (c *Conn) goroutineEnded(err error) {
 	serving := !g.stopped
 	g.mu.Unlock()
 	if serving && !c.merelyHungUp(err) { // reads find out by themselves how that ended
-		c.failReads(err)
+		unreached := c.failReads(err)
 		c.cancelContext(err)
+		if !reaches(unreached) {
+			c.t.failUnreached("read", err, unreached)
+		}
 	}
 }
 
-// failReads makes the waiting read and every later one fail.
-func (c *Conn) failReads(err error) {
-	if failure := c.t.readDeadlines().fail(c.t.nc, err); isPanic(failure) {
-		_ = c.t.fail(&ioError{op: "read", err: failure}) // which reaches the waiting one
-	}
-}
+// failReads makes the waiting read and every later one fail. Its own error says that the
+// waiting one was not reached.
+func (c *Conn) failReads(err error) error { return c.t.readDeadlines().fail(c.t.nc, err) }
 
 // stop says that Serve has returned, and returns the errors so far.
 func (g *group) stop() []error {

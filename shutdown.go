@@ -89,7 +89,9 @@ func (c *Conn) closeForShutdown(late <-chan struct{}) {
 	case <-late:
 	}
 	if c.t.has(factShutdown) {
-		c.failReads(ErrShutdown)
+		if err := c.failReads(ErrShutdown); isPanic(err) {
+			c.t.failUnreached("read", ErrShutdown, err)
+		} // else a read that is not reached waits until the client is told
 	}
 	select {
 	case <-c.t.closed.Done():

@@ -32,6 +32,7 @@ type transport struct {
 	// Of reading and writing; here, where they take no room.
 	more      atomic.Bool // another whole frame is in the read buffer
 	streaming atomic.Bool // the holder of messageLock writes the message piece by piece
+	under     ioFlags     // what holds for the read and the write under way
 
 	events events // noEvents until the 101 is written
 

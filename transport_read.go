@@ -29,7 +29,6 @@ type reading struct {
 	last       bool           // the current frame is the last one of its message, which is not counted yet
 	fragmented bool           // the message has more frames
 	deflated   bool           // and is compressed
-	bounded    bool           // by a context; the reading goroutine's
 	err        error          // nothing more can be read from the socket
 	limit      atomic.Int64   // bytes of a message; 0 or less: none
 

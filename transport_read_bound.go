@@ -101,14 +101,14 @@ func (t *transport) boundRead(ctx context.Context) (release func(succeeded bool)
 	if ctx.Done() == nil {
 		return func(bool) {}
 	}
-	t.reading.bounded = true
+	t.under.set(readByContext)
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
 		t.events.Guard(func() { t.interruptRead(ctx) })
 	})
 	return func(succeeded bool) {
-		t.reading.bounded = false
+		t.under.clear(readByContext)
 		if stop() {
 			return
 		}
@@ -125,8 +125,10 @@ func (t *transport) interruptRead(ctx context.Context) {
 	if cause == nil {
 		return
 	}
-	if err := t.readDeadlines().end(t.nc, &contextError{cause}); isPanic(err) {
-		_ = t.fail(&ioError{op: "read", err: err}) // which reaches the waiting one
+	ended := &contextError{cause}
+	err := t.readDeadlines().end(t.nc, ended)
+	if !reaches(err) && t.under.clear(readByContext) {
+		t.failUnreached("read", ended, err)
 	}
 }
 
@@ -134,7 +136,7 @@ func (t *transport) interruptRead(ctx context.Context) {
 // for the next read would have to write it, which may take longer.
 func (t *transport) readIsBounded() bool {
 	d := t.deadlines.Load()
-	return t.reading.bounded || d != nil && d.bounded.Load()
+	return t.under.has(readByContext) || d != nil && d.bounded.Load()
 }
 
 // A contextError is the cause of a context that ended a read.

@@ -272,6 +272,8 @@ func (t *transport) writePieces(b *bound, p, payload []byte) (n int, err error) 
 // writePiece writes p and, in the same system call where that can be, what is behind it.
 func (t *transport) writePiece(b *bound, p, behind []byte) (n int, err error) {
 	switch {
+	case t.under.has(writeUntimed):
+		return t.writeUndated(b, p, behind)
 	case len(behind) == 0:
 		n, err = t.nc.Write(p)
 	case len(p) == 0:
@@ -341,28 +343,37 @@ func (t *transport) set(writeDeadline time.Time) error {
 	if !writeDeadline.IsZero() {
 		t.armed = writeDeadline.Sub(t.begun)
 	}
-	if err := t.nc.SetWriteDeadline(writeDeadline); isPanic(err) {
+	err := t.nc.SetWriteDeadline(writeDeadline)
+	if isPanic(err) {
 		return err
+	}
+	if !writeDeadline.IsZero() && !reaches(err) {
+		t.under.set(writeUntimed)
+	} else if t.under.has(writeUntimed) {
+		t.under.clear(writeUntimed)
 	}
 	return nil
 }
 
-// interruptWrite ends the write under way.
-func (t *transport) interruptWrite() {
-	if err := t.nc.SetWriteDeadline(longAgo); isPanic(err) {
-		_ = t.fail(&ioError{op: "write", err: err})
+// interruptWrite ends the write under way, whose context has ended.
+func (t *transport) interruptWrite(ctx context.Context) {
+	err := t.nc.SetWriteDeadline(longAgo)
+	if !reaches(err) && t.under.clear(writeByContext) {
+		t.failUnreached("write", context.Cause(ctx), err)
 	}
 }
 
 // boundWrite ends the write under way when ctx ends. Whoever writes next sets a
 // deadline of its own.
 func (t *transport) boundWrite(ctx context.Context) (release func()) {
+	t.under.set(writeByContext)
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
-		t.events.Guard(t.interruptWrite)
+		t.events.Guard(func() { t.interruptWrite(ctx) })
 	})
 	return func() {
+		t.under.clear(writeByContext)
 		if !stop() {
 			<-interrupted
 			t.armed = -forever

@@ -1,0 +1,63 @@
+package websocket
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// A network may have no deadlines, as the channels of SSH, or may fail to set one. Then a
+// read or write that waits can't be interrupted: it ends only when the connection is
+// closed. So what would interrupt it fails the transport, for the same reason, and a timer
+// takes the place of a deadline for writes.
+
+// An ioFlag is something that holds for the read or the write under way.
+type ioFlag uint32
+
+const (
+	readByContext  ioFlag = 1 << iota // a context bounds the read; of the reading goroutine
+	writeByContext                    // a context bounds the write; of the holder of frameLock
+	writeUntimed                      // the connection has refused the deadline of the write; likewise
+)
+
+// ioFlags is a set of flags.
+type ioFlags struct{ bits atomic.Uint32 }
+
+func (f *ioFlags) has(flag ioFlag) bool { return ioFlag(f.bits.Load())&flag != 0 }
+
+func (f *ioFlags) set(flag ioFlag) { f.bits.Or(uint32(flag)) }
+
+// clear reports whether the flag was set.
+func (f *ioFlags) clear(flag ioFlag) bool { return ioFlag(f.bits.And(^uint32(flag)))&flag != 0 }
+
+// reaches reports whether a call that set a deadline and returned err has reached the read
+// or write that waits. On a connection that is closed nothing waits.
+func reaches(err error) bool {
+	return err == nil || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
+}
+
+// failUnreached ends the connection because a call that waits was not reached: err says
+// why, and cause is what it was to be interrupted for.
+func (t *transport) failUnreached(op string, cause, err error) {
+	if isPanic(err) {
+		cause = err
+	}
+	_ = t.fail(&ioError{op: op, err: cause})
+}
+
+// writeUndated is writePiece on a connection that has refused the deadline of the write.
+func (t *transport) writeUndated(b *bound, p, behind []byte) (int, error) {
+	left := b.within
+	if !b.at.IsZero() {
+		left = time.Until(b.at)
+	}
+	gone := !b.callers
+	timer := time.AfterFunc(left, func() {
+		t.events.Guard(func() { _ = t.fail(&ioError{op: "write", err: os.ErrDeadlineExceeded, gone: gone}) })
+	})
+	defer timer.Stop()
+	return t.writeRest(p, behind, 0)
+}
