@@ -88,6 +88,12 @@ type DialOptions struct {
 	CompressionThreshold int
 	CompressionLevel     int
 
+	// ReadBufferSize and WriteBufferSize are the sizes in bytes of buffers to read into, and
+	// of the frames of messages that are written in parts: see [Options]. Zero means the
+	// defaults there.
+	ReadBufferSize  int
+	WriteBufferSize int
+
 	// Debug has [Conn.CloseWithError] tell the server the text of the error.
 	Debug bool
 }
@@ -105,6 +111,8 @@ func (o *DialOptions) connection() *Options {
 		Heartbeat:            o.Heartbeat,
 		CompressionThreshold: o.CompressionThreshold,
 		CompressionLevel:     o.CompressionLevel,
+		ReadBufferSize:       o.ReadBufferSize,
+		WriteBufferSize:      o.WriteBufferSize,
 		Debug:                o.Debug,
 	}
 }
@@ -147,7 +155,7 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 		bounded, stop = context.WithTimeout(bounded, timeout)
 		defer stop()
 	}
-	d := &dialing{ctx: bounded, cancel: cancel, options: options, request: request, config: settings.config(&dialReadBuffers, 0)}
+	d := &dialing{ctx: bounded, cancel: cancel, options: options, request: request, config: settings.config(&dialReadBuffers, options.ReadBufferSize)}
 	gorilla, err := d.dial()
 	switch {
 	case errors.Is(err, ErrBadHandshake):

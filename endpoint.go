@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -64,9 +65,17 @@ func (e *Endpoint) transportConfig(readBufferSize int) *config {
 
 // Handshake is what an adapter knows of one request.
 type Handshake struct {
-	// Settings are gorilla's. Error and CheckOrigin are ignored. Nil means the
-	// zero value.
+	// Settings are gorilla's; those that the Options have as well count where the Options
+	// say nothing. Error and CheckOrigin are ignored. Nil means the zero value.
 	Settings *ws.Upgrader
+
+	// Subprotocols are those for this request, the preferred one first, in place of the
+	// Options' and the Settings'. Nil stands for those.
+	Subprotocols []string
+
+	// Subprotocol is that of the connection where the adapter has selected it, whatever
+	// the client offers: a token (RFC 9110, 5.6.2). Empty leaves it to the Endpoint.
+	Subprotocol string
 
 	// Header is added to the 101 response.
 	Header http.Header
@@ -107,9 +116,7 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 		}
 	}()
 	h.Header = handshake.CanonicalHeader(h.Header)
-	if h.Settings == nil {
-		h.Settings = &ws.Upgrader{}
-	}
+	h.Settings = e.settings(&h)
 	agreed, refused := e.check(r, &h)
 	if refused == nil && !e.live.admit(u, e.options.MaxConnections) {
 		refused = &refusal{status: http.StatusServiceUnavailable, reason: ErrTooManyConnections}
@@ -122,12 +129,13 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 		e.live.release(u)
 		return nil, e.rejectUpgrade(w, r, &h, &refusal{status: http.StatusInternalServerError, reason: err})
 	}
+	pooled := h.Settings.WriteBufferPool != nil
 	u.takeOver(nc, rw, e.transportConfig(h.Settings.ReadBufferSize), agreed)
 	gorilla, err := u.switchProtocols(e.upgrader(h.Settings), agreed, h.Header)
 	if err != nil {
 		return nil, e.switchFailed(r, err)
 	}
-	conn = u.connection(r, gorilla, &e.options, h.Settings.WriteBufferPool != nil)
+	conn = u.connection(r, gorilla, &e.options, pooled)
 	if stopped := e.live.replace(u, conn); stopped {
 		conn.shutDown()
 	}
@@ -162,6 +170,9 @@ func (e *Endpoint) check(r *http.Request, h *Handshake) (agreed agreement, refus
 		return agreed, &refusal{status: status, reason: reason}
 	}
 	ours := h.Settings.Subprotocols
+	if h.Subprotocol != "" {
+		ours = []string{h.Subprotocol}
+	}
 	if err := handshake.CheckHeader(ours, h.Header); err != nil {
 		return agreed, &refusal{status: http.StatusInternalServerError, reason: err}
 	}
@@ -169,7 +180,8 @@ func (e *Endpoint) check(r *http.Request, h *Handshake) (agreed agreement, refus
 		return agreed, &refusal{status: http.StatusForbidden, reason: err}
 	}
 	offered := r.Header["Sec-Websocket-Protocol"]
-	agreed.key, agreed.subprotocol = opening.Key, handshake.SelectSubprotocol(offered, ours, h.Header)
+	agreed.key = opening.Key
+	agreed.subprotocol = cmp.Or(h.Subprotocol, handshake.SelectSubprotocol(offered, ours, h.Header))
 	if e.options.RequireSubprotocol && !handshake.IsOffered(offered, agreed.subprotocol) {
 		return agreed, &refusal{status: http.StatusBadRequest, reason: handshake.NoSubprotocolError(offered, ours, h.Header)}
 	}
@@ -184,21 +196,29 @@ func (e *Endpoint) check(r *http.Request, h *Handshake) (agreed agreement, refus
 	return agreed, nil
 }
 
-// upgrader is gorilla's, with the settings that concern the connection it makes. What it
-// could refuse was checked before.
+// settings returns the settings for a request: the adapter's, the Options and gorilla's, in
+// this order. They are the caller's to change.
+func (e *Endpoint) settings(h *Handshake) *ws.Upgrader {
+	s := &ws.Upgrader{}
+	if given := h.Settings; given != nil {
+		s.HandshakeTimeout, s.Subprotocols, s.EnableCompression = given.HandshakeTimeout, given.Subprotocols, given.EnableCompression
+		s.ReadBufferSize, s.WriteBufferSize, s.WriteBufferPool = given.ReadBufferSize, given.WriteBufferSize, given.WriteBufferPool
+	}
+	e.options.override(s)
+	if h.Subprotocols != nil {
+		s.Subprotocols = h.Subprotocols
+	}
+	return s
+}
+
+// upgrader makes settings what gorilla is given. What it could refuse was checked before.
 func (e *Endpoint) upgrader(settings *ws.Upgrader) *ws.Upgrader {
-	u := &ws.Upgrader{
-		HandshakeTimeout:  settings.HandshakeTimeout,
-		WriteBufferSize:   settings.WriteBufferSize,
-		WriteBufferPool:   settings.WriteBufferPool,
-		Subprotocols:      settings.Subprotocols,
-		EnableCompression: settings.EnableCompression,
+	settings.ReadBufferSize = 0 // takeOver gives it a reader
+	if settings.WriteBufferPool == nil {
+		settings.WriteBufferPool = &e.buffers
 	}
-	if u.WriteBufferPool == nil {
-		u.WriteBufferPool = &e.buffers
+	if settings.HandshakeTimeout == 0 {
+		settings.HandshakeTimeout = e.options.writeTimeout()
 	}
-	if u.HandshakeTimeout == 0 {
-		u.HandshakeTimeout = e.options.writeTimeout()
-	}
-	return u
+	return settings
 }

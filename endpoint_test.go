@@ -172,14 +172,25 @@ func TestEndpointHandshake(t *testing.T) {
 		handshake websocket.Handshake
 		origin    string
 		refused   bool
+
+		subprotocol string
 	}{
 		{name: "the same origin, without a CheckOrigin", origin: "http://wstest"},
 		{name: "another origin, without a CheckOrigin", origin: "https://evil.test", refused: true},
 		{name: "another origin, with a CheckOrigin", origin: "https://partner.test", handshake: websocket.Handshake{CheckOrigin: func() bool { return true }}},
 		{name: "the same origin, with a CheckOrigin", origin: "http://wstest", handshake: websocket.Handshake{CheckOrigin: func() bool { return false }}, refused: true},
-		{name: "Settings and a Header", origin: "http://wstest", handshake: websocket.Handshake{
+		{name: "Settings and a Header", origin: "http://wstest", subprotocol: "chat", handshake: websocket.Handshake{
 			Settings: &ws.Upgrader{Subprotocols: []string{"chat"}},
 			Header:   http.Header{"X-Served-By": {"me"}},
+		}},
+		{name: "subprotocols of the request", origin: "http://wstest", subprotocol: "chat", handshake: websocket.Handshake{
+			Settings:     &ws.Upgrader{Subprotocols: []string{"mqtt"}},
+			Subprotocols: []string{"chat"},
+		}},
+		{name: "a subprotocol that nobody offers", origin: "http://wstest", subprotocol: "bearer", handshake: websocket.Handshake{
+			Subprotocols: []string{"chat"},
+			Subprotocol:  "bearer",
+			Header:       http.Header{"Sec-WebSocket-Protocol": {"chat"}},
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -194,9 +205,7 @@ func TestEndpointHandshake(t *testing.T) {
 			}
 			client := wstest.Dial(t, a, "/", options)
 			require.Equal(t, tt.handshake.Header.Get("X-Served-By"), client.Response.Header.Get("X-Served-By"))
-			if tt.handshake.Settings != nil {
-				require.Equal(t, "chat", client.Subprotocol())
-			}
+			require.Equal(t, tt.subprotocol, client.Subprotocol())
 			client.WriteText("hello")
 			client.ExpectText("hello")
 		})

@@ -70,6 +70,10 @@ func (u *upgrade) takeOver(nc net.Conn, rw *bufio.ReadWriter, c *config, agreed 
 	}
 }
 
+// noSubprotocols has gorilla select none. Where its list is nil, it looks at the header of
+// the response.
+var noSubprotocols = []string{}
+
 // gorillaRequests are requests in gorilla's words: it looks at no more than that. Their key
 // and subprotocol are set for one handshake.
 var gorillaRequests = sync.Pool{New: func() any {
@@ -90,8 +94,10 @@ func (u *upgrade) switchProtocols(upgrader *ws.Upgrader, agreed agreement, heade
 	upgrader.Error = func(http.ResponseWriter, *http.Request, int, error) {} // there is no HTTP left to answer with
 	r := gorillaRequests.Get().(*http.Request)                               //nolint:errcheck // nothing else is put there
 	r.Header["Sec-Websocket-Key"] = agreed.key
+	upgrader.Subprotocols = noSubprotocols
 	if agreed.subprotocol != "" {
-		r.Header["Sec-Websocket-Protocol"] = []string{agreed.subprotocol}
+		upgrader.Subprotocols = []string{agreed.subprotocol}
+		r.Header["Sec-Websocket-Protocol"] = upgrader.Subprotocols
 	}
 	defer func() {
 		delete(r.Header, "Sec-Websocket-Key")

@@ -432,9 +432,13 @@ func TestClientHangsUpBeforeTheUpgrade(t *testing.T) {
 func TestHandshakeTimeout(t *testing.T) {
 	for _, tt := range []struct {
 		name                           string
-		handshakeTimeout, writeTimeout time.Duration
+		option                         time.Duration
+		handshakeTimeout, writeTimeout time.Duration // of the Settings, of the options
 		want                           time.Duration
 	}{
+		{name: "as the option has it", option: 4 * time.Second, want: 4 * time.Second},
+		{name: "as the option has it, and not the setting", option: 4 * time.Second, handshakeTimeout: 3 * time.Second, want: 4 * time.Second},
+		{name: "switched off by the option", option: -1, handshakeTimeout: 3 * time.Second, want: time.Hour},
 		{name: "as it is set", handshakeTimeout: 3 * time.Second, want: 3 * time.Second},
 		{name: "longer than a write", handshakeTimeout: time.Minute, writeTimeout: time.Second, want: time.Minute},
 		{name: "as long as a write", writeTimeout: 7 * time.Second, want: 7 * time.Second},
@@ -448,6 +452,7 @@ func TestHandshakeTimeout(t *testing.T) {
 				upgrader := websocket.New(&testws.HeaderController{ControllerFunc: testws.Echo, Headers: func(*http.Request) http.Header {
 					return http.Header{"X-Long": {strings.Repeat("x", 2*wstest.PipeBuffer)}}
 				}})
+				upgrader.HandshakeTimeout = tt.option
 				upgrader.Settings.HandshakeTimeout = tt.handshakeTimeout
 				upgrader.WriteTimeout = tt.writeTimeout
 				upgrader.Logger = testws.LogTo(func(line testws.Logged) { failed <- line.Err })

@@ -72,10 +72,10 @@ type UpgradeChecker interface {
 // SubprotocolLister allows a [Controller] to speak other subprotocols with one
 // client than with another.
 //
-// If not implemented, they are those of Settings.Subprotocols.
+// If not implemented, they are those of Options.Subprotocols.
 type SubprotocolLister interface {
 	// Subprotocols returns the subprotocols for one request, the preferred one
-	// first, in place of Settings.Subprotocols; nil stands for those. The first
+	// first, in place of Options.Subprotocols; nil stands for those. The first
 	// that the client offers is selected. The upgrade is refused with 500 where one is
 	// empty, no token (RFC 9110, 5.6.2), or there twice. It runs on the HTTP handler's
 	// goroutine, before the request is checked.

@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"cmp"
 	"compress/flate"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/handshake"
 )
 
@@ -118,14 +120,38 @@ type Options struct {
 	// the same.
 	InsecureSkipOriginCheck bool
 
+	// Subprotocols are those that the server speaks, the preferred one first: tokens (RFC
+	// 9110, 5.6.2), each a different one. The first that the client offers is selected:
+	// see [Conn.Subprotocol]. A SubprotocolLister decides by the request. Nil means those
+	// of Settings.
+	Subprotocols []string
+
 	// RequireSubprotocol refuses a client with 400 that offers none of the
-	// subprotocols: those of Settings.Subprotocols or a SubprotocolLister or, where
+	// subprotocols: those of Subprotocols or a SubprotocolLister or, where
 	// there is no list, the one that UpgradeHeaders selects. Without it, such a
 	// connection has none.
 	RequireSubprotocol bool
 
+	// HandshakeTimeout bounds writing the 101 response. Zero means that of Settings or,
+	// where that is zero too, WriteTimeout; negative means no bound.
+	HandshakeTimeout time.Duration
+
+	// ReadBufferSize is the size in bytes of a buffer to read into, which connections
+	// share; it bounds no message. Zero means that of Settings or, where that is zero
+	// too, 16 KiB, and 4 KiB where a connection needs a buffer all the time, as with TLS.
+	ReadBufferSize int
+
+	// WriteBufferSize is the size in bytes of the frames of a message that is written in
+	// parts (NextWriter). Zero means that of Settings or, where that is zero too, 4 KiB.
+	WriteBufferSize int
+
+	// EnableCompression agrees on compression with clients that offer it
+	// (permessage-deflate, RFC 7692), for each message by itself. So does that of
+	// Settings.
+	EnableCompression bool
+
 	// CompressionThreshold is the size in bytes from which a whole message is
-	// compressed, where compression was agreed on (Settings.EnableCompression);
+	// compressed, where compression was agreed on (EnableCompression);
 	// messages written in parts and prepared ones always are. Zero means 512;
 	// negative means that all are compressed.
 	CompressionThreshold int
@@ -158,7 +184,7 @@ type Options struct {
 
 // Validate returns an error that says which setting makes no sense, nil if all
 // do. RegisterRoutes panics with it, and an [Endpoint] refuses every upgrade with
-// 500 and this reason. [Upgrader.Validate] looks at the subprotocols as well.
+// 500 and this reason. [Upgrader.Validate] looks at the Settings as well.
 func (o *Options) Validate() error {
 	if !isCompressionLevel(o.CompressionLevel) {
 		return fmt.Errorf("websocket: CompressionLevel is %d: want 1 to %d, or a constant", o.CompressionLevel, flate.BestCompression)
@@ -166,8 +192,21 @@ func (o *Options) Validate() error {
 	if !utf8.ValidString(o.Heartbeat) {
 		return fmt.Errorf("websocket: Heartbeat is %q: want UTF-8", o.Heartbeat)
 	}
-	_, err := handshake.ParseOrigins(o.AllowedOrigins)
-	return err
+	if _, err := handshake.ParseOrigins(o.AllowedOrigins); err != nil {
+		return err
+	}
+	return handshake.CheckSubprotocols(o.Subprotocols)
+}
+
+// override replaces settings of gorilla's by those that the options have.
+func (o *Options) override(s *ws.Upgrader) {
+	s.HandshakeTimeout = cmp.Or(o.HandshakeTimeout, s.HandshakeTimeout)
+	s.ReadBufferSize = cmp.Or(o.ReadBufferSize, s.ReadBufferSize)
+	s.WriteBufferSize = cmp.Or(o.WriteBufferSize, s.WriteBufferSize)
+	s.EnableCompression = o.EnableCompression || s.EnableCompression
+	if o.Subprotocols != nil {
+		s.Subprotocols = o.Subprotocols
+	}
 }
 
 // config resolves the settings of transports, whose buffers are from a pool, and of the

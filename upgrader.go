@@ -23,11 +23,11 @@ type Upgrader struct {
 
 	Controller Controller
 
-	// Settings are gorilla's: ReadBufferSize is the size of a read buffer (zero: 16
-	// KiB, or 4 KiB where a connection needs one all the time, as with TLS),
-	// WriteBufferSize that of a streamed message's frames, HandshakeTimeout bounds
-	// writing the response (zero: WriteTimeout). Error and CheckOrigin are ignored:
-	// see UpgradeErrorHandler and OriginChecker.
+	// Settings are gorilla's, for code that has them. Subprotocols, EnableCompression,
+	// ReadBufferSize, WriteBufferSize and HandshakeTimeout count where the Options of the
+	// same name say nothing. A WriteBufferPool has all messages written by way of gorilla,
+	// with buffers of the pool. Error and CheckOrigin must be nil: see UpgradeErrorHandler
+	// and OriginChecker.
 	Settings ws.Upgrader
 
 	// ServeInHandler has Serve called on the goroutine of the HTTP handler: ServeHTTP
@@ -63,13 +63,18 @@ func (u *Upgrader) mustServe() {
 	}
 }
 
-// Validate returns an error that says which of the Options, or which subprotocol of the
-// Settings, makes no sense, nil if all do: subprotocols are tokens (RFC 9110, 5.6.2),
-// each a different one. RegisterRoutes panics with it, and without that every upgrade
-// is refused with 500 and this reason.
+// Validate returns an error that says which of the Options or the Settings makes no sense,
+// nil if all do. RegisterRoutes panics with it, and without that every upgrade is refused
+// with 500 and this reason.
 func (u *Upgrader) Validate() error {
 	if err := u.Options.Validate(); err != nil {
 		return err
+	}
+	switch {
+	case u.Settings.CheckOrigin != nil:
+		return errors.New("websocket: Settings.CheckOrigin would not be called: the controller's CheckOrigin is (OriginChecker)")
+	case u.Settings.Error != nil:
+		return errors.New("websocket: Settings.Error would not be called: the controller's OnUpgradeError is (UpgradeErrorHandler)")
 	}
 	return handshake.CheckSubprotocols(u.Settings.Subprotocols)
 }
@@ -98,8 +103,11 @@ func (u *Upgrader) RegisterRoutes(mux *http.ServeMux, pattern string) {
 func (u *Upgrader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.mustServe()
 	h := Handshake{
-		Settings: u.settings(r),
+		Settings: &u.Settings,
 		Refuse:   func(status int, reason error) { u.refuse(w, r, status, reason) },
+	}
+	if ctrl, ok := u.Controller.(SubprotocolLister); ok {
+		h.Subprotocols = ctrl.Subprotocols(r)
 	}
 	if ctrl, ok := u.Controller.(HeaderUpgrader); ok {
 		h.Header = ctrl.UpgradeHeaders(r)
@@ -127,21 +135,6 @@ func (u *Upgrader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// settings are those for one request.
-func (u *Upgrader) settings(r *http.Request) *ws.Upgrader {
-	ctrl, ok := u.Controller.(SubprotocolLister)
-	if !ok {
-		return &u.Settings
-	}
-	list := ctrl.Subprotocols(r)
-	if list == nil {
-		return &u.Settings
-	}
-	settings := u.Settings
-	settings.Subprotocols = list
-	return &settings
-}
-
 // Shutdown ends all connections of the Upgrader: see [Endpoint.Shutdown].
 // http.Server.Shutdown knows nothing of them: call both.
 func (u *Upgrader) Shutdown(ctx context.Context) error { return u.lazyEndpoint().Shutdown(ctx) }
@@ -150,7 +143,10 @@ func (u *Upgrader) Shutdown(ctx context.Context) error { return u.lazyEndpoint()
 func (u *Upgrader) Stats() Stats { return u.lazyEndpoint().Stats() }
 
 func (u *Upgrader) lazyEndpoint() *Endpoint {
-	u.once.Do(func() { u.endpoint = NewEndpoint(u.Options) })
+	u.once.Do(func() {
+		u.endpoint = NewEndpoint(u.Options)
+		u.endpoint.invalid = u.Validate()
+	})
 	return u.endpoint
 }
 

@@ -25,11 +25,11 @@ type Upgrader struct {
 
 	Controller Controller
 
-	// Settings are gorilla's: ReadBufferSize is the size of a read buffer (zero: 16
-	// KiB, or 4 KiB where a connection needs one all the time, as with TLS),
-	// WriteBufferSize that of a streamed message's frames, HandshakeTimeout bounds
-	// writing the response (zero: WriteTimeout). Error and CheckOrigin are ignored:
-	// see UpgradeErrorHandler and OriginChecker.
+	// Settings are gorilla's. Subprotocols, EnableCompression, ReadBufferSize,
+	// WriteBufferSize and HandshakeTimeout count where the Options of the same name say
+	// nothing. A WriteBufferPool has all messages written by way of gorilla, with buffers
+	// of the pool. Error and CheckOrigin are ignored: see UpgradeErrorHandler and
+	// OriginChecker.
 	Settings ws.Upgrader
 
 	// ServeInHandler has Serve called on the goroutine of the HTTP handler: the handler
@@ -94,12 +94,13 @@ func (u *Upgrader) RegisterRoutes(router *goyave.Router) {
 	}))
 }
 
-// Validate returns an error that says which of the Options, or which subprotocol of the
-// Settings, makes no sense, nil if all do. What the configuration says is looked at
+// Validate returns an error that says which of the Options or the Settings makes no sense,
+// nil if all do. What the configuration says is looked at
 // when the route is registered, which panics with such an error.
 func (u *Upgrader) Validate() error { return validate(u.Options, u.Settings) }
 
 func validate(options Options, settings ws.Upgrader) error {
+	settings.CheckOrigin, settings.Error = nil, nil // ignored, as in the original
 	u := root.Upgrader{Options: options, Settings: settings}
 	return u.Validate()
 }
@@ -162,14 +163,17 @@ func (u *Upgrader) Stats() Stats {
 func (m *mounted) handle(response *goyave.Response, request *goyave.Request) {
 	m.service.watch(request.Context())
 	h := root.Handshake{
-		Refuse: func(status int, reason error) { m.refuse(response, request, status, reason) },
+		Settings: &m.upgrader.Settings,
+		Refuse:   func(status int, reason error) { m.refuse(response, request, status, reason) },
 	}
 	if ctrl, ok := m.upgrader.Controller.(HeaderUpgrader); ok {
 		h.Header = ctrl.UpgradeHeaders(request)
 	}
-	h.Settings = m.settings(request)
+	if ctrl, ok := m.upgrader.Controller.(SubprotocolLister); ok {
+		h.Subprotocols = ctrl.Subprotocols(request)
+	}
 	if !m.options.RequireSubprotocol { // the marker is none
-		h.Settings, h.Header = bearer.Negotiated(request, h.Settings, h.Header)
+		h.Subprotocol = bearer.Selected(request, m.subprotocols(h.Subprotocols), h.Header)
 	}
 	if ctrl, ok := m.upgrader.Controller.(OriginChecker); ok {
 		h.CheckOrigin = func() bool { return ctrl.CheckOrigin(request) }
@@ -199,19 +203,17 @@ func (m *mounted) handle(response *goyave.Response, request *goyave.Request) {
 	}
 }
 
-// settings are those for one request.
-func (m *mounted) settings(request *goyave.Request) *ws.Upgrader {
-	ctrl, ok := m.upgrader.Controller.(SubprotocolLister)
-	if !ok {
-		return &m.upgrader.Settings
+// subprotocols returns the subprotocols for a request for which the controller lists some,
+// or nil.
+func (m *mounted) subprotocols(listed []string) []string {
+	switch {
+	case listed != nil:
+		return listed
+	case m.options.Subprotocols != nil:
+		return m.options.Subprotocols
+	default:
+		return m.upgrader.Settings.Subprotocols
 	}
-	list := ctrl.Subprotocols(request)
-	if list == nil {
-		return &m.upgrader.Settings
-	}
-	settings := m.upgrader.Settings
-	settings.Subprotocols = list
-	return &settings
 }
 
 func (m *mounted) refuse(response *goyave.Response, request *goyave.Request, status int, reason error) {

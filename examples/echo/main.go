@@ -76,7 +76,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 
 	upgrader := websocket.New(&Echo{})
-	upgrader.Settings.EnableCompression = *compress
+	upgrader.EnableCompression = *compress
 	upgrader.Debug = *debug
 	upgrader.MaxMessageSize = *limit
 	upgrader.HeartbeatInterval = 15 * time.Second // the page gives up after 25

@@ -27,7 +27,7 @@ const authorizationHeader = "Authorization" // as http.Header spells it
 //
 // Before anything else sees the request, the token is taken out of
 // Sec-WebSocket-Protocol, the URL, RequestURI and Query, whether or not it is
-// used. The server then selects one of the Upgrader's Settings.Subprotocols or,
+// used. The server then selects one of the Upgrader's Subprotocols or,
 // if the client offered none of them, "bearer".
 //
 // A token is made of the characters of RFC 6750 (letters, digits and "-._~+/",

@@ -171,11 +171,17 @@ func TestSubprotocolLister(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		list    []string
-		ours    []string
+		options []string
+		ours    []string // the settings'
 		headers http.Header
 		theirs  []string
 		want    string
 	}{
+		{name: "instead of the options'", list: []string{"chat.v2"}, options: []string{"chat.v1"}, theirs: []string{"chat.v1", "chat.v2"}, want: "chat.v2"},
+		{name: "nil: the options'", options: []string{"chat.v1"}, theirs: []string{"chat.v1", "chat.v2"}, want: "chat.v1"},
+		{name: "nil: the options', and not the settings'", options: []string{"chat.v1"}, ours: []string{"chat.v2"}, theirs: []string{"chat.v2", "chat.v1"}, want: "chat.v1"},
+		{name: "nil: the options' empty list", options: []string{}, ours: []string{"chat.v2"}, theirs: []string{"chat.v2"}},
+		{name: "the headers' choice does not count where the options have a list", options: []string{"chat.v2"}, headers: http.Header{"Sec-Websocket-Protocol": {"mqtt"}}, theirs: []string{"mqtt"}},
 		{name: "the one that is listed", list: []string{"chat.v2"}, theirs: []string{"chat.v1", "chat.v2"}, want: "chat.v2"},
 		{name: "the preferred one", list: []string{"chat.v2", "chat.v1"}, theirs: []string{"chat.v1", "chat.v2"}, want: "chat.v2"},
 		{name: "instead of the settings'", list: []string{"chat.v2"}, ours: []string{"chat.v1"}, theirs: []string{"chat.v1", "chat.v2"}, want: "chat.v2"},
@@ -193,7 +199,7 @@ func TestSubprotocolLister(t *testing.T) {
 					return tt.list
 				},
 			})
-			upgrader.Settings.Subprotocols = tt.ours
+			upgrader.Options.Subprotocols, upgrader.Settings.Subprotocols = tt.options, tt.ours
 			client := wstest.Dial(t, upgrader, "/ws", &wstest.Options{Subprotocols: tt.theirs})
 			require.Equal(t, tt.want, client.Subprotocol())
 			require.Equal(t, tt.ours, upgrader.Settings.Subprotocols, "the application's settings are left as they are")

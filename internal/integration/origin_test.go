@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"testing"
 
+	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
@@ -113,17 +114,35 @@ func TestOriginCheckerWins(t *testing.T) {
 	}
 }
 
-func TestSettingsThatAreIgnored(t *testing.T) {
+// Settings that would not count are refused: a CheckOrigin that is not called protects
+// nobody.
+func TestSettingsThatWouldNotCount(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		settings ws.Upgrader
+		mention  string
+	}{
+		{name: "CheckOrigin", settings: ws.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}, mention: "OriginChecker"},
+		{name: "Error", settings: ws.Upgrader{Error: func(w http.ResponseWriter, _ *http.Request, _ int, _ error) { w.WriteHeader(http.StatusTeapot) }}, mention: "UpgradeErrorHandler"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
+			upgrader.Settings, upgrader.Debug, upgrader.Logger = tt.settings, true, testws.Silent
+			require.ErrorContains(t, upgrader.Validate(), tt.mention)
+			require.PanicsWithError(t, upgrader.Validate().Error(), func() { upgrader.RegisterRoutes(http.NewServeMux(), "/") })
+			response := testws.DialHTTP(t, wstest.Serve(t, upgrader)).Do(testws.UpgradeRequest(nil))
+			require.Equal(t, http.StatusInternalServerError, response.Status)
+			require.Contains(t, response.Body, tt.mention)
+		})
+	}
+}
+
+// The Settings are the application's: nothing is written into them.
+func TestSettingsAreLeftAsTheyAre(t *testing.T) {
 	upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
-	upgrader.Settings.CheckOrigin = func(*http.Request) bool { return true }
-	upgrader.Settings.Error = func(w http.ResponseWriter, _ *http.Request, _ int, _ error) { w.WriteHeader(http.StatusTeapot) }
-	response := testws.DialHTTP(t, wstest.Serve(t, upgrader)).Do(testws.UpgradeRequest(func(r *http.Request) {
-		r.Header.Set("Origin", "https://evil.test")
-	}))
-	require.Equal(t, http.StatusForbidden, response.Status)
-	require.JSONEq(t, `{"error": "Forbidden"}`, response.Body)
-	require.NotNil(t, upgrader.Settings.CheckOrigin, "the application's settings are left as they are")
-	require.NotNil(t, upgrader.Settings.Error)
-	require.Nil(t, upgrader.Settings.WriteBufferPool)
-	require.Zero(t, upgrader.Settings.HandshakeTimeout)
+	upgrader.Subprotocols, upgrader.EnableCompression, upgrader.ReadBufferSize = []string{"chat"}, true, 1024
+	client := wstest.Dial(t, wstest.Serve(t, upgrader), "/", nil)
+	client.WriteText("x")
+	client.ExpectText("x")
+	require.Equal(t, ws.Upgrader{}, upgrader.Settings)
 }

@@ -210,9 +210,9 @@ func run(ctx context.Context, addr, allow string) error {
 	upgrader := websocket.New(controller{})
 	upgrader.CloseTimeout = closeTimeout
 	upgrader.Observer = &websocket.Observer{Ended: noteEnd}
-	upgrader.Settings.EnableCompression = true
-	upgrader.Settings.WriteBufferSize = writeBuffer
-	upgrader.Settings.Subprotocols = []string{"v2.interop", "v1.interop"}
+	upgrader.EnableCompression = true
+	upgrader.WriteBufferSize = writeBuffer
+	upgrader.Subprotocols = []string{"v2.interop", "v1.interop"}
 	if allow != "" {
 		upgrader.AllowedOrigins = []string{allow}
 	}

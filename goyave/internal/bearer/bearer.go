@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	ws "github.com/gorilla/websocket"
 	"goyave.dev/goyave/v5"
 )
 
@@ -38,34 +37,24 @@ func Entries(header http.Header) []string {
 	return all
 }
 
-// Negotiated returns the settings and headers with which a request is upgraded:
-// those given, or others that select the marker where the client offered it and
-// nothing else would be selected. What it is given is not changed.
-func Negotiated(request *goyave.Request, settings *ws.Upgrader, header http.Header) (*ws.Upgrader, http.Header) {
+// Selected returns the marker where the client offered it and nothing else would be
+// selected: none of the subprotocols, or where they are nil what the header of the
+// response says. Otherwise it returns "".
+func Selected(request *goyave.Request, subprotocols []string, header http.Header) string {
 	if _, offered := request.Extra[extraOffered{}]; !offered {
-		return settings, header
+		return ""
 	}
-	if settings.Subprotocols == nil {
+	if subprotocols == nil {
 		for name, values := range header {
 			if http.CanonicalHeaderKey(name) == Header && len(values) > 0 && values[0] != "" {
-				return settings, header // the controller selected one
+				return "" // the controller selected one
 			}
 		}
 	}
 	if slices.ContainsFunc(Entries(request.Header()), func(offered string) bool {
-		return slices.Contains(settings.Subprotocols, offered)
+		return slices.Contains(subprotocols, offered)
 	}) {
-		return settings, header
+		return ""
 	}
-	// gorilla takes the header's subprotocol only where it is given no others.
-	marked := *settings
-	marked.Subprotocols = nil
-	h := make(http.Header, len(header)+1)
-	for name, values := range header {
-		if http.CanonicalHeaderKey(name) != Header {
-			h[name] = values
-		}
-	}
-	h.Set(Header, Marker)
-	return &marked, h
+	return Marker
 }

@@ -1,0 +1,77 @@
+package websocket_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/testws"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Options and gorilla's Settings have some settings in common: the Options win.
+func TestOptionsWinOverSettings(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		options  websocket.Options
+		settings ws.Upgrader
+		size     int // of the frames of a message that is written in parts
+		compress bool
+	}{
+		{name: "neither", size: 4096},
+		{name: "sizes of the options", options: websocket.Options{WriteBufferSize: 1000, ReadBufferSize: 512}, size: 1000},
+		{name: "sizes of the settings", settings: ws.Upgrader{WriteBufferSize: 1000, ReadBufferSize: 512}, size: 1000},
+		{
+			name: "sizes of both", options: websocket.Options{WriteBufferSize: 1000, ReadBufferSize: 512},
+			settings: ws.Upgrader{WriteBufferSize: 2000, ReadBufferSize: 1024}, size: 1000,
+		},
+		{name: "compression of the options", options: websocket.Options{EnableCompression: true}, compress: true},
+		{name: "compression of the settings", settings: ws.Upgrader{EnableCompression: true}, compress: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+					_, message, err := conn.ReadMessage()
+					if err != nil {
+						return err
+					}
+					w, err := conn.NextWriter(websocket.TextMessage)
+					if err != nil {
+						return err
+					}
+					for part := range slices.Chunk(message, 10) { // more at once may leave in one frame
+						if _, err := w.Write(part); err != nil {
+							return err
+						}
+					}
+					return w.Close()
+				}))
+				u.Options, u.Settings = tt.options, tt.settings
+				require.NoError(t, u.Validate())
+				client := wstest.DialRaw(t, serve(u), "/", &wstest.Options{Compression: true})
+				assert.Equal(t, tt.compress, strings.Contains(client.Response.Header.Get("Sec-Websocket-Extensions"), "permessage-deflate"))
+				client.Send(wstest.Text(strings.Repeat("x", 10_000)))
+				frame, err := client.Receive()
+				require.NoError(t, err)
+				if tt.compress {
+					assert.EqualValues(t, 4, frame.RSV)
+					return
+				}
+				assert.Equal(t, tt.size, len(frame.Payload)) //nolint:testifylint // Len would print it
+				assert.False(t, frame.Fin)
+			})
+		})
+	}
+}
+
+func TestOptionsRefuseSubprotocolsThatAreNone(t *testing.T) {
+	u := websocket.New(websocket.ControllerFunc(testws.Echo))
+	u.Subprotocols = []string{"chat", "chat v2"}
+	require.ErrorContains(t, u.Options.Validate(), `"chat v2"`)
+	require.Error(t, u.Validate())
+}
