@@ -108,7 +108,7 @@ func (c *Conn) performClosingHandshake() error {
 		return c.sendChosen(timeout) // which tells why it can't
 	case timeout <= 0:
 		err := c.sendChosen(timeout)
-		c.t.findEnd(closeGrace)
+		c.t.findPeerClose(closeGrace)
 		c.t.abort()
 		return err
 	}
@@ -146,7 +146,7 @@ func (c *Conn) sendChosen(timeout time.Duration) error {
 func (c *Conn) CloseNow() error {
 	c.t.happens(eventClosing, nil)
 	first := c.begin()
-	c.t.findEnd(closeGrace)
+	c.t.findPeerClose(closeGrace)
 	c.t.happens(eventCloseNow, errClosed)
 	c.t.abort()
 	if first { // otherwise somebody else waits for it

@@ -54,7 +54,7 @@ func (c *Conn) decideOutcome(errs []error, reported error) outcome {
 	case how == causeLocal:
 		o.frame, _ = cause.(*CloseError) //nolint:errorlint // nil after CloseNow
 	case how == causeProtocol:
-		o.frame = breachFrame(cause)
+		o.frame = violationFrame(cause)
 		o.blamePeer(slog.LevelWarn, errs, cause)
 	case how == causeDisconnect:
 		o.blamePeer(slog.LevelDebug, errs, cause, c.t.readFailure(), c.t.socketFailure())
@@ -101,11 +101,11 @@ func (o *outcome) blamePeer(level slog.Level, errs []error, cause error, faces .
 	}
 }
 
-// breachFrame is what the peer is told of a breach of the protocol.
-func breachFrame(cause error) *CloseError {
-	var breach *wire.ProtocolError
-	if errors.As(cause, &breach) {
-		return breach.CloseFrame()
+// violationFrame is what the peer is told of a protocol violation.
+func violationFrame(cause error) *CloseError {
+	var violation *wire.ProtocolError
+	if errors.As(cause, &violation) {
+		return violation.CloseFrame()
 	}
 	return normalFrame
 }

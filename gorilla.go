@@ -67,8 +67,8 @@ type (
 // connections it is written to. A CloseMessage that may not be sent is an error.
 func NewPreparedMessage(messageType int, data []byte) (*PreparedMessage, error) {
 	if messageType == CloseMessage {
-		if _, breach := wire.ParseClose(data); breach != nil {
-			return nil, wire.InvalidCloseError(breach)
+		if _, violation := wire.ParseClose(data); violation != nil {
+			return nil, wire.InvalidCloseError(violation)
 		}
 	}
 	return ws.NewPreparedMessage(messageType, data)

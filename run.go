@@ -78,7 +78,7 @@ func (r *run) over(err error) {
 func (r *run) end(errs []error) {
 	o := outcome{frame: failureFrame}
 	defer func() { r.conn.finish(o) }()
-	r.conn.t.findEnd(r.conn.GetCloseHandshakeTimeout())
+	r.conn.t.findPeerClose(r.conn.GetCloseHandshakeTimeout())
 	o = r.conn.outcome(errs, nil)
 	if o.report != nil {
 		r.reportFailure(o)

@@ -96,8 +96,8 @@ func (t *transport) fail(err *ioError) error {
 // errClosed is net.ErrClosed, of a connection of ours.
 var errClosed = fmt.Errorf("websocket: %w", net.ErrClosed)
 
-// closeByUs is Close where the socket is known to be of no use any more.
-func (t *transport) closeByUs() error {
+// closeLocal is Close where the socket is known to be of no use any more.
+func (t *transport) closeLocal() error {
 	t.happens(eventCloseNow, errClosed)
 	return t.close()
 }
@@ -192,7 +192,7 @@ type expiry struct {
 func (e *expiry) Fire() {
 	e.t.events.Guard(func() {
 		defer e.t.abort()
-		e.t.findEnd(closeGrace)
+		e.t.findPeerClose(closeGrace)
 	})
 }
 

@@ -46,7 +46,7 @@ func (t *transport) measure(length uint64) error {
 		}
 	}
 	if length > limit || t.length > limit-length {
-		return t.refuse(wire.ErrTooBig)
+		return t.failProtocol(wire.ErrTooBig)
 	}
 	t.length += length
 	return nil

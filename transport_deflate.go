@@ -46,12 +46,12 @@ func (t *transport) inflate(z *deflate.Reader, c *content) error {
 // inflateNext returns what a message inflates to next, checked, and io.EOF at its end.
 func (t *transport) inflateNext(z *deflate.Reader, c *content) ([]byte, error) {
 	p, err := z.Next()
-	if breach := c.take(p, t.limit.Load()); breach != nil {
-		return nil, breach
+	if violation := c.take(p, t.limit.Load()); violation != nil {
+		return nil, violation
 	}
 	if err == io.EOF { //nolint:errorlint // likewise
-		if breach := c.end(); breach != nil {
-			return nil, breach
+		if violation := c.end(); violation != nil {
+			return nil, violation
 		}
 	}
 	return p, err

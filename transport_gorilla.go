@@ -96,8 +96,8 @@ func (t *transport) viewFrame(m *viewedMessage) error {
 // application ends the connection without a closing handshake.
 func (v *gorillaView) Close() error {
 	t := (*transport)(v)
-	t.findEnd(closeGrace)
-	return t.closeByUs()
+	t.findPeerClose(closeGrace)
+	return t.closeLocal()
 }
 
 // LocalAddr is never nil.
@@ -202,8 +202,8 @@ func (t *transport) beginGorillas(b *bound, p []byte, rest *gorillaFrames) error
 		h := wire.ParseHeader(p)
 		payload = bytes.Clone(p[h.Size:])
 		wire.Mask(payload, h.Key)
-		if _, breach := wire.ParseClose(payload); breach != nil {
-			return wire.InvalidCloseError(breach)
+		if _, violation := wire.ParseClose(payload); violation != nil {
+			return wire.InvalidCloseError(violation)
 		}
 	}
 	if err := t.lockWrite(b); err != nil {

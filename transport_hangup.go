@@ -11,7 +11,7 @@ import (
 // decides how the connection ended. That is bounded by the close timeout.
 func (t *transport) hangUp(err *ioError) error {
 	t.happens(eventHangUp, err)
-	t.expireAfter(max(time.Duration(t.closeTimeout.Load())-closeGrace, closeGrace)) // which findEnd may take
+	t.expireAfter(max(time.Duration(t.closeTimeout.Load())-closeGrace, closeGrace)) // which findPeerClose may take
 	return t.failure
 }
 
@@ -20,9 +20,9 @@ func (t *transport) isHangUp(err error) bool {
 	return t.hungUp() && errors.Is(err, t.failure)
 }
 
-// findEnd looks, where the peer hung up, for its close frame in what had come. What
+// findPeerClose looks, where the peer hung up, for its close frame in what had come. What
 // stands before that is dropped: nobody is to read it any more.
-func (t *transport) findEnd(within time.Duration) {
+func (t *transport) findPeerClose(within time.Duration) {
 	if t.hungUp() && !t.isClosed() {
 		defer t.abortAfter(max(within, closeGrace))()
 		t.awaitPeerClose()

@@ -93,8 +93,8 @@ func (t *transport) endWhole() {
 // judged ends the connection where what was read of a message broke the protocol. Its
 // memory is given back by then: the peer is waited for.
 func (t *transport) judged(err error) error {
-	if breach, ok := err.(*wire.ProtocolError); ok && t.reading.err == nil { //nolint:errorlint // bare, as it comes from here
-		return t.refuse(breach)
+	if violation, ok := err.(*wire.ProtocolError); ok && t.reading.err == nil { //nolint:errorlint // bare, as it comes from here
+		return t.failProtocol(violation)
 	}
 	return err
 }
@@ -193,7 +193,7 @@ func (t *transport) gatherLocked(a *arrival, c *content) (p []byte, met control,
 	defer t.unlockRead()
 	for {
 		if t.length > math.MaxInt { // of 32 bits
-			return nil, met, t.refuse(wire.ErrTooBig)
+			return nil, met, t.failProtocol(wire.ErrTooBig)
 		}
 		err := t.payload(a, c)
 		if err == nil && !t.fragmented {

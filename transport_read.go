@@ -150,8 +150,8 @@ func (t *transport) nextFrame() (wire.Header, error) {
 		return wire.Header{}, err
 	}
 	h := wire.ParseHeader(t.buffer.bytes())
-	if breach := t.breach(h); breach != "" {
-		return h, t.refuse(&wire.ProtocolError{Code: CloseProtocolError, Reason: breach})
+	if violation := t.checkHeader(h); violation != "" {
+		return h, t.failProtocol(&wire.ProtocolError{Code: CloseProtocolError, Reason: violation})
 	}
 	if t.buffer.buffered() < h.Size {
 		if err := t.peek(h.Size); err != nil {
@@ -174,8 +174,8 @@ func (t *transport) nextFrame() (wire.Header, error) {
 	}
 }
 
-// breach says what is wrong with a frame's first two bytes.
-func (t *transport) breach(h wire.Header) string {
+// checkHeader says what is wrong with a frame's first two bytes.
+func (t *transport) checkHeader(h wire.Header) string {
 	switch {
 	case h.RSV&^wire.BitRSV1 != 0:
 		return "RSV2 or RSV3 is set"
@@ -221,9 +221,9 @@ func (t *transport) readClose(h wire.Header) error {
 	}
 	payload := t.buffer.bytes()[h.Size:whole]
 	wire.Mask(payload, h.Key)
-	ce, breach := wire.ParseClose(payload)
-	if breach != nil {
-		return t.refuse(breach)
+	ce, violation := wire.ParseClose(payload)
+	if violation != nil {
+		return t.failProtocol(violation)
 	}
 	t.dropBuffer()
 	t.reading.err = ce
@@ -289,7 +289,7 @@ func (t *transport) readFailed(err error) error {
 		t.reading.err = t.fail(&ioError{op: "read", err: err})
 	case errors.Is(err, net.ErrClosed): // by way of NetConn, or beneath TLS by abort
 		t.reading.err = t.endError()
-		_ = t.closeByUs()
+		_ = t.closeLocal()
 	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // the last in the middle of a TLS record
 		// What gorilla makes of it, and applications look for.
 		t.reading.err = &CloseError{Code: CloseAbnormalClosure, Text: io.ErrUnexpectedEOF.Error()}

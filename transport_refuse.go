@@ -14,26 +14,26 @@ const (
 	lingerBytes = 1 << 20
 )
 
-// refuse ends the connection because the peer broke the protocol: a close
+// failProtocol ends the connection because the peer broke the protocol: a close
 // frame, and the socket is closed as soon as the peer had it. The read lock is
 // held.
-func (t *transport) refuse(breach *wire.ProtocolError) error {
+func (t *transport) failProtocol(violation *wire.ProtocolError) error {
 	seeker := closeSeeker{skip: t.gate}
 	found := seeker.look(t.buffer.bytes())
 	t.dropBuffer()
-	t.reading.err = breach
-	t.happens(eventViolation, breach)
+	t.reading.err = violation
+	t.happens(eventViolation, violation)
 	wait := min(lingerTime, time.Duration(t.closeTimeout.Load()))
 	over := time.Now().Add(wait)
 	defer t.abortAfter(max(wait, closeGrace))()
-	frame := breach.CloseFrame()
+	frame := violation.CloseFrame()
 	b := closeBound(wait)
 	err := t.writeClose(&b, FormatCloseMessage(frame.Code, frame.Text))
 	if wait > 0 && (err == nil || errors.Is(err, ErrCloseSent)) {
 		t.linger(&seeker, found, over)
 	}
 	t.abort()
-	return breach
+	return violation
 }
 
 // linger reads what the peer still sends until it ends. The caller sees to it that this

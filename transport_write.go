@@ -392,7 +392,7 @@ func (t *transport) writeFailed(b *bound, err error) error {
 	case isPanic(err):
 		return t.fail(&ioError{op: "write", err: err})
 	case errors.Is(err, net.ErrClosed): // by way of NetConn, or beneath TLS by abort
-		_ = t.closeByUs()
+		_ = t.closeLocal()
 		return t.endError()
 	default: // EPIPE, ECONNRESET, or what other networks call it
 		return t.hangUp(&ioError{op: "write", err: err, gone: true})

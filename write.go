@@ -163,8 +163,8 @@ func (c *Conn) writeControl(b *bound, messageType int, data []byte) error {
 	}
 	switch messageType {
 	case CloseMessage:
-		if _, breach := wire.ParseClose(data); breach != nil {
-			return wire.InvalidCloseError(breach)
+		if _, violation := wire.ParseClose(data); violation != nil {
+			return wire.InvalidCloseError(violation)
 		}
 		err := c.t.writeClose(b, data)
 		if err == nil {
