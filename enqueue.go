@@ -28,7 +28,7 @@ type QueueLimit struct {
 
 // resolve returns what the transport's queue takes for the limit.
 func (l QueueLimit) resolve() queueLimit {
-	r := queueLimit{Messages: l.Messages, Bytes: l.Bytes}
+	r := queueLimit(l)
 	if l.Messages <= 0 {
 		r.Messages = math.MaxInt
 	}
@@ -67,8 +67,8 @@ func (c *Conn) Enqueue(limit QueueLimit, messages ...*EncodedMessage) error {
 // add adds frames to the queue: see queue.Add.
 func (c *Conn) add(q *queue, limit QueueLimit, frames [][]byte) (room <-chan struct{}, err error) {
 	room, err = q.Add(c.t, limit.resolve(), frames)
-	switch err { //nolint:errorlint // they are bare
-	case errQueueFull:
+	switch err {
+	case errQueueFull: //nolint:errorlint // they are bare
 		err = ErrQueueFull
 	case errFrameTooBig:
 		err = errMessageTooBig

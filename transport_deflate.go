@@ -35,7 +35,7 @@ func (t *transport) inflate(z *deflate.Reader, c *content) error {
 	for {
 		_, err := t.inflateNext(z, c)
 		switch {
-		case err == io.EOF: // a wrapped one is no end
+		case err == io.EOF: //nolint:errorlint // a wrapped one is no end
 			return nil
 		case err != nil:
 			return err

@@ -80,7 +80,7 @@ func (t *transport) skipMessage() error {
 	for {
 		_, err := t.readPayload(nil)
 		switch {
-		case err == io.EOF: // a wrapped one is no end
+		case err == io.EOF: //nolint:errorlint // a wrapped one is no end
 			return nil
 		case err != nil:
 			return err
@@ -105,7 +105,7 @@ func discard(read func(p []byte) (int, error), most int) error {
 		n, err := read(scrap.Next(come, most, false))
 		come += n
 		switch {
-		case err == io.EOF: // a wrapped one is no end
+		case err == io.EOF: //nolint:errorlint // a wrapped one is no end
 			return nil
 		case err != nil:
 			return err
@@ -123,10 +123,10 @@ func (m *messageReader) read(p []byte) (n int, err error) {
 	} else {
 		n, err = m.readPlain(p)
 	}
-	switch {
-	case err == nil:
+	switch err {
+	case nil:
 		return n, nil
-	case err == io.EOF: //nolint:errorlint // a wrapped one is no end
+	case io.EOF: //nolint:errorlint // a wrapped one is no end
 		m.ended = true
 		m.release()
 		m.t.current = nil

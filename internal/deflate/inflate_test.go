@@ -112,7 +112,7 @@ func inflateAll(z *Reader, most int) (p []byte, err error) {
 		piece, err = z.Next()
 		p = append(p, piece...)
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	if err == nil && z.keeps && len(p) <= most {

@@ -178,7 +178,7 @@ func (z *Reader) fetch() error {
 		m, err := z.source.Read(z.in[n : len(z.in)-len(Tail)])
 		n += m
 		z.src = z.in[:n]
-		if err != io.EOF { // a wrapped one is no end
+		if err != io.EOF { //nolint:errorlint // a wrapped one is no end
 			return err
 		}
 	}
