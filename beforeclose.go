@@ -7,10 +7,10 @@ package websocket
 // returns f has returned. The functions are called in the order of the calls of
 // BeforeClose.
 //
-// f must wait for nothing, and must not close the connection: if it takes as long as the
-// close timeout, the socket is closed, and nobody but the end of Serve waits for f any
-// longer. Its panic counts as one of Serve. BeforeClose returns false, and f is not called,
-// if the connection has begun to end. It may be called from any goroutine.
+// f must not wait for anything, and must not close the connection: if it takes as long as
+// the close timeout, the socket is closed, and only the end of Serve goes on waiting for f.
+// A panic of f counts as one of Serve. BeforeClose returns false, and f is not called, if
+// the connection has begun to end. It may be called from any goroutine.
 func (c *Conn) BeforeClose(f func()) bool {
 	g := &c.group
 	g.mu.Lock()
@@ -29,9 +29,9 @@ func (c *Conn) BeforeClose(f func()) bool {
 	return true
 }
 
-// beginClosing is the first thing that is done to close the connection: from now on
-// no read delivers a message. When it returns, what BeforeClose was given has been
-// called, or the socket is closed. No lock is held.
+// beginClosing is the first step of closing the connection: from now on no read delivers a
+// message. It returns when the functions given to BeforeClose have returned, or the socket
+// is closed. The caller must hold no lock.
 func (c *Conn) beginClosing() {
 	c.t.happens(eventClosing, nil)
 	c.begin()
@@ -44,7 +44,8 @@ func (c *Conn) beginClosing() {
 	}
 }
 
-// cancelContext ends the context of the connection, which begins to end with it.
+// cancelContext cancels the connection's context, and has the connection begin to end. The
+// caller may hold locks.
 func (c *Conn) cancelContext(cause error) {
 	g := &c.group
 	g.mu.Lock()
@@ -53,7 +54,7 @@ func (c *Conn) cancelContext(cause error) {
 	c.beginLocked()
 }
 
-// begin has the connection begin to end, and reports whether it had not.
+// begin has the connection begin to end, and reports whether this call did so.
 func (c *Conn) begin() (first bool) {
 	g := &c.group
 	g.mu.Lock()
@@ -61,8 +62,8 @@ func (c *Conn) begin() (first bool) {
 	return c.beginLocked()
 }
 
-// beginLocked is begin with the mutex held. The caller may hold other locks, and is not to
-// hang with what BeforeClose was given: that has a goroutine.
+// beginLocked is begin with the mutex held. The functions given to BeforeClose run in a
+// goroutine: the caller may hold locks, and must not wait for them.
 func (c *Conn) beginLocked() (first bool) {
 	g := &c.group
 	if g.closing {
@@ -79,8 +80,8 @@ func (c *Conn) beginLocked() (first bool) {
 	return true
 }
 
-// callBefore calls what BeforeClose was given. Others wait for that, but not for longer
-// than for a closing handshake.
+// callBefore calls f, the functions given to BeforeClose. Close frames wait until it returns,
+// but no longer than a closing handshake may take.
 func (c *Conn) callBefore(f func()) {
 	begun := &c.group.begun
 	defer begun.Set()

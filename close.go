@@ -41,7 +41,7 @@ func (c *Conn) CloseWithError(err error) error {
 	return c.Close(CloseInternalServerErr, c.failureText(err))
 }
 
-// failureText is what the peer is told of errors.
+// failureText returns what the peer is told of errors.
 func (c *Conn) failureText(errs ...error) string {
 	if !c.options.Debug || errors.Join(errs...) == nil {
 		return http.StatusText(http.StatusInternalServerError)
@@ -86,13 +86,13 @@ func (c *Conn) Close(code int, text string) error {
 // closeWith is Close with a frame that may be sent.
 func (c *Conn) closeWith(frame *CloseError) (err error) {
 	if !c.t.happens(eventClose, frame) {
-		<-c.t.closed.Done() // by the first call; this one may come from it, by way of BeforeClose
+		<-c.t.closed.Done() // not for the first call to return: it may wait for this one, by way of BeforeClose
 		c.stopBackground()
 		return nil
 	}
 	defer c.stopBackground()
-	defer c.cancelContext(frame)                         // if that was not done when the frame was sent
-	defer func() { err = c.performClosingHandshake() }() // however what is called before ends
+	defer c.cancelContext(frame)                         // sending the frame does it, if it can be sent
+	defer func() { err = c.performClosingHandshake() }() // also if a panic ends what is called before
 	c.beginClosing()
 	return nil
 }
@@ -120,12 +120,12 @@ func (c *Conn) performClosingHandshake() error {
 	if err == nil || c.t.hungUp() {
 		c.t.awaitPeerClose()
 	}
-	_ = c.t.close() // whatever it says, the socket is gone
+	_ = c.t.close() // the socket is closed, whatever it returns
 	return err
 }
 
-// sendChosen writes the close frame that was chosen, which is known for certain
-// only when its turn has come.
+// sendChosen writes the close frame that was chosen. Until the lock is held, another one may
+// be chosen.
 func (c *Conn) sendChosen(timeout time.Duration) error {
 	b := closeBound(timeout)
 	err := c.t.lockClose(&b)
@@ -149,15 +149,15 @@ func (c *Conn) CloseNow() error {
 	c.t.findPeerClose(closeGrace)
 	c.t.happens(eventCloseNow, errClosed)
 	c.t.abort()
-	if first { // otherwise somebody else waits for it
+	if first { // otherwise another goroutine waits for BeforeClose
 		<-c.group.begun.Done()
 	}
 	c.stopBackground()
 	return nil
 }
 
-// stopBackground returns when no timer of the connection, whose socket is closed, and nobody
-// who writes what was enqueued runs any more.
+// stopBackground stops the timers and the flusher of the connection, whose socket is closed,
+// and returns when none of them runs any more.
 func (c *Conn) stopBackground() {
 	if q := c.queue.Load(); q != nil {
 		q.Stop(c.t)

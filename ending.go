@@ -9,18 +9,19 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// An outcome says how a connection is ended and who is told.
+// An outcome is what follows from the way in which a connection ended: the close frame that
+// is still to be sent, and the error that is reported.
 type outcome struct {
-	report error // nil: nobody, it is logged for debugging
+	report error // nil: the end is only logged, for debugging
 	level  slog.Level
-	frame  *CloseError // to send, unless one was sent already; nil: none is to be sent
+	frame  *CloseError // to be sent unless one was sent already; nil: none can be sent
 
-	failed bool // what is told is the controller's failure, not only what the peer did
-	chosen bool // the frame is the controller's choice
+	failed bool // report contains a failure of the controller, not only what the peer did
+	chosen bool // the controller chose the frame
 }
 
-// outcome is what decideOutcome decides. The errors are the application's, and so are the methods
-// that look into them: if one panics, that is the failure.
+// outcome calls decideOutcome and recovers its panic, which then is the failure: it calls
+// methods of the application's errors.
 func (c *Conn) outcome(errs []error, reported error) (o outcome) {
 	recovered(func() error {
 		o = c.decideOutcome(errs, reported)
@@ -33,9 +34,9 @@ func (c *Conn) outcome(errs []error, reported error) (o outcome) {
 	return o
 }
 
-// decideOutcome decides how the connection ends after the functions that served it
-// returned errs, in the order of time. What happened on the wire counts first. Reported
-// is the error of an earlier outcome that was reported.
+// decideOutcome decides how to end the connection after the functions that served it
+// returned errs, in this order. What happened on the wire takes precedence. reported is the
+// error of an earlier outcome that was reported, nil if there was none.
 func (c *Conn) decideOutcome(errs []error, reported error) outcome {
 	how, cause := c.t.closeCause()
 	down := c.t.has(factShutdown)
@@ -50,7 +51,7 @@ func (c *Conn) decideOutcome(errs []error, reported error) outcome {
 	case down:
 		o.frame = shutdownFrame
 	case how == causePeer:
-		o.frame = &CloseError{Code: CloseStatus(cause)} // the answer, if its reader has not got so far
+		o.frame = &CloseError{Code: CloseStatus(cause)} // the answer, in case the read that met the frame has not sent it
 	case how == causeLocal:
 		o.frame, _ = cause.(*CloseError) //nolint:errorlint // nil after CloseNow
 	case how == causeProtocol:
@@ -67,13 +68,14 @@ func (c *Conn) decideOutcome(errs []error, reported error) outcome {
 	return o
 }
 
-// classifyErrors finds the failures among errs, and an ending that was chosen. Once the end
-// is explained, what the connection itself has returned is no failure, and neither is
-// a panic that is told once.
+// classifyErrors separates the failures among errs from errors that only repeat why the
+// connection ended, and from a close frame that the controller chose. Explained says that
+// the end has a reason already: then errors that the connection itself returned are no
+// failures. A panic is reported once.
 func (c *Conn) classifyErrors(errs []error, reported error, explained bool) (failures []error, chosen *CloseError) {
 	for _, err := range errs {
 		switch ce := c.chosenEnding(err); {
-		case err == nil, c.merelyCanceled(err), errors.Is(err, errPanicked): // which is told by itself
+		case err == nil, c.merelyCanceled(err), errors.Is(err, errPanicked): // the panic itself is reported
 		case ce != nil:
 			chosen, explained = ce, true
 		case explained && c.knows(err), repeats(err, reported, failures):
@@ -84,24 +86,25 @@ func (c *Conn) classifyErrors(errs []error, reported error, explained bool) (fai
 	return failures, chosen
 }
 
-// blamePeer tells of what the peer did, in the words of the first error that knows of it,
-// by one of its faces, or together with a failure of the controller's own.
-func (o *outcome) blamePeer(level slog.Level, errs []error, cause error, faces ...error) {
+// blamePeer reports what the peer did. It uses the first of errs that wraps the cause, or
+// one of the aliases under which calls returned it, because that has the application's
+// context. A failure of the controller is joined with the cause.
+func (o *outcome) blamePeer(level slog.Level, errs []error, cause error, aliases ...error) {
 	if o.failed {
 		o.report = errors.Join(o.report, cause)
 		return
 	}
 	o.report, o.level = cause, level
-	faces = append(faces, cause)
+	aliases = append(aliases, cause)
 	for _, err := range errs {
-		if err != nil && slices.ContainsFunc(faces, func(face error) bool { return errors.Is(err, face) }) {
+		if err != nil && slices.ContainsFunc(aliases, func(alias error) bool { return errors.Is(err, alias) }) {
 			o.report = err
 			return
 		}
 	}
 }
 
-// violationFrame is what the peer is told of a protocol violation.
+// violationFrame returns the close frame for a protocol violation.
 func violationFrame(cause error) *CloseError {
 	var violation *wire.ProtocolError
 	if errors.As(cause, &violation) {
@@ -110,9 +113,9 @@ func violationFrame(cause error) *CloseError {
 	return normalFrame
 }
 
-// chosenEnding returns the *CloseError with which a controller chose how to end
-// the connection. It is nil if err is none, or repeats the close frame of the peer or of
-// Shutdown.
+// chosenEnding returns the *CloseError with which the controller chose how to end the
+// connection. It is nil if err contains none that may be sent, or only repeats the close
+// frame of the peer or of Shutdown.
 func (c *Conn) chosenEnding(err error) *CloseError {
 	var ce *CloseError
 	if !errors.As(err, &ce) || ce == nil || ce == c.t.peerCloseRead() || isPanic(err) {
@@ -127,8 +130,8 @@ func (c *Conn) chosenEnding(err error) *CloseError {
 	return &CloseError{Code: ce.Code, Text: wire.TruncateReason(ce.Text)}
 }
 
-// knows reports whether err is nothing new: it wraps what a read or write of this
-// connection returned, or why its context ended.
+// knows reports whether err says nothing new: it wraps an error that a read or write of this
+// connection returned, or the cause or error of its context.
 func (c *Conn) knows(err error) bool {
 	if isPanic(err) {
 		return false
@@ -146,7 +149,7 @@ func (c *Conn) knows(err error) bool {
 		c.Context().Err() != nil && (errors.Is(err, context.Cause(c.Context())) || errors.Is(err, c.Context().Err()))
 }
 
-// repeats reports whether err passes on a panic that is told already or among the
+// repeats reports whether err passes on a panic that is reported already or among the
 // failures.
 func repeats(err, reported error, failures []error) bool {
 	var p *PanicError
@@ -157,8 +160,7 @@ func repeats(err, reported error, failures []error) bool {
 // and nothing else.
 func (c *Conn) merelyHungUp(err error) bool { return c.t.isHangUp(err) && !isPanic(err) }
 
-// merelyCanceled reports whether err says that the context has ended, and nothing
-// of the reason.
+// merelyCanceled reports whether err says that the connection's context ended, but not why.
 func (c *Conn) merelyCanceled(err error) bool {
 	return c.Context().Err() != nil && errors.Is(err, c.Context().Err()) && !errors.Is(err, context.Cause(c.Context())) && !isPanic(err)
 }
@@ -169,8 +171,8 @@ func (c *Conn) finish(o outcome) {
 		c.t.abort()
 		return
 	}
-	if o.chosen { // it takes the place of Shutdown's, if that still waits for its turn
+	if o.chosen { // it replaces the frame of Shutdown, if that still waits to be written
 		c.t.replaceFrame(shutdownFrame, o.frame)
 	}
-	_ = c.closeWith(o.frame) // the socket is closed, which is what counts
+	_ = c.closeWith(o.frame) // an error says that the frame did not leave; the socket is closed in any case
 }

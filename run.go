@@ -46,18 +46,19 @@ type run struct {
 	panicked bool
 }
 
-// serving is what comes first. It keeps nothing that serve itself does not, like the request.
+// serving returns the function that tells the observer and calls serve. It holds on to
+// nothing that serve does not need, such as the request.
 func (r *run) serving(serve func() error) func() error {
 	return func() error {
 		r.opened()
 		if r.conn.t.has(factShutdown) {
-			return nil // nobody is there to be served
+			return nil // the connection is about to be closed
 		}
 		return serve()
 	}
 }
 
-// over is what comes after serve, all of it in any case.
+// over does what follows serve. Each step is done whatever another one did.
 func (r *run) over(err error) {
 	errs := append(r.conn.group.stop(), err)
 	inTurn(func(failure error) {
@@ -65,7 +66,7 @@ func (r *run) over(err error) {
 	},
 		r.conn.beginClosing,
 		func() { r.end(errs) },
-		r.conn.t.abort, // it is closed, unless the end has failed
+		r.conn.t.abort, // does nothing unless end has failed
 		r.conn.stopBackground,
 		r.join,
 		r.ended,
@@ -73,8 +74,8 @@ func (r *run) over(err error) {
 	)
 }
 
-// end closes the connection after what served it returned errs. Whoever is asked or told
-// meanwhile may leave by panic or Goexit: the connection is closed all the same.
+// end decides how the connection ends, reports it, and closes the connection, also if the
+// application's code that it calls leaves by panic or Goexit.
 func (r *run) end(errs []error) {
 	o := outcome{frame: failureFrame}
 	defer func() { r.conn.finish(o) }()
@@ -87,9 +88,8 @@ func (r *run) end(errs []error) {
 	}
 }
 
-// join waits for the functions that were started with Conn.Go and tells what
-// went wrong in them since serve returned, and a panic of the net.Conn beneath that
-// nobody has been told of.
+// join waits for the functions that were started with Conn.Go. It reports what went wrong in
+// them since serve returned, and a panic of the net.Conn beneath that was not reported yet.
 func (r *run) join() {
 	errs := append(r.conn.group.wait(), r.conn.t.panicked())
 	if late := r.conn.outcome(errs, r.reported); late.failed {
@@ -132,12 +132,12 @@ func (r *run) log(level slog.Level, message string, err error) {
 	r.e.options.log(r.conn.Context(), level, message, err, attrs...)
 }
 
-// opened tells the observer that it begins.
+// opened tells the observer that the connection begins.
 func (r *run) opened() {
 	r.e.observe(r.conn.Context(), func(o *Observer) { o.opened(r.conn) })
 }
 
-// ended tells the observer how it all ended.
+// ended tells the observer how the connection ended.
 func (r *run) ended() {
 	r.e.observe(r.conn.Context(), func(o *Observer) { o.ended(r.conn, r.ending()) })
 }
@@ -150,7 +150,7 @@ func (r *run) ending() Ending {
 	case r.reported != nil:
 		cause = r.reported
 	case how == causeLocal && code == CloseAbnormalClosure && t.socketFailure() != nil:
-		cause = t.socketFailure() // which is why our close frame did not leave
+		cause = t.socketFailure() // it kept our close frame from leaving
 	case r.conn.t.has(factShutdown):
 		cause = ErrShutdown
 	}

@@ -96,7 +96,7 @@ func (t *transport) fail(err *ioError) error {
 // errClosed is net.ErrClosed, of a connection of ours.
 var errClosed = fmt.Errorf("websocket: %w", net.ErrClosed)
 
-// closeLocal is Close where the socket is known to be of no use any more.
+// closeLocal closes the socket without a closing handshake, as the application wants.
 func (t *transport) closeLocal() error {
 	t.happens(eventCloseNow, errClosed)
 	return t.close()
@@ -131,13 +131,13 @@ func (t *transport) release() {
 	}
 }
 
-// abort closes the socket without the politeness of TLS.
+// abort closes the socket at once, without the alert that TLS would first send.
 func (t *transport) abort() {
 	closeBeneath(t.nc)
 	_ = t.close()
 }
 
-// panicked returns the first panic of the connection, nil if there was none.
+// panicked returns the first panic of the net.Conn beneath, nil if there was none.
 func (t *transport) panicked() error {
 	if c, ok := t.nc.(*strictConn); ok {
 		if p := c.panicked.Load(); p != nil {
@@ -147,15 +147,15 @@ func (t *transport) panicked() error {
 	return nil
 }
 
-// abortAfter bounds what the caller does until it calls stop: then the socket is
-// cut.
+// abortAfter aborts the socket after d, unless stop is called before. It bounds what the
+// caller does next.
 func (t *transport) abortAfter(d time.Duration) (stop func() bool) {
 	return time.AfterFunc(d, func() { t.events.Guard(t.abort) }).Stop
 }
 
-// expire cuts the socket when the close timeout is over, unless it is closed
-// before: a close frame of ours is on the wire and nobody waits for the answer in
-// Close.
+// expire aborts the socket after the close timeout, unless it is closed before. It is for a
+// close frame that was written without Close, so that no closing handshake bounds the wait
+// for the answer.
 func (t *transport) expire() { t.expireAfter(max(time.Duration(t.closeTimeout.Load()), 0)) }
 
 func (t *transport) expireAfter(d time.Duration) {
@@ -182,13 +182,13 @@ func (t *transport) stopTimers() {
 	}
 }
 
-// An expiry is the end of the time that a connection has to end.
+// An expiry aborts the socket of a connection that has not ended in time.
 type expiry struct {
 	t     *transport
 	timer xsync.Timer
 }
 
-// Fire cuts the socket.
+// Fire aborts the socket. If the peer hung up, its close frame is looked for first.
 func (e *expiry) Fire() {
 	e.t.events.Guard(func() {
 		defer e.t.abort()

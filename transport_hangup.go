@@ -6,22 +6,24 @@ import (
 	"time"
 )
 
-// hangUp ends writing because the peer hung up, as a write found. What had come is still
-// to be read, by the application if it wants to: the close frame in it, if there is one,
-// decides how the connection ended. That is bounded by the close timeout.
+// hangUp ends writing because a write found that the peer hung up. What the peer had sent
+// before can still be read, and a close frame in it decides how the connection ended. The
+// close timeout bounds that.
 func (t *transport) hangUp(err *ioError) error {
 	t.happens(eventHangUp, err)
-	t.expireAfter(max(time.Duration(t.closeTimeout.Load())-closeGrace, closeGrace)) // which findPeerClose may take
+	t.expireAfter(max(time.Duration(t.closeTimeout.Load())-closeGrace, closeGrace)) // findPeerClose may take the rest
 	return t.failure
 }
 
-// isHangUp reports whether an error says only that the peer hung up, as a write found.
+// isHangUp reports whether err is, or wraps, that of the write which found that the peer
+// hung up.
 func (t *transport) isHangUp(err error) bool {
 	return t.hungUp() && errors.Is(err, t.failure)
 }
 
-// findPeerClose looks, where the peer hung up, for its close frame in what had come. What
-// stands before that is dropped: nobody is to read it any more.
+// findPeerClose looks for the peer's close frame in what a peer that hung up had sent. It
+// drops messages before it: the application reads no more. If the peer did not hang up, it
+// does nothing.
 func (t *transport) findPeerClose(within time.Duration) {
 	if t.hungUp() && !t.isClosed() {
 		defer t.abortAfter(max(within, closeGrace))()
@@ -29,9 +31,9 @@ func (t *transport) findPeerClose(within time.Duration) {
 	}
 }
 
-// endOfReads is the cause of a context that ended, and reads that it bounds with it. The
-// context of the connection, which ends when the peer hangs up, does not end those of
-// what had come by then.
+// endOfReads returns the cause with which ctx ended, nil if reads that it bounds go on. The
+// connection's own context ends when the peer hangs up, but what the peer had sent before
+// can still be read.
 func (t *transport) endOfReads(ctx context.Context) error {
 	if ctx.Err() == nil {
 		return nil

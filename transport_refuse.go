@@ -8,15 +8,14 @@ import (
 )
 
 const (
-	// A peer that broke the protocol is read from for so long and so much after
-	// our close frame, lest a reset of the socket destroys the frame on its way.
+	// After a protocol violation, what the peer still sends is read for so long, and up to so
+	// many bytes. Otherwise a reset of the socket could destroy our close frame on its way.
 	lingerTime  = time.Second
 	lingerBytes = 1 << 20
 )
 
-// failProtocol ends the connection because the peer broke the protocol: a close
-// frame, and the socket is closed as soon as the peer had it. The read lock is
-// held.
+// failProtocol ends the connection because of a protocol violation: it sends a close frame,
+// gives the peer time to read it, and closes the socket. The read lock is held.
 func (t *transport) failProtocol(violation *wire.ProtocolError) error {
 	seeker := closeSeeker{skip: t.gate}
 	found := seeker.look(t.buffer.bytes())
@@ -36,10 +35,10 @@ func (t *transport) failProtocol(violation *wire.ProtocolError) error {
 	return violation
 }
 
-// linger reads what the peer still sends until it ends. The caller sees to it that this
-// is over in time. We end the stream ourselves when the peer's close frame has come, or
-// its end, or half of the time is over: an end right behind our close frame has browsers
-// say that the connection was not closed cleanly.
+// linger reads and drops what the peer still sends, up to its end. The caller bounds it. Our
+// half of the stream is closed when the peer's close frame or end has come, or half of the
+// time has passed: if it were closed right behind our close frame, browsers would report a
+// close that was not clean.
 func (t *transport) linger(seeker *closeSeeker, found bool, over time.Time) {
 	t.readDeadlines().take(t.nc)
 	half := time.Now().Add(time.Until(over) / 2)
@@ -66,22 +65,21 @@ func (t *transport) linger(seeker *closeSeeker, found bool, over time.Time) {
 	}
 }
 
-// halfClose says that nothing more will come, where the connection can.
+// halfClose closes our half of the stream, and reports whether the connection can do that.
 func (t *transport) halfClose() bool {
 	half, ok := t.nc.(interface{ CloseWrite() error })
 	return ok && half.CloseWrite() == nil
 }
 
-// A closeSeeker looks for a close frame in a stream of frames, whatever is wrong with
-// them.
+// A closeSeeker looks for a close frame in a stream of frames that need not be valid.
 type closeSeeker struct {
 	skip   uint64 // bytes up to the next header
 	header [wire.MaxHeaderSize]byte
-	n      int  // bytes of it that have come
+	n      int  // bytes of header that have come
 	last   bool // what is skipped is the payload of a close frame
 }
 
-// look reports whether there is a close frame, whole, in what has come with p.
+// look takes the next bytes of the stream, and reports whether a whole close frame has come.
 func (s *closeSeeker) look(p []byte) (found bool) {
 	for {
 		n := min(s.skip, uint64(len(p)))

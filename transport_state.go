@@ -14,11 +14,11 @@ const (
 	eventShutdown     stateEvent = iota // its Endpoint shuts down
 	eventClosing                        // CloseNow was called, or Serve has returned
 	eventClose                          // Close was called, with the frame that it is to send
-	eventQueueClosed                    // Close sends what waits in the queue
+	eventQueueClosed                    // Close begins to send what waits in the queue, and then its frame
 	eventCloseNow                       // the application closes the socket without a closing handshake
 	eventCloseFrame                     // our close frame begins to leave
 	eventPeerClose                      // the peer's close frame was read
-	eventPeerReported                   // and is reported to the layer above
+	eventPeerReported                   // the peer's close frame is reported to the layer above
 	eventViolation                      // the peer broke the protocol
 	eventReadEnd                        // the stream ended without a close frame, or a read failed
 	eventHangUp                         // a write found that the peer hung up
@@ -65,9 +65,9 @@ const (
 	factQueueClosed                   // nothing is enqueued any more
 	factCloseFrame                    // our close frame has begun to leave, nothing is written after it
 	factPeerClosed                    // the peer's close frame was read, nothing is read after it
-	factPeerReported                  // and the layer above knows
+	factPeerReported                  // the layer above knows of the peer's close frame
 	factFailed                        // nothing can be written any more, because a call failed
-	factHungUp                        // but what had come is still read
+	factHungUp                        // factFailed, but what had come is still read
 	factClosed                        // the socket is closed, or about to be
 )
 
@@ -87,8 +87,9 @@ func (c closeCause) wasRead() bool { return c == causePeer || c == causeProtocol
 
 // state is how a connection ends. The zero value is that of an open connection.
 //
-// All changes are made by apply, with the mutex held. A fact can be read without it, and
-// so can what was stored before the fact was set and never changes afterwards.
+// Only apply changes facts and the cause, with the mutex held. Facts can be read without it,
+// each time by one atomic load, and so can a field that belongs to a fact, once the fact is
+// seen: it was stored before and never changes.
 type state struct {
 	facts atomic.Uint32
 
