@@ -43,7 +43,7 @@ func (c *Conn) CloseWithError(err error) error {
 
 // failureText returns what the peer is told of errors.
 func (c *Conn) failureText(errs ...error) string {
-	if !c.options.Debug || errors.Join(errs...) == nil {
+	if !c.options.debug || errors.Join(errs...) == nil {
 		return http.StatusText(http.StatusInternalServerError)
 	}
 	texts := make([]string, len(errs))

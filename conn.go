@@ -29,7 +29,7 @@ import (
 type Conn struct {
 	*ws.Conn
 	t        *transport
-	options  *Options
+	options  *connOptions
 	request  context.Context          // its context, for the values
 	lifetime atomic.Pointer[lifetime] // nil until somebody asks when the connection ends
 
@@ -53,10 +53,10 @@ type Conn struct {
 
 // newConn makes gorilla's connection safe. The values of the request's context, and
 // not its end, are those of the connection's.
-func newConn(request context.Context, gorilla *ws.Conn, t *transport, options *Options, pooled bool) *Conn {
+func newConn(request context.Context, gorilla *ws.Conn, t *transport, options *connOptions, pooled bool) *Conn {
 	c := &Conn{Conn: gorilla, t: t, options: options, request: request, pooled: pooled}
-	c.setCompression(gorilla, options)
-	t.limit.Store(options.maxMessageSize())
+	c.setCompression(gorilla)
+	t.limit.Store(options.maxMessageSize)
 	c.installHandlers()
 	t.start((*connEvents)(c))
 	c.keepalive.start(c)

@@ -13,8 +13,6 @@ import (
 // Options.CompressionLevel.
 const CompressionOff = math.MinInt32
 
-const defaultCompressionLevel = flate.BestSpeed
-
 var errLevel = errors.New("websocket: invalid compression level")
 
 func isCompressionLevel(level int) bool {
@@ -23,9 +21,9 @@ func isCompressionLevel(level int) bool {
 
 // setCompression gives a new connection the level of the options; gorilla's too,
 // for code that has only that.
-func (c *Conn) setCompression(gorilla *ws.Conn, options *Options) {
-	c.level.Store(defaultCompressionLevel)              // for those who switch it on
-	_ = c.SetCompressionLevel(options.CompressionLevel) // it was validated
+func (c *Conn) setCompression(gorilla *ws.Conn) {
+	_ = c.SetCompressionLevel(0)                          // for those who switch it on
+	_ = c.SetCompressionLevel(c.options.compressionLevel) // it was validated
 	gorilla.EnableWriteCompression(!c.uncompressed.Load())
 	_ = gorilla.SetCompressionLevel(int(c.level.Load()))
 }
@@ -46,12 +44,12 @@ func (c *Conn) SetCompressionLevel(level int) error {
 	case level == CompressionOff:
 		c.uncompressed.Store(true)
 	default:
-		c.level.Store(int32(cmp.Or(level, defaultCompressionLevel)))
+		c.level.Store(int32(cmp.Or(level, flate.BestSpeed)))
 	}
 	return nil
 }
 
 // compresses reports whether a whole message of this size is to be compressed.
 func (c *Conn) compresses(size int) bool {
-	return c.t.deflate && !c.uncompressed.Load() && size >= c.options.compressionThreshold()
+	return c.t.deflate && !c.uncompressed.Load() && size >= c.options.compressionThreshold
 }

@@ -140,10 +140,11 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 	if options == nil {
 		options = &DialOptions{}
 	}
-	settings := options.connection()
-	if err := settings.Validate(); err != nil {
+	given := options.connection()
+	if err := given.Validate(); err != nil {
 		return nil, nil, err
 	}
+	settings := given.resolve()
 	request, err := options.request(url)
 	if err != nil {
 		return nil, nil, err

@@ -29,6 +29,10 @@ type Endpoint struct {
 	live    connSet
 	buffers sync.Pool // gorilla's, to write with
 
+	guard    func(call func() error) error // see Guard
+	resolve  sync.Once
+	resolved *connOptions // by connOptions
+
 	readBuffers sync.Pool
 	config      atomic.Pointer[config] // that transports were given last; nil: none yet
 }
@@ -49,7 +53,17 @@ func NewEndpoint(options Options) *Endpoint {
 // place. It may recover a panic, and returns a *PanicError then; a panic that it does not
 // recover is recovered by the Endpoint. It must not stop a runtime.Goexit. Call Guard
 // before the first Accept. Nil means that the functions are called as they are.
-func (e *Endpoint) Guard(f func(call func() error) error) { e.options.guard = f }
+func (e *Endpoint) Guard(f func(call func() error) error) { e.guard = f }
+
+// connOptions returns the settings of connections. They are resolved at the first call, for
+// the zero Endpoint has no constructor.
+func (e *Endpoint) connOptions() *connOptions {
+	e.resolve.Do(func() {
+		e.resolved = e.options.resolve()
+		e.resolved.guard = e.guard
+	})
+	return e.resolved
+}
 
 // transportConfig returns the settings of a transport with a read buffer of the given size.
 // The one made last serves as long as the size is the same: Settings are read at each
@@ -58,7 +72,7 @@ func (e *Endpoint) transportConfig(readBufferSize int) *config {
 	if c := e.config.Load(); c != nil && c.ReadBufferSize == readBufferSize {
 		return c
 	}
-	c := e.options.config(&e.readBuffers, readBufferSize)
+	c := e.connOptions().config(&e.readBuffers, readBufferSize)
 	e.config.Store(c)
 	return c
 }
@@ -135,7 +149,7 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 	if err != nil {
 		return nil, e.switchFailed(r, err)
 	}
-	conn = u.connection(r, gorilla, &e.options, pooled)
+	conn = u.connection(r, gorilla, e.connOptions(), pooled)
 	if stopped := e.live.replace(u, conn); stopped {
 		conn.shutDown()
 	}
@@ -218,7 +232,7 @@ func (e *Endpoint) upgrader(settings *ws.Upgrader) *ws.Upgrader {
 		settings.WriteBufferPool = &e.buffers
 	}
 	if settings.HandshakeTimeout == 0 {
-		settings.HandshakeTimeout = e.options.writeTimeout()
+		settings.HandshakeTimeout = e.connOptions().writeTimeout
 	}
 	return settings
 }

@@ -26,6 +26,9 @@ type QueueLimit struct {
 	Bytes int
 }
 
+// Allows reports whether so many messages, of so many bytes in their frames, may wait.
+func (l QueueLimit) Allows(messages, bytes int) bool { return l.resolve().allows(messages, bytes) }
+
 // resolve returns what the transport's queue takes for the limit.
 func (l QueueLimit) resolve() queueLimit {
 	r := queueLimit(l)

@@ -121,7 +121,7 @@ func (w *takenOver) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // connection makes a connection of what gorilla has upgraded. It lets gorilla go on with a
 // small read buffer: gorilla offers no way to have one, as it wants to read control frames
 // through it, which it never gets to see.
-func (u *upgrade) connection(r *http.Request, gorilla *ws.Conn, options *Options, pooled bool) *Conn {
+func (u *upgrade) connection(r *http.Request, gorilla *ws.Conn, options *connOptions, pooled bool) *Conn {
 	*u.reader = *bufio.NewReaderSize((*gorillaView)(u.t), gorillaReadBuffer)
 	u.mu.Lock() // abort comes before or after
 	defer u.mu.Unlock()

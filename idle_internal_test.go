@@ -118,7 +118,7 @@ func TestConnectionsShareTheirSettings(t *testing.T) {
 	larger := e.transportConfig(1 << 16)
 	assert.Equal(t, 1<<16, larger.ReadBufferSize)
 	assert.Same(t, first.ReadBuffers, larger.ReadBuffers)
-	assert.Equal(t, defaultWriteTimeout, new(Endpoint).transportConfig(0).WriteTimeout)
+	assert.Equal(t, DefaultOptions().WriteTimeout, new(Endpoint).transportConfig(0).WriteTimeout)
 }
 
 // Who waits for a message has a stack of 2 KiB, also when the pongs have come that the

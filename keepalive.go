@@ -25,14 +25,11 @@ type keepalive struct {
 	pinging bool
 }
 
-func (k *keepalive) interval() time.Duration {
-	return min(k.c.options.pingInterval(), forever)
-}
+// interval is the time between pings; 0: there are none.
+func (k *keepalive) interval() time.Duration { return k.c.options.pingInterval }
 
 // pongTimeout is how long an answer may take; 0: none is expected.
-func (k *keepalive) pongTimeout() time.Duration {
-	return min(k.c.options.pongTimeout(), forever)
-}
+func (k *keepalive) pongTimeout() time.Duration { return k.c.options.pongTimeout }
 
 func (k *keepalive) start(c *Conn) {
 	k.c = c
@@ -113,7 +110,7 @@ func (k *keepalive) again(now, due time.Duration, waiting bool) (ping, beat bool
 	}
 	next := k.c.beatAt()
 	if beat = now >= next; beat {
-		next = now + k.c.beatInterval()
+		next = now + k.c.options.heartbeatInterval
 	}
 	k.at = min(k.at, next)
 	k.timer.Reset(k.at-now, k)
@@ -123,7 +120,7 @@ func (k *keepalive) again(now, due time.Duration, waiting bool) (ping, beat bool
 // ping writes a ping. A frame under way is waited for no longer than an answer
 // would be.
 func (k *keepalive) ping() {
-	wait := k.c.options.writeTimeout()
+	wait := k.c.options.writeTimeout
 	if pong := k.pongTimeout(); pong > 0 && (wait == 0 || wait > pong) {
 		wait = pong
 	}
@@ -131,22 +128,12 @@ func (k *keepalive) ping() {
 	_ = k.c.t.writeSoon(wire.OpPing, k.c.pings.next(), wait)
 }
 
-// beatInterval is how long no message leaves before a heartbeat does; forever where
-// none is sent.
-func (c *Conn) beatInterval() time.Duration {
-	interval := c.options.heartbeatInterval()
-	if interval == 0 {
-		return forever
-	}
-	return min(interval, forever)
-}
-
 // beatAt is the age at which a heartbeat is due if nothing is sent until then.
-func (c *Conn) beatAt() time.Duration { return c.t.lastSent() + c.beatInterval() }
+func (c *Conn) beatAt() time.Duration { return c.t.lastSent() + c.options.heartbeatInterval }
 
 // beat sends the heartbeat, unless something else is on its way: when a message that is
 // being written is complete, that is a sign of life itself. If it never is, the next
 // call looks again.
 func (c *Conn) beat() {
-	_ = c.t.writeIfQuiet(c.beatInterval(), TextMessage, []byte(c.options.Heartbeat)) // a failure is the connection's
+	_ = c.t.writeIfQuiet(c.options.heartbeatInterval, TextMessage, c.options.heartbeat) // a failure is the connection's
 }

@@ -13,7 +13,7 @@ import (
 func TestPeersOfAProcessThatStoodStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := &transport{begun: time.Now()}
-		options := &Options{PingInterval: 30 * time.Second, PongTimeout: 10 * time.Second}
+		options := &connOptions{pingInterval: 30 * time.Second, pongTimeout: 10 * time.Second}
 		k := keepalive{c: &Conn{t: tr, options: options}, at: 30 * time.Second}
 		tr.waiting.Store(1)
 		due, waiting := k.due(30 * time.Second)

@@ -13,15 +13,22 @@ import (
 	"github.com/goyave-contrib/websocket/internal/handshake"
 )
 
-const (
-	defaultMaxMessageSize       = 1 << 20 // bytes
-	defaultCompressionThreshold = 512     // bytes
+const defaultMaxMessageSize = 1 << 20 // bytes
 
-	defaultCloseTimeout = 10 * time.Second
-	defaultWriteTimeout = 10 * time.Second
-	defaultPingInterval = 30 * time.Second
-	defaultPongTimeout  = 10 * time.Second
-)
+// DefaultOptions returns the options that fields stand for which are zero. It is for
+// adapters that show the defaults in a configuration: an Upgrader and an Endpoint need
+// none of it.
+func DefaultOptions() Options {
+	return Options{
+		MaxMessageSize:       defaultMaxMessageSize,
+		CloseTimeout:         10 * time.Second,
+		WriteTimeout:         10 * time.Second,
+		PingInterval:         30 * time.Second,
+		PongTimeout:          10 * time.Second,
+		CompressionThreshold: 512,
+		CompressionLevel:     flate.BestSpeed,
+	}
+}
 
 // Options tunes an [Upgrader] or an [Endpoint]. The zero value is ready to use:
 // zero means the default, negative means off (but see CompressionLevel). Set the fields
@@ -178,8 +185,6 @@ type Options struct {
 	// Observer is told of refused upgrades and of connections that begin and end:
 	// see [JoinObservers] for several. Nil means that nobody is.
 	Observer *Observer
-
-	guard func(call func() error) error // of an Endpoint: see Guard
 }
 
 // Validate returns an error that says which setting makes no sense, nil if all
@@ -209,44 +214,59 @@ func (o *Options) override(s *ws.Upgrader) {
 	}
 }
 
-// config resolves the settings of transports, whose buffers are from a pool, and of the
-// given size: see [config.ReadBufferSize].
-func (o *Options) config(readBuffers *sync.Pool, readBufferSize int) *config {
-	return &config{
-		WriteTimeout: o.writeTimeout(),
-		CloseTimeout: o.closeTimeout(),
-		KeepSentAt:   o.HeartbeatInterval > 0,
+// connOptions are the settings of a connection, resolved: those of all connections of an
+// Endpoint, or of one Dial. They must not be changed once a connection points to them.
+type connOptions struct {
+	maxMessageSize    int64         // bytes; 0: unlimited
+	closeTimeout      time.Duration // 0: no waiting
+	writeTimeout      time.Duration // without progress; 0: unlimited
+	pingInterval      time.Duration // 0: no pings
+	pongTimeout       time.Duration // 0: no answer is expected
+	heartbeatInterval time.Duration // forever: no heartbeats
+	heartbeat         []byte
 
-		SkipUTF8Validation: o.SkipUTF8Validation,
+	compressionThreshold int // bytes
+	compressionLevel     int // as Options.CompressionLevel has it, and not 0
+
+	skipUTF8Validation bool
+	debug              bool
+	guard              func(call func() error) error // see Endpoint.Guard; nil: none
+}
+
+// resolve puts the defaults in the place of zeros.
+func (o *Options) resolve() *connOptions {
+	d := DefaultOptions()
+	r := &connOptions{
+		maxMessageSize:       orDefault(o.MaxMessageSize, d.MaxMessageSize),
+		closeTimeout:         orDefault(o.CloseTimeout, d.CloseTimeout),
+		writeTimeout:         orDefault(o.WriteTimeout, d.WriteTimeout),
+		pingInterval:         min(orDefault(o.PingInterval, d.PingInterval), forever),
+		pongTimeout:          min(orDefault(o.PongTimeout, d.PongTimeout), forever),
+		heartbeatInterval:    forever,
+		heartbeat:            []byte(o.Heartbeat),
+		compressionThreshold: orDefault(o.CompressionThreshold, d.CompressionThreshold),
+		compressionLevel:     cmp.Or(o.CompressionLevel, d.CompressionLevel),
+		skipUTF8Validation:   o.SkipUTF8Validation,
+		debug:                o.Debug,
+	}
+	if o.HeartbeatInterval > 0 {
+		r.heartbeatInterval = min(o.HeartbeatInterval, forever)
+	}
+	return r
+}
+
+// config returns the settings of transports, whose buffers are from a pool, and of the
+// given size: see [config.ReadBufferSize].
+func (o *connOptions) config(readBuffers *sync.Pool, readBufferSize int) *config {
+	return &config{
+		WriteTimeout: o.writeTimeout,
+		CloseTimeout: o.closeTimeout,
+		KeepSentAt:   o.heartbeatInterval < forever,
+
+		SkipUTF8Validation: o.skipUTF8Validation,
 		ReadBuffers:        readBuffers,
 		ReadBufferSize:     readBufferSize,
 	}
-}
-
-func (o *Options) maxMessageSize() int64 {
-	return orDefault(o.MaxMessageSize, defaultMaxMessageSize)
-}
-
-func (o *Options) closeTimeout() time.Duration {
-	return orDefault(o.CloseTimeout, defaultCloseTimeout)
-}
-
-func (o *Options) writeTimeout() time.Duration {
-	return orDefault(o.WriteTimeout, defaultWriteTimeout)
-}
-
-func (o *Options) pingInterval() time.Duration {
-	return orDefault(o.PingInterval, defaultPingInterval)
-}
-
-func (o *Options) pongTimeout() time.Duration {
-	return orDefault(o.PongTimeout, defaultPongTimeout)
-}
-
-func (o *Options) heartbeatInterval() time.Duration { return orDefault(o.HeartbeatInterval, 0) }
-
-func (o *Options) compressionThreshold() int {
-	return orDefault(o.CompressionThreshold, defaultCompressionThreshold)
 }
 
 // orDefault returns the setting, its default for zero and 0 for off.

@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"math"
 	"reflect"
 	"sync"
 	"testing"
@@ -15,7 +16,7 @@ import (
 func TestDialOptionsAreThoseOfTheConnection(t *testing.T) {
 	ofServers := map[string]bool{
 		"MaxConnections": true, "AllowedOrigins": true, "InsecureSkipOriginCheck": true,
-		"RequireSubprotocol": true, "Logger": true, "Observer": true, "guard": true,
+		"RequireSubprotocol": true, "Logger": true, "Observer": true,
 	}
 	ofHandshakes := map[string]bool{"Subprotocols": true, "EnableCompression": true, "HandshakeTimeout": true}
 	options := reflect.TypeFor[Options]()
@@ -71,4 +72,49 @@ func TestSettingsOfARequest(t *testing.T) {
 	assert.Equal(t, want, e.settings(&Handshake{Settings: given}))
 	want.Subprotocols = []string{"request"}
 	assert.Equal(t, want, e.settings(&Handshake{Settings: given, Subprotocols: []string{"request"}}))
+}
+
+// What is resolved is the default for zero, and off for less: zero, or never.
+func TestResolvedOptions(t *testing.T) {
+	want := &connOptions{
+		maxMessageSize: 1 << 20, closeTimeout: 10 * time.Second, writeTimeout: 10 * time.Second,
+		pingInterval: 30 * time.Second, pongTimeout: 10 * time.Second,
+		heartbeatInterval: forever, heartbeat: []byte{},
+		compressionThreshold: 512, compressionLevel: 1,
+	}
+	assert.Equal(t, want, new(Options).resolve())
+	assert.Equal(t, want, new(Endpoint).connOptions(), "the zero Endpoint is ready to use")
+	defaults := DefaultOptions()
+	assert.Equal(t, want, defaults.resolve())
+
+	off := Options{
+		MaxMessageSize: -1, CloseTimeout: -1, WriteTimeout: -1, PingInterval: -1, PongTimeout: -1,
+		HeartbeatInterval: -1, CompressionThreshold: -1, CompressionLevel: CompressionOff,
+	}
+	assert.Equal(t, &connOptions{heartbeatInterval: forever, heartbeat: []byte{}, compressionLevel: CompressionOff}, off.resolve())
+
+	long := Options{PingInterval: math.MaxInt64, PongTimeout: math.MaxInt64, HeartbeatInterval: math.MaxInt64}
+	resolved := long.resolve()
+	assert.Equal(t, []time.Duration{forever, forever, forever}, []time.Duration{resolved.pingInterval, resolved.pongTimeout, resolved.heartbeatInterval})
+
+	set := Options{
+		MaxMessageSize: 1, CloseTimeout: 2, WriteTimeout: 3, PingInterval: 4, PongTimeout: 5, HeartbeatInterval: 6,
+		Heartbeat: "beat", CompressionThreshold: 7, CompressionLevel: 8, SkipUTF8Validation: true, Debug: true,
+	}
+	assert.Equal(t, &connOptions{
+		maxMessageSize: 1, closeTimeout: 2, writeTimeout: 3, pingInterval: 4, pongTimeout: 5, heartbeatInterval: 6,
+		heartbeat: []byte("beat"), compressionThreshold: 7, compressionLevel: 8, skipUTF8Validation: true, debug: true,
+	}, set.resolve())
+}
+
+func TestQueueLimitAllows(t *testing.T) {
+	var limit QueueLimit
+	assert.True(t, limit.Allows(1_000_000, 2<<20))
+	assert.False(t, limit.Allows(1, 2<<20+1))
+	limit = QueueLimit{Messages: 2, Bytes: -1}
+	assert.True(t, limit.Allows(2, math.MaxInt))
+	assert.False(t, limit.Allows(3, 0))
+	limit = QueueLimit{Messages: -1, Bytes: 10}
+	assert.True(t, limit.Allows(11, 10))
+	assert.False(t, limit.Allows(0, 11))
 }

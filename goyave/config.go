@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"time"
 
+	root "github.com/goyave-contrib/websocket"
 	"goyave.dev/goyave/v5/config"
 	"goyave.dev/goyave/v5/util/errors"
 )
@@ -27,15 +28,16 @@ const (
 )
 
 func init() {
-	register(maxMessageSizeEntry, 1<<20)
-	register(writeTimeoutEntry, 10)
-	register(pingIntervalEntry, 30)
-	register(pongTimeoutEntry, 10)
-	register(heartbeatIntervalEntry, 0)
-	register(maxConnectionsEntry, 0)
-	register(compressionThresholdEntry, 512)
-	register(compressionLevelEntry, 1)
-	register(shutdownTimeoutEntry, 15)
+	defaults := root.DefaultOptions()
+	register(maxMessageSizeEntry, int(defaults.MaxMessageSize))
+	register(writeTimeoutEntry, inSeconds(defaults.WriteTimeout))
+	register(pingIntervalEntry, inSeconds(defaults.PingInterval))
+	register(pongTimeoutEntry, inSeconds(defaults.PongTimeout))
+	register(heartbeatIntervalEntry, inSeconds(defaults.HeartbeatInterval))
+	register(maxConnectionsEntry, defaults.MaxConnections)
+	register(compressionThresholdEntry, defaults.CompressionThreshold)
+	register(compressionLevelEntry, defaults.CompressionLevel)
+	register(shutdownTimeoutEntry, inSeconds(defaultShutdownTimeout))
 	config.Register(allowedOriginsEntry, config.Entry{
 		Value:            []string{},
 		Type:             reflect.String,
@@ -44,6 +46,8 @@ func init() {
 		Required:         true,
 	})
 }
+
+func inSeconds(d time.Duration) int { return int(d / time.Second) }
 
 func register(key string, value int) {
 	config.Register(key, config.Entry{

@@ -132,7 +132,7 @@ func TestNamesOfTheRoot(t *testing.T) {
 		switch name {
 		case "ControllerFunc": // a function is no Component
 			return true
-		case "Endpoint", "NewEndpoint", "Handshake": // for adapters of other frameworks
+		case "Endpoint", "NewEndpoint", "Handshake", "DefaultOptions": // for adapters of other frameworks
 			return true
 		}
 		return false

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -34,7 +33,6 @@ type Hub struct {
 
 // New returns a Hub.
 func New(options Options) *Hub {
-	options.Queue.Bytes = cmp.Or(options.Queue.Bytes, defaultQueueBytes)
 	h := &Hub{
 		options: options,
 		rooms:   make(map[string]*group),
@@ -127,8 +125,7 @@ func (h *Hub) check(message Message) error {
 	if err := message.check(); err != nil {
 		return err
 	}
-	n, most := len(message.encoded.Data()), h.options.Queue.Bytes
-	if most >= 0 && n+n>>10+maxFrameOverhead > most {
+	if n := len(message.encoded.Data()); !h.options.Queue.Allows(1, n+n>>10+maxFrameOverhead) {
 		return ErrTooLong
 	}
 	return nil

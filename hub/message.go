@@ -20,9 +20,6 @@ var (
 	errInvalidText = errors.New("hub: text is not UTF-8")
 )
 
-// defaultQueueBytes is Options.Queue.Bytes where that is zero: as in [websocket.QueueLimit].
-const defaultQueueBytes = 2 << 20
-
 // maxFrameOverhead is how many bytes a frame is longer than its message, at most, but
 // for a thousandth of that where it is compressed in vain.
 const maxFrameOverhead = 64
