@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -20,15 +19,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// fill writes to the connection, in another goroutine, more than the network
-// takes, and returns when the write waits. The channel gets its error.
-func fill(conn *websocket.Conn) <-chan error {
-	errs := make(chan error, 1)
-	go func() { errs <- conn.WriteMessage(websocket.BinaryMessage, make([]byte, 2*wstest.PipeBuffer)) }()
-	synctest.Wait()
-	return errs
-}
 
 func TestCloseWaitsForThePeer(t *testing.T) {
 	cases := []struct {
@@ -123,7 +113,7 @@ func TestCloseWaitsForThePeer(t *testing.T) {
 func TestCloseAgainstAPeerThatNeverReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, conn := testws.RawPair(t, websocket.Options{WriteTimeout: -1})
-		write := fill(conn)
+		write := testws.Fill(conn)
 		start := time.Now()
 		require.ErrorIs(t, conn.Close(4000, ""), os.ErrDeadlineExceeded)
 		testws.AssertElapsed(t, start, 10*time.Second)
@@ -135,7 +125,7 @@ func TestCloseAgainstAPeerThatNeverReads(t *testing.T) {
 func TestCloseDuringAWriteThatThePeerTakesLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{})
-		write := fill(conn)
+		write := testws.Fill(conn)
 		closed := make(chan error, 1)
 		go func() { closed <- conn.Close(4000, "") }()
 		time.Sleep(5 * time.Second)
@@ -152,7 +142,7 @@ func TestCloseDuringAWriteThatThePeerTakesLate(t *testing.T) {
 func TestCloseFrameIsEchoedAfterTheFrameUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{})
-		write := fill(conn)
+		write := testws.Fill(conn)
 		client.Send(wstest.Close(3000, "bye"))
 		read := make(chan error, 1)
 		go func() { _, _, err := conn.ReadMessage(); read <- err }()
@@ -172,7 +162,7 @@ func TestCloseFrameIsEchoedAfterTheFrameUnderWay(t *testing.T) {
 func TestCloseFrameOfAPeerThatNeverReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: time.Minute})
-		write := fill(conn)
+		write := testws.Fill(conn)
 		client.Send(wstest.Close(3000, ""))
 		start := time.Now()
 		_, _, err := conn.ReadMessage()
@@ -400,76 +390,6 @@ func TestReasonIsCutBetweenCharacters(t *testing.T) {
 	}
 }
 
-func TestBreachEndsTheSocketPromptly(t *testing.T) {
-	breach := wstest.Frame{Fin: true, Opcode: 3, Masked: true}
-	t.Run("as soon as the peer hung up", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			client, conn := testws.RawPair(t, websocket.Options{})
-			client.Send(breach, wstest.Text("more"))
-			go func() {
-				client.ExpectClose(1002, "reserved opcode")
-				client.ExpectEnd() // after half a second, as it sends no close frame
-				time.Sleep(300 * time.Millisecond)
-				_ = client.Close()
-			}()
-			start := time.Now()
-			_, _, err := conn.ReadMessage()
-			require.ErrorContains(t, err, "reserved opcode")
-			testws.AssertElapsed(t, start, 800*time.Millisecond)
-		})
-	})
-	t.Run("after a second", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			client, conn := testws.RawPair(t, websocket.Options{})
-			client.Send(breach)
-			start := time.Now()
-			_, _, err := conn.ReadMessage()
-			require.Error(t, err)
-			testws.AssertElapsed(t, start, time.Second)
-			_, again := conn.NetConn().Read(nil)
-			require.ErrorIs(t, again, net.ErrClosed)
-		})
-	})
-	t.Run("after a megabyte", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			client, conn := testws.RawPair(t, websocket.Options{})
-			client.Send(breach)
-			go func() { _, _ = io.Copy(client.Conn, zeros{}) }()
-			start := time.Now()
-			_, _, err := conn.ReadMessage()
-			require.Error(t, err)
-			testws.AssertElapsed(t, start, 0)
-		})
-	})
-	t.Run("at once where nothing is waited for", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			client, conn := testws.RawPair(t, websocket.Options{CloseTimeout: -1})
-			client.Send(breach)
-			start := time.Now()
-			_, _, err := conn.ReadMessage()
-			require.Error(t, err)
-			testws.AssertElapsed(t, start, 0)
-			client.ExpectClose(1002, "reserved opcode")
-		})
-	})
-	t.Run("of a peer that never reads", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			client, conn := testws.RawPair(t, websocket.Options{})
-			write := fill(conn)
-			client.Send(breach)
-			start := time.Now()
-			_, _, err := conn.ReadMessage()
-			require.ErrorContains(t, err, "reserved opcode")
-			testws.AssertElapsed(t, start, time.Second)
-			require.ErrorIs(t, <-write, net.ErrClosed)
-		})
-	})
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { return len(p), nil }
-
 func TestCloseErrors(t *testing.T) {
 	for name, c := range map[string]struct {
 		err        error
@@ -600,70 +520,6 @@ func TestCloseMessageIsFollowedByTheCloseTimeout(t *testing.T) {
 				require.ErrorIs(t, testws.ReadLoop(testws.Returned)(conn, nil), net.ErrClosed)
 				testws.AssertElapsed(t, start, 10*time.Second)
 			})
-		})
-	}
-}
-
-// TestBreachOfASlowReader has the frame under way take part of the time that the
-// whole ending has.
-func TestBreachOfASlowReader(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, conn := testws.RawPair(t, websocket.Options{})
-		write := fill(conn)
-		client.Send(wstest.Text("").Unmasked())
-		start := time.Now()
-		go func() {
-			time.Sleep(400 * time.Millisecond)
-			_, _ = io.Copy(io.Discard, client)
-		}()
-		_, _, err := conn.ReadMessage()
-		require.ErrorContains(t, err, "not masked")
-		testws.AssertElapsed(t, start, time.Second)
-		require.NoError(t, <-write)
-	})
-}
-
-// TestAnswerToABreachSurvivesUnreadData has much on its way in both directions
-// when the socket is closed: a reset would destroy it.
-func TestAnswerToABreachSurvivesUnreadData(t *testing.T) {
-	for name, wrap := range map[string]func(net.Listener) net.Listener{
-		"on TCP":                  func(l net.Listener) net.Listener { return l },
-		"on a wrapped connection": func(l net.Listener) net.Listener { return testws.PlainListener{Listener: l} },
-	} {
-		t.Run(name, func(t *testing.T) {
-			const size = 200_000
-			begin := make(chan struct{})
-			u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
-				conn.SetReadLimit(1024)
-				nc := conn.NetConn()
-				if plain, ok := nc.(testws.PlainConn); ok {
-					nc = plain.Conn
-				}
-				if tcp, ok := nc.(*net.TCPConn); ok {
-					_ = tcp.SetWriteBuffer(8 * size)
-				}
-				<-begin
-				if err := conn.WriteMessage(websocket.BinaryMessage, make([]byte, size)); err != nil {
-					return err
-				}
-				return testws.ReadLoop(testws.Returned)(conn, r)
-			}))
-			u.Logger = testws.Silent
-			server := httptest.NewUnstartedServer(u)
-			server.Listener = wrap(server.Listener)
-			server.Start()
-			defer server.Close()
-			client := wstest.DialRaw(t, server, "/", nil)
-			if tcp, ok := client.Conn.(*net.TCPConn); ok {
-				require.NoError(t, tcp.SetReadBuffer(size/8))
-			}
-			client.SendBytes(wstest.Binary(make([]byte, size/2)).Bytes())
-			close(begin)
-			testws.AwaitEnd(t, u) // most of the message is still to be sent
-			_, err := client.Receive()
-			require.NoError(t, err)
-			client.ExpectClose(1009, "message too big")
-			client.ExpectEnd()
 		})
 	}
 }

@@ -209,7 +209,7 @@ func TestGonePeerOfAWriterThatHangs(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				_, conn := testws.RawPair(t, websocket.Options{WriteTimeout: writeTimeout})
 				start := time.Now()
-				written := fill(conn)
+				written := testws.Fill(conn)
 				_, _, err := conn.ReadMessage()
 				require.ErrorIs(t, err, websocket.ErrPeerGone)
 				testws.AssertElapsed(t, start, 40*time.Second)

@@ -8,15 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,17 +24,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// unlimited are limits that are none.
-var unlimited = websocket.QueueLimit{Messages: -1, Bytes: -1}
-
-// requireQueued asserts what waits to be written.
-func requireQueued(t *testing.T, conn *websocket.Conn, messages, bytes int) {
-	t.Helper()
-	gotMessages, gotBytes := conn.Queued()
-	require.Equal(t, messages, gotMessages, "messages")
-	require.Equal(t, bytes, gotBytes, "bytes")
-}
 
 func TestEncodeMessage(t *testing.T) {
 	m := testws.Encode(t, "hello")
@@ -86,16 +72,16 @@ func TestNothingIsWrittenBeforeFlush(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{})
 		conn.Flush() // there is nothing
 		require.NoError(t, conn.Enqueue(websocket.QueueLimit{}))
-		requireQueued(t, conn, 0, 0)
+		testws.RequireQueued(t, conn, 0, 0)
 		conn.Flush()
 		require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "enqueued")))
 		require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("written")))
-		require.Nil(t, func() *wstest.Frame { client.Expect(wstest.Text("written")); return readAway(client) }())
-		requireQueued(t, conn, 1, 10)
+		require.Nil(t, func() *wstest.Frame { client.Expect(wstest.Text("written")); return testws.ReadAway(client) }())
+		testws.RequireQueued(t, conn, 1, 10)
 		conn.Flush()
 		client.Expect(wstest.Text("enqueued"))
 		synctest.Wait()
-		requireQueued(t, conn, 0, 0)
+		testws.RequireQueued(t, conn, 0, 0)
 	})
 }
 
@@ -130,7 +116,7 @@ func TestEnqueuedFramesLeaveTogether(t *testing.T) {
 				go func() { _, _ = io.Copy(io.Discard, client) }()
 				conn := <-conns
 				for _, size := range tc.sizes {
-					require.NoError(t, conn.Enqueue(unlimited, testws.EncodeSize(t, size)))
+					require.NoError(t, conn.Enqueue(testws.Unlimited, testws.EncodeSize(t, size)))
 				}
 				conn.Flush()
 				synctest.Wait()
@@ -210,7 +196,7 @@ func TestQueueLimit(t *testing.T) {
 						taken = append(taken, call.sizes...)
 					}
 				}
-				requireQueued(t, conn, tc.messages, tc.bytes)
+				testws.RequireQueued(t, conn, tc.messages, tc.bytes)
 				conn.Flush()
 				for _, size := range taken {
 					f, err := client.Receive()
@@ -218,7 +204,7 @@ func TestQueueLimit(t *testing.T) {
 					require.Len(t, f.Payload, size)
 				}
 				synctest.Wait()
-				requireQueued(t, conn, 0, 0)
+				testws.RequireQueued(t, conn, 0, 0)
 				require.NoError(t, conn.Enqueue(two, testws.Encode(t, "room")), "and then there is room")
 			})
 		})
@@ -267,7 +253,7 @@ func TestReaderThatTakesNothing(t *testing.T) {
 		conn.Flush()
 		testws.AwaitEnd(t, u)
 		assert.Equal(t, err, conn.Enqueue(limit, message), "and when all is over")
-		requireQueued(t, conn, 0, 0)
+		testws.RequireQueued(t, conn, 0, 0)
 		require.Len(t, ctrl.Told.All(), 1)
 		assert.ErrorIs(t, ctrl.Told.All()[0], err)
 	})
@@ -327,203 +313,6 @@ func TestSlowReader(t *testing.T) {
 	})
 }
 
-// TestEndSendsWhatWaits ends connections with messages that were never flushed.
-func TestEndSendsWhatWaits(t *testing.T) {
-	for name, tc := range map[string]struct {
-		end  func(u *websocket.Upgrader, conn *websocket.Conn) error
-		code int
-		text string
-	}{
-		"Close": {
-			end:  func(_ *websocket.Upgrader, conn *websocket.Conn) error { return conn.Close(4000, "bye") },
-			code: 4000, text: "bye",
-		},
-		"Serve returns":          {end: func(*websocket.Upgrader, *websocket.Conn) error { return nil }, code: 1000, text: websocket.NormalClosureMessage},
-		"Serve returns an error": {end: func(*websocket.Upgrader, *websocket.Conn) error { return testws.ErrDatabase }, code: 1011, text: "Internal Server Error"},
-		"Serve panics":           {end: func(*websocket.Upgrader, *websocket.Conn) error { panic("oh") }, code: 1011, text: "Internal Server Error"},
-		"Shutdown": {
-			end: func(u *websocket.Upgrader, conn *websocket.Conn) error {
-				conn.Go(func(context.Context) error { return testws.ReadLoop(testws.Returned)(conn, nil) })
-				down := make(chan error, 1)
-				go func() { down <- u.Shutdown(context.Background()) }()
-				<-conn.Context().Done()
-				go func() { assert.NoError(t, <-down) }()
-				return nil
-			},
-			code: 1001, text: "Server shutting down",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-				message := testws.Encode(t, strings.Repeat("x", 10_000))
-				var u *websocket.Upgrader
-				u = websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
-					if err := conn.Enqueue(unlimited, testws.Repeat(300, message)...); err != nil { // 3 MB
-						return err
-					}
-					return tc.end(u, conn)
-				}))
-				u.Logger = testws.Silent
-				client := wstest.Dial(t, serve(u), "/", nil)
-				for range 300 {
-					client.ExpectText(strings.Repeat("x", 10_000))
-				}
-				client.ExpectClose(tc.code, tc.text)
-				testws.AwaitEnd(t, u)
-			})
-		})
-	}
-}
-
-func TestCloseIsBoundedWhateverWaits(t *testing.T) {
-	t.Run("the peer takes nothing", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			_, conn := testws.RawPair(t, websocket.Options{CloseTimeout: 2 * time.Second})
-			require.NoError(t, conn.Enqueue(unlimited, testws.Repeat(300, testws.EncodeSize(t, 10_000))...))
-			start := time.Now()
-			closed := make(chan error, 1)
-			go func() { closed <- conn.Close(1000, "") }()
-			synctest.Wait()
-			require.Equal(t, websocket.ErrCloseSent, conn.Enqueue(unlimited, testws.Encode(t, "late")))
-			require.Equal(t, websocket.ErrCloseSent, conn.EnqueueContext(t.Context(), websocket.QueueLimit{}, testws.Encode(t, "late")))
-			testws.AssertElapsed(t, start, 0)
-			require.ErrorIs(t, <-closed, net.ErrClosed)
-			testws.AssertElapsed(t, start, 2*time.Second)
-			requireQueued(t, conn, 0, 0)
-		})
-	})
-	t.Run("the peer takes its time", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			client, conn := testws.RawPair(t, websocket.Options{CloseTimeout: 2 * time.Second})
-			require.NoError(t, conn.Enqueue(unlimited, testws.Repeat(300, testws.EncodeSize(t, 10_000))...))
-			closed := make(chan error, 1)
-			start := time.Now()
-			go func() { closed <- conn.Close(1000, "") }()
-			time.Sleep(2*time.Second - 1)
-			for range 300 {
-				f, err := client.Receive()
-				require.NoError(t, err)
-				require.Len(t, f.Payload, 10_000)
-			}
-			client.ExpectClose(1000, "")
-			client.Send(wstest.Close(1000, ""))
-			require.NoError(t, <-closed)
-			testws.AssertElapsed(t, start, 2*time.Second-1)
-		})
-	})
-	t.Run("a message is being streamed", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			client, conn := testws.RawPair(t, websocket.Options{CloseTimeout: 2 * time.Second})
-			w, err := conn.NextWriter(websocket.TextMessage)
-			require.NoError(t, err)
-			require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "behind it")))
-			conn.Flush()
-			client.Send(wstest.Close(1000, ""))
-			start := time.Now()
-			require.NoError(t, conn.Close(1000, ""), "the message may never be complete")
-			testws.AssertElapsed(t, start, 0)
-			client.ExpectClose(1000, "")
-			require.Error(t, w.Close())
-			requireQueued(t, conn, 0, 0)
-		})
-	})
-	t.Run("a message was streamed", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			client, conn := testws.RawPair(t, websocket.Options{CloseTimeout: 2 * time.Second})
-			w, err := conn.NextWriter(websocket.TextMessage)
-			require.NoError(t, err)
-			require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "behind it")))
-			require.NoError(t, w.Close())
-			client.Send(wstest.Close(1000, ""))
-			require.NoError(t, conn.Close(1000, ""))
-			client.Expect(wstest.Text(""), wstest.Text("behind it"))
-			client.ExpectClose(1000, "")
-		})
-	})
-	t.Run("without a close timeout", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			_, conn := testws.RawPair(t, websocket.Options{CloseTimeout: -1})
-			require.NoError(t, conn.Enqueue(unlimited, testws.Repeat(300, testws.EncodeSize(t, 10_000))...))
-			conn.Flush()
-			start := time.Now()
-			_ = conn.Close(1000, "")
-			assert.LessOrEqual(t, time.Since(start), 10*time.Millisecond)
-			requireQueued(t, conn, 0, 0)
-		})
-	})
-	t.Run("CloseNow", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			_, conn := testws.RawPair(t, websocket.Options{})
-			require.NoError(t, conn.Enqueue(unlimited, testws.Repeat(300, testws.EncodeSize(t, 10_000))...))
-			conn.Flush()
-			start := time.Now()
-			require.NoError(t, conn.CloseNow())
-			testws.AssertElapsed(t, start, 0)
-			require.ErrorIs(t, conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "late")), net.ErrClosed)
-			requireQueued(t, conn, 0, 0)
-		})
-	})
-	t.Run("Shutdown", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			conns := make(chan *websocket.Conn, 1)
-			u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
-				conns <- conn
-				return testws.ReadLoop(testws.Returned)(conn, r)
-			}))
-			_ = wstest.DialRaw(t, u, "/", nil)
-			conn := <-conns
-			require.NoError(t, conn.Enqueue(unlimited, testws.Repeat(300, testws.EncodeSize(t, 10_000))...))
-			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
-			defer cancel()
-			start := time.Now()
-			require.ErrorIs(t, u.Shutdown(ctx), context.DeadlineExceeded)
-			testws.AssertElapsed(t, start, 4*time.Second)
-		})
-	})
-}
-
-// TestEnqueueAfterACloseFrame is what comes from who does not know yet.
-func TestEnqueueAfterACloseFrame(t *testing.T) {
-	for name, tc := range map[string]func(client *wstest.Raw, conn *websocket.Conn){
-		"of ours": func(_ *wstest.Raw, conn *websocket.Conn) {
-			_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Time{})
-		},
-		"of the peer": func(client *wstest.Raw, conn *websocket.Conn) {
-			client.Send(wstest.Close(1000, ""))
-			_, _, _ = conn.ReadMessage()
-		},
-		"of Close": func(client *wstest.Raw, conn *websocket.Conn) {
-			client.Send(wstest.Close(1000, ""))
-			_ = conn.Close(1000, "")
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				client, conn := testws.RawPair(t, websocket.Options{})
-				tc(client, conn)
-				require.Equal(t, websocket.ErrCloseSent, conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "late")))
-				require.Equal(t, websocket.ErrCloseSent, conn.EnqueueContext(t.Context(), websocket.QueueLimit{}, testws.Encode(t, "late")))
-				conn.Flush()
-				client.ExpectClose(1000, "")
-			})
-		})
-	}
-	t.Run("what waits then is dropped", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			client, conn := testws.RawPair(t, websocket.Options{})
-			limit := websocket.QueueLimit{Messages: 1}
-			require.NoError(t, conn.Enqueue(limit, testws.Encode(t, "dropped")))
-			require.NoError(t, conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Time{}))
-			start := time.Now()
-			conn.Flush()
-			requireQueued(t, conn, 0, 0)
-			require.Equal(t, websocket.ErrCloseSent, conn.EnqueueContext(t.Context(), limit, testws.Encode(t, "late")))
-			testws.AssertElapsed(t, start, 0)
-			client.ExpectClose(1000, "")
-		})
-	})
-}
-
 func TestEnqueueContext(t *testing.T) {
 	one := websocket.QueueLimit{Messages: 1, Bytes: 1 << 20}
 	t.Run("waits for room, and flushes for it", func(t *testing.T) {
@@ -564,11 +353,11 @@ func TestEnqueueContext(t *testing.T) {
 			start := time.Now()
 			require.ErrorIs(t, conn.EnqueueContext(ctx, one, testws.Encode(t, "in vain")), testws.ErrDatabase)
 			testws.AssertElapsed(t, start, 4*time.Second)
-			requireQueued(t, conn, 1, 100_010)
+			testws.RequireQueued(t, conn, 1, 100_010)
 			client.Expect(wstest.Binary(make([]byte, 100_000)))
 			synctest.Wait()
 			require.ErrorIs(t, conn.EnqueueContext(ctx, one, testws.Encode(t, "too late")), testws.ErrDatabase, "though there is room")
-			requireQueued(t, conn, 0, 0)
+			testws.RequireQueued(t, conn, 0, 0)
 			require.NoError(t, conn.EnqueueContext(t.Context(), one, testws.Encode(t, "nothing has happened")))
 			conn.Flush()
 			client.Expect(wstest.Text("nothing has happened"))
@@ -609,12 +398,12 @@ func TestOneMessageForAll(t *testing.T) {
 				if err := conn.SetCompressionLevel(level); err != nil {
 					return err
 				}
-				if err := conn.Enqueue(unlimited, message, short); err != nil {
+				if err := conn.Enqueue(testws.Unlimited, message, short); err != nil {
 					return err
 				}
 			}
 			conn.EnableWriteCompression(false)
-			if err := conn.Enqueue(unlimited, message); err != nil {
+			if err := conn.Enqueue(testws.Unlimited, message); err != nil {
 				return err
 			}
 			conn.Flush()
@@ -684,143 +473,6 @@ func TestEnqueueByAClient(t *testing.T) {
 	})
 }
 
-const mixedWriters, mixedEach = 12, 60
-
-func mixedBody(writer, i int) string {
-	return fmt.Sprintf("%d/%d/%s", writer, i, strings.Repeat("x", (writer*i*37)%7000))
-}
-
-// mixedWays are those of writing messages, in order.
-var mixedWays = []func(t *testing.T, conn *websocket.Conn, random *rand.Rand, messages []string) error{
-	func(t *testing.T, conn *websocket.Conn, random *rand.Rand, messages []string) error {
-		var all []*websocket.EncodedMessage
-		for _, message := range messages {
-			all = append(all, testws.Encode(t, message))
-		}
-		limit := websocket.QueueLimit{Messages: 5 + random.IntN(10)}
-		if random.IntN(3) > 0 {
-			defer conn.Flush()
-		}
-		if random.IntN(2) == 0 {
-			return conn.EnqueueContext(conn.Context(), limit, all...)
-		}
-		for {
-			err := conn.Enqueue(limit, all...)
-			if !errors.Is(err, websocket.ErrQueueFull) {
-				return err
-			}
-			runtime.Gosched()
-			conn.Flush()
-		}
-	},
-	func(_ *testing.T, conn *websocket.Conn, _ *rand.Rand, messages []string) error {
-		for _, message := range messages {
-			if err := conn.WriteMessage(websocket.TextMessage, []byte(message)); err != nil {
-				return err
-			}
-		}
-		return nil
-	},
-	func(_ *testing.T, conn *websocket.Conn, _ *rand.Rand, messages []string) error {
-		for _, message := range messages {
-			w, err := conn.NextWriter(websocket.TextMessage)
-			if err != nil {
-				return err
-			}
-			half := len(message) / 2
-			_, err = io.WriteString(w, message[:half])
-			_, err2 := io.WriteString(w, message[half:])
-			if err := errors.Join(err, err2, w.Close()); err != nil {
-				return err
-			}
-		}
-		return nil
-	},
-}
-
-// mixedWriter writes its messages, a few at a time, and pings.
-func mixedWriter(t *testing.T, conn *websocket.Conn, w int) error {
-	random := rand.New(rand.NewPCG(uint64(w), 0))
-	write := mixedWays[w%len(mixedWays)]
-	for i := 0; i < mixedEach; {
-		var messages []string
-		for range min(1+random.IntN(3), mixedEach-i) {
-			messages = append(messages, mixedBody(w, i))
-			i++
-		}
-		if err := write(t, conn, random, messages); err != nil {
-			return err
-		}
-		if err := conn.WriteControl(websocket.PingMessage, []byte("x"), time.Time{}); err != nil {
-			return err
-		}
-	}
-	conn.Flush()
-	return nil
-}
-
-// mixedEcho answers what comes in bursts while the writers write.
-func mixedEcho(t *testing.T) websocket.ControllerFunc {
-	return func(conn *websocket.Conn, _ *http.Request) error {
-		for w := range mixedWriters {
-			conn.Go(func(context.Context) error { return mixedWriter(t, conn, w) })
-		}
-		for {
-			messageType, p, err := conn.ReadSlice()
-			if err != nil {
-				return err
-			}
-			if err := conn.WriteMessage(messageType, p); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// TestNothingIsMixed has goroutines write in every way there is while the client
-// sends bursts that are answered: every frame is whole, and the messages of each
-// goroutine are in order.
-func TestNothingIsMixed(t *testing.T) {
-	const bursts, burst = 20, 10
-	for name, compression := range map[string]bool{"plain": false, "compressed": true} {
-		t.Run(name, func(t *testing.T) {
-			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-				u := websocket.New(mixedEcho(t))
-				u.Settings.EnableCompression = compression
-				client := wstest.Dial(t, serve(u), "/", &wstest.Options{Compression: compression, Timeout: time.Minute})
-				client.SetPingHandler(func(string) error { return nil })
-				var sending sync.WaitGroup
-				sending.Go(func() {
-					for i := range bursts {
-						var frames []byte
-						for j := range burst {
-							frames = wstest.Text(fmt.Sprintf("%d/%d/", mixedWriters, i*burst+j)).AppendTo(frames)
-						}
-						_, err := client.NetConn().Write(frames)
-						assert.NoError(t, err)
-					}
-				})
-				next := make([]int, mixedWriters+1)
-				for range mixedWriters*mixedEach + bursts*burst {
-					_, p, err := client.ReadMessage()
-					require.NoError(t, err)
-					var w, i int
-					_, err = fmt.Sscanf(string(p), "%d/%d/", &w, &i)
-					require.NoError(t, err)
-					require.Equal(t, next[w], i, "goroutine %d", w)
-					next[w]++
-					if w < mixedWriters {
-						require.Equal(t, mixedBody(w, i), string(p))
-					}
-				}
-				sending.Wait()
-				client.Close(1000, "")
-				testws.AwaitEnd(t, u)
-			})
-		})
-	}
-}
-
 // TestEnqueuedWaitsForAStream has a message streamed, for longer than a write may
 // take.
 func TestEnqueuedWaitsForAStream(t *testing.T) {
@@ -835,97 +487,11 @@ func TestEnqueuedWaitsForAStream(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.NoError(t, conn.WriteControl(websocket.PingMessage, nil, time.Time{}))
 		client.Expect(wstest.Ping(""))
-		requireQueued(t, conn, 1, 11)
+		testws.RequireQueued(t, conn, 1, 11)
 		_, err = io.WriteString(w, "streamed")
 		require.NoError(t, err)
 		require.NoError(t, w.Close())
 		client.Expect(wstest.Text("streamed"), wstest.Text("behind it"))
 		client.Send(wstest.Close(1000, ""))
 	})
-}
-
-// faultyConn is a connection whose Write may be made to fail.
-type faultyConn struct {
-	net.Conn
-	fault *atomic.Pointer[func()]
-}
-
-func (c faultyConn) Write(p []byte) (int, error) {
-	if fault := c.fault.Load(); fault != nil {
-		(*fault)()
-	}
-	return c.Conn.Write(p)
-}
-
-type faultyListener struct {
-	net.Listener
-	fault atomic.Pointer[func()]
-}
-
-func (l *faultyListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	return faultyConn{conn, &l.fault}, err
-}
-
-// TestPanicOfTheConnection is told like any other, and ends no more than the
-// connection: nothing is written behind half a frame.
-func TestPanicOfTheConnection(t *testing.T) {
-	for name, write := range map[string]func(conn *websocket.Conn) error{
-		"by Flush": func(conn *websocket.Conn) error {
-			err := conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "a"), testws.Encode(t, "b"))
-			conn.Flush()
-			<-conn.Context().Done()
-			return err
-		},
-		"by the end of Serve": func(conn *websocket.Conn) error {
-			return conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "a"), testws.Encode(t, "b"))
-		},
-		"by WriteMessage": func(conn *websocket.Conn) error {
-			return conn.WriteMessage(websocket.TextMessage, []byte("a"))
-		},
-		"by a large message": func(conn *websocket.Conn) error {
-			return conn.WriteMessage(websocket.TextMessage, make([]byte, 10_000))
-		},
-		"by a ping": func(conn *websocket.Conn) error {
-			_, err := conn.Ping(context.Background())
-			return err
-		},
-		"by the keep-alive": func(conn *websocket.Conn) error {
-			_, _, err := conn.ReadMessage()
-			return err
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				memory := wstest.Listen()
-				listener := &faultyListener{Listener: memory}
-				ctrl := &testws.Controller{}
-				ctrl.ServeFunc = func(conn *websocket.Conn, _ *http.Request) error {
-					oh := func() { panic("oh") }
-					listener.fault.Store(&oh)
-					return write(conn)
-				}
-				u := websocket.New(ctrl)
-				server := &http.Server{Handler: u, ReadHeaderTimeout: time.Minute}
-				defer func() { _ = server.Close() }()
-				go func() { _ = server.Serve(listener) }()
-				client, err := memory.DialContext(t.Context())
-				require.NoError(t, err)
-				start := time.Now()
-				require.Equal(t, http.StatusSwitchingProtocols, testws.UpgradeBare(t, client))
-				rest, err := io.ReadAll(client)
-				require.NoError(t, err)
-				assert.Empty(t, rest)
-				if name == "by the keep-alive" {
-					start = start.Add(30 * time.Second)
-				}
-				testws.AssertElapsed(t, start, 0)
-				testws.AwaitEnd(t, u)
-				require.Len(t, ctrl.Told.All(), 1)
-				var p *websocket.PanicError
-				require.ErrorAs(t, ctrl.Told.All()[0], &p)
-				assert.Equal(t, "oh", p.Value)
-			})
-		})
-	}
 }

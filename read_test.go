@@ -183,17 +183,6 @@ func TestReadErrorsAreFinal(t *testing.T) {
 	}
 }
 
-func TestPeerThatHangsUpIsCode1006ForGorillasHelpers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, conn := testws.RawPair(t, websocket.Options{})
-		client.SendBytes(wstest.Text("hello").Bytes()[:4])
-		_ = client.Close()
-		_, _, err := conn.ReadMessage()
-		require.Equal(t, &websocket.CloseError{Code: 1006, Text: "unexpected EOF"}, err)
-		require.True(t, websocket.IsDisconnect(err))
-	})
-}
-
 func TestTimeoutIsANetError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{})
@@ -439,33 +428,6 @@ func TestStaleReader(t *testing.T) {
 	})
 }
 
-func TestCodeWrittenForGorilla(t *testing.T) {
-	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
-		gorilla := conn.Conn
-		var code int
-		gorilla.SetCloseHandler(func(c int, _ string) error { code = c; return nil })
-		gorilla.SetReadLimit(1 << 20)
-		for {
-			messageType, message, err := gorilla.ReadMessage()
-			if err != nil {
-				assert.Equal(t, 4000, code, "its close handler runs")
-				return err
-			}
-			if err := gorilla.WriteMessage(messageType, message); err != nil {
-				return err
-			}
-		}
-	}))
-	client := wstest.Dial(t, u, "/", nil)
-	for _, size := range []int{0, 100, 10_000, 1_000_000} {
-		message := strings.Repeat("x", size)
-		client.WriteText(message)
-		client.ExpectText(message)
-	}
-	client.Close(4000, "bye")
-	testws.AwaitEnd(t, u)
-}
-
 func TestUnfinishedMessagesDoNotLookWhole(t *testing.T) {
 	final := func(message string) []byte { // a deflate block that says it is the last
 		var b bytes.Buffer
@@ -567,75 +529,6 @@ func TestStreamedMessageIsNotSplit(t *testing.T) {
 			assert.Equal(t, message, string(b[:n]))
 		}
 	}
-}
-
-func TestHandlerThatPanicsLeavesNothingBehind(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, conn := testws.RawPair(t, websocket.Options{})
-		conn.SetPingHandler(func(string) error { panic("x") })
-		ctx, cancel := context.WithCancel(t.Context())
-		client.Send(wstest.Ping(""))
-		require.Panics(t, func() { _, _, _ = conn.ReadMessageContext(ctx) })
-		conn.SetPingHandler(nil)
-		read := make(chan error, 1)
-		go func() { _, _, err := conn.ReadMessage(); read <- err }()
-		synctest.Wait()
-		cancel()
-		synctest.Wait()
-		client.Send(wstest.Ping("y"), wstest.Text("x"))
-		require.NoError(t, <-read)
-		client.Expect(wstest.Pong("y"))
-	})
-}
-
-func TestHandlerOfTheEmbeddedConnection(t *testing.T) {
-	t.Run("that fails is no corrupt data", func(t *testing.T) {
-		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
-			conn.Conn.SetPingHandler(func(string) error { return testws.ErrDatabase })
-			return testws.ReadLoop(testws.Returned)(conn, r)
-		}))
-		u.Logger = testws.Silent
-		client := wstest.DialRaw(t, u, "/", nil)
-		client.Send(testws.Part(wstest.OpText, false, "a"), wstest.Ping(""))
-		client.ExpectClose(1011, "Internal Server Error")
-	})
-	t.Run("whose error is io.EOF ends no message", func(t *testing.T) {
-		for name, read := range map[string]func(*websocket.Conn) error{
-			"ours":      func(conn *websocket.Conn) error { _, _, err := conn.ReadMessage(); return err },
-			"gorilla's": func(conn *websocket.Conn) error { _, _, err := conn.Conn.ReadMessage(); return err },
-		} {
-			synctest.Test(t, func(t *testing.T) {
-				client, conn := testws.RawPair(t, websocket.Options{})
-				conn.Conn.SetPingHandler(func(string) error { return io.EOF })
-				client.Send(testws.Part(wstest.OpText, false, "a"), wstest.Ping(""))
-				err := read(conn)
-				require.ErrorIs(t, err, io.EOF, name)
-				require.NotEqual(t, io.EOF, err, name)
-			})
-		}
-	})
-	t.Run("does not recurse when it is ours", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			client, conn := testws.RawPair(t, websocket.Options{})
-			conn.SetPingHandler(conn.Conn.PingHandler())
-			conn.SetPongHandler(conn.Conn.PongHandler())
-			conn.SetCloseHandler(conn.Conn.CloseHandler())
-			client.Send(wstest.Ping("x"), wstest.Pong("y"), wstest.Close(3000, ""))
-			require.Equal(t, 3000, websocket.CloseStatus(testws.ReadLoop(testws.Returned)(conn, nil)))
-			client.Expect(wstest.Pong("x"), wstest.Close(3000, ""))
-		})
-	})
-}
-
-func TestErrorOfAHandlerIsNoCorruptData(t *testing.T) {
-	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
-		conn.SetPingHandler(func(string) error { return io.ErrUnexpectedEOF })
-		return testws.ReadLoop(testws.Returned)(conn, r)
-	}))
-	u.Logger = testws.Silent
-	client := wstest.DialRaw(t, u, "/", nil)
-	client.Send(testws.Part(wstest.OpText, false, "a"), wstest.Ping(""))
-	client.ExpectClose(1011, "Internal Server Error")
 }
 
 // timedOut is a connection whose reads fail as TCP's do when the peer answers

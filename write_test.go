@@ -12,7 +12,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -237,62 +236,6 @@ func readMessage(t *testing.T, client *wstest.Raw, control func(wstest.Frame)) s
 	}
 }
 
-// TestControlFramesNeverEnterAFrame has gorilla write large frames in two calls
-// while pings come from elsewhere.
-func TestControlFramesNeverEnterAFrame(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, conn := testws.RawPair(t, websocket.Options{})
-		large := make([]byte, 3*wstest.PipeBuffer)
-		prepared, err := websocket.NewPreparedMessage(websocket.BinaryMessage, large)
-		require.NoError(t, err)
-		var running sync.WaitGroup
-		defer running.Wait()
-		for _, write := range []func() error{
-			func() error { return conn.WriteMessage(websocket.BinaryMessage, large) },
-			func() error { return conn.WritePreparedMessage(prepared) },
-			func() error { return conn.Conn.WriteMessage(websocket.BinaryMessage, large) }, // gorilla's own
-			func() error {
-				w, err := conn.NextWriter(websocket.BinaryMessage)
-				if err != nil {
-					return err
-				}
-				_, err = w.Write(large)
-				return errors.Join(err, w.Close())
-			},
-		} {
-			written := make(chan error, 1)
-			go func() { written <- write() }()
-			synctest.Wait()
-			running.Go(func() { assert.NoError(t, conn.WriteControl(websocket.PingMessage, nil, time.Time{})) })
-			synctest.Wait()
-			size, pinged := 0, false
-			for size < len(large) || !pinged {
-				f, err := client.Receive()
-				require.NoError(t, err)
-				if pinged = pinged || f.Opcode == wstest.OpPing; f.Opcode != wstest.OpPing {
-					size += len(f.Payload)
-				}
-			}
-			require.Equal(t, len(large), size)
-			if f := readAway(client); f != nil {
-				require.Empty(t, f.Payload) // the end of the streamed message
-			}
-			require.NoError(t, <-written)
-		}
-	})
-}
-
-// readAway reads a frame if one is there.
-func readAway(client *wstest.Raw) *wstest.Frame {
-	synctest.Wait()
-	_ = client.SetReadDeadline(time.Now().Add(time.Millisecond))
-	f, err := wstest.ReadFrame(client)
-	if err != nil {
-		return nil
-	}
-	return &f
-}
-
 func TestWriteTimeout(t *testing.T) {
 	t.Run("ends the connection of a peer that does not read", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -300,7 +243,7 @@ func TestWriteTimeout(t *testing.T) {
 			read := make(chan error, 1)
 			go func() { _, _, err := conn.ReadMessage(); read <- err }()
 			start := time.Now()
-			err := <-fill(conn)
+			err := <-testws.Fill(conn)
 			testws.AssertElapsed(t, start, 3*time.Second)
 			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 			assert.True(t, websocket.IsDisconnect(err))
@@ -341,7 +284,7 @@ func TestWriteTimeout(t *testing.T) {
 	t.Run("can be switched off", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: -1})
-			write := fill(conn)
+			write := testws.Fill(conn)
 			time.Sleep(24 * time.Hour)
 			synctest.Wait()
 			_, err := client.Receive()
@@ -354,7 +297,7 @@ func TestWriteTimeout(t *testing.T) {
 			_, conn := testws.RawPair(t, websocket.Options{})
 			start := time.Now()
 			require.NoError(t, conn.SetWriteDeadline(start.Add(25*time.Second)))
-			err := <-fill(conn)
+			err := <-testws.Fill(conn)
 			testws.AssertElapsed(t, start, 25*time.Second)
 			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 			assert.False(t, websocket.IsDisconnect(err), "its own deadline says nothing about the peer")
@@ -366,7 +309,7 @@ func TestWriteTimeout(t *testing.T) {
 			require.NoError(t, conn.SetWriteDeadline(time.Now().Add(time.Hour)))
 			require.NoError(t, conn.SetWriteDeadline(time.Time{}))
 			start := time.Now()
-			require.Error(t, <-fill(conn))
+			require.Error(t, <-testws.Fill(conn))
 			testws.AssertElapsed(t, start, 10*time.Second)
 		})
 	})
@@ -389,7 +332,7 @@ func TestWriteTimeout(t *testing.T) {
 	t.Run("of a ping that waits for a frame under way", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			client, conn := testws.RawPair(t, websocket.Options{})
-			write := fill(conn)
+			write := testws.Fill(conn)
 			start := time.Now()
 			require.ErrorIs(t, conn.WriteControl(websocket.PingMessage, nil, start.Add(time.Second)), os.ErrDeadlineExceeded)
 			testws.AssertElapsed(t, start, time.Second)
@@ -521,196 +464,6 @@ func TestWritesAfterTheEnd(t *testing.T) {
 	})
 }
 
-func TestControlMessagesByEveryWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, conn := testws.RawPair(t, websocket.Options{})
-		w, err := conn.NextWriter(websocket.PingMessage)
-		require.NoError(t, err)
-		_, err = io.WriteString(w, strings.Repeat("x", 125))
-		require.NoError(t, err)
-		_, err = io.WriteString(w, "x")
-		require.Error(t, err)
-		require.NoError(t, conn.WriteMessage(websocket.PongMessage, []byte("unasked")), "in between")
-		require.NoError(t, w.Close())
-		require.Error(t, w.Close())
-		client.Expect(wstest.Pong("unasked"), wstest.Ping(strings.Repeat("x", 125)))
-
-		require.Error(t, conn.WriteMessage(websocket.PingMessage, make([]byte, 126)))
-		require.Error(t, conn.WriteMessage(0, nil))
-		require.Error(t, conn.WriteMessage(3, nil))
-		require.Error(t, conn.WriteControl(websocket.TextMessage, nil, time.Time{}))
-		_, err = conn.NextWriter(11)
-		require.Error(t, err)
-		require.Error(t, conn.SetCompressionLevel(10))
-		require.Error(t, conn.SetCompressionLevel(-3))
-
-		w, err = conn.NextWriter(websocket.CloseMessage)
-		require.NoError(t, err)
-		_, err = w.Write(websocket.FormatCloseMessage(4000, "bye"))
-		require.NoError(t, err)
-		require.NoError(t, w.Close())
-		client.ExpectClose(4000, "bye")
-	})
-}
-
-func TestHandlers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, conn := testws.RawPair(t, websocket.Options{})
-		require.NoError(t, conn.PingHandler()("harmless"))
-		require.NoError(t, conn.PongHandler()("harmless"))
-		require.NoError(t, conn.CloseHandler()(1000, "harmless"))
-		go func() { _ = testws.ReadLoop(testws.Returned)(conn, nil) }()
-
-		// The caller's ping handler runs, and the ping is answered.
-		pings := make(chan string, 10)
-		conn.SetPingHandler(func(data string) error { pings <- data; return nil })
-		client.Send(wstest.Ping("1"))
-		client.Expect(wstest.Pong("1"))
-		assert.Equal(t, "1", <-pings)
-
-		// Chaining does not recurse.
-		previous := conn.PingHandler()
-		conn.SetPingHandler(func(data string) error { pings <- "chained"; return previous(data) })
-		client.Send(wstest.Ping("2"))
-		client.Expect(wstest.Pong("2"))
-		assert.Equal(t, "chained", <-pings)
-		assert.Equal(t, "2", <-pings)
-
-		// A pong of the handler's own is the only one; another pong is not an answer.
-		conn.SetPingHandler(func(data string) error {
-			return conn.WriteControl(websocket.PongMessage, []byte(data), time.Time{})
-		})
-		client.Send(wstest.Ping("3"))
-		client.Expect(wstest.Pong("3"))
-		conn.SetPingHandler(func(string) error {
-			return conn.WriteControl(websocket.PongMessage, []byte("other"), time.Time{})
-		})
-		client.Send(wstest.Ping("4"))
-		client.Expect(wstest.Pong("other"), wstest.Pong("4"))
-
-		conn.SetPingHandler(nil)
-		client.Send(wstest.Ping("5"))
-		client.Expect(wstest.Pong("5"))
-
-		pongs := make(chan string, 1)
-		conn.SetPongHandler(func(data string) error { pongs <- data; return nil })
-		client.Send(wstest.Pong("6"))
-		assert.Equal(t, "6", <-pongs)
-		conn.SetPongHandler(nil)
-
-		closes := make(chan int, 1)
-		conn.SetCloseHandler(func(code int, _ string) error { closes <- code; return nil })
-		client.Send(wstest.Close(0, ""))
-		client.ExpectClose(1005, "")
-		assert.Equal(t, 1005, <-closes)
-	})
-}
-
-func TestErrorOfTheCloseHandlerIsTheReads(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, conn := testws.RawPair(t, websocket.Options{})
-		conn.SetCloseHandler(func(int, string) error { return testws.ErrDatabase })
-		client.Send(wstest.Close(3000, ""))
-		_, _, err := conn.ReadMessage()
-		require.Equal(t, testws.ErrDatabase, err)
-		client.ExpectClose(3000, "")
-		client.ExpectEnd()
-	})
-}
-
-func TestPingIsNotAnsweredWhileAFrameIsStuck(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, conn := testws.RawPair(t, websocket.Options{})
-		write := fill(conn)
-		client.Send(wstest.Ping("x"), wstest.Text("read on"))
-		start := time.Now()
-		_, message, err := conn.ReadMessage()
-		require.NoError(t, err)
-		assert.Equal(t, "read on", string(message))
-		testws.AssertElapsed(t, start, time.Second)
-		_, err = client.Receive()
-		require.NoError(t, err)
-		require.NoError(t, <-write)
-	})
-}
-
-func TestFloodOfPingsIsHeldBackByTheirAnswers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, conn := testws.RawPair(t, websocket.Options{})
-		go func() {
-			ping := wstest.Ping(strings.Repeat("x", 125)).Bytes()
-			for {
-				if _, err := client.Write(ping); err != nil {
-					return
-				}
-			}
-		}()
-		start := time.Now()
-		_, _, err := conn.ReadMessage()
-		require.True(t, websocket.IsDisconnect(err), err)
-		testws.AssertElapsed(t, start, 10*time.Second)
-	})
-}
-
-func TestPongsHaveADeadlineOfTheirOwn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, conn := testws.RawPair(t, websocket.Options{PingInterval: -1})
-		require.NoError(t, conn.SetWriteDeadline(time.Now().Add(time.Second)))
-		require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("hello")))
-		client.Expect(wstest.Text("hello"))
-		time.Sleep(time.Minute)
-		client.Send(wstest.Ping("x"), wstest.Text("after"))
-		_, _, err := conn.ReadMessage()
-		require.NoError(t, err)
-		client.Expect(wstest.Pong("x"))
-	})
-}
-
-// flood writes pings, with deadlines of its own, until the network takes no
-// more.
-func flood(conn *websocket.Conn) {
-	go func() {
-		var err error
-		for err == nil {
-			err = conn.WriteControl(websocket.PingMessage, make([]byte, 125), time.Now().Add(time.Hour))
-		}
-	}()
-	synctest.Wait()
-}
-
-// TestStreamsWaitForControlFrames has a frame of a streamed message wait for a
-// ping that the peer does not take.
-func TestStreamsWaitForControlFrames(t *testing.T) {
-	t.Run("for the write timeout", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			_, conn := testws.RawPair(t, websocket.Options{})
-			w, err := conn.NextWriter(websocket.TextMessage)
-			require.NoError(t, err)
-			flood(conn)
-			start := time.Now()
-			_, _ = w.Write([]byte("hello"))
-			err = w.Close()
-			testws.AssertElapsed(t, start, 10*time.Second)
-			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-			assert.True(t, websocket.IsDisconnect(err), "the peer took nothing")
-		})
-	})
-	t.Run("as long as the context allows", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			_, conn := testws.RawPair(t, websocket.Options{WriteTimeout: -1})
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			w, err := conn.NextWriterContext(ctx, websocket.TextMessage)
-			require.NoError(t, err)
-			flood(conn)
-			start := time.Now()
-			_, _ = w.Write([]byte("hello"))
-			require.ErrorIs(t, w.Close(), context.DeadlineExceeded)
-			testws.AssertElapsed(t, start, time.Second)
-		})
-	})
-}
-
 // TestUnfinishedStreamEndsTheConnection has the caller's deadline pass in the
 // middle of a message: another must not follow its beginning.
 func TestUnfinishedStreamEndsTheConnection(t *testing.T) {
@@ -741,7 +494,7 @@ func TestUnfinishedStreamEndsTheConnection(t *testing.T) {
 func TestWaitForATurnIsNotPartOfTheWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{})
-		flood(conn)
+		testws.FloodPings(conn)
 		written := make(chan error, 1)
 		go func() { written <- conn.WriteMessage(websocket.BinaryMessage, make([]byte, 10_000)) }()
 		time.Sleep(9 * time.Second)
@@ -753,33 +506,6 @@ func TestWaitForATurnIsNotPartOfTheWrite(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.NoError(t, <-written)
-	})
-}
-
-func TestGorillasPingWithADeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, conn := testws.RawPair(t, websocket.Options{})
-		write := fill(conn)
-		start := time.Now()
-		require.Error(t, conn.Conn.WriteControl(websocket.PingMessage, nil, start.Add(time.Second)))
-		testws.AssertElapsed(t, start, time.Second)
-		_, err := client.Receive()
-		require.NoError(t, err)
-		require.NoError(t, <-write)
-		require.NoError(t, conn.WriteMessage(websocket.TextMessage, nil))
-	})
-}
-
-func TestInvalidCloseMessagesByGorillasWays(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, conn := testws.RawPair(t, websocket.Options{})
-		bad := websocket.FormatCloseMessage(1006, "")
-		_, err := websocket.NewPreparedMessage(websocket.CloseMessage, bad)
-		require.ErrorContains(t, err, "invalid close message")
-		require.ErrorContains(t, conn.Conn.WriteMessage(websocket.CloseMessage, bad), "invalid close message")
-		require.NoError(t, conn.Context().Err())
-		require.NoError(t, conn.WriteMessage(websocket.TextMessage, nil))
-		client.Expect(wstest.Text(""))
 	})
 }
 
@@ -827,7 +553,7 @@ func TestCallersWriteDeadlineTakesThePlaceOfOurs(t *testing.T) {
 				cancel()
 				require.NoError(t, write())
 				_ = conn.SetWriteDeadline(time.Now().Add(time.Minute))
-				go fill(conn)
+				go testws.Fill(conn)
 				start := time.Now()
 				<-conn.Context().Done()
 				testws.AssertElapsed(t, start, time.Minute)

@@ -3,9 +3,11 @@ package integration_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -133,6 +136,170 @@ func TestRequestThatCannotBeSent(t *testing.T) {
 				require.Nil(t, response)
 				require.Equal(t, time.Second, time.Since(begun))
 				require.Zero(t, opened.Count())
+			})
+		})
+	}
+}
+
+// TestEarlyFrames come in one piece with the 101: net/http has read them, or TLS,
+// or nobody yet.
+func TestEarlyFrames(t *testing.T) {
+	for _, size := range []int{5, 3000, 5000, 40_000} {
+		t.Run(fmt.Sprint(size, " bytes"), func(t *testing.T) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				message := strings.Repeat("x", size)
+				conn := testws.Dial(t, serve(testws.Says(
+					wstest.Text(message).Unmasked(), wstest.Ping("!").Unmasked(), wstest.Text("end").Unmasked(), wstest.Close(1000, "").Unmasked(),
+				)), nil)
+				for _, want := range []string{message, "end"} {
+					_, got, err := conn.ReadMessage()
+					require.NoError(t, err)
+					require.Equal(t, want, string(got))
+				}
+				_, _, err := conn.ReadMessage()
+				require.Equal(t, 1000, websocket.CloseStatus(err))
+			})
+		})
+	}
+}
+
+// TestHalfAnEarlyFrame has the rest of a frame come later, and the server hang
+// up behind it.
+func TestHalfAnEarlyFrame(t *testing.T) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		proceed := make(chan struct{})
+		conn := testws.Dial(t, serve(testws.BareServer(func(r *http.Request, conn net.Conn, _ *bufio.ReadWriter) {
+			frame := wstest.Text("hello").Unmasked().Bytes()
+			_, _ = conn.Write(append([]byte(testws.Switching(r)), frame[:3]...))
+			<-proceed
+			_, _ = conn.Write(frame[3:])
+		})), nil)
+		close(proceed)
+		_, got, err := conn.ReadMessage()
+		require.NoError(t, err)
+		require.Equal(t, "hello", string(got))
+		_, _, err = conn.ReadMessage()
+		require.Equal(t, websocket.CloseAbnormalClosure, websocket.CloseStatus(err))
+	})
+}
+
+func TestDialRefused(t *testing.T) {
+	status := func(code int, header, body string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if name, value, ok := strings.Cut(header, ": "); ok {
+				w.Header().Set(name, value)
+			}
+			w.WriteHeader(code)
+			_, _ = io.WriteString(w, body)
+		})
+	}
+	raw := func(answer func(r *http.Request) string) http.Handler {
+		return testws.BareServer(func(r *http.Request, conn net.Conn, _ *bufio.ReadWriter) {
+			_, _ = io.WriteString(conn, answer(r))
+		})
+	}
+	chosen := func(header string) http.Handler {
+		return raw(func(r *http.Request) string { return testws.Switching(r, header) })
+	}
+	for _, tt := range []struct {
+		name    string
+		server  http.Handler
+		status  int
+		body    string
+		mention string
+	}{
+		{name: "who are you?", server: status(401, "Www-Authenticate: Basic", "who?"), status: 401, body: "who?", mention: "401 Unauthorized"},
+		{name: "forbidden", server: status(403, "", "no"), status: 403, body: "no", mention: "403 Forbidden"},
+		{name: "overloaded", server: status(503, "Retry-After: 5", ""), status: 503, mention: "503 Service Unavailable"},
+		{name: "a long explanation", server: status(500, "", strings.Repeat("long", 10_000)), status: 500, body: strings.Repeat("long", 256), mention: "500"},
+		{name: "an ordinary page", server: status(200, "", "<html>"), status: 200, body: "<html>", mention: "200 OK"},
+		{name: "moved", server: http.RedirectHandler("/elsewhere", http.StatusFound), status: 302, body: "<a href=\"/elsewhere\">Found</a>.\n\n", mention: "302 Found"},
+		{
+			name:   "the answer to another key",
+			server: raw(func(*http.Request) string { return testws.Switching(httptest.NewRequest(http.MethodGet, "/", nil)) }), //nolint:noctx // not sent
+			status: 101, mention: "Sec-WebSocket-Accept",
+		},
+		{
+			name: "an upgrade to something else",
+			server: raw(func(r *http.Request) string {
+				return strings.Replace(testws.Switching(r), "Upgrade: websocket", "Upgrade: h2c", 1)
+			}),
+			status: 101, mention: "Upgrade",
+		},
+		{
+			name: "an upgrade to nothing",
+			server: raw(func(r *http.Request) string {
+				return strings.Replace(testws.Switching(r), "Upgrade: websocket\r\n", "", 1)
+			}),
+			status: 101, mention: "101",
+		},
+		{name: "a subprotocol that was not offered", server: chosen("Sec-WebSocket-Protocol: mqtt"), status: 101, mention: `"mqtt"`},
+		{name: "two subprotocols", server: chosen("Sec-WebSocket-Protocol: chat, talk"), status: 101, mention: `"chat, talk"`},
+		{name: "an extension that was not offered", server: chosen("Sec-WebSocket-Extensions: x-telepathy"), status: 101, mention: `"x-telepathy"`},
+		{
+			name: "an upgrade through another protocol, which was not asked for",
+			server: raw(func(r *http.Request) string {
+				return strings.Replace(testws.Switching(r), "Upgrade: websocket", "Upgrade: TLS/1.0, websocket", 1)
+			}),
+			status: 101, mention: "TLS/1.0, websocket",
+		},
+		{
+			name: "a connection that is closed, and not upgraded",
+			server: raw(func(r *http.Request) string {
+				return strings.Replace(testws.Switching(r), "Connection: Upgrade", "Connection: close", 1)
+			}),
+			status: 101, mention: `Connection header: ["close"]`,
+		},
+		{name: "two answers to the key", server: chosen("Sec-WebSocket-Accept: x"), status: 101, mention: "Sec-WebSocket-Accept"},
+		{name: "malformed extensions", server: chosen("Sec-WebSocket-Extensions: permessage-deflate;"), status: 101, mention: "malformed"},
+		{
+			name: "an upgrade in HTTP/1.0, which has none",
+			server: raw(func(r *http.Request) string {
+				return strings.Replace(testws.Switching(r), "HTTP/1.1", "HTTP/1.0", 1)
+			}),
+			status: 101, mention: "HTTP/1.0",
+		},
+		{
+			name:   "compression, which was not offered",
+			server: chosen("Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover"),
+			status: 101, mention: `"permessage-deflate;`,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				u, options := testws.Target(serve(tt.server), "/")
+				options.Subprotocols = []string{"chat", "talk"}
+				conn, response, err := websocket.Dial(t.Context(), u, &options)
+				require.Nil(t, conn)
+				require.ErrorIs(t, err, websocket.ErrBadHandshake)
+				require.ErrorContains(t, err, tt.mention)
+				require.NotNil(t, response)
+				assert.Equal(t, tt.status, response.StatusCode)
+				body, err := io.ReadAll(response.Body)
+				require.NoError(t, err)
+				assert.Equal(t, tt.body, string(body))
+			})
+		})
+	}
+}
+
+// TestBadAnswers are none that could be returned.
+func TestBadAnswers(t *testing.T) {
+	for name, answer := range map[string]string{
+		"no HTTP":   "SSH-2.0-OpenSSH_9.9\r\n",
+		"no answer": "",
+		"half one":  "HTTP/1.1 101 Switching Protocols\r\nUpgrade: webso",
+	} {
+		t.Run(name, func(t *testing.T) {
+			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				u, options := testws.Target(serve(testws.BareServer(func(_ *http.Request, conn net.Conn, _ *bufio.ReadWriter) {
+					_, _ = io.WriteString(conn, answer)
+				})), "/")
+				conn, response, err := websocket.Dial(t.Context(), u, &options)
+				require.ErrorContains(t, err, "websocket: dial ")
+				require.NotErrorIs(t, err, websocket.ErrBadHandshake)
+				require.Nil(t, conn)
+				require.Nil(t, response)
 			})
 		})
 	}

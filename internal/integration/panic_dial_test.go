@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -154,3 +156,122 @@ func TestDialWithPanickingTLSConfig(t *testing.T) {
 	options.TLSConfig.VerifyPeerCertificate = func([][]byte, [][]*x509.Certificate) error { panic("oh") }
 	require.PanicsWithValue(t, "oh", func() { _, _, _ = websocket.Dial(t.Context(), u, &options) })
 }
+
+// TestPanickingProxyFunction passes its panic on and leaves nothing behind.
+func TestPanickingProxyFunction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		require.PanicsWithValue(t, "oh", func() {
+			_, _, _ = websocket.Dial(t.Context(), "ws://wstest/", &websocket.DialOptions{
+				Proxy: func(*http.Request) (*url.URL, error) { panic("oh") },
+			})
+		})
+	})
+}
+
+// throughProxy are dials whose DialContext net/http calls, or we do.
+var throughProxy = map[string]struct {
+	url   string
+	proxy string
+}{
+	"ws":                  {url: "ws://example.com/"},
+	"wss":                 {url: "wss://example.com/"},
+	"through a proxy":     {url: "ws://example.com/", proxy: "http://proxy.test"},
+	"through SOCKS5":      {url: "ws://example.com/", proxy: "socks5://proxy.test"},
+	"through a TLS proxy": {url: "wss://example.com/", proxy: "https://proxy.test"},
+}
+
+// dialWith dials each of them with a function of the caller's.
+func dialWith(t *testing.T, test func(t *testing.T, dial func(func(context.Context, string, string) (net.Conn, error)) error)) {
+	t.Helper()
+	for name, tt := range throughProxy {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				test(t, func(network func(context.Context, string, string) (net.Conn, error)) error {
+					options := websocket.DialOptions{DialContext: network}
+					if tt.proxy != "" {
+						u, err := url.Parse(tt.proxy)
+						require.NoError(t, err)
+						options.Proxy = http.ProxyURL(u)
+					}
+					conn, response, err := websocket.Dial(t.Context(), tt.url, &options)
+					require.Nil(t, conn)
+					require.Nil(t, response)
+					return err
+				})
+			})
+		})
+	}
+}
+
+// TestPanickingDialFunction is on a goroutine of net/http's, and its panic on that
+// of Dial.
+func TestPanickingDialFunction(t *testing.T) {
+	dialWith(t, func(t *testing.T, dial func(func(context.Context, string, string) (net.Conn, error)) error) {
+		require.PanicsWithValue(t, "oh", func() {
+			_ = dial(func(context.Context, string, string) (net.Conn, error) { panic("oh") })
+		})
+	})
+}
+
+// TestDialFunctionThatExits is what a test does that fails in one.
+func TestDialFunctionThatExits(t *testing.T) {
+	dialWith(t, func(t *testing.T, dial func(func(context.Context, string, string) (net.Conn, error)) error) {
+		begun := time.Now()
+		err := dial(func(context.Context, string, string) (net.Conn, error) {
+			runtime.Goexit()
+			return nil, nil
+		})
+		require.EqualError(t, err, "websocket: dial example.com: DialContext was left by runtime.Goexit")
+		require.Zero(t, time.Since(begun))
+	})
+}
+
+func TestDialFunctionThatReturnsNothing(t *testing.T) {
+	dialWith(t, func(t *testing.T, dial func(func(context.Context, string, string) (net.Conn, error)) error) {
+		err := dial(func(context.Context, string, string) (net.Conn, error) { return nil, nil })
+		require.ErrorContains(t, err, "neither a connection nor an error")
+	})
+}
+
+// TestPanickingConnectionToAProxy is closed all the same. What a network does is no panic
+// of Dial.
+func TestPanickingConnectionToAProxy(t *testing.T) {
+	for _, proxy := range []string{"http", "https", "socks5"} {
+		t.Run(proxy, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				opened := &testws.OpenConns{}
+				_, _, err := websocket.Dial(t.Context(), "ws://example.com/", &websocket.DialOptions{
+					DialContext: opened.By(func(context.Context, string, string) (net.Conn, error) {
+						client, _ := wstest.Pipe()
+						return panickingConn{client}, nil
+					}),
+					Proxy: http.ProxyURL(&url.URL{Scheme: proxy, Host: "proxy.test"}),
+				})
+				var panicked *websocket.PanicError
+				require.ErrorAs(t, err, &panicked)
+				require.Equal(t, "oh", panicked.Value)
+				require.Zero(t, opened.Count())
+			})
+		})
+	}
+}
+
+// TestLatePanic is that of a dial that was given up: nobody is there to recover it.
+func TestLatePanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, _, err := websocket.Dial(t.Context(), "ws://example.com/", &websocket.DialOptions{
+			DialContext: func(context.Context, string, string) (net.Conn, error) {
+				time.Sleep(time.Minute) // it has never heard of contexts
+				panic("oh")
+			},
+			HandshakeTimeout: time.Second,
+		})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		time.Sleep(time.Minute)
+	})
+}
+
+// panickingConn is a broken network.
+type panickingConn struct{ net.Conn }
+
+func (panickingConn) Write([]byte) (int, error) { panic("oh") }

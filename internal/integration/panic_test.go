@@ -3,13 +3,17 @@ package integration_test
 import (
 	"cmp"
 	"context"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/internal/testws"
@@ -170,4 +174,90 @@ func (a *aghast) controller(serve func(*websocket.Conn, *http.Request) error) we
 		return ctrl
 	}
 	return websocket.ControllerFunc(serve) // the log is told
+}
+
+// faultyConn is a connection whose Write may be made to fail.
+type faultyConn struct {
+	net.Conn
+	fault *atomic.Pointer[func()]
+}
+
+func (c faultyConn) Write(p []byte) (int, error) {
+	if fault := c.fault.Load(); fault != nil {
+		(*fault)()
+	}
+	return c.Conn.Write(p)
+}
+
+type faultyListener struct {
+	net.Listener
+	fault atomic.Pointer[func()]
+}
+
+func (l *faultyListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return faultyConn{conn, &l.fault}, err
+}
+
+// TestPanicOfTheConnection is told like any other, and ends no more than the
+// connection: nothing is written behind half a frame.
+func TestPanicOfTheConnection(t *testing.T) {
+	for name, write := range map[string]func(conn *websocket.Conn) error{
+		"by Flush": func(conn *websocket.Conn) error {
+			err := conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "a"), testws.Encode(t, "b"))
+			conn.Flush()
+			<-conn.Context().Done()
+			return err
+		},
+		"by the end of Serve": func(conn *websocket.Conn) error {
+			return conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "a"), testws.Encode(t, "b"))
+		},
+		"by WriteMessage": func(conn *websocket.Conn) error {
+			return conn.WriteMessage(websocket.TextMessage, []byte("a"))
+		},
+		"by a large message": func(conn *websocket.Conn) error {
+			return conn.WriteMessage(websocket.TextMessage, make([]byte, 10_000))
+		},
+		"by a ping": func(conn *websocket.Conn) error {
+			_, err := conn.Ping(context.Background())
+			return err
+		},
+		"by the keep-alive": func(conn *websocket.Conn) error {
+			_, _, err := conn.ReadMessage()
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				memory := wstest.Listen()
+				listener := &faultyListener{Listener: memory}
+				ctrl := &testws.Controller{}
+				ctrl.ServeFunc = func(conn *websocket.Conn, _ *http.Request) error {
+					oh := func() { panic("oh") }
+					listener.fault.Store(&oh)
+					return write(conn)
+				}
+				u := websocket.New(ctrl)
+				server := &http.Server{Handler: u, ReadHeaderTimeout: time.Minute}
+				defer func() { _ = server.Close() }()
+				go func() { _ = server.Serve(listener) }()
+				client, err := memory.DialContext(t.Context())
+				require.NoError(t, err)
+				start := time.Now()
+				require.Equal(t, http.StatusSwitchingProtocols, testws.UpgradeBare(t, client))
+				rest, err := io.ReadAll(client)
+				require.NoError(t, err)
+				assert.Empty(t, rest)
+				if name == "by the keep-alive" {
+					start = start.Add(30 * time.Second)
+				}
+				testws.AssertElapsed(t, start, 0)
+				testws.AwaitEnd(t, u)
+				require.Len(t, ctrl.Told.All(), 1)
+				var p *websocket.PanicError
+				require.ErrorAs(t, ctrl.Told.All()[0], &p)
+				assert.Equal(t, "oh", p.Value)
+			})
+		})
+	}
 }

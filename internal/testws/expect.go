@@ -47,3 +47,11 @@ func Descriptors(t *testing.T) int {
 	}
 	return len(files)
 }
+
+// RequireQueued asserts what waits to be written.
+func RequireQueued(t *testing.T, conn *websocket.Conn, messages, bytes int) {
+	t.Helper()
+	gotMessages, gotBytes := conn.Queued()
+	require.Equal(t, messages, gotMessages, "messages")
+	require.Equal(t, bytes, gotBytes, "bytes")
+}

@@ -87,3 +87,6 @@ func Repeat(n int, m *websocket.EncodedMessage) (messages []*websocket.EncodedMe
 	}
 	return messages
 }
+
+// Unlimited are limits that are none.
+var Unlimited = websocket.QueueLimit{Messages: -1, Bytes: -1}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/goyave-contrib/websocket"
@@ -56,4 +57,36 @@ func Drain(conn interface {
 	for err := error(nil); err == nil; {
 		_, _, err = conn.ReadMessage()
 	}
+}
+
+// Fill writes to the connection, in another goroutine, more than the network
+// takes, and returns when the write waits. The channel gets its error.
+func Fill(conn *websocket.Conn) <-chan error {
+	errs := make(chan error, 1)
+	go func() { errs <- conn.WriteMessage(websocket.BinaryMessage, make([]byte, 2*wstest.PipeBuffer)) }()
+	synctest.Wait()
+	return errs
+}
+
+// FloodPings writes pings, with deadlines of its own, until the network takes no
+// more.
+func FloodPings(conn *websocket.Conn) {
+	go func() {
+		var err error
+		for err == nil {
+			err = conn.WriteControl(websocket.PingMessage, make([]byte, 125), time.Now().Add(time.Hour))
+		}
+	}()
+	synctest.Wait()
+}
+
+// ReadAway reads a frame if one is there.
+func ReadAway(client *wstest.Raw) *wstest.Frame {
+	synctest.Wait()
+	_ = client.SetReadDeadline(time.Now().Add(time.Millisecond))
+	f, err := wstest.ReadFrame(client)
+	if err != nil {
+		return nil
+	}
+	return &f
 }

@@ -3,6 +3,7 @@ package testws
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 
 	"github.com/goyave-contrib/websocket"
@@ -41,3 +42,11 @@ func Wrapped(err error) error { return fmt.Errorf("reading a command: %w", err) 
 
 // ErrDatabase is an error of an application.
 var ErrDatabase = errors.New("database is away")
+
+// OnStream is a controller that makes each connection a stream of binary
+// messages, in the request's context.
+func OnStream(use func(stream net.Conn) error) websocket.ControllerFunc {
+	return func(conn *websocket.Conn, r *http.Request) error {
+		return use(websocket.Stream(r.Context(), conn, websocket.BinaryMessage))
+	}
+}

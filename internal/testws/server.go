@@ -79,3 +79,14 @@ func Dial(t *testing.T, server any, change func(o *websocket.DialOptions)) *webs
 	t.Cleanup(func() { _ = conn.CloseNow() })
 	return conn
 }
+
+// Greet sends a message, has it answered and closes the connection.
+func Greet(t *testing.T, conn *websocket.Conn) {
+	t.Helper()
+	defer func() { _ = conn.CloseNow() }()
+	require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("hello")))
+	_, message, err := conn.ReadMessage()
+	require.NoError(t, err)
+	require.Equal(t, "hello", string(message))
+	require.NoError(t, conn.Close(1000, ""))
+}
