@@ -103,9 +103,9 @@ func TestCloseReadWithPing(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{})
 		conn.CloseRead(t.Context())
 		go func() {
-			client.Expect(ping(1))
+			client.Expect(testws.KeepAlivePing(1))
 			time.Sleep(3 * time.Second)
-			client.Send(pong(1))
+			client.Send(testws.KeepAlivePong(1))
 		}()
 		roundTrip, err := conn.Ping(t.Context())
 		require.NoError(t, err)

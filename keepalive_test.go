@@ -2,7 +2,6 @@ package websocket_test
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
@@ -22,12 +21,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// ping is the n-th ping of ours.
-func ping(n uint64) wstest.Frame { return wstest.Ping(string(binary.BigEndian.AppendUint64(nil, n))) }
-
-// pong is the answer to it.
-func pong(n uint64) wstest.Frame { return wstest.Pong(string(binary.BigEndian.AppendUint64(nil, n))) }
 
 func TestSilentPeerIsGone(t *testing.T) {
 	cases := []struct {
@@ -49,7 +42,7 @@ func TestSilentPeerIsGone(t *testing.T) {
 				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 				start := time.Now()
 				for n := range tc.pings {
-					client.Expect(ping(uint64(n + 1)))
+					client.Expect(testws.KeepAlivePing(uint64(n + 1)))
 				}
 				client.ExpectEnd()
 				testws.AssertElapsed(t, start, tc.want)
@@ -94,7 +87,7 @@ func TestLivePeerStays(t *testing.T) {
 	}{
 		{name: "that answers pings at the last moment", send: func(client *wstest.Raw, n int) {
 			time.Sleep(10*time.Second - 1)
-			client.Send(pong(uint64(n)))
+			client.Send(testws.KeepAlivePong(uint64(n)))
 		}},
 		{name: "that sends pongs of its own", send: func(client *wstest.Raw, _ int) { client.Send(wstest.Pong("")) }},
 		{name: "that sends pings", send: func(client *wstest.Raw, _ int) {
@@ -113,7 +106,7 @@ func TestLivePeerStays(t *testing.T) {
 				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 				start := time.Now()
 				for n := 1; n <= 120; n++ { // an hour
-					client.Expect(ping(uint64(n)))
+					client.Expect(testws.KeepAlivePing(uint64(n)))
 					testws.AssertElapsed(t, start, time.Duration(n)*30*time.Second)
 					tc.send(client, n)
 				}
@@ -137,7 +130,7 @@ func TestControllerThatDoesNotReadIsSpared(t *testing.T) {
 		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 		start := time.Now()
 		for n := 1; n <= 121; n++ {
-			client.Expect(ping(uint64(n)))
+			client.Expect(testws.KeepAlivePing(uint64(n)))
 			testws.AssertElapsed(t, start, time.Duration(n)*30*time.Second)
 		}
 		client.ExpectEnd()
@@ -163,7 +156,7 @@ func TestKeepAliveSwitchedOff(t *testing.T) {
 			u.PongTimeout = -1
 			client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 			for n := range uint64(120) {
-				client.Expect(ping(n + 1))
+				client.Expect(testws.KeepAlivePing(n + 1))
 			}
 			client.Send(wstest.Text("x"))
 			client.Expect(wstest.Text("x"))
@@ -291,9 +284,9 @@ func TestPingReturnsTheRoundTrip(t *testing.T) {
 		go func() { _, _, _ = conn.ReadMessage() }()
 		go func() {
 			for n := range uint64(3) {
-				client.Expect(ping(n + 1))
+				client.Expect(testws.KeepAlivePing(n + 1))
 				time.Sleep(time.Duration(n) * time.Second)
-				client.Send(wstest.Pong("unsolicited"), pong(1<<60), wstest.Pong("8 bytes!"), pong(n+1))
+				client.Send(wstest.Pong("unsolicited"), testws.KeepAlivePong(1<<60), wstest.Pong("8 bytes!"), testws.KeepAlivePong(n+1))
 			}
 		}()
 		for n := range 3 {
@@ -332,11 +325,11 @@ func TestPingsAtTheSameTime(t *testing.T) {
 		pinging.Go(answered(8 * time.Second))
 		time.Sleep(4 * time.Second)
 		for n := range uint64(22) { // the last one is of the keep-alive
-			client.Expect(ping(n + 1))
+			client.Expect(testws.KeepAlivePing(n + 1))
 		}
-		client.Send(pong(20))
+		client.Send(testws.KeepAlivePong(20))
 		time.Sleep(4 * time.Second)
-		client.Send(pong(22))
+		client.Send(testws.KeepAlivePong(22))
 		pinging.Wait()
 	})
 }
@@ -404,8 +397,8 @@ func TestKeepAliveOnEveryNetwork(t *testing.T) {
 		ctrl, u := endpoint(time.Minute)
 		client := wstest.DialRaw(t, serve(u), "/", nil)
 		for n := range uint64(10) {
-			client.Expect(ping(n + 1))
-			client.Send(pong(n + 1))
+			client.Expect(testws.KeepAlivePing(n + 1))
+			client.Send(testws.KeepAlivePong(n + 1))
 		}
 		client.Send(wstest.Close(1000, ""))
 		_, _ = io.Copy(io.Discard, client)
@@ -478,9 +471,9 @@ func TestEndlessPongTimeout(t *testing.T) {
 		u.PongTimeout = math.MaxInt64
 		u.Logger = testws.Silent
 		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
-		client.Expect(ping(1))
-		client.Send(pong(1))
-		client.Expect(ping(2))
+		client.Expect(testws.KeepAlivePing(1))
+		client.Send(testws.KeepAlivePong(1))
+		client.Expect(testws.KeepAlivePing(2))
 		assert.Zero(t, u.Stats().PeersGone)
 		_ = client.Close()
 		testws.AwaitEnd(t, u)
@@ -562,7 +555,7 @@ func TestPingThatIsAnsweredRightBeforeTheEnd(t *testing.T) {
 			_, err = io.ReadFull(nc, make([]byte, 10)) // the ping
 			require.NoError(t, err)
 			bad := wstest.Text("x").Unmasked().Bytes() // or RST, or Shutdown
-			_, _ = nc.Write(append(pong(1).Bytes(), bad...))
+			_, _ = nc.Write(append(testws.KeepAlivePong(1).Bytes(), bad...))
 			if <-result != nil {
 				failed++
 			}

@@ -3,6 +3,7 @@ package testws
 import (
 	"bytes"
 	"compress/flate"
+	"encoding/binary"
 	"io"
 	"strings"
 	"testing"
@@ -90,3 +91,13 @@ func Repeat(n int, m *websocket.EncodedMessage) (messages []*websocket.EncodedMe
 
 // Unlimited are limits that are none.
 var Unlimited = websocket.QueueLimit{Messages: -1, Bytes: -1}
+
+// KeepAlivePing is the n-th ping of a keep-alive.
+func KeepAlivePing(n uint64) wstest.Frame {
+	return wstest.Ping(string(binary.BigEndian.AppendUint64(nil, n)))
+}
+
+// KeepAlivePong is the answer to it.
+func KeepAlivePong(n uint64) wstest.Frame {
+	return wstest.Pong(string(binary.BigEndian.AppendUint64(nil, n)))
+}

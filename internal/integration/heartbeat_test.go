@@ -1,4 +1,4 @@
-package websocket_test
+package integration_test
 
 import (
 	"context"
@@ -74,8 +74,8 @@ func TestNoHeartbeatUnlessItIsAskedFor(t *testing.T) {
 				u.HeartbeatInterval, u.Heartbeat = interval, "beat"
 				client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 				for n := range uint64(120) { // an hour
-					client.Expect(ping(n + 1))
-					client.Send(pong(n + 1))
+					client.Expect(testws.KeepAlivePing(n + 1))
+					client.Send(testws.KeepAlivePong(n + 1))
 				}
 				assert.Zero(t, u.Stats().MessagesSent)
 			})
@@ -164,8 +164,8 @@ func TestWhatAPageDoesNotSeePutsNothingOff(t *testing.T) {
 		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 		start := time.Now()
 		for n := range uint64(3) {
-			client.Expect(ping(n + 1))
-			client.Send(pong(n+1), wstest.Ping("mine"), wstest.Text("hello"))
+			client.Expect(testws.KeepAlivePing(n + 1))
+			client.Send(testws.KeepAlivePong(n+1), wstest.Ping("mine"), wstest.Text("hello"))
 			client.Expect(wstest.Pong("mine"))
 		}
 		client.Expect(wstest.Text("beat"))
@@ -181,11 +181,11 @@ func TestHeartbeatBesideAPing(t *testing.T) {
 		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 		start := time.Now()
 		for n := 1; n <= 10; n++ {
-			client.Expect(ping(uint64(n)), wstest.Text("beat"))
-			client.Send(pong(uint64(n)))
+			client.Expect(testws.KeepAlivePing(uint64(n)), wstest.Text("beat"))
+			client.Send(testws.KeepAlivePong(uint64(n)))
 			testws.AssertElapsed(t, start, time.Duration(n)*beatInterval)
 		}
-		client.Expect(ping(11), wstest.Text("beat")) // who does not answer is gone all the same
+		client.Expect(testws.KeepAlivePing(11), wstest.Text("beat")) // who does not answer is gone all the same
 		client.ExpectEnd()
 		testws.AssertElapsed(t, start, 10*beatInterval+25*time.Second)
 	})
@@ -232,11 +232,11 @@ func TestHeartbeatThatIsHeldUpIsLeftOut(t *testing.T) {
 		client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: -1})
 		start := time.Now()
 		time.Sleep(18 * time.Second)
-		client.Expect(wstest.Binary(large), ping(1))
-		client.Send(pong(1))
+		client.Expect(wstest.Binary(large), testws.KeepAlivePing(1))
+		client.Send(testws.KeepAlivePong(1))
 		testws.AssertElapsed(t, start, 18*time.Second)
-		client.Expect(ping(2))
-		client.Send(pong(2))
+		client.Expect(testws.KeepAlivePing(2))
+		client.Send(testws.KeepAlivePong(2))
 		testws.AssertElapsed(t, start, 30*time.Second)
 		client.Expect(wstest.Text("beat"))
 		testws.AssertElapsed(t, start, 33*time.Second)
