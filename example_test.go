@@ -1,11 +1,13 @@
 package websocket_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -590,4 +592,167 @@ func listen(client *ws.Conn) bool {
 		fmt.Println(err)
 	}
 	return err == nil
+}
+
+// What is written for a net.Conn runs on a WebSocket: here a protocol of lines.
+func ExampleStream() {
+	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, request *http.Request) error {
+		stream := websocket.Stream(request.Context(), conn, websocket.TextMessage)
+		lines := bufio.NewScanner(stream)
+		for lines.Scan() {
+			if _, err := fmt.Fprintln(stream, strings.ToUpper(lines.Text())); err != nil {
+				return err
+			}
+		}
+		return lines.Err() // nil where the client said goodbye
+	}))
+
+	talk(upgrader, "/", nil, "hello\n", "world\n")
+	// Output:
+	// > hello
+	//
+	// < HELLO
+	// > world
+	//
+	// < WORLD
+	// closed: 1000
+}
+
+// A tunnel to a service that speaks TCP.
+func ExampleStream_tunnel() {
+	service := startEchoService()
+	defer func() { _ = service.Close() }()
+
+	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, request *http.Request) error {
+		backend, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(request.Context(), "tcp", service.Addr().String())
+		if err != nil {
+			return websocket.NewCloseError(websocket.CloseBadGateway, "")
+		}
+		stream := websocket.Stream(request.Context(), conn, websocket.BinaryMessage)
+		defer func() { _ = backend.Close() }()
+		conn.Go(func(context.Context) error {
+			switch _, err := io.Copy(stream, backend); {
+			case err == nil: // the service hung up
+				return websocket.NewCloseError(websocket.CloseNormalClosure, "")
+			case errors.Is(err, net.ErrClosed): // Serve has returned
+				return nil
+			default:
+				return err
+			}
+		})
+		_, err = io.Copy(backend, stream)
+		return err
+	}))
+
+	server := httptest.NewServer(upgrader)
+	defer server.Close()
+	client, _, err := ws.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil) //nolint:bodyclose // there is none
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = client.Close() }()
+	_ = client.WriteMessage(ws.BinaryMessage, []byte("through the tunnel and back")) // then reading fails, too
+	listen(client)
+	_ = client.WriteMessage(ws.CloseMessage, ws.FormatCloseMessage(ws.CloseNormalClosure, ""))
+	listen(client)
+	// Output:
+	// < through the tunnel and back
+	// closed: 1000
+}
+
+// startEchoService serves one TCP client.
+func startEchoService() net.Listener {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is there at once
+	if err != nil {
+		panic(err)
+	}
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.Copy(conn, conn)
+	}()
+	return l
+}
+
+func ExampleDial() {
+	server := httptest.NewServer(websocket.New(&Echo{}))
+	defer server.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // for the handshake
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, server.URL, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = conn.CloseNow() }() // where Close is not reached
+
+	if err := conn.WriteMessage(websocket.TextMessage, []byte("hello")); err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, message, err := conn.ReadMessage()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%s\n", message)
+	fmt.Println(conn.Close(websocket.CloseNormalClosure, "bye"))
+	// Output:
+	// hello
+	// <nil>
+}
+
+func ExampleDial_refused() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "who are you?", http.StatusUnauthorized)
+	}))
+	defer server.Close()
+
+	conn, response, err := websocket.Dial(context.Background(), server.URL, nil)
+	switch {
+	case errors.Is(err, websocket.ErrBadHandshake): // there is an answer
+		reason, _ := io.ReadAll(response.Body) // from memory
+		fmt.Printf("%s: %s", response.Status, reason)
+	case err != nil: // no connection, or none in time
+		fmt.Println(err)
+	default:
+		_ = conn.CloseNow()
+	}
+	// Output:
+	// 401 Unauthorized: who are you?
+}
+
+func ExampleDialOptions() {
+	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+		greeting := r.Header.Get("Authorization") + " speaks " + conn.Subprotocol()
+		return conn.WriteMessage(websocket.TextMessage, []byte(greeting))
+	}))
+	upgrader.Settings.Subprotocols = []string{"chat.v2", "chat.v1"}
+	server := httptest.NewServer(upgrader)
+	defer server.Close()
+
+	conn, _, err := websocket.Dial(context.Background(), server.URL, &websocket.DialOptions{
+		MaxMessageSize: 64 << 10,
+		PingInterval:   20 * time.Second,
+		Header:         http.Header{"Authorization": {"Bearer ada"}},
+		Subprotocols:   []string{"chat.v1"},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = conn.CloseNow() }()
+
+	_, message, err := conn.ReadMessage()
+	fmt.Println(string(message), err)
+	_, _, err = conn.ReadMessage()
+	fmt.Println(err)
+	// Output:
+	// Bearer ada speaks chat.v1 <nil>
+	// websocket: close 1000 (normal): Server closed connection
 }
