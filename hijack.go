@@ -30,12 +30,22 @@ type agreement struct {
 type upgrade struct {
 	admitted bool // counts for MaxConnections; guarded by the connSet
 
+	taken takenOver // what gorilla gets
+
 	mu      sync.Mutex
 	t       *transport // nil until the connection is taken over
-	reader  *bufio.Reader
-	writer  *bufio.Writer // the HTTP server's
 	aborted bool
 }
+
+// takenOver is what gorilla is given as an http.Hijacker, for a connection that was taken
+// over before. Gorilla asks it for nothing else.
+type takenOver struct {
+	http.ResponseWriter
+	view    *gorillaView
+	buffers bufio.ReadWriter // the reader of the view, and the HTTP server's writer
+}
+
+func (w *takenOver) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.view, &w.buffers, nil }
 
 // hijack takes over the connection of a writer, behind those that middleware wrapped. A
 // Hijack that is not net/http's own may lack something.
@@ -62,9 +72,12 @@ func (u *upgrade) takeOver(nc net.Conn, rw *bufio.ReadWriter, c *config, agreed 
 	t := newTransport(nc, early, c)
 	t.deflate, t.events = agreed.deflate, noEvents{window: agreed.window}
 	_, _ = rw.Reader.Discard(len(early)) // the connection may be one that reads through it
+	u.taken.view = (*gorillaView)(t)
+	u.taken.buffers.Reader = bufio.NewReaderSize(u.taken.view, adoptedReadBuffer)
+	u.taken.buffers.Writer = rw.Writer
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.t, u.writer = t, rw.Writer
+	u.t = t
 	if u.aborted {
 		t.abort()
 	}
@@ -104,25 +117,14 @@ func (u *upgrade) switchProtocols(upgrader *ws.Upgrader, agreed agreement, heade
 		delete(r.Header, "Sec-Websocket-Protocol")
 		gorillaRequests.Put(r) // gorilla keeps nothing of it
 	}()
-	u.reader = bufio.NewReaderSize((*gorillaView)(u.t), adoptedReadBuffer)
-	return upgrader.Upgrade(&takenOver{u: u}, r, header)
-}
-
-// takenOver is what gorilla is given as an http.Hijacker. It is asked for nothing else.
-type takenOver struct {
-	http.ResponseWriter
-	u *upgrade
-}
-
-func (w *takenOver) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return (*gorillaView)(w.u.t), bufio.NewReadWriter(w.u.reader, w.u.writer), nil
+	return upgrader.Upgrade(&u.taken, r, header)
 }
 
 // connection makes a connection of what gorilla has upgraded. It lets gorilla go on with a
 // small read buffer: gorilla offers no way to have one, as it wants to read control frames
 // through it, which it never gets to see.
 func (u *upgrade) connection(r *http.Request, gorilla *ws.Conn, options *connOptions, pooled bool) *Conn {
-	*u.reader = *bufio.NewReaderSize((*gorillaView)(u.t), gorillaReadBuffer)
+	*u.taken.buffers.Reader = *bufio.NewReaderSize(u.taken.view, gorillaReadBuffer)
 	u.mu.Lock() // abort comes before or after
 	defer u.mu.Unlock()
 	return newConn(r.Context(), gorilla, u.t, options, pooled)
