@@ -104,7 +104,7 @@ func (u *Upgrader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.mustServe()
 	h := Handshake{
 		Settings: &u.Settings,
-		Refuse:   func(status int, reason error) { u.refuse(w, r, status, reason) },
+		Refuse:   func(status int, reason error) { u.writeRefusal(w, r, status, reason) },
 	}
 	if ctrl, ok := u.Controller.(SubprotocolLister); ok {
 		h.Subprotocols = ctrl.Subprotocols(r)
@@ -150,7 +150,7 @@ func (u *Upgrader) lazyEndpoint() *Endpoint {
 	return u.endpoint
 }
 
-func (u *Upgrader) refuse(w http.ResponseWriter, r *http.Request, status int, reason error) {
+func (u *Upgrader) writeRefusal(w http.ResponseWriter, r *http.Request, status int, reason error) {
 	if ctrl, ok := u.Controller.(UpgradeErrorHandler); ok {
 		ctrl.OnUpgradeError(w, r, status, reason)
 		return

@@ -164,7 +164,7 @@ func (m *mounted) handle(response *goyave.Response, request *goyave.Request) {
 	m.service.watch(request.Context())
 	h := root.Handshake{
 		Settings: &m.upgrader.Settings,
-		Refuse:   func(status int, reason error) { m.refuse(response, request, status, reason) },
+		Refuse:   func(status int, reason error) { m.writeRefusal(response, request, status, reason) },
 	}
 	if ctrl, ok := m.upgrader.Controller.(HeaderUpgrader); ok {
 		h.Header = ctrl.UpgradeHeaders(request)
@@ -216,7 +216,7 @@ func (m *mounted) subprotocols(listed []string) []string {
 	}
 }
 
-func (m *mounted) refuse(response *goyave.Response, request *goyave.Request, status int, reason error) {
+func (m *mounted) writeRefusal(response *goyave.Response, request *goyave.Request, status int, reason error) {
 	if status == http.StatusInternalServerError {
 		panic(errors.New(reason)) // Goyave's recovery logs it and its status handler answers
 	}
