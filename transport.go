@@ -167,6 +167,16 @@ func (t *transport) expireAfter(d time.Duration) {
 	}
 }
 
+// cancelExpiry takes back what expireAfter did.
+func (t *transport) cancelExpiry() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.expiry != nil {
+		t.expiry.timer.Cancel()
+		t.expiry = nil
+	}
+}
+
 // stopTimers returns when no timer of the transport is about to do anything, or ever will.
 // The socket is closed.
 func (t *transport) stopTimers() {

@@ -125,7 +125,7 @@ func (v *gorillaView) SetReadDeadline(d time.Time) error {
 func (v *gorillaView) SetWriteDeadline(d time.Time) error {
 	t := (*transport)(v)
 	if !t.open {
-		return t.nc.SetWriteDeadline(d)
+		return t.boundSwitching(d)
 	}
 	g := t.gorillas()
 	t.mu.Lock()

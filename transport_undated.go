@@ -61,3 +61,16 @@ func (t *transport) writeUndated(b *bound, p, behind []byte) (int, error) {
 	defer timer.Stop()
 	return t.writeRest(p, behind, 0)
 }
+
+// boundSwitching sets the deadline of the 101, or a timer in its place; zero takes it back.
+func (t *transport) boundSwitching(at time.Time) error {
+	err := t.nc.SetWriteDeadline(at)
+	switch {
+	case at.IsZero():
+		t.cancelExpiry()
+	case !reaches(err) && !isPanic(err):
+		t.expireAfter(time.Until(at))
+		return nil
+	}
+	return err
+}

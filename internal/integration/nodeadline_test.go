@@ -252,3 +252,46 @@ func TestReadDeadlineOfANetworkWithoutDeadlines(t *testing.T) {
 		client.ExpectClose(websocket.CloseNormalClosure, websocket.NormalClosureMessage)
 	})
 }
+
+// A stuckConn is one whose writes wait until it is closed.
+type stuckConn struct {
+	net.Conn
+	closed chan struct{}
+}
+
+func (c *stuckConn) Write([]byte) (int, error) {
+	<-c.closed
+	return 0, net.ErrClosed
+}
+
+func (c *stuckConn) Close() error {
+	close(c.closed)
+	return c.Conn.Close()
+}
+
+// HandshakeTimeout bounds the 101 there, and nothing after it.
+func TestHandshakeTimeoutOfANetworkWithoutDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
+		u.Settings.HandshakeTimeout = time.Second
+		client := wstest.Dial(t, throughConn(u, undated), "/", nil)
+		time.Sleep(time.Minute)
+		client.WriteText("still here")
+		client.ExpectText("still here")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
+		u.Settings.HandshakeTimeout = time.Second
+		u.Logger = testws.Silent
+		server := wstest.Serve(t, throughConn(u, func(nc net.Conn) net.Conn {
+			return undated(&stuckConn{Conn: nc, closed: make(chan struct{})})
+		}))
+		nc, err := server.DialContext(t.Context(), "tcp", "wstest:80")
+		require.NoError(t, err)
+		start := time.Now()
+		require.NoError(t, testws.UpgradeRequest(nil).Write(nc))
+		_, err = io.ReadAll(nc)
+		require.NoError(t, err)
+		assert.Equal(t, time.Second, time.Since(start))
+	})
+}
