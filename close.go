@@ -91,53 +91,10 @@ func (c *Conn) closeWith(frame *CloseError) (err error) {
 		return nil
 	}
 	defer c.stopBackground()
-	defer c.cancelContext(frame)                         // sending the frame does it, if it can be sent
-	defer func() { err = c.performClosingHandshake() }() // also if a panic ends what is called before
+	defer c.cancelContext(frame)                  // sending the frame does it, if it can be sent
+	defer func() { err = c.t.closeHandshake() }() // also if a panic ends what is called before
 	c.beginClosing()
 	return nil
-}
-
-// performClosingHandshake sends the frame that was chosen, unless one was sent before (an
-// answer to the peer's, or a CloseMessage of the caller's), and waits for the
-// peer's.
-func (c *Conn) performClosingHandshake() error {
-	c.t.happens(eventQueueClosed, nil)
-	timeout := c.GetCloseHandshakeTimeout()
-	switch {
-	case c.t.isClosed():
-		return c.sendChosen(timeout) // which tells why it can't
-	case timeout <= 0:
-		err := c.sendChosen(timeout)
-		c.t.findPeerClose(closeGrace)
-		c.t.abort()
-		return err
-	}
-	defer c.t.abortAfter(timeout)()
-	if q := c.queue.Load(); q != nil {
-		q.AwaitFlush(c.t)
-	}
-	err := c.sendChosen(timeout)
-	if err == nil || c.t.hungUp() {
-		c.t.awaitPeerClose()
-	}
-	_ = c.t.close() // the socket is closed, whatever it returns
-	return err
-}
-
-// sendChosen writes the close frame that was chosen. Until the lock is held, another one may
-// be chosen.
-func (c *Conn) sendChosen(timeout time.Duration) error {
-	b := closeBound(timeout)
-	err := c.t.lockClose(&b)
-	if err == nil {
-		frame := c.t.chosenFrame()
-		err = c.t.sendClose(&b, FormatCloseMessage(frame.Code, frame.Text))
-		c.t.unlockWrite()
-	}
-	if errors.Is(err, ErrCloseSent) {
-		return nil
-	}
-	return err
 }
 
 // CloseNow closes the socket without a closing handshake. Reads and writes that
@@ -146,9 +103,7 @@ func (c *Conn) sendChosen(timeout time.Duration) error {
 func (c *Conn) CloseNow() error {
 	c.t.happens(eventClosing, nil)
 	first := c.begin()
-	c.t.findPeerClose(closeGrace)
-	c.t.happens(eventCloseNow, errClosed)
-	c.t.abort()
+	c.t.closeNow()
 	if first { // otherwise another goroutine waits for BeforeClose
 		<-c.group.begun.Done()
 	}
@@ -159,9 +114,6 @@ func (c *Conn) CloseNow() error {
 // stopBackground stops the timers and the flusher of the connection, whose socket is closed,
 // and returns when none of them runs any more.
 func (c *Conn) stopBackground() {
-	if q := c.queue.Load(); q != nil {
-		q.Stop(c.t)
-	}
 	c.keepalive.timer.Stop()
-	c.t.stopTimers()
+	c.t.stopBackground()
 }

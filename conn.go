@@ -47,7 +47,6 @@ type Conn struct {
 	keepalive keepalive
 
 	closeRead atomic.Pointer[context.Context] // what CloseRead returned
-	queue     atomic.Pointer[queue]           // nil until something is enqueued
 	group     group
 }
 

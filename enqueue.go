@@ -62,14 +62,15 @@ func (c *Conn) Enqueue(limit QueueLimit, messages ...*EncodedMessage) error {
 	var few [1][]byte
 	frames, err := c.framesFor(few[:0], messages)
 	if err == nil {
-		_, err = c.add(c.ownQueue(), limit, frames)
+		_, err = c.add(limit, frames)
 	}
 	return err
 }
 
-// add adds frames to the queue: see queue.Add.
-func (c *Conn) add(q *queue, limit QueueLimit, frames [][]byte) (room <-chan struct{}, err error) {
-	room, err = q.Add(c.t, limit.resolve(), frames)
+// add adds frames to the queue. Where there is no room now, but will be, it returns a
+// channel that is closed then.
+func (c *Conn) add(limit QueueLimit, frames [][]byte) (room <-chan struct{}, err error) {
+	room, err = c.t.enqueue(limit.resolve(), frames)
 	switch err {
 	case errQueueFull: //nolint:errorlint // they are bare
 		err = ErrQueueFull
@@ -84,7 +85,6 @@ func (c *Conn) add(q *queue, limit QueueLimit, frames [][]byte) (room <-chan str
 // wraps the context's cause. Messages for which there can be no room are refused at
 // once, with ErrQueueFull.
 func (c *Conn) EnqueueContext(ctx context.Context, limit QueueLimit, messages ...*EncodedMessage) error {
-	q := c.ownQueue()
 	var few [1][]byte
 	frames, err := c.framesFor(few[:0], messages)
 	if err != nil {
@@ -94,7 +94,7 @@ func (c *Conn) EnqueueContext(ctx context.Context, limit QueueLimit, messages ..
 		if ctx.Err() != nil {
 			return fmt.Errorf("websocket: enqueue: %w", context.Cause(ctx))
 		}
-		room, err := c.add(q, limit, frames)
+		room, err := c.add(limit, frames)
 		if room == nil {
 			return err
 		}
@@ -110,30 +110,11 @@ func (c *Conn) EnqueueContext(ctx context.Context, limit QueueLimit, messages ..
 // Flush begins to write what was enqueued. It does not wait: what the socket does not
 // take at once is left to a goroutine, which lives until the queue is empty. It may be
 // called by any goroutine, and again and again.
-func (c *Conn) Flush() {
-	if q := c.queue.Load(); q != nil {
-		q.Flush(c.t)
-	}
-}
+func (c *Conn) Flush() { c.t.flush() }
 
 // Queued tells how much waits to be written, in messages and in bytes of their frames.
 // What is being written is part of it.
-func (c *Conn) Queued() (messages, bytes int) {
-	q := c.queue.Load()
-	if q == nil {
-		return 0, 0
-	}
-	return q.Waiting()
-}
-
-// ownQueue returns the connection's queue, which is made when it is first needed.
-func (c *Conn) ownQueue() *queue {
-	if q := c.queue.Load(); q != nil {
-		return q
-	}
-	c.queue.CompareAndSwap(nil, new(queue))
-	return c.queue.Load()
-}
+func (c *Conn) Queued() (messages, bytes int) { return c.t.queued() }
 
 // framesFor appends the frames of messages to frames.
 func (c *Conn) framesFor(frames [][]byte, messages []*EncodedMessage) ([][]byte, error) {

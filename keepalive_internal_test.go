@@ -47,7 +47,7 @@ func TestWhatIsFlushedAtOnceCountsForHeartbeats(t *testing.T) {
 					return err
 				}
 				conn.Flush()
-				conn.queue.Load().AwaitFlush(conn.t)
+				conn.t.awaitFlush()
 				after = time.Duration(conn.t.sentAt.Load())
 				return nil
 			}))

@@ -150,7 +150,7 @@ func TestQueueKeepsNothing(t *testing.T) {
 				require.True(t, bytes.Equal(make([]byte, 10_000), p))
 			}
 			gone(t, pointers)
-			q := conn.queue.Load()
+			q := conn.t.queue.Load()
 			q.mu.Lock()
 			defer q.mu.Unlock()
 			assert.Nil(t, q.strips)

@@ -177,9 +177,10 @@ func (t *transport) cancelExpiry() {
 	}
 }
 
-// stopTimers returns when no timer of the transport is about to do anything, or ever will.
-// The socket is closed.
-func (t *transport) stopTimers() {
+// stopBackground returns when no goroutine and no timer of the transport runs any more, or
+// ever will. The socket is closed.
+func (t *transport) stopBackground() {
+	t.stopFlushing()
 	t.theCork().timer.Stop() // which makes one, lest a frame that is held back later sets it
 	t.mu.Lock()
 	e := t.expiry

@@ -35,6 +35,6 @@ func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
 		_, err := io.ReadFull(client, got)
 		require.NoError(t, err)
 		assert.Equal(t, []byte{wire.BitFin | wire.OpBinary, 1, 'x'}, got)
-		tr.stopTimers()
+		tr.stopBackground()
 	})
 }

@@ -6,11 +6,12 @@ import "context"
 // other things to do than to write what others enqueue meanwhile.
 const batchesAtOnce = 4
 
-// Flush begins to write what waits. It writes what the socket takes at once, and leaves the
+// flush begins to write what waits in the queue. It writes what the socket takes at once, and leaves the
 // rest to a goroutine. So it does where another goroutine is writing, or where nothing can
 // be written without waiting.
-func (q *queue) Flush(t *transport) {
-	if !q.begin() {
+func (t *transport) flush() {
+	q := t.queue.Load()
+	if q == nil || !q.begin() {
 		return
 	}
 	switch {
@@ -23,7 +24,7 @@ func (q *queue) Flush(t *transport) {
 	}
 }
 
-// flushNow is Flush with both locks, which it gives back or leaves to the goroutine.
+// flushNow is flush with both locks, which it gives back or leaves to the goroutine.
 func (q *queue) flushNow(t *transport) {
 	if t.unwritable() != nil { // since the locks are ours
 		t.unlockBoth()
@@ -151,14 +152,14 @@ func (t *transport) unlockBoth() {
 	t.unlockMessage()
 }
 
-// AwaitFlush returns when nothing waits to be written any
-// more, or the socket is closed. Behind a message that is being streamed, which may never be
-// complete, nothing is written.
-func (q *queue) AwaitFlush(t *transport) {
-	if t.streaming.Load() {
+// awaitFlush returns when nothing waits to be written any more, or the socket is closed.
+// Behind a message that is being streamed, which may never be complete, nothing is written.
+func (t *transport) awaitFlush() {
+	q := t.queue.Load()
+	if q == nil || t.streaming.Load() {
 		return
 	}
-	q.Flush(t)
+	t.flush()
 	if idle := q.flushed(); idle != nil {
 		select {
 		case <-idle:
@@ -167,10 +168,13 @@ func (q *queue) AwaitFlush(t *transport) {
 	}
 }
 
-// Stop returns when nobody flushes any more, and nothing is left to. The socket is closed.
-func (q *queue) Stop(t *transport) {
-	q.Flush(t)
-	if idle := q.flushed(); idle != nil {
-		<-idle
+// stopFlushing returns when nobody flushes any more, and nothing is left to. The socket is
+// closed.
+func (t *transport) stopFlushing() {
+	t.flush()
+	if q := t.queue.Load(); q != nil {
+		if idle := q.flushed(); idle != nil {
+			<-idle
+		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // A queue is what waits to be written to a connection. One goroutine at a time, the
-// flusher, writes it. All methods may be called from any goroutine. The zero value is empty.
+// flusher, writes it. The zero value is empty.
 type queue struct {
 	mu       sync.Mutex
 	strips   []strip
@@ -45,7 +45,7 @@ func (l queueLimit) allows(messages, bytes int) bool {
 	return messages <= l.Messages && bytes <= l.Bytes
 }
 
-// Errors of Add. None of the frames was taken.
+// Errors of enqueue. None of the frames was taken.
 var (
 	errQueueFull   = errors.New("websocket: queue is full")
 	errFrameTooBig = errors.New("websocket: frame is longer than the limit of the queue")
@@ -57,10 +57,33 @@ type waiters struct {
 	room chan struct{} // closed when there is more room
 }
 
-// Add takes in frames, or none. With errQueueFull it returns a channel that is closed
-// when there is more room, nil if there will never be enough. errFrameTooBig means that a
-// single frame exceeds the limit. Other errors say why nothing can be written any more.
-func (q *queue) Add(t *transport, limit queueLimit, frames [][]byte) (room <-chan struct{}, err error) {
+// enqueue takes in whole frames that are to be written, or none of them. With errQueueFull it
+// returns a channel that is closed when there is more room, nil if there will never be
+// enough. errFrameTooBig means that a single frame exceeds the limit. Other errors say why
+// nothing can be written any more.
+func (t *transport) enqueue(limit queueLimit, frames [][]byte) (room <-chan struct{}, err error) {
+	q := t.queue.Load()
+	if q == nil {
+		t.queue.CompareAndSwap(nil, new(queue))
+		q = t.queue.Load()
+	}
+	return q.add(t, limit, frames)
+}
+
+// queued returns how much waits to be written, in messages and in bytes of their frames.
+// What is being written is part of it.
+func (t *transport) queued() (messages, bytes int) {
+	q := t.queue.Load()
+	if q == nil {
+		return 0, 0
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.messages, q.bytes
+}
+
+// add is enqueue.
+func (q *queue) add(t *transport, limit queueLimit, frames [][]byte) (room <-chan struct{}, err error) {
 	bytes := 0
 	for _, frame := range frames {
 		bytes += len(frame)
@@ -109,14 +132,6 @@ func (q *queue) put(frame []byte) {
 		}
 	}
 	q.strips = append(q.strips, strip{p: frame, frames: 1})
-}
-
-// Waiting returns how much waits to be written, in messages and in bytes of their frames.
-// What is being written is part of it.
-func (q *queue) Waiting() (messages, bytes int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.messages, q.bytes
 }
 
 // begin makes the caller the flusher, if there is something to do and nobody does it.

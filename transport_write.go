@@ -34,7 +34,8 @@ type writing struct {
 	// it. messageLock comes first. Control frames need frameLock alone.
 	messageLock, frameLock xsync.Lock
 
-	cork atomic.Pointer[cork] // nil until a frame is held back
+	cork  atomic.Pointer[cork]  // nil until a frame is held back
+	queue atomic.Pointer[queue] // nil until something is enqueued
 
 	taken  atomic.Int64 // the age at which a piece of a large frame was last taken
 	sentAt atomic.Int64 // the age at which a message last left; kept for heartbeats and those who wait for it
@@ -151,17 +152,6 @@ func (t *transport) sendClose(b *bound, payload []byte) error {
 		t.counts.CloseSent.Store(int32(code))
 	}
 	return err
-}
-
-// answerClose echoes the peer's close frame, with no text, and closes the socket.
-func (t *transport) answerClose(ce *CloseError) {
-	timeout := time.Duration(t.closeTimeout.Load())
-	b := closeBound(timeout)
-	if !t.bounds(&b) {
-		defer t.abortAfter(max(timeout, closeGrace))()
-	}
-	_ = t.writeClose(&b, FormatCloseMessage(ce.Code, "")) // ErrCloseSent: it was an answer itself
-	_ = t.close()
 }
 
 // bounds reports whether the socket alone keeps a bound of ours, and is closed without
