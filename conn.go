@@ -23,19 +23,17 @@ import (
 // connection that we closed [net.ErrClosed].
 //
 // The embedded connection is there for code that was written for gorilla and
-// takes its *Conn. Given to such code, it keeps closing handshakes, frame
-// checks, the limit on the wire and deadlines, but neither serializes writers
-// nor bounds what a compressed message inflates to, nor checks text.
+// takes its *Conn. Given to such code, it keeps closing handshakes, all checks of
+// what is read, limits and deadlines, and its messages do not mix with those of
+// Conn. But it has one writer at a time, as gorilla's has. It knows nothing of
+// compression: whether its messages are compressed is decided by
+// [Conn.EnableWriteCompression] and [Conn.SetCompressionLevel].
 type Conn struct {
 	*ws.Conn
 	t        *transport
 	options  *connOptions
 	request  context.Context          // its context, for the values
 	lifetime atomic.Pointer[lifetime] // nil until somebody asks when the connection ends
-
-	uncompressed atomic.Bool  // by EnableWriteCompression
-	level        atomic.Int32 // by SetCompressionLevel
-	pooled       bool         // the application's own WriteBufferPool is used, by gorilla
 
 	handling bool // a handler runs; the reading goroutine's
 	onClose  atomic.Pointer[func(code int, text string) error]
@@ -52,9 +50,9 @@ type Conn struct {
 
 // newConn makes gorilla's connection safe. The values of the request's context, and
 // not its end, are those of the connection's.
-func newConn(request context.Context, gorilla *ws.Conn, t *transport, options *connOptions, pooled bool) *Conn {
-	c := &Conn{Conn: gorilla, t: t, options: options, request: request, pooled: pooled}
-	c.setCompression(gorilla)
+func newConn(request context.Context, gorilla *ws.Conn, t *transport, options *connOptions) *Conn {
+	c := &Conn{Conn: gorilla, t: t, options: options, request: request}
+	c.setCompression()
 	t.limit.Store(options.maxMessageSize)
 	c.installHandlers()
 	t.start((*connEvents)(c))

@@ -5,8 +5,6 @@ import (
 	"compress/flate"
 	"errors"
 	"math"
-
-	ws "github.com/gorilla/websocket"
 )
 
 // CompressionOff is the level at which nothing is compressed that is written: see
@@ -19,19 +17,16 @@ func isCompressionLevel(level int) bool {
 	return level == CompressionOff || level >= flate.HuffmanOnly && level <= flate.BestCompression
 }
 
-// setCompression gives a new connection the level of the options; gorilla's too,
-// for code that has only that.
-func (c *Conn) setCompression(gorilla *ws.Conn) {
+// setCompression gives a new connection the level of the options.
+func (c *Conn) setCompression() {
 	_ = c.SetCompressionLevel(0)                          // for those who switch it on
 	_ = c.SetCompressionLevel(c.options.compressionLevel) // it was validated
-	gorilla.EnableWriteCompression(!c.uncompressed.Load())
-	_ = gorilla.SetCompressionLevel(int(c.level.Load()))
 }
 
 // EnableWriteCompression switches the compression of later messages, where it
 // was negotiated; it is on then, unless the level is [CompressionOff]. Messages
 // shorter than CompressionThreshold are not compressed all the same.
-func (c *Conn) EnableWriteCompression(enable bool) { c.uncompressed.Store(!enable) }
+func (c *Conn) EnableWriteCompression(enable bool) { c.t.uncompressed.Store(!enable) }
 
 // SetCompressionLevel sets the level of later messages, on the scale of
 // Options.CompressionLevel: 1 (fastest) to 9 (smallest), flate.DefaultCompression or
@@ -42,14 +37,9 @@ func (c *Conn) SetCompressionLevel(level int) error {
 	case !isCompressionLevel(level):
 		return errLevel
 	case level == CompressionOff:
-		c.uncompressed.Store(true)
+		c.t.uncompressed.Store(true)
 	default:
-		c.level.Store(int32(cmp.Or(level, flate.BestSpeed)))
+		c.t.level.Store(int32(cmp.Or(level, flate.BestSpeed)))
 	}
 	return nil
-}
-
-// compresses reports whether a whole message of this size is to be compressed.
-func (c *Conn) compresses(size int) bool {
-	return c.t.deflate && !c.uncompressed.Load() && size >= c.options.compressionThreshold
 }

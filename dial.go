@@ -156,7 +156,7 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 		bounded, stop = context.WithTimeout(bounded, timeout)
 		defer stop()
 	}
-	d := &dialing{ctx: bounded, cancel: cancel, options: options, request: request, config: settings.config(&dialReadBuffers, options.ReadBufferSize)}
+	d := &dialing{ctx: bounded, cancel: cancel, options: options, request: request, config: settings.config(&dialReadBuffers, options.ReadBufferSize, options.WriteBufferSize)}
 	gorilla, err := d.dial()
 	switch {
 	case errors.Is(err, ErrBadHandshake):
@@ -164,7 +164,7 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 	case err != nil:
 		return nil, nil, err
 	}
-	return newConn(ctx, gorilla, d.t, settings, false), d.response, nil
+	return newConn(ctx, gorilla, d.t, settings), d.response, nil
 }
 
 // request is the opening handshake, but for its key.

@@ -179,9 +179,6 @@ func (d *dialing) exchange() (io.Reader, error) {
 	if subprotocol != "" {
 		fmt.Fprintf(answer, "Sec-WebSocket-Protocol: %s\r\n", subprotocol)
 	}
-	if compressed {
-		answer.WriteString("Sec-WebSocket-Extensions: " + handshake.DeflateTerms + "\r\n")
-	}
 	answer.WriteString("\r\n")
 	return answer, nil
 }

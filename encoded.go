@@ -41,10 +41,10 @@ func (m *EncodedMessage) Data() []byte { return m.frame[m.header:] }
 
 // frameFor returns the frame to write to a connection. It is not to be changed.
 func (m *EncodedMessage) frameFor(c *Conn) ([]byte, error) {
-	compress := c.compresses(len(m.Data()))
+	compress := c.t.compressesWhole(len(m.Data()))
 	switch {
 	case c.t.client && compress:
-		frame, err := m.deflate(int(c.level.Load()))
+		frame, err := m.deflate(int(c.t.level.Load()))
 		if err != nil {
 			return nil, err
 		}
@@ -52,7 +52,7 @@ func (m *EncodedMessage) frameFor(c *Conn) ([]byte, error) {
 	case c.t.client: // each frame has a mask of its own
 		return wire.MaskedFrame(m.opcode, m.Data()), nil
 	case compress:
-		return m.deflate(int(c.level.Load()))
+		return m.deflate(int(c.t.level.Load()))
 	default:
 		return m.frame, nil
 	}

@@ -65,14 +65,14 @@ func (e *Endpoint) connOptions() *connOptions {
 	return e.resolved
 }
 
-// transportConfig returns the settings of a transport with a read buffer of the given size.
-// The one made last serves as long as the size is the same: Settings are read at each
+// transportConfig returns the settings of a transport with buffers of the given sizes. The
+// one made last serves as long as the sizes are the same: Settings are read at each
 // request, but hardly ever changed.
-func (e *Endpoint) transportConfig(readBufferSize int) *config {
-	if c := e.config.Load(); c != nil && c.ReadBufferSize == readBufferSize {
+func (e *Endpoint) transportConfig(readBufferSize, writeBufferSize int) *config {
+	if c := e.config.Load(); c != nil && c.ReadBufferSize == readBufferSize && c.WriteBufferSize == writeBufferSize {
 		return c
 	}
-	c := e.connOptions().config(&e.readBuffers, readBufferSize)
+	c := e.connOptions().config(&e.readBuffers, readBufferSize, writeBufferSize)
 	e.config.Store(c)
 	return c
 }
@@ -143,13 +143,12 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 		e.live.release(u)
 		return nil, e.rejectUpgrade(w, r, &h, &refusal{status: http.StatusInternalServerError, reason: err})
 	}
-	pooled := h.Settings.WriteBufferPool != nil
-	u.takeOver(nc, rw, e.transportConfig(h.Settings.ReadBufferSize), agreed)
+	u.takeOver(nc, rw, e.transportConfig(h.Settings.ReadBufferSize, h.Settings.WriteBufferSize), agreed)
 	gorilla, err := u.switchProtocols(e.upgrader(h.Settings), agreed, h.Header)
 	if err != nil {
 		return nil, e.switchFailed(r, err)
 	}
-	conn = u.connection(r, gorilla, e.connOptions(), pooled)
+	conn = u.connection(r, gorilla, e.connOptions())
 	if stopped := e.live.replace(u, conn); stopped {
 		conn.shutDown()
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket/internal/handshake"
 )
 
 // Gorilla has a read buffer of its own, which is to be small: it reads the headers of
@@ -24,6 +25,18 @@ type agreement struct {
 	subprotocol string   // "" for none
 	deflate     bool     // permessage-deflate
 	window      bool     // the response must confirm the largest window
+}
+
+// extensionsHeader is spelled as in RFC 6455. Gorilla would take the header in net/http's
+// spelling for the application's, and refuse it. It does not know of compression.
+const extensionsHeader = "Sec-WebSocket-Extensions"
+
+// extensions is what the response says of compression (RFC 7692, 7.1).
+func (a *agreement) extensions() string {
+	if a.window {
+		return handshake.DeflateTerms + handshake.LargestWindow
+	}
+	return handshake.DeflateTerms
 }
 
 // An upgrade is a request on its way to a connection.
@@ -70,7 +83,7 @@ func hijack(w http.ResponseWriter) (nc net.Conn, rw *bufio.ReadWriter, err error
 func (u *upgrade) takeOver(nc net.Conn, rw *bufio.ReadWriter, c *config, agreed agreement) {
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // what is buffered can be peeked at
 	t := newTransport(nc, early, c)
-	t.deflate, t.events = agreed.deflate, noEvents{window: agreed.window}
+	t.deflate = agreed.deflate
 	_, _ = rw.Reader.Discard(len(early)) // the connection may be one that reads through it
 	u.taken.view = (*gorillaView)(t)
 	u.taken.buffers.Reader = bufio.NewReaderSize(u.taken.view, adoptedReadBuffer)
@@ -91,10 +104,9 @@ var noSubprotocols = []string{}
 // and subprotocol are set for one handshake.
 var gorillaRequests = sync.Pool{New: func() any {
 	return &http.Request{Method: http.MethodGet, Header: http.Header{
-		"Connection":               {"Upgrade"},
-		"Upgrade":                  {"websocket"},
-		"Sec-Websocket-Version":    {"13"},
-		"Sec-Websocket-Extensions": {"permessage-deflate"}, // which counts where compression is switched on
+		"Connection":            {"Upgrade"},
+		"Upgrade":               {"websocket"},
+		"Sec-Websocket-Version": {"13"},
 	}}
 }}
 
@@ -102,7 +114,6 @@ var gorillaRequests = sync.Pool{New: func() any {
 // transport is the network. A ws.HandshakeError says that gorilla refuses what was checked
 // before, which is a mistake of ours.
 func (u *upgrade) switchProtocols(upgrader *ws.Upgrader, agreed agreement, header http.Header) (*ws.Conn, error) {
-	upgrader.EnableCompression = agreed.deflate
 	upgrader.CheckOrigin = func(*http.Request) bool { return true }
 	upgrader.Error = func(http.ResponseWriter, *http.Request, int, error) {} // there is no HTTP left to answer with
 	r := gorillaRequests.Get().(*http.Request)                               //nolint:errcheck // nothing else is put there
@@ -117,17 +128,23 @@ func (u *upgrade) switchProtocols(upgrader *ws.Upgrader, agreed agreement, heade
 		delete(r.Header, "Sec-Websocket-Protocol")
 		gorillaRequests.Put(r) // gorilla keeps nothing of it
 	}()
+	if agreed.deflate {
+		if header == nil {
+			header = http.Header{}
+		}
+		header[extensionsHeader] = []string{agreed.extensions()}
+	}
 	return upgrader.Upgrade(&u.taken, r, header)
 }
 
 // connection makes a connection of what gorilla has upgraded. It lets gorilla go on with a
 // small read buffer: gorilla offers no way to have one, as it wants to read control frames
 // through it, which it never gets to see.
-func (u *upgrade) connection(r *http.Request, gorilla *ws.Conn, options *connOptions, pooled bool) *Conn {
+func (u *upgrade) connection(r *http.Request, gorilla *ws.Conn, options *connOptions) *Conn {
 	*u.taken.buffers.Reader = *bufio.NewReaderSize(u.taken.view, gorillaReadBuffer)
 	u.mu.Lock() // abort comes before or after
 	defer u.mu.Unlock()
-	return newConn(r.Context(), gorilla, u.t, options, pooled)
+	return newConn(r.Context(), gorilla, u.t, options)
 }
 
 // abort ends the upgrade where it is: its 101 can't be written.

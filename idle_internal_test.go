@@ -100,7 +100,7 @@ func TestFreshConnectionsHaveOnlyWhatTheyNeed(t *testing.T) {
 	assert.Nil(t, conn.lifetime.Load())
 	assert.Nil(t, conn.t.queue.Load())
 	assert.Nil(t, conn.t.cork.Load())
-	assert.Nil(t, conn.t.byGorilla.Load())
+	assert.Nil(t, conn.t.gorilla.Load())
 	assert.Nil(t, conn.t.deadlines.Load())
 	assert.False(t, conn.t.closed.IsAwaited())
 	gorillas := reflect.ValueOf(conn.Conn).Elem().FieldByName("br").Elem().FieldByName("buf")
@@ -111,14 +111,15 @@ func TestFreshConnectionsHaveOnlyWhatTheyNeed(t *testing.T) {
 // were changed between two requests.
 func TestConnectionsShareTheirSettings(t *testing.T) {
 	e := NewEndpoint(Options{WriteTimeout: time.Second, CloseTimeout: -1})
-	first := e.transportConfig(0)
-	assert.Same(t, first, e.transportConfig(0))
+	first := e.transportConfig(0, 0)
+	assert.Same(t, first, e.transportConfig(0, 0))
 	assert.Equal(t, time.Second, first.WriteTimeout)
 	assert.Zero(t, first.CloseTimeout)
-	larger := e.transportConfig(1 << 16)
+	larger := e.transportConfig(1<<16, 0)
 	assert.Equal(t, 1<<16, larger.ReadBufferSize)
 	assert.Same(t, first.ReadBuffers, larger.ReadBuffers)
-	assert.Equal(t, DefaultOptions().WriteTimeout, new(Endpoint).transportConfig(0).WriteTimeout)
+	assert.Equal(t, 100, e.transportConfig(0, 100).WriteBufferSize)
+	assert.Equal(t, DefaultOptions().WriteTimeout, new(Endpoint).transportConfig(0, 0).WriteTimeout)
 }
 
 // Who waits for a message has a stack of 2 KiB, also when the pongs have come that the

@@ -255,17 +255,19 @@ func (o *Options) resolve() *connOptions {
 	return r
 }
 
-// config returns the settings of transports, whose buffers are from a pool, and of the
-// given size: see [config.ReadBufferSize].
-func (o *connOptions) config(readBuffers *sync.Pool, readBufferSize int) *config {
+// config returns the settings of transports, whose read buffers are from a pool. Sizes are
+// those of [config].
+func (o *connOptions) config(readBuffers *sync.Pool, readBufferSize, writeBufferSize int) *config {
 	return &config{
 		WriteTimeout: o.writeTimeout,
 		CloseTimeout: o.closeTimeout,
 		KeepSentAt:   o.heartbeatInterval < forever,
 
-		SkipUTF8Validation: o.skipUTF8Validation,
-		ReadBuffers:        readBuffers,
-		ReadBufferSize:     readBufferSize,
+		SkipUTF8Validation:   o.skipUTF8Validation,
+		CompressionThreshold: o.compressionThreshold,
+		ReadBuffers:          readBuffers,
+		ReadBufferSize:       readBufferSize,
+		WriteBufferSize:      writeBufferSize,
 	}
 }
 

@@ -39,8 +39,8 @@ func (c *Conn) ReadMessageContext(ctx context.Context) (messageType int, p []byt
 // copied. Built with the race detector, the memory is overwritten when the loan
 // ends.
 //
-// Messages in one frame that is not compressed cost no allocation and, where they
-// are small, no copy.
+// Messages cost no allocation and, where they are small, in one frame and not compressed,
+// no copy.
 func (c *Conn) ReadSlice() (messageType int, p []byte, err error) {
 	return c.ReadSliceContext(context.Background())
 }
@@ -148,29 +148,69 @@ type messageStream struct {
 }
 
 // Read reads on in the message, to its end, which is io.EOF.
-func (m *messageStream) Read(p []byte) (int, error) {
+func (m *messageStream) Read(p []byte) (n int, err error) {
+	err = m.guard(func() (err error) {
+		n, err = m.read(p)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// WriteTo writes the rest of the message to w, in pieces as they come.
+func (m *messageStream) WriteTo(w io.Writer) (n int64, err error) {
+	var scrap bufpool.Chunk
+	defer scrap.Release()
+	for {
+		var p []byte
+		err := m.guard(func() (err error) {
+			p, err = m.next(&scrap)
+			return err
+		})
+		switch {
+		case err == io.EOF: // a wrapped one is no end
+			return n, nil
+		case err != nil:
+			return n, err
+		}
+		written, err := w.Write(p)
+		n += int64(written)
+		switch {
+		case err != nil:
+			return n, err
+		case written < len(p):
+			return n, io.ErrShortWrite
+		}
+	}
+}
+
+// guard reads on, within the context of the message, unless it is not the current one any
+// more or nothing is delivered.
+func (m *messageStream) guard(read func() error) error {
 	c := m.c
 	if m.ended {
-		return 0, io.EOF
+		return io.EOF
 	}
 	if err := c.t.readFailure(); err != nil {
-		return 0, err
+		return err
 	}
 	if c.t.current != &m.messageReader {
-		return 0, errStaleReader
+		return errStaleReader
 	}
 	if err := c.endRead(m.ctx); err != nil {
-		return 0, err
+		return err
 	}
 	release := c.t.boundRead(m.ctx)
 	succeeded := false
 	defer func() { release(succeeded) }() // a handler may panic
-	n, err := m.read(p)
+	err := read()
 	if !c.t.delivers() {
-		n, err = 0, c.nextMessage(new(messageReader)) // what is left of this message and those after it
+		err = c.nextMessage(new(messageReader)) // what is left of this message and those after it
 	}
 	succeeded = err == nil || m.ended
-	return n, err
+	return err
 }
 
 // ReadJSON reads the next message and decodes the value that it begins with into
@@ -190,7 +230,8 @@ func (c *Conn) ReadJSONContext(ctx context.Context, v any) error {
 	case err != nil:
 		return err
 	}
-	return discard(r.Read, bufpool.MinChunk) // a message without an end is none
+	_, err = io.Copy(io.Discard, r) // a message without an end is none
+	return err
 }
 
 // JoinMessages returns a reader of all the messages to come, each followed by

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -136,31 +135,21 @@ func (s *stream) copyMessages() error {
 		if messageType != s.messageType {
 			return s.reason(s.conn.t.refuseMessage(&wire.ProtocolError{Code: CloseUnsupportedData, Reason: "text and binary messages in one stream"}))
 		}
-		if err := s.copyMessage(r); err != nil {
+		if _, err := io.Copy((*arrivalsOf)(s), r); err != nil {
 			return s.reason(err)
 		}
 	}
 }
 
-// copyMessage writes a message to the readers. When they are gone, what still arrives is
-// thrown away: the peer's close frame comes after it.
-func (s *stream) copyMessage(r io.Reader) error {
-	var piece bufpool.Chunk
-	defer piece.Release()
-	for come := 0; ; {
-		p := piece.Next(come, bufpool.MaxChunk, s.conn.t.currentHasMore())
-		n, err := r.Read(p)
-		if n > 0 {
-			_, _ = s.arrivals.Write(p[:n])
-		}
-		come += n
-		switch {
-		case err == io.EOF: // a wrapped one is no end
-			return nil
-		case err != nil:
-			return err
-		}
+// arrivalsOf is where a stream's messages go to. When the readers are gone, what still
+// arrives is thrown away: the peer's close frame comes after it.
+type arrivalsOf stream
+
+func (a *arrivalsOf) Write(p []byte) (int, error) {
+	if len(p) > 0 {
+		_, _ = a.arrivals.Write(p)
 	}
+	return len(p), nil
 }
 
 // endBetweenMessages is what Read returns after a read that failed where no

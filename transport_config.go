@@ -16,6 +16,12 @@ type config struct {
 
 	SkipUTF8Validation bool // text that is read need not be UTF-8
 
+	CompressionThreshold int // bytes from which on a whole message is compressed, if any is
+
+	// WriteBufferSize is how much of a streamed message is collected for a frame, in
+	// bytes. Zero or less means 4 KiB.
+	WriteBufferSize int
+
 	// ReadBuffers is a pool of the buffers to read into, which may be shared by
 	// connections with buffers of other sizes.
 	ReadBuffers *sync.Pool

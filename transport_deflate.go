@@ -69,7 +69,27 @@ func (t *transport) deliver(l bufpool.Buffer, lend bool) []byte {
 	return l.Bytes()
 }
 
+// compresses reports whether messages are compressed that are written.
+func (t *transport) compresses() bool { return t.deflate && !t.uncompressed.Load() }
+
+// compressesWhole reports whether a whole message of this size is.
+func (t *transport) compressesWhole(size int) bool {
+	return size >= t.config.CompressionThreshold && t.compresses()
+}
+
+// writeMessage writes a whole message, in its turn.
+func (t *transport) writeMessage(b *bound, opcode byte, p []byte) error {
+	if err := t.lockMessage(b); err != nil {
+		return err
+	}
+	defer t.unlockMessage()
+	if t.compressesWhole(len(p)) {
+		return t.writeDeflated(b, opcode, p)
+	}
+	return t.writeFrame(b, opcode, p)
+}
+
 // writeDeflated writes a message in one frame, compressed.
-func (t *transport) writeDeflated(b *bound, opcode byte, p []byte, level int) error {
-	return deflate.Compress(p, level, func(p []byte) error { return t.writeFrame(b, opcode|wire.BitRSV1, p) })
+func (t *transport) writeDeflated(b *bound, opcode byte, p []byte) error {
+	return deflate.Compress(p, int(t.level.Load()), func(p []byte) error { return t.writeFrame(b, opcode|wire.BitRSV1, p) })
 }

@@ -21,10 +21,11 @@ func TestDeflatedMessages(t *testing.T) {
 			client, server := pipe(t)
 			tr := newTransport(server, nil, newConfig())
 			tr.open = true
+			tr.level.Store(int32(level)) //nolint:gosec // it is small
 			written := make(chan error, 1)
 			go func() {
 				b := tr.ownBound()
-				err := tr.writeDeflated(&b, wire.OpText, []byte(message), level)
+				err := tr.writeDeflated(&b, wire.OpText, []byte(message))
 				_ = server.Close()
 				written <- err
 			}()

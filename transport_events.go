@@ -18,9 +18,7 @@ type events interface {
 }
 
 // noEvents is for a connection whose opening handshake is under way.
-type noEvents struct {
-	window bool // the 101 has to confirm the largest one
-}
+type noEvents struct{}
 
 func (noEvents) CancelContext(error)          {}
 func (noEvents) Control(int, string) error    { return nil }

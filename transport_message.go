@@ -206,6 +206,9 @@ func (t *transport) gatherLocked(a *arrival, c *content) (p []byte, met control,
 			t.endWhole()
 			return t.arrived(a), met, nil
 		}
+		if err := t.peek(2); err != nil { // likewise
+			return nil, met, err
+		}
 		if met, err = t.nextFragment(); err != nil || met.messageType != 0 {
 			return nil, met, err
 		}

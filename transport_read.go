@@ -42,8 +42,6 @@ type reading struct {
 	waiting atomic.Int64 // 1 + the age at which the read of the socket began; 0: none
 
 	deadlines atomic.Pointer[readDeadlines] // nil without any
-
-	viewed *viewedMessage // nil until gorilla reads one; the reading goroutine's
 }
 
 // A control is a ping or pong. The zero value is none.

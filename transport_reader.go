@@ -3,6 +3,7 @@ package websocket
 import (
 	"errors"
 	"io"
+	"math"
 
 	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/goyave-contrib/websocket/internal/deflate"
@@ -51,6 +52,9 @@ func (t *transport) nextMessageLocked() (h wire.Header, met control, err error) 
 		return h, met, err
 	}
 	defer t.unlockRead()
+	if err := t.peek(2); err != nil { // the stack of a connection that waits stays small
+		return h, met, err
+	}
 	if h, err = t.nextFrame(); err != nil {
 		return h, met, err
 	}
@@ -90,20 +94,10 @@ func (t *transport) skipMessage() error {
 
 // discard reads the rest of the message away.
 func (m *messageReader) discard() error {
-	most := bufpool.MaxChunk
-	if m.deflated { // the inflater keeps some itself
-		most = bufpool.MinChunk
-	}
-	return discard(m.read, most)
-}
-
-// discard reads away, in pieces of at most so many bytes.
-func discard(read func(p []byte) (int, error), most int) error {
 	var scrap bufpool.Chunk
 	defer scrap.Release()
-	for come := 0; ; {
-		n, err := read(scrap.Next(come, most, false))
-		come += n
+	for {
+		_, err := m.next(&scrap)
 		switch {
 		case err == io.EOF: //nolint:errorlint // a wrapped one is no end
 			return nil
@@ -115,26 +109,55 @@ func discard(read func(p []byte) (int, error), most int) error {
 
 // read reads on in the message, to its end, which is io.EOF. No other error is.
 func (m *messageReader) read(p []byte) (n int, err error) {
-	if m.ended {
+	switch {
+	case m.ended:
 		return 0, io.EOF
-	}
-	if m.deflated {
-		n, err = m.readInflated(p)
-	} else {
+	case !m.deflated:
 		n, err = m.readPlain(p)
-	}
-	switch err {
-	case nil:
-		return n, nil
-	case io.EOF: //nolint:errorlint // a wrapped one is no end
-		m.ended = true
-		m.release()
-		m.t.current = nil
-		return 0, err
 	default:
-		m.release()
-		return 0, m.t.refuseMessage(err)
+		if len(m.piece) == 0 {
+			m.piece, err = m.inflateNext()
+		}
+		n = copy(p, m.piece)
+		m.piece = m.piece[n:]
 	}
+	if err != nil {
+		return 0, m.end(err)
+	}
+	return n, nil
+}
+
+// next is read into memory that is there: where the message is not compressed, that of a
+// chunk. What it returns is valid until the next call.
+func (m *messageReader) next(scrap *bufpool.Chunk) (p []byte, err error) {
+	switch {
+	case m.ended:
+		return nil, io.EOF
+	case !m.deflated:
+		n := 0
+		p = scrap.Next(int(min(m.content.n, math.MaxInt)), bufpool.MaxChunk, m.t.hasMore())
+		n, err = m.readPlain(p)
+		p = p[:n]
+	case len(m.piece) > 0:
+		p, m.piece = m.piece, nil
+	default:
+		p, err = m.inflateNext()
+	}
+	if err != nil {
+		return nil, m.end(err)
+	}
+	return p, nil
+}
+
+// end ends the reading with an error, and returns that of the connection.
+func (m *messageReader) end(err error) error {
+	m.release()
+	if err == io.EOF { //nolint:errorlint // a wrapped one is no end
+		m.ended = true
+		m.t.current = nil
+		return err
+	}
+	return m.t.refuseMessage(err)
 }
 
 func (m *messageReader) readPlain(p []byte) (int, error) {
@@ -154,20 +177,11 @@ func (m *messageReader) readPlain(p []byte) (int, error) {
 	return n, err
 }
 
-func (m *messageReader) readInflated(p []byte) (int, error) {
+func (m *messageReader) inflateNext() ([]byte, error) {
 	if m.inflater == nil {
 		m.inflater = deflate.NewReader((*compressedPayload)(m.t), false)
 	}
-	if len(m.piece) == 0 {
-		piece, err := m.t.inflateNext(m.inflater, &m.content)
-		if err != nil {
-			return 0, err
-		}
-		m.piece = piece
-	}
-	n := copy(p, m.piece)
-	m.piece = m.piece[n:]
-	return n, nil
+	return m.t.inflateNext(m.inflater, &m.content)
 }
 
 // release gives back what the message is inflated with.
@@ -177,12 +191,6 @@ func (m *messageReader) release() {
 		m.inflater, m.piece = nil, nil
 	}
 }
-
-// hasMore reports whether the next read returns without waiting for the peer.
-func (m *messageReader) hasMore() bool { return len(m.piece) > 0 || m.t.hasMore() }
-
-// currentHasMore is that of the message that is read as it comes.
-func (t *transport) currentHasMore() bool { return t.current != nil && t.current.hasMore() }
 
 // refuseMessage ends the connection where a message broke the protocol, and is what every
 // later read returns. The read lock is not held.
@@ -234,6 +242,9 @@ func (t *transport) readPayloadLocked(p []byte) (n int, met control, err error) 
 	for t.gate == 0 {
 		if !t.fragmented {
 			return 0, met, errEndOfMessage
+		}
+		if err := t.peek(2); err != nil { // likewise
+			return 0, met, err
 		}
 		if met, err = t.nextFragment(); err != nil || met.messageType != 0 {
 			return 0, met, err

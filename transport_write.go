@@ -46,7 +46,10 @@ type writing struct {
 
 	callers atomic.Pointer[time.Time] // the caller's deadline, nil for WriteTimeout
 
-	byGorilla atomic.Pointer[gorillaWriting] // nil until it writes something
+	gorilla atomic.Pointer[gorillaState] // nil until gorilla reads or writes something, past us
+
+	uncompressed atomic.Bool  // nothing is compressed, though that was agreed on
+	level        atomic.Int32 // of package flate, for later messages
 
 	watch *watch // nil where there is nothing to look at, or a write can go on without
 }
@@ -67,6 +70,11 @@ func (t *transport) writeFrame(b *bound, opcode byte, payload []byte) error {
 		return err
 	}
 	defer t.unlockWrite()
+	return t.sendMessage(b, opcode, payload)
+}
+
+// sendMessage writes one whole frame, and counts it where it is a message.
+func (t *transport) sendMessage(b *bound, opcode byte, payload []byte) error {
 	err := t.sendFrame(b, opcode, payload)
 	if err == nil && wire.IsData(opcode) {
 		t.sent(1)
@@ -131,6 +139,19 @@ func (t *transport) sent(messages uint64) {
 	if t.config.KeepSentAt || t.messageLock.HasWaiters() {
 		t.sentAt.Store(int64(t.age()))
 	}
+}
+
+// writeCloseMessage writes a close frame of the caller's. If the peer does not answer in
+// time, the socket is closed.
+func (t *transport) writeCloseMessage(b *bound, payload []byte) error {
+	if _, breach := wire.ParseClose(payload); breach != nil {
+		return wire.InvalidCloseError(breach)
+	}
+	err := t.writeClose(b, payload)
+	if err == nil {
+		t.expire()
+	}
+	return err
 }
 
 // writeClose writes our close frame, the last frame of ours there is.

@@ -1,22 +1,21 @@
 package websocket
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"time"
 
+	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 // Errors of calls that make no sense. Nothing was written.
 var (
-	errMessageType  = errors.New("websocket: unknown message type")
-	errControlType  = errors.New("websocket: not a control message type")
-	errControlSize  = errors.New("websocket: control message is longer than 125 bytes")
-	errWriterClosed = errors.New("websocket: write to a closed message")
+	errMessageType = errors.New("websocket: unknown message type")
+	errControlType = errors.New("websocket: not a control message type")
+	errControlSize = errors.New("websocket: control message is longer than 125 bytes")
 )
 
 // WriteMessage writes one message: text or binary, or a control message, which
@@ -46,25 +45,7 @@ func (c *Conn) WriteMessageContext(ctx context.Context, messageType int, data []
 	default:
 		return errMessageType
 	}
-	if err := c.t.lockMessage(&b); err != nil {
-		return err
-	}
-	defer c.t.unlockMessage()
-	if c.pooled || c.compresses(len(data)) {
-		return c.writeOtherwise(&b, messageType, data)
-	}
-	return c.t.writeFrame(&b, byte(messageType), data)
-}
-
-// writeOtherwise writes a message by way of gorilla or compressed.
-func (c *Conn) writeOtherwise(b *bound, messageType int, data []byte) error {
-	if !c.pooled {
-		return c.t.writeDeflated(b, byte(messageType), data, int(c.level.Load()))
-	}
-	return c.wholeThroughGorilla(b, func() error {
-		c.Conn.EnableWriteCompression(c.compresses(len(data)))
-		return c.Conn.WriteMessage(messageType, data)
-	})
+	return c.t.writeMessage(&b, byte(messageType), data)
 }
 
 // WritePreparedMessage writes a message that was encoded before.
@@ -76,11 +57,26 @@ func (c *Conn) WritePreparedMessage(message *PreparedMessage) error {
 // WriteMessageContext is.
 func (c *Conn) WritePreparedMessageContext(ctx context.Context, message *PreparedMessage) error {
 	b := c.t.bound(ctx)
+	m, err := encodedOf(message)
+	if err != nil {
+		return err
+	}
+	if !wire.IsData(m.opcode) {
+		return c.writeControl(&b, int(m.opcode), m.Data())
+	}
+	opcode, payload := m.opcode, m.Data()
+	if c.t.compresses() { // whatever its size
+		frame, err := m.deflate(int(c.t.level.Load()))
+		if err != nil {
+			return err
+		}
+		opcode, payload = opcode|wire.BitRSV1, frame[wire.ParseHeader(frame).Size:]
+	}
 	if err := c.t.lockMessage(&b); err != nil {
 		return err
 	}
 	defer c.t.unlockMessage()
-	return c.wholeThroughGorilla(&b, func() error { return c.Conn.WritePreparedMessage(message) })
+	return c.t.writeFrame(&b, opcode, payload)
 }
 
 // WriteJSON writes v as a text message, encoded by encoding/json and ended by a
@@ -89,11 +85,12 @@ func (c *Conn) WriteJSON(v any) error { return c.WriteJSONContext(context.Backgr
 
 // WriteJSONContext is WriteJSON bounded by a context, as WriteMessageContext is.
 func (c *Conn) WriteJSONContext(ctx context.Context, v any) error {
-	var b bytes.Buffer
-	if err := json.NewEncoder(&b).Encode(v); err != nil {
+	var encoded bufpool.Buffer
+	defer encoded.Release()
+	if err := json.NewEncoder(&encoded).Encode(v); err != nil {
 		return err
 	}
-	return c.WriteMessageContext(ctx, TextMessage, b.Bytes())
+	return c.WriteMessageContext(ctx, TextMessage, encoded.Bytes())
 }
 
 // NextWriter returns a writer of the next message, which leaves in frames as it
@@ -116,25 +113,11 @@ func (c *Conn) NextWriterContext(ctx context.Context, messageType int) (io.Write
 		return nil, errMessageType
 	}
 	b := c.t.bound(ctx)
-	if err := c.t.lockMessage(&b); err != nil {
-		return nil, err
-	}
-	m := &messageWriter{c: c, ctx: ctx}
-	defer func() {
-		if m.w == nil { // also when the application's buffer pool panics
-			c.t.unlockMessage()
-		}
-	}()
-	err := c.throughGorilla(ctx, func() (err error) {
-		m.w, err = c.Conn.NextWriter(messageType)
-		return err
-	})
+	w, err := c.t.beginMessage(&b, messageType)
 	if err != nil {
-		m.w = nil
 		return nil, err
 	}
-	c.t.streaming.Store(true)
-	return m, nil
+	return w, nil
 }
 
 // WriteControl writes a close, ping or pong message of at most 125 bytes. The
@@ -163,14 +146,7 @@ func (c *Conn) writeControl(b *bound, messageType int, data []byte) error {
 	}
 	switch messageType {
 	case CloseMessage:
-		if _, violation := wire.ParseClose(data); violation != nil {
-			return wire.InvalidCloseError(violation)
-		}
-		err := c.t.writeClose(b, data)
-		if err == nil {
-			c.t.expire()
-		}
-		return err
+		return c.t.writeCloseMessage(b, data)
 	case PingMessage:
 	case PongMessage:
 		if p := c.pinged.Load(); p != nil && p.data == string(data) {
@@ -180,70 +156,6 @@ func (c *Conn) writeControl(b *bound, messageType int, data []byte) error {
 		return errControlType
 	}
 	return c.t.writeFrame(b, byte(messageType), data)
-}
-
-// throughGorilla has gorilla write, within the message lock, and returns what
-// went wrong in the transport rather than what gorilla makes of it.
-func (c *Conn) throughGorilla(ctx context.Context, write func() error) error {
-	c.Conn.EnableWriteCompression(!c.uncompressed.Load())
-	_ = c.Conn.SetCompressionLevel(int(c.level.Load())) // it was checked when it was set
-	if ctx.Done() != nil {
-		c.t.gorillas().context.Store(&ctx)
-		defer c.t.gorillas().context.Store(nil)
-	}
-	err := write()
-	if err == nil {
-		return nil
-	}
-	if reason := c.t.unwritable(); reason != nil {
-		return reason
-	}
-	return err
-}
-
-// wholeThroughGorilla has gorilla write a whole message. It does not begin before
-// its turn has come: gorilla would not write again after having waited in vain.
-func (c *Conn) wholeThroughGorilla(b *bound, write func() error) error {
-	if err := c.t.lockWrite(b); err != nil {
-		return err
-	}
-	c.t.unlockWrite()
-	// Gorilla takes it for each frame, and may wait again, but not for longer together.
-	if b.since != 0 {
-		c.t.gorillas().since.Store(int64(b.since))
-		defer c.t.gorillas().since.Store(0)
-	}
-	return c.throughGorilla(b.ctx, write)
-}
-
-// A messageWriter writes one message and holds the message lock until Close.
-type messageWriter struct {
-	c    *Conn
-	w    io.WriteCloser
-	ctx  context.Context
-	done bool
-}
-
-func (m *messageWriter) Write(p []byte) (n int, err error) {
-	if m.done {
-		return 0, errWriterClosed
-	}
-	err = m.c.throughGorilla(m.ctx, func() error {
-		n, err = m.w.Write(p)
-		return err
-	})
-	return n, err
-}
-
-// Close sends the rest of the message. A second call is an error.
-func (m *messageWriter) Close() error {
-	if m.done {
-		return errWriterClosed
-	}
-	m.done = true
-	defer m.c.t.unlockMessage()
-	defer m.c.t.streaming.Store(false)
-	return m.c.throughGorilla(m.ctx, m.w.Close)
 }
 
 // A controlWriter collects a control message, which is one frame.

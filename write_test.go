@@ -524,12 +524,15 @@ func (p *onePanic) Get() any {
 func TestPanicOfTheBufferPoolLeavesNoLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
-			assert.Panics(t, func() { _, _ = conn.NextWriter(websocket.TextMessage) })
+			assert.Panics(t, func() { _, _ = conn.Conn.NextWriter(websocket.TextMessage) })
+			if err := conn.Conn.WriteMessage(websocket.TextMessage, []byte("y")); err != nil {
+				return err
+			}
 			return conn.WriteMessage(websocket.TextMessage, []byte("x"))
 		}))
 		u.Settings.WriteBufferPool = &onePanic{}
 		u.Logger = testws.Silent
-		wstest.DialRaw(t, u, "/", nil).Expect(wstest.Text("x"))
+		wstest.DialRaw(t, u, "/", nil).Expect(wstest.Text("y"), wstest.Text("x"))
 	})
 }
 

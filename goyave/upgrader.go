@@ -27,8 +27,8 @@ type Upgrader struct {
 
 	// Settings are gorilla's. Subprotocols, EnableCompression, ReadBufferSize,
 	// WriteBufferSize and HandshakeTimeout count where the Options of the same name say
-	// nothing. A WriteBufferPool has all messages written by way of gorilla, with buffers
-	// of the pool. Error and CheckOrigin are ignored: see UpgradeErrorHandler and
+	// nothing. A WriteBufferPool is only for what is written through the embedded
+	// connection. Error and CheckOrigin are ignored: see UpgradeErrorHandler and
 	// OriginChecker.
 	Settings ws.Upgrader
 

@@ -1036,7 +1036,17 @@ func TestOptionsReachTheConnection(t *testing.T) {
 func TestSettings(t *testing.T) {
 	pool := &countingPool{}
 	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
-		upgrader := &websocket.Upgrader{Controller: &plain{}, Settings: ws.Upgrader{
+		upgrader := &websocket.Upgrader{Controller: &plain{serve: func(conn *websocket.Conn, _ *goyave.Request) error {
+			for {
+				messageType, message, err := conn.ReadMessage()
+				if err != nil {
+					return err
+				}
+				if err := conn.Conn.WriteMessage(messageType, message); err != nil { // which takes from the pool
+					return err
+				}
+			}
+		}}, Settings: ws.Upgrader{
 			Subprotocols:      []string{"v2", "v1"},
 			EnableCompression: true,
 			WriteBufferPool:   pool,

@@ -145,7 +145,17 @@ func TestCompressionThreshold(t *testing.T) {
 		whole bool
 	}{
 		{name: "WriteMessage", serve: testws.Echo, whole: true},
-		{name: "WriteMessage, with a buffer pool of the application's", serve: testws.Echo, whole: true},
+		{name: "the embedded connection", whole: true, serve: func(conn *websocket.Conn, _ *http.Request) error {
+			for {
+				messageType, message, err := conn.Conn.ReadMessage()
+				if err != nil {
+					return err
+				}
+				if err := conn.Conn.WriteMessage(messageType, message); err != nil {
+					return err
+				}
+			}
+		}},
 		{name: "WriteJSON", whole: true, serve: func(conn *websocket.Conn, _ *http.Request) error {
 			for {
 				_, message, err := conn.ReadMessage()
@@ -194,9 +204,6 @@ func TestCompressionThreshold(t *testing.T) {
 				upgrader := websocket.New(way.serve)
 				upgrader.Settings.EnableCompression = true
 				upgrader.CompressionThreshold = tt.threshold
-				if strings.Contains(way.name, "pool") {
-					upgrader.Settings.WriteBufferPool = &countingPool{}
-				}
 				server := wstest.Serve(t, upgrader)
 				client := wstest.DialRaw(t, server, "/", &wstest.Options{Compression: true})
 				for range 2 {

@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -179,13 +180,42 @@ func stream(conn *websocket.Conn, _ *http.Request) error {
 	}
 }
 
+// gorillas is a connection that is used as gorilla's.
+func gorillas(serve func(conn *ws.Conn) error) websocket.ControllerFunc {
+	return func(conn *websocket.Conn, _ *http.Request) error {
+		for {
+			if err := serve(conn.Conn); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// The pool of the application's is gorilla's: messages written by our own API need none.
 func TestWriteBufferPool(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		serve websocket.ControllerFunc
 	}{
-		{name: "whole messages", serve: testws.Echo},
-		{name: "streamed messages", serve: stream},
+		{name: "whole messages", serve: gorillas(func(conn *ws.Conn) error {
+			messageType, p, err := conn.ReadMessage()
+			if err != nil {
+				return err
+			}
+			return conn.WriteMessage(messageType, p)
+		})},
+		{name: "streamed messages", serve: gorillas(func(conn *ws.Conn) error {
+			messageType, r, err := conn.NextReader()
+			if err != nil {
+				return err
+			}
+			w, err := conn.NextWriter(messageType)
+			if err != nil {
+				return err
+			}
+			_, err = io.CopyBuffer(w, r, make([]byte, 5))
+			return errors.Join(err, w.Close())
+		})},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			pool := &countingPool{}

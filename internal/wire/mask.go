@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/binary"
@@ -19,25 +18,6 @@ func MaskedFrame(opcode byte, payload []byte) []byte {
 	frame = append(frame, payload...)
 	Mask(frame[size:], key)
 	return frame
-}
-
-// Remask returns a copy of frames with new mask keys. gorilla takes its keys from
-// math/rand, and uses one key for all writes of a prepared message.
-func Remask(p []byte) []byte {
-	frames := bytes.Clone(p)
-	for rest := frames; HasHeader(rest); {
-		h := ParseHeader(rest)
-		payload := rest[h.Size:]
-		payload = payload[:min(uint64(len(payload)), h.Length)]
-		if h.Masked {
-			Mask(payload, h.Key)
-			key := NewMaskKey()
-			copy(rest[h.Size-len(key):], key[:])
-			Mask(payload, key)
-		}
-		rest = rest[h.Size+len(payload):]
-	}
-	return frames
 }
 
 // NewMaskKey returns a key that cannot be predicted (RFC 6455, 5.3).
