@@ -21,6 +21,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// lifetime is when a context ends. A read has begun by then, on a busy machine too.
+const lifetime = 100 * time.Millisecond
+
 // clientLives are what may happen to a connection that was dialed.
 var clientLives = []struct {
 	name string
@@ -38,7 +41,7 @@ var clientLives = []struct {
 	{name: "Close", mute: true, live: func(_ context.Context, conn *websocket.Conn) error { return conn.Close(1000, "") }},
 	{name: "CloseNow", mute: true, live: func(_ context.Context, conn *websocket.Conn) error { return conn.CloseNow() }},
 	{name: "a context that ends", live: func(ctx context.Context, conn *websocket.Conn) error {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		ctx, cancel := context.WithTimeout(ctx, lifetime)
 		defer cancel()
 		_, _, err := conn.ReadMessageContext(ctx)
 		return err
@@ -61,7 +64,7 @@ var clientLives = []struct {
 		return err
 	}},
 	{name: "a stream whose context ends", live: func(ctx context.Context, conn *websocket.Conn) error {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		ctx, cancel := context.WithTimeout(ctx, lifetime)
 		defer cancel()
 		_, err := io.Copy(io.Discard, websocket.Stream(ctx, conn, websocket.BinaryMessage))
 		return err
