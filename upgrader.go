@@ -159,7 +159,7 @@ func (u *Upgrader) writeRefusal(w http.ResponseWriter, r *http.Request, status i
 		u.lazyEndpoint().options.log(r.Context(), slog.LevelError, logRefused, reason, slog.String("remote", r.RemoteAddr), slog.Int("status", status))
 	}
 	text := http.StatusText(status)
-	if u.Debug || errors.Is(reason, ErrNotHandshake) {
+	if u.lazyEndpoint().options.Debug || errors.Is(reason, ErrNotHandshake) {
 		text = reason.Error()
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
