@@ -215,6 +215,38 @@ func TestSubprotocolLister(t *testing.T) {
 	}
 }
 
+// The Upgrader's own subprotocols win over those of gorilla's settings, with a token in
+// front of them and without.
+func TestSubprotocolsOfTheOptions(t *testing.T) {
+	var list []string
+	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
+		router.GlobalMiddleware(&browsertoken.Middleware{})
+		ctrl := &listing{list: func(*goyave.Request) []string { return list }}
+		with(ctrl, websocket.Options{Subprotocols: []string{"v2"}, EnableCompression: true}, ws.Upgrader{Subprotocols: []string{"v1"}})(nil, router)
+	})
+	for _, tc := range []struct {
+		name    string
+		list    []string
+		offered []string
+		want    string
+	}{
+		{name: "no token", offered: []string{"v1", "v2"}, want: "v2"},
+		{name: "no token, and none in common", offered: []string{"v1"}},
+		{name: "a token", offered: []string{"bearer", "s3cr3t", "v1", "v2"}, want: "v2"},
+		{name: "a token, and none in common", offered: []string{"bearer", "s3cr3t", "v1"}, want: "bearer"},
+		{name: "the controller's list", list: []string{"v3"}, offered: []string{"bearer", "s3cr3t", "v2", "v3"}, want: "v3"},
+		{name: "the controller's list, and none in common", list: []string{"v3"}, offered: []string{"bearer", "s3cr3t", "v2"}, want: "bearer"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			list = tc.list
+			client := wstest.Dial(t, a.url, "/ws", &wstest.Options{Subprotocols: tc.offered, Compression: true, Timeout: patience})
+			assert.Equal(t, tc.want, client.Subprotocol())
+			assert.Contains(t, client.Response.Header.Get("Sec-WebSocket-Extensions"), "permessage-deflate")
+			client.Close(websocket.CloseNormalClosure, "")
+		})
+	}
+}
+
 // The marker of BrowserToken is no subprotocol that could be required.
 func TestRequireSubprotocol(t *testing.T) {
 	for _, tc := range []struct {
