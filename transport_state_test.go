@@ -2,11 +2,11 @@ package websocket_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +21,16 @@ import (
 
 // aMoment is less than any timeout of ours.
 const aMoment = time.Millisecond
+
+// errBrokenPipe is what a write returns after the peer hung up; Plan 9 has no number for it.
+var errBrokenPipe = func() error {
+	conn, peer := wstest.Pipe()
+	_ = peer.Close()
+	_, err := conn.Write([]byte{0})
+	var call *os.SyscallError
+	_ = errors.As(err, &call)
+	return call.Err
+}()
 
 // What calls return from each event on: the first call and every later one the same, the
 // context with its cause, and the code in the end.
@@ -45,18 +55,18 @@ func TestWhatCallsReturnFromEachEventOn(t *testing.T) {
 			happen: func(_ *testing.T, _ *websocket.Conn, client *wstest.Raw, _ *websocket.Upgrader) {
 				client.Send(testws.Part(3, true, ""))
 			}},
-		{name: "the end of the stream, read first", read: hungUp, write: syscall.EPIPE, cause: hungUp, code: 1006,
+		{name: "the end of the stream, read first", read: hungUp, write: errBrokenPipe, cause: hungUp, code: 1006,
 			happen: func(t *testing.T, conn *websocket.Conn, client *wstest.Raw, _ *websocket.Upgrader) {
 				require.NoError(t, client.Close())
 				_, _, err := conn.ReadMessage()
 				require.Error(t, err)
 			}},
-		{name: "a hang-up, written first", read: hungUp, write: syscall.EPIPE, cause: syscall.EPIPE, code: 1006,
+		{name: "a hang-up, written first", read: hungUp, write: errBrokenPipe, cause: errBrokenPipe, code: 1006,
 			happen: func(t *testing.T, conn *websocket.Conn, client *wstest.Raw, _ *websocket.Upgrader) {
 				require.NoError(t, client.Close())
 				require.Error(t, conn.WriteMessage(websocket.TextMessage, nil))
 			}},
-		{name: "a hang-up after a close frame", read: bye, write: syscall.EPIPE, cause: syscall.EPIPE, code: 4002,
+		{name: "a hang-up after a close frame", read: bye, write: errBrokenPipe, cause: errBrokenPipe, code: 4002,
 			happen: func(t *testing.T, conn *websocket.Conn, client *wstest.Raw, _ *websocket.Upgrader) {
 				client.Send(wstest.Close(4002, "bye"))
 				require.NoError(t, client.Close())
