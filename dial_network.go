@@ -147,7 +147,7 @@ func (d *dialing) keep(nc net.Conn, err error) (net.Conn, error) {
 	case nc == nil:
 		return nil, errors.New("DialContext returned neither a connection nor an error")
 	}
-	nc = strict(nc)
+	nc = strict(nc, recoveredPanics)
 	d.mu.Lock()
 	d.sockets = append(d.sockets, nc)
 	over := d.over

@@ -3,6 +3,7 @@ package websocket
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"github.com/goyave-contrib/websocket/internal/handshake"
 	"github.com/goyave-contrib/websocket/internal/wire"
@@ -122,6 +123,12 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
+// recoveredPanics has the transport make these errors, too.
+var recoveredPanics = &panics{New: newPanicError, Is: isPanic}
+
+func newPanicError(value any) error { return &PanicError{Value: value, Stack: debug.Stack()} }
+
+// isPanic reports whether err is or wraps a *PanicError.
 func isPanic(err error) bool {
 	if err == nil { // as it mostly is, for no memory
 		return false

@@ -2,7 +2,6 @@ package websocket
 
 import (
 	"context"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -16,12 +15,23 @@ func recovered(f func() error, done func(error)) {
 	returned := false
 	defer func() {
 		if !returned {
-			err = &PanicError{Value: recover(), Stack: debug.Stack()}
+			err = newPanicError(recover())
 		}
 		done(err)
 	}()
 	err = f()
 	returned = true
+}
+
+// survived calls a function and returns its panic, a *PanicError, if there was one.
+func survived(f func()) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = newPanicError(value)
+		}
+	}()
+	f()
+	return nil
 }
 
 // inTurn calls all functions, one after the other. None is left out, whatever another

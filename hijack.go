@@ -69,7 +69,7 @@ func hijack(w http.ResponseWriter) (nc net.Conn, rw *bufio.ReadWriter, err error
 	case nc == nil:
 		err = errors.New("Hijack returned no connection")
 	case rw == nil || rw.Reader == nil || rw.Writer == nil: // what came early is lost
-		_ = strict(nc).Close()
+		_ = strict(nc, recoveredPanics).Close()
 		err = errors.New("Hijack returned no buffers")
 	default:
 		return nc, rw, nil

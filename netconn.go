@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 )
@@ -15,7 +14,7 @@ import (
 const maxEmptyReads = 100
 
 // A strictConn is a net.Conn of others, held to what a net.Conn promises. What one of its
-// methods does instead comes out as an error: a panic is a *PanicError, the end of the
+// methods does instead comes out as an error: a panic is one that panics makes, the end of the
 // time that was set is os.ErrDeadlineExceeded, whatever the network calls it, and a Write
 // that is short has failed. A Read that returns nothing, and no error, is tried again.
 // Addresses are there, and stay the same.
@@ -28,21 +27,25 @@ type strictConn struct {
 	begun         time.Time // the deadlines count from here
 	readBy        deadline
 	writeBy       deadline
-	panicked      atomic.Pointer[PanicError] // the first
+	panics        *panics
+	panicked      atomic.Pointer[error] // the first
 }
 
 // strict returns a connection that keeps its promises: a socket itself does.
-func strict(nc net.Conn) net.Conn {
+func strict(nc net.Conn, panics *panics) net.Conn {
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn:
 		return nc
 	default:
-		return newStrictConn(nc)
+		return newStrictConn(nc, panics)
 	}
 }
 
-func newStrictConn(nc net.Conn) *strictConn {
-	return &strictConn{nc: nc, local: addressOf(nc.LocalAddr), remote: addressOf(nc.RemoteAddr), begun: time.Now()}
+func newStrictConn(nc net.Conn, panics *panics) *strictConn {
+	return &strictConn{
+		nc: nc, local: addressOf(nc.LocalAddr), remote: addressOf(nc.RemoteAddr),
+		begun: time.Now(), panics: panics,
+	}
 }
 
 // accepted is the connection that strict was given.
@@ -100,8 +103,8 @@ func (c *strictConn) Close() (err error) {
 	defer c.survive(&err)
 	defer func() {
 		if !returned {
-			_ = survived(func() { _ = c.nc.SetReadDeadline(longAgo) })
-			_ = survived(func() { _ = c.nc.SetWriteDeadline(longAgo) })
+			survives(func() { _ = c.nc.SetReadDeadline(longAgo) })
+			survives(func() { _ = c.nc.SetWriteDeadline(longAgo) })
 		}
 	}()
 	err = c.nc.Close()
@@ -111,7 +114,7 @@ func (c *strictConn) Close() (err error) {
 
 // CloseWrite closes one direction, where the connection can.
 func (c *strictConn) CloseWrite() (err error) {
-	defer survive(&err)
+	defer c.survive(&err)
 	if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
@@ -190,11 +193,11 @@ func known(a net.Addr) net.Addr {
 
 // addressOf returns an address that can be asked for its name.
 func addressOf(take func() net.Addr) (a net.Addr) {
-	err := survived(func() {
+	ok := survives(func() {
 		a = known(take())
 		_ = a.Network() + a.String() // a nil pointer of some type, for one, may panic
 	})
-	if err != nil {
+	if !ok {
 		return unknownAddr{}
 	}
 	return a
@@ -216,27 +219,28 @@ func closeBeneath(nc net.Conn) {
 		}
 		beneath = secure.NetConn()
 	}
-	_ = survived(func() { _ = beneath.Close() })
+	survives(func() { _ = beneath.Close() })
 }
 
 // survive is to be deferred by the methods: it makes an error of a panic.
 func (c *strictConn) survive(err *error) {
-	if p := recover(); p != nil {
-		c.panicked.CompareAndSwap(nil, &PanicError{Value: p, Stack: debug.Stack()})
-		*err = c.panicked.Load()
+	if value := recover(); value != nil {
+		first := c.panics.New(value)
+		c.panicked.CompareAndSwap(nil, &first)
+		*err = *c.panicked.Load()
 	}
 }
 
-// survived calls a function and returns its panic, a *PanicError, if there was one.
-func survived(f func()) (err error) {
-	defer survive(&err)
+// panics makes errors of panics that were recovered, and knows them again: the layer above
+// has a type for them.
+type panics struct {
+	New func(value any) error // is called while the panic is recovered
+	Is  func(err error) bool  // reports whether an error is such a one, or wraps one
+}
+
+// survives calls a function and reports whether it did not panic.
+func survives(f func()) (returned bool) {
+	defer func() { returned = recover() == nil }()
 	f()
-	return nil
-}
-
-// survive is to be deferred: it makes an error of a panic.
-func survive(err *error) {
-	if p := recover(); p != nil {
-		*err = &PanicError{Value: p, Stack: debug.Stack()}
-	}
+	return true
 }

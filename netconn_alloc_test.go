@@ -11,7 +11,7 @@ import (
 
 // To hold a connection to its promises costs no memory for each call.
 func TestStrictConnsAllocateNothing(t *testing.T) {
-	nc := strict(&scripted{read: returns(1, nil), write: returns(1, nil)})
+	nc := strict(&scripted{read: returns(1, nil), write: returns(1, nil)}, testPanics)
 	p, at := make([]byte, 1), time.Now().Add(time.Hour)
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
 		_, _ = nc.Read(p)

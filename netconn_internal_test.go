@@ -45,7 +45,7 @@ func TestStrictConnReads(t *testing.T) {
 		{name: "less than nothing", read: returns(-1, errNetwork), want: errCount},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			n, err := strict(&scripted{read: tt.read}).Read(make([]byte, 4))
+			n, err := strict(&scripted{read: tt.read}, testPanics).Read(make([]byte, 4))
 			assert.Equal(t, tt.n, n)
 			assert.Equal(t, tt.want, err)
 		})
@@ -67,7 +67,7 @@ func TestStrictConnWrites(t *testing.T) {
 		{name: "less than nothing", write: returns(-1, nil), want: errCount},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			n, err := strict(&scripted{write: tt.write}).Write(make([]byte, 4))
+			n, err := strict(&scripted{write: tt.write}, testPanics).Write(make([]byte, 4))
 			assert.Equal(t, tt.n, n)
 			assert.Equal(t, tt.want, err)
 		})
@@ -83,7 +83,7 @@ func TestStrictConnReadsTryAgain(t *testing.T) {
 			return 0, nil
 		}
 		return copy(p, "x"), nil
-	}})
+	}}, testPanics)
 	n, err := g.Read(make([]byte, 1))
 	require.NoError(t, err)
 	assert.Equal(t, 1, n)
@@ -109,7 +109,7 @@ func (netTimeout) Temporary() bool { return false }
 // A timeout is that of a deadline where there is one that has passed, to the instant.
 func TestStrictConnDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := strict(&scripted{read: returns(0, netTimeout{}), write: returns(0, netTimeout{})})
+		g := strict(&scripted{read: returns(0, netTimeout{}), write: returns(0, netTimeout{})}, testPanics)
 		for _, side := range []struct {
 			set      func(time.Time) error
 			setOther func(time.Time) error
@@ -147,10 +147,10 @@ func TestStrictConnDeadlines(t *testing.T) {
 
 func TestSocketsAreTrusted(t *testing.T) {
 	for _, nc := range []net.Conn{&net.TCPConn{}, &net.UnixConn{}} {
-		assert.Equal(t, nc, strict(nc), "they keep their promises, and are faster bare")
+		assert.Equal(t, nc, strict(nc, testPanics), "they keep their promises, and are faster bare")
 	}
 	nc := &scripted{}
-	assert.Same(t, nc, accepted(strict(nc)))
+	assert.Same(t, nc, accepted(strict(nc, testPanics)))
 }
 
 // brokenAddr panics when it is asked for its name.

@@ -265,6 +265,7 @@ func (o *connOptions) config(readBuffers *sync.Pool, readBufferSize, writeBuffer
 
 		SkipUTF8Validation:   o.skipUTF8Validation,
 		CompressionThreshold: o.compressionThreshold,
+		Panics:               recoveredPanics,
 		ReadBuffers:          readBuffers,
 		ReadBufferSize:       readBufferSize,
 		WriteBufferSize:      writeBufferSize,

@@ -10,9 +10,6 @@ import (
 	"github.com/goyave-contrib/websocket/internal/bufpool"
 )
 
-// noMessage is the message type that comes with an error, as gorilla has it.
-const noMessage = -1
-
 // ReadMessage reads the next message. The slice is the caller's. The type is
 // TextMessage or BinaryMessage, -1 with an error.
 //

@@ -46,7 +46,7 @@ type transport struct {
 
 // newTransport returns the transport of a connection of which early has been read.
 func newTransport(nc net.Conn, early []byte, config *config) *transport {
-	t := &transport{nc: strict(nc), begun: time.Now(), config: config, events: noEvents{}}
+	t := &transport{nc: strict(nc, config.Panics), begun: time.Now(), config: config, events: noEvents{}}
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn: // and nothing else: TLS may be wrapped
 		t.coarse = true
@@ -137,11 +137,14 @@ func (t *transport) abort() {
 	_ = t.close()
 }
 
+// isPanic reports whether a call of the socket panicked.
+func (t *transport) isPanic(err error) bool { return err != nil && t.config.Panics.Is(err) }
+
 // panicked returns the first panic of the net.Conn beneath, nil if there was none.
 func (t *transport) panicked() error {
 	if c, ok := t.nc.(*strictConn); ok {
-		if p := c.panicked.Load(); p != nil {
-			return p
+		if first := c.panicked.Load(); first != nil {
+			return *first
 		}
 	}
 	return nil

@@ -3,6 +3,8 @@ package websocket
 import (
 	"errors"
 	"time"
+
+	ws "github.com/gorilla/websocket"
 )
 
 // closeHandshake sends the frame that Close chose, after what was enqueued, unless one was
@@ -37,23 +39,23 @@ func (t *transport) sendChosen(timeout time.Duration) error {
 	err := t.lockClose(&b)
 	if err == nil {
 		frame := t.chosenFrame()
-		err = t.sendClose(&b, FormatCloseMessage(frame.Code, frame.Text))
+		err = t.sendClose(&b, ws.FormatCloseMessage(frame.Code, frame.Text))
 		t.unlockWrite()
 	}
-	if errors.Is(err, ErrCloseSent) {
+	if errors.Is(err, ws.ErrCloseSent) {
 		return nil
 	}
 	return err
 }
 
 // answerClose echoes the peer's close frame, with no text, and closes the socket.
-func (t *transport) answerClose(ce *CloseError) {
+func (t *transport) answerClose(ce *ws.CloseError) {
 	timeout := time.Duration(t.closeTimeout.Load())
 	b := closeBound(timeout)
 	if !t.bounds(&b) {
 		defer t.abortAfter(max(timeout, closeGrace))()
 	}
-	_ = t.writeClose(&b, FormatCloseMessage(ce.Code, "")) // ErrCloseSent: it was an answer itself
+	_ = t.writeClose(&b, ws.FormatCloseMessage(ce.Code, "")) // ErrCloseSent: it was an answer itself
 	_ = t.close()
 }
 

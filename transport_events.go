@@ -1,5 +1,7 @@
 package websocket
 
+import ws "github.com/gorilla/websocket"
+
 // events is what the layer above is told of, and asked for. Where locks may be held then, it
 // neither reads nor writes, nor waits.
 type events interface {
@@ -10,7 +12,7 @@ type events interface {
 	Control(messageType int, data string) error
 	// PeerClosed is called once, by the read that meets the peer's close frame, with no
 	// lock held. Its error is the read's.
-	PeerClosed(ce *CloseError) error
+	PeerClosed(ce *ws.CloseError) error
 	// SocketClosing is called when the socket is about to be closed. Locks may be held.
 	SocketClosing()
 	// Guard calls f, which runs on a goroutine of the transport's, and survives its panic.
@@ -20,10 +22,10 @@ type events interface {
 // noEvents is for a connection whose opening handshake is under way.
 type noEvents struct{}
 
-func (noEvents) CancelContext(error)          {}
-func (noEvents) Control(int, string) error    { return nil }
-func (noEvents) PeerClosed(*CloseError) error { return nil }
-func (noEvents) SocketClosing()               {}
+func (noEvents) CancelContext(error)             {}
+func (noEvents) Control(int, string) error       { return nil }
+func (noEvents) PeerClosed(*ws.CloseError) error { return nil }
+func (noEvents) SocketClosing()                  {}
 
 func (noEvents) Guard(f func()) {
 	defer func() { _ = recover() }() // the handshake fails by itself

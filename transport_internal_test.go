@@ -2,6 +2,8 @@ package websocket
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -15,9 +17,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// testPanic is an error of a panic, as the layer above would make it.
+type testPanic struct{ value any }
+
+func (p testPanic) Error() string { return fmt.Sprint("panic: ", p.value) }
+
+var testPanics = &panics{
+	New: func(value any) error { return testPanic{value} },
+	Is:  func(err error) bool { return errors.As(err, new(testPanic)) },
+}
+
 // newConfig returns settings like the defaults of Options, with changes.
 func newConfig(changes ...func(*config)) *config {
-	c := &config{WriteTimeout: 10 * time.Second, CloseTimeout: 10 * time.Second, ReadBuffers: &sync.Pool{}}
+	c := &config{WriteTimeout: 10 * time.Second, CloseTimeout: 10 * time.Second, ReadBuffers: &sync.Pool{}, Panics: testPanics}
 	for _, change := range changes {
 		change(c)
 	}

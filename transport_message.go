@@ -3,10 +3,14 @@ package websocket
 import (
 	"math"
 
+	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/goyave-contrib/websocket/internal/deflate"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
+
+// noMessage is the message type that comes with an error, as gorilla has it.
+const noMessage = -1
 
 // readWhole reads the next message where that is one frame that is not too long to be
 // inflated whole. Of another one it returns only the type, for gather. A message that is to
@@ -22,7 +26,7 @@ func (t *transport) readWhole(lend bool) (messageType int, p []byte, err error) 
 		messageType, p, err := t.readWholeLocked(lend)
 		switch {
 		case err != nil:
-		case messageType == PingMessage, messageType == PongMessage:
+		case messageType == ws.PingMessage, messageType == ws.PongMessage:
 			if err = t.events.Control(messageType, string(p)); err == nil {
 				continue
 			}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"slices"
 	"sync"
+
+	ws "github.com/gorilla/websocket"
 )
 
 // A queue is what waits to be written to a connection. One goroutine at a time, the
@@ -94,7 +96,7 @@ func (q *queue) add(t *transport, limit queueLimit, frames [][]byte) (room <-cha
 	case err != nil:
 		return nil, err
 	case t.has(factQueueClosed):
-		return nil, ErrCloseSent // it is as good as that
+		return nil, ws.ErrCloseSent // it is as good as that
 	case limit.allows(q.messages+len(frames), q.bytes+bytes):
 	case slices.ContainsFunc(frames, func(frame []byte) bool { return !limit.allows(1, len(frame)) }):
 		return nil, errFrameTooBig

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/goyave-contrib/websocket/internal/wire"
 	"github.com/goyave-contrib/websocket/internal/xsync"
@@ -149,7 +150,7 @@ func (t *transport) nextFrame() (wire.Header, error) {
 	}
 	h := wire.ParseHeader(t.buffer.bytes())
 	if violation := t.checkHeader(h); violation != "" {
-		return h, t.failProtocol(&wire.ProtocolError{Code: CloseProtocolError, Reason: violation})
+		return h, t.failProtocol(&wire.ProtocolError{Code: ws.CloseProtocolError, Reason: violation})
 	}
 	if t.buffer.buffered() < h.Size {
 		if err := t.peek(h.Size); err != nil {
@@ -283,14 +284,14 @@ func (t *transport) readFailed(err error) error {
 		t.reading.err = t.endError()
 	case isDeadline(err):
 		return &ioError{op: "read", err: t.readDeadlines().reason(err)}
-	case isPanic(err):
+	case t.isPanic(err):
 		t.reading.err = t.fail(&ioError{op: "read", err: err})
 	case errors.Is(err, net.ErrClosed): // by way of NetConn, or beneath TLS by abort
 		t.reading.err = t.endError()
 		_ = t.closeLocal()
 	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // the last in the middle of a TLS record
 		// What gorilla makes of it, and applications look for.
-		t.reading.err = &CloseError{Code: CloseAbnormalClosure, Text: io.ErrUnexpectedEOF.Error()}
+		t.reading.err = &ws.CloseError{Code: ws.CloseAbnormalClosure, Text: io.ErrUnexpectedEOF.Error()}
 		t.happens(eventReadEnd, t.reading.err)
 	default:
 		t.reading.err = &ioError{op: "read", err: err, gone: true}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -27,8 +28,8 @@ func (t *transport) failProtocol(violation *wire.ProtocolError) error {
 	defer t.abortAfter(max(wait, closeGrace))()
 	frame := violation.CloseFrame()
 	b := closeBound(wait)
-	err := t.writeClose(&b, FormatCloseMessage(frame.Code, frame.Text))
-	if wait > 0 && (err == nil || errors.Is(err, ErrCloseSent)) {
+	err := t.writeClose(&b, ws.FormatCloseMessage(frame.Code, frame.Text))
+	if wait > 0 && (err == nil || errors.Is(err, ws.ErrCloseSent)) {
 		t.linger(&seeker, found, over)
 	}
 	t.abort()

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
@@ -95,12 +96,12 @@ type state struct {
 
 	mu         sync.Mutex // held over memory only
 	how        closeCause
-	cause      error       // of how
-	closeFrame *CloseError // Close is to send it
+	cause      error          // of how
+	closeFrame *ws.CloseError // Close is to send it
 	expiry     *expiry
 
-	failure   *ioError    // with factFailed: the first
-	peerClose *CloseError // with factPeerClosed
+	failure   *ioError       // with factFailed: the first
+	peerClose *ws.CloseError // with factPeerClosed
 
 	peerClosed xsync.Event // factPeerClosed is set
 	writeEnded xsync.Event // factFailed or factClosed is set
@@ -124,11 +125,11 @@ func (s *state) apply(e stateEvent, err error) (changed bool) {
 		}
 	case eventClose:
 		if facts&factCloseCalled == 0 {
-			s.closeFrame, _ = err.(*CloseError) //nolint:errorlint // it is one
+			s.closeFrame, _ = err.(*ws.CloseError) //nolint:errorlint // it is one
 		}
 	case eventPeerClose:
 		if s.peerClose == nil {
-			s.peerClose, _ = err.(*CloseError) //nolint:errorlint // it is one
+			s.peerClose, _ = err.(*ws.CloseError) //nolint:errorlint // it is one
 		}
 	case eventHangUp, eventPeerGone, eventFailure:
 		if s.failure != nil {
@@ -200,7 +201,7 @@ func (s *state) unwritable() error {
 	case facts&factFailed != 0:
 		return s.failure
 	case facts&factCloseFrame != 0:
-		return ErrCloseSent
+		return ws.ErrCloseSent
 	default:
 		return errClosed
 	}
@@ -223,7 +224,7 @@ func (s *state) endError() error {
 }
 
 // peerCloseRead returns the peer's close frame, nil until it is read.
-func (s *state) peerCloseRead() *CloseError {
+func (s *state) peerCloseRead() *ws.CloseError {
 	if s.has(factPeerClosed) {
 		return s.peerClose
 	}
@@ -245,7 +246,7 @@ func (t *transport) closeCode() int {
 	received, sent := t.closeReceived(), int(t.counts.CloseSent.Load())
 	switch {
 	case sent == 0 && received == 0:
-		return CloseAbnormalClosure
+		return ws.CloseAbnormalClosure
 	case sent == 0 || how == causePeer && received != 0:
 		return received
 	default:
@@ -261,14 +262,14 @@ func (s *state) closeCause() (closeCause, error) {
 }
 
 // chosenFrame returns the close frame that Close is to send.
-func (s *state) chosenFrame() *CloseError {
+func (s *state) chosenFrame() *ws.CloseError {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.closeFrame
 }
 
 // replaceFrame has Close send another frame, if it still is to send the old one.
-func (s *state) replaceFrame(old, frame *CloseError) {
+func (s *state) replaceFrame(old, frame *ws.CloseError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closeFrame == old {

@@ -42,7 +42,7 @@ func reaches(err error) bool {
 // failUnreached ends the connection because a call that waits was not reached: err says
 // why, and cause is what it was to be interrupted for.
 func (t *transport) failUnreached(op string, cause, err error) {
-	if isPanic(err) {
+	if t.isPanic(err) {
 		cause = err
 	}
 	_ = t.fail(&ioError{op: op, err: cause})
@@ -68,7 +68,7 @@ func (t *transport) boundSwitching(at time.Time) error {
 	switch {
 	case at.IsZero():
 		t.cancelExpiry()
-	case !reaches(err) && !isPanic(err):
+	case !reaches(err) && !t.isPanic(err):
 		t.expireAfter(time.Until(at))
 		return nil
 	}

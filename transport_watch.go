@@ -32,7 +32,7 @@ func (t *transport) newWatch(nc net.Conn) *watch {
 		return nil
 	}
 	var socket syscall.RawConn
-	_ = survived(func() { socket = socketBeneath(nc) })
+	survives(func() { socket = socketBeneath(nc) })
 	if socket == nil {
 		return nil
 	}

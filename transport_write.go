@@ -25,6 +25,9 @@ const (
 	// coalesceMax is the payload in bytes up to which it is copied behind its
 	// header and both leave in one write.
 	coalesceMax = 4096
+
+	// unknownDeadline is an age so long ago that no write goes without a new deadline.
+	unknownDeadline = -time.Duration(1) << 60
 )
 
 // writing is what the transport needs to write.
@@ -355,7 +358,7 @@ func (t *transport) set(writeDeadline time.Time) error {
 		t.armed = writeDeadline.Sub(t.begun)
 	}
 	err := t.nc.SetWriteDeadline(writeDeadline)
-	if isPanic(err) {
+	if t.isPanic(err) {
 		return err
 	}
 	if !writeDeadline.IsZero() && !reaches(err) {
@@ -387,7 +390,7 @@ func (t *transport) boundWrite(ctx context.Context) (release func()) {
 		t.under.clear(writeByContext)
 		if !stop() {
 			<-interrupted
-			t.armed = -forever
+			t.armed = unknownDeadline
 		}
 	}
 }
@@ -400,7 +403,7 @@ func (t *transport) writeFailed(b *bound, err error) error {
 		return t.fail(&ioError{op: "write", err: context.Cause(b.ctx)})
 	case isDeadline(err):
 		return t.fail(&ioError{op: "write", err: err, gone: !b.callers})
-	case isPanic(err):
+	case t.isPanic(err):
 		return t.fail(&ioError{op: "write", err: err})
 	case errors.Is(err, net.ErrClosed): // by way of NetConn, or beneath TLS by abort
 		_ = t.closeLocal()
