@@ -82,9 +82,6 @@ func (d *dialing) dial() (gorilla *ws.Conn, err error) {
 		ReadBufferSize:  gorillaReadBuffer,
 		WriteBufferPool: &gorillaBuffers,
 	}
-	if size := d.options.WriteBufferSize; size > 0 {
-		dialer.WriteBufferSize, dialer.WriteBufferPool = size, new(sync.Pool)
-	}
 	made, _, err := dialer.DialContext(context.Background(), "ws://server", nil) //nolint:bodyclose // it is our answer, in memory
 	switch {
 	case err == nil && stop():

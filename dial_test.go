@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -617,4 +618,27 @@ func TestDialedGo(t *testing.T) {
 		require.ErrorIs(t, context.Cause(conn.Context()), testws.ErrDatabase)
 		require.NoError(t, conn.Close(1000, ""))
 	})
+}
+
+// The frames of a message that is written in parts are as long as DialOptions say.
+func TestDialWriteBufferSize(t *testing.T) {
+	lengths := make(chan int, 1)
+	server := wstest.Serve(t, testws.BareServer(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
+		_, _ = io.WriteString(conn, testws.Switching(r))
+		header := make([]byte, 4)
+		_, err := io.ReadFull(rw, header)
+		assert.NoError(t, err)
+		assert.EqualValues(t, websocket.BinaryMessage, header[0], "the first of several frames")
+		assert.EqualValues(t, 0x80|126, header[1], "masked, with a length of two bytes")
+		lengths <- int(binary.BigEndian.Uint16(header[2:]))
+		_, _ = io.Copy(io.Discard, rw)
+	}))
+	conn := testws.Dial(t, server, func(o *websocket.DialOptions) { o.ReadBufferSize, o.WriteBufferSize = 512, 1000 })
+	w, err := conn.NextWriter(websocket.BinaryMessage)
+	require.NoError(t, err)
+	for range 101 {
+		_, err = w.Write(make([]byte, 10))
+		require.NoError(t, err)
+	}
+	require.Equal(t, 1000, <-lengths)
 }

@@ -25,9 +25,9 @@ type Upgrader struct {
 
 	// Settings are gorilla's, for code that has them. Subprotocols, EnableCompression,
 	// ReadBufferSize, WriteBufferSize and HandshakeTimeout count where the Options of the
-	// same name say nothing. A WriteBufferPool is only for what is
-	// written through the embedded connection. Error and CheckOrigin must be nil: see UpgradeErrorHandler
-	// and OriginChecker.
+	// same name say nothing. A WriteBufferPool is only for what is written through the
+	// embedded connection. Error and CheckOrigin must be nil: see UpgradeErrorHandler and
+	// OriginChecker.
 	Settings ws.Upgrader
 
 	// ServeInHandler has Serve called on the goroutine of the HTTP handler: ServeHTTP
