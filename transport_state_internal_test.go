@@ -13,8 +13,16 @@ import (
 	"testing/synctest"
 	"time"
 
+	ws "github.com/gorilla/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+)
+
+// What the layer above ends connections with.
+var (
+	errTestShutdown   = errors.New("the server shuts down")
+	errTestPeerGone   = errors.New("the peer is gone")
+	testShutdownFrame = &ws.CloseError{Code: ws.CloseGoingAway}
 )
 
 // Errors of the events, of which each has its own.
@@ -25,12 +33,12 @@ var (
 	errViolation = errors.New("violation")
 	errStreamEnd = errors.New("end of the stream")
 	hangUp       = &ioError{op: "write", err: io.ErrClosedPipe, gone: true}
-	peerGone     = &ioError{op: "read", err: ErrPeerGone, gone: true}
+	peerGone     = &ioError{op: "read", err: errTestPeerGone, gone: true}
 	failure      = &ioError{op: "write", err: context.Canceled}
 )
 
 var eventErrors = [stateEvents]error{
-	eventShutdown:   ErrShutdown,
+	eventShutdown:   errTestShutdown,
 	eventClose:      ownFrame,
 	eventCloseNow:   errClosed,
 	eventCloseFrame: sentFrame,
@@ -136,7 +144,7 @@ func TestShutdownCountsUntilTheEndIsDecided(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := stateAfter(tc.before)
-			assert.Equal(t, tc.counts, s.apply(eventShutdown, ErrShutdown))
+			assert.Equal(t, tc.counts, s.apply(eventShutdown, errTestShutdown))
 			assert.Equal(t, tc.counts, s.has(factShutdown))
 			for e := range stateEvents { // what comes later does not take it back
 				s.apply(e, eventErrors[e])
@@ -336,14 +344,14 @@ func TestWhatWakesWritersThatWait(t *testing.T) {
 // of Close chose.
 func TestFrameOfShutdownIsReplaced(t *testing.T) {
 	s := stateAfter(nil)
-	s.replaceFrame(shutdownFrame, ownFrame)
+	s.replaceFrame(testShutdownFrame, ownFrame)
 	assert.Nil(t, s.chosenFrame(), "there was none")
-	s.apply(eventClose, shutdownFrame)
+	s.apply(eventClose, testShutdownFrame)
 	s.apply(eventClose, sentFrame)
-	assert.Equal(t, shutdownFrame, s.chosenFrame(), "only the first call sends")
-	s.replaceFrame(shutdownFrame, ownFrame)
+	assert.Equal(t, testShutdownFrame, s.chosenFrame(), "only the first call sends")
+	s.replaceFrame(testShutdownFrame, ownFrame)
 	assert.Equal(t, ownFrame, s.chosenFrame())
-	s.replaceFrame(shutdownFrame, sentFrame)
+	s.replaceFrame(testShutdownFrame, sentFrame)
 	assert.Equal(t, ownFrame, s.chosenFrame())
 }
 
