@@ -184,3 +184,42 @@ func requireError(t *testing.T, want, err error) {
 		require.ErrorIs(t, err, want)
 	}
 }
+
+// A close handler runs once, also if it panics and the application survives that and reads
+// on.
+func TestCloseHandlerThatPanicsRunsOnce(t *testing.T) {
+	for name, read := range map[string]func(conn *websocket.Conn) error{
+		"ReadMessage": func(conn *websocket.Conn) error {
+			_, _, err := conn.ReadMessage()
+			return err
+		},
+		"NextReader": func(conn *websocket.Conn) error {
+			_, _, err := conn.NextReader()
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var o testws.Observed
+				calls := 0
+				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+					conn.SetCloseHandler(func(int, string) error {
+						calls++
+						panic("oh")
+					})
+					assert.Panics(t, func() { _ = read(conn) })
+					for range 2 {
+						assert.Equal(t, &websocket.CloseError{Code: 4002, Text: "bye"}, read(conn))
+					}
+					return nil
+				}))
+				u.Logger, u.Observer = testws.Silent, o.Observer()
+				client := wstest.DialRaw(t, u, "/", nil)
+				client.Send(wstest.Close(4002, "bye"))
+				testws.AwaitEnd(t, u)
+				assert.Equal(t, 1, calls)
+				assert.Equal(t, 4002, o.Only(t).Code)
+			})
+		})
+	}
+}
