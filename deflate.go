@@ -26,7 +26,7 @@ func (c *Conn) setCompression() {
 // EnableWriteCompression switches the compression of later messages, where it
 // was negotiated; it is on then, unless the level is [CompressionOff]. Messages
 // shorter than CompressionThreshold are not compressed all the same.
-func (c *Conn) EnableWriteCompression(enable bool) { c.t.uncompressed.Store(!enable) }
+func (c *Conn) EnableWriteCompression(enable bool) { c.t.setCompressing(enable) }
 
 // SetCompressionLevel sets the level of later messages, on the scale of
 // Options.CompressionLevel: 1 (fastest) to 9 (smallest), flate.DefaultCompression or
@@ -37,7 +37,7 @@ func (c *Conn) SetCompressionLevel(level int) error {
 	case !isCompressionLevel(level):
 		return errLevel
 	case level == CompressionOff:
-		c.t.uncompressed.Store(true)
+		c.t.setCompressing(false)
 	default:
 		c.t.level.Store(int32(cmp.Or(level, flate.BestSpeed)))
 	}

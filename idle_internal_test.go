@@ -71,7 +71,7 @@ func TestConnectionsAreSmall(t *testing.T) {
 	if strconv.IntSize != 64 {
 		t.Skip("sizes are those of 64 bits")
 	}
-	assert.LessOrEqual(t, unsafe.Sizeof(transport{}), uintptr(512))
+	assert.LessOrEqual(t, unsafe.Sizeof(transport{}), uintptr(480))
 	assert.LessOrEqual(t, unsafe.Sizeof(Conn{}), uintptr(288))
 }
 

@@ -30,9 +30,9 @@ type transport struct {
 	open    bool // the 101 is written; set before anybody else has the transport
 
 	// Of reading and writing; here, where they take no room.
-	more      atomic.Bool // another whole frame is in the read buffer
-	streaming atomic.Bool // the holder of messageLock writes the message piece by piece
-	under     ioFlags     // what holds for the read and the write under way
+	more  atomic.Bool  // another whole frame is in the read buffer
+	under ioFlags      // what holds for the read and the write under way
+	level atomic.Int32 // of compression, in package flate; for later messages
 
 	events events // noEvents until the 101 is written
 

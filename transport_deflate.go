@@ -69,8 +69,17 @@ func (t *transport) deliver(l bufpool.Buffer, lend bool) []byte {
 	return l.Bytes()
 }
 
+// setCompressing switches the compression of later messages.
+func (t *transport) setCompressing(enable bool) {
+	if enable {
+		t.under.clear(writeUncompressed)
+	} else {
+		t.under.set(writeUncompressed)
+	}
+}
+
 // compresses reports whether messages are compressed that are written.
-func (t *transport) compresses() bool { return t.deflate && !t.uncompressed.Load() }
+func (t *transport) compresses() bool { return t.deflate && !t.under.has(writeUncompressed) }
 
 // compressesWhole reports whether a whole message of this size is.
 func (t *transport) compressesWhole(size int) bool {

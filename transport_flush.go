@@ -156,7 +156,7 @@ func (t *transport) unlockBoth() {
 // Behind a message that is being streamed, which may never be complete, nothing is written.
 func (t *transport) awaitFlush() {
 	q := t.queue.Load()
-	if q == nil || t.streaming.Load() {
+	if q == nil || t.under.has(writeStreamed) {
 		return
 	}
 	t.flush()

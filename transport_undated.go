@@ -14,13 +14,15 @@ import (
 // closed. So what would interrupt it fails the transport, for the same reason, and a timer
 // takes the place of a deadline for writes.
 
-// An ioFlag is something that holds for the read or the write under way.
+// An ioFlag is something that holds for the read or the write under way, or for later ones.
 type ioFlag uint32
 
 const (
-	readByContext  ioFlag = 1 << iota // a context bounds the read; of the reading goroutine
-	writeByContext                    // a context bounds the write; of the holder of frameLock
-	writeUntimed                      // the connection has refused the deadline of the write; likewise
+	readByContext     ioFlag = 1 << iota // a context bounds the read; of the reading goroutine
+	writeByContext                       // a context bounds the write; of the holder of frameLock
+	writeUntimed                         // the connection has refused the deadline of the write; likewise
+	writeStreamed                        // the message is written piece by piece; of the holder of messageLock
+	writeUncompressed                    // nothing is compressed, though that was agreed on; of later writes
 )
 
 // ioFlags is a set of flags.

@@ -105,7 +105,7 @@ func (t *transport) patience(lock *xsync.Lock, b *bound) (left time.Duration, bo
 // end.
 func (t *transport) messagesMovedAt() time.Duration {
 	left := t.lastSent()
-	if t.streaming.Load() {
+	if t.under.has(writeStreamed) {
 		return left
 	}
 	return max(left, t.takenAt())

@@ -51,9 +51,6 @@ type writing struct {
 
 	gorilla atomic.Pointer[gorillaState] // nil until gorilla reads or writes something, past us
 
-	uncompressed atomic.Bool  // nothing is compressed, though that was agreed on
-	level        atomic.Int32 // of package flate, for later messages
-
 	watch *watch // nil where there is nothing to look at, or a write can go on without
 }
 

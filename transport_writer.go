@@ -54,7 +54,7 @@ func (t *transport) beginMessage(b *bound, messageType int) (*messageWriter, err
 		w.compressor = compressor
 		w.opcode |= wire.BitRSV1
 	}
-	t.streaming.Store(true)
+	t.under.set(writeStreamed)
 	return w, nil
 }
 
@@ -112,7 +112,7 @@ func (w *messageWriter) close(b bound) error {
 	}
 	w.release()
 	w.err = errWriterClosed
-	w.t.streaming.Store(false)
+	w.t.under.clear(writeStreamed)
 	w.t.unlockMessage()
 	return err
 }
