@@ -47,7 +47,7 @@
 // be UTF-8, only pages of the request's own host may connect, a peer that takes
 // nothing for 10 seconds or that does not answer pings is disconnected, and the
 // closing handshake takes at most 10 seconds. In every setting, zero means the
-// default and a negative value means off.
+// default and a negative value means off; CompressionLevel alone has negative levels.
 //
 // # How connections end
 //
