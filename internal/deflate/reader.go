@@ -98,22 +98,27 @@ func (z *Reader) Next() ([]byte, error) {
 			}
 			continue
 		}
-		z.makeRoom()
+		if z.out.Memory == nil || !z.keeps { // otherwise, only what needs more memory is to have it
+			z.makeRoom()
+		}
 		n, used, err := z.inflater.run(*z.out.Memory, z.out.Len, z.src)
 		p := (*z.out.Memory)[z.out.Len:n]
 		z.src = z.src[used:]
 		z.out.Len = n
 		z.total += len(p)
+		full := n == len(*z.out.Memory)
 		switch {
 		case err != nil, len(p) > 0:
 			return p, err
 		case z.inflater.stage == atEnd:
-		case !z.whole:
+		case !z.whole && (len(z.src) == 0 || !full):
 			if err := z.fetch(); err != nil {
 				return nil, err
 			}
 		case z.inflater.betweenBlocks() && len(z.src) == 0:
 			z.ended = true
+		case full:
+			z.makeRoom()
 		default:
 			return nil, wire.ErrCorrupt // it has no end
 		}
