@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -53,6 +54,16 @@ func class(err error) string {
 var readers = map[string]func(conn *websocket.Conn, random *rand.Rand) (int, []byte, error){
 	"ReadMessage": func(conn *websocket.Conn, _ *rand.Rand) (int, []byte, error) { return conn.ReadMessage() },
 	"ReadSlice":   func(conn *websocket.Conn, _ *rand.Rand) (int, []byte, error) { return conn.ReadSlice() },
+	"embedded":    func(conn *websocket.Conn, _ *rand.Rand) (int, []byte, error) { return conn.Conn.ReadMessage() },
+	"WriteTo": func(conn *websocket.Conn, _ *rand.Rand) (int, []byte, error) {
+		messageType, r, err := conn.NextReader()
+		if err != nil {
+			return messageType, nil, err
+		}
+		var b bytes.Buffer
+		_, err = io.Copy(&b, r)
+		return messageType, b.Bytes(), err
+	},
 	"NextReader": func(conn *websocket.Conn, random *rand.Rand) (int, []byte, error) {
 		messageType, r, err := conn.NextReader()
 		if err != nil {
@@ -129,7 +140,7 @@ func (s *differentialServers) serve(conn *websocket.Conn, query map[string][]str
 	for {
 		read := readers[way]
 		if way == "mixed" {
-			read = readers[[]string{"ReadMessage", "ReadSlice", "NextReader"}[random.IntN(3)]]
+			read = readers[[]string{"ReadMessage", "ReadSlice", "NextReader", "WriteTo", "embedded"}[random.IntN(5)]]
 		}
 		var told string
 		var messageType int
@@ -225,6 +236,9 @@ func (s *differentialServers) compare(t *testing.T, choices []byte) {
 	}
 	same("NextReader", s.play(t, s.tcp, &script, "NextReader", seed+4))
 	same("NextReader in memory", s.play(t, s.memory, &script, "NextReader", seed+5))
+	same("WriteTo", s.play(t, s.tcp, &script, "WriteTo", seed+8))
+	same("embedded", s.play(t, s.tcp, &script, "embedded", seed+9))
+	same("embedded in memory", s.play(t, s.memory, &script, "embedded", seed+10))
 	same("mixed", s.play(t, s.tcp, &script, "mixed", seed+6))
 	if !script.deflate { // gorilla does not look into compressed messages that nobody wants
 		got := s.play(t, s.tcp, &script, "abandoning", seed+7)
