@@ -98,6 +98,15 @@ func (t *transport) writeMessage(b *bound, opcode byte, p []byte) error {
 	return t.writeFrame(b, opcode, p)
 }
 
+// writeEncoded writes a whole message that is compressed already, or not to be, in its turn.
+func (t *transport) writeEncoded(b *bound, opcode byte, p []byte) error {
+	if err := t.lockMessage(b); err != nil {
+		return err
+	}
+	defer t.unlockMessage()
+	return t.writeFrame(b, opcode, p)
+}
+
 // writeDeflated writes a message in one frame, compressed.
 func (t *transport) writeDeflated(b *bound, opcode byte, p []byte) error {
 	return deflate.Compress(p, int(t.level.Load()), func(p []byte) error { return t.writeFrame(b, opcode|wire.BitRSV1, p) })

@@ -28,6 +28,15 @@ func (t *transport) bound(ctx context.Context) bound {
 	return bound{ctx: ctx, within: t.config.WriteTimeout}
 }
 
+// boundUntil is that of a write of the caller's with a deadline of its own. The zero time
+// stands for no such deadline.
+func (t *transport) boundUntil(at time.Time) bound {
+	if at.IsZero() {
+		return t.bound(context.Background())
+	}
+	return bound{ctx: context.Background(), at: at, callers: true}
+}
+
 // ownBound is that of a write of ours.
 func (t *transport) ownBound() bound {
 	return bound{ctx: context.Background(), within: t.config.WriteTimeout}

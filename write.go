@@ -72,11 +72,7 @@ func (c *Conn) WritePreparedMessageContext(ctx context.Context, message *Prepare
 		}
 		opcode, payload = opcode|wire.BitRSV1, frame[wire.ParseHeader(frame).Size:]
 	}
-	if err := c.t.lockMessage(&b); err != nil {
-		return err
-	}
-	defer c.t.unlockMessage()
-	return c.t.writeFrame(&b, opcode, payload)
+	return c.t.writeEncoded(&b, opcode, payload)
 }
 
 // WriteJSON writes v as a text message, encoded by encoding/json and ended by a
@@ -126,10 +122,7 @@ func (c *Conn) NextWriterContext(ctx context.Context, messageType int) (io.Write
 // UTF-8) is refused and nothing sent; one that is sent begins the closing
 // handshake, which Close or the end of Serve completes.
 func (c *Conn) WriteControl(messageType int, data []byte, at time.Time) error {
-	b := bound{ctx: context.Background(), at: at, callers: true}
-	if at.IsZero() {
-		b = c.t.bound(b.ctx)
-	}
+	b := c.t.boundUntil(at)
 	return c.writeControl(&b, messageType, data)
 }
 
