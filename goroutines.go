@@ -122,15 +122,13 @@ func (c *Conn) goroutineEnded(err error) {
 	if serving && !c.merelyHungUp(err) { // reads find out by themselves how that ended
 		unreached := c.failReads(err)
 		c.cancelContext(err)
-		if !reaches(unreached) {
-			c.t.failUnreached("read", err, unreached)
-		}
+		c.t.failUnreached("read", err, unreached)
 	}
 }
 
 // failReads makes the waiting read and every later one fail. Its own error says that the
 // waiting one was not reached.
-func (c *Conn) failReads(err error) error { return c.t.readDeadlines().fail(c.t.nc, err) }
+func (c *Conn) failReads(err error) error { return c.t.failReads(err) }
 
 // stop says that Serve has returned, and returns the errors so far.
 func (g *group) stop() []error {

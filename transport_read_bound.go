@@ -22,6 +22,10 @@ func (t *transport) readDeadlines() *readDeadlines {
 	return t.deadlines.Load()
 }
 
+// failReads makes the waiting read and every later one fail. Its own error says that the
+// waiting one was not reached: see failUnreached.
+func (t *transport) failReads(cause error) error { return t.readDeadlines().fail(t.nc, cause) }
+
 // readDeadlines decides which read deadline the socket has: the caller's, one
 // that has passed to interrupt a read, or none for the closing handshake, which
 // is bounded otherwise and not touched any more.

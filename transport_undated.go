@@ -41,9 +41,12 @@ func reaches(err error) bool {
 	return err == nil || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
 }
 
-// failUnreached ends the connection because a call that waits was not reached: err says
-// why, and cause is what it was to be interrupted for.
+// failUnreached ends the connection if a call that waits was not reached, as err says. cause
+// is what the call was to be interrupted for.
 func (t *transport) failUnreached(op string, cause, err error) {
+	if reaches(err) {
+		return
+	}
 	if t.isPanic(err) {
 		cause = err
 	}
