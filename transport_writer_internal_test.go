@@ -66,7 +66,7 @@ func messageOf(t *testing.T, frames []wireFrame, compressed bool) []byte {
 	for {
 		piece, err := z.Next()
 		message = append(message, piece...)
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // as it comes
 			return message
 		}
 		require.NoError(t, err)
