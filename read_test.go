@@ -609,3 +609,54 @@ func TestContextThatEndsWithinARead(t *testing.T) {
 		})
 	}
 }
+
+// failingWriter takes no more than some bytes.
+type failingWriter struct {
+	left int
+	err  error
+}
+
+func (w *failingWriter) Write(p []byte) (int, error) {
+	n := min(len(p), w.left)
+	w.left -= n
+	if n < len(p) {
+		return n, w.err
+	}
+	return n, nil
+}
+
+// A message that is copied to a writer which fails is skipped, and no failure of the
+// connection's.
+func TestCopyOfAMessageToAWriterThatFails(t *testing.T) {
+	for name, tc := range map[string]struct{ err, want error }{
+		"an error":       {io.ErrNoProgress, io.ErrNoProgress},
+		"a short write":  {nil, io.ErrShortWrite},
+		"an early close": {io.EOF, io.EOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, conn := testws.RawPair(t, websocket.Options{})
+				client.Send(testws.Part(wstest.OpText, false, "fir"), testws.Part(wstest.OpContinuation, true, "st"), wstest.Text("second"), wstest.Text("third"))
+				_, r, err := conn.NextReader()
+				require.NoError(t, err)
+				n, err := io.Copy(&failingWriter{left: 2, err: tc.err}, r)
+				assert.EqualValues(t, 2, n)
+				require.Equal(t, tc.want, err)
+				_, p, err := conn.ReadMessage()
+				require.NoError(t, err)
+				assert.Equal(t, "second", string(p))
+				_, err = io.Copy(io.Discard, r)
+				require.ErrorContains(t, err, "earlier message")
+				_, r, err = conn.NextReader()
+				require.NoError(t, err)
+				var b strings.Builder
+				_, err = io.Copy(&b, r)
+				require.NoError(t, err)
+				assert.Equal(t, "third", b.String())
+				n, err = io.Copy(&b, r)
+				require.NoError(t, err)
+				assert.Zero(t, n)
+			})
+		})
+	}
+}
