@@ -1,5 +1,7 @@
 package websocket
 
+import "github.com/goyave-contrib/websocket/internal/transport"
+
 // BeforeClose has f called, once, when the connection begins to end, in a goroutine of the
 // connection. Close frames of ours that are still to come wait for it. Where the end is
 // decided here, because Close or CloseNow is called or Serve has returned, that is before
@@ -33,14 +35,14 @@ func (c *Conn) BeforeClose(f func()) bool {
 // message. It returns when the functions given to BeforeClose have returned, or the socket
 // is closed. The caller must hold no lock.
 func (c *Conn) beginClosing() {
-	c.t.happens(eventClosing, nil)
+	c.t.Happens(transport.EventClosing, nil)
 	c.begin()
 	if c.group.begun.IsSet() {
 		return
 	}
 	select {
 	case <-c.group.begun.Done():
-	case <-c.t.closed.Done():
+	case <-c.t.Closed.Done():
 	}
 }
 
@@ -85,9 +87,9 @@ func (c *Conn) beginLocked() (first bool) {
 func (c *Conn) callBefore(f func()) {
 	begun := &c.group.begun
 	defer begun.Set()
-	defer c.afterFunc(max(c.GetCloseHandshakeTimeout(), closeGrace), func() {
+	defer c.afterFunc(max(c.GetCloseHandshakeTimeout(), transport.CloseGrace), func() {
 		defer begun.Set()
-		c.t.abort()
+		c.t.Abort()
 	}).Stop()
 	c.run(func() error {
 		f()

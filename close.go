@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/goyave-contrib/websocket/internal/transport"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -24,12 +25,12 @@ var (
 // writing our close frame and waiting for the peer's. Zero or less means no
 // waiting: the frame is tried and the socket closed at once.
 func (c *Conn) SetCloseHandshakeTimeout(timeout time.Duration) {
-	c.t.closeTimeout.Store(int64(timeout))
+	c.t.CloseTimeout.Store(int64(timeout))
 }
 
 // GetCloseHandshakeTimeout returns the bound of the closing handshake.
 func (c *Conn) GetCloseHandshakeTimeout() time.Duration {
-	return time.Duration(c.t.closeTimeout.Load())
+	return time.Duration(c.t.CloseTimeout.Load())
 }
 
 // CloseNormal is Close with code 1000 and the text "Server closed connection".
@@ -85,14 +86,14 @@ func (c *Conn) Close(code int, text string) error {
 
 // closeWith is Close with a frame that may be sent.
 func (c *Conn) closeWith(frame *CloseError) (err error) {
-	if !c.t.happens(eventClose, frame) {
-		<-c.t.closed.Done() // not for the first call to return: it may wait for this one, by way of BeforeClose
+	if !c.t.Happens(transport.EventClose, frame) {
+		<-c.t.Closed.Done() // not for the first call to return: it may wait for this one, by way of BeforeClose
 		c.stopBackground()
 		return nil
 	}
 	defer c.stopBackground()
 	defer c.cancelContext(frame)                  // sending the frame does it, if it can be sent
-	defer func() { err = c.t.closeHandshake() }() // also if a panic ends what is called before
+	defer func() { err = c.t.CloseHandshake() }() // also if a panic ends what is called before
 	c.beginClosing()
 	return nil
 }
@@ -101,9 +102,9 @@ func (c *Conn) closeWith(frame *CloseError) (err error) {
 // wait return net.ErrClosed. Messages that are held back (see WriteMessage) or enqueued
 // are lost.
 func (c *Conn) CloseNow() error {
-	c.t.happens(eventClosing, nil)
+	c.t.Happens(transport.EventClosing, nil)
 	first := c.begin()
-	c.t.closeNow()
+	c.t.CloseNow()
 	if first { // otherwise another goroutine waits for BeforeClose
 		<-c.group.begun.Done()
 	}
@@ -115,5 +116,5 @@ func (c *Conn) CloseNow() error {
 // and returns when none of them runs any more.
 func (c *Conn) stopBackground() {
 	c.keepalive.timer.Stop()
-	c.t.stopBackground()
+	c.t.StopBackground()
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
 // Conn is one upgraded connection. One goroutine may read and any number may
@@ -30,7 +31,7 @@ import (
 // [Conn.EnableWriteCompression] and [Conn.SetCompressionLevel].
 type Conn struct {
 	*ws.Conn
-	t        *transport
+	t        *transport.Conn
 	options  *connOptions
 	request  context.Context          // its context, for the values
 	lifetime atomic.Pointer[lifetime] // nil until somebody asks when the connection ends
@@ -50,19 +51,19 @@ type Conn struct {
 
 // newConn makes gorilla's connection safe. The values of the request's context, and
 // not its end, are those of the connection's.
-func newConn(request context.Context, gorilla *ws.Conn, t *transport, options *connOptions) *Conn {
+func newConn(request context.Context, gorilla *ws.Conn, t *transport.Conn, options *connOptions) *Conn {
 	c := &Conn{Conn: gorilla, t: t, options: options, request: request}
 	c.setCompression()
-	t.limit.Store(options.maxMessageSize)
+	t.Limit.Store(options.maxMessageSize)
 	c.installHandlers()
-	t.start((*connEvents)(c))
+	t.Start((*connEvents)(c))
 	c.keepalive.start(c)
 	return c
 }
 
 // NetConn returns the accepted connection. Reading from it or writing to it
 // breaks the WebSocket; closing it counts as CloseNow.
-func (c *Conn) NetConn() net.Conn { return accepted(c.t.nc) }
+func (c *Conn) NetConn() net.Conn { return transport.Accepted(c.t.Nc) }
 
 // UnderlyingConn returns the accepted connection.
 //
@@ -74,17 +75,17 @@ func (c *Conn) UnderlyingConn() net.Conn { return c.NetConn() }
 // os.ErrDeadlineExceeded, and so does every later one: the connection can still
 // be written to and closed. The error of SetReadDeadline is that of a network which
 // can't set the deadline: then nothing is bounded.
-func (c *Conn) SetReadDeadline(d time.Time) error { return c.t.setReadDeadline(d) }
+func (c *Conn) SetReadDeadline(d time.Time) error { return c.t.SetReadDeadline(d) }
 
 // SetWriteDeadline bounds writes that begin later, instead of WriteTimeout,
 // which a zero value brings back. A write that is cut short by its deadline ends
 // the connection.
 func (c *Conn) SetWriteDeadline(d time.Time) error {
-	c.t.setCallersDeadline(d)
+	c.t.SetWriteDeadline(d)
 	return nil
 }
 
 // SetReadLimit bounds the messages read from now on, in bytes, in place of
 // MaxMessageSize. A longer message ends the connection with code 1009 and fails
 // its read with an error that is ErrReadLimit. Zero or less means no limit.
-func (c *Conn) SetReadLimit(limit int64) { c.t.limit.Store(limit) }
+func (c *Conn) SetReadLimit(limit int64) { c.t.Limit.Store(limit) }

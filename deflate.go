@@ -26,7 +26,7 @@ func (c *Conn) setCompression() {
 // EnableWriteCompression switches the compression of later messages, where it
 // was negotiated; it is on then, unless the level is [CompressionOff]. Messages
 // shorter than CompressionThreshold are not compressed all the same.
-func (c *Conn) EnableWriteCompression(enable bool) { c.t.setCompressing(enable) }
+func (c *Conn) EnableWriteCompression(enable bool) { c.t.EnableCompression(enable) }
 
 // SetCompressionLevel sets the level of later messages, on the scale of
 // Options.CompressionLevel: 1 (fastest) to 9 (smallest), flate.DefaultCompression or
@@ -37,9 +37,9 @@ func (c *Conn) SetCompressionLevel(level int) error {
 	case !isCompressionLevel(level):
 		return errLevel
 	case level == CompressionOff:
-		c.t.setCompressing(false)
+		c.t.EnableCompression(false)
 	default:
-		c.t.level.Store(int32(cmp.Or(level, flate.BestSpeed)))
+		c.t.Level.Store(int32(cmp.Or(level, flate.BestSpeed)))
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/handshake"
+	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
 const (
@@ -51,13 +52,13 @@ type dialing struct {
 	ctx     context.Context // ends with Dial at the latest
 	cancel  context.CancelCauseFunc
 	options *DialOptions
-	config  *config // of the transport
+	config  *transport.Config // of the transport
 	request *http.Request
 
 	asked    bytes.Buffer   // gorilla's request
 	answered io.Reader      // what gorilla is answered
 	response *http.Response // that the caller gets
-	t        *transport
+	t        *transport.Conn
 
 	mu       sync.Mutex
 	sockets  []net.Conn // that were opened
@@ -85,7 +86,7 @@ func (d *dialing) dial() (gorilla *ws.Conn, err error) {
 	made, _, err := dialer.DialContext(context.Background(), "ws://server", nil) //nolint:bodyclose // it is our answer, in memory
 	switch {
 	case err == nil && stop():
-		c.Conn = (*gorillaView)(d.t)
+		c.Conn = (*transport.GorillaView)(d.t)
 		return made, nil
 	case err == ErrBadHandshake: //nolint:errorlint // gorilla's own, which says no more
 		return nil, fmt.Errorf("%w: the server's 101 has no right Sec-WebSocket-Accept header", ErrBadHandshake)
@@ -167,8 +168,8 @@ func (d *dialing) exchange() (io.Reader, error) {
 	if err := nc.SetReadDeadline(time.Time{}); err != nil { // there may be one from DialContext
 		return nil, d.failed(err)
 	}
-	d.t = newTransport(accepted(nc), early, d.config)
-	d.t.client, d.t.deflate = true, compressed
+	d.t = transport.New(transport.Accepted(nc), early, d.config)
+	d.t.Client, d.t.Deflate = true, compressed
 
 	answer := &bytes.Buffer{}
 	answer.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")

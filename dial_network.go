@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/goyave-contrib/websocket/internal/handshake"
+	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
 var errDialExited = errors.New("DialContext was left by runtime.Goexit")
@@ -147,7 +148,7 @@ func (d *dialing) keep(nc net.Conn, err error) (net.Conn, error) {
 	case nc == nil:
 		return nil, errors.New("DialContext returned neither a connection nor an error")
 	}
-	nc = strict(nc, recoveredPanics)
+	nc = transport.Strict(nc, recoveredPanics)
 	d.mu.Lock()
 	d.sockets = append(d.sockets, nc)
 	over := d.over

@@ -41,18 +41,18 @@ func (m *EncodedMessage) Data() []byte { return m.frame[m.header:] }
 
 // frameFor returns the frame to write to a connection. It is not to be changed.
 func (m *EncodedMessage) frameFor(c *Conn) ([]byte, error) {
-	compress := c.t.compressesWhole(len(m.Data()))
+	compress := c.t.CompressesMessage(len(m.Data()))
 	switch {
-	case c.t.client && compress:
-		frame, err := m.deflate(int(c.t.level.Load()))
+	case c.t.Client && compress:
+		frame, err := m.deflate(int(c.t.Level.Load()))
 		if err != nil {
 			return nil, err
 		}
 		return wire.MaskedFrame(frame[0]&^wire.BitFin, frame[wire.ParseHeader(frame).Size:]), nil
-	case c.t.client: // each frame has a mask of its own
+	case c.t.Client: // each frame has a mask of its own
 		return wire.MaskedFrame(m.opcode, m.Data()), nil
 	case compress:
-		return m.deflate(int(c.t.level.Load()))
+		return m.deflate(int(c.t.Level.Load()))
 	default:
 		return m.frame, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/goyave-contrib/websocket/internal/transport"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -38,9 +39,9 @@ func (c *Conn) outcome(errs []error, reported error) (o outcome) {
 // returned errs, in this order. What happened on the wire takes precedence. reported is the
 // error of an earlier outcome that was reported, nil if there was none.
 func (c *Conn) decideOutcome(errs []error, reported error) outcome {
-	how, cause := c.t.closeCause()
-	down := c.t.has(factShutdown)
-	failures, chosen := c.classifyErrors(errs, reported, down || how != undecided)
+	how, cause := c.t.CloseCause()
+	down := c.t.Has(transport.FactShutdown)
+	failures, chosen := c.classifyErrors(errs, reported, down || how != transport.CauseNone)
 	o := outcome{report: errors.Join(failures...), level: slog.LevelError, frame: normalFrame, failed: len(failures) > 0}
 	if len(failures) == 1 {
 		o.report = failures[0]
@@ -50,15 +51,15 @@ func (c *Conn) decideOutcome(errs []error, reported error) outcome {
 		o.frame, o.chosen = chosen, true
 	case down:
 		o.frame = shutdownFrame
-	case how == causePeer:
+	case how == transport.CausePeer:
 		o.frame = &CloseError{Code: CloseStatus(cause)} // the answer, in case the read that met the frame has not sent it
-	case how == causeLocal:
+	case how == transport.CauseLocal:
 		o.frame, _ = cause.(*CloseError) //nolint:errorlint // nil after CloseNow
-	case how == causeProtocol:
+	case how == transport.CauseProtocol:
 		o.frame = violationFrame(cause)
 		o.blamePeer(slog.LevelWarn, errs, cause)
-	case how == causeDisconnect:
-		o.blamePeer(slog.LevelDebug, errs, cause, c.t.readFailure(), c.t.socketFailure())
+	case how == transport.CauseDisconnect:
+		o.blamePeer(slog.LevelDebug, errs, cause, c.t.ReadFailure(), c.t.SocketFailure())
 		o.frame = nil
 	case o.failed:
 		o.frame = &CloseError{Code: CloseInternalServerErr, Text: wire.TruncateReason(c.failureText(failures...))}
@@ -75,7 +76,7 @@ func (c *Conn) decideOutcome(errs []error, reported error) outcome {
 func (c *Conn) classifyErrors(errs []error, reported error, explained bool) (failures []error, chosen *CloseError) {
 	for _, err := range errs {
 		switch ce := c.chosenEnding(err); {
-		case err == nil, c.merelyCanceled(err), errors.Is(err, errPanicked): // the panic itself is reported
+		case err == nil, c.merelyCanceled(err), errors.Is(err, transport.ErrPanicked): // the panic itself is reported
 		case ce != nil:
 			chosen, explained = ce, true
 		case explained && c.knows(err), repeats(err, reported, failures):
@@ -118,10 +119,10 @@ func violationFrame(cause error) *CloseError {
 // frame of the peer or of Shutdown.
 func (c *Conn) chosenEnding(err error) *CloseError {
 	var ce *CloseError
-	if !errors.As(err, &ce) || ce == nil || ce == c.t.peerCloseRead() || isPanic(err) {
+	if !errors.As(err, &ce) || ce == nil || ce == c.t.PeerCloseRead() || isPanic(err) {
 		return nil
 	}
-	if ce == shutdownFrame && c.t.has(factShutdown) {
+	if ce == shutdownFrame && c.t.Has(transport.FactShutdown) {
 		return nil
 	}
 	if !ValidCloseCode(ce.Code) {
@@ -136,16 +137,16 @@ func (c *Conn) knows(err error) bool {
 	if isPanic(err) {
 		return false
 	}
-	if read := c.t.readFailure(); read != nil && errors.Is(err, read) {
+	if read := c.t.ReadFailure(); read != nil && errors.Is(err, read) {
 		return true
 	}
-	if unwritable := c.t.unwritable(); unwritable != nil && errors.Is(err, unwritable) {
+	if unwritable := c.t.Unwritable(); unwritable != nil && errors.Is(err, unwritable) {
 		return true
 	}
-	if ce := c.t.peerCloseRead(); ce != nil && errors.Is(err, ce) {
+	if ce := c.t.PeerCloseRead(); ce != nil && errors.Is(err, ce) {
 		return true
 	}
-	return errors.Is(err, ErrCloseSent) || errors.Is(err, errClosed) ||
+	return errors.Is(err, ErrCloseSent) || errors.Is(err, transport.ErrClosed) ||
 		c.Context().Err() != nil && (errors.Is(err, context.Cause(c.Context())) || errors.Is(err, c.Context().Err()))
 }
 
@@ -158,7 +159,7 @@ func repeats(err, reported error, failures []error) bool {
 
 // merelyHungUp reports whether err says that a write failed because the peer hung up,
 // and nothing else.
-func (c *Conn) merelyHungUp(err error) bool { return c.t.isHangUp(err) && !isPanic(err) }
+func (c *Conn) merelyHungUp(err error) bool { return c.t.IsHangUp(err) && !isPanic(err) }
 
 // merelyCanceled reports whether err says that the connection's context ended, but not why.
 func (c *Conn) merelyCanceled(err error) bool {
@@ -168,11 +169,11 @@ func (c *Conn) merelyCanceled(err error) bool {
 // finish closes the connection with the frame of the outcome.
 func (c *Conn) finish(o outcome) {
 	if o.frame == nil {
-		c.t.abort()
+		c.t.Abort()
 		return
 	}
 	if o.chosen { // it replaces the frame of Shutdown, if that still waits to be written
-		c.t.replaceFrame(shutdownFrame, o.frame)
+		c.t.ReplaceFrame(shutdownFrame, o.frame)
 	}
 	_ = c.closeWith(o.frame) // an error says that the frame did not leave; the socket is closed in any case
 }

@@ -11,6 +11,7 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/handshake"
+	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
 // Endpoint is what a framework's adapter stands on: it upgrades the requests of
@@ -34,7 +35,7 @@ type Endpoint struct {
 	resolved *connOptions // by connOptions
 
 	readBuffers sync.Pool
-	config      atomic.Pointer[config] // that transports were given last; nil: none yet
+	config      atomic.Pointer[transport.Config] // that transports were given last; nil: none yet
 }
 
 // NewEndpoint returns an Endpoint with the given options. It refuses every
@@ -68,7 +69,7 @@ func (e *Endpoint) connOptions() *connOptions {
 // transportConfig returns the settings of a transport with buffers of the given sizes. The
 // one made last serves as long as the sizes are the same: Settings are read at each
 // request, but hardly ever changed.
-func (e *Endpoint) transportConfig(readBufferSize, writeBufferSize int) *config {
+func (e *Endpoint) transportConfig(readBufferSize, writeBufferSize int) *transport.Config {
 	if c := e.config.Load(); c != nil && c.ReadBufferSize == readBufferSize && c.WriteBufferSize == writeBufferSize {
 		return c
 	}

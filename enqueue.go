@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+
+	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
 // defaultQueueBytes holds the longest message that is read by default, with as much
@@ -27,11 +29,11 @@ type QueueLimit struct {
 }
 
 // Allows reports whether so many messages, of so many bytes in their frames, may wait.
-func (l QueueLimit) Allows(messages, bytes int) bool { return l.resolve().allows(messages, bytes) }
+func (l QueueLimit) Allows(messages, bytes int) bool { return l.resolve().Allows(messages, bytes) }
 
 // resolve returns what the transport's queue takes for the limit.
-func (l QueueLimit) resolve() queueLimit {
-	r := queueLimit(l)
+func (l QueueLimit) resolve() transport.QueueLimit {
+	r := transport.QueueLimit(l)
 	if l.Messages <= 0 {
 		r.Messages = math.MaxInt
 	}
@@ -70,11 +72,11 @@ func (c *Conn) Enqueue(limit QueueLimit, messages ...*EncodedMessage) error {
 // add adds frames to the queue. Where there is no room now, but will be, it returns a
 // channel that is closed then.
 func (c *Conn) add(limit QueueLimit, frames [][]byte) (room <-chan struct{}, err error) {
-	room, err = c.t.enqueue(limit.resolve(), frames)
+	room, err = c.t.Enqueue(limit.resolve(), frames)
 	switch err {
-	case errQueueFull: //nolint:errorlint // they are bare
+	case transport.ErrQueueFull: //nolint:errorlint // they are bare
 		err = ErrQueueFull
-	case errFrameTooBig:
+	case transport.ErrFrameTooBig:
 		err = errMessageTooBig
 	}
 	return room, err
@@ -101,7 +103,7 @@ func (c *Conn) EnqueueContext(ctx context.Context, limit QueueLimit, messages ..
 		c.Flush()
 		select {
 		case <-room:
-		case <-c.t.closed.Done():
+		case <-c.t.Closed.Done():
 		case <-ctx.Done():
 		}
 	}
@@ -110,11 +112,11 @@ func (c *Conn) EnqueueContext(ctx context.Context, limit QueueLimit, messages ..
 // Flush begins to write what was enqueued. It does not wait: what the socket does not
 // take at once is left to a goroutine, which lives until the queue is empty. It may be
 // called by any goroutine, and again and again.
-func (c *Conn) Flush() { c.t.flush() }
+func (c *Conn) Flush() { c.t.Flush() }
 
 // Queued tells how much waits to be written, in messages and in bytes of their frames.
 // What is being written is part of it.
-func (c *Conn) Queued() (messages, bytes int) { return c.t.queued() }
+func (c *Conn) Queued() (messages, bytes int) { return c.t.Queued() }
 
 // framesFor appends the frames of messages to frames.
 func (c *Conn) framesFor(frames [][]byte, messages []*EncodedMessage) ([][]byte, error) {

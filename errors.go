@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 
 	"github.com/goyave-contrib/websocket/internal/handshake"
+	"github.com/goyave-contrib/websocket/internal/transport"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -96,10 +97,10 @@ func CloseStatus(err error) int {
 // 1006), the network reset the connection, it stopped answering, it took nothing
 // of a frame for WriteTimeout.
 func IsDisconnect(err error) bool {
-	var failed *ioError
+	var failed *transport.Error
 	return CloseStatus(err) == CloseAbnormalClosure ||
 		errors.Is(err, ErrPeerGone) ||
-		errors.As(err, &failed) && failed.gone
+		errors.As(err, &failed) && failed.Gone
 }
 
 // A PanicError is a panic that was recovered: of a controller, of a function given to
@@ -124,7 +125,7 @@ func (e *PanicError) Unwrap() error {
 }
 
 // recoveredPanics has the transport make these errors, too.
-var recoveredPanics = &panics{New: newPanicError, Is: isPanic}
+var recoveredPanics = &transport.Panics{New: newPanicError, Is: isPanic}
 
 func newPanicError(value any) error { return &PanicError{Value: value, Stack: debug.Stack()} }
 

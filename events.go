@@ -30,7 +30,7 @@ func (e *connEvents) Control(messageType int, data string) error {
 // handler that was set on the embedded connection.
 func (e *connEvents) PeerClosed(ce *CloseError) error {
 	err := e.Conn.CloseHandler()(ce.Code, ce.Text)
-	e.t.answerClose(ce)
+	e.t.AnswerClose(ce)
 	if (*Conn)(e).merelyHungUp(err) {
 		return nil
 	}

@@ -122,13 +122,13 @@ func (c *Conn) goroutineEnded(err error) {
 	if serving && !c.merelyHungUp(err) { // reads find out by themselves how that ended
 		unreached := c.failReads(err)
 		c.cancelContext(err)
-		c.t.failUnreached("read", err, unreached)
+		c.t.FailUnreached("read", err, unreached)
 	}
 }
 
 // failReads makes the waiting read and every later one fail. Its own error says that the
 // waiting one was not reached.
-func (c *Conn) failReads(err error) error { return c.t.failReads(err) }
+func (c *Conn) failReads(err error) error { return c.t.FailReads(err) }
 
 // stop says that Serve has returned, and returns the errors so far.
 func (g *group) stop() []error {

@@ -56,7 +56,7 @@ func (c *Conn) handlePing(data string) error {
 	}
 	// The peer may ping again where this takes longer, and a failure shows where it
 	// happened.
-	return c.t.writeSoon(wire.OpPong, []byte(data), pongWait)
+	return c.t.WriteSoon(wire.OpPong, []byte(data), pongWait)
 }
 
 func (c *Conn) handlePong(data string) error {

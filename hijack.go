@@ -10,6 +10,7 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/handshake"
+	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
 // Gorilla has a read buffer of its own, which is to be small: it reads the headers of
@@ -46,7 +47,7 @@ type upgrade struct {
 	taken takenOver // what gorilla gets
 
 	mu      sync.Mutex
-	t       *transport // nil until the connection is taken over
+	t       *transport.Conn // nil until the connection is taken over
 	aborted bool
 }
 
@@ -54,7 +55,7 @@ type upgrade struct {
 // over before. Gorilla asks it for nothing else.
 type takenOver struct {
 	http.ResponseWriter
-	view    *gorillaView
+	view    *transport.GorillaView
 	buffers bufio.ReadWriter // the reader of the view, and the HTTP server's writer
 }
 
@@ -69,7 +70,7 @@ func hijack(w http.ResponseWriter) (nc net.Conn, rw *bufio.ReadWriter, err error
 	case nc == nil:
 		err = errors.New("Hijack returned no connection")
 	case rw == nil || rw.Reader == nil || rw.Writer == nil: // what came early is lost
-		_ = strict(nc, recoveredPanics).Close()
+		_ = transport.Strict(nc, recoveredPanics).Close()
 		err = errors.New("Hijack returned no buffers")
 	default:
 		return nc, rw, nil
@@ -80,19 +81,19 @@ func hijack(w http.ResponseWriter) (nc net.Conn, rw *bufio.ReadWriter, err error
 
 // takeOver puts a transport in the place of a connection that was hijacked. What the client
 // sent early goes to the transport: gorilla would hang up.
-func (u *upgrade) takeOver(nc net.Conn, rw *bufio.ReadWriter, c *config, agreed agreement) {
+func (u *upgrade) takeOver(nc net.Conn, rw *bufio.ReadWriter, c *transport.Config, agreed agreement) {
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // what is buffered can be peeked at
-	t := newTransport(nc, early, c)
-	t.deflate = agreed.deflate
+	t := transport.New(nc, early, c)
+	t.Deflate = agreed.deflate
 	_, _ = rw.Reader.Discard(len(early)) // the connection may be one that reads through it
-	u.taken.view = (*gorillaView)(t)
+	u.taken.view = (*transport.GorillaView)(t)
 	u.taken.buffers.Reader = bufio.NewReaderSize(u.taken.view, adoptedReadBuffer)
 	u.taken.buffers.Writer = rw.Writer
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.t = t
 	if u.aborted {
-		t.abort()
+		t.Abort()
 	}
 }
 
@@ -153,6 +154,6 @@ func (u *upgrade) abort() {
 	defer u.mu.Unlock()
 	u.aborted = true
 	if u.t != nil {
-		u.t.abort()
+		u.t.Abort()
 	}
 }

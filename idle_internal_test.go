@@ -17,6 +17,7 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/bufpool"
+	"github.com/goyave-contrib/websocket/internal/transport"
 	"github.com/goyave-contrib/websocket/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -54,12 +55,12 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 				_, _, err := client.ReadMessage()
 				require.NoError(t, err)
 				require.Eventually(t, func() bool {
-					since, waiting := conn.t.waitingSince()
-					return waiting && conn.t.age() > since+10*time.Millisecond // it has looked for more by then
+					since, waiting := conn.t.WaitingSince()
+					return waiting && conn.t.Age() > since+10*time.Millisecond // it has looked for more by then
 				}, 5*time.Second, time.Millisecond)
-				assert.Nil(t, conn.t.buffer, "%d bytes", size)
-				assert.Equal(t, bufpool.Buffer{}, conn.t.lent, "%d bytes", size)
-				assert.False(t, conn.t.holds(), "%d bytes", size)
+				assert.Nil(t, conn.t.Buffer, "%d bytes", size)
+				assert.Equal(t, bufpool.Buffer{}, conn.t.Lent, "%d bytes", size)
+				assert.False(t, conn.t.Holds(), "%d bytes", size)
 			}
 		})
 	}
@@ -71,7 +72,7 @@ func TestConnectionsAreSmall(t *testing.T) {
 	if strconv.IntSize != 64 {
 		t.Skip("sizes are those of 64 bits")
 	}
-	assert.LessOrEqual(t, unsafe.Sizeof(transport{}), uintptr(480))
+	assert.LessOrEqual(t, unsafe.Sizeof(transport.Conn{}), uintptr(480))
 	assert.LessOrEqual(t, unsafe.Sizeof(Conn{}), uintptr(288))
 }
 
@@ -94,15 +95,15 @@ func readsOnce(t *testing.T) (*Conn, *ws.Conn) {
 func TestFreshConnectionsHaveOnlyWhatTheyNeed(t *testing.T) {
 	conn, _ := readsOnce(t)
 	require.Eventually(t, func() bool {
-		_, waiting := conn.t.waitingSince()
+		_, waiting := conn.t.WaitingSince()
 		return waiting
 	}, 5*time.Second, time.Millisecond)
 	assert.Nil(t, conn.lifetime.Load())
-	assert.Nil(t, conn.t.queue.Load())
-	assert.Nil(t, conn.t.cork.Load())
-	assert.Nil(t, conn.t.gorilla.Load())
-	assert.Nil(t, conn.t.deadlines.Load())
-	assert.False(t, conn.t.closed.IsAwaited())
+	assert.Nil(t, conn.t.Queue.Load())
+	assert.Nil(t, conn.t.Cork.Load())
+	assert.Nil(t, conn.t.Gorilla.Load())
+	assert.Nil(t, conn.t.Deadlines.Load())
+	assert.False(t, conn.t.Closed.IsAwaited())
 	gorillas := reflect.ValueOf(conn.Conn).Elem().FieldByName("br").Elem().FieldByName("buf")
 	assert.Equal(t, gorillaReadBuffer, gorillas.Len(), "what gorilla reads through")
 }
@@ -173,10 +174,10 @@ func TestReadBufferIsGivenBackWithinAPayload(t *testing.T) {
 	_, err := client.NetConn().Write(frame[:20_000])
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
-		_, waiting := conn.t.waitingSince()
-		return waiting && conn.t.counts.BytesReceived.Load() == 20_000
+		_, waiting := conn.t.WaitingSince()
+		return waiting && conn.t.Counts.BytesReceived.Load() == 20_000
 	}, 5*time.Second, time.Millisecond)
-	assert.Nil(t, conn.t.buffer)
+	assert.Nil(t, conn.t.Buffer)
 }
 
 // An idle connection costs more whose Serve runs in the handler: net/http keeps two buffers

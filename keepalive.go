@@ -4,8 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/goyave-contrib/websocket/internal/transport"
 	"github.com/goyave-contrib/websocket/internal/wire"
-
 	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
@@ -33,7 +33,7 @@ func (k *keepalive) pongTimeout() time.Duration { return k.c.options.pongTimeout
 
 func (k *keepalive) start(c *Conn) {
 	k.c = c
-	now := c.t.age()
+	now := c.t.Age()
 	k.next = forever // without pings
 	if k.interval() > 0 {
 		k.next = now + k.interval()
@@ -52,22 +52,22 @@ func (k *keepalive) Fire() { k.c.guard(k.fire) }
 // comes all the same.
 func (k *keepalive) fire() {
 	t := k.c.t
-	if t.unwritable() != nil {
+	if t.Unwritable() != nil {
 		return // the closing handshake has a bound of its own, and so has what follows a hang-up
 	}
-	now := t.age()
+	now := t.Age()
 	due, waiting := k.due(now)
-	if waiting && now >= due && t.takesBacklog() {
+	if waiting && now >= due && t.TakesBacklog() {
 		due, waiting = k.due(now)
 	}
 	if waiting && now >= due {
-		_ = t.fail(&ioError{op: "read", err: ErrPeerGone, gone: true})
+		_ = t.Fail(&transport.Error{Op: "read", Err: ErrPeerGone, Gone: true})
 		return
 	}
 	ping, beat := k.again(now, due, waiting)
 	if ping {
 		if life := due - k.interval() - k.pongTimeout(); now-life <= k.interval() {
-			t.noteBacklog() // from now on, an answer is due
+			t.NoteBacklog() // from now on, an answer is due
 		}
 		k.ping()
 		k.mu.Lock()
@@ -85,13 +85,13 @@ func (k *keepalive) fire() {
 // within which there is no place for a ping; and that a process which stood still
 // has not read what came meanwhile.
 func (k *keepalive) due(now time.Duration) (at time.Duration, waiting bool) {
-	since, waiting := k.c.t.waitingSince()
+	since, waiting := k.c.t.WaitingSince()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if now-k.at > k.pongTimeout()/2 {
 		k.resumed = now
 	}
-	life := max(since, k.c.t.takenAt(), k.resumed)
+	life := max(since, k.c.t.LastProgress(), k.resumed)
 	return life + k.interval() + k.pongTimeout(), waiting && k.interval() > 0 && k.pongTimeout() > 0
 }
 
@@ -125,15 +125,15 @@ func (k *keepalive) ping() {
 		wait = pong
 	}
 	// A failure is the connection's. Whoever is writing finds out what is wrong.
-	_ = k.c.t.writeSoon(wire.OpPing, k.c.pings.next(), wait)
+	_ = k.c.t.WriteSoon(wire.OpPing, k.c.pings.next(), wait)
 }
 
 // beatAt is the age at which a heartbeat is due if nothing is sent until then.
-func (c *Conn) beatAt() time.Duration { return c.t.lastSent() + c.options.heartbeatInterval }
+func (c *Conn) beatAt() time.Duration { return c.t.LastSent() + c.options.heartbeatInterval }
 
 // beat sends the heartbeat, unless something else is on its way: when a message that is
 // being written is complete, that is a sign of life itself. If it never is, the next
 // call looks again.
 func (c *Conn) beat() {
-	_ = c.t.writeIfQuiet(c.options.heartbeatInterval, TextMessage, c.options.heartbeat) // a failure is the connection's
+	_ = c.t.WriteIfQuiet(c.options.heartbeatInterval, TextMessage, c.options.heartbeat) // a failure is the connection's
 }

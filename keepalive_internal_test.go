@@ -9,6 +9,7 @@ import (
 	"time"
 
 	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket/internal/transport"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -17,10 +18,10 @@ import (
 // meanwhile: its peers get their time anew.
 func TestPeersOfAProcessThatStoodStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tr := &transport{begun: time.Now()}
+		tr := &transport.Conn{Begun: time.Now()}
 		options := &connOptions{pingInterval: 30 * time.Second, pongTimeout: 10 * time.Second}
 		k := keepalive{c: &Conn{t: tr, options: options}, at: 30 * time.Second}
-		tr.waiting.Store(1)
+		tr.Waiting.Store(1)
 		due, waiting := k.due(30 * time.Second)
 		assert.True(t, waiting)
 		assert.Equal(t, 40*time.Second, due)
@@ -42,13 +43,13 @@ func TestWhatIsFlushedAtOnceCountsForHeartbeats(t *testing.T) {
 			served := make(chan struct{})
 			u := New(ControllerFunc(func(conn *Conn, _ *http.Request) error {
 				defer close(served)
-				before = time.Duration(conn.t.sentAt.Load())
+				before = time.Duration(conn.t.SentAt.Load())
 				if err := conn.Enqueue(QueueLimit{}, message); err != nil {
 					return err
 				}
 				conn.Flush()
-				conn.t.awaitFlush()
-				after = time.Duration(conn.t.sentAt.Load())
+				conn.t.AwaitFlush()
+				after = time.Duration(conn.t.SentAt.Load())
 				return nil
 			}))
 			u.HeartbeatInterval = interval

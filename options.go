@@ -11,6 +11,7 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/handshake"
+	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
 const defaultMaxMessageSize = 1 << 20 // bytes
@@ -257,8 +258,8 @@ func (o *Options) resolve() *connOptions {
 
 // config returns the settings of transports, whose read buffers are from a pool. Sizes are
 // those of [config].
-func (o *connOptions) config(readBuffers *sync.Pool, readBufferSize, writeBufferSize int) *config {
-	return &config{
+func (o *connOptions) config(readBuffers *sync.Pool, readBufferSize, writeBufferSize int) *transport.Config {
+	return &transport.Config{
 		WriteTimeout: o.writeTimeout,
 		CloseTimeout: o.closeTimeout,
 		KeepSentAt:   o.heartbeatInterval < forever,

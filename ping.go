@@ -19,7 +19,7 @@ import (
 func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
 	var p *pingUnderWay
 	defer func() { c.pings.forget(p) }()
-	err := c.t.writePing(ctx, func() (payload []byte) {
+	err := c.t.WritePing(ctx, func() (payload []byte) {
 		p, payload = c.pings.begin()
 		return payload
 	})

@@ -57,12 +57,12 @@ func shrink(t *testing.T, client *ws.Conn, conn *Conn) {
 func clog(t *testing.T, client *ws.Conn, conn *Conn) {
 	t.Helper()
 	shrink(t, client, conn)
-	require.True(t, conn.t.frameLock.TryLock())
-	defer conn.t.frameLock.Unlock()
+	require.True(t, conn.t.FrameLock.TryLock())
+	defer conn.t.FrameLock.Unlock()
 	junk := make([]byte, 1<<20)
 	vain := 0
 	require.Eventually(t, func() bool {
-		if conn.t.writeNow(junk) > 0 {
+		if conn.t.WriteNow(junk) > 0 {
 			vain = 0
 		}
 		vain++
@@ -96,10 +96,10 @@ func TestFlushDoesNotWaitForWhatIsHeldBack(t *testing.T) {
 // holdBack has an answer of the reader's held back, for whoever writes next.
 func holdBack(t *testing.T, conn *Conn) {
 	t.Helper()
-	require.Eventually(t, conn.t.frameLock.TryLock, 5*time.Second, time.Millisecond)
-	defer conn.t.frameLock.Unlock()
-	conn.t.hold(wire.OpText, []byte("held"))
-	conn.t.theCork().timer.Cancel()
+	require.Eventually(t, conn.t.FrameLock.TryLock, 5*time.Second, time.Millisecond)
+	defer conn.t.FrameLock.Unlock()
+	conn.t.Hold(wire.OpText, []byte("held"))
+	conn.t.TheCork().Timer.Cancel()
 }
 
 func TestWhatIsHeldBackComesFirst(t *testing.T) {
@@ -150,13 +150,13 @@ func TestQueueKeepsNothing(t *testing.T) {
 				require.True(t, bytes.Equal(make([]byte, 10_000), p))
 			}
 			gone(t, pointers)
-			q := conn.t.queue.Load()
-			q.mu.Lock()
-			defer q.mu.Unlock()
-			assert.Nil(t, q.strips)
-			assert.Zero(t, q.messages)
-			assert.Zero(t, q.bytes)
-			assert.False(t, q.flushing)
+			q := conn.t.Queue.Load()
+			q.Mu.Lock()
+			defer q.Mu.Unlock()
+			assert.Nil(t, q.Strips)
+			assert.Zero(t, q.Messages)
+			assert.Zero(t, q.Bytes)
+			assert.False(t, q.Flushing)
 		})
 		t.Run("never flushed", func(t *testing.T) {
 			_, conn := queuePair(t)
@@ -305,5 +305,5 @@ func TestQueueKeepsTheOrder(t *testing.T) {
 		n, size := conn.Queued()
 		return n == 0 && size == 0
 	}, 5*time.Second, time.Millisecond)
-	assert.EqualValues(t, messages, conn.t.counts.MessagesSent.Load())
+	assert.EqualValues(t, messages, conn.t.Counts.MessagesSent.Load())
 }

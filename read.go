@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"strings"
+
+	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
 // ReadMessage reads the next message. The slice is the caller's. The type is
@@ -24,7 +26,7 @@ func (c *Conn) ReadMessage() (messageType int, p []byte, err error) {
 // with an error that wraps the context's cause, and all that is left is to write
 // and to close.
 func (c *Conn) ReadMessageContext(ctx context.Context) (messageType int, p []byte, err error) {
-	return c.t.readMessage(ctx, false)
+	return c.t.ReadMessage(ctx, false)
 }
 
 // ReadSlice is ReadMessage without memory of its own for the message: the slice
@@ -42,7 +44,7 @@ func (c *Conn) ReadSlice() (messageType int, p []byte, err error) {
 
 // ReadSliceContext is ReadSlice bounded by a context, as ReadMessageContext is.
 func (c *Conn) ReadSliceContext(ctx context.Context) (messageType int, p []byte, err error) {
-	return c.t.readMessage(ctx, true)
+	return c.t.ReadMessage(ctx, true)
 }
 
 // NextReader returns a reader of the next message, which is read as it comes.
@@ -55,11 +57,11 @@ func (c *Conn) NextReader() (messageType int, r io.Reader, err error) {
 // too. If ctx ends while one of them waits, the connection ends with it, as with
 // ReadMessageContext.
 func (c *Conn) NextReaderContext(ctx context.Context) (messageType int, r io.Reader, err error) {
-	m, err := c.t.nextReader(ctx)
+	m, err := c.t.NextReader(ctx)
 	if err != nil {
-		return noMessage, nil, err
+		return transport.NoMessage, nil, err
 	}
-	return m.messageType, m, nil
+	return m.MessageType, m, nil
 }
 
 // ReadJSON reads the next message and decodes the value that it begins with into

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+
+	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
 // Run serves a connection that Accept returned, in a goroutine of its own, and
@@ -51,7 +53,7 @@ type run struct {
 func (r *run) serving(serve func() error) func() error {
 	return func() error {
 		r.opened()
-		if r.conn.t.has(factShutdown) {
+		if r.conn.t.Has(transport.FactShutdown) {
 			return nil // the connection is about to be closed
 		}
 		return serve()
@@ -66,7 +68,7 @@ func (r *run) over(err error) {
 	},
 		r.conn.beginClosing,
 		func() { r.end(errs) },
-		r.conn.t.abort, // does nothing unless end has failed
+		r.conn.t.Abort, // does nothing unless end has failed
 		r.conn.stopBackground,
 		r.join,
 		r.ended,
@@ -79,11 +81,11 @@ func (r *run) over(err error) {
 func (r *run) end(errs []error) {
 	o := outcome{frame: failureFrame}
 	defer func() { r.conn.finish(o) }()
-	r.conn.t.findPeerClose(r.conn.GetCloseHandshakeTimeout())
+	r.conn.t.FindPeerClose(r.conn.GetCloseHandshakeTimeout())
 	o = r.conn.outcome(errs, nil)
 	if o.report != nil {
 		r.reportFailure(o)
-	} else if _, cause := r.conn.t.closeCause(); cause != nil {
+	} else if _, cause := r.conn.t.CloseCause(); cause != nil {
 		r.log(slog.LevelDebug, logEnded, cause)
 	}
 }
@@ -91,7 +93,7 @@ func (r *run) end(errs []error) {
 // join waits for the functions that were started with Conn.Go. It reports what went wrong in
 // them since serve returned, and a panic of the net.Conn beneath that was not reported yet.
 func (r *run) join() {
-	errs := append(r.conn.group.wait(), r.conn.t.panicked())
+	errs := append(r.conn.group.wait(), r.conn.t.Panicked())
 	if late := r.conn.outcome(errs, r.reported); late.failed {
 		r.reportFailure(late)
 	}
@@ -123,7 +125,7 @@ func (r *run) log(level slog.Level, message string, err error) {
 	}
 	attrs := []slog.Attr{
 		slog.String("remote", r.conn.RemoteAddr().String()),
-		slog.Duration("duration", r.conn.t.age()),
+		slog.Duration("duration", r.conn.t.Age()),
 	}
 	var p *PanicError
 	if errors.As(err, &p) {
@@ -144,19 +146,19 @@ func (r *run) ended() {
 
 func (r *run) ending() Ending {
 	t := r.conn.t
-	how, cause := t.closeCause()
-	code := t.closeCode()
+	how, cause := t.CloseCause()
+	code := t.CloseCode()
 	switch {
 	case r.reported != nil:
 		cause = r.reported
-	case how == causeLocal && code == CloseAbnormalClosure && t.socketFailure() != nil:
-		cause = t.socketFailure() // it kept our close frame from leaving
-	case r.conn.t.has(factShutdown):
+	case how == transport.CauseLocal && code == CloseAbnormalClosure && t.SocketFailure() != nil:
+		cause = t.SocketFailure() // it kept our close frame from leaving
+	case r.conn.t.Has(transport.FactShutdown):
 		cause = ErrShutdown
 	}
 	return Ending{
 		Code:     code,
-		Duration: t.age(),
+		Duration: t.Age(),
 		Cause:    cause,
 		Panicked: r.panicked,
 	}

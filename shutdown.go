@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
 // serveGrace is how long Serve may take to return when the server shuts down, before its
@@ -78,23 +80,23 @@ func graceWithin(ctx context.Context) time.Duration {
 }
 
 // shutDown tells the connection that its Endpoint shuts down.
-func (c *Conn) shutDown() { c.t.happens(eventShutdown, ErrShutdown) }
+func (c *Conn) shutDown() { c.t.Happens(transport.EventShutdown, ErrShutdown) }
 
 // closeForShutdown has the reads fail, lest a Serve that waits in one does not learn of the
 // shutdown, and closes the connection when Serve has not returned in time.
 func (c *Conn) closeForShutdown(late <-chan struct{}) {
 	select {
 	case <-c.group.begun.Done(): // what Serve sends from now on comes after BeforeClose
-	case <-c.t.closed.Done():
+	case <-c.t.Closed.Done():
 	case <-late:
 	}
-	if c.t.has(factShutdown) {
+	if c.t.Has(transport.FactShutdown) {
 		if err := c.failReads(ErrShutdown); isPanic(err) {
-			c.t.failUnreached("read", ErrShutdown, err)
+			c.t.FailUnreached("read", ErrShutdown, err)
 		} // else a read that is not reached waits until the client is told
 	}
 	select {
-	case <-c.t.closed.Done():
+	case <-c.t.Closed.Done():
 	case <-late:
 		_ = c.closeWith(shutdownFrame)
 	}

@@ -1,6 +1,10 @@
 package websocket
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/goyave-contrib/websocket/internal/transport"
+)
 
 // Stats counts what an Endpoint does. All but Open grows from the start on.
 type Stats struct {
@@ -25,18 +29,18 @@ type Stats struct {
 func (e *Endpoint) Stats() Stats { return e.live.stats() }
 
 // add adds up what one connection has counted.
-func (s *Stats) add(t *transport) {
-	s.MessagesReceived += t.counts.MessagesReceived.Load()
-	s.MessagesSent += t.counts.MessagesSent.Load()
-	s.BytesReceived += t.counts.BytesReceived.Load()
-	s.BytesSent += t.counts.BytesSent.Load()
-	if code := t.closeReceived(); code != 0 {
+func (s *Stats) add(t *transport.Conn) {
+	s.MessagesReceived += t.Counts.MessagesReceived.Load()
+	s.MessagesSent += t.Counts.MessagesSent.Load()
+	s.BytesReceived += t.Counts.BytesReceived.Load()
+	s.BytesSent += t.Counts.BytesSent.Load()
+	if code := t.CloseReceived(); code != 0 {
 		count(&s.CloseReceived, code)
 	}
-	if code := int(t.counts.CloseSent.Load()); code != 0 {
+	if code := int(t.Counts.CloseSent.Load()); code != 0 {
 		count(&s.CloseSent, code)
 	}
-	if errors.Is(t.socketFailure(), ErrPeerGone) {
+	if errors.Is(t.SocketFailure(), ErrPeerGone) {
 		s.PeersGone++
 	}
 }

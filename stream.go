@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/goyave-contrib/websocket/internal/transport"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -71,7 +72,7 @@ func Stream(ctx context.Context, conn *Conn, messageType int) net.Conn {
 	s.unwatch = conn.whenDone(ctx, s.contextEnded)
 	if !conn.Go(s.receive) { // Serve has returned
 		s.unwatch()
-		s.end(errClosed)
+		s.end(transport.ErrClosed)
 	}
 	conn.whenDone(conn.Context(), s.connectionEnded)
 	return s
@@ -119,7 +120,7 @@ func (s *stream) receive(context.Context) error {
 	}()
 	err := s.copyMessages()
 	returned = true
-	if how, _ := s.conn.t.closeCause(); how == undecided && s.conn.Context().Err() == nil {
+	if how, _ := s.conn.t.CloseCause(); how == transport.CauseNone && s.conn.Context().Err() == nil {
 		return err
 	}
 	s.end(err)
@@ -133,7 +134,7 @@ func (s *stream) copyMessages() error {
 			return s.endBetweenMessages(err)
 		}
 		if messageType != s.messageType {
-			return s.reason(s.conn.t.refuseMessage(&wire.ProtocolError{Code: CloseUnsupportedData, Reason: "text and binary messages in one stream"}))
+			return s.reason(s.conn.t.RefuseMessage(&wire.ProtocolError{Code: CloseUnsupportedData, Reason: "text and binary messages in one stream"}))
 		}
 		if _, err := io.Copy((*arrivalsOf)(s), r); err != nil {
 			return s.reason(err)
@@ -155,7 +156,7 @@ func (a *arrivalsOf) Write(p []byte) (int, error) {
 // endBetweenMessages is what Read returns after a read that failed where no
 // message is lost.
 func (s *stream) endBetweenMessages(err error) error {
-	if how, _ := s.conn.t.closeCause(); how == causePeer && IsCloseError(err) {
+	if how, _ := s.conn.t.CloseCause(); how == transport.CausePeer && IsCloseError(err) {
 		return io.EOF
 	}
 	return s.reason(err)
@@ -165,14 +166,14 @@ func (s *stream) endBetweenMessages(err error) error {
 // context ended. An end of our own comes first: the error may only be the peer's
 // answer to it.
 func (s *stream) reason(err error) error {
-	how, _ := s.conn.t.closeCause()
+	how, _ := s.conn.t.CloseCause()
 	switch {
-	case how == causePeer:
+	case how == transport.CausePeer:
 		return err
-	case s.conn.t.has(factShutdown):
+	case s.conn.t.Has(transport.FactShutdown):
 		return ErrShutdown
-	case how == causeLocal:
-		return errClosed
+	case how == transport.CauseLocal:
+		return transport.ErrClosed
 	default:
 		return err
 	}
@@ -191,18 +192,18 @@ func (s *stream) end(err error) {
 //
 // Where the peer hung up, that is told while what had come is still read.
 func (s *stream) connectionEnded() {
-	if s.conn.t.hungUp() {
+	if s.conn.t.HungUp() {
 		select {
 		case <-s.received:
 			return
-		case <-s.conn.t.closed.Done():
+		case <-s.conn.t.Closed.Done():
 		}
-		if !s.conn.t.has(factPeerReported) { // not by the reading goroutine, which may wait for a reader
+		if !s.conn.t.Has(transport.FactPeerReported) { // not by the reading goroutine, which may wait for a reader
 			s.end(s.reason(context.Cause(s.conn.Context())))
 			return
 		}
 	}
-	if how, _ := s.conn.t.closeCause(); how == causePeer {
+	if how, _ := s.conn.t.CloseCause(); how == transport.CausePeer {
 		return // it was the reading goroutine that found out, and it says more
 	}
 	s.end(s.reason(context.Cause(s.conn.Context())))
@@ -215,7 +216,7 @@ func (s *stream) contextEnded() {
 		return
 	}
 	cause := context.Cause(s.callers)
-	s.end(&ioError{op: "read", err: cause})
+	s.end(&transport.Error{Op: "read", Err: cause})
 	s.interrupt(cause)
 	_ = s.conn.CloseNow()
 }
@@ -231,7 +232,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	case errors.Is(err, io.EOF):
 		return n, s.err
 	case errors.Is(err, io.ErrClosedPipe):
-		return n, errClosed
+		return n, transport.ErrClosed
 	default:
 		return n, s.opError("read", os.ErrDeadlineExceeded)
 	}
@@ -258,7 +259,7 @@ func (s *stream) Write(p []byte) (int, error) {
 // closedError is what calls without anything to do return.
 func (s *stream) closedError() error {
 	if s.closed.Load() {
-		return errClosed
+		return transport.ErrClosed
 	}
 	return nil
 }
@@ -281,9 +282,9 @@ func (s *stream) lockWrite(ctx context.Context) error {
 func (s *stream) writeFailed(err error) error {
 	switch {
 	case s.closed.Load():
-		return errClosed
+		return transport.ErrClosed
 	case s.writing.Err() != nil:
-		return &ioError{op: "write", err: context.Cause(s.writing)}
+		return &transport.Error{Op: "write", Err: context.Cause(s.writing)}
 	default:
 		return err
 	}
@@ -297,21 +298,21 @@ func (s *stream) opError(op string, err error) error {
 
 func (s *stream) Close() error {
 	if !s.closed.CompareAndSwap(false, true) {
-		return errClosed
+		return transport.ErrClosed
 	}
 	_ = s.reads.Close()
 	close(s.closing)
 	defer s.unwatch()
 	defer s.writes.stop()
 	over := make(chan struct{})
-	timer := s.conn.afterFunc(max(s.conn.GetCloseHandshakeTimeout(), closeGrace), func() {
+	timer := s.conn.afterFunc(max(s.conn.GetCloseHandshakeTimeout(), transport.CloseGrace), func() {
 		defer close(over)
-		s.conn.t.abort()
+		s.conn.t.Abort()
 	})
 	defer timer.Stop()
 	select {
 	case s.turn <- struct{}{}: // after the message under way
-	case <-s.conn.t.closed.Done():
+	case <-s.conn.t.Closed.Done():
 	}
 	err := s.conn.closeWith(&CloseError{Code: CloseNormalClosure})
 	if s.started.Load() { // otherwise it ends as soon as it starts, if it does
@@ -332,7 +333,7 @@ func (s *stream) SetDeadline(d time.Time) error {
 
 func (s *stream) SetReadDeadline(d time.Time) error {
 	if s.closed.Load() {
-		return errClosed
+		return transport.ErrClosed
 	}
 	_ = s.reads.SetReadDeadline(d) // where it fails there is nothing to wait for
 	return nil
@@ -340,7 +341,7 @@ func (s *stream) SetReadDeadline(d time.Time) error {
 
 func (s *stream) SetWriteDeadline(d time.Time) error {
 	if s.closed.Load() {
-		return errClosed
+		return transport.ErrClosed
 	}
 	s.writes.set(s, d)
 	return nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket/internal/bufpool"
+	"github.com/goyave-contrib/websocket/internal/transport"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -37,7 +38,7 @@ func (c *Conn) WriteMessage(messageType int, data []byte) error {
 // the context's cause. If it ends while the message still waits for others,
 // nothing has happened but that it is not written.
 func (c *Conn) WriteMessageContext(ctx context.Context, messageType int, data []byte) error {
-	b := c.t.bound(ctx)
+	b := c.t.WriteDeadline(ctx)
 	switch messageType {
 	case TextMessage, BinaryMessage:
 	case CloseMessage, PingMessage, PongMessage:
@@ -45,7 +46,7 @@ func (c *Conn) WriteMessageContext(ctx context.Context, messageType int, data []
 	default:
 		return errMessageType
 	}
-	return c.t.writeMessage(&b, byte(messageType), data)
+	return c.t.WriteMessage(&b, byte(messageType), data)
 }
 
 // WritePreparedMessage writes a message that was encoded before.
@@ -56,7 +57,7 @@ func (c *Conn) WritePreparedMessage(message *PreparedMessage) error {
 // WritePreparedMessageContext is WritePreparedMessage bounded by a context, as
 // WriteMessageContext is.
 func (c *Conn) WritePreparedMessageContext(ctx context.Context, message *PreparedMessage) error {
-	b := c.t.bound(ctx)
+	b := c.t.WriteDeadline(ctx)
 	m, err := encodedOf(message)
 	if err != nil {
 		return err
@@ -65,14 +66,14 @@ func (c *Conn) WritePreparedMessageContext(ctx context.Context, message *Prepare
 		return c.writeControl(&b, int(m.opcode), m.Data())
 	}
 	opcode, payload := m.opcode, m.Data()
-	if c.t.compresses() { // whatever its size
-		frame, err := m.deflate(int(c.t.level.Load()))
+	if c.t.Compresses() { // whatever its size
+		frame, err := m.deflate(int(c.t.Level.Load()))
 		if err != nil {
 			return err
 		}
 		opcode, payload = opcode|wire.BitRSV1, frame[wire.ParseHeader(frame).Size:]
 	}
-	return c.t.writeEncoded(&b, opcode, payload)
+	return c.t.WriteEncoded(&b, opcode, payload)
 }
 
 // WriteJSON writes v as a text message, encoded by encoding/json and ended by a
@@ -108,8 +109,8 @@ func (c *Conn) NextWriterContext(ctx context.Context, messageType int) (io.Write
 	default:
 		return nil, errMessageType
 	}
-	b := c.t.bound(ctx)
-	w, err := c.t.beginMessage(&b, messageType)
+	b := c.t.WriteDeadline(ctx)
+	w, err := c.t.NextWriter(&b, messageType)
 	if err != nil {
 		return nil, err
 	}
@@ -122,24 +123,24 @@ func (c *Conn) NextWriterContext(ctx context.Context, messageType int) (io.Write
 // UTF-8) is refused and nothing sent; one that is sent begins the closing
 // handshake, which Close or the end of Serve completes.
 func (c *Conn) WriteControl(messageType int, data []byte, at time.Time) error {
-	b := c.t.boundUntil(at)
+	b := c.t.WriteDeadlineAt(at)
 	return c.writeControl(&b, messageType, data)
 }
 
 // WriteControlContext is WriteControl bounded by a context, and by WriteTimeout
 // or the caller's write deadline, as WriteMessageContext is.
 func (c *Conn) WriteControlContext(ctx context.Context, messageType int, data []byte) error {
-	b := c.t.bound(ctx)
+	b := c.t.WriteDeadline(ctx)
 	return c.writeControl(&b, messageType, data)
 }
 
-func (c *Conn) writeControl(b *bound, messageType int, data []byte) error {
+func (c *Conn) writeControl(b *transport.WriteDeadline, messageType int, data []byte) error {
 	if len(data) > wire.MaxControlPayload {
 		return errControlSize
 	}
 	switch messageType {
 	case CloseMessage:
-		return c.t.writeCloseMessage(b, data)
+		return c.t.WriteCloseMessage(b, data)
 	case PingMessage:
 	case PongMessage:
 		if p := c.pinged.Load(); p != nil && p.data == string(data) {
@@ -148,7 +149,7 @@ func (c *Conn) writeControl(b *bound, messageType int, data []byte) error {
 	default:
 		return errControlType
 	}
-	return c.t.writeFrame(b, byte(messageType), data)
+	return c.t.WriteFrame(b, byte(messageType), data)
 }
 
 // A controlWriter collects a control message, which is one frame.
@@ -163,7 +164,7 @@ type controlWriter struct {
 func (w *controlWriter) Write(p []byte) (int, error) {
 	switch {
 	case w.done:
-		return 0, errWriterClosed
+		return 0, transport.ErrWriterClosed
 	case len(w.data)+len(p) > wire.MaxControlPayload:
 		return 0, errControlSize
 	}
@@ -173,9 +174,9 @@ func (w *controlWriter) Write(p []byte) (int, error) {
 
 func (w *controlWriter) Close() error {
 	if w.done {
-		return errWriterClosed
+		return transport.ErrWriterClosed
 	}
 	w.done = true
-	b := w.c.t.bound(w.ctx)
+	b := w.c.t.WriteDeadline(w.ctx)
 	return w.c.writeControl(&b, w.messageType, w.data)
 }

@@ -1,0 +1,243 @@
+// Package transport is the engine: one connection of the WebSocket protocol, frame by frame. It reads and writes
+// messages, keeps the deadlines, performs the closing handshake and records how the connection ended. It knows
+// nothing of HTTP, of controllers, or of who is told.
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/goyave-contrib/websocket/internal/xsync"
+)
+
+// Conn is the net.Conn that gorilla gets: the accepted connection, seen
+// frame by frame. What it reads is checked and handed on one frame at a time, or
+// read beside gorilla where a frame is a whole message; what is written to it
+// leaves in whole frames, whoever writes. It knows how the connection ends, and
+// nothing of handlers, contexts of requests or who is told.
+//
+// Three locks are held over I/O, those of a read, of a message that is written and of a
+// frame of it: waiting for them is given up when the socket is closed. The mutex is held
+// over memory only.
+type Conn struct {
+	Nc      net.Conn // guarded
+	Begun   time.Time
+	config  *Config
+	Client  bool // we are one: what we write is masked, what we read is not
+	coarse  bool // a write deadline may stay: reads do not write, as those of TLS do
+	Deflate bool // permessage-deflate was agreed on
+	open    bool // the 101 is written; set before anybody else has the transport
+
+	// Of reading and writing; here, where they take no room.
+	more  atomic.Bool  // another whole frame is in the read buffer
+	under ioFlags      // what holds for the read and the write under way
+	Level atomic.Int32 // of compression, in package flate; for later messages
+
+	events Events // noEvents until the 101 is written
+
+	CloseTimeout atomic.Int64 // nanoseconds; 0 or less: no waiting
+
+	state
+	reading
+	writing
+	Counts counters
+}
+
+// New returns the transport of a connection of which early has been read.
+func New(nc net.Conn, early []byte, config *Config) *Conn {
+	t := &Conn{Nc: Strict(nc, config.Panics), Begun: time.Now(), config: config, events: noEvents{}}
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn: // and nothing else: TLS may be wrapped
+		t.coarse = true
+	}
+	t.CloseTimeout.Store(int64(config.CloseTimeout))
+	t.socket = rawConn(nc)
+	t.watch = t.newWatch(nc)
+	t.Buffer = bufferWith(early, t.bufferSize())
+	t.Counts.BytesReceived.Add(uint64(len(early)))
+	return t
+}
+
+// Start is called once, when the 101 is written, before anybody else has the transport.
+func (t *Conn) Start(events Events) {
+	t.events = events
+	t.open = true
+	t.SentAt.Store(int64(t.Age()))
+}
+
+// Age is the time since the connection began.
+func (t *Conn) Age() time.Duration { return time.Since(t.Begun) }
+
+// Happens makes the transition of an event: it ends the context of the connection if that
+// belongs to it, and then wakes the goroutines that wait for the event. It reports whether
+// the event changed something. Locks may be held, but not the mutex.
+func (t *Conn) Happens(e stateEvent, err error) (changed bool) {
+	changed = t.state.apply(e, err)
+	if transitions[e].cancels {
+		t.events.CancelContext(err)
+	}
+	t.state.wake()
+	return changed
+}
+
+// Fail ends the connection because the socket failed: nothing can be written or read
+// any more. It returns the first failure.
+func (t *Conn) Fail(err *Error) error {
+	event := eventFailure
+	if err.Gone {
+		event = eventPeerGone
+	}
+	t.Happens(event, err)
+	t.Abort()
+	return t.failure
+}
+
+// ErrClosed is net.ErrClosed, of a connection of ours.
+var ErrClosed = fmt.Errorf("websocket: %w", net.ErrClosed)
+
+// closeLocal closes the socket without a closing handshake, as the application wants.
+func (t *Conn) closeLocal() error {
+	t.Happens(eventCloseNow, ErrClosed)
+	return t.close()
+}
+
+// close closes the socket. All calls return when it is closed, with the same error.
+func (t *Conn) close() error {
+	if t.Happens(eventSocketClosed, nil) {
+		t.release()
+	}
+	<-t.released.Done()
+	if t.closeErr != nil {
+		return *t.closeErr
+	}
+	return nil
+}
+
+// release stops the timers that would close the socket, and closes it.
+func (t *Conn) release() {
+	defer t.released.Set()
+	t.events.SocketClosing()
+	t.mu.Lock()
+	if t.expiry != nil {
+		t.expiry.timer.Cancel()
+	}
+	t.mu.Unlock()
+	if t.watch != nil {
+		t.watch.timer.Cancel()
+	}
+	if err := t.Nc.Close(); err != nil {
+		t.closeErr = &err
+	}
+}
+
+// Abort closes the socket at once, without the alert that TLS would first send.
+func (t *Conn) Abort() {
+	closeBeneath(t.Nc)
+	_ = t.close()
+}
+
+// isPanic reports whether a call of the socket panicked.
+func (t *Conn) isPanic(err error) bool { return err != nil && t.config.Panics.Is(err) }
+
+// Panicked returns the first panic of the net.Conn beneath, nil if there was none.
+func (t *Conn) Panicked() error {
+	if c, ok := t.Nc.(*strictConn); ok {
+		if first := c.panicked.Load(); first != nil {
+			return *first
+		}
+	}
+	return nil
+}
+
+// abortAfter aborts the socket after d, unless stop is called before. It bounds what the
+// caller does next.
+func (t *Conn) abortAfter(d time.Duration) (stop func() bool) {
+	return time.AfterFunc(d, func() { t.events.Guard(t.Abort) }).Stop
+}
+
+// expire aborts the socket after the close timeout, unless it is closed before. It is for a
+// close frame that was written without Close, so that no closing handshake bounds the wait
+// for the answer.
+func (t *Conn) expire() { t.expireAfter(max(time.Duration(t.CloseTimeout.Load()), 0)) }
+
+func (t *Conn) expireAfter(d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.expiry == nil && !t.isClosed() {
+		t.expiry = &expiry{t: t}
+		t.expiry.timer.Reset(d, t.expiry)
+	}
+}
+
+// cancelExpiry takes back what expireAfter did.
+func (t *Conn) cancelExpiry() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.expiry != nil {
+		t.expiry.timer.Cancel()
+		t.expiry = nil
+	}
+}
+
+// StopBackground returns when no goroutine and no timer of the transport runs any more, or
+// ever will. The socket is closed.
+func (t *Conn) StopBackground() {
+	t.stopFlushing()
+	t.TheCork().Timer.Stop() // which makes one, lest a frame that is held back later sets it
+	t.mu.Lock()
+	e := t.expiry
+	t.mu.Unlock()
+	if e != nil {
+		e.timer.Stop()
+	}
+	if t.watch != nil {
+		t.watch.timer.Stop()
+	}
+}
+
+// An expiry aborts the socket of a connection that has not ended in time.
+type expiry struct {
+	t     *Conn
+	timer xsync.Timer
+}
+
+// Fire aborts the socket. If the peer hung up, its close frame is looked for first.
+func (e *expiry) Fire() {
+	e.t.events.Guard(func() {
+		defer e.t.Abort()
+		e.t.FindPeerClose(CloseGrace)
+	})
+}
+
+// localAddr is never nil.
+func (t *Conn) localAddr() net.Addr { return known(t.Nc.LocalAddr()) }
+
+// remoteAddr is never nil, either.
+func (t *Conn) remoteAddr() net.Addr { return known(t.Nc.RemoteAddr()) }
+
+// An Error is a read or write that failed on the wire. It is a net.Error and
+// wraps its cause.
+type Error struct {
+	Op   string // "read" or "write"
+	Err  error
+	Gone bool // the peer vanished; false for a deadline or context of the caller's
+}
+
+func (e *Error) Error() string { return "websocket: " + e.Op + ": " + e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+func (e *Error) Timeout() bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(e.Err, &timeout) && timeout.Timeout()
+}
+func (e *Error) Temporary() bool { return false }
+
+var _ net.Error = (*Error)(nil)
+
+// isDeadline reports whether a call of the socket failed because of a deadline
+// that was set. The network has timeouts of its own: they mean that the peer is
+// gone.
+func isDeadline(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

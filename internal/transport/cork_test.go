@@ -1,0 +1,40 @@
+package transport
+
+import (
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goyave-contrib/websocket/internal/wire"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The timer may fire while somebody writes. By the time it has the lock, the
+// reader may have found another whole frame.
+func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		defer func() { _ = client.Close() }()
+		tr := New(server, nil, newConfig())
+		tr.open = true
+		tr.more.Store(true)
+		b := tr.ownDeadline()
+		require.NoError(t, tr.WriteFrame(&b, wire.OpBinary, []byte("x")))
+
+		require.True(t, tr.FrameLock.TryLock())
+		time.Sleep(corkTime)
+		synctest.Wait()     // the timer waits for the lock
+		tr.more.Store(true) // as the reader does
+		tr.unlockWrite()
+
+		got := make([]byte, 3)
+		_ = client.SetReadDeadline(time.Now().Add(time.Second))
+		_, err := io.ReadFull(client, got)
+		require.NoError(t, err)
+		assert.Equal(t, []byte{wire.BitFin | wire.OpBinary, 1, 'x'}, got)
+		tr.StopBackground()
+	})
+}

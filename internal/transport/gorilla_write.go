@@ -1,0 +1,117 @@
+package transport
+
+import (
+	"context"
+	"time"
+
+	"github.com/goyave-contrib/websocket/internal/bufpool"
+	"github.com/goyave-contrib/websocket/internal/wire"
+)
+
+// A viewedFrame is a frame that gorilla writes, on its way to the peer. Gorilla has one at a
+// time, whoever writes.
+type viewedFrame struct {
+	deadline time.Time // that gorilla set last
+
+	header  [wire.MaxHeaderSize]byte
+	n       int // bytes of it that have come
+	payload bufpool.Buffer
+
+	message *messageWriter // the one that the frame belongs to, where that has several; or nil
+}
+
+// SetWriteDeadline is called by gorilla before each frame. The caller's own
+// deadline does not come this way.
+func (v *GorillaView) SetWriteDeadline(d time.Time) error {
+	t := (*Conn)(v)
+	if !t.open {
+		return t.boundSwitching(d)
+	}
+	t.gorillas().write.deadline = d
+	return nil
+}
+
+// Write takes in a frame, or a part of one, and writes the frame when it is whole. It
+// belongs to a message of ours, which may be compressed.
+func (v *GorillaView) Write(p []byte) (n int, err error) {
+	t := (*Conn)(v)
+	if !t.open {
+		return t.Nc.Write(p) // the 101
+	}
+	f := &t.gorillas().write
+	for len(p) > 0 {
+		m := f.take(p)
+		n += m
+		p = p[m:]
+		if !f.isWhole() {
+			continue
+		}
+		err := t.writeViewed(f)
+		f.n = 0
+		f.payload.Release()
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// take takes in what belongs to the frame, up to the end of its header at first.
+func (f *viewedFrame) take(p []byte) (n int) {
+	for ; n < len(p) && !wire.HasHeader(f.header[:f.n]); n++ {
+		f.header[f.n] = p[n]
+		f.n++
+	}
+	if wire.HasHeader(f.header[:f.n]) {
+		rest := wire.ParseHeader(f.header[:]).Length - uint64(f.payload.Len) //nolint:gosec // a length
+		m, _ := f.payload.Write(p[n:][:min(uint64(len(p)-n), rest)])         // to memory
+		n += m
+	}
+	return n
+}
+
+// isWhole reports whether the frame is.
+func (f *viewedFrame) isWhole() bool {
+	return wire.HasHeader(f.header[:f.n]) && wire.ParseHeader(f.header[:]).Length == uint64(f.payload.Len) //nolint:gosec // likewise
+}
+
+// writeViewed writes a frame of gorilla's.
+func (t *Conn) writeViewed(f *viewedFrame) error {
+	h := wire.ParseHeader(f.header[:])
+	payload := f.payload.Bytes()
+	if h.Masked {
+		wire.Mask(payload, h.Key)
+	}
+	b := t.WriteDeadline(context.Background())
+	if !f.deadline.IsZero() {
+		b = WriteDeadline{ctx: b.ctx, deadline: f.deadline, fromCaller: true}
+	}
+	switch {
+	case h.Opcode == wire.OpClose:
+		return t.WriteCloseMessage(&b, payload)
+	case h.IsControl():
+		return t.WriteFrame(&b, h.Opcode, payload)
+	case f.message == nil && h.Fin:
+		return t.WriteMessage(&b, h.Opcode, payload)
+	default:
+		return t.writeViewedFragment(f, b, h, payload)
+	}
+}
+
+// writeViewedFragment writes a frame of a message in several. The lock of the message is held
+// from the first one to the last, or to an error, after which gorilla writes nothing more.
+func (t *Conn) writeViewedFragment(f *viewedFrame, b WriteDeadline, h wire.Header, payload []byte) (err error) {
+	if f.message == nil {
+		if f.message, err = t.NextWriter(&b, int(h.Opcode)); err != nil {
+			return err
+		}
+	}
+	if _, err = f.message.write(b, payload); err == nil && !h.Fin {
+		return nil
+	}
+	if closed := f.message.close(b); err == nil {
+		err = closed
+	}
+	f.message = nil
+	return err
+}

@@ -1,0 +1,384 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	ws "github.com/gorilla/websocket"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// What the layer above ends connections with.
+var (
+	errTestShutdown   = errors.New("the server shuts down")
+	errTestPeerGone   = errors.New("the peer is gone")
+	testShutdownFrame = &ws.CloseError{Code: ws.CloseGoingAway}
+)
+
+// Errors of the events, of which each has its own.
+var (
+	ownFrame     = &ws.CloseError{Code: 4000, Text: "Close"}
+	sentFrame    = &ws.CloseError{Code: 4001, Text: "CloseMessage"}
+	peersFrame   = &ws.CloseError{Code: 4002, Text: "the peer's"}
+	errViolation = errors.New("violation")
+	errStreamEnd = errors.New("end of the stream")
+	hangUp       = &Error{Op: "write", Err: io.ErrClosedPipe, Gone: true}
+	peerGone     = &Error{Op: "read", Err: errTestPeerGone, Gone: true}
+	failure      = &Error{Op: "write", Err: context.Canceled}
+)
+
+var eventErrors = [stateEvents]error{
+	EventShutdown:   errTestShutdown,
+	EventClose:      ownFrame,
+	eventCloseNow:   ErrClosed,
+	eventCloseFrame: sentFrame,
+	eventPeerClose:  peersFrame,
+	eventViolation:  errViolation,
+	eventReadEnd:    errStreamEnd,
+	eventHangUp:     hangUp,
+	eventPeerGone:   peerGone,
+	eventFailure:    failure,
+}
+
+var eventNames = [stateEvents]string{
+	EventShutdown:     "Shutdown",
+	EventClosing:      "Serve returns",
+	EventClose:        "Close",
+	eventCloseNow:     "CloseNow",
+	eventQueueClosed:  "flush before Close",
+	eventCloseFrame:   "close frame",
+	eventPeerClose:    "peer's close frame",
+	eventPeerReported: "peer's close frame reported",
+	eventViolation:    "violation",
+	eventReadEnd:      "end of the stream",
+	eventHangUp:       "hang-up",
+	eventPeerGone:     "peer gone",
+	eventFailure:      "failure",
+	eventSocketClosed: "socket closed",
+}
+
+// The end is decided by the first event of a row, and the column says what decides it when
+// the second one follows.
+func TestFirstCauseHoldsButForAHangUp(t *testing.T) {
+	seconds := []stateEvent{EventClose, eventCloseNow, eventCloseFrame, eventPeerClose, eventViolation, eventReadEnd, eventHangUp, eventPeerGone, eventFailure}
+	for first, want := range map[string]struct {
+		Events []stateEvent
+		causes string
+	}{
+		"nothing":                   {nil, "local local local peer protocol disconnect disconnect disconnect -"},
+		"Shutdown":                  {[]stateEvent{EventShutdown}, "local local local peer protocol disconnect disconnect disconnect -"},
+		"Serve returns":             {[]stateEvent{EventClosing}, "local local local peer protocol disconnect disconnect disconnect -"},
+		"socket closed":             {[]stateEvent{eventSocketClosed}, "local local local peer protocol disconnect disconnect disconnect -"},
+		"failure":                   {[]stateEvent{eventFailure}, "local local local peer protocol disconnect disconnect disconnect -"},
+		"Close":                     {[]stateEvent{EventClose}, "local local local local local local local local local"},
+		"CloseNow":                  {[]stateEvent{eventCloseNow}, "local local local local local local local local local"},
+		"close frame":               {[]stateEvent{eventCloseFrame}, "local local local local local local local local local"},
+		"peer's close frame":        {[]stateEvent{eventPeerClose}, "peer peer peer peer peer peer peer peer peer"},
+		"violation":                 {[]stateEvent{eventViolation}, "protocol protocol protocol protocol protocol protocol protocol protocol protocol"},
+		"end of the stream":         {[]stateEvent{eventReadEnd}, "disconnect disconnect disconnect disconnect disconnect disconnect disconnect disconnect disconnect"},
+		"peer gone":                 {[]stateEvent{eventPeerGone}, "disconnect disconnect disconnect disconnect disconnect disconnect disconnect disconnect disconnect"},
+		"hang-up":                   {[]stateEvent{eventHangUp}, "disconnect disconnect disconnect peer protocol disconnect disconnect disconnect disconnect"},
+		"Close, hang-up":            {[]stateEvent{EventClose, eventHangUp}, "local local local peer protocol local local local local"},
+		"close frame, hang-up":      {[]stateEvent{eventCloseFrame, eventHangUp}, "local local local peer protocol local local local local"},
+		"hang-up, peer's, anything": {[]stateEvent{eventHangUp, eventPeerClose}, "peer peer peer peer peer peer peer peer peer"},
+		"hang-up, violation":        {[]stateEvent{eventHangUp, eventViolation}, "protocol protocol protocol protocol protocol protocol protocol protocol protocol"},
+		"failure, hang-up":          {[]stateEvent{eventFailure, eventHangUp}, "disconnect disconnect disconnect disconnect disconnect disconnect disconnect disconnect disconnect"},
+	} {
+		causes := strings.Fields(want.causes)
+		require.Len(t, causes, len(seconds))
+		for i, second := range seconds {
+			s := stateAfter(append(slices.Clone(want.Events), second))
+			how, err := s.CloseCause()
+			assert.Equal(t, causes[i], causeName(how), "%s, then %s", first, eventNames[second])
+			assert.Equal(t, how == CauseNone, err == nil, "%s, then %s", first, eventNames[second])
+		}
+	}
+}
+
+func causeName(how closeCause) string {
+	return [...]string{CauseNone: "-", CausePeer: "peer", CauseLocal: "local", CauseProtocol: "protocol", CauseDisconnect: "disconnect"}[how]
+}
+
+func stateAfter(events []stateEvent) *state {
+	s := new(state)
+	for _, e := range events {
+		s.apply(e, eventErrors[e])
+		s.wake()
+	}
+	return s
+}
+
+// Shutdown counts where nothing has happened, or just a Close that has sent nothing yet.
+func TestShutdownCountsUntilTheEndIsDecided(t *testing.T) {
+	for name, tc := range map[string]struct {
+		before []stateEvent
+		counts bool
+	}{
+		"nothing":                            {nil, true},
+		"Serve has returned":                 {[]stateEvent{EventClosing}, true},
+		"Close":                              {[]stateEvent{EventClose}, true},
+		"Close, and its frame":               {[]stateEvent{EventClose, eventCloseFrame}, false},
+		"Close, and the socket is closed":    {[]stateEvent{EventClose, eventSocketClosed}, false},
+		"Close, and a failure":               {[]stateEvent{EventClose, eventFailure}, true},
+		"a CloseMessage":                     {[]stateEvent{eventCloseFrame}, false},
+		"CloseNow, the socket not closed":    {[]stateEvent{eventCloseNow}, true},
+		"CloseNow":                           {[]stateEvent{eventCloseNow, eventSocketClosed}, false},
+		"the peer's close frame":             {[]stateEvent{eventPeerClose}, false},
+		"a violation":                        {[]stateEvent{eventViolation}, false},
+		"the end of the stream":              {[]stateEvent{eventReadEnd}, false},
+		"a hang-up":                          {[]stateEvent{eventHangUp}, false},
+		"a peer that does not answer":        {[]stateEvent{eventPeerGone}, false},
+		"a call that the caller has cut":     {[]stateEvent{eventFailure, eventSocketClosed}, true},
+		"Close, and then the peer hung up":   {[]stateEvent{EventClose, eventHangUp}, true},
+		"Close, a hang-up, the peer's frame": {[]stateEvent{EventClose, eventHangUp, eventPeerClose}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := stateAfter(tc.before)
+			assert.Equal(t, tc.counts, s.apply(EventShutdown, errTestShutdown))
+			assert.Equal(t, tc.counts, s.Has(FactShutdown))
+			for e := range stateEvents { // what comes later does not take it back
+				s.apply(e, eventErrors[e])
+			}
+			assert.Equal(t, tc.counts, s.Has(FactShutdown))
+		})
+	}
+}
+
+// Every event, in every state that there is: the states are found by walking all of them,
+// and what holds in each is told from the events that led to it.
+func TestEveryEventInEveryState(t *testing.T) {
+	type key struct {
+		facts fact
+		how   closeCause
+		first stateEvent // that has failed
+	}
+	keyOf := func(events []stateEvent) key {
+		s := stateAfter(events)
+		first, _ := firstOf(events, eventHangUp, eventPeerGone, eventFailure)
+		return key{fact(s.facts.Load()), s.how, first}
+	}
+	histories := [][]stateEvent{nil}
+	seen := map[key]bool{keyOf(nil): true}
+	for i := 0; i < len(histories); i++ {
+		checkState(t, histories[i])
+		for e := range stateEvents {
+			events := append(slices.Clone(histories[i]), e)
+			checkTransition(t, histories[i], e)
+			if k := keyOf(events); !seen[k] {
+				seen[k] = true
+				histories = append(histories, events)
+			}
+		}
+		if t.Failed() {
+			return // one is enough to read
+		}
+	}
+	assert.Greater(t, len(histories), 500, "states")
+}
+
+// firstOf returns the first of events that is one of those asked for.
+func firstOf(events []stateEvent, asked ...stateEvent) (first stateEvent, ok bool) {
+	for _, e := range events {
+		if slices.Contains(asked, e) {
+			return e, true
+		}
+	}
+	return stateEvents, false
+}
+
+func describe(events []stateEvent) string {
+	names := make([]string, len(events))
+	for i, e := range events {
+		names[i] = eventNames[e]
+	}
+	return fmt.Sprintf("after [%s]", strings.Join(names, ", "))
+}
+
+// checkState checks what reads, writes and the outcome see of a state.
+func checkState(t *testing.T, events []stateEvent) {
+	t.Helper()
+	s, after := stateAfter(events), describe(events)
+	happened := func(asked ...stateEvent) bool {
+		_, ok := firstOf(events, asked...)
+		return ok
+	}
+
+	var write error
+	first, failed := firstOf(events, eventHangUp, eventPeerGone, eventFailure)
+	switch {
+	case failed:
+		write = eventErrors[first]
+	case happened(eventCloseFrame):
+		write = ws.ErrCloseSent
+	case happened(eventSocketClosed):
+		write = ErrClosed
+	}
+	assert.Equal(t, write, s.Unwritable(), "writes %s", after)
+	closedRead := error(ErrClosed)
+	if failed {
+		closedRead = eventErrors[first]
+		assert.Equal(t, closedRead, s.SocketFailure(), after)
+	} else {
+		assert.NoError(t, s.SocketFailure(), after)
+	}
+	assert.Equal(t, closedRead, s.endError(), "reads of a closed socket %s", after)
+	assert.Equal(t, !happened(EventClosing, EventClose, eventCloseFrame), s.delivers(), "messages are delivered %s", after)
+	assert.Equal(t, happened(eventSocketClosed), s.isClosed(), after)
+	assert.Equal(t, first == eventHangUp, s.HungUp(), after)
+	if happened(eventPeerClose) {
+		assert.Equal(t, peersFrame, s.PeerCloseRead(), after)
+		assert.Equal(t, peersFrame.Code, s.CloseReceived(), after)
+	} else {
+		assert.Nil(t, s.PeerCloseRead(), after)
+		assert.Zero(t, s.CloseReceived(), after)
+	}
+	if happened(EventClose) {
+		assert.Equal(t, ownFrame, s.chosenFrame(), after)
+	} else {
+		assert.Nil(t, s.chosenFrame(), after)
+	}
+
+	assert.Equal(t, happened(eventPeerClose), s.peerClosed.IsSet(), "who waits for the peer's close frame is woken %s", after)
+	assert.Equal(t, failed || happened(eventSocketClosed), s.writeEnded.IsSet(), "who waits to write is woken %s", after)
+	assert.Equal(t, happened(eventSocketClosed), s.Closed.IsSet(), "who waits for the socket is woken %s", after)
+}
+
+// checkTransition checks what one event changes: what is known stays known, and the event
+// reports whether it was the first of its kind.
+func checkTransition(t *testing.T, events []stateEvent, e stateEvent) {
+	t.Helper()
+	s, after := stateAfter(events), describe(append(slices.Clone(events), e))
+	before := fact(s.facts.Load())
+	how, cause := s.CloseCause()
+	changed := s.apply(e, eventErrors[e])
+	facts := fact(s.facts.Load())
+	newHow, newCause := s.CloseCause()
+
+	assert.Equal(t, before, facts&before, "a fact is gone %s", after)
+	assert.Equal(t, facts != before, changed, after)
+	if newHow != how {
+		assert.Equal(t, eventErrors[e], newCause, "the error of the cause %s", after)
+		assert.True(t, how == CauseNone || newHow.wasRead() && !how.wasRead() && s.HungUp(), "the first cause %s", after)
+	} else {
+		assert.Equal(t, cause, newCause, "the error of the first cause %s", after)
+	}
+	again := s.apply(e, eventErrors[e])
+	assert.False(t, again, "the second time %s", after)
+	assert.Equal(t, facts, fact(s.facts.Load()), "the second time %s", after)
+}
+
+// A contextEvents keeps what ended the context, and when.
+type contextEvents struct {
+	noEvents
+	s     *state
+	cause error
+	woken bool // somebody was woken before the context ended
+}
+
+func (o *contextEvents) CancelContext(cause error) {
+	if o.cause == nil {
+		o.cause = cause
+		o.woken = o.s.peerClosed.IsSet() || o.s.writeEnded.IsSet() || o.s.Closed.IsSet()
+	}
+}
+
+// The context ends with the error of the event, and before those who wait learn of it: who
+// is woken finds it done.
+func TestContextEndsBeforeThoseWhoWaitAreWoken(t *testing.T) {
+	ends := []stateEvent{EventShutdown, eventCloseNow, eventCloseFrame, eventPeerClose, eventViolation, eventReadEnd, eventHangUp, eventPeerGone, eventFailure}
+	for e := range stateEvents {
+		tr := &Conn{}
+		o := &contextEvents{s: &tr.state}
+		tr.events = o
+		tr.Happens(e, eventErrors[e])
+		var want error
+		if slices.Contains(ends, e) {
+			want = eventErrors[e]
+		}
+		assert.Equal(t, want, o.cause, eventNames[e])
+		assert.False(t, o.woken, eventNames[e])
+	}
+}
+
+// Writers that wait for their turn are woken by what ends writing, and by nothing else.
+func TestWhatWakesWritersThatWait(t *testing.T) {
+	wakes := map[stateEvent]error{
+		eventHangUp: hangUp, eventPeerGone: peerGone, eventFailure: failure, eventSocketClosed: ErrClosed,
+	}
+	for e := range stateEvents {
+		t.Run(eventNames[e], func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, server := net.Pipe()
+				tr := New(server, nil, newConfig())
+				require.True(t, tr.FrameLock.TryLock())
+				b := WriteDeadline{ctx: t.Context(), timeout: time.Minute}
+				start := time.Now()
+				written := make(chan error)
+				go func() { written <- tr.wait(&tr.FrameLock, &b) }()
+				synctest.Wait()
+				tr.Happens(e, eventErrors[e])
+				err := <-written
+				if want := wakes[e]; want != nil {
+					assert.Equal(t, want, err)
+					assert.Zero(t, time.Since(start))
+				} else {
+					assert.Equal(t, errBusy, err)
+					assert.Equal(t, time.Minute, time.Since(start))
+				}
+			})
+		})
+	}
+}
+
+// What Close is to send can be replaced until it is sent, but by nothing that another call
+// of Close chose.
+func TestFrameOfShutdownIsReplaced(t *testing.T) {
+	s := stateAfter(nil)
+	s.ReplaceFrame(testShutdownFrame, ownFrame)
+	assert.Nil(t, s.chosenFrame(), "there was none")
+	s.apply(EventClose, testShutdownFrame)
+	s.apply(EventClose, sentFrame)
+	assert.Equal(t, testShutdownFrame, s.chosenFrame(), "only the first call sends")
+	s.ReplaceFrame(testShutdownFrame, ownFrame)
+	assert.Equal(t, ownFrame, s.chosenFrame())
+	s.ReplaceFrame(testShutdownFrame, sentFrame)
+	assert.Equal(t, ownFrame, s.chosenFrame())
+}
+
+// All calls that close the socket return when it is closed, with the same error.
+func TestCloseReturnsWhenTheSocketIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := New(&slowToClose{}, nil, newConfig())
+		start := time.Now()
+		var closing sync.WaitGroup
+		for range 3 {
+			closing.Go(func() {
+				assert.ErrorIs(t, tr.close(), io.ErrNoProgress)
+				assert.Equal(t, time.Second, time.Since(start))
+			})
+		}
+		synctest.Wait()
+		assert.True(t, tr.isClosed(), "from the first call on")
+		closing.Wait()
+		assert.ErrorIs(t, tr.close(), io.ErrNoProgress)
+	})
+}
+
+type slowToClose struct{ net.Conn }
+
+func (*slowToClose) Close() error {
+	time.Sleep(time.Second)
+	return io.ErrNoProgress
+}
+func (*slowToClose) LocalAddr() net.Addr  { return nil }
+func (*slowToClose) RemoteAddr() net.Addr { return nil }
