@@ -87,6 +87,11 @@ func (c *Conn) beginLocked() (first bool) {
 func (c *Conn) callBefore(f func()) {
 	begun := &c.group.begun
 	defer begun.Set()
+	defer func() {
+		if c.t.Has(transport.FactCloseCalled) { // nothing is enqueued from here on, whenever Close goes on
+			c.t.Happens(transport.EventQueueClosed, nil)
+		}
+	}()
 	defer c.afterFunc(max(c.GetCloseHandshakeTimeout(), transport.CloseGrace), func() {
 		defer begun.Set()
 		c.t.Abort()

@@ -11,7 +11,7 @@ import (
 // sent before (an answer to the peer's, or one that the application wrote itself), and waits
 // for the peer's. It closes the socket in any case.
 func (t *Conn) CloseHandshake() error {
-	t.Happens(eventQueueClosed, nil)
+	t.Happens(EventQueueClosed, nil)
 	timeout := time.Duration(t.CloseTimeout.Load())
 	switch {
 	case t.isClosed():

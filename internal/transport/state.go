@@ -15,7 +15,7 @@ const (
 	EventShutdown     stateEvent = iota // its Endpoint shuts down
 	EventClosing                        // CloseNow was called, or Serve has returned
 	EventClose                          // Close was called, with the frame that it is to send
-	eventQueueClosed                    // Close begins to send what waits in the queue, and then its frame
+	EventQueueClosed                    // Close begins to send what waits in the queue, and then its frame
 	eventCloseNow                       // the application closes the socket without a closing handshake
 	eventCloseFrame                     // our close frame begins to leave
 	eventPeerClose                      // the peer's close frame was read
@@ -42,8 +42,8 @@ var transitions = [stateEvents]struct {
 }{
 	EventShutdown:     {FactShutdown, CauseNone, true},
 	EventClosing:      {factClosing, CauseNone, false},
-	EventClose:        {factClosing | factCloseCalled, CauseLocal, false},
-	eventQueueClosed:  {factQueueClosed, CauseNone, false},
+	EventClose:        {factClosing | FactCloseCalled, CauseLocal, false},
+	EventQueueClosed:  {factQueueClosed, CauseNone, false},
 	eventCloseNow:     {0, CauseLocal, true},
 	eventCloseFrame:   {factCloseFrame, CauseLocal, true},
 	eventPeerClose:    {factPeerClosed, CausePeer, true},
@@ -62,7 +62,7 @@ type fact uint32
 const (
 	FactShutdown     fact = 1 << iota // the connection ends because its Endpoint shuts down
 	factClosing                       // no read delivers a message any more
-	factCloseCalled                   // Close was called
+	FactCloseCalled                   // Close was called
 	factQueueClosed                   // nothing is enqueued any more
 	factCloseFrame                    // our close frame has begun to leave, nothing is written after it
 	factPeerClosed                    // the peer's close frame was read, nothing is read after it
@@ -124,7 +124,7 @@ func (s *state) apply(e stateEvent, err error) (changed bool) {
 			return false
 		}
 	case EventClose:
-		if facts&factCloseCalled == 0 {
+		if facts&FactCloseCalled == 0 {
 			s.closeFrame, _ = err.(*ws.CloseError) //nolint:errorlint // it is one
 		}
 	case eventPeerClose:

@@ -55,7 +55,7 @@ var eventNames = [stateEvents]string{
 	EventClosing:      "Serve returns",
 	EventClose:        "Close",
 	eventCloseNow:     "CloseNow",
-	eventQueueClosed:  "flush before Close",
+	EventQueueClosed:  "flush before Close",
 	eventCloseFrame:   "close frame",
 	eventPeerClose:    "peer's close frame",
 	eventPeerReported: "peer's close frame reported",
