@@ -1,7 +1,11 @@
 package websocket
 
 import (
+	"cmp"
+	"compress/flate"
 	"context"
+	"errors"
+	"math"
 	"net"
 	"sync/atomic"
 	"time"
@@ -89,3 +93,77 @@ func (c *Conn) SetWriteDeadline(d time.Time) error {
 // MaxMessageSize. A longer message ends the connection with code 1009 and fails
 // its read with an error that is ErrReadLimit. Zero or less means no limit.
 func (c *Conn) SetReadLimit(limit int64) { c.t.Limit.Store(limit) }
+
+// CompressionOff is the level at which nothing is compressed that is written: see
+// Options.CompressionLevel.
+const CompressionOff = math.MinInt32
+
+var errLevel = errors.New("websocket: invalid compression level")
+
+func isCompressionLevel(level int) bool {
+	return level == CompressionOff || level >= flate.HuffmanOnly && level <= flate.BestCompression
+}
+
+// setCompression gives a new connection the level of the options.
+func (c *Conn) setCompression() {
+	_ = c.SetCompressionLevel(0)                          // for those who switch it on
+	_ = c.SetCompressionLevel(c.options.compressionLevel) // it was validated
+}
+
+// EnableWriteCompression switches the compression of later messages, where it
+// was negotiated; it is on then, unless the level is [CompressionOff]. Messages
+// shorter than CompressionThreshold are not compressed all the same.
+func (c *Conn) EnableWriteCompression(enable bool) { c.t.EnableCompression(enable) }
+
+// SetCompressionLevel sets the level of later messages, on the scale of
+// Options.CompressionLevel: 1 (fastest) to 9 (smallest), flate.DefaultCompression or
+// flate.HuffmanOnly. Zero means 1. [CompressionOff] is EnableWriteCompression(false), and
+// no other level switches compression on again. Any other number is an error.
+func (c *Conn) SetCompressionLevel(level int) error {
+	switch {
+	case !isCompressionLevel(level):
+		return errLevel
+	case level == CompressionOff:
+		c.t.EnableCompression(false)
+	default:
+		c.t.Level.Store(int32(cmp.Or(level, flate.BestSpeed)))
+	}
+	return nil
+}
+
+// connEvents is a Conn as its transport sees it: what it is told is no part of the API.
+type connEvents Conn
+
+func (e *connEvents) CancelContext(cause error) { (*Conn)(e).cancelContext(cause) }
+
+func (e *connEvents) Guard(f func()) { (*Conn)(e).guard(f) }
+
+// SocketClosing takes back the timer of the keep-alive: there is nothing to ping.
+func (e *connEvents) SocketClosing() { e.keepalive.timer.Cancel() }
+
+// Control has a ping or pong handled. A handler that could not write has not failed
+// where the peer hung up: what else had come is still to be read.
+func (e *connEvents) Control(messageType int, data string) error {
+	var err error
+	if messageType == PingMessage {
+		err = e.Conn.PingHandler()(data)
+	} else {
+		err = e.Conn.PongHandler()(data)
+	}
+	if (*Conn)(e).merelyHungUp(err) {
+		return nil
+	}
+	return err
+}
+
+// PeerClosed answers the peer's close frame, after the caller's handler, and closes the
+// socket: nothing more can come or go. Going through gorilla's getter, it also runs a
+// handler that was set on the embedded connection.
+func (e *connEvents) PeerClosed(ce *CloseError) error {
+	err := e.Conn.CloseHandler()(ce.Code, ce.Text)
+	e.t.AnswerClose(ce)
+	if (*Conn)(e).merelyHungUp(err) {
+		return nil
+	}
+	return err
+}

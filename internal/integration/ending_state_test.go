@@ -1,4 +1,4 @@
-package websocket_test
+package integration_test
 
 import (
 	"context"
