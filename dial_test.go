@@ -172,14 +172,14 @@ func TestDialedFrames(t *testing.T) {
 		send(func() error { return conn.WriteMessage(websocket.TextMessage, []byte(long)) }, wstest.Text(long))
 		send(func() error { return conn.WriteMessage(websocket.PingMessage, []byte("ping")) }, wstest.Ping("ping"))
 		send(func() error { return conn.Conn.WriteControl(websocket.PongMessage, []byte("g"), time.Time{}) }, wstest.Pong("g"))
-		inTwo := []wstest.Frame{ // as gorilla's buffer is
+		inTwo := []wstest.Frame{ // as the buffer of a writer is
 			{Opcode: wstest.OpText, Masked: true, Payload: []byte(long[:4096])},
 			{Fin: true, Masked: true, Payload: []byte(long[4096:5000])},
 		}
 		prepared, err := websocket.NewPreparedMessage(websocket.TextMessage, []byte(long[:5000]))
 		require.NoError(t, err)
 		for range 3 {
-			send(func() error { return conn.WritePreparedMessage(prepared) }, inTwo...)
+			send(func() error { return conn.WritePreparedMessage(prepared) }, wstest.Text(long[:5000]))
 		}
 		send(func() error {
 			w, err := conn.NextWriter(websocket.TextMessage)
