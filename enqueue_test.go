@@ -12,11 +12,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/internal/testws"
@@ -471,6 +473,37 @@ func TestEnqueueByAClient(t *testing.T) {
 			assert.NotEqual(t, got[0], got[1])
 		})
 	})
+}
+
+// A message that was enqueued does not keep the connection, once that has ended.
+func TestEnqueuedMessageKeepsNoConnection(t *testing.T) {
+	message := testws.EncodeSize(t, 100_000)
+	var p weak.Pointer[websocket.Conn]
+	t.Run("use", func(t *testing.T) {
+		conns := make(chan *websocket.Conn, 1)
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+			conns <- conn
+			return testws.ReadLoop(testws.Returned)(conn, r)
+		}))
+		server := httptest.NewServer(u)
+		defer server.Close()
+		_ = wstest.DialRaw(t, server, "/", nil)
+		conn := <-conns
+		for range 100 {
+			if conn.Enqueue(websocket.QueueLimit{}, message) != nil {
+				break
+			}
+			conn.Flush()
+		}
+		require.NoError(t, conn.CloseNow())
+		testws.AwaitEnd(t, u)
+		p = weak.Make(conn)
+	})
+	require.Eventually(t, func() bool {
+		runtime.GC()
+		return p.Value() == nil
+	}, 5*time.Second, time.Millisecond)
+	runtime.KeepAlive(message)
 }
 
 // TestEnqueuedWaitsForAStream has a message streamed, for longer than a write may

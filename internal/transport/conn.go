@@ -187,7 +187,7 @@ func (t *Conn) cancelExpiry() {
 // ever will. The socket is closed.
 func (t *Conn) StopBackground() {
 	t.stopFlushing()
-	t.TheCork().Timer.Stop() // which makes one, lest a frame that is held back later sets it
+	t.theCork().timer.Stop() // which makes one, lest a frame that is held back later sets it
 	t.mu.Lock()
 	e := t.expiry
 	t.mu.Unlock()

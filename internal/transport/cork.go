@@ -22,15 +22,15 @@ type cork struct {
 	held    *corkBuffer // nil: nothing is
 	n       int
 	holding atomic.Bool // held is not nil
-	Timer   xsync.Timer // should the reader take its time
+	timer   xsync.Timer // should the reader take its time
 }
 
 type corkBuffer [corkMax + wire.MaxHeaderSize + coalesceMax]byte
 
 var corkBuffers = sync.Pool{New: func() any { return new(corkBuffer) }}
 
-// TheCork is that of the connection, which most do without.
-func (t *Conn) TheCork() *cork {
+// theCork is that of the connection, which most do without.
+func (t *Conn) theCork() *cork {
 	if t.Cork.Load() == nil {
 		t.Cork.CompareAndSwap(nil, &cork{t: t})
 	}
@@ -46,16 +46,16 @@ func (t *Conn) Holds() bool {
 // mayHold reports whether a frame is to be held, rather than to leave at once.
 func (t *Conn) mayHold(b *WriteDeadline, opcode byte, length int) bool {
 	return t.more.Load() && wire.IsData(opcode) && !b.fromCaller && b.ctx.Done() == nil &&
-		t.TheCork().n+wire.MaxHeaderSize+length <= corkMax
+		t.theCork().n+wire.MaxHeaderSize+length <= corkMax
 }
 
-// Hold takes in a frame that mayHold has let pass.
-func (t *Conn) Hold(opcode byte, payload []byte) {
-	c := t.TheCork()
+// hold takes in a frame that mayHold has let pass.
+func (t *Conn) hold(opcode byte, payload []byte) {
+	c := t.theCork()
 	if c.held == nil {
 		c.held = corkBuffers.Get().(*corkBuffer) //nolint:errcheck // it is
 		c.holding.Store(true)
-		c.Timer.Reset(corkTime, c)
+		c.timer.Reset(corkTime, c)
 	}
 	c.n = len(append(wire.AppendHeader(c.held[:c.n], opcode, len(payload)), payload...))
 }
@@ -72,8 +72,8 @@ func (t *Conn) uncork(b *WriteDeadline, frame, payload []byte) error {
 }
 
 func (t *Conn) uncorkHeld(b *WriteDeadline, frame, payload []byte) error {
-	c := t.TheCork()
-	c.Timer.Cancel()
+	c := t.theCork()
+	c.timer.Cancel()
 	held, n := c.held, c.n
 	n += copy(held[n:], frame)
 	c.held, c.n = nil, 0 // whatever becomes of it
@@ -95,7 +95,7 @@ func (t *Conn) uncorkBeforeWaiting() {
 		t.more.Store(false)
 	}
 	// If somebody has the lock, he does it, or the timer.
-	if c := t.Cork.Load(); c != nil && c.holding.Load() && t.FrameLock.TryLock() {
+	if c := t.Cork.Load(); c != nil && c.holding.Load() && t.frameLock.TryLock() {
 		t.unlockWrite()
 	}
 }

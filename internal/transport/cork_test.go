@@ -24,7 +24,7 @@ func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
 		b := tr.ownDeadline()
 		require.NoError(t, tr.WriteFrame(&b, wire.OpBinary, []byte("x")))
 
-		require.True(t, tr.FrameLock.TryLock())
+		require.True(t, tr.frameLock.TryLock())
 		time.Sleep(corkTime)
 		synctest.Wait()     // the timer waits for the lock
 		tr.more.Store(true) // as the reader does

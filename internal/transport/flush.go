@@ -55,7 +55,7 @@ func (q *queue) writeReady(t *Conn) (n int, all bool) {
 	}
 	b := q.batch()
 	defer b.giveBack()
-	n = t.WriteNow(b.p)
+	n = t.writeNow(b.p)
 	return n, n == len(b.p)
 }
 
@@ -125,7 +125,7 @@ func (t *Conn) tryLockBoth() bool {
 	if !t.messageLock.TryLock() {
 		return false
 	}
-	if !t.FrameLock.TryLock() {
+	if !t.frameLock.TryLock() {
 		t.unlockMessage()
 		return false
 	}

@@ -11,14 +11,14 @@ import (
 // A queue is what waits to be written to a connection. One goroutine at a time, the
 // flusher, writes it. The zero value is empty.
 type queue struct {
-	Mu       sync.Mutex
-	Strips   []strip
+	mu       sync.Mutex
+	strips   []strip
 	one      [1]strip // memory for strips, enough for a quiet connection
-	Messages int
-	Bytes    int      // of frames
+	messages int
+	bytes    int      // of frames
 	waiters  *waiters // nil without any
 	taken    int32    // strips at the front that are being written
-	Flushing bool
+	flushing bool
 }
 
 // A strip is one frame, in memory that all connections share that it is written to, or what
@@ -79,9 +79,9 @@ func (t *Conn) Queued() (messages, bytes int) {
 	if q == nil {
 		return 0, 0
 	}
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
-	return q.Messages, q.Bytes
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.messages, q.bytes
 }
 
 // add is enqueue.
@@ -90,14 +90,14 @@ func (q *queue) add(t *Conn, limit QueueLimit, frames [][]byte) (room <-chan str
 	for _, frame := range frames {
 		bytes += len(frame)
 	}
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	switch err := t.Unwritable(); {
 	case err != nil:
 		return nil, err
 	case t.Has(factQueueClosed):
 		return nil, ws.ErrCloseSent // it is as good as that
-	case limit.Allows(q.Messages+len(frames), q.Bytes+bytes):
+	case limit.Allows(q.messages+len(frames), q.bytes+bytes):
 	case slices.ContainsFunc(frames, func(frame []byte) bool { return !limit.Allows(1, len(frame)) }):
 		return nil, ErrFrameTooBig
 	case !limit.Allows(len(frames), bytes):
@@ -105,23 +105,23 @@ func (q *queue) add(t *Conn, limit QueueLimit, frames [][]byte) (room <-chan str
 	default:
 		return waitChan(&q.ownWaiters().room), ErrQueueFull
 	}
-	if len(q.Strips) == 0 {
-		q.Strips = q.one[:0]
+	if len(q.strips) == 0 {
+		q.strips = q.one[:0]
 	}
-	q.Strips = slices.Grow(q.Strips, min(len(frames), fewStrips)) // small ones may need no more
+	q.strips = slices.Grow(q.strips, min(len(frames), fewStrips)) // small ones may need no more
 	for _, frame := range frames {
 		q.put(frame)
 	}
-	q.Messages += len(frames)
-	q.Bytes += bytes
+	q.messages += len(frames)
+	q.bytes += bytes
 	return nil, nil
 }
 
 // put appends a frame: many small ones would need more memory for their strips than for
 // themselves. The mutex is held.
 func (q *queue) put(frame []byte) {
-	if len(q.Strips) >= fewStrips && len(q.Strips) > int(q.taken) && len(frame) <= smallFrameMax {
-		last := &q.Strips[len(q.Strips)-1]
+	if len(q.strips) >= fewStrips && len(q.strips) > int(q.taken) && len(frame) <= smallFrameMax {
+		last := &q.strips[len(q.strips)-1]
 		switch {
 		case last.frames > 1 && len(last.p)+len(frame) <= stripMax:
 			last.p = append(last.p, frame...)
@@ -133,17 +133,17 @@ func (q *queue) put(frame []byte) {
 			return
 		}
 	}
-	q.Strips = append(q.Strips, strip{p: frame, frames: 1})
+	q.strips = append(q.strips, strip{p: frame, frames: 1})
 }
 
 // begin makes the caller the flusher, if there is something to do and nobody does it.
 func (q *queue) begin() bool {
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
-	if q.Flushing || len(q.Strips) == 0 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.flushing || len(q.strips) == 0 {
 		return false
 	}
-	q.Flushing = true
+	q.flushing = true
 	return true
 }
 
@@ -169,16 +169,16 @@ func (b batch) giveBack() {
 // batch returns what the flusher is to write now; there is something. It stays in the
 // queue.
 func (q *queue) batch() (b batch) {
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
-	if len(q.Strips) == 1 || len(q.Strips[0].p)+len(q.Strips[1].p) > batchMax {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.strips) == 1 || len(q.strips[0].p)+len(q.strips[1].p) > batchMax {
 		q.taken = 1
-		return batch{p: q.Strips[0].p}
+		return batch{p: q.strips[0].p}
 	}
 	b.joined = batchBuffers.Get().(*batchBuffer) //nolint:errcheck // it is
 	b.p = b.joined[:0]
 	q.taken = 0
-	for _, s := range q.Strips {
+	for _, s := range q.strips {
 		if len(b.p)+len(s.p) > batchMax {
 			break
 		}
@@ -190,31 +190,31 @@ func (q *queue) batch() (b batch) {
 
 // first is batch for the first strip alone, which needs no more memory.
 func (q *queue) first() batch {
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.taken = 1
-	return batch{p: q.Strips[0].p}
+	return batch{p: q.strips[0].p}
 }
 
 // written takes out the first n bytes, which the flusher has written, counts the messages
 // that end in them, and reports whether there is more. If not, the caller is not the flusher
 // any more.
 func (q *queue) written(t *Conn, n int) (more bool) {
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	whole, messages := 0, 0
-	for whole < len(q.Strips) && n >= len(q.Strips[whole].p) {
-		n -= len(q.Strips[whole].p)
-		messages += q.Strips[whole].frames
+	for whole < len(q.strips) && n >= len(q.strips[whole].p) {
+		n -= len(q.strips[whole].p)
+		messages += q.strips[whole].frames
 		whole++
 	}
 	q.drop(whole)
 	if n > 0 {
-		q.Strips[0].p = q.Strips[0].p[n:]
-		q.Bytes -= n
+		q.strips[0].p = q.strips[0].p[n:]
+		q.bytes -= n
 	}
 	t.sent(uint64(messages)) //nolint:gosec // it is not negative
-	if len(q.Strips) == 0 {
+	if len(q.strips) == 0 {
 		q.endFlush()
 		return false
 	}
@@ -224,9 +224,9 @@ func (q *queue) written(t *Conn, n int) (more bool) {
 // abandon forgets what waits, because nothing can be written any more. The caller was the
 // flusher.
 func (q *queue) abandon() {
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
-	q.drop(len(q.Strips))
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.drop(len(q.strips))
 	q.endFlush()
 }
 
@@ -234,11 +234,11 @@ func (q *queue) abandon() {
 // ever will. The mutex is held.
 func (q *queue) drop(n int) {
 	for i := range n {
-		q.Bytes -= len(q.Strips[i].p)
-		q.Messages -= q.Strips[i].frames
-		q.Strips[i] = strip{}
+		q.bytes -= len(q.strips[i].p)
+		q.messages -= q.strips[i].frames
+		q.strips[i] = strip{}
 	}
-	q.Strips = q.Strips[n:]
+	q.strips = q.strips[n:]
 	q.taken = 0
 	if n > 0 && q.waiters != nil {
 		notify(&q.waiters.room)
@@ -247,8 +247,8 @@ func (q *queue) drop(n int) {
 
 // endFlush ends the flushing of a queue that is empty. The mutex is held.
 func (q *queue) endFlush() {
-	q.Strips, q.one = nil, [1]strip{} // which keeps what it had when it became too small
-	q.Flushing = false
+	q.strips, q.one = nil, [1]strip{} // which keeps what it had when it became too small
+	q.flushing = false
 	if q.waiters != nil {
 		notify(&q.waiters.idle)
 		if q.waiters.room == nil {
@@ -260,9 +260,9 @@ func (q *queue) endFlush() {
 // flushed returns a channel that is closed when nobody is flushing any more, nil if
 // nobody is.
 func (q *queue) flushed() <-chan struct{} {
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
-	if !q.Flushing {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.flushing {
 		return nil
 	}
 	return waitChan(&q.ownWaiters().idle)

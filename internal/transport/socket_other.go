@@ -16,4 +16,4 @@ func (*Conn) arriveRaw(*arrival) (int, error) { panic("websocket: there is no ra
 
 func (*arrival) read(uintptr) bool { panic("websocket: there is no raw connection") }
 
-func (*Conn) WriteNow([]byte) int { panic("websocket: there is no raw connection") }
+func (*Conn) writeNow([]byte) int { panic("websocket: there is no raw connection") }

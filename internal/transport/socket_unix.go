@@ -120,9 +120,9 @@ func (a *arrival) read(fd uintptr) bool {
 	}
 }
 
-// WriteNow writes what the socket takes without waiting. The write lock is held. What is
+// writeNow writes what the socket takes without waiting. The write lock is held. What is
 // wrong shows when the rest is written.
-func (t *Conn) WriteNow(p []byte) (n int) {
+func (t *Conn) writeNow(p []byte) (n int) {
 	own := t.ownDeadline()
 	_ = t.arm(&own)                // a socket does not panic
 	a := attempts.Get().(*attempt) //nolint:errcheck // it is

@@ -320,11 +320,11 @@ func TestWhatWakesWritersThatWait(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				_, server := net.Pipe()
 				tr := New(server, nil, newConfig())
-				require.True(t, tr.FrameLock.TryLock())
+				require.True(t, tr.frameLock.TryLock())
 				b := WriteDeadline{ctx: t.Context(), timeout: time.Minute}
 				start := time.Now()
 				written := make(chan error)
-				go func() { written <- tr.wait(&tr.FrameLock, &b) }()
+				go func() { written <- tr.wait(&tr.frameLock, &b) }()
 				synctest.Wait()
 				tr.Happens(e, eventErrors[e])
 				err := <-written

@@ -103,7 +103,7 @@ func (t *Conn) patience(lock *xsync.Lock, b *WriteDeadline) (left time.Duration,
 		return 0, false
 	}
 	moved := t.LastProgress()
-	if lock != &t.FrameLock {
+	if lock != &t.frameLock {
 		moved = t.messagesMovedAt()
 	}
 	return max(b.waiting-1, moved) + b.timeout - t.Age(), true
@@ -152,13 +152,13 @@ func (t *Conn) unlockWrite() {
 	if t.Holds() && !t.more.Load() {
 		t.uncorkOwn()
 	}
-	t.FrameLock.Unlock()
+	t.frameLock.Unlock()
 }
 
 // lockClose takes the write lock for a close frame. ErrCloseSent comes when the
 // other close frame is on the wire, whole: the socket may be closed then.
 func (t *Conn) lockClose(b *WriteDeadline) error {
-	if err := t.wait(&t.FrameLock, b); err != nil {
+	if err := t.wait(&t.frameLock, b); err != nil {
 		return err
 	}
 	if err := t.Unwritable(); err != nil {

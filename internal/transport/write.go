@@ -35,7 +35,7 @@ type writing struct {
 	// messageLock is held from the first frame of a message to its last, and frameLock
 	// from a frame's first byte to its last, whatever number of calls gorilla needs for
 	// it. messageLock comes first. Control frames need frameLock alone.
-	messageLock, FrameLock xsync.Lock
+	messageLock, frameLock xsync.Lock
 
 	Cork  atomic.Pointer[cork]  // nil until a frame is held back
 	Queue atomic.Pointer[queue] // nil until something is enqueued
@@ -153,7 +153,7 @@ func (t *Conn) sendFrame(b *WriteDeadline, opcode byte, payload []byte) error {
 	case len(payload) > coalesceMax:
 		return t.sendLarge(b, opcode, payload)
 	case t.mayHold(b, opcode, len(payload)):
-		t.Hold(opcode, payload)
+		t.hold(opcode, payload)
 		return nil
 	}
 	small := smallFrames.Get().(*smallFrame) //nolint:errcheck // it is
