@@ -57,16 +57,14 @@ func (h *Hub) Join(conn *websocket.Conn, rooms ...string) (*Member, error) {
 	if err == nil {
 		err = m.Join(rooms...)
 	}
-	if err == nil && conn.BeforeClose(m.leave) {
-		return m, nil
-	}
-	m.leave()
 	if err == nil {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		err = m.ended()
+		err = m.leaveBeforeClose()
 	}
-	return nil, err
+	if err != nil {
+		m.leave()
+		return nil, err
+	}
+	return m, nil
 }
 
 // groups returns where the groups of a kind are.

@@ -102,6 +102,20 @@ func (m *Member) leave() {
 	m.enqueueRests(m.hub.giveUp(everywhere(m)))
 }
 
+// leaveBeforeClose has the member leave when its connection begins to end. If it has
+// begun already, the member leaves now, and the error says why it can be none.
+func (m *Member) leaveBeforeClose() error {
+	if m.conn.BeforeClose(m.leave) {
+		return nil
+	}
+	m.leave()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hub.mu.RLock()
+	defer m.hub.mu.RUnlock()
+	return m.hub.barred(m)
+}
+
 // gone returns why nothing can be sent to the member any more, nil as long as something
 // may: where it has left because its Serve has returned, up to the close frame.
 func (m *Member) gone() error {
@@ -130,16 +144,23 @@ func (m *Member) ended() error {
 	return websocket.ErrCloseSent // it is as good as that
 }
 
+// barred returns why a member can enter no group of the hub any more, nil if it can. The
+// hub's shutdown comes first: it is why the hub closes connections, and ErrShutdown is what
+// it promises then. The member's mutex and mu are held.
+func (h *Hub) barred(m *Member) error {
+	if h.closed {
+		return websocket.ErrShutdown
+	}
+	return m.ended()
+}
+
 // take adds a member, whose mutex is held, to a group, which is made if there is none, in
 // place of others, and returns what is left for it there. The place is nil if it has one
 // already.
 func (h *Hub) take(m *Member, t Topic, before finder) (place *membership, rests []*round, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
-		return nil, nil, websocket.ErrShutdown
-	}
-	if err := m.ended(); err != nil || m.places.get(t) != nil {
+	if err := h.barred(m); err != nil || m.places.get(t) != nil {
 		return nil, nil, err
 	}
 	g := h.everyone

@@ -217,3 +217,19 @@ func TestPositionsWrapAround(t *testing.T) {
 	go testws.Drain(client)
 	s.down()
 }
+
+// A Join that the hub's Shutdown overtakes returns ErrShutdown, and not how the shutdown
+// has closed the connection.
+func TestJoinOvertakenByShutdown(t *testing.T) {
+	s := newStage(t)
+	client := wstest.Dial(t, s.server, "/", &wstest.Options{Timeout: 20 * time.Second})
+	conn := (<-s.conns).conn
+	go testws.Drain(client)
+	m := &Member{hub: s.hub, conn: conn} // as Join has it after the first step
+	_, err := m.enter(Topic{Kind: Everyone})
+	require.NoError(t, err)
+	require.NoError(t, s.hub.Shutdown(t.Context()))
+	require.ErrorContains(t, context.Cause(conn.Context()), "1001")
+	require.ErrorIs(t, m.leaveBeforeClose(), websocket.ErrShutdown)
+	s.down()
+}
