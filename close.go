@@ -11,24 +11,26 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// NormalClosureMessage is the text sent with code 1000 when Serve returns nil.
+// NormalClosureMessage is the text of the close frame, with code 1000, that is sent when Serve
+// returns nil.
 const NormalClosureMessage = "Server closed connection"
 
-// Close frames that the library sends by itself.
+// Close frames that the library chooses, rather than the application.
 var (
 	normalFrame   = &CloseError{Code: CloseNormalClosure, Text: NormalClosureMessage}
 	shutdownFrame = &CloseError{Code: CloseGoingAway, Text: "Server shutting down"}
 	failureFrame  = &CloseError{Code: CloseInternalServerErr, Text: http.StatusText(http.StatusInternalServerError)}
 )
 
-// SetCloseHandshakeTimeout bounds later closing handshakes of this connection:
-// writing our close frame and waiting for the peer's. Zero or less means no
-// waiting: the frame is tried and the socket closed at once.
+// SetCloseHandshakeTimeout sets the close timeout of this connection in place of
+// Options.CloseTimeout. It bounds a whole closing handshake that begins later: writing our
+// close frame and waiting for the peer's. Zero or less means no waiting: Close tries to write
+// the frame and closes the socket at once. It may be called from any goroutine.
 func (c *Conn) SetCloseHandshakeTimeout(timeout time.Duration) {
 	c.t.CloseTimeout.Store(int64(timeout))
 }
 
-// GetCloseHandshakeTimeout returns the bound of the closing handshake.
+// GetCloseHandshakeTimeout returns the close timeout: see [Conn.SetCloseHandshakeTimeout].
 func (c *Conn) GetCloseHandshakeTimeout() time.Duration {
 	return time.Duration(c.t.CloseTimeout.Load())
 }
@@ -36,47 +38,47 @@ func (c *Conn) GetCloseHandshakeTimeout() time.Duration {
 // CloseNormal is Close with code 1000 and the text "Server closed connection".
 func (c *Conn) CloseNormal() error { return c.Close(CloseNormalClosure, NormalClosureMessage) }
 
-// CloseWithError is Close with code 1011 and the text "Internal Server Error";
-// with Debug, err's own, or the value of a panic.
+// CloseWithError is Close with code 1011 and the text "Internal Server Error". With
+// Options.Debug, the text is that of err instead; for a *PanicError, its value.
 func (c *Conn) CloseWithError(err error) error {
 	return c.Close(CloseInternalServerErr, c.failureText(err))
 }
 
-// failureText returns what the peer is told of errors.
+// failureText returns the text of the close frame for errs. Only with Debug does it tell the
+// peer what failed.
 func (c *Conn) failureText(errs ...error) string {
 	if !c.options.debug || errors.Join(errs...) == nil {
 		return http.StatusText(http.StatusInternalServerError)
 	}
 	texts := make([]string, len(errs))
 	for i, err := range errs {
-		texts[i] = ownText(err)
+		texts[i] = applicationText(err)
 	}
 	return strings.Join(texts, "\n")
 }
 
-// ownText is the message of an error, or what a panic was called with: whoever
-// debugs looks for the words of the application.
-func ownText(err error) string {
-	if p, ok := err.(*PanicError); ok && p.Value != nil { //nolint:errorlint // what wraps it has a message
+// applicationText is the message of err, or the value of a panic: in the application's words
+// and without our prefix, because a developer reads it.
+func applicationText(err error) string {
+	if p, ok := err.(*PanicError); ok && p.Value != nil { //nolint:errorlint // an error that wraps one has a message
 		return fmt.Sprint(p.Value)
 	}
 	return err.Error()
 }
 
-// Close performs the closing handshake (RFC 6455, 7.1.2): it writes a close
-// frame, waits for the peer's and closes the socket, all within the close
-// timeout. It may be called from any goroutine, also from a handler and while
-// others read or write. Code 1005 sends an empty frame. The text is cut to 123
-// bytes of valid UTF-8.
+// Close performs the closing handshake (RFC 6455, 7.1.2): it writes a close frame, waits for
+// the peer's and closes the socket, all within the close timeout. Code 1005 sends an empty
+// frame. The text is truncated to 123 bytes of valid UTF-8. Close may be called from any
+// goroutine, also from a handler and while other goroutines read or write.
 //
-// Nil means that the frame was written and the socket closed, even if the peer
-// never answered. Where the frame can't be written, the socket is closed all the
-// same and the error returned. A code that may not be sent is an error too, but
-// nothing has happened then. Only the first call writes a frame: a later one
-// waits for the first to end and returns nil.
+// Close returns nil if the frame was written and the socket closed, even if the peer never
+// answered. If the frame can't be written, Close still closes the socket, and returns the
+// error. If the code may not be sent (see [ValidCloseCode]), Close returns an error and does
+// nothing. Only the first call writes a frame: a later call waits until the connection is
+// closed and returns nil.
 //
-// From the moment it is called no read delivers a message, also while what was
-// enqueued before is sent first: see [Conn.Enqueue].
+// Once Close is called, no read delivers a message any more, not even while enqueued messages
+// are sent before the close frame: see [Conn.Enqueue].
 func (c *Conn) Close(code int, text string) error {
 	if !ValidCloseCode(code) {
 		return fmt.Errorf("websocket: close code %d may not be sent", code)
@@ -84,36 +86,39 @@ func (c *Conn) Close(code int, text string) error {
 	return c.closeWith(&CloseError{Code: code, Text: wire.TruncateReason(text)})
 }
 
-// closeWith is Close with a frame that may be sent.
+// closeWith is Close with a frame whose code and text are valid.
 func (c *Conn) closeWith(frame *CloseError) (err error) {
 	if !c.t.Happens(transport.EventClose, frame) {
-		<-c.t.Closed.Done() // not for the first call to return: it may wait for this one, by way of BeforeClose
+		<-c.t.Closed.Done() // the first call may wait for this one, in a hook of BeforeClose
 		c.stopBackground()
 		return nil
 	}
 	defer c.stopBackground()
-	defer c.cancelContext(frame)                  // sending the frame does it, if it can be sent
-	defer func() { err = c.t.CloseHandshake() }() // also if a panic ends what is called before
+	defer c.cancelContext(frame)                  // for a frame that can't be sent
+	defer func() { err = c.t.CloseHandshake() }() // also if beginClosing panics
 	c.beginClosing()
 	return nil
 }
 
-// CloseNow closes the socket without a closing handshake. Reads and writes that
-// wait return net.ErrClosed. Messages that are held back (see WriteMessage) or enqueued
-// are lost.
+// CloseNow closes the socket without a closing handshake. Waiting reads and writes return
+// net.ErrClosed. Messages that are held back (see [Conn.WriteMessage]) or enqueued are lost.
+//
+// It returns when no timer or background goroutine of the connection runs any more. The call
+// that begins to end the connection also waits for the functions given to BeforeClose. The
+// error is always nil. It may be called from any goroutine, and more than once.
 func (c *Conn) CloseNow() error {
 	c.t.Happens(transport.EventClosing, nil)
-	first := c.begin()
+	first := c.startHooks()
 	c.t.CloseNow()
-	if first { // otherwise another goroutine waits for BeforeClose
-		<-c.group.begun.Done()
+	if first { // otherwise another goroutine waits for the hooks
+		<-c.group.hooksReturned.Done()
 	}
 	c.stopBackground()
 	return nil
 }
 
-// stopBackground stops the timers and the flusher of the connection, whose socket is closed,
-// and returns when none of them runs any more.
+// stopBackground stops the timers and the flusher, and waits until none of them runs. The
+// socket must be closed, so that a flusher that writes fails.
 func (c *Conn) stopBackground() {
 	c.keepalive.timer.Stop()
 	c.t.StopBackground()

@@ -97,7 +97,7 @@ func (d *dialing) openSocket(address string) (net.Conn, error) {
 	opened := make(chan result, 1)
 	go func() {
 		var o result
-		recovered(func() error {
+		callRecovering(func() error {
 			o.nc, o.err = d.keep(dial(d.ctx, "tcp", address))
 			return nil
 		}, func(left error) {

@@ -24,7 +24,7 @@ type outcome struct {
 // outcome calls decideOutcome and recovers its panic, which then is the failure: it calls
 // methods of the application's errors.
 func (c *Conn) outcome(errs []error, reported error) (o outcome) {
-	recovered(func() error {
+	callRecovering(func() error {
 		o = c.decideOutcome(errs, reported)
 		return nil
 	}, func(failure error) {

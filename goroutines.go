@@ -8,9 +8,10 @@ import (
 	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
-// recovered calls f and then done with its error, a *PanicError if f panics or
-// leaves by Goexit, which goes on when done returns.
-func recovered(f func() error, done func(error)) {
+// callRecovering calls f, then done with the error of f. If f panics, the error is a
+// *PanicError and the panic ends here. If f calls runtime.Goexit, the error is a *PanicError
+// too, and the goroutine exits once done has returned.
+func callRecovering(f func() error, done func(error)) {
 	var err error
 	returned := false
 	defer func() {
@@ -23,8 +24,8 @@ func recovered(f func() error, done func(error)) {
 	returned = true
 }
 
-// survived calls a function and returns its panic, a *PanicError, if there was one.
-func survived(f func()) (err error) {
+// catchPanic calls f and returns its panic as a *PanicError, nil if f returned.
+func catchPanic(f func()) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
 			err = newPanicError(value)
@@ -34,22 +35,22 @@ func survived(f func()) (err error) {
 	return nil
 }
 
-// inTurn calls all functions, one after the other. None is left out, whatever another
-// one does. Told is told of panics, and survived too.
-func inTurn(told func(error), functions ...func()) {
+// callEach calls all functions in order, also those after one that panics or calls
+// runtime.Goexit. It passes each panic to report, whose own panics are dropped.
+func callEach(report func(error), functions ...func()) {
 	if len(functions) == 0 {
 		return
 	}
-	defer inTurn(told, functions[1:]...) // also after a Goexit
-	if failure := survived(functions[0]); failure != nil {
-		_ = survived(func() { told(failure) })
+	defer callEach(report, functions[1:]...) // also after a Goexit
+	if failure := catchPanic(functions[0]); failure != nil {
+		_ = catchPanic(func() { report(failure) })
 	}
 }
 
-// guard calls a function that runs where there is nobody to recover it: a panic is one of
-// the connection's.
+// guard calls f, which runs on a goroutine or timer of the library's that has no other
+// recovery: a panic of f becomes a failure of the connection.
 func (c *Conn) guard(f func()) {
-	recovered(func() error {
+	callRecovering(func() error {
 		f()
 		return nil
 	}, c.goroutineEnded)
@@ -65,29 +66,30 @@ func (c *Conn) whenDone(ctx context.Context, f func()) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { c.guard(f) })
 }
 
-// group is the functions of a connection: those that were started with Conn.Go, and
-// what is to be called before it is closed.
+// group holds the functions that run for a connection: those that Conn.Go started, and the
+// hooks that BeforeClose registered.
 type group struct {
-	running sync.WaitGroup
-	mu      sync.Mutex
-	errs    []error     // since the last time somebody asked
-	stopped bool        // Serve has returned
-	closing bool        // the connection has begun to end
-	before  func()      // what BeforeClose was given; nil without, and when it is called
-	begun   xsync.Event // before has returned, or there was nothing to call
+	running       sync.WaitGroup
+	mu            sync.Mutex
+	errs          []error     // not yet taken by Serve's goroutine
+	stopped       bool        // Serve has returned
+	closing       bool        // the connection has begun to end
+	beforeClose   func()      // calls all hooks in order; nil without any, and once it is called
+	hooksReturned xsync.Event // beforeClose has returned or timed out, or was nil
 }
 
-// Go calls f in a goroutine that belongs to the connection. Its context is the
-// connection's, and f must return soon after that has ended; the end of Serve
-// waits for it. If f returns an error or panics, the connection is ended as if
-// Serve had: reads fail, the context is canceled, and when Serve has returned
-// the first error counts. Where f returns the error of a write that failed because the
-// peer hung up, reads go on: see [Conn]. A loop that only writes is started like this:
+// Go calls f in a goroutine that belongs to the connection and returns true. The context of
+// f is the connection's, and f must return soon after that context ends: the end of Serve
+// waits for f.
+//
+// If f returns an error or panics, the connection ends as if Serve had failed: reads fail and
+// the context is canceled. Once Serve has returned, the first error counts. Reads go on if f
+// returns the error of a write that failed because the peer hung up: see [Conn].
+//
+// Go may be called from any goroutine, any number of times. It returns false, and f is not
+// called, once Serve has returned. A goroutine that only writes is started like this:
 //
 //	conn.Go(func(ctx context.Context) error { return pump(ctx, conn) })
-//
-// It may be called from any goroutine. Go returns false, and f is not called, once Serve
-// has returned.
 func (c *Conn) Go(f func(ctx context.Context) error) bool {
 	g := &c.group
 	g.mu.Lock()
@@ -99,9 +101,10 @@ func (c *Conn) Go(f func(ctx context.Context) error) bool {
 	return true
 }
 
-// run calls a function that belongs to the connection.
+// run calls f, within the guard of the options if there is one. An error or panic of f ends
+// the connection.
 func (c *Conn) run(f func() error) {
-	recovered(func() error {
+	callRecovering(func() error {
 		if guard := c.options.guard; guard != nil {
 			return guard(f)
 		}
@@ -109,7 +112,8 @@ func (c *Conn) run(f func() error) {
 	}, c.goroutineEnded)
 }
 
-// goroutineEnded ends the connection if a function that belongs to it failed.
+// goroutineEnded takes the result of a function that ran for the connection. An error ends
+// the connection; once Serve has returned, it is only kept for the end of Serve.
 func (c *Conn) goroutineEnded(err error) {
 	if err == nil {
 		return
@@ -119,18 +123,18 @@ func (c *Conn) goroutineEnded(err error) {
 	g.errs = append(g.errs, err)
 	serving := !g.stopped
 	g.mu.Unlock()
-	if serving && !c.merelyHungUp(err) { // reads find out by themselves how that ended
+	if serving && !c.merelyHungUp(err) { // after a hang-up, reads find out how the connection ended
 		unreached := c.failReads(err)
 		c.cancelContext(err)
 		c.t.FailUnreached("read", err, unreached)
 	}
 }
 
-// failReads makes the waiting read and every later one fail. Its own error says that the
-// waiting one was not reached.
+// failReads makes the waiting read and every later one fail with err. It returns an error if
+// it could not interrupt the waiting read.
 func (c *Conn) failReads(err error) error { return c.t.FailReads(err) }
 
-// stop says that Serve has returned, and returns the errors so far.
+// stop marks that Serve has returned, and takes the errors so far.
 func (g *group) stop() []error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -138,7 +142,7 @@ func (g *group) stop() []error {
 	return g.take()
 }
 
-// wait waits for the functions that still run and returns their errors.
+// wait waits for the functions that still run and takes their errors.
 func (g *group) wait() []error {
 	g.running.Wait()
 	g.mu.Lock()
@@ -146,6 +150,7 @@ func (g *group) wait() []error {
 	return g.take()
 }
 
+// take returns the errors that were not taken before. The caller holds the lock.
 func (g *group) take() []error {
 	errs := g.errs
 	g.errs = nil

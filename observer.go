@@ -58,7 +58,7 @@ func tellEach(observers []*Observer, tell func(*Observer)) {
 	for i, o := range observers {
 		calls[i] = func() { tell(o) }
 	}
-	inTurn(func(failure error) { failures = append(failures, unpacked(failure)) }, calls...)
+	callEach(func(failure error) { failures = append(failures, unpacked(failure)) }, calls...)
 }
 
 // unpacked returns the panics of observers that were joined in place of tellEach's own.
@@ -94,7 +94,7 @@ func (e *Endpoint) observe(ctx context.Context, tell func(*Observer)) {
 	if e.options.Observer == nil {
 		return
 	}
-	recovered(func() error {
+	callRecovering(func() error {
 		tell(e.options.Observer)
 		return nil
 	}, func(failure error) {
@@ -161,7 +161,7 @@ func (o *Options) logger() *slog.Logger {
 // is asked counts as interested: log tells of its panic.
 func (o *Options) logs(ctx context.Context, level slog.Level) bool {
 	interested := true
-	_ = survived(func() { interested = o.logger().Enabled(ctx, level) })
+	_ = catchPanic(func() { interested = o.logger().Enabled(ctx, level) })
 	return interested
 }
 
@@ -169,12 +169,12 @@ func (o *Options) logs(ctx context.Context, level slog.Level) bool {
 // the default logger: that may be another one, and has the error's text here.
 func (o *Options) log(ctx context.Context, level slog.Level, message string, err error, attrs ...slog.Attr) {
 	attrs = append([]slog.Attr{slog.Any("error", err)}, attrs...)
-	failure := survived(func() { o.logger().LogAttrs(ctx, level, message, attrs...) })
+	failure := catchPanic(func() { o.logger().LogAttrs(ctx, level, message, attrs...) })
 	var p *PanicError
 	if !errors.As(failure, &p) {
 		return
 	}
-	_ = survived(func() {
+	_ = catchPanic(func() {
 		slog.Default().LogAttrs(ctx, slog.LevelError, logLogger,
 			slog.String("panic", fmt.Sprint(p.Value)), slog.String("stack", string(p.Stack)), // fmt survives methods that panic
 			slog.String("message", message), slog.String("error", fmt.Sprint(err)))

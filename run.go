@@ -17,7 +17,7 @@ import (
 // sent; its panic is recovered. Where it is nil, they are logged.
 func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
 	r := &run{e: e, conn: conn, report: report}
-	go recovered(r.serving(serve), r.over)
+	go callRecovering(r.serving(serve), r.over)
 }
 
 // Serve is Run on the caller's goroutine: it returns when serve has returned and the
@@ -35,7 +35,7 @@ func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
 // goes on when the connection is closed.
 func (e *Endpoint) Serve(conn *Conn, serve func() error, report func(error)) {
 	r := &run{e: e, conn: conn, report: report}
-	recovered(r.serving(serve), r.over)
+	callRecovering(r.serving(serve), r.over)
 }
 
 // A run is the life of one connection.
@@ -63,7 +63,7 @@ func (r *run) serving(serve func() error) func() error {
 // over does what follows serve. Each step is done whatever another one did.
 func (r *run) over(err error) {
 	errs := append(r.conn.group.stop(), err)
-	inTurn(func(failure error) {
+	callEach(func(failure error) {
 		r.log(slog.LevelError, logEndFailed, fmt.Errorf("websocket: ending the connection failed: %w", failure))
 	},
 		r.conn.beginClosing,
@@ -109,7 +109,7 @@ func (r *run) reportFailure(o outcome) {
 		r.log(o.level, failureMessage(o.level), o.report)
 		return
 	}
-	recovered(func() error {
+	callRecovering(func() error {
 		r.report(o.report)
 		return nil
 	}, func(failure error) {

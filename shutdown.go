@@ -86,7 +86,7 @@ func (c *Conn) shutDown() { c.t.Happens(transport.EventShutdown, ErrShutdown) }
 // shutdown, and closes the connection when Serve has not returned in time.
 func (c *Conn) closeForShutdown(late <-chan struct{}) {
 	select {
-	case <-c.group.begun.Done(): // what Serve sends from now on comes after BeforeClose
+	case <-c.group.hooksReturned.Done(): // what Serve sends from now on comes after BeforeClose
 	case <-c.t.Closed.Done():
 	case <-late:
 	}
