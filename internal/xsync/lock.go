@@ -7,8 +7,8 @@ import "sync/atomic"
 // A Lock is a FIFO mutex whose waiters can give up, so it may be held during I/O. The zero
 // value is unlocked. Locking and unlocking a free Lock costs two atomic operations.
 type Lock struct {
-	n       atomic.Int32                  // the holder and the waiters
-	handoff atomic.Pointer[chan struct{}] // passes the lock to a waiter; made by the first waiter
+	n       atomic.Int32        // the holder and the waiters
+	handoff Lazy[chan struct{}] // passes the lock to a waiter; made by the first waiter
 }
 
 // TryLock locks l if it is free, and reports whether it did.
@@ -17,11 +17,7 @@ func (l *Lock) TryLock() bool { return l.n.CompareAndSwap(0, 1) }
 // Wait starts to wait for the lock. The caller holds it once it has received from the
 // channel. To give up, the caller must call Cancel instead of receiving.
 func (l *Lock) Wait() <-chan struct{} {
-	if l.handoff.Load() == nil {
-		pass := make(chan struct{}, 1)
-		l.handoff.CompareAndSwap(nil, &pass)
-	}
-	pass := *l.handoff.Load()
+	pass := *l.handoff.Get(newHandoff)
 	if l.n.Add(1) == 1 {
 		pass <- struct{}{} // it was free
 	}
@@ -34,7 +30,7 @@ func (l *Lock) Cancel() {
 	for {
 		n := l.n.Load()
 		if n == 1 { // no other goroutine is left: the lock was passed to the caller
-			<-*l.handoff.Load()
+			<-*l.handoff.Made()
 			l.Unlock()
 			return
 		}
@@ -50,6 +46,11 @@ func (l *Lock) HasWaiters() bool { return l.n.Load() > 1 }
 // Unlock passes the lock to the goroutine that has waited longest, if there is one.
 func (l *Lock) Unlock() {
 	if l.n.Add(-1) > 0 {
-		*l.handoff.Load() <- struct{}{} // there is room: only the holder sends
+		*l.handoff.Made() <- struct{}{} // there is room: only the holder sends
 	}
+}
+
+func newHandoff() *chan struct{} {
+	pass := make(chan struct{}, 1)
+	return &pass
 }

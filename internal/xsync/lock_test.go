@@ -70,7 +70,7 @@ func TestTurnIsOnesAtATime(t *testing.T) {
 	assert.Positive(t, taken.Load())
 	assert.Positive(t, left.Load())
 	assert.True(t, lock.TryLock(), "it is free at last")
-	assert.Empty(t, *lock.handoff.Load())
+	assert.Empty(t, *lock.handoff.Made())
 }
 
 func TestTurnIsPassedOnInOrder(t *testing.T) {
