@@ -39,14 +39,14 @@ func (c *Conn) BeforeClose(f func()) bool {
 // message. It waits until the hooks of BeforeClose have returned or the socket is closed. The
 // caller must hold no lock.
 func (c *Conn) beginClosing() {
-	c.t.Happens(transport.EventClosing, nil)
+	c.t.StopDelivering()
 	c.startHooks()
 	if c.group.hooksReturned.IsSet() {
 		return
 	}
 	select {
 	case <-c.group.hooksReturned.Done():
-	case <-c.t.Closed.Done():
+	case <-c.t.Closed():
 	}
 }
 
@@ -93,8 +93,8 @@ func (c *Conn) runHooks(hooks func()) {
 	returned := &c.group.hooksReturned
 	defer returned.Set()
 	defer func() {
-		if c.t.Has(transport.FactCloseCalled) { // close the queue now, whenever Close goes on
-			c.t.Happens(transport.EventQueueClosed, nil)
+		if c.t.CloseChosen() { // close the queue now, whenever Close goes on
+			c.t.CloseQueue()
 		}
 	}()
 	defer c.afterFunc(max(c.GetCloseHandshakeTimeout(), transport.CloseGrace), func() {

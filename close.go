@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goyave-contrib/websocket/internal/transport"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -27,12 +26,12 @@ var (
 // close frame and waiting for the peer's. Zero or less means no waiting: Close tries to write
 // the frame and closes the socket at once. It may be called from any goroutine.
 func (c *Conn) SetCloseHandshakeTimeout(timeout time.Duration) {
-	c.t.CloseTimeout.Store(int64(timeout))
+	c.t.SetCloseTimeout(timeout)
 }
 
 // GetCloseHandshakeTimeout returns the close timeout: see [Conn.SetCloseHandshakeTimeout].
 func (c *Conn) GetCloseHandshakeTimeout() time.Duration {
-	return time.Duration(c.t.CloseTimeout.Load())
+	return c.t.CloseTimeout()
 }
 
 // CloseNormal is Close with code 1000 and the text "Server closed connection".
@@ -88,8 +87,8 @@ func (c *Conn) Close(code int, text string) error {
 
 // closeWith is Close with a frame whose code and text are valid.
 func (c *Conn) closeWith(frame *CloseError) (err error) {
-	if !c.t.Happens(transport.EventClose, frame) {
-		<-c.t.Closed.Done() // the first call may wait for this one, in a hook of BeforeClose
+	if !c.t.ChooseClose(frame) {
+		<-c.t.Closed() // the first call may wait for this one, in a hook of BeforeClose
 		c.stopBackground()
 		return nil
 	}
@@ -107,7 +106,7 @@ func (c *Conn) closeWith(frame *CloseError) (err error) {
 // that begins to end the connection also waits for the functions given to BeforeClose. The
 // error is always nil. It may be called from any goroutine, and more than once.
 func (c *Conn) CloseNow() error {
-	c.t.Happens(transport.EventClosing, nil)
+	c.t.StopDelivering()
 	first := c.startHooks()
 	c.t.CloseNow()
 	if first { // otherwise another goroutine waits for the hooks

@@ -58,7 +58,7 @@ type Conn struct {
 func newConn(request context.Context, gorilla *ws.Conn, t *transport.Conn, options *connOptions) *Conn {
 	c := &Conn{Conn: gorilla, t: t, options: options, request: request}
 	c.setCompression()
-	t.Limit.Store(options.maxMessageSize)
+	t.SetReadLimit(options.maxMessageSize)
 	c.installHandlers()
 	t.Start((*connEvents)(c))
 	c.keepalive.start(c)
@@ -67,7 +67,7 @@ func newConn(request context.Context, gorilla *ws.Conn, t *transport.Conn, optio
 
 // NetConn returns the accepted connection. Reading from it or writing to it
 // breaks the WebSocket; closing it counts as CloseNow.
-func (c *Conn) NetConn() net.Conn { return transport.Accepted(c.t.Nc) }
+func (c *Conn) NetConn() net.Conn { return c.t.NetConn() }
 
 // UnderlyingConn returns the accepted connection.
 //
@@ -92,7 +92,7 @@ func (c *Conn) SetWriteDeadline(d time.Time) error {
 // SetReadLimit bounds the messages read from now on, in bytes, in place of
 // MaxMessageSize. A longer message ends the connection with code 1009 and fails
 // its read with an error that is ErrReadLimit. Zero or less means no limit.
-func (c *Conn) SetReadLimit(limit int64) { c.t.Limit.Store(limit) }
+func (c *Conn) SetReadLimit(limit int64) { c.t.SetReadLimit(limit) }
 
 // CompressionOff is the level at which nothing is compressed that is written: see
 // Options.CompressionLevel.
@@ -126,7 +126,7 @@ func (c *Conn) SetCompressionLevel(level int) error {
 	case level == CompressionOff:
 		c.t.EnableCompression(false)
 	default:
-		c.t.Level.Store(int32(cmp.Or(level, flate.BestSpeed)))
+		c.t.SetCompressionLevel(cmp.Or(level, flate.BestSpeed))
 	}
 	return nil
 }

@@ -157,6 +157,7 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 		defer stop()
 	}
 	d := &dialing{ctx: bounded, cancel: cancel, options: options, request: request, config: settings.config(&dialReadBuffers, options.ReadBufferSize, options.WriteBufferSize)}
+	d.config.Client = true
 	gorilla, err := d.dial()
 	switch {
 	case errors.Is(err, ErrBadHandshake):

@@ -168,8 +168,10 @@ func (d *dialing) exchange() (io.Reader, error) {
 	if err := nc.SetReadDeadline(time.Time{}); err != nil { // there may be one from DialContext
 		return nil, d.failed(err)
 	}
-	d.t = transport.New(transport.Accepted(nc), early, d.config)
-	d.t.Client, d.t.Deflate = true, compressed
+	d.t = transport.New(nc, early, d.config)
+	if compressed {
+		d.t.UseDeflate()
+	}
 
 	answer := &bytes.Buffer{}
 	answer.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")

@@ -50,16 +50,16 @@ func (m *EncodedMessage) Data() []byte { return m.frame[m.header:] }
 func (m *EncodedMessage) frameFor(c *Conn) ([]byte, error) {
 	compress := c.t.CompressesMessage(len(m.Data()))
 	switch {
-	case c.t.Client && compress:
-		frame, err := m.deflate(int(c.t.Level.Load()))
+	case c.t.IsClient() && compress:
+		frame, err := m.deflate(c.t.CompressionLevel())
 		if err != nil {
 			return nil, err
 		}
 		return wire.MaskedFrame(frame[0]&^wire.BitFin, frame[wire.ParseHeader(frame).Size:]), nil
-	case c.t.Client: // each frame has a mask of its own
+	case c.t.IsClient(): // each frame has a mask of its own
 		return wire.MaskedFrame(m.opcode, m.Data()), nil
 	case compress:
-		return m.deflate(int(c.t.Level.Load()))
+		return m.deflate(c.t.CompressionLevel())
 	default:
 		return m.frame, nil
 	}

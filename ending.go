@@ -40,7 +40,7 @@ func (c *Conn) outcome(errs []error, reported error) (o outcome) {
 // error of an earlier outcome that was reported, nil if there was none.
 func (c *Conn) decideOutcome(errs []error, reported error) outcome {
 	how, cause := c.t.CloseCause()
-	down := c.t.Has(transport.FactShutdown)
+	down := c.t.ShuttingDown()
 	failures, chosen := c.classifyErrors(errs, reported, down || how != transport.CauseNone)
 	o := outcome{report: errors.Join(failures...), level: slog.LevelError, frame: normalFrame, failed: len(failures) > 0}
 	if len(failures) == 1 {
@@ -122,7 +122,7 @@ func (c *Conn) chosenEnding(err error) *CloseError {
 	if !errors.As(err, &ce) || ce == nil || ce == c.t.PeerCloseRead() || isPanic(err) {
 		return nil
 	}
-	if ce == shutdownFrame && c.t.Has(transport.FactShutdown) {
+	if ce == shutdownFrame && c.t.ShuttingDown() {
 		return nil
 	}
 	if !ValidCloseCode(ce.Code) {

@@ -103,7 +103,7 @@ func (c *Conn) EnqueueContext(ctx context.Context, limit QueueLimit, messages ..
 		c.Flush()
 		select {
 		case <-room:
-		case <-c.t.Closed.Done():
+		case <-c.t.Closed():
 		case <-ctx.Done():
 		}
 	}

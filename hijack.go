@@ -84,7 +84,9 @@ func hijack(w http.ResponseWriter) (nc net.Conn, rw *bufio.ReadWriter, err error
 func (u *upgrade) takeOver(nc net.Conn, rw *bufio.ReadWriter, c *transport.Config, agreed agreement) {
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // what is buffered can be peeked at
 	t := transport.New(nc, early, c)
-	t.Deflate = agreed.deflate
+	if agreed.deflate {
+		t.UseDeflate()
+	}
 	_, _ = rw.Reader.Discard(len(early)) // the connection may be one that reads through it
 	u.taken.view = (*transport.GorillaView)(t)
 	u.taken.buffers.Reader = bufio.NewReaderSize(u.taken.view, adoptedReadBuffer)

@@ -16,7 +16,6 @@ import (
 	"unsafe"
 
 	ws "github.com/gorilla/websocket"
-	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/goyave-contrib/websocket/internal/transport"
 	"github.com/goyave-contrib/websocket/internal/wire"
 	"github.com/stretchr/testify/assert"
@@ -58,9 +57,10 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 					since, waiting := conn.t.WaitingSince()
 					return waiting && conn.t.Age() > since+10*time.Millisecond // it has looked for more by then
 				}, 5*time.Second, time.Millisecond)
-				assert.Nil(t, conn.t.Buffer, "%d bytes", size)
-				assert.Equal(t, bufpool.Buffer{}, conn.t.Lent, "%d bytes", size)
-				assert.False(t, conn.t.Holds(), "%d bytes", size)
+				held := conn.t.Allocated()
+				assert.False(t, held.ReadBuffer, "%d bytes", size)
+				assert.False(t, held.Loan, "%d bytes", size)
+				assert.False(t, held.HeldFrames, "%d bytes", size)
 			}
 		})
 	}
@@ -99,11 +99,7 @@ func TestFreshConnectionsHaveOnlyWhatTheyNeed(t *testing.T) {
 		return waiting
 	}, 5*time.Second, time.Millisecond)
 	assert.Nil(t, conn.lifetime.Load())
-	assert.Nil(t, conn.t.Queue.Load())
-	assert.Nil(t, conn.t.Cork.Load())
-	assert.Nil(t, conn.t.Gorilla.Load())
-	assert.Nil(t, conn.t.Deadlines.Load())
-	assert.False(t, conn.t.Closed.IsAwaited())
+	assert.Equal(t, transport.Allocated{}, conn.t.Allocated())
 	gorillas := reflect.ValueOf(conn.Conn).Elem().FieldByName("br").Elem().FieldByName("buf")
 	assert.Equal(t, gorillaReadBuffer, gorillas.Len(), "what gorilla reads through")
 }
@@ -159,6 +155,12 @@ func TestWaitIsShallow(t *testing.T) {
 	t.Logf("%d bytes", each)
 }
 
+// Whether an error is that of a panic is asked of each call of a network, most of which
+// have none.
+func TestNoErrorIsNoPanicForNoMemory(t *testing.T) {
+	assert.Zero(t, testing.AllocsPerRun(100, func() { _ = recoveredPanics.Is(nil) }))
+}
+
 // stacks are the bytes of all stacks.
 func stacks() int64 {
 	runtime.GC() // gives back those of goroutines that are gone
@@ -175,9 +177,9 @@ func TestReadBufferIsGivenBackWithinAPayload(t *testing.T) {
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		_, waiting := conn.t.WaitingSince()
-		return waiting && conn.t.Counts.BytesReceived.Load() == 20_000
+		return waiting && conn.t.Counts().BytesReceived == 20_000
 	}, 5*time.Second, time.Millisecond)
-	assert.Nil(t, conn.t.Buffer)
+	assert.False(t, conn.t.Allocated().ReadBuffer)
 }
 
 // An idle connection costs more whose Serve runs in the handler: net/http keeps two buffers

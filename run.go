@@ -53,7 +53,7 @@ type run struct {
 func (r *run) serving(serve func() error) func() error {
 	return func() error {
 		r.opened()
-		if r.conn.t.Has(transport.FactShutdown) {
+		if r.conn.t.ShuttingDown() {
 			return nil // the connection is about to be closed
 		}
 		return serve()
@@ -153,7 +153,7 @@ func (r *run) ending() Ending {
 		cause = r.reported
 	case how == transport.CauseLocal && code == CloseAbnormalClosure && t.SocketFailure() != nil:
 		cause = t.SocketFailure() // it kept our close frame from leaving
-	case r.conn.t.Has(transport.FactShutdown):
+	case r.conn.t.ShuttingDown():
 		cause = ErrShutdown
 	}
 	return Ending{

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
 // serveGrace is how long Serve may take to return when the server shuts down, before its
@@ -80,23 +78,23 @@ func graceWithin(ctx context.Context) time.Duration {
 }
 
 // shutDown tells the connection that its Endpoint shuts down.
-func (c *Conn) shutDown() { c.t.Happens(transport.EventShutdown, ErrShutdown) }
+func (c *Conn) shutDown() { c.t.BeginShutdown(ErrShutdown) }
 
 // closeForShutdown has the reads fail, lest a Serve that waits in one does not learn of the
 // shutdown, and closes the connection when Serve has not returned in time.
 func (c *Conn) closeForShutdown(late <-chan struct{}) {
 	select {
 	case <-c.group.hooksReturned.Done(): // what Serve sends from now on comes after BeforeClose
-	case <-c.t.Closed.Done():
+	case <-c.t.Closed():
 	case <-late:
 	}
-	if c.t.Has(transport.FactShutdown) {
+	if c.t.ShuttingDown() {
 		if err := c.failReads(ErrShutdown); isPanic(err) {
 			c.t.FailUnreached("read", ErrShutdown, err)
 		} // else a read that is not reached waits until the client is told
 	}
 	select {
-	case <-c.t.Closed.Done():
+	case <-c.t.Closed():
 	case <-late:
 		_ = c.closeWith(shutdownFrame)
 	}

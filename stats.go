@@ -30,15 +30,16 @@ func (e *Endpoint) Stats() Stats { return e.live.stats() }
 
 // add adds up what one connection has counted.
 func (s *Stats) add(t *transport.Conn) {
-	s.MessagesReceived += t.Counts.MessagesReceived.Load()
-	s.MessagesSent += t.Counts.MessagesSent.Load()
-	s.BytesReceived += t.Counts.BytesReceived.Load()
-	s.BytesSent += t.Counts.BytesSent.Load()
-	if code := t.CloseReceived(); code != 0 {
-		count(&s.CloseReceived, code)
+	counted := t.Counts()
+	s.MessagesReceived += counted.MessagesReceived
+	s.MessagesSent += counted.MessagesSent
+	s.BytesReceived += counted.BytesReceived
+	s.BytesSent += counted.BytesSent
+	if counted.CloseReceived != 0 {
+		count(&s.CloseReceived, counted.CloseReceived)
 	}
-	if code := int(t.Counts.CloseSent.Load()); code != 0 {
-		count(&s.CloseSent, code)
+	if counted.CloseSent != 0 {
+		count(&s.CloseSent, counted.CloseSent)
 	}
 	if errors.Is(t.SocketFailure(), ErrPeerGone) {
 		s.PeersGone++

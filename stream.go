@@ -170,7 +170,7 @@ func (s *stream) reason(err error) error {
 	switch {
 	case how == transport.CausePeer:
 		return err
-	case s.conn.t.Has(transport.FactShutdown):
+	case s.conn.t.ShuttingDown():
 		return ErrShutdown
 	case how == transport.CauseLocal:
 		return transport.ErrClosed
@@ -196,9 +196,9 @@ func (s *stream) connectionEnded() {
 		select {
 		case <-s.received:
 			return
-		case <-s.conn.t.Closed.Done():
+		case <-s.conn.t.Closed():
 		}
-		if !s.conn.t.Has(transport.FactPeerReported) { // not by the reading goroutine, which may wait for a reader
+		if !s.conn.t.PeerCloseReported() { // not by the reading goroutine, which may wait for a reader
 			s.end(s.reason(context.Cause(s.conn.Context())))
 			return
 		}
@@ -312,7 +312,7 @@ func (s *stream) Close() error {
 	defer timer.Stop()
 	select {
 	case s.turn <- struct{}{}: // after the message under way
-	case <-s.conn.t.Closed.Done():
+	case <-s.conn.t.Closed():
 	}
 	err := s.conn.closeWith(&CloseError{Code: CloseNormalClosure})
 	if s.started.Load() { // otherwise it ends as soon as it starts, if it does

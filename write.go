@@ -67,7 +67,7 @@ func (c *Conn) WritePreparedMessageContext(ctx context.Context, message *Prepare
 	}
 	opcode, payload := m.opcode, m.Data()
 	if c.t.Compresses() { // whatever its size
-		frame, err := m.deflate(int(c.t.Level.Load()))
+		frame, err := m.deflate(c.t.CompressionLevel())
 		if err != nil {
 			return err
 		}

@@ -170,7 +170,7 @@ func (a *arrival) own() []byte {
 // receivePayload reads some bytes of a payload: what is in the buffer and, when that is
 // empty, what the socket has.
 func (t *Conn) receivePayload(a *arrival) (n int, err error) {
-	buffered := t.Buffer.buffered()
+	buffered := t.buffer.buffered()
 	var p []byte
 	if t.socket == nil {
 		p = a.narrowRoom(a.n+min(buffered, a.length-a.n), min(t.bufferSize(), plainReadBuffer))
@@ -179,8 +179,8 @@ func (t *Conn) receivePayload(a *arrival) (n int, err error) {
 	}
 	switch {
 	case buffered > 0:
-		n = copy(p, t.Buffer.bytes())
-		t.Buffer.r += n
+		n = copy(p, t.buffer.bytes())
+		t.buffer.r += n
 	default:
 		t.uncorkBeforeWaiting()
 		t.giveBuffer()
@@ -211,7 +211,7 @@ func (t *Conn) payload(a *arrival, c *content) error {
 		if c == nil {
 			continue
 		}
-		if err := c.take(p, t.Limit.Load()); err != nil {
+		if err := c.take(p, t.limit.Load()); err != nil {
 			return err
 		}
 	}

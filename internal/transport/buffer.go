@@ -83,37 +83,37 @@ func bufferWith(early []byte, size int) *readBuffer {
 
 // takeBuffer returns the buffer to read into, with room for n bytes to hand on.
 func (t *Conn) takeBuffer(n int) *readBuffer {
-	if b, size := t.Buffer, t.bufferSize(); b == nil || len(b.b) < size {
-		t.Buffer, _ = t.config.ReadBuffers.Get().(*readBuffer)
-		if t.Buffer == nil || len(t.Buffer.b) != size { // it is one of a connection with another size
-			t.Buffer = newReadBuffer(size)
+	if b, size := t.buffer, t.bufferSize(); b == nil || len(b.b) < size {
+		t.buffer, _ = t.config.ReadBuffers.Get().(*readBuffer)
+		if t.buffer == nil || len(t.buffer.b) != size { // it is one of a connection with another size
+			t.buffer = newReadBuffer(size)
 		}
-		t.Buffer.w = copy(t.Buffer.b, b.bytes())
+		t.buffer.w = copy(t.buffer.b, b.bytes())
 	}
-	t.Buffer.reserve(n)
-	return t.Buffer
+	t.buffer.reserve(n)
+	return t.buffer
 }
 
 // shrinkBuffer gives the buffer back, and keeps what is in it in a small one: a frame
 // has begun, and its header or a control frame is not all there.
 func (t *Conn) shrinkBuffer() {
-	if b := t.Buffer; b.buffered() > 0 && b.buffered() < smallReadBuffer && len(b.b) > smallReadBuffer {
+	if b := t.buffer; b.buffered() > 0 && b.buffered() < smallReadBuffer && len(b.b) > smallReadBuffer {
 		small := newReadBuffer(smallReadBuffer)
 		small.w = copy(small.b, b.bytes())
 		b.r = b.w
 		t.giveBuffer()
-		t.Buffer = small
+		t.buffer = small
 	}
 }
 
 // giveBuffer gives the buffer back, if there is nothing in it. It calls no other function
 // of ours that is not inlined: every idle connection has been here, and the stack has its price.
 func (t *Conn) giveBuffer() {
-	b := t.Buffer
+	b := t.buffer
 	if b == nil || b.r != b.w {
 		return
 	}
-	t.Buffer = nil
+	t.buffer = nil
 	if len(b.b) == t.bufferSize() {
 		b.r, b.w, b.err = 0, 0, nil
 		t.config.ReadBuffers.Put(b)
@@ -122,8 +122,8 @@ func (t *Conn) giveBuffer() {
 
 // dropBuffer gives the buffer back, with what is in it: nothing more is read.
 func (t *Conn) dropBuffer() {
-	if t.Buffer != nil && !t.Lent.NotPooled {
-		t.Buffer.r = t.Buffer.w
+	if t.buffer != nil && !t.lent.NotPooled {
+		t.buffer.r = t.buffer.w
 		t.giveBuffer()
 	}
 }
@@ -131,8 +131,8 @@ func (t *Conn) dropBuffer() {
 // detachBuffer goes on in another one. What was handed on is left to whoever has it, and
 // may be writing to it.
 func (t *Conn) detachBuffer() {
-	if b := t.Buffer; b != nil {
-		t.Buffer = newReadBuffer(len(b.b))
-		t.Buffer.w = copy(t.Buffer.b, b.bytes())
+	if b := t.buffer; b != nil {
+		t.buffer = newReadBuffer(len(b.b))
+		t.buffer.w = copy(t.buffer.b, b.bytes())
 	}
 }

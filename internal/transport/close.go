@@ -7,12 +7,35 @@ import (
 	ws "github.com/gorilla/websocket"
 )
 
+// SetCloseTimeout bounds later closing handshakes. Zero or less means no waiting.
+func (t *Conn) SetCloseTimeout(d time.Duration) { t.closeTimeout.Store(int64(d)) }
+
+// CloseTimeout returns the bound of a closing handshake.
+func (t *Conn) CloseTimeout() time.Duration { return time.Duration(t.closeTimeout.Load()) }
+
+// BeginShutdown notes that the Endpoint of the connection shuts down, and ends the context of
+// the connection with the cause. It does nothing once the end was decided otherwise, except
+// by a Close whose frame is still to be sent.
+func (t *Conn) BeginShutdown(cause error) { t.happens(eventShutdown, cause) }
+
+// StopDelivering notes that the connection is about to be closed by this end: from now on no
+// read delivers a message.
+func (t *Conn) StopDelivering() { t.happens(eventClosing, nil) }
+
+// ChooseClose chooses the frame that CloseHandshake is to send, and stops delivering. It
+// reports whether this is the first call, which must be followed by CloseHandshake; a later
+// one does nothing.
+func (t *Conn) ChooseClose(frame *ws.CloseError) (first bool) { return t.happens(eventClose, frame) }
+
+// CloseQueue makes Enqueue fail from now on.
+func (t *Conn) CloseQueue() { t.happens(eventQueueClosed, nil) }
+
 // CloseHandshake sends the frame that Close chose, after what was enqueued, unless one was
 // sent before (an answer to the peer's, or one that the application wrote itself), and waits
 // for the peer's. It closes the socket in any case.
 func (t *Conn) CloseHandshake() error {
-	t.Happens(EventQueueClosed, nil)
-	timeout := time.Duration(t.CloseTimeout.Load())
+	t.CloseQueue()
+	timeout := t.CloseTimeout()
 	switch {
 	case t.isClosed():
 		return t.sendChosen(timeout) // which tells why it can't
@@ -50,7 +73,7 @@ func (t *Conn) sendChosen(timeout time.Duration) error {
 
 // AnswerClose echoes the peer's close frame, with no text, and closes the socket.
 func (t *Conn) AnswerClose(ce *ws.CloseError) {
-	timeout := time.Duration(t.CloseTimeout.Load())
+	timeout := t.CloseTimeout()
 	b := closeDeadline(timeout)
 	if !t.bounds(&b) {
 		defer t.abortAfter(max(timeout, CloseGrace))()
@@ -62,6 +85,6 @@ func (t *Conn) AnswerClose(ce *ws.CloseError) {
 // CloseNow closes the socket without a closing handshake.
 func (t *Conn) CloseNow() {
 	t.FindPeerClose(CloseGrace)
-	t.Happens(eventCloseNow, ErrClosed)
+	t.happens(eventCloseNow, ErrClosed)
 	t.Abort()
 }

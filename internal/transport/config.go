@@ -11,6 +11,8 @@ type Config struct {
 	WriteTimeout time.Duration // without progress; 0: unlimited
 	CloseTimeout time.Duration // that a connection begins with; 0: no waiting
 
+	Client bool // we are the client
+
 	Panics *Panics // of the net.Conn beneath
 
 	// KeepSentAt has the age kept at which the last message left, for heartbeats.

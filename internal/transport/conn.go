@@ -24,41 +24,43 @@ import (
 // frame of it: waiting for them is given up when the socket is closed. The mutex is held
 // over memory only.
 type Conn struct {
-	Nc      net.Conn // guarded
-	Begun   time.Time
+	nc      net.Conn // guarded
+	begun   time.Time
 	config  *Config
-	Client  bool // we are one: what we write is masked, what we read is not
+	client  bool // we are one: what we write is masked, what we read is not
 	coarse  bool // a write deadline may stay: reads do not write, as those of TLS do
-	Deflate bool // permessage-deflate was agreed on
+	deflate bool // permessage-deflate was agreed on
 	open    bool // the 101 is written; set before anybody else has the transport
 
 	// Of reading and writing; here, where they take no room.
 	more  atomic.Bool  // another whole frame is in the read buffer
 	under ioFlags      // what holds for the read and the write under way
-	Level atomic.Int32 // of compression, in package flate; for later messages
+	level atomic.Int32 // of compression, in package flate; for later messages
 
 	events Events // noEvents until the 101 is written
 
-	CloseTimeout atomic.Int64 // nanoseconds; 0 or less: no waiting
+	closeTimeout atomic.Int64 // nanoseconds; 0 or less: no waiting
 
 	state
 	reading
 	writing
-	Counts counters
+	counts counters
 }
 
-// New returns the transport of a connection of which early has been read.
+// New returns the transport of a connection of which early has been read. It replaces a
+// connection that Strict returned.
 func New(nc net.Conn, early []byte, config *Config) *Conn {
-	t := &Conn{Nc: Strict(nc, config.Panics), Begun: time.Now(), config: config, events: noEvents{}}
+	nc = accepted(nc)
+	t := &Conn{nc: Strict(nc, config.Panics), begun: time.Now(), config: config, client: config.Client, events: noEvents{}}
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn: // and nothing else: TLS may be wrapped
 		t.coarse = true
 	}
-	t.CloseTimeout.Store(int64(config.CloseTimeout))
+	t.SetCloseTimeout(config.CloseTimeout)
 	t.socket = rawConn(nc)
 	t.watch = t.newWatch(nc)
-	t.Buffer = bufferWith(early, t.bufferSize())
-	t.Counts.BytesReceived.Add(uint64(len(early)))
+	t.buffer = bufferWith(early, t.bufferSize())
+	t.counts.bytesReceived.Add(uint64(len(early)))
 	return t
 }
 
@@ -66,16 +68,27 @@ func New(nc net.Conn, early []byte, config *Config) *Conn {
 func (t *Conn) Start(events Events) {
 	t.events = events
 	t.open = true
-	t.SentAt.Store(int64(t.Age()))
+	t.sentAt.Store(int64(t.Age()))
 }
 
-// Age is the time since the connection began.
-func (t *Conn) Age() time.Duration { return time.Since(t.Begun) }
+// UseDeflate says that permessage-deflate was agreed on (RFC 7692). It must be called before
+// Start.
+func (t *Conn) UseDeflate() { t.deflate = true }
 
-// Happens makes the transition of an event: it ends the context of the connection if that
+// IsClient reports whether we are the client: its frames are masked, each with a key of its
+// own.
+func (t *Conn) IsClient() bool { return t.client }
+
+// NetConn returns the connection that was given to New.
+func (t *Conn) NetConn() net.Conn { return accepted(t.nc) }
+
+// Age is the time since the connection began.
+func (t *Conn) Age() time.Duration { return time.Since(t.begun) }
+
+// happens makes the transition of an event: it ends the context of the connection if that
 // belongs to it, and then wakes the goroutines that wait for the event. It reports whether
 // the event changed something. Locks may be held, but not the mutex.
-func (t *Conn) Happens(e stateEvent, err error) (changed bool) {
+func (t *Conn) happens(e stateEvent, err error) (changed bool) {
 	changed = t.state.apply(e, err)
 	if transitions[e].cancels {
 		t.events.CancelContext(err)
@@ -91,7 +104,7 @@ func (t *Conn) Fail(err *Error) error {
 	if err.Gone {
 		event = eventPeerGone
 	}
-	t.Happens(event, err)
+	t.happens(event, err)
 	t.Abort()
 	return t.failure
 }
@@ -101,13 +114,13 @@ var ErrClosed = fmt.Errorf("websocket: %w", net.ErrClosed)
 
 // closeLocal closes the socket without a closing handshake, as the application wants.
 func (t *Conn) closeLocal() error {
-	t.Happens(eventCloseNow, ErrClosed)
+	t.happens(eventCloseNow, ErrClosed)
 	return t.close()
 }
 
 // close closes the socket. All calls return when it is closed, with the same error.
 func (t *Conn) close() error {
-	if t.Happens(eventSocketClosed, nil) {
+	if t.happens(eventSocketClosed, nil) {
 		t.release()
 	}
 	<-t.released.Done()
@@ -129,14 +142,14 @@ func (t *Conn) release() {
 	if t.watch != nil {
 		t.watch.timer.Cancel()
 	}
-	if err := t.Nc.Close(); err != nil {
+	if err := t.nc.Close(); err != nil {
 		t.closeErr = &err
 	}
 }
 
 // Abort closes the socket at once, without the alert that TLS would first send.
 func (t *Conn) Abort() {
-	closeBeneath(t.Nc)
+	closeBeneath(t.nc)
 	_ = t.close()
 }
 
@@ -145,7 +158,7 @@ func (t *Conn) isPanic(err error) bool { return err != nil && t.config.Panics.Is
 
 // Panicked returns the first panic of the net.Conn beneath, nil if there was none.
 func (t *Conn) Panicked() error {
-	if c, ok := t.Nc.(*strictConn); ok {
+	if c, ok := t.nc.(*strictConn); ok {
 		if first := c.panicked.Load(); first != nil {
 			return *first
 		}
@@ -162,7 +175,7 @@ func (t *Conn) abortAfter(d time.Duration) (stop func() bool) {
 // expire aborts the socket after the close timeout, unless it is closed before. It is for a
 // close frame that was written without Close, so that no closing handshake bounds the wait
 // for the answer.
-func (t *Conn) expire() { t.expireAfter(max(time.Duration(t.CloseTimeout.Load()), 0)) }
+func (t *Conn) expire() { t.expireAfter(max(t.CloseTimeout(), 0)) }
 
 func (t *Conn) expireAfter(d time.Duration) {
 	t.mu.Lock()
@@ -214,10 +227,10 @@ func (e *expiry) Fire() {
 }
 
 // localAddr is never nil.
-func (t *Conn) localAddr() net.Addr { return known(t.Nc.LocalAddr()) }
+func (t *Conn) localAddr() net.Addr { return known(t.nc.LocalAddr()) }
 
 // remoteAddr is never nil, either.
-func (t *Conn) remoteAddr() net.Addr { return known(t.Nc.RemoteAddr()) }
+func (t *Conn) remoteAddr() net.Addr { return known(t.nc.RemoteAddr()) }
 
 // An Error is a read or write that failed on the wire. It is a net.Error and
 // wraps its cause.

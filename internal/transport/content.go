@@ -34,12 +34,16 @@ func (c *content) end() error {
 	return nil
 }
 
+// SetReadLimit bounds the messages that are read from now on, in bytes. Zero or less means
+// no limit.
+func (t *Conn) SetReadLimit(limit int64) { t.limit.Store(limit) }
+
 // measure counts a data frame towards its message and refuses one that is too
 // long. A compressed message may be longer on the wire than its content, a
 // little; the content is measured where it is inflated.
 func (t *Conn) measure(length uint64) error {
 	limit := uint64(math.MaxInt64)
-	if n := t.Limit.Load(); n > 0 {
+	if n := t.limit.Load(); n > 0 {
 		limit = uint64(n)
 		if t.deflated {
 			limit = min(limit+limit/8+1024, math.MaxInt64)

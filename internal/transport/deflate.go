@@ -46,7 +46,7 @@ func (t *Conn) inflate(z *deflate.Reader, c *content) error {
 // inflateNext returns what a message inflates to next, checked, and io.EOF at its end.
 func (t *Conn) inflateNext(z *deflate.Reader, c *content) ([]byte, error) {
 	p, err := z.Next()
-	if violation := c.take(p, t.Limit.Load()); violation != nil {
+	if violation := c.take(p, t.limit.Load()); violation != nil {
 		return nil, violation
 	}
 	if err == io.EOF { //nolint:errorlint // likewise
@@ -64,8 +64,8 @@ func (t *Conn) deliver(l bufpool.Buffer, lend bool) []byte {
 		l.Release()
 		return p
 	}
-	t.Lent.Release()
-	t.Lent = l
+	t.lent.Release()
+	t.lent = l
 	return l.Bytes()
 }
 
@@ -78,8 +78,14 @@ func (t *Conn) EnableCompression(enable bool) {
 	}
 }
 
+// SetCompressionLevel sets the level of later messages, on the scale of package flate.
+func (t *Conn) SetCompressionLevel(level int) { t.level.Store(int32(level)) } //nolint:gosec // levels are small
+
+// CompressionLevel returns the level of later messages.
+func (t *Conn) CompressionLevel() int { return int(t.level.Load()) }
+
 // Compresses reports whether messages are compressed that are written.
-func (t *Conn) Compresses() bool { return t.Deflate && !t.under.has(writeUncompressed) }
+func (t *Conn) Compresses() bool { return t.deflate && !t.under.has(writeUncompressed) }
 
 // CompressesMessage reports whether a whole message of this size is.
 func (t *Conn) CompressesMessage(size int) bool {
@@ -109,5 +115,5 @@ func (t *Conn) WriteEncoded(b *WriteDeadline, opcode byte, p []byte) error {
 
 // writeDeflated writes a message in one frame, compressed.
 func (t *Conn) writeDeflated(b *WriteDeadline, opcode byte, p []byte) error {
-	return deflate.Compress(p, int(t.Level.Load()), func(p []byte) error { return t.WriteFrame(b, opcode|wire.BitRSV1, p) })
+	return deflate.Compress(p, t.CompressionLevel(), func(p []byte) error { return t.WriteFrame(b, opcode|wire.BitRSV1, p) })
 }

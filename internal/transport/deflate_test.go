@@ -21,7 +21,7 @@ func TestDeflatedMessages(t *testing.T) {
 			client, server := pipe(t)
 			tr := New(server, nil, newConfig())
 			tr.open = true
-			tr.Level.Store(int32(level)) //nolint:gosec // it is small
+			tr.level.Store(int32(level)) //nolint:gosec // it is small
 			written := make(chan error, 1)
 			go func() {
 				b := tr.ownDeadline()

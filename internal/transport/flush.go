@@ -163,7 +163,7 @@ func (t *Conn) AwaitFlush() {
 	if idle := q.flushed(); idle != nil {
 		select {
 		case <-idle:
-		case <-t.Closed.Done():
+		case <-t.closed.Done():
 		}
 	}
 }

@@ -90,7 +90,7 @@ func (t *Conn) viewFrame(m *viewedMessage) error {
 	if !last {
 		m.rest[0] &^= wire.BitFin
 	}
-	if !t.Client {
+	if !t.client {
 		m.rest[1] |= wire.BitMask
 		m.rest = append(m.rest, 0, 0, 0, 0) // the zero key leaves the payload as it is
 	}
@@ -120,7 +120,7 @@ func (v *GorillaView) SetDeadline(d time.Time) error {
 func (v *GorillaView) SetReadDeadline(d time.Time) error {
 	t := (*Conn)(v)
 	if !t.open {
-		return t.Nc.SetReadDeadline(d)
+		return t.nc.SetReadDeadline(d)
 	}
 	return t.SetReadDeadline(d)
 }

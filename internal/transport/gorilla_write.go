@@ -36,7 +36,7 @@ func (v *GorillaView) SetWriteDeadline(d time.Time) error {
 func (v *GorillaView) Write(p []byte) (n int, err error) {
 	t := (*Conn)(v)
 	if !t.open {
-		return t.Nc.Write(p) // the 101
+		return t.nc.Write(p) // the 101
 	}
 	f := &t.gorillas().write
 	for len(p) > 0 {

@@ -10,8 +10,8 @@ import (
 // before can still be read, and a close frame in it decides how the connection ended. The
 // close timeout bounds that.
 func (t *Conn) hangUp(err *Error) error {
-	t.Happens(eventHangUp, err)
-	t.expireAfter(max(time.Duration(t.CloseTimeout.Load())-CloseGrace, CloseGrace)) // findPeerClose may take the rest
+	t.happens(eventHangUp, err)
+	t.expireAfter(max(t.CloseTimeout()-CloseGrace, CloseGrace)) // findPeerClose may take the rest
 	return t.failure
 }
 

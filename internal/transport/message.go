@@ -69,7 +69,7 @@ func (t *Conn) message(lend bool) (messageType int, p []byte, err error) {
 		return int(h.Opcode), nil, nil
 	case h.RSV != 0:
 		p, err = t.inflated(&c, lend)
-	case h.Length <= uint64(t.Buffer.buffered()):
+	case h.Length <= uint64(t.buffer.buffered()):
 		p, err = t.buffered(&c, lend)
 	default:
 		p, err = t.arriving(&c, lend)
@@ -89,7 +89,7 @@ func (t *Conn) isChecked(opcode byte) bool {
 // endWhole is what follows a message that was read whole.
 func (t *Conn) endWhole() {
 	t.consumed(0)
-	if more := t.Buffer.hasFrame() && !t.readIsBounded(); more != t.more.Load() {
+	if more := t.buffer.hasFrame() && !t.readIsBounded(); more != t.more.Load() {
 		t.more.Store(more)
 	}
 }
@@ -116,9 +116,9 @@ func (t *Conn) control(h wire.Header) ([]byte, error) {
 // there.
 func (t *Conn) buffered(c *content, lend bool) ([]byte, error) {
 	n := int(t.gate) //nolint:gosec // it is in memory
-	at := t.Buffer.r
-	p := t.Buffer.bytes()[:n:n]
-	t.Buffer.r += n
+	at := t.buffer.r
+	p := t.buffer.bytes()[:n:n]
+	t.buffer.r += n
 	t.gate = 0
 	t.unmask(p)
 	err := c.take(p, 0) // it was measured
@@ -128,7 +128,7 @@ func (t *Conn) buffered(c *content, lend bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := bufpool.Buffer{Memory: &t.Buffer.b, Offset: int32(at), Len: n, NotPooled: true} //nolint:gosec // buffers are small
+	l := bufpool.Buffer{Memory: &t.buffer.b, Offset: int32(at), Len: n, NotPooled: true} //nolint:gosec // buffers are small
 	return t.deliver(l, lend), nil
 }
 
@@ -152,8 +152,8 @@ func (t *Conn) arrived(a *arrival) []byte {
 	if !a.lent {
 		return a.own()
 	}
-	t.Lent = a.lend()
-	return t.Lent.Bytes()
+	t.lent = a.lend()
+	return t.lent.Bytes()
 }
 
 // gather reads a message that has several frames, or one too long to be inflated whole. The

@@ -48,8 +48,8 @@ func newStrictConn(nc net.Conn, panics *Panics) *strictConn {
 	}
 }
 
-// Accepted is the connection that strict was given.
-func Accepted(nc net.Conn) net.Conn {
+// accepted returns the connection that Strict was given.
+func accepted(nc net.Conn) net.Conn {
 	if c, ok := nc.(*strictConn); ok {
 		return c.nc
 	}
@@ -207,7 +207,7 @@ func addressOf(take func() net.Addr) (a net.Addr) {
 // TLS itself would first write an alert, and wait up to five seconds for a peer that
 // takes nothing.
 func closeBeneath(nc net.Conn) {
-	secure, ok := Accepted(nc).(*tls.Conn)
+	secure, ok := accepted(nc).(*tls.Conn)
 	if !ok {
 		return
 	}

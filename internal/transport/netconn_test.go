@@ -150,7 +150,7 @@ func TestSocketsAreTrusted(t *testing.T) {
 		assert.Equal(t, nc, Strict(nc, testPanics), "they keep their promises, and are faster bare")
 	}
 	nc := &scripted{}
-	assert.Same(t, nc, Accepted(Strict(nc, testPanics)))
+	assert.Same(t, nc, accepted(Strict(nc, testPanics)))
 }
 
 // brokenAddr panics when it is asked for its name.

@@ -95,7 +95,7 @@ func (q *queue) add(t *Conn, limit QueueLimit, frames [][]byte) (room <-chan str
 	switch err := t.Unwritable(); {
 	case err != nil:
 		return nil, err
-	case t.Has(factQueueClosed):
+	case t.has(factQueueClosed):
 		return nil, ws.ErrCloseSent // it is as good as that
 	case limit.Allows(q.messages+len(frames), q.bytes+bytes):
 	case slices.ContainsFunc(frames, func(frame []byte) bool { return !limit.Allows(1, len(frame)) }):

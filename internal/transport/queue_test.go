@@ -33,7 +33,7 @@ func enqueueFrame(tr *Conn, frame []byte) error {
 }
 
 // tcpPair returns a connection over TCP, and the socket at its other end.
-func tcpPair(t *testing.T) (*net.TCPConn, *Conn) {
+func tcpPair(t *testing.T, changes ...func(*Config)) (*net.TCPConn, *Conn) {
 	t.Helper()
 	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	require.NoError(t, err)
@@ -43,7 +43,7 @@ func tcpPair(t *testing.T) (*net.TCPConn, *Conn) {
 	t.Cleanup(func() { _ = client.Close() })
 	server, err := listener.AcceptTCP()
 	require.NoError(t, err)
-	tr := New(server, nil, newConfig())
+	tr := New(server, nil, newConfig(changes...))
 	tr.Start(noEvents{})
 	t.Cleanup(func() { end(tr) })
 	return client, tr
@@ -75,7 +75,7 @@ func readFrame(t *testing.T, client *net.TCPConn) []byte {
 func shrink(t *testing.T, client *net.TCPConn, tr *Conn) {
 	t.Helper()
 	require.NoError(t, client.SetReadBuffer(8<<10))
-	require.NoError(t, tr.Nc.(*net.TCPConn).SetWriteBuffer(8<<10)) //nolint:errcheck // it is one
+	require.NoError(t, tr.nc.(*net.TCPConn).SetWriteBuffer(8<<10)) //nolint:errcheck // it is one
 }
 
 // clog fills the buffers of the network, with what is no frame, until the socket takes nothing
@@ -85,14 +85,14 @@ func clog(t *testing.T, client *net.TCPConn, tr *Conn) {
 	shrink(t, client, tr)
 	junk := make([]byte, 1<<20)
 	for vain := 0; vain <= 10; vain++ {
-		require.NoError(t, tr.Nc.SetWriteDeadline(time.Now().Add(2*time.Millisecond)))
-		n, err := tr.Nc.Write(junk)
+		require.NoError(t, tr.nc.SetWriteDeadline(time.Now().Add(2*time.Millisecond)))
+		n, err := tr.nc.Write(junk)
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		if n > 0 {
 			vain = 0
 		}
 	}
-	require.NoError(t, tr.Nc.SetWriteDeadline(time.Time{}))
+	require.NoError(t, tr.nc.SetWriteDeadline(time.Time{}))
 }
 
 // hold keeps a frame back as the reader does, without the timer that would write it.
@@ -293,5 +293,5 @@ func TestQueueKeepsTheOrder(t *testing.T) {
 		n, size := tr.Queued()
 		return n == 0 && size == 0
 	}, 5*time.Second, time.Millisecond)
-	assert.EqualValues(t, messages, tr.Counts.MessagesSent.Load())
+	assert.EqualValues(t, messages, tr.counts.messagesSent.Load())
 }

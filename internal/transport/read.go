@@ -22,8 +22,8 @@ var longAgo = time.Unix(1, 0)
 // caller handles what it read.
 type reading struct {
 	lock       xsync.Lock
-	Buffer     *readBuffer
-	Lent       bufpool.Buffer // what ReadSlice returned last
+	buffer     *readBuffer
+	lent       bufpool.Buffer // what ReadSlice returned last
 	gate       uint64         // bytes of the current frame's payload not handed on yet
 	length     uint64         // bytes of the current message on the wire
 	key        [4]byte        // the mask of the next byte of the payload
@@ -31,7 +31,7 @@ type reading struct {
 	fragmented bool           // the message has more frames
 	deflated   bool           // and is compressed
 	err        error          // nothing more can be read from the socket
-	Limit      atomic.Int64   // bytes of a message; 0 or less: none
+	limit      atomic.Int64   // bytes of a message; 0 or less: none
 
 	current *messageReader        // the message that is read as it comes, or was; the reading goroutine's
 	failed  atomic.Pointer[error] // what every read of a message returns from now on
@@ -40,9 +40,9 @@ type reading struct {
 	socket  syscall.RawConn
 	tryRead func(fd uintptr) bool
 
-	Waiting atomic.Int64 // 1 + the age at which the read of the socket began; 0: none
+	waiting atomic.Int64 // 1 + the age at which the read of the socket began; 0: none
 
-	Deadlines atomic.Pointer[readDeadlines] // nil without any
+	deadlines atomic.Pointer[readDeadlines] // nil without any
 }
 
 // A control is a ping or pong. The zero value is none.
@@ -66,7 +66,7 @@ func (t *Conn) readEnded(err error) error {
 		return failed
 	}
 	ce := t.PeerCloseRead()
-	if ce != nil && err == error(ce) && t.Happens(eventPeerReported, nil) { //nolint:errorlint // the same error
+	if ce != nil && err == error(ce) && t.happens(eventPeerReported, nil) { //nolint:errorlint // the same error
 		if handlerErr := t.events.PeerClosed(ce); handlerErr != nil {
 			err = handlerErr
 		}
@@ -97,13 +97,13 @@ func (t *Conn) lockReadable() error {
 		t.unlockRead()
 		return err
 	}
-	t.Lent.Release()
+	t.lent.Release()
 	return nil
 }
 
 // beginFrame takes the header of a frame out of the buffer.
 func (t *Conn) beginFrame(h wire.Header) {
-	t.Buffer.r += h.Size
+	t.buffer.r += h.Size
 	t.gate, t.key = h.Length, h.Key
 }
 
@@ -118,7 +118,7 @@ func (t *Conn) consumed(n int) {
 	t.gate -= uint64(n)
 	if t.gate == 0 && t.last {
 		t.last = false
-		t.Counts.MessagesReceived.Add(1)
+		t.counts.messagesReceived.Add(1)
 	}
 }
 
@@ -130,7 +130,7 @@ func (t *Conn) waitToRead() bool {
 	select {
 	case <-t.reading.lock.Wait():
 		return true
-	case <-t.Closed.Done():
+	case <-t.closed.Done():
 		t.reading.lock.Cancel()
 		return false
 	}
@@ -148,15 +148,15 @@ func (t *Conn) nextFrame() (wire.Header, error) {
 	if err := t.peek(2); err != nil {
 		return wire.Header{}, err
 	}
-	h := wire.ParseHeader(t.Buffer.bytes())
+	h := wire.ParseHeader(t.buffer.bytes())
 	if violation := t.checkHeader(h); violation != "" {
 		return h, t.failProtocol(&wire.ProtocolError{Code: ws.CloseProtocolError, Reason: violation})
 	}
-	if t.Buffer.buffered() < h.Size {
+	if t.buffer.buffered() < h.Size {
 		if err := t.peek(h.Size); err != nil {
 			return h, err
 		}
-		h = wire.ParseHeader(t.Buffer.bytes())
+		h = wire.ParseHeader(t.buffer.bytes())
 	}
 	switch {
 	case !h.IsControl():
@@ -178,11 +178,11 @@ func (t *Conn) checkHeader(h wire.Header) string {
 	switch {
 	case h.RSV&^wire.BitRSV1 != 0:
 		return "RSV2 or RSV3 is set"
-	case h.RSV != 0 && !t.Deflate:
+	case h.RSV != 0 && !t.deflate:
 		return "RSV1 is set, but no extension was agreed on"
-	case h.Masked && t.Client:
+	case h.Masked && t.client:
 		return "frame is masked"
-	case !h.Masked && !t.Client:
+	case !h.Masked && !t.client:
 		return "frame is not masked"
 	}
 	switch h.Opcode {
@@ -218,7 +218,7 @@ func (t *Conn) readClose(h wire.Header) error {
 	if err := t.peek(whole); err != nil {
 		return err
 	}
-	payload := t.Buffer.bytes()[h.Size:whole]
+	payload := t.buffer.bytes()[h.Size:whole]
 	wire.Mask(payload, h.Key)
 	ce, violation := wire.ParseClose(payload)
 	if violation != nil {
@@ -226,13 +226,13 @@ func (t *Conn) readClose(h wire.Header) error {
 	}
 	t.dropBuffer()
 	t.reading.err = ce
-	t.Happens(eventPeerClose, ce)
+	t.happens(eventPeerClose, ce)
 	return ce
 }
 
 // peek waits until n bytes are in the buffer.
 func (t *Conn) peek(n int) (err error) {
-	for t.Buffer.buffered() < n {
+	for t.buffer.buffered() < n {
 		if t.reading.err != nil {
 			return t.reading.err
 		}
@@ -246,7 +246,7 @@ func (t *Conn) peek(n int) (err error) {
 		if m == 0 {
 			return t.readFailed(err)
 		}
-		t.Buffer.w += m
+		t.buffer.w += m
 	}
 	return nil
 }
@@ -259,16 +259,16 @@ func (t *Conn) fillPlain(n int) (int, error) {
 
 // readSocket is where a read waits for the peer.
 func (t *Conn) readSocket(p []byte) (int, error) {
-	t.Waiting.Store(1 + int64(t.Age()))
-	n, err := t.Nc.Read(p)
-	t.Waiting.Store(0)
-	t.Counts.BytesReceived.Add(uint64(n))
+	t.waiting.Store(1 + int64(t.Age()))
+	n, err := t.nc.Read(p)
+	t.waiting.Store(0)
+	t.counts.bytesReceived.Add(uint64(n))
 	return n, err
 }
 
 // WaitingSince is the age at which the read that waits began to.
 func (t *Conn) WaitingSince() (since time.Duration, waiting bool) {
-	w := t.Waiting.Load()
+	w := t.waiting.Load()
 	return time.Duration(w - 1), w != 0
 }
 
@@ -292,10 +292,10 @@ func (t *Conn) readFailed(err error) error {
 	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // the last in the middle of a TLS record
 		// What gorilla makes of it, and applications look for.
 		t.reading.err = &ws.CloseError{Code: ws.CloseAbnormalClosure, Text: io.ErrUnexpectedEOF.Error()}
-		t.Happens(eventReadEnd, t.reading.err)
+		t.happens(eventReadEnd, t.reading.err)
 	default:
 		t.reading.err = &Error{Op: "read", Err: err, Gone: true}
-		t.Happens(eventReadEnd, t.reading.err)
+		t.happens(eventReadEnd, t.reading.err)
 	}
 	t.dropBuffer()
 	return t.reading.err
@@ -305,23 +305,23 @@ func (t *Conn) readFailed(err error) error {
 // socket is closed, which the caller makes sure of. Where nobody is reading, it
 // reads frames away itself and keeps nothing.
 func (t *Conn) awaitPeerClose() {
-	if t.Has(factPeerClosed) {
+	if t.has(factPeerClosed) {
 		return
 	}
 	select {
 	case <-t.peerClosed.Done():
 		t.reading.lock.Cancel()
 		return
-	case <-t.Closed.Done():
+	case <-t.closed.Done():
 		t.reading.lock.Cancel()
 		return
 	case <-t.reading.lock.Wait():
 	}
 	defer t.unlockRead()
-	if t.Lent.NotPooled { // and still the caller's
+	if t.lent.NotPooled { // and still the caller's
 		t.detachBuffer()
 	}
-	t.readDeadlines().take(t.Nc)
+	t.readDeadlines().take(t.nc)
 	if t.dropFrames() && t.HungUp() {
 		t.reading.err = t.endError() // who reads on must not take the close frame for all there was
 	}
@@ -352,8 +352,8 @@ func (t *Conn) drop() error {
 	if err := t.peek(1); err != nil {
 		return err
 	}
-	n := min(uint64(t.Buffer.buffered()), t.gate)
-	t.Buffer.r += int(n) //nolint:gosec // it is in memory
+	n := min(uint64(t.buffer.buffered()), t.gate)
+	t.buffer.r += int(n) //nolint:gosec // it is in memory
 	t.consumed(int(n))   //nolint:gosec // likewise
 	return nil
 }

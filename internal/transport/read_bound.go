@@ -11,20 +11,20 @@ import (
 
 // SetReadDeadline sets the caller's deadline for reads.
 func (t *Conn) SetReadDeadline(d time.Time) error {
-	return t.readDeadlines().set(t.Nc, d)
+	return t.readDeadlines().set(t.nc, d)
 }
 
 // readDeadlines are those of the connection, most of which do without.
 func (t *Conn) readDeadlines() *readDeadlines {
-	if t.Deadlines.Load() == nil {
-		t.Deadlines.CompareAndSwap(nil, new(readDeadlines))
+	if t.deadlines.Load() == nil {
+		t.deadlines.CompareAndSwap(nil, new(readDeadlines))
 	}
-	return t.Deadlines.Load()
+	return t.deadlines.Load()
 }
 
 // FailReads makes the waiting read and every later one fail. Its own error says that the
 // waiting one was not reached: see failUnreached.
-func (t *Conn) FailReads(cause error) error { return t.readDeadlines().fail(t.Nc, cause) }
+func (t *Conn) FailReads(cause error) error { return t.readDeadlines().fail(t.nc, cause) }
 
 // readDeadlines decides which read deadline the socket has: the caller's, one
 // that has passed to interrupt a read, or none for the closing handshake, which
@@ -118,7 +118,7 @@ func (t *Conn) boundRead(ctx context.Context) (release func(succeeded bool)) {
 		}
 		<-ended
 		if succeeded {
-			_ = t.readDeadlines().end(t.Nc, nil) // where it fails, so does the next read
+			_ = t.readDeadlines().end(t.nc, nil) // where it fails, so does the next read
 		}
 	}
 }
@@ -130,7 +130,7 @@ func (t *Conn) interruptRead(ctx context.Context) {
 		return
 	}
 	ended := &contextError{cause}
-	err := t.readDeadlines().end(t.Nc, ended)
+	err := t.readDeadlines().end(t.nc, ended)
 	if !reaches(err) && t.under.clear(readByContext) {
 		t.FailUnreached("read", ended, err)
 	}
@@ -139,7 +139,7 @@ func (t *Conn) interruptRead(ctx context.Context) {
 // readIsBounded reports whether the read has a bound: then nothing may be held back,
 // for the next read would have to write it, which may take longer.
 func (t *Conn) readIsBounded() bool {
-	d := t.Deadlines.Load()
+	d := t.deadlines.Load()
 	return t.under.has(readByContext) || d != nil && d.bounded.Load()
 }
 

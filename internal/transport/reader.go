@@ -172,7 +172,7 @@ func (m *messageReader) readPlain(p []byte) (int, error) {
 		return 0, err
 	}
 	if err == nil {
-		err = m.content.take(p[:n], m.t.Limit.Load())
+		err = m.content.take(p[:n], m.t.limit.Load())
 	}
 	return n, err
 }
@@ -263,7 +263,7 @@ func (t *Conn) readPayloadLocked(p []byte) (n int, met control, err error) {
 // receive reads some bytes to where they are wanted: what is in the buffer and, when
 // that is empty, what the socket has. Few are read by way of the buffer.
 func (t *Conn) receive(p []byte) (int, error) {
-	if t.Buffer.buffered() == 0 && len(p) > 0 {
+	if t.buffer.buffered() == 0 && len(p) > 0 {
 		if len(p) >= t.bufferSize()/2 {
 			return t.receiveDirectly(p)
 		}
@@ -271,9 +271,9 @@ func (t *Conn) receive(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	n := copy(p, t.Buffer.bytes())
+	n := copy(p, t.buffer.bytes())
 	if n > 0 {
-		t.Buffer.r += n
+		t.buffer.r += n
 	}
 	return n, nil
 }
@@ -294,7 +294,7 @@ func (t *Conn) hasMore() bool {
 		return false
 	}
 	defer t.unlockRead()
-	p := t.Buffer.bytes()
+	p := t.buffer.bytes()
 	switch {
 	case t.gate > 0:
 		return len(p) > 0

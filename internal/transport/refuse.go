@@ -19,11 +19,11 @@ const (
 // gives the peer time to read it, and closes the socket. The read lock is held.
 func (t *Conn) failProtocol(violation *wire.ProtocolError) error {
 	seeker := closeSeeker{skip: t.gate}
-	found := seeker.look(t.Buffer.bytes())
+	found := seeker.look(t.buffer.bytes())
 	t.dropBuffer()
 	t.reading.err = violation
-	t.Happens(eventViolation, violation)
-	wait := min(lingerTime, time.Duration(t.CloseTimeout.Load()))
+	t.happens(eventViolation, violation)
+	wait := min(lingerTime, t.CloseTimeout())
 	over := time.Now().Add(wait)
 	defer t.abortAfter(max(wait, CloseGrace))()
 	frame := violation.CloseFrame()
@@ -41,22 +41,22 @@ func (t *Conn) failProtocol(violation *wire.ProtocolError) error {
 // time has passed: if it were closed right behind our close frame, browsers would report a
 // close that was not clean.
 func (t *Conn) linger(seeker *closeSeeker, found bool, over time.Time) {
-	t.readDeadlines().take(t.Nc)
+	t.readDeadlines().take(t.nc)
 	half := time.Now().Add(time.Until(over) / 2)
-	ended := found || t.Nc.SetReadDeadline(half) != nil
+	ended := found || t.nc.SetReadDeadline(half) != nil
 	if ended && !t.halfClose() && found {
 		return
 	}
 	var scrap [512]byte
 	for left := lingerBytes; left > 0; {
-		n, err := t.Nc.Read(scrap[:])
-		t.Counts.BytesReceived.Add(uint64(n))
+		n, err := t.nc.Read(scrap[:])
+		t.counts.bytesReceived.Add(uint64(n))
 		left -= n
 		found = seeker.look(scrap[:n])
 		switch {
 		case !ended && (found || err != nil):
 			ended = true
-			_ = t.Nc.SetReadDeadline(time.Time{})
+			_ = t.nc.SetReadDeadline(time.Time{})
 			if !t.halfClose() && found || err != nil && time.Now().Before(half) {
 				return
 			}
@@ -68,7 +68,7 @@ func (t *Conn) linger(seeker *closeSeeker, found bool, over time.Time) {
 
 // halfClose closes our half of the stream, and reports whether the connection can do that.
 func (t *Conn) halfClose() bool {
-	half, ok := t.Nc.(interface{ CloseWrite() error })
+	half, ok := t.nc.(interface{ CloseWrite() error })
 	return ok && half.CloseWrite() == nil
 }
 

@@ -46,7 +46,7 @@ func (t *Conn) renew(b *WriteDeadline) (err error) {
 }
 
 // extend sets the deadline to what a write may take from now on.
-func (t *Conn) extend(d time.Duration) error { return t.set(t.Begun.Add(t.Age() + d)) }
+func (t *Conn) extend(d time.Duration) error { return t.set(t.begun.Add(t.Age() + d)) }
 
 func interrupted(b *WriteDeadline) error {
 	if b.ctx.Err() != nil {
@@ -89,9 +89,9 @@ func (t *Conn) writeSlowly(b *WriteDeadline, p, behind []byte, n int, err error)
 func (t *Conn) writeRest(p, behind []byte, n int) (int, error) {
 	switch {
 	case n >= len(p):
-		return t.Nc.Write(behind[n-len(p):])
+		return t.nc.Write(behind[n-len(p):])
 	case len(behind) == 0:
-		return t.Nc.Write(p[n:])
+		return t.nc.Write(p[n:])
 	default:
 		return t.writeVector(p[n:], behind)
 	}
@@ -116,7 +116,7 @@ const backlog = 1 << 10
 // NoteBacklog keeps how much the peer has taken, for takesBacklog.
 func (t *Conn) NoteBacklog() {
 	if n, known := t.unsent(); known {
-		t.Counts.backlogTaken.Store(uint32(t.Counts.BytesSent.Load()) - uint32(n)) //nolint:gosec // modulo 2^32
+		t.counts.backlogTaken.Store(uint32(t.counts.bytesSent.Load()) - uint32(n)) //nolint:gosec // modulo 2^32
 	}
 }
 
@@ -127,8 +127,8 @@ func (t *Conn) TakesBacklog() bool {
 	if !known || n < backlog {
 		return false
 	}
-	taken := uint32(t.Counts.BytesSent.Load()) - uint32(n) //nolint:gosec // modulo 2^32
-	if int32(taken-t.Counts.backlogTaken.Load()) <= 0 {    //nolint:gosec // likewise
+	taken := uint32(t.counts.bytesSent.Load()) - uint32(n) //nolint:gosec // modulo 2^32
+	if int32(taken-t.counts.backlogTaken.Load()) <= 0 {    //nolint:gosec // likewise
 		return false
 	}
 	t.tookSome()

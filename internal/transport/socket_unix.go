@@ -31,14 +31,14 @@ func (t *Conn) fillRaw(need int) (int, error) {
 		t.tryRead = t.tries()
 	}
 	t.takeBuffer(need) // as tryRead would, where it takes more stack than a connection needs that only waits
-	t.Waiting.Store(1 + int64(t.Age()))
+	t.waiting.Store(1 + int64(t.Age()))
 	err := t.socket.Read(t.tryRead)
-	t.Waiting.Store(0)
+	t.waiting.Store(0)
 	if err != nil {
 		return 0, err
 	}
-	b := t.Buffer
-	t.Counts.BytesReceived.Add(uint64(b.n))
+	b := t.buffer
+	t.counts.bytesReceived.Add(uint64(b.n))
 	return b.n, b.err
 }
 
@@ -46,7 +46,7 @@ func (t *Conn) fillRaw(need int) (int, error) {
 // it is called again when there is.
 func (t *Conn) tries() func(fd uintptr) bool {
 	return func(fd uintptr) bool {
-		b := t.Buffer
+		b := t.buffer
 		if b == nil || len(b.b) < t.bufferSize() { // it has been waited for
 			b = t.takeBuffer(0)
 		}
@@ -77,20 +77,20 @@ func (t *Conn) tries() func(fd uintptr) bool {
 // arriveRaw reads some bytes of a payload, with no more memory than may be kept while the
 // peer is waited for.
 func (t *Conn) arriveRaw(a *arrival) (int, error) {
-	t.Waiting.Store(1 + int64(t.Age()))
+	t.waiting.Store(1 + int64(t.Age()))
 	err := t.socket.Read(a.try)
 	if err == nil && a.got < 0 { // others may run, the peer among them, before it is waited for
 		runtime.Gosched()
 		err = t.socket.Read(a.try)
 	}
-	t.Waiting.Store(0)
+	t.waiting.Store(0)
 	switch {
 	case err != nil:
 		return 0, err
 	case a.err != nil && a.err != io.EOF: //nolint:errorlint // it is bare
 		return 0, t.readError(a.err)
 	}
-	t.Counts.BytesReceived.Add(uint64(a.got))
+	t.counts.bytesReceived.Add(uint64(a.got))
 	return a.got, a.err
 }
 
@@ -130,7 +130,7 @@ func (t *Conn) writeNow(p []byte) (n int) {
 	_ = t.socket.Write(a.try)
 	n, a.p = a.n, nil
 	attempts.Put(a)
-	t.Counts.BytesSent.Add(uint64(n))
+	t.counts.bytesSent.Add(uint64(n))
 	return n
 }
 

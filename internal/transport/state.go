@@ -12,10 +12,10 @@ import (
 type stateEvent uint8
 
 const (
-	EventShutdown     stateEvent = iota // its Endpoint shuts down
-	EventClosing                        // CloseNow was called, or Serve has returned
-	EventClose                          // Close was called, with the frame that it is to send
-	EventQueueClosed                    // Close begins to send what waits in the queue, and then its frame
+	eventShutdown     stateEvent = iota // its Endpoint shuts down
+	eventClosing                        // CloseNow was called, or Serve has returned
+	eventClose                          // Close was called, with the frame that it is to send
+	eventQueueClosed                    // Close begins to send what waits in the queue, and then its frame
 	eventCloseNow                       // the application closes the socket without a closing handshake
 	eventCloseFrame                     // our close frame begins to leave
 	eventPeerClose                      // the peer's close frame was read
@@ -37,17 +37,17 @@ const (
 // otherwise: see shutdownCounts. Of several failures only the first sets its facts.
 var transitions = [stateEvents]struct {
 	sets    fact
-	cause   closeCause
+	cause   CloseCause
 	cancels bool
 }{
-	EventShutdown:     {FactShutdown, CauseNone, true},
-	EventClosing:      {factClosing, CauseNone, false},
-	EventClose:        {factClosing | FactCloseCalled, CauseLocal, false},
-	EventQueueClosed:  {factQueueClosed, CauseNone, false},
+	eventShutdown:     {factShutdown, CauseNone, true},
+	eventClosing:      {factClosing, CauseNone, false},
+	eventClose:        {factClosing | factCloseCalled, CauseLocal, false},
+	eventQueueClosed:  {factQueueClosed, CauseNone, false},
 	eventCloseNow:     {0, CauseLocal, true},
 	eventCloseFrame:   {factCloseFrame, CauseLocal, true},
 	eventPeerClose:    {factPeerClosed, CausePeer, true},
-	eventPeerReported: {FactPeerReported, CauseNone, false},
+	eventPeerReported: {factPeerReported, CauseNone, false},
 	eventViolation:    {0, CauseProtocol, true},
 	eventReadEnd:      {0, CauseDisconnect, true},
 	eventHangUp:       {factFailed | factHungUp, CauseDisconnect, true},
@@ -60,23 +60,23 @@ var transitions = [stateEvents]struct {
 type fact uint32
 
 const (
-	FactShutdown     fact = 1 << iota // the connection ends because its Endpoint shuts down
+	factShutdown     fact = 1 << iota // the connection ends because its Endpoint shuts down
 	factClosing                       // no read delivers a message any more
-	FactCloseCalled                   // Close was called
+	factCloseCalled                   // Close was called
 	factQueueClosed                   // nothing is enqueued any more
 	factCloseFrame                    // our close frame has begun to leave, nothing is written after it
 	factPeerClosed                    // the peer's close frame was read, nothing is read after it
-	FactPeerReported                  // the layer above knows of the peer's close frame
+	factPeerReported                  // the layer above knows of the peer's close frame
 	factFailed                        // nothing can be written any more, because a call failed
 	factHungUp                        // factFailed, but what had come is still read
 	factClosed                        // the socket is closed, or about to be
 )
 
-// A closeCause is what decided on the wire how a connection ends.
-type closeCause uint8
+// A CloseCause is what decided on the wire how a connection ends.
+type CloseCause uint8
 
 const (
-	CauseNone       closeCause = iota
+	CauseNone       CloseCause = iota
 	CausePeer                  // its close frame was read
 	CauseLocal                 // Close was called, a close frame written, the socket closed
 	CauseProtocol              // the peer broke the protocol
@@ -84,7 +84,7 @@ const (
 )
 
 // wasRead reports whether something that the peer sent decided.
-func (c closeCause) wasRead() bool { return c == CausePeer || c == CauseProtocol }
+func (c CloseCause) wasRead() bool { return c == CausePeer || c == CauseProtocol }
 
 // state is how a connection ends. The zero value is that of an open connection.
 //
@@ -95,7 +95,7 @@ type state struct {
 	facts atomic.Uint32
 
 	mu         sync.Mutex // held over memory only
-	how        closeCause
+	how        CloseCause
 	cause      error          // of how
 	closeFrame *ws.CloseError // Close is to send it
 	expiry     *expiry
@@ -105,7 +105,7 @@ type state struct {
 
 	peerClosed xsync.Event // factPeerClosed is set
 	writeEnded xsync.Event // factFailed or factClosed is set
-	Closed     xsync.Event // factClosed is set
+	closed     xsync.Event // factClosed is set
 
 	released xsync.Event // the socket's Close has returned
 	closeErr *error      // of that; nil: there was none
@@ -119,12 +119,12 @@ func (s *state) apply(e stateEvent, err error) (changed bool) {
 	facts := fact(s.facts.Load())
 	sets := transitions[e].sets
 	switch e {
-	case EventShutdown:
+	case eventShutdown:
 		if !s.shutdownCounts(facts) {
 			return false
 		}
-	case EventClose:
-		if facts&FactCloseCalled == 0 {
+	case eventClose:
+		if facts&factCloseCalled == 0 {
 			s.closeFrame, _ = err.(*ws.CloseError) //nolint:errorlint // it is one
 		}
 	case eventPeerClose:
@@ -148,7 +148,7 @@ func (s *state) apply(e stateEvent, err error) (changed bool) {
 // mayReplace reports whether a cause takes the place of the one that there is. The first
 // holds. But what is read of a peer that hung up was sent before that, and before a close
 // frame of ours that did not leave any more.
-func (s *state) mayReplace(how closeCause, facts fact) bool {
+func (s *state) mayReplace(how CloseCause, facts fact) bool {
 	switch {
 	case how == CauseNone:
 		return false
@@ -175,23 +175,32 @@ func (s *state) wake() {
 		s.writeEnded.Set()
 	}
 	if facts&factClosed != 0 {
-		s.Closed.Set()
+		s.closed.Set()
 	}
 }
 
-// Has reports whether one of the facts holds.
-func (s *state) Has(facts fact) bool { return fact(s.facts.Load())&facts != 0 }
+// has reports whether one of the facts holds.
+func (s *state) has(facts fact) bool { return fact(s.facts.Load())&facts != 0 }
+
+// ShuttingDown reports whether the connection ends because its Endpoint shuts down.
+func (s *state) ShuttingDown() bool { return s.has(factShutdown) }
+
+// CloseChosen reports whether ChooseClose was called.
+func (s *state) CloseChosen() bool { return s.has(factCloseCalled) }
+
+// PeerCloseReported reports whether Events.PeerClosed was called, or is about to be.
+func (s *state) PeerCloseReported() bool { return s.has(factPeerReported) }
 
 // isClosed reports whether the socket is closed, or about to be.
-func (s *state) isClosed() bool { return s.Has(factClosed) }
+func (s *state) isClosed() bool { return s.has(factClosed) }
 
 // HungUp reports whether writing is over because the peer hung up. The socket may be
 // closed since.
-func (s *state) HungUp() bool { return s.Has(factHungUp) }
+func (s *state) HungUp() bool { return s.has(factHungUp) }
 
 // delivers reports whether reads deliver messages: not once we have begun to close the
 // connection.
-func (s *state) delivers() bool { return !s.Has(factClosing | factCloseFrame) }
+func (s *state) delivers() bool { return !s.has(factClosing | factCloseFrame) }
 
 // Unwritable returns why nothing can be written, nil if something can.
 func (s *state) Unwritable() error {
@@ -209,7 +218,7 @@ func (s *state) Unwritable() error {
 
 // SocketFailure returns the first failure of the socket, nil without one.
 func (s *state) SocketFailure() error {
-	if s.Has(factFailed) {
+	if s.has(factFailed) {
 		return s.failure
 	}
 	return nil
@@ -217,22 +226,25 @@ func (s *state) SocketFailure() error {
 
 // endError is what a call returns that finds the socket closed.
 func (s *state) endError() error {
-	if s.Has(factFailed) {
+	if s.has(factFailed) {
 		return s.failure
 	}
 	return ErrClosed
 }
 
+// Closed returns a channel that is closed when the socket is closed, or about to be.
+func (s *state) Closed() <-chan struct{} { return s.closed.Done() }
+
 // PeerCloseRead returns the peer's close frame, nil until it is read.
 func (s *state) PeerCloseRead() *ws.CloseError {
-	if s.Has(factPeerClosed) {
+	if s.has(factPeerClosed) {
 		return s.peerClose
 	}
 	return nil
 }
 
-// CloseReceived returns the code of the peer's close frame, 0 until it is read.
-func (s *state) CloseReceived() int {
+// closeReceived returns the code of the peer's close frame, 0 until it is read.
+func (s *state) closeReceived() int {
 	if ce := s.PeerCloseRead(); ce != nil {
 		return ce.Code
 	}
@@ -243,7 +255,7 @@ func (s *state) CloseReceived() int {
 // without one.
 func (t *Conn) CloseCode() int {
 	how, _ := t.CloseCause()
-	received, sent := t.CloseReceived(), int(t.Counts.CloseSent.Load())
+	received, sent := t.closeReceived(), int(t.counts.closeSent.Load())
 	switch {
 	case sent == 0 && received == 0:
 		return ws.CloseAbnormalClosure
@@ -255,7 +267,7 @@ func (t *Conn) CloseCode() int {
 }
 
 // CloseCause returns what decided how the connection ends, and the error that goes with it.
-func (s *state) CloseCause() (closeCause, error) {
+func (s *state) CloseCause() (CloseCause, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.how, s.cause

@@ -38,8 +38,8 @@ var (
 )
 
 var eventErrors = [stateEvents]error{
-	EventShutdown:   errTestShutdown,
-	EventClose:      ownFrame,
+	eventShutdown:   errTestShutdown,
+	eventClose:      ownFrame,
 	eventCloseNow:   ErrClosed,
 	eventCloseFrame: sentFrame,
 	eventPeerClose:  peersFrame,
@@ -51,11 +51,11 @@ var eventErrors = [stateEvents]error{
 }
 
 var eventNames = [stateEvents]string{
-	EventShutdown:     "Shutdown",
-	EventClosing:      "Serve returns",
-	EventClose:        "Close",
+	eventShutdown:     "Shutdown",
+	eventClosing:      "Serve returns",
+	eventClose:        "Close",
 	eventCloseNow:     "CloseNow",
-	EventQueueClosed:  "flush before Close",
+	eventQueueClosed:  "flush before Close",
 	eventCloseFrame:   "close frame",
 	eventPeerClose:    "peer's close frame",
 	eventPeerReported: "peer's close frame reported",
@@ -70,17 +70,17 @@ var eventNames = [stateEvents]string{
 // The end is decided by the first event of a row, and the column says what decides it when
 // the second one follows.
 func TestFirstCauseHoldsButForAHangUp(t *testing.T) {
-	seconds := []stateEvent{EventClose, eventCloseNow, eventCloseFrame, eventPeerClose, eventViolation, eventReadEnd, eventHangUp, eventPeerGone, eventFailure}
+	seconds := []stateEvent{eventClose, eventCloseNow, eventCloseFrame, eventPeerClose, eventViolation, eventReadEnd, eventHangUp, eventPeerGone, eventFailure}
 	for first, want := range map[string]struct {
 		Events []stateEvent
 		causes string
 	}{
 		"nothing":                   {nil, "local local local peer protocol disconnect disconnect disconnect -"},
-		"Shutdown":                  {[]stateEvent{EventShutdown}, "local local local peer protocol disconnect disconnect disconnect -"},
-		"Serve returns":             {[]stateEvent{EventClosing}, "local local local peer protocol disconnect disconnect disconnect -"},
+		"Shutdown":                  {[]stateEvent{eventShutdown}, "local local local peer protocol disconnect disconnect disconnect -"},
+		"Serve returns":             {[]stateEvent{eventClosing}, "local local local peer protocol disconnect disconnect disconnect -"},
 		"socket closed":             {[]stateEvent{eventSocketClosed}, "local local local peer protocol disconnect disconnect disconnect -"},
 		"failure":                   {[]stateEvent{eventFailure}, "local local local peer protocol disconnect disconnect disconnect -"},
-		"Close":                     {[]stateEvent{EventClose}, "local local local local local local local local local"},
+		"Close":                     {[]stateEvent{eventClose}, "local local local local local local local local local"},
 		"CloseNow":                  {[]stateEvent{eventCloseNow}, "local local local local local local local local local"},
 		"close frame":               {[]stateEvent{eventCloseFrame}, "local local local local local local local local local"},
 		"peer's close frame":        {[]stateEvent{eventPeerClose}, "peer peer peer peer peer peer peer peer peer"},
@@ -88,7 +88,7 @@ func TestFirstCauseHoldsButForAHangUp(t *testing.T) {
 		"end of the stream":         {[]stateEvent{eventReadEnd}, "disconnect disconnect disconnect disconnect disconnect disconnect disconnect disconnect disconnect"},
 		"peer gone":                 {[]stateEvent{eventPeerGone}, "disconnect disconnect disconnect disconnect disconnect disconnect disconnect disconnect disconnect"},
 		"hang-up":                   {[]stateEvent{eventHangUp}, "disconnect disconnect disconnect peer protocol disconnect disconnect disconnect disconnect"},
-		"Close, hang-up":            {[]stateEvent{EventClose, eventHangUp}, "local local local peer protocol local local local local"},
+		"Close, hang-up":            {[]stateEvent{eventClose, eventHangUp}, "local local local peer protocol local local local local"},
 		"close frame, hang-up":      {[]stateEvent{eventCloseFrame, eventHangUp}, "local local local peer protocol local local local local"},
 		"hang-up, peer's, anything": {[]stateEvent{eventHangUp, eventPeerClose}, "peer peer peer peer peer peer peer peer peer"},
 		"hang-up, violation":        {[]stateEvent{eventHangUp, eventViolation}, "protocol protocol protocol protocol protocol protocol protocol protocol protocol"},
@@ -105,7 +105,7 @@ func TestFirstCauseHoldsButForAHangUp(t *testing.T) {
 	}
 }
 
-func causeName(how closeCause) string {
+func causeName(how CloseCause) string {
 	return [...]string{CauseNone: "-", CausePeer: "peer", CauseLocal: "local", CauseProtocol: "protocol", CauseDisconnect: "disconnect"}[how]
 }
 
@@ -125,11 +125,11 @@ func TestShutdownCountsUntilTheEndIsDecided(t *testing.T) {
 		counts bool
 	}{
 		"nothing":                            {nil, true},
-		"Serve has returned":                 {[]stateEvent{EventClosing}, true},
-		"Close":                              {[]stateEvent{EventClose}, true},
-		"Close, and its frame":               {[]stateEvent{EventClose, eventCloseFrame}, false},
-		"Close, and the socket is closed":    {[]stateEvent{EventClose, eventSocketClosed}, false},
-		"Close, and a failure":               {[]stateEvent{EventClose, eventFailure}, true},
+		"Serve has returned":                 {[]stateEvent{eventClosing}, true},
+		"Close":                              {[]stateEvent{eventClose}, true},
+		"Close, and its frame":               {[]stateEvent{eventClose, eventCloseFrame}, false},
+		"Close, and the socket is closed":    {[]stateEvent{eventClose, eventSocketClosed}, false},
+		"Close, and a failure":               {[]stateEvent{eventClose, eventFailure}, true},
 		"a CloseMessage":                     {[]stateEvent{eventCloseFrame}, false},
 		"CloseNow, the socket not closed":    {[]stateEvent{eventCloseNow}, true},
 		"CloseNow":                           {[]stateEvent{eventCloseNow, eventSocketClosed}, false},
@@ -139,17 +139,17 @@ func TestShutdownCountsUntilTheEndIsDecided(t *testing.T) {
 		"a hang-up":                          {[]stateEvent{eventHangUp}, false},
 		"a peer that does not answer":        {[]stateEvent{eventPeerGone}, false},
 		"a call that the caller has cut":     {[]stateEvent{eventFailure, eventSocketClosed}, true},
-		"Close, and then the peer hung up":   {[]stateEvent{EventClose, eventHangUp}, true},
-		"Close, a hang-up, the peer's frame": {[]stateEvent{EventClose, eventHangUp, eventPeerClose}, false},
+		"Close, and then the peer hung up":   {[]stateEvent{eventClose, eventHangUp}, true},
+		"Close, a hang-up, the peer's frame": {[]stateEvent{eventClose, eventHangUp, eventPeerClose}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := stateAfter(tc.before)
-			assert.Equal(t, tc.counts, s.apply(EventShutdown, errTestShutdown))
-			assert.Equal(t, tc.counts, s.Has(FactShutdown))
+			assert.Equal(t, tc.counts, s.apply(eventShutdown, errTestShutdown))
+			assert.Equal(t, tc.counts, s.has(factShutdown))
 			for e := range stateEvents { // what comes later does not take it back
 				s.apply(e, eventErrors[e])
 			}
-			assert.Equal(t, tc.counts, s.Has(FactShutdown))
+			assert.Equal(t, tc.counts, s.has(factShutdown))
 		})
 	}
 }
@@ -159,7 +159,7 @@ func TestShutdownCountsUntilTheEndIsDecided(t *testing.T) {
 func TestEveryEventInEveryState(t *testing.T) {
 	type key struct {
 		facts fact
-		how   closeCause
+		how   CloseCause
 		first stateEvent // that has failed
 	}
 	keyOf := func(events []stateEvent) key {
@@ -232,17 +232,17 @@ func checkState(t *testing.T, events []stateEvent) {
 		assert.NoError(t, s.SocketFailure(), after)
 	}
 	assert.Equal(t, closedRead, s.endError(), "reads of a closed socket %s", after)
-	assert.Equal(t, !happened(EventClosing, EventClose, eventCloseFrame), s.delivers(), "messages are delivered %s", after)
+	assert.Equal(t, !happened(eventClosing, eventClose, eventCloseFrame), s.delivers(), "messages are delivered %s", after)
 	assert.Equal(t, happened(eventSocketClosed), s.isClosed(), after)
 	assert.Equal(t, first == eventHangUp, s.HungUp(), after)
 	if happened(eventPeerClose) {
 		assert.Equal(t, peersFrame, s.PeerCloseRead(), after)
-		assert.Equal(t, peersFrame.Code, s.CloseReceived(), after)
+		assert.Equal(t, peersFrame.Code, s.closeReceived(), after)
 	} else {
 		assert.Nil(t, s.PeerCloseRead(), after)
-		assert.Zero(t, s.CloseReceived(), after)
+		assert.Zero(t, s.closeReceived(), after)
 	}
-	if happened(EventClose) {
+	if happened(eventClose) {
 		assert.Equal(t, ownFrame, s.chosenFrame(), after)
 	} else {
 		assert.Nil(t, s.chosenFrame(), after)
@@ -250,7 +250,7 @@ func checkState(t *testing.T, events []stateEvent) {
 
 	assert.Equal(t, happened(eventPeerClose), s.peerClosed.IsSet(), "who waits for the peer's close frame is woken %s", after)
 	assert.Equal(t, failed || happened(eventSocketClosed), s.writeEnded.IsSet(), "who waits to write is woken %s", after)
-	assert.Equal(t, happened(eventSocketClosed), s.Closed.IsSet(), "who waits for the socket is woken %s", after)
+	assert.Equal(t, happened(eventSocketClosed), s.closed.IsSet(), "who waits for the socket is woken %s", after)
 }
 
 // checkTransition checks what one event changes: what is known stays known, and the event
@@ -288,19 +288,19 @@ type contextEvents struct {
 func (o *contextEvents) CancelContext(cause error) {
 	if o.cause == nil {
 		o.cause = cause
-		o.woken = o.s.peerClosed.IsSet() || o.s.writeEnded.IsSet() || o.s.Closed.IsSet()
+		o.woken = o.s.peerClosed.IsSet() || o.s.writeEnded.IsSet() || o.s.closed.IsSet()
 	}
 }
 
 // The context ends with the error of the event, and before those who wait learn of it: who
 // is woken finds it done.
 func TestContextEndsBeforeThoseWhoWaitAreWoken(t *testing.T) {
-	ends := []stateEvent{EventShutdown, eventCloseNow, eventCloseFrame, eventPeerClose, eventViolation, eventReadEnd, eventHangUp, eventPeerGone, eventFailure}
+	ends := []stateEvent{eventShutdown, eventCloseNow, eventCloseFrame, eventPeerClose, eventViolation, eventReadEnd, eventHangUp, eventPeerGone, eventFailure}
 	for e := range stateEvents {
 		tr := &Conn{}
 		o := &contextEvents{s: &tr.state}
 		tr.events = o
-		tr.Happens(e, eventErrors[e])
+		tr.happens(e, eventErrors[e])
 		var want error
 		if slices.Contains(ends, e) {
 			want = eventErrors[e]
@@ -326,7 +326,7 @@ func TestWhatWakesWritersThatWait(t *testing.T) {
 				written := make(chan error)
 				go func() { written <- tr.wait(&tr.frameLock, &b) }()
 				synctest.Wait()
-				tr.Happens(e, eventErrors[e])
+				tr.happens(e, eventErrors[e])
 				err := <-written
 				if want := wakes[e]; want != nil {
 					assert.Equal(t, want, err)
@@ -346,8 +346,8 @@ func TestFrameOfShutdownIsReplaced(t *testing.T) {
 	s := stateAfter(nil)
 	s.ReplaceFrame(testShutdownFrame, ownFrame)
 	assert.Nil(t, s.chosenFrame(), "there was none")
-	s.apply(EventClose, testShutdownFrame)
-	s.apply(EventClose, sentFrame)
+	s.apply(eventClose, testShutdownFrame)
+	s.apply(eventClose, sentFrame)
 	assert.Equal(t, testShutdownFrame, s.chosenFrame(), "only the first call sends")
 	s.ReplaceFrame(testShutdownFrame, ownFrame)
 	assert.Equal(t, ownFrame, s.chosenFrame())

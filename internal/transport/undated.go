@@ -69,7 +69,7 @@ func (t *Conn) writeUndated(b *WriteDeadline, p, behind []byte) (int, error) {
 
 // boundSwitching sets the deadline of the 101, or a timer in its place; zero takes it back.
 func (t *Conn) boundSwitching(at time.Time) error {
-	err := t.Nc.SetWriteDeadline(at)
+	err := t.nc.SetWriteDeadline(at)
 	switch {
 	case at.IsZero():
 		t.cancelExpiry()

@@ -98,9 +98,9 @@ func (w *watch) lookNow() {
 	if known && w.known && w.unsent != before {
 		w.t.tookSome()
 		at := time.Now().Add(w.within)
-		_ = w.t.Nc.SetWriteDeadline(at)
+		_ = w.t.nc.SetWriteDeadline(at)
 		if w.ctx.Err() != nil { // it has been interrupted, perhaps before that
-			_ = w.t.Nc.SetWriteDeadline(longAgo)
+			_ = w.t.nc.SetWriteDeadline(longAgo)
 		}
 	}
 	w.timer.Reset(w.look(), w)

@@ -41,7 +41,7 @@ type writing struct {
 	Queue atomic.Pointer[queue] // nil until something is enqueued
 
 	taken  atomic.Int64 // the age at which a piece of a large frame was last taken
-	SentAt atomic.Int64 // the age at which a message last left; kept for heartbeats and those who wait for it
+	sentAt atomic.Int64 // the age at which a message last left; kept for heartbeats and those who wait for it
 
 	// armed is the age at which the socket's own deadline is; 0: it has none. Its
 	// writer holds the lock.
@@ -85,16 +85,16 @@ func (t *Conn) sendMessage(b *WriteDeadline, opcode byte, payload []byte) error 
 // LastSent is the age at which the last message left, or that of the connection when it was
 // opened. It is kept for heartbeats, where there are any (see config.KeepSentAt), and for
 // those who wait for a message to be written.
-func (t *Conn) LastSent() time.Duration { return time.Duration(t.SentAt.Load()) }
+func (t *Conn) LastSent() time.Duration { return time.Duration(t.sentAt.Load()) }
 
 // sent counts messages that have left.
 func (t *Conn) sent(messages uint64) {
 	if messages == 0 {
 		return
 	}
-	t.Counts.MessagesSent.Add(messages)
+	t.counts.messagesSent.Add(messages)
 	if t.config.KeepSentAt || t.messageLock.HasWaiters() {
-		t.SentAt.Store(int64(t.Age()))
+		t.sentAt.Store(int64(t.Age()))
 	}
 }
 
@@ -123,11 +123,11 @@ func (t *Conn) writeClose(b *WriteDeadline, payload []byte) error {
 func (t *Conn) sendClose(b *WriteDeadline, payload []byte) error {
 	code := t.closing(payload)
 	if !t.bounds(b) {
-		defer t.abortAfter(max(time.Duration(t.CloseTimeout.Load()), CloseGrace))()
+		defer t.abortAfter(max(t.CloseTimeout(), CloseGrace))()
 	}
 	err := t.sendFrame(b, wire.OpClose, payload)
 	if err == nil {
-		t.Counts.CloseSent.Store(int32(code))
+		t.counts.closeSent.Store(int32(code))
 	}
 	return err
 }
@@ -142,13 +142,13 @@ func (t *Conn) bounds(b *WriteDeadline) bool {
 // written after it. The write lock is held.
 func (t *Conn) closing(payload []byte) (code int) {
 	ce, _ := wire.ParseClose(payload) // it was checked
-	t.Happens(eventCloseFrame, ce)
+	t.happens(eventCloseFrame, ce)
 	return ce.Code
 }
 
 func (t *Conn) sendFrame(b *WriteDeadline, opcode byte, payload []byte) error {
 	switch {
-	case t.Client:
+	case t.client:
 		return t.uncork(b, wire.MaskedFrame(opcode, payload), nil)
 	case len(payload) > coalesceMax:
 		return t.sendLarge(b, opcode, payload)
@@ -195,7 +195,7 @@ func (t *Conn) send(b *WriteDeadline, p, payload []byte) (n int, err error) {
 		n, err = t.writePieces(b, p, payload)
 		release()
 	}
-	t.Counts.BytesSent.Add(uint64(n))
+	t.counts.bytesSent.Add(uint64(n))
 	if disarmed := t.disarm(); err == nil {
 		err = disarmed
 	}
@@ -245,9 +245,9 @@ func (t *Conn) writePiece(b *WriteDeadline, p, behind []byte) (n int, err error)
 	case t.under.has(writeUntimed):
 		return t.writeUndated(b, p, behind)
 	case len(behind) == 0:
-		n, err = t.Nc.Write(p)
+		n, err = t.nc.Write(p)
 	case len(p) == 0:
-		n, err = t.Nc.Write(behind)
+		n, err = t.nc.Write(behind)
 	default:
 		n, err = t.writeVector(p, behind)
 	}
@@ -261,7 +261,7 @@ func (t *Conn) writeVector(p, behind []byte) (int, error) {
 	v := vectors.Get().(*vector) //nolint:errcheck // it is
 	v.parts = [...][]byte{p, behind}
 	v.buffers = v.parts[:]
-	n, err := v.buffers.WriteTo(t.Nc)
+	n, err := v.buffers.WriteTo(t.nc)
 	*v = vector{}
 	vectors.Put(v)
 	return int(n), err
@@ -288,7 +288,7 @@ func (t *Conn) arm(b *WriteDeadline) error {
 		if t.watch != nil {
 			return t.watch.begin(b)
 		}
-		at = t.Begun.Add(now + d)
+		at = t.begun.Add(now + d)
 	}
 	if !at.IsZero() || t.armed != 0 {
 		return t.set(at)
@@ -311,9 +311,9 @@ func (t *Conn) disarm() error {
 func (t *Conn) set(writeDeadline time.Time) error {
 	t.armed = 0
 	if !writeDeadline.IsZero() {
-		t.armed = writeDeadline.Sub(t.Begun)
+		t.armed = writeDeadline.Sub(t.begun)
 	}
-	err := t.Nc.SetWriteDeadline(writeDeadline)
+	err := t.nc.SetWriteDeadline(writeDeadline)
 	if t.isPanic(err) {
 		return err
 	}
@@ -327,7 +327,7 @@ func (t *Conn) set(writeDeadline time.Time) error {
 
 // interruptWrite ends the write under way, whose context has ended.
 func (t *Conn) interruptWrite(ctx context.Context) {
-	err := t.Nc.SetWriteDeadline(longAgo)
+	err := t.nc.SetWriteDeadline(longAgo)
 	if !reaches(err) && t.under.clear(writeByContext) {
 		t.FailUnreached("write", context.Cause(ctx), err)
 	}

@@ -46,7 +46,7 @@ func (t *Conn) NextWriter(b *WriteDeadline, messageType int) (*messageWriter, er
 	}
 	w := &messageWriter{t: t, ctx: b.ctx, opcode: byte(messageType)} //nolint:gosec // it was checked
 	if t.Compresses() {
-		compressor, err := deflate.NewWriter((*compressedWriter)(w), int(t.Level.Load()))
+		compressor, err := deflate.NewWriter((*compressedWriter)(w), int(t.level.Load()))
 		if err != nil {
 			t.unlockMessage()
 			return nil, err
@@ -233,7 +233,7 @@ func (w *messageWriter) giveBuffer() {
 // sendLarge writes what is collected, and p or the beginning of it, as a frame. It returns
 // how much of p left.
 func (w *messageWriter) sendLarge(p []byte) (int, error) {
-	if !w.t.Client {
+	if !w.t.client {
 		return len(p), w.send(false, p)
 	}
 	p = p[:min(len(p), maxMasked)]
@@ -273,7 +273,7 @@ func (w *messageWriter) sendFrame(fin bool, frame, behind []byte) error {
 	if !fin {
 		header[0] &^= wire.BitFin
 	}
-	if w.t.Client {
+	if w.t.client {
 		key := wire.NewMaskKey()
 		header[1] |= wire.BitMask
 		header = append(header, key[:]...)

@@ -19,8 +19,8 @@ func writerPair(t *testing.T, client, compressed bool, size int) (*Conn, func() 
 	t.Helper()
 	peer, nc := pipe(t)
 	tr := New(nc, nil, newConfig(func(c *Config) { c.WriteBufferSize = size }))
-	tr.Client, tr.Deflate = client, compressed
-	tr.Level.Store(1)
+	tr.client, tr.deflate = client, compressed
+	tr.level.Store(1)
 	tr.Start(noEvents{})
 	all := make(chan []byte, 1)
 	go func() {
@@ -113,7 +113,7 @@ func TestMessageWriterKeepsWhatIsWritten(t *testing.T) {
 					_, err = w.Write([]byte("x"))
 					require.ErrorIs(t, err, ErrWriterClosed)
 					require.NoError(t, tr.WriteMessage(&b, wire.OpText, []byte("next"))) // the lock is free
-					assert.EqualValues(t, 2, tr.Counts.MessagesSent.Load())
+					assert.EqualValues(t, 2, tr.counts.messagesSent.Load())
 					assert.Nil(t, w.buffer())
 					assert.Nil(t, w.compressor)
 					frames := sent()
