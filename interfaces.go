@@ -2,121 +2,125 @@ package websocket
 
 import "net/http"
 
-// A Controller is a WebSocket endpoint on net/http. The interfaces below are
-// optional: an Upgrader looks for them on its controller.
+// A Controller serves the WebSocket connections of an [Upgrader] on net/http. The
+// interfaces below are optional: the Upgrader uses those that its controller implements.
 type Controller interface {
-	// Serve handles one connection, on a goroutine of its own; calls for
-	// different connections overlap. The request is the upgraded one; its
-	// context lives as long as the connection.
+	// Serve handles one connection. It runs on a goroutine of its own, so calls for
+	// different connections overlap. The request is the upgraded one; its context lives as
+	// long as the connection.
 	//
-	// The HTTP handler, and all that is around it, has returned by then, or does so at the
-	// same time: what a router or middleware uses again, or gives back, is not Serve's to
-	// use. With Upgrader.ServeInHandler it returns after Serve.
+	// The HTTP handler, and the router and the middleware around it, have returned by then
+	// or return at the same time: Serve must not use anything that they reuse or release.
+	// With Upgrader.ServeInHandler, the handler returns after Serve.
 	//
-	// The connection is closed when Serve returns: nil closes it normally
-	// (1000), a *CloseError from NewCloseError with its code and text, any other
-	// error, or a panic, as a failure (1011). Errors of the connection's own
-	// reads and writes may be returned as they are or wrapped.
+	// The connection is closed when Serve returns: with 1000 (normal closure) after nil,
+	// with the code and text of a *CloseError from NewCloseError, and with 1011 (internal
+	// error) after any other error or a panic. Serve may return errors of the connection's
+	// own reads and writes, as they are or wrapped.
 	//
-	// Goroutines that Serve starts must have returned before it does; those
-	// started with Conn.Go are waited for.
+	// Goroutines that Serve starts must have returned before Serve does. The connection
+	// waits for those started with Conn.Go.
 	Serve(conn *Conn, request *http.Request) error
 }
 
-// ControllerFunc makes a function a [Controller].
+// ControllerFunc adapts a function to a [Controller].
 type ControllerFunc func(conn *Conn, request *http.Request) error
 
 // Serve calls f.
 func (f ControllerFunc) Serve(conn *Conn, request *http.Request) error { return f(conn, request) }
 
-// Registrer allows a [Controller] to register its route itself, with middleware
-// around the handler or under a pattern of its own.
+// Registrer lets a [Controller] register its own route, with middleware around the handler
+// or under another pattern.
 //
-// If not implemented, the route is GET and the pattern given to
-// [Upgrader.RegisterRoutes].
+// If not implemented, the route is GET with the pattern given to [Upgrader.RegisterRoutes].
 type Registrer interface {
-	// RegisterRoute registers handler, which upgrades and serves, on mux. It is
-	// called once, by Upgrader.RegisterRoutes, with the pattern given there.
+	// RegisterRoute registers handler on mux. The handler upgrades requests and serves
+	// their connections. Upgrader.RegisterRoutes calls RegisterRoute once, with its own
+	// pattern.
 	RegisterRoute(mux *http.ServeMux, pattern string, handler http.Handler)
 }
 
-// OriginChecker allows a [Controller] to decide which origins may connect.
+// OriginChecker lets a [Controller] decide which origins may connect.
 //
-// If not implemented, a request is accepted if it has no Origin header (it
-// comes from no browser), if its origin's host is the request's, or if
-// Options.AllowedOrigins have it.
+// If not implemented, a request is accepted if it has no Origin header (browsers always
+// send one), if the host of its origin is the request's host, or if Options.AllowedOrigins
+// contain its origin.
 type OriginChecker interface {
-	// CheckOrigin reports whether the request's Origin header is acceptable. It
-	// decides alone, whatever the options say. It must be careful: browsers send
-	// cookies with every WebSocket handshake, whatever page starts it. It runs on
-	// the HTTP handler's goroutine.
+	// CheckOrigin reports whether the request's Origin header is acceptable. Its answer is
+	// final, whatever the Options say. Decide with care: browsers send cookies with every
+	// WebSocket handshake, whichever page starts it. CheckOrigin runs on the HTTP handler's
+	// goroutine.
 	CheckOrigin(request *http.Request) bool
 }
 
-// UpgradeChecker allows a [Controller] to refuse upgrades for reasons of its own:
-// a room that is full, a client that comes too often.
+// UpgradeChecker lets a [Controller] refuse upgrades for reasons of the application: a room
+// is full, or a client connects too often.
 //
 // If not implemented, every valid handshake is upgraded.
 type UpgradeChecker interface {
-	// CheckUpgrade returns nil to let the upgrade pass. A *RefusedError, wrapped or not,
-	// refuses it with the status that it has. Any other error is a failure, as it would
-	// be one of Serve's, and refused with 500. What is returned is handled like the reason
-	// of every other refusal with this status: see UpgradeErrorHandler.
+	// CheckUpgrade returns nil to accept the upgrade. A *RefusedError, wrapped or not,
+	// refuses the upgrade with its status. Any other error is a failure, like an error of
+	// Serve, and refuses the upgrade with 500. The returned error is the reason of the
+	// refusal and is handled like the reason of any other refusal with that status: see
+	// UpgradeErrorHandler.
 	//
-	// It runs on the HTTP handler's goroutine, once nothing else is wrong with the
-	// handshake, its origin included, and before the connection counts for
-	// MaxConnections. The connection may still fail to come about.
+	// CheckUpgrade runs on the HTTP handler's goroutine, after all other checks of the
+	// handshake, including the origin, have passed, and before the connection counts toward
+	// MaxConnections. The upgrade may still fail afterwards.
 	CheckUpgrade(request *http.Request) error
 }
 
-// SubprotocolLister allows a [Controller] to speak other subprotocols with one
-// client than with another.
+// SubprotocolLister lets a [Controller] choose the subprotocols for each request.
 //
 // If not implemented, they are those of Options.Subprotocols.
 type SubprotocolLister interface {
-	// Subprotocols returns the subprotocols for one request, the preferred one
-	// first, in place of Options.Subprotocols; nil stands for those. The first
-	// that the client offers is selected. The upgrade is refused with 500 where one is
-	// empty, no token (RFC 9110, 5.6.2), or there twice. It runs on the HTTP handler's
-	// goroutine, before the request is checked.
+	// Subprotocols returns the subprotocols for one request, in order of preference; they
+	// replace Options.Subprotocols. Nil selects Options.Subprotocols. The first subprotocol
+	// that the client offers is selected. The upgrade is refused with 500 if one of them is
+	// not a token (RFC 9110, 5.6.2), is empty or is listed twice. Subprotocols runs on the
+	// HTTP handler's goroutine, before the request is checked.
 	Subprotocols(request *http.Request) []string
 }
 
-// HeaderUpgrader allows a [Controller] to add headers to the 101 response, such
-// as Set-Cookie.
+// HeaderUpgrader lets a [Controller] add headers to the 101 response, such as Set-Cookie.
 type HeaderUpgrader interface {
-	// UpgradeHeaders returns the headers to add. It runs on the HTTP handler's
-	// goroutine, before the request is checked.
+	// UpgradeHeaders returns the headers to add. It runs on the HTTP handler's goroutine,
+	// before the request is checked.
 	UpgradeHeaders(request *http.Request) http.Header
 }
 
-// UpgradeErrorHandler allows a [Controller] to answer refused upgrades.
+// UpgradeErrorHandler lets a [Controller] write the responses of refused upgrades.
 //
-// If not implemented, the answer is the JSON object {"error": "..."} with the
-// status text; with Debug, or where the reason is ErrNotHandshake, with the reason. The
-// reason of a refusal with status 500 is logged as an error.
+// If not implemented, the response is the JSON object {"error": "..."} with the status
+// text, or with the reason if Debug is set or the reason is ErrNotHandshake. The reason of
+// a refusal with status 500 is logged as an error.
 type UpgradeErrorHandler interface {
-	// OnUpgradeError writes the HTTP response of an upgrade that was refused with
-	// the given status: 4xx for the client's mistake (ErrNotHandshake where the request
-	// asks for no upgrade, with 426 if nothing else is wrong); 500 for a writer that
-	// can't be hijacked or options that are not valid; 503 for a server that shuts down
-	// or has too many connections (ErrShutdown, ErrTooManyConnections); or what
-	// CheckUpgrade returned. It runs on the HTTP handler's goroutine; the connection is
-	// not hijacked.
+	// OnUpgradeError writes the HTTP response of an upgrade that was refused with the given
+	// status:
+	//
+	//   - 4xx for a mistake of the client; ErrNotHandshake if the request does not ask for an
+	//     upgrade, with 426 if nothing else is wrong;
+	//   - 500 for a response writer that can't be hijacked or options that are not valid;
+	//   - 503 for a server that shuts down or has too many connections (ErrShutdown,
+	//     ErrTooManyConnections);
+	//   - or the status that CheckUpgrade chose.
+	//
+	// It runs on the HTTP handler's goroutine. The connection is not hijacked.
 	OnUpgradeError(w http.ResponseWriter, request *http.Request, status int, reason error)
 }
 
-// ErrorHandler allows a [Controller] to be told of errors.
+// ErrorHandler lets a [Controller] handle the failures of its connections.
 //
-// If not implemented, they are logged: failures of Serve as errors, breaches
-// of the protocol as warnings, vanished peers at debug level.
+// If not implemented, they are logged: failures of Serve as errors, protocol violations as
+// warnings, peers that vanished at debug level.
 type ErrorHandler interface {
-	// OnError is told how a connection failed: the error that Serve or a function
-	// given to Conn.Go returned, its panic as a *PanicError, or what the peer did.
-	// Endings by a close frame or by Shutdown are no errors.
+	// OnError receives the failure of a connection: the error that Serve or a function
+	// started with Conn.Go returned, a panic of either as a *PanicError, or an error that
+	// describes what the peer did. A close frame or a Shutdown ends a connection without a
+	// failure.
 	//
-	// It runs on Serve's goroutine once Serve has returned and before the close
-	// frame is sent, so it may still write: FromContext(request.Context()) is the
-	// connection. A panic in it is recovered and logged.
+	// OnError runs on Serve's goroutine, after Serve has returned and before the close
+	// frame is sent. It may still write: FromContext(request.Context()) returns the
+	// connection. A panic in OnError is recovered and logged.
 	OnError(request *http.Request, err error)
 }
