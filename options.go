@@ -16,9 +16,9 @@ import (
 
 const defaultMaxMessageSize = 1 << 20 // bytes
 
-// DefaultOptions returns the options that fields stand for which are zero. It is for
-// adapters that show the defaults in a configuration: an Upgrader and an Endpoint need
-// none of it.
+// DefaultOptions returns the values that the zero fields of Options stand for. It is for
+// adapters that show the defaults in a configuration; an Upgrader or an Endpoint does not
+// need it.
 func DefaultOptions() Options {
 	return Options{
 		MaxMessageSize:       defaultMaxMessageSize,
@@ -31,166 +31,167 @@ func DefaultOptions() Options {
 	}
 }
 
-// Options tunes an [Upgrader] or an [Endpoint]. The zero value is ready to use:
-// zero means the default, negative means off (but see CompressionLevel). Set the fields
-// before the first request.
+// Options configures an [Upgrader] or an [Endpoint]. The zero value is ready to use: a zero
+// field means its default, a negative one means off (but see CompressionLevel). Set the
+// fields before the first request.
 type Options struct {
-	// MaxMessageSize bounds one message that is read, in bytes, after
-	// decompression. A longer one ends the connection with code 1009, and its
-	// read fails with an error that is ErrReadLimit. Zero means 1 MiB; negative
-	// means no bound. [Conn.SetReadLimit] changes it for one connection.
+	// MaxMessageSize bounds one received message, in bytes after decompression. A longer
+	// message ends the connection with code 1009, and its read fails with an error that
+	// wraps ErrReadLimit. Zero means 1 MiB; negative means no bound. [Conn.SetReadLimit]
+	// changes the bound of one connection.
 	MaxMessageSize int64
 
-	// SkipUTF8Validation lets text through as it comes. Without it, text that is
-	// not UTF-8 ends the connection with code 1007 (RFC 6455, 8.1).
+	// SkipUTF8Validation accepts text messages that are not valid UTF-8. Without it, such a
+	// message ends the connection with code 1007 (RFC 6455, 8.1).
 	SkipUTF8Validation bool
 
-	// CloseTimeout bounds the whole closing handshake: writing our close frame
-	// and waiting for the peer's. Zero means 10 seconds; negative means no
-	// waiting: the frame is tried and the socket closed at once, which may lose it
-	// on its way.
-	// [Conn.SetCloseHandshakeTimeout] changes it for one connection.
+	// CloseTimeout bounds the whole closing handshake: writing our close frame and waiting
+	// for the peer's. Zero means 10 seconds. Negative means no waiting: the socket is
+	// closed directly after one attempt to write the frame, which may be lost on its way.
+	// [Conn.SetCloseHandshakeTimeout] changes the bound of one connection.
 	CloseTimeout time.Duration
 
-	// WriteTimeout is how long a peer may take nothing of what is written to it. Then it
-	// has vanished, and the socket is closed: at most a sixteenth of the time earlier or,
-	// where something was taken, a quarter later. Each 128 KiB of a frame that are taken
-	// start the time anew. Over TCP and unix sockets, with TLS or without, less is enough:
-	// on Linux anything that the peer takes of what is on its way, elsewhere what makes
-	// room for more.
+	// WriteTimeout is how long a write may go without progress. If the peer takes none of
+	// the written bytes for this long, the peer has vanished and the socket is closed: at
+	// most a sixteenth of WriteTimeout earlier or, if the peer took something, a quarter
+	// later. Each 128 KiB of a frame that the peer takes restart the time. Over TCP and
+	// unix sockets, with or without TLS, less counts as progress: on Linux any byte in
+	// flight that the peer takes, on other systems as much as makes room for more.
 	//
 	// A call that waits for its turn to write waits as long as the writes before it make
-	// progress, in the same sense. It waits for WriteTimeout at most for a message that
-	// [Conn.NextWriter] began, which may never end. Then it fails with an error that is
-	// os.ErrDeadlineExceeded, and nothing was written.
+	// progress in the same sense. It waits for at most WriteTimeout for a message that
+	// [Conn.NextWriter] began, because such a message may never end. Then it fails with an
+	// error that wraps os.ErrDeadlineExceeded and has written nothing. A call may therefore
+	// take several times as long as WriteTimeout.
 	//
-	// Zero means 10 seconds; negative means no bound. To bound a write as a whole, with
-	// its wait, use [Conn.SetWriteDeadline], which takes the place of WriteTimeout, or a
-	// context, which holds beside it.
+	// Zero means 10 seconds; negative means no bound. To bound a write as a whole,
+	// including its wait, use [Conn.SetWriteDeadline], which replaces WriteTimeout, or a
+	// context, which applies in addition.
 	WriteTimeout time.Duration
 
-	// PingInterval is the time between the pings that keep a connection alive and
-	// find out whether the peer is. Zero means 30 seconds; negative means no
-	// pings, and that nobody looks whether the peer is there. Keep it below the
-	// idle timeout of every proxy on the way.
+	// PingInterval is the time between pings. Pings keep the connection alive and find out
+	// whether the peer still is. Zero means 30 seconds; negative means no pings and no
+	// check of the peer. Keep it below the idle timeout of every proxy on the way.
 	PingInterval time.Duration
 
-	// PongTimeout is how long a ping may stay without an answer: a peer from
-	// which nothing at all came for PingInterval and PongTimeout together, while
-	// a read was waiting, is gone, and the read fails with ErrPeerGone. One that takes
-	// what is written to it, before the ping, is not. With TLS, a
-	// record counts when it is whole. Zero means 10 seconds; negative means that
-	// pings are sent and no answer is expected.
+	// PongTimeout is how long a ping may go unanswered. The peer is gone, and the read
+	// fails with ErrPeerGone, if nothing at all has arrived for PingInterval plus
+	// PongTimeout while a read was waiting. A peer that takes what is written to it, before
+	// the ping, is not gone. With TLS, a record counts once it has arrived completely. Zero
+	// means 10 seconds; negative means that pings are sent and no answer is expected.
 	PongTimeout time.Duration
 
-	// HeartbeatInterval is the time after which Heartbeat is sent where no other message,
-	// text or binary, was completed. The scripts of a page see nothing of pings: while
-	// nobody says anything, such a message is all that tells them that the network is
-	// alive. It is never sent within another message: not before a NextWriter is
-	// closed. Zero or less means that none is sent. Every client gets it and must know
-	// what to make of it; with [Stream], leave it off.
+	// HeartbeatInterval is the time since the last outgoing text or binary message was
+	// completed after which Heartbeat is sent. Scripts in a page do not see pings; on a
+	// quiet connection, a heartbeat is all that shows them that the network is alive. A
+	// heartbeat never interrupts another message: it waits until a NextWriter is closed.
+	// Zero or less means no heartbeats. Every client receives them and must know how to
+	// treat them. Leave it off with [Stream].
 	HeartbeatInterval time.Duration
 
-	// Heartbeat is the text message that is sent then, in UTF-8. Choose one that clients
-	// can tell from all other messages; by default it is empty. It counts as a message
-	// that was sent.
+	// Heartbeat is the text message to send after HeartbeatInterval, in UTF-8. Choose one
+	// that clients can distinguish from all other messages; the default is the empty
+	// message. It counts as a sent message.
 	Heartbeat string
 
-	// MaxConnections bounds the connections of one Upgrader that are open at the
-	// same time: from the upgrade until Serve has returned and the socket is
-	// closed. More are refused with 503, a Retry-After header and
+	// MaxConnections bounds the connections of one Upgrader that are open at the same time:
+	// a connection counts from its upgrade until Serve has returned and the socket is
+	// closed. Further upgrades are refused with 503, a Retry-After header and
 	// ErrTooManyConnections. Zero or less means no bound.
 	MaxConnections int
 
-	// AllowedOrigins are the origins beside the request's own host whose pages may
-	// connect: "example.com" for a host, with any scheme, on the scheme's default
-	// port; "*.example.com" for all hosts below it, but not itself. A scheme
-	// (any; ws and wss stand for http and https) before and a port behind either
-	// form restrict it: "https://app.example.com:8443", "https://*.example.com",
-	// "example.com:8443" with any scheme. Apps in a web view and extensions have origins
-	// with other schemes: "capacitor://localhost", "tauri://localhost",
+	// AllowedOrigins are patterns of the origins whose pages may connect, beside the
+	// request's own host: "example.com" for a host, with any scheme, on the scheme's
+	// default port; "*.example.com" for all hosts below example.com, but not for
+	// example.com. A scheme in front of either form restricts it, and so does a port behind
+	// it: "https://app.example.com:8443", "https://*.example.com", "example.com:8443" with
+	// any scheme. Any scheme may be given; ws and wss stand for http and https. Apps in a
+	// web view and browser extensions have origins with other schemes:
+	// "capacitor://localhost", "tauri://localhost",
 	// "chrome-extension://abcdefghijklmnopabcdefghijklmnop".
 	//
-	// Patterns are compared without case. IPv6 addresses are in brackets
-	// ("[::1]:8080"), internationalized names as browsers send them ("xn--..."). A
-	// pattern that is none of these is an error: see Validate. "*" alone is, too;
-	// that is what InsecureSkipOriginCheck is for. The origin "null" of sandboxed
-	// pages and local files never matches. "file://" allows web views that send that
-	// origin for files.
+	// Case is ignored. IPv6 addresses are in brackets ("[::1]:8080"), internationalized
+	// names are spelled as browsers send them ("xn--..."). Any other pattern is an error,
+	// reported by Validate. So is "*" alone: use InsecureSkipOriginCheck for that. The
+	// origin "null" of sandboxed pages and local files never matches. "file://" matches the
+	// web views that send it as the origin of local files.
 	//
-	// Empty means the same origin only. A controller that is an OriginChecker
-	// decides alone.
+	// Empty means the same origin only. A controller that is an OriginChecker decides
+	// instead.
 	AllowedOrigins []string
 
-	// InsecureSkipOriginCheck lets pages of any origin connect. Browsers send
-	// cookies with the handshake whatever page starts it: do this only where
-	// nothing depends on them. A controller that is an OriginChecker decides all
-	// the same.
+	// InsecureSkipOriginCheck accepts pages of any origin. Browsers send cookies with the
+	// handshake, whichever page starts it: set this only if nothing depends on cookies. A
+	// controller that is an OriginChecker decides instead, even if this is set.
 	InsecureSkipOriginCheck bool
 
-	// Subprotocols are those that the server speaks, the preferred one first: tokens (RFC
-	// 9110, 5.6.2), each a different one. The first that the client offers is selected:
-	// see [Conn.Subprotocol]. A SubprotocolLister decides by the request. Nil means those
-	// of Settings.
+	// Subprotocols are the subprotocols of the server, in order of preference: distinct
+	// tokens (RFC 9110, 5.6.2). The first one that the client offers is selected: see
+	// [Conn.Subprotocol]. A SubprotocolLister chooses others for a request. Nil means
+	// Settings.Subprotocols.
 	Subprotocols []string
 
-	// RequireSubprotocol refuses a client with 400 that offers none of the
-	// subprotocols: those of Subprotocols or a SubprotocolLister or, where
-	// there is no list, the one that UpgradeHeaders selects. Without it, such a
-	// connection has none.
+	// RequireSubprotocol refuses a client with 400 if it offers none of the subprotocols
+	// that Subprotocols or a SubprotocolLister lists or, if neither lists any, does not
+	// offer the one that UpgradeHeaders selects. Without it, such a connection has no
+	// subprotocol.
 	RequireSubprotocol bool
 
-	// HandshakeTimeout bounds writing the 101 response. Zero means that of Settings or,
-	// where that is zero too, WriteTimeout; negative means no bound.
+	// HandshakeTimeout bounds writing the 101 response. Zero means
+	// Settings.HandshakeTimeout or, if that is zero too, WriteTimeout; negative means no
+	// bound.
 	HandshakeTimeout time.Duration
 
-	// ReadBufferSize is the size in bytes of a buffer to read into, which connections
-	// share; it bounds no message. Zero means that of Settings or, where that is zero
-	// too, 16 KiB, and 4 KiB where a connection needs a buffer all the time, as with TLS.
+	// ReadBufferSize is the size in bytes of a read buffer; connections share these
+	// buffers. It does not bound messages. Zero means Settings.ReadBufferSize or, if that
+	// is zero too, 16 KiB, and 4 KiB for a connection that keeps a buffer all the time, as
+	// with TLS.
 	ReadBufferSize int
 
 	// WriteBufferSize is the size in bytes of the frames of a message that is written in
-	// parts (NextWriter). Zero means that of Settings or, where that is zero too, 4 KiB.
+	// parts (NextWriter). Zero means Settings.WriteBufferSize or, if that is zero too, 4
+	// KiB.
 	WriteBufferSize int
 
-	// EnableCompression agrees on compression with clients that offer it
-	// (permessage-deflate, RFC 7692), for each message by itself. So does that of
-	// Settings.
+	// EnableCompression negotiates compression of single messages (permessage-deflate
+	// without context takeover, RFC 7692) with clients that offer it.
+	// Settings.EnableCompression does the same.
 	EnableCompression bool
 
-	// CompressionThreshold is the size in bytes from which a whole message is
-	// compressed, where compression was agreed on (EnableCompression);
-	// messages written in parts and prepared ones always are. Zero means 512;
-	// negative means that all are compressed.
+	// CompressionThreshold is the size in bytes from which a whole message is compressed if
+	// compression was negotiated (EnableCompression). Messages written in parts and
+	// prepared messages are always compressed then. Zero means 512; negative means that
+	// every message is compressed.
 	CompressionThreshold int
 
-	// CompressionLevel is one of compress/flate: 1 (fastest) to 9 (smallest),
-	// flate.DefaultCompression or flate.HuffmanOnly. Zero means 1. [CompressionOff] means
-	// that nothing is compressed that is written, unless [Conn.EnableWriteCompression]
-	// switches it on for one connection. [Conn.SetCompressionLevel] changes the level for
-	// one connection, on the same scale.
+	// CompressionLevel is a level of compress/flate: 1 (fastest) to 9 (smallest),
+	// flate.DefaultCompression or flate.HuffmanOnly. Zero means 1. With [CompressionOff],
+	// written messages are not compressed unless [Conn.EnableWriteCompression] enables it
+	// for one connection. [Conn.SetCompressionLevel] changes the level of one connection,
+	// on the same scale.
 	CompressionLevel int
 
-	// Debug shows errors to clients: the reason of a refused upgrade in its
-	// body, the error of Serve in the close frame. Not for production.
+	// Debug shows errors to clients: the reason of a refused upgrade in the response's
+	// body, and the error of Serve in the close frame. Do not use it in production.
 	Debug bool
 
-	// Logger is told what nobody else is: errors of a controller without an ErrorHandler
-	// and, at debug level, how connections ended and requests that ask for no upgrade
-	// (ErrNotHandshake). The messages are constant; the error is the attribute "error",
-	// and a panic's stack "stack". The context is the connection's, or the request's where
-	// there is no connection. Its handler is called from many goroutines at once; a panic
-	// of it is recovered. Nil means slog.Default(), as it is at that moment.
+	// Logger logs what no function of the application receives: the errors of a controller
+	// without an ErrorHandler and, at debug level, how connections ended and requests that
+	// do not ask for an upgrade (ErrNotHandshake). Messages are constant; the attribute
+	// "error" is the error, "stack" the stack of a panic. The context is the connection's
+	// or, without a connection, the request's. Many goroutines call the logger's handler at
+	// the same time; its panics are recovered. Nil means slog.Default() at the time of the
+	// message.
 	Logger *slog.Logger
 
-	// Observer is told of refused upgrades and of connections that begin and end:
-	// see [JoinObservers] for several. Nil means that nobody is.
+	// Observer receives refused upgrades and the begin and end of connections. Use
+	// [JoinObservers] for more than one. Nil means none.
 	Observer *Observer
 }
 
-// Validate returns an error that says which setting makes no sense, nil if all
-// do. RegisterRoutes panics with it, and an [Endpoint] refuses every upgrade with
-// 500 and this reason. [Upgrader.Validate] looks at the Settings as well.
+// Validate returns an error that names a setting with an invalid value, or nil if all are
+// valid. RegisterRoutes panics with that error, and an [Endpoint] refuses every upgrade
+// with 500 and that reason. [Upgrader.Validate] checks the Settings as well.
 func (o *Options) Validate() error {
 	if !isCompressionLevel(o.CompressionLevel) {
 		return fmt.Errorf("websocket: CompressionLevel is %d: want 1 to %d, or a constant", o.CompressionLevel, flate.BestCompression)
@@ -204,7 +205,7 @@ func (o *Options) Validate() error {
 	return handshake.CheckSubprotocols(o.Subprotocols)
 }
 
-// override replaces settings of gorilla's by those that the options have.
+// override replaces the settings of gorilla that the options set, too.
 func (o *Options) override(s *ws.Upgrader) {
 	s.HandshakeTimeout = cmp.Or(o.HandshakeTimeout, s.HandshakeTimeout)
 	s.ReadBufferSize = cmp.Or(o.ReadBufferSize, s.ReadBufferSize)
@@ -215,26 +216,26 @@ func (o *Options) override(s *ws.Upgrader) {
 	}
 }
 
-// connOptions are the settings of a connection, resolved: those of all connections of an
-// Endpoint, or of one Dial. They must not be changed once a connection points to them.
+// connOptions are the resolved settings of all connections of an Endpoint, or of one Dial.
+// They must not change once a connection points to them.
 type connOptions struct {
 	maxMessageSize    int64         // bytes; 0: unlimited
 	closeTimeout      time.Duration // 0: no waiting
 	writeTimeout      time.Duration // without progress; 0: unlimited
 	pingInterval      time.Duration // 0: no pings
-	pongTimeout       time.Duration // 0: no answer is expected
+	pongTimeout       time.Duration // 0: no answer expected
 	heartbeatInterval time.Duration // forever: no heartbeats
 	heartbeat         []byte
 
 	compressionThreshold int // bytes
-	compressionLevel     int // as Options.CompressionLevel has it, and not 0
+	compressionLevel     int // on the scale of Options.CompressionLevel; never 0
 
 	skipUTF8Validation bool
 	debug              bool
 	guard              func(call func() error) error // see Endpoint.Guard; nil: none
 }
 
-// resolve puts the defaults in the place of zeros.
+// resolve replaces zero fields by their defaults.
 func (o *Options) resolve() *connOptions {
 	d := DefaultOptions()
 	r := &connOptions{
@@ -256,8 +257,8 @@ func (o *Options) resolve() *connOptions {
 	return r
 }
 
-// config returns the settings of transports, whose read buffers are from a pool. Sizes are
-// those of [config].
+// config returns the settings of transports that take their read buffers from the pool.
+// Sizes are in bytes; zero means the default of [transport.Config].
 func (o *connOptions) config(readBuffers *sync.Pool, readBufferSize, writeBufferSize int) *transport.Config {
 	return &transport.Config{
 		WriteTimeout: o.writeTimeout,
@@ -273,7 +274,8 @@ func (o *connOptions) config(readBuffers *sync.Pool, readBufferSize, writeBuffer
 	}
 }
 
-// orDefault returns the setting, its default for zero and 0 for off.
+// orDefault returns the setting itself, whenZero if it is zero, and 0 (off) if it is
+// negative.
 func orDefault[T ~int | ~int64](setting, whenZero T) T {
 	if setting == 0 {
 		return whenZero

@@ -13,33 +13,35 @@ import (
 	"github.com/goyave-contrib/websocket/internal/handshake"
 )
 
-// An Upgrader makes a [Controller] an endpoint of net/http. It is an
-// http.Handler; RegisterRoutes mounts it. Set its fields before that.
+// An Upgrader serves a [Controller] on net/http. It is an http.Handler; RegisterRoutes
+// registers it on a mux. Set its fields before the first request and before RegisterRoutes.
+// All methods but RegisterRoutes may be called from any goroutine.
 //
-// A response writer that middleware wrapped must have an Unwrap method, as
-// http.ResponseController asks for, or be a http.Hijacker.
+// A response writer that middleware has wrapped must have an Unwrap method, for
+// http.ResponseController, or be an http.Hijacker.
 type Upgrader struct {
 	Options
 
 	Controller Controller
 
-	// Settings are gorilla's, for code that has them. Subprotocols, EnableCompression,
-	// ReadBufferSize, WriteBufferSize and HandshakeTimeout count where the Options of the
-	// same name say nothing. A WriteBufferPool is only for what is written through the
-	// embedded connection. Error and CheckOrigin must be nil: see UpgradeErrorHandler and
-	// OriginChecker.
+	// Settings are the settings of gorilla, for code that already has them. Subprotocols,
+	// EnableCompression, ReadBufferSize, WriteBufferSize and HandshakeTimeout apply if the
+	// field of the same name in Options is zero. WriteBufferPool serves only writes through
+	// the embedded connection. Error and CheckOrigin must be nil: implement
+	// UpgradeErrorHandler and OriginChecker instead. Unlike the Options, Settings are read
+	// at each request.
 	Settings ws.Upgrader
 
-	// ServeInHandler has Serve called on the goroutine of the HTTP handler: ServeHTTP
-	// returns when the connection has ended. Without it, Serve runs in a goroutine of its
-	// own and ServeHTTP returns as soon as the client is told 101, so that nothing of the
+	// ServeInHandler runs Serve on the goroutine of the HTTP handler: ServeHTTP returns
+	// when the connection has ended. Without it, Serve runs on its own goroutine and
+	// ServeHTTP returns as soon as the 101 response is sent, so that nothing of the
 	// request's handling stays in memory.
 	//
-	// Set it where what is around the handler must last as long as the connection: below
-	// a router that uses what it keeps of a request for the next one when the handler
-	// returns (chi's URLParam, contexts of gin and echo: Serve would read what belongs to
-	// somebody else), and where middleware throttles, traces or has a transaction. See
-	// [Endpoint.Serve] for what it costs.
+	// Set it if the surroundings of the handler must last as long as the connection: below
+	// a router that reuses its state of a request for the next one as soon as the handler
+	// returns (chi's URLParam, the contexts of gin and echo), because Serve would read the
+	// values of another request; and below middleware that throttles, traces or holds a
+	// transaction. [Endpoint.Serve] describes its cost.
 	ServeInHandler bool
 
 	once     sync.Once
@@ -48,24 +50,23 @@ type Upgrader struct {
 
 var _ http.Handler = (*Upgrader)(nil)
 
-// New returns an Upgrader with the default options. It panics where the controller is
-// nil.
+// New returns an Upgrader with the default options. It panics if the controller is nil.
 func New(controller Controller) *Upgrader {
 	u := &Upgrader{Controller: controller}
 	u.mustServe()
 	return u
 }
 
-// mustServe panics where nobody would serve the connections.
+// mustServe panics if there is no controller to serve the connections.
 func (u *Upgrader) mustServe() {
 	if f, ok := u.Controller.(ControllerFunc); u.Controller == nil || ok && f == nil {
 		panic("websocket: the Upgrader's Controller is nil")
 	}
 }
 
-// Validate returns an error that says which of the Options or the Settings makes no sense,
-// nil if all do. RegisterRoutes panics with it, and without that every upgrade is refused
-// with 500 and this reason.
+// Validate returns an error that names an invalid value in the Options or the Settings, or
+// nil if all are valid. RegisterRoutes panics with that error; an Upgrader that is mounted
+// in another way refuses every upgrade with 500 and that reason.
 func (u *Upgrader) Validate() error {
 	if err := u.Options.Validate(); err != nil {
 		return err
@@ -79,10 +80,10 @@ func (u *Upgrader) Validate() error {
 	return handshake.CheckSubprotocols(u.Settings.Subprotocols)
 }
 
-// RegisterRoutes mounts the controller on mux: for GET requests that match the
-// pattern, or as its own RegisterRoute says. The pattern has no method; one that
-// has, or that is no pattern of ServeMux, panics, and so do options that are not
-// valid.
+// RegisterRoutes registers the Upgrader on mux for GET requests that match the pattern. If
+// the controller is a Registrer, its RegisterRoute does it instead. The pattern must not
+// have a method. RegisterRoutes panics if it has one, if ServeMux does not accept the
+// pattern, or if the options are not valid.
 func (u *Upgrader) RegisterRoutes(mux *http.ServeMux, pattern string) {
 	u.mustServe()
 	if err := u.Validate(); err != nil {
@@ -98,8 +99,8 @@ func (u *Upgrader) RegisterRoutes(mux *http.ServeMux, pattern string) {
 	mux.Handle("GET "+pattern, u)
 }
 
-// ServeHTTP upgrades the request and returns when Serve runs, in a goroutine of
-// its own, or with ServeInHandler when the connection has ended.
+// ServeHTTP upgrades the request and has Serve handle the connection. It returns once Serve
+// has its own goroutine or, with ServeInHandler, when the connection has ended.
 func (u *Upgrader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.mustServe()
 	h := Handshake{
@@ -120,7 +121,7 @@ func (u *Upgrader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	conn, err := u.lazyEndpoint().Accept(w, r, h)
 	if err != nil {
-		return // it was answered
+		return // the response has been written
 	}
 	request := r.WithContext(conn.Context())
 	var report func(error)
@@ -136,10 +137,10 @@ func (u *Upgrader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Shutdown ends all connections of the Upgrader: see [Endpoint.Shutdown].
-// http.Server.Shutdown knows nothing of them: call both.
+// http.Server.Shutdown does not know of them: call both.
 func (u *Upgrader) Shutdown(ctx context.Context) error { return u.lazyEndpoint().Shutdown(ctx) }
 
-// Stats returns the numbers of this moment.
+// Stats returns the current numbers: see [Endpoint.Stats].
 func (u *Upgrader) Stats() Stats { return u.lazyEndpoint().Stats() }
 
 func (u *Upgrader) lazyEndpoint() *Endpoint {
@@ -155,7 +156,7 @@ func (u *Upgrader) writeRefusal(w http.ResponseWriter, r *http.Request, status i
 		ctrl.OnUpgradeError(w, r, status, reason)
 		return
 	}
-	if status == http.StatusInternalServerError { // the operator's to know, and not the client's
+	if status == http.StatusInternalServerError { // for the operator, not for the client
 		u.lazyEndpoint().options.log(r.Context(), slog.LevelError, logRefused, reason, slog.String("remote", r.RemoteAddr), slog.Int("status", status))
 	}
 	text := http.StatusText(status)
@@ -164,5 +165,5 @@ func (u *Upgrader) writeRefusal(w http.ResponseWriter, r *http.Request, status i
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": text}) // the client hung up
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": text}) // an error means that the client hung up
 }
