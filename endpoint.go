@@ -14,49 +14,49 @@ import (
 	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
-// Endpoint is what a framework's adapter stands on: it upgrades the requests of
-// one route and lives through their connections. It knows nothing of the
-// framework. All methods may be called from any goroutine. The zero value is
-// ready to use, with the default options.
+// Endpoint is the base of a framework's adapter: it upgrades the requests of one route and
+// manages their connections until they have ended. It does not depend on the framework. All
+// methods may be called from any goroutine, but Guard only before the first Accept. The
+// zero value is ready to use, with the default options.
 //
 // An adapter calls Accept on the HTTP handler's goroutine, gives its request the
-// connection's context, calls Serve and returns from the handler; or it calls Run, where
-// nothing that the connection's Serve uses is used for another request once the handler has
-// returned.
+// connection's context and calls Serve, which returns when the connection has ended. It may
+// call Run instead, which returns at once, if the framework does not reuse anything that
+// the connection's Serve uses when the handler returns.
 type Endpoint struct {
 	options Options
-	invalid error                    // what is wrong with the options
+	invalid error                    // of Options.Validate
 	origins handshake.OriginPatterns // AllowedOrigins
 	live    connSet
-	buffers sync.Pool // gorilla's, to write with
+	buffers sync.Pool // gorilla's write buffers
 
 	guard    func(call func() error) error // see Guard
 	resolve  sync.Once
-	resolved *connOptions // by connOptions
+	resolved *connOptions // set by connOptions
 
 	readBuffers sync.Pool
-	config      atomic.Pointer[transport.Config] // that transports were given last; nil: none yet
+	config      atomic.Pointer[transport.Config] // of the latest transport; nil: none yet
 }
 
-// NewEndpoint returns an Endpoint with the given options. It refuses every
-// upgrade with 500 if they are not valid: see [Options.Validate].
+// NewEndpoint returns an Endpoint with the given options. If they are not valid, it refuses
+// every upgrade with 500: see [Options.Validate].
 func NewEndpoint(options Options) *Endpoint {
 	e := &Endpoint{options: options, invalid: options.Validate()}
-	e.origins, _ = handshake.ParseOrigins(options.AllowedOrigins) // its error is one of Validate's
+	e.origins, _ = handshake.ParseOrigins(options.AllowedOrigins) // Validate reports the same error
 	return e
 }
 
-// Guard has f call the functions that are given to Conn.Go and Conn.BeforeClose. It is for
-// adapters to frameworks that have errors of their own: an adapter makes such errors of
-// what Serve returns, and f does the same for these functions.
+// Guard sets a function f that calls the functions given to Conn.Go and Conn.BeforeClose.
+// It is for adapters to frameworks with error types of their own: such an adapter converts
+// the errors that Serve returns, and f converts those of these functions.
 //
-// f calls the function that it is given, once, and returns its error or another one in its
-// place. It may recover a panic, and returns a *PanicError then; a panic that it does not
-// recover is recovered by the Endpoint. It must not stop a runtime.Goexit. Call Guard
-// before the first Accept. Nil means that the functions are called as they are.
+// f calls its argument once, and returns that error or another one in its place. f may
+// recover a panic and must then return a *PanicError; the Endpoint recovers a panic that f
+// does not. f must not stop a runtime.Goexit. Call Guard before the first Accept. Nil, the
+// default, means that the functions are called directly.
 func (e *Endpoint) Guard(f func(call func() error) error) { e.guard = f }
 
-// connOptions returns the settings of connections. They are resolved at the first call, for
+// connOptions returns the settings of connections. The first call resolves them, because
 // the zero Endpoint has no constructor.
 func (e *Endpoint) connOptions() *connOptions {
 	e.resolve.Do(func() {
@@ -66,9 +66,9 @@ func (e *Endpoint) connOptions() *connOptions {
 	return e.resolved
 }
 
-// transportConfig returns the settings of a transport with buffers of the given sizes. The
-// one made last serves as long as the sizes are the same: Settings are read at each
-// request, but hardly ever changed.
+// transportConfig returns the settings of a transport with the given buffer sizes. The last
+// result is kept and returned again while the sizes stay the same: Settings are read at
+// each request, but hardly ever change.
 func (e *Endpoint) transportConfig(readBufferSize, writeBufferSize int) *transport.Config {
 	if c := e.config.Load(); c != nil && c.ReadBufferSize == readBufferSize && c.WriteBufferSize == writeBufferSize {
 		return c
@@ -78,46 +78,50 @@ func (e *Endpoint) transportConfig(readBufferSize, writeBufferSize int) *transpo
 	return c
 }
 
-// Handshake is what an adapter knows of one request.
+// Handshake holds what an adapter knows about one request. The zero value with a Refuse
+// function is valid.
 type Handshake struct {
-	// Settings are gorilla's; those that the Options have as well count where the Options
-	// say nothing. Error and CheckOrigin are ignored. Nil means the zero value.
+	// Settings are the settings of gorilla. A setting that the Options have as well applies
+	// only if the Options' is zero. Error and CheckOrigin are ignored. Nil means the zero
+	// value.
 	Settings *ws.Upgrader
 
-	// Subprotocols are those for this request, the preferred one first, in place of the
-	// Options' and the Settings'. Nil stands for those.
+	// Subprotocols are the subprotocols for this request, in order of preference; they
+	// replace those of the Options and the Settings. Nil keeps those.
 	Subprotocols []string
 
-	// Subprotocol is that of the connection where the adapter has selected it, whatever
-	// the client offers: a token (RFC 9110, 5.6.2). Empty leaves it to the Endpoint.
+	// Subprotocol is the subprotocol of the connection if the adapter has selected it,
+	// whatever the client offers: a token (RFC 9110, 5.6.2). Empty means that the Endpoint
+	// selects it.
 	Subprotocol string
 
 	// Header is added to the 101 response.
 	Header http.Header
 
-	// CheckOrigin decides about the request's origin. Nil leaves that to the
-	// options: its host must be the request's, or AllowedOrigins have it, or
-	// InsecureSkipOriginCheck is set.
+	// CheckOrigin reports whether the request's origin may connect. Nil means that the
+	// Options decide: the origin's host must be the request's, or AllowedOrigins must
+	// contain the origin, or InsecureSkipOriginCheck must be set.
 	CheckOrigin func() bool
 
-	// CheckUpgrade refuses a handshake in which nothing else is wrong, before the
-	// connection counts for MaxConnections, with an error: see [UpgradeChecker]. Nil
-	// refuses none.
+	// CheckUpgrade refuses a handshake by returning an error: see [UpgradeChecker]. It is
+	// called after all other checks, before the connection counts toward MaxConnections.
+	// Nil refuses no handshake.
 	CheckUpgrade func() error
 
-	// Refuse writes the HTTP response of a refused upgrade, whose headers are set as the
-	// status asks for. A client that asks for no upgrade (ErrNotHandshake) should be told
-	// the reason. It is called at most once, before Accept returns.
+	// Refuse writes the HTTP response of a refused upgrade. The headers that the status
+	// needs are set already. Tell a client that does not ask for an upgrade the reason
+	// (ErrNotHandshake). Refuse is called at most once, before Accept returns.
 	Refuse func(status int, reason error)
 }
 
-// Accept upgrades a request. It returns the connection when the 101 response is
-// sent; Run or Serve must follow. Otherwise h.Refuse has answered or, where the response
-// could not be written, the connection that was already hijacked is closed;
-// nothing is left to do then.
+// Accept upgrades a request. It returns the connection once the 101 response is sent; the
+// caller must then call Run or Serve, once, or Shutdown waits for the connection until its
+// context ends. If Accept returns an error, nothing is left to do: either h.Refuse has
+// written the response, or the response could not be written and the hijacked connection is
+// closed.
 //
-// Panics of the functions in h pass through, before anything was hijacked.
-// Nothing of the handshake is kept.
+// Panics of the functions in h are passed on; they occur before anything is hijacked.
+// Nothing of the handshake is retained.
 func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (*Conn, error) {
 	u := new(upgrade)
 	if !e.live.begin(u) {
@@ -125,8 +129,8 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 	}
 	var conn *Conn
 	defer func() {
-		if conn == nil { // also where a function in h panics
-			u.abort() // what may have been hijacked
+		if conn == nil { // also if a function in h panics
+			u.abort() // closes the connection if it is hijacked
 			e.live.abandon(u)
 		}
 	}()
@@ -156,10 +160,10 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 	return conn, nil
 }
 
-// switchFailed logs why a connection was lost after it had been taken over. It returns the
+// switchFailed logs why a connection was lost after it was hijacked. It returns that
 // reason.
 func (e *Endpoint) switchFailed(r *http.Request, err error) error {
-	what, level := "writing the handshake's response", slog.LevelDebug // the client hung up
+	what, level := "writing the handshake's response", slog.LevelDebug // most likely the client hung up
 	var mistake ws.HandshakeError
 	switch {
 	case errors.As(err, &mistake):
@@ -172,9 +176,9 @@ func (e *Endpoint) switchFailed(r *http.Request, err error) error {
 	return err
 }
 
-// check returns what a handshake has agreed on, or why it is refused. It looks at all that
-// can be known before the connection is taken over, and asks the application when nothing
-// else is wrong.
+// check returns what the handshake agrees on, or why it is refused. It checks everything
+// that can be known before the connection is hijacked, and asks the application last, when
+// nothing else is wrong.
 func (e *Endpoint) check(r *http.Request, h *Handshake) (agreed agreement, refused *refusal) {
 	if e.invalid != nil {
 		return agreed, &refusal{status: http.StatusInternalServerError, reason: e.invalid}
@@ -210,8 +214,8 @@ func (e *Endpoint) check(r *http.Request, h *Handshake) (agreed agreement, refus
 	return agreed, nil
 }
 
-// settings returns the settings for a request: the adapter's, the Options and gorilla's, in
-// this order. They are the caller's to change.
+// settings returns the settings for a request: the adapter's take precedence over the
+// Options, and those over gorilla's. The caller may change the result.
 func (e *Endpoint) settings(h *Handshake) *ws.Upgrader {
 	s := &ws.Upgrader{}
 	if given := h.Settings; given != nil {
@@ -225,9 +229,10 @@ func (e *Endpoint) settings(h *Handshake) *ws.Upgrader {
 	return s
 }
 
-// upgrader makes settings what gorilla is given. What it could refuse was checked before.
+// upgrader completes the settings for gorilla. Everything for which gorilla could refuse
+// the request has been checked before.
 func (e *Endpoint) upgrader(settings *ws.Upgrader) *ws.Upgrader {
-	settings.ReadBufferSize = 0 // takeOver gives it a reader
+	settings.ReadBufferSize = 0 // takeOver provides the reader
 	if settings.WriteBufferPool == nil {
 		settings.WriteBufferPool = &e.buffers
 	}
@@ -237,8 +242,8 @@ func (e *Endpoint) upgrader(settings *ws.Upgrader) *ws.Upgrader {
 	return settings
 }
 
-// checkOrigin decides whether pages of the request's origin may connect, and says
-// why not. Decide, where it is not nil, decides alone.
+// checkOrigin returns an error unless pages of the request's origin may connect. If decide
+// is not nil, it decides alone.
 func (e *Endpoint) checkOrigin(r *http.Request, decide func() bool) error {
 	var allowed bool
 	switch {

@@ -10,28 +10,29 @@ import (
 	"time"
 )
 
-// retryAfter is when a client may try again whose upgrade may succeed then: the server
-// shuts down, or has too much to do.
+// retryAfter is the default Retry-After of refusals that are temporary: the server shuts
+// down or has too much to do.
 const retryAfter = 5 * time.Second
 
-// A RefusedError is what CheckUpgrade returns to refuse an upgrade: see [UpgradeChecker].
-// It may be wrapped. The zero value refuses with 403.
+// A RefusedError is the error with which CheckUpgrade refuses an upgrade: see
+// [UpgradeChecker]. It may be wrapped. The zero value refuses with 403.
 type RefusedError struct {
-	// Status is that of the response, 400 to 599. Zero means 403 (Forbidden). Any other
-	// status is a mistake, redirects too, and refused with 500.
+	// Status is the status of the response, 400 to 599. Zero means 403 (Forbidden). Any
+	// other status, redirects included, is a mistake and becomes 500.
 	Status int
 
-	// RetryAfter is the response's Retry-After header (RFC 9110, 10.2.3): when the client
-	// may try again, rounded up to whole seconds. Zero means 5 seconds where the status
-	// is 429 or 503, and no header with any other; negative means no header.
+	// RetryAfter is the Retry-After header of the response (RFC 9110, 10.2.3): the time
+	// after which the client may try again, rounded up to whole seconds. Zero means 5
+	// seconds with status 429 or 503 and no header with any other; negative means no
+	// header.
 	RetryAfter time.Duration
 
-	// Reason is why, for the UpgradeErrorHandler and the Observer. The client is told with
-	// Debug only. It may be nil.
+	// Reason goes to the UpgradeErrorHandler and the Observer, and to the client only with
+	// Options.Debug. It may be nil.
 	Reason error
 }
 
-// Error returns the text of the reason, or of the status where there is none.
+// Error returns the text of the reason or, without a reason, of the status.
 func (e *RefusedError) Error() string {
 	if e == nil || e.Reason == nil {
 		return "websocket: refused: " + statusText(e.status())
@@ -39,7 +40,7 @@ func (e *RefusedError) Error() string {
 	return e.Reason.Error()
 }
 
-// Unwrap returns the reason.
+// Unwrap returns the reason, which may be nil.
 func (e *RefusedError) Unwrap() error {
 	if e == nil {
 		return nil
@@ -58,15 +59,15 @@ func statusText(status int) string {
 	return cmp.Or(http.StatusText(status), strconv.Itoa(status))
 }
 
-// A refusal is how a request is answered that is not upgraded.
+// A refusal describes the response to a request that is not upgraded.
 type refusal struct {
 	status     int
 	reason     error
-	retryAfter time.Duration // as RefusedError has it
+	retryAfter time.Duration // as in RefusedError
 }
 
-// refusedByCheck returns how a request is refused for which CheckUpgrade returned err. An
-// error that is no RefusedError is a failure, as one of Serve's would be.
+// refusedByCheck converts an error of CheckUpgrade to a refusal. An error that is not a
+// RefusedError is a failure, as an error of Serve is.
 func refusedByCheck(err error) *refusal {
 	var refused *RefusedError
 	if !errors.As(err, &refused) {
@@ -86,7 +87,8 @@ func refusedByCheck(err error) *refusal {
 	return r
 }
 
-// rejectUpgrade answers a request that is not upgraded. It returns the reason.
+// rejectUpgrade writes the response to a request that is not upgraded. It returns the
+// reason.
 func (e *Endpoint) rejectUpgrade(w http.ResponseWriter, r *http.Request, h *Handshake, refused *refusal) error {
 	status, reason := refused.status, refused.reason
 	e.live.rejected(status)
@@ -99,7 +101,7 @@ func (e *Endpoint) rejectUpgrade(w http.ResponseWriter, r *http.Request, h *Hand
 	return reason
 }
 
-// setHeaders sets the headers that the status asks for.
+// setHeaders sets the headers that belong to the status.
 func (f *refusal) setHeaders(header http.Header, r *http.Request) {
 	header.Set("Sec-Websocket-Version", "13")
 	wait := f.retryAfter
@@ -109,7 +111,7 @@ func (f *refusal) setHeaders(header http.Header, r *http.Request) {
 	case http.StatusUpgradeRequired: // RFC 9110, 7.8 and 15.5.22
 		header.Set("Upgrade", "websocket")
 		header.Set("Connection", "Upgrade")
-		if r.Close { // net/http would have nothing but that
+		if r.Close { // net/http would replace the header by "close"
 			header.Set("Connection", "Upgrade, close")
 		}
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
@@ -118,7 +120,7 @@ func (f *refusal) setHeaders(header http.Header, r *http.Request) {
 	if wait > 0 {
 		header.Set("Retry-After", strconv.FormatInt(int64((wait-1)/time.Second)+1, 10))
 	}
-	if r.ProtoMajor == 1 && r.ContentLength != 0 { // else net/http would answer when the body has come
+	if r.ProtoMajor == 1 && r.ContentLength != 0 { // otherwise net/http would read the body before it sends the response
 		header.Set("Connection", "close")
 	}
 }

@@ -22,6 +22,7 @@ import (
 type Upgrader struct {
 	Options
 
+	// Controller serves the connections. It must not be nil.
 	Controller Controller
 
 	// Settings are the settings of gorilla, for code that already has them. Subprotocols,
