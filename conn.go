@@ -14,50 +14,50 @@ import (
 	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
-// Conn is one upgraded connection. One goroutine may read and any number may
-// write, ping or close at the same time; a write is one whole message, in the
-// order of the calls. The setters may be called at any time, from any goroutine.
+// Conn is one WebSocket connection, of a server or a client. One goroutine may read, and any
+// number may write, ping or close at the same time. Each write is one whole message, and
+// messages leave in the order of the calls. The setters may be called at any time, from any
+// goroutine.
 //
-// Reading must go on until an error: pings, pongs and the peer's close frame
-// arrive only through a read.
+// The application must keep reading until a read fails: pings, pongs and the peer's close
+// frame are only seen by a read.
 //
-// After a read or write that failed on the wire each later one returns the same
-// error. A write that fails because the peer hung up leaves reads as they are: they
-// return what had come, to the close frame or the end, within the close timeout. Writes
-// after a close frame return [ErrCloseSent], other calls on a
-// connection that we closed [net.ErrClosed].
+// Once a read or write has failed on the wire, each later one returns the same error. A write
+// that fails because the peer hung up does not end reads: they return what had arrived, up to
+// the close frame or the end, within the close timeout. After a close frame, writes return
+// [ErrCloseSent]. Other calls on a connection that this side closed return [net.ErrClosed].
 //
-// The embedded connection is there for code that was written for gorilla and
-// takes its *Conn. Given to such code, it keeps closing handshakes, all checks of
-// what is read, limits and deadlines, and its messages do not mix with those of
-// Conn. But it has one writer at a time, as gorilla's has. It knows nothing of
-// compression: whether its messages are compressed is decided by
-// [Conn.EnableWriteCompression] and [Conn.SetCompressionLevel].
+// The embedded connection is for code that was written for gorilla and takes a *Conn of
+// gorilla's. Used through it, the connection keeps its closing handshakes, checks of input,
+// limits and deadlines, and its messages do not mix with the messages of Conn. As with
+// gorilla, only one goroutine may write through it at a time. [Conn.EnableWriteCompression]
+// and [Conn.SetCompressionLevel] decide whether its messages are compressed; its own methods
+// for compression do not.
 type Conn struct {
 	*ws.Conn
 	t        *transport.Conn
 	options  *connOptions
-	request  context.Context          // its context, for the values
-	lifetime atomic.Pointer[lifetime] // nil until somebody asks when the connection ends
+	request  context.Context          // of the request, for its values
+	lifetime atomic.Pointer[lifetime] // nil until the application uses the context
 
-	handling bool // a handler runs; the reading goroutine's
-	onClose  atomic.Pointer[func(code int, text string) error]
-	onPing   atomic.Pointer[func(data string) error]
-	onPong   atomic.Pointer[func(data string) error]
-	pinged   atomic.Pointer[pingHandled]
+	handling    bool // a handler is running; only used by the reading goroutine
+	onClose     atomic.Pointer[func(code int, text string) error]
+	onPing      atomic.Pointer[func(data string) error]
+	onPong      atomic.Pointer[func(data string) error]
+	handledPing atomic.Pointer[handledPing] // nil while no ping handler is running
 
 	pings     pings
 	keepalive keepalive
 
-	closeRead atomic.Pointer[context.Context] // what CloseRead returned
+	closeRead atomic.Pointer[context.Context] // returned by CloseRead; nil before
 	group     group
 }
 
-// newConn makes gorilla's connection safe. The values of the request's context, and
-// not its end, are those of the connection's.
+// newConn returns the Conn of a connection whose opening handshake is complete, and starts its
+// keep-alive. The connection's context takes its values from the request's, but not its end.
 func newConn(request context.Context, gorilla *ws.Conn, t *transport.Conn, options *connOptions) *Conn {
 	c := &Conn{Conn: gorilla, t: t, options: options, request: request}
-	c.setCompression()
+	c.initCompression()
 	t.SetReadLimit(options.maxMessageSize)
 	c.installHandlers()
 	t.Start((*connEvents)(c))
@@ -65,36 +65,36 @@ func newConn(request context.Context, gorilla *ws.Conn, t *transport.Conn, optio
 	return c
 }
 
-// NetConn returns the accepted connection. Reading from it or writing to it
-// breaks the WebSocket; closing it counts as CloseNow.
+// NetConn returns the network connection as it was accepted or dialed. Reading from it or
+// writing to it corrupts the stream of frames. Closing it has the effect of CloseNow.
 func (c *Conn) NetConn() net.Conn { return c.t.NetConn() }
 
-// UnderlyingConn returns the accepted connection.
+// UnderlyingConn returns what NetConn does.
 //
 // Deprecated: use NetConn.
 func (c *Conn) UnderlyingConn() net.Conn { return c.NetConn() }
 
-// SetReadDeadline bounds later reads and one that is waiting. A zero value
-// takes the bound away. A read whose deadline passed fails with an error that is
-// os.ErrDeadlineExceeded, and so does every later one: the connection can still
-// be written to and closed. The error of SetReadDeadline is that of a network which
-// can't set the deadline: then nothing is bounded.
+// SetReadDeadline sets the deadline of later reads and of one that is waiting. The zero time
+// removes it. A read whose deadline passed fails with an error that is
+// os.ErrDeadlineExceeded, and so does every later read; the connection can still be written
+// to and closed. SetReadDeadline returns the error of a network connection that can't set the
+// deadline; reads are not bounded then.
 func (c *Conn) SetReadDeadline(d time.Time) error { return c.t.SetReadDeadline(d) }
 
-// SetWriteDeadline bounds writes that begin later, instead of WriteTimeout,
-// which a zero value brings back. A write that is cut short by its deadline ends
-// the connection.
+// SetWriteDeadline sets the deadline of writes that begin later, in place of WriteTimeout. The
+// zero time brings WriteTimeout back. A write that its deadline interrupts ends the
+// connection. The error is always nil.
 func (c *Conn) SetWriteDeadline(d time.Time) error {
 	c.t.SetWriteDeadline(d)
 	return nil
 }
 
-// SetReadLimit bounds the messages read from now on, in bytes, in place of
-// MaxMessageSize. A longer message ends the connection with code 1009 and fails
-// its read with an error that is ErrReadLimit. Zero or less means no limit.
+// SetReadLimit sets the largest size, in bytes, of messages that are read from now on, in place
+// of MaxMessageSize. A longer message ends the connection with code 1009, and its read fails
+// with an error that is ErrReadLimit. Zero or less means no limit.
 func (c *Conn) SetReadLimit(limit int64) { c.t.SetReadLimit(limit) }
 
-// CompressionOff is the level at which nothing is compressed that is written: see
+// CompressionOff is the level that switches the compression of written messages off: see
 // Options.CompressionLevel.
 const CompressionOff = math.MinInt32
 
@@ -104,21 +104,23 @@ func isCompressionLevel(level int) bool {
 	return level == CompressionOff || level >= flate.HuffmanOnly && level <= flate.BestCompression
 }
 
-// setCompression gives a new connection the level of the options.
-func (c *Conn) setCompression() {
-	_ = c.SetCompressionLevel(0)                          // for those who switch it on
-	_ = c.SetCompressionLevel(c.options.compressionLevel) // it was validated
+// initCompression sets the level of the options.
+func (c *Conn) initCompression() {
+	_ = c.SetCompressionLevel(0)                          // for EnableWriteCompression, where the options say CompressionOff
+	_ = c.SetCompressionLevel(c.options.compressionLevel) // was validated
 }
 
-// EnableWriteCompression switches the compression of later messages, where it
-// was negotiated; it is on then, unless the level is [CompressionOff]. Messages
-// shorter than CompressionThreshold are not compressed all the same.
+// EnableWriteCompression switches the compression of later messages on or off. It has no
+// effect unless compression was negotiated; then compression is on from the start, unless
+// the level is [CompressionOff]. Messages shorter than CompressionThreshold stay uncompressed
+// all the same, unless they are prepared.
 func (c *Conn) EnableWriteCompression(enable bool) { c.t.EnableCompression(enable) }
 
 // SetCompressionLevel sets the level of later messages, on the scale of
 // Options.CompressionLevel: 1 (fastest) to 9 (smallest), flate.DefaultCompression or
-// flate.HuffmanOnly. Zero means 1. [CompressionOff] is EnableWriteCompression(false), and
-// no other level switches compression on again. Any other number is an error.
+// flate.HuffmanOnly. Zero means 1. [CompressionOff] has the effect of
+// EnableWriteCompression(false); no other level switches compression on again. For any other
+// number, it returns an error and changes nothing.
 func (c *Conn) SetCompressionLevel(level int) error {
 	switch {
 	case !isCompressionLevel(level):
@@ -131,18 +133,19 @@ func (c *Conn) SetCompressionLevel(level int) error {
 	return nil
 }
 
-// connEvents is a Conn as its transport sees it: what it is told is no part of the API.
+// connEvents is a Conn as its transport sees it. It is a type of its own to keep its methods
+// out of the API.
 type connEvents Conn
 
 func (e *connEvents) CancelContext(cause error) { (*Conn)(e).cancelContext(cause) }
 
 func (e *connEvents) Guard(f func()) { (*Conn)(e).guard(f) }
 
-// SocketClosing takes back the timer of the keep-alive: there is nothing to ping.
+// SocketClosing cancels the timer of the keep-alive, which has nothing left to ping.
 func (e *connEvents) SocketClosing() { e.keepalive.timer.Cancel() }
 
-// Control has a ping or pong handled. A handler that could not write has not failed
-// where the peer hung up: what else had come is still to be read.
+// Control calls the handler of a ping or pong. An error that only says that the peer hung up
+// is dropped: what else had arrived is still to be read.
 func (e *connEvents) Control(messageType int, data string) error {
 	var err error
 	if messageType == PingMessage {
@@ -156,9 +159,8 @@ func (e *connEvents) Control(messageType int, data string) error {
 	return err
 }
 
-// PeerClosed answers the peer's close frame, after the caller's handler, and closes the
-// socket: nothing more can come or go. Going through gorilla's getter, it also runs a
-// handler that was set on the embedded connection.
+// PeerClosed calls the close handler, then answers the peer's close frame and closes the
+// socket. gorilla's getter also returns a handler that was set on the embedded connection.
 func (e *connEvents) PeerClosed(ce *CloseError) error {
 	err := e.Conn.CloseHandler()(ce.Code, ce.Text)
 	e.t.AnswerClose(ce)

@@ -7,27 +7,28 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// pongWait bounds how long a read waits for a frame under way before it leaves
-// a ping without an answer, as gorilla does.
+// pongWait bounds how long the reading goroutine waits to write a pong while another frame is
+// being written. Then the ping stays unanswered. The bound is gorilla's.
 const pongWait = time.Second
 
-// A pingHandled is a ping whose handler is running.
-type pingHandled struct {
+// A handledPing is a ping whose handler is running.
+type handledPing struct {
 	data     string
-	answered atomic.Bool
+	answered atomic.Bool // a pong with the same data was written
 }
 
-// installHandlers puts ours into gorilla's connection. gorilla never sees control frames, so
-// it never calls them. We call what its getters return, so that a handler runs that was set
-// on the embedded connection; the caller's run from ours.
+// installHandlers sets our handlers on gorilla's connection. gorilla never sees a control
+// frame and so never calls them. The engine calls what gorilla's getters return: a handler
+// that the application set on the embedded connection, or else ours, which calls the handler
+// that the application set on the Conn.
 func (c *Conn) installHandlers() {
 	c.Conn.SetCloseHandler(c.handleClose)
 	c.Conn.SetPingHandler(c.handlePing)
 	c.Conn.SetPongHandler(c.handlePong)
 }
 
-// Each of ours does nothing where it is called by a handler of the caller's that got it from
-// the embedded connection: it has done its work.
+// A handler of the application may call the one that it replaced, which it got from the
+// embedded connection. While a handler of the Conn runs, each of ours does nothing then.
 
 func (c *Conn) handleClose(code int, text string) error {
 	h := c.onClose.Load()
@@ -39,7 +40,7 @@ func (c *Conn) handleClose(code int, text string) error {
 	return (*h)(code, text)
 }
 
-// handlePing runs the caller's handler and answers, unless the handler did.
+// handlePing calls the application's handler, then answers the ping unless the handler did.
 func (c *Conn) handlePing(data string) error {
 	if c.handling {
 		return nil
@@ -47,20 +48,20 @@ func (c *Conn) handlePing(data string) error {
 	c.handling = true
 	defer func() { c.handling = false }()
 	if h := c.onPing.Load(); h != nil {
-		p := &pingHandled{data: data}
-		c.pinged.Store(p)
-		defer c.pinged.Store(nil)
+		p := &handledPing{data: data}
+		c.handledPing.Store(p)
+		defer c.handledPing.Store(nil)
 		if err := (*h)(data); err != nil || p.answered.Load() {
 			return err
 		}
 	}
-	// The peer may ping again where this takes longer, and a failure shows where it
-	// happened.
+	// If a frame is in the way for too long, there is no pong: the peer may ping again. A
+	// failure of that frame is returned by its own write.
 	return c.t.WriteSoon(wire.OpPong, []byte(data), pongWait)
 }
 
 func (c *Conn) handlePong(data string) error {
-	c.pings.answer(data)
+	c.pings.handlePong(data)
 	h := c.onPong.Load()
 	if h == nil || c.handling {
 		return nil
@@ -70,11 +71,11 @@ func (c *Conn) handlePong(data string) error {
 	return (*h)(data)
 }
 
-// SetCloseHandler sets a function that runs when a read meets the peer's close
-// frame, on the reading goroutine, before the frame is answered. It may answer
-// itself, with Close or a CloseMessage. The code is CloseNoStatusReceived for an
-// empty frame. Its error is returned by the read instead of the *CloseError. Nil
-// takes the function away.
+// SetCloseHandler sets a function that a read calls when it receives the peer's close frame,
+// on the reading goroutine, before the frame is answered. The code is CloseNoStatusReceived
+// for an empty frame. The handler may answer the frame itself, with Close or a CloseMessage.
+// If it returns an error, the read returns that instead of the *CloseError. Nil removes the
+// handler. It may be called from any goroutine.
 func (c *Conn) SetCloseHandler(h func(code int, text string) error) {
 	if h == nil {
 		c.onClose.Store(nil)
@@ -83,8 +84,7 @@ func (c *Conn) SetCloseHandler(h func(code int, text string) error) {
 	c.onClose.Store(&h)
 }
 
-// CloseHandler returns what SetCloseHandler set, or a function that does
-// nothing.
+// CloseHandler returns the handler that SetCloseHandler set, or a function that does nothing.
 func (c *Conn) CloseHandler() func(code int, text string) error {
 	if h := c.onClose.Load(); h != nil {
 		return *h
@@ -92,10 +92,10 @@ func (c *Conn) CloseHandler() func(code int, text string) error {
 	return func(int, string) error { return nil }
 }
 
-// SetPingHandler sets a function that runs when a read meets a ping, on the
-// reading goroutine. Unless it writes a pong with the same data, the ping is
-// answered when it returns. An error of it is returned by the read. Nil takes
-// the function away.
+// SetPingHandler sets a function that a read calls when it receives a ping, on the reading
+// goroutine. The ping is answered when the handler returns, unless it has written a pong with
+// the same data. If it returns an error, the read returns that. Nil removes the handler. It
+// may be called from any goroutine.
 func (c *Conn) SetPingHandler(h func(data string) error) {
 	if h == nil {
 		c.onPing.Store(nil)
@@ -104,8 +104,8 @@ func (c *Conn) SetPingHandler(h func(data string) error) {
 	c.onPing.Store(&h)
 }
 
-// PingHandler returns what SetPingHandler set, or a function that does nothing:
-// pings are answered without it.
+// PingHandler returns the handler that SetPingHandler set, or a function that does nothing,
+// because pings are answered without a handler.
 func (c *Conn) PingHandler() func(data string) error {
 	if h := c.onPing.Load(); h != nil {
 		return *h
@@ -113,9 +113,9 @@ func (c *Conn) PingHandler() func(data string) error {
 	return func(string) error { return nil }
 }
 
-// SetPongHandler sets a function that runs when a read meets a pong, on the
-// reading goroutine. An error of it is returned by the read. Nil takes the
-// function away.
+// SetPongHandler sets a function that a read calls when it receives a pong, on the reading
+// goroutine. If it returns an error, the read returns that. Nil removes the handler. It may
+// be called from any goroutine.
 func (c *Conn) SetPongHandler(h func(data string) error) {
 	if h == nil {
 		c.onPong.Store(nil)
@@ -124,7 +124,7 @@ func (c *Conn) SetPongHandler(h func(data string) error) {
 	c.onPong.Store(&h)
 }
 
-// PongHandler returns what SetPongHandler set, or a function that does nothing.
+// PongHandler returns the handler that SetPongHandler set, or a function that does nothing.
 func (c *Conn) PongHandler() func(data string) error {
 	if h := c.onPong.Load(); h != nil {
 		return *h

@@ -8,17 +8,18 @@ import (
 	"time"
 )
 
-// Ping sends a ping and waits for its answer, as long as ctx allows. It returns
-// the round trip. It may be called from any goroutine, but the answer arrives
-// only if somebody reads meanwhile: a [Conn.ReadMessage] that waits, or
-// [Conn.CloseRead]. If ctx ends first, nothing happens to the connection, and the
-// error wraps the context's cause; if the connection ends, it wraps the cause of
-// the connection's context. The ping is written like any message: one that can't
-// be fails as other writes do, and once it has begun to leave only WriteTimeout, or
-// the caller's write deadline, bounds that.
+// Ping sends a ping, waits for its pong and returns the round trip time. It may be called
+// from any goroutine, but a pong arrives only while another goroutine reads: in
+// [Conn.ReadMessage] or by [Conn.CloseRead].
+//
+// If ctx ends before the pong arrives, the error wraps the context's cause, and the
+// connection goes on. If the connection ends first, the error wraps the cause of the
+// connection's context. A ping that can't be written fails as any write does. The context
+// bounds the wait for other frames and for the pong; the write itself is bounded by
+// WriteTimeout or the caller's write deadline.
 func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
-	var p *pingUnderWay
-	defer func() { c.pings.forget(p) }()
+	var p *pendingPing
+	defer func() { c.pings.remove(p) }()
 	err := c.t.WritePing(ctx, func() (payload []byte) {
 		p, payload = c.pings.begin()
 		return payload
@@ -35,74 +36,75 @@ func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
 		err = context.Cause(c.Context())
 	}
 	select {
-	case <-p.answered: // before it all ended
+	case <-p.answered: // before the context ended
 		return p.roundTrip, nil
 	default:
 		return 0, fmt.Errorf("websocket: ping: %w", err)
 	}
 }
 
-// pings are those of ours, which carry consecutive numbers. A pong may answer
-// only the last of several pings (RFC 6455, 5.5.3), so it answers those before,
-// too.
+// pings numbers the pings of this side consecutively and keeps those with a waiting caller. A
+// peer may answer only the last of several pings (RFC 6455, 5.5.3), so a pong also answers
+// all pings before its own.
 type pings struct {
-	mu   sync.Mutex
-	last uint64
-	open *pingUnderWay // the youngest of those that somebody waits for
+	mu      sync.Mutex
+	last    uint64       // number of the last ping
+	pending *pendingPing // a list, the latest ping first
 }
 
-// A pingUnderWay is one that somebody waits for.
-type pingUnderWay struct {
+// A pendingPing is a ping with a caller that waits for its pong.
+type pendingPing struct {
 	number    uint64
 	sent      time.Time
 	roundTrip time.Duration // set before answered is closed
 	answered  chan struct{}
-	older     *pingUnderWay
+	older     *pendingPing
 }
 
 // next returns the payload of another ping.
 func (p *pings) next() []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.count()
+	return p.nextLocked()
 }
 
-// count is next, with the lock held.
-func (p *pings) count() []byte {
+// nextLocked is next for a caller that holds the lock.
+func (p *pings) nextLocked() []byte {
 	p.last++
 	return binary.BigEndian.AppendUint64(nil, p.last)
 }
 
-// begin is next for a ping that is waited for; forget must follow.
-func (p *pings) begin() (*pingUnderWay, []byte) {
+// begin is next for a ping with a caller that waits. The caller must call remove at the end.
+func (p *pings) begin() (*pendingPing, []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	payload := p.count()
-	p.open = &pingUnderWay{number: p.last, sent: time.Now(), answered: make(chan struct{}), older: p.open}
-	return p.open, payload
+	payload := p.nextLocked()
+	p.pending = &pendingPing{number: p.last, sent: time.Now(), answered: make(chan struct{}), older: p.pending}
+	return p.pending, payload
 }
 
-func (p *pings) forget(ping *pingUnderWay) {
+// remove removes a ping, if it is still pending.
+func (p *pings) remove(ping *pendingPing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.drop(func(open *pingUnderWay) bool { return open == ping })
+	p.removeLocked(func(pending *pendingPing) bool { return pending == ping })
 }
 
-// drop takes pings out, with the lock held.
-func (p *pings) drop(done func(*pingUnderWay) bool) {
-	for open := &p.open; *open != nil; {
-		if done(*open) {
-			*open = (*open).older
+// removeLocked removes the pings for which done returns true. The caller holds the lock.
+func (p *pings) removeLocked(done func(*pendingPing) bool) {
+	for next := &p.pending; *next != nil; {
+		if done(*next) {
+			*next = (*next).older
 		} else {
-			open = &(*open).older
+			next = &(*next).older
 		}
 	}
 }
 
-// answer takes in a pong.
-func (p *pings) answer(payload string) {
+// handlePong takes the payload of a pong, which answers that ping and all earlier ones.
+func (p *pings) handlePong(payload string) {
 	if len(payload) != 8 {
-		return // somebody else's
+		return // not one of our numbers
 	}
 	number := binary.BigEndian.Uint64([]byte(payload))
 	p.mu.Lock()
@@ -110,12 +112,12 @@ func (p *pings) answer(payload string) {
 	if number > p.last {
 		return
 	}
-	p.drop(func(open *pingUnderWay) bool {
-		if open.number > number {
+	p.removeLocked(func(pending *pendingPing) bool {
+		if pending.number > number {
 			return false
 		}
-		open.roundTrip = time.Since(open.sent)
-		close(open.answered)
+		pending.roundTrip = time.Since(pending.sent)
+		close(pending.answered)
 		return true
 	})
 }

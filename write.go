@@ -143,7 +143,7 @@ func (c *Conn) writeControl(b *transport.WriteDeadline, messageType int, data []
 		return c.t.WriteCloseMessage(b, data)
 	case PingMessage:
 	case PongMessage:
-		if p := c.pinged.Load(); p != nil && p.data == string(data) {
+		if p := c.handledPing.Load(); p != nil && p.data == string(data) {
 			p.answered.Store(true)
 		}
 	default:
