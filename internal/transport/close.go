@@ -88,3 +88,49 @@ func (t *Conn) CloseNow() {
 	t.happens(eventCloseNow, ErrClosed)
 	t.Abort()
 }
+
+// awaitPeerClose waits until somebody has read the peer's close frame or the
+// socket is closed, which the caller makes sure of. Where nobody is reading, it
+// reads frames away itself and keeps nothing.
+func (t *Conn) awaitPeerClose() {
+	if t.has(factPeerClosed) {
+		return
+	}
+	select {
+	case <-t.peerClosed.Done():
+		t.reading.lock.Cancel()
+		return
+	case <-t.closed.Done():
+		t.reading.lock.Cancel()
+		return
+	case <-t.reading.lock.Wait():
+	}
+	defer t.unlockRead()
+	if t.lent.NotPooled { // and still the caller's
+		t.detachBuffer()
+	}
+	t.readDeadlines().take(t.nc)
+	if t.dropFrames() && t.HungUp() {
+		t.reading.err = t.endError() // who reads on must not take the close frame for all there was
+	}
+}
+
+// dropFrames reads frames away up to the end, and reports whether a message was among
+// them, or a part of one. The read lock is held.
+func (t *Conn) dropFrames() (dropped bool) {
+	dropped = t.gate > 0
+	for {
+		for t.gate > 0 {
+			if t.drop() != nil {
+				return dropped
+			}
+		}
+		h, err := t.nextFrame()
+		if err != nil {
+			return dropped
+		}
+		dropped = dropped || !h.IsControl()
+		t.beginFrame(h)
+		t.consumed(0)
+	}
+}

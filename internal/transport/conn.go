@@ -4,14 +4,9 @@
 package transport
 
 import (
-	"errors"
-	"fmt"
 	"net"
-	"os"
 	"sync/atomic"
 	"time"
-
-	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 // Conn is the net.Conn that gorilla gets: the accepted connection, seen
@@ -109,9 +104,6 @@ func (t *Conn) Fail(err *Error) error {
 	return t.failure
 }
 
-// ErrClosed is net.ErrClosed, of a connection of ours.
-var ErrClosed = fmt.Errorf("websocket: %w", net.ErrClosed)
-
 // closeLocal closes the socket without a closing handshake, as the application wants.
 func (t *Conn) closeLocal() error {
 	t.happens(eventCloseNow, ErrClosed)
@@ -166,36 +158,6 @@ func (t *Conn) Panicked() error {
 	return nil
 }
 
-// abortAfter aborts the socket after d, unless stop is called before. It bounds what the
-// caller does next.
-func (t *Conn) abortAfter(d time.Duration) (stop func() bool) {
-	return time.AfterFunc(d, func() { t.events.Guard(t.Abort) }).Stop
-}
-
-// expire aborts the socket after the close timeout, unless it is closed before. It is for a
-// close frame that was written without Close, so that no closing handshake bounds the wait
-// for the answer.
-func (t *Conn) expire() { t.expireAfter(max(t.CloseTimeout(), 0)) }
-
-func (t *Conn) expireAfter(d time.Duration) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.expiry == nil && !t.isClosed() {
-		t.expiry = &expiry{t: t}
-		t.expiry.timer.Reset(d, t.expiry)
-	}
-}
-
-// cancelExpiry takes back what expireAfter did.
-func (t *Conn) cancelExpiry() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.expiry != nil {
-		t.expiry.timer.Cancel()
-		t.expiry = nil
-	}
-}
-
 // StopBackground returns when no goroutine and no timer of the transport runs any more, or
 // ever will. The socket is closed.
 func (t *Conn) StopBackground() {
@@ -212,45 +174,8 @@ func (t *Conn) StopBackground() {
 	}
 }
 
-// An expiry aborts the socket of a connection that has not ended in time.
-type expiry struct {
-	t     *Conn
-	timer xsync.Timer
-}
-
-// Fire aborts the socket. If the peer hung up, its close frame is looked for first.
-func (e *expiry) Fire() {
-	e.t.events.Guard(func() {
-		defer e.t.Abort()
-		e.t.FindPeerClose(CloseGrace)
-	})
-}
-
 // localAddr is never nil.
 func (t *Conn) localAddr() net.Addr { return known(t.nc.LocalAddr()) }
 
 // remoteAddr is never nil, either.
 func (t *Conn) remoteAddr() net.Addr { return known(t.nc.RemoteAddr()) }
-
-// An Error is a read or write that failed on the wire. It is a net.Error and
-// wraps its cause.
-type Error struct {
-	Op   string // "read" or "write"
-	Err  error
-	Gone bool // the peer vanished; false for a deadline or context of the caller's
-}
-
-func (e *Error) Error() string { return "websocket: " + e.Op + ": " + e.Err.Error() }
-func (e *Error) Unwrap() error { return e.Err }
-func (e *Error) Timeout() bool {
-	var timeout interface{ Timeout() bool }
-	return errors.As(e.Err, &timeout) && timeout.Timeout()
-}
-func (e *Error) Temporary() bool { return false }
-
-var _ net.Error = (*Error)(nil)
-
-// isDeadline reports whether a call of the socket failed because of a deadline
-// that was set. The network has timeouts of its own: they mean that the peer is
-// gone.
-func isDeadline(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"math"
 
 	ws "github.com/gorilla/websocket"
@@ -11,6 +12,40 @@ import (
 
 // NoMessage is the message type that comes with an error, as gorilla has it.
 const NoMessage = -1
+
+// ReadMessage returns the next message. Those that come once we close the connection are not
+// delivered: they are read up to the peer's close frame or another error.
+func (t *Conn) ReadMessage(ctx context.Context, lend bool) (messageType int, p []byte, err error) {
+	if err := t.unreadable(ctx); err != nil {
+		return NoMessage, nil, err
+	}
+	for {
+		if ctx.Done() != nil {
+			messageType, p, err = t.readMessageBounded(ctx, lend)
+		} else if messageType, p, err = t.readWhole(lend); p == nil && err == nil {
+			p, err = t.gather(messageType, lend)
+		}
+		switch {
+		case err != nil:
+			return NoMessage, nil, err
+		case t.delivers():
+			return messageType, p, nil
+		}
+	}
+}
+
+func (t *Conn) readMessageBounded(ctx context.Context, lend bool) (messageType int, p []byte, err error) {
+	release := t.boundRead(ctx)
+	succeeded := false
+	defer func() { release(succeeded) }() // a handler may panic
+	if messageType, p, err = t.readWhole(lend); p == nil && err == nil {
+		if err = t.endRead(ctx); err == nil { // a handler may have ended it
+			p, err = t.gather(messageType, lend)
+		}
+	}
+	succeeded = err == nil
+	return messageType, p, err
+}
 
 // readWhole reads the next message where that is one frame that is not too long to be
 // inflated whole. Of another one it returns only the type, for gather. A message that is to
@@ -92,24 +127,6 @@ func (t *Conn) endWhole() {
 	if more := t.buffer.hasFrame() && !t.readIsBounded(); more != t.more.Load() {
 		t.more.Store(more)
 	}
-}
-
-// judged ends the connection where what was read of a message broke the protocol. Its
-// memory is given back by then: the peer is waited for.
-func (t *Conn) judged(err error) error {
-	if violation, ok := err.(*wire.ProtocolError); ok && t.reading.err == nil { //nolint:errorlint // bare, as it comes from here
-		return t.failProtocol(violation)
-	}
-	return err
-}
-
-// control lends the payload of a ping or pong.
-func (t *Conn) control(h wire.Header) ([]byte, error) {
-	if err := t.peek(h.Size + int(h.Length)); err != nil {
-		return nil, err
-	}
-	t.beginFrame(h)
-	return t.buffered(&content{}, true)
 }
 
 // buffered returns the payload of a frame that is in the buffer, and lends it as it stands
@@ -217,20 +234,6 @@ func (t *Conn) gatherLocked(a *arrival, c *content) (p []byte, met control, err 
 			return nil, met, err
 		}
 	}
-}
-
-// nextFragment begins the next frame of a message, unless it meets a ping or pong.
-func (t *Conn) nextFragment() (met control, err error) {
-	h, err := t.nextFrame()
-	switch {
-	case err != nil:
-		return met, err
-	case h.IsControl():
-		p, err := t.control(h)
-		return control{messageType: int(h.Opcode), data: string(p)}, err
-	}
-	t.beginFrame(h)
-	return met, nil
 }
 
 // gatherInflated is gather for a compressed message.

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -10,7 +11,6 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/bufpool"
-	"github.com/goyave-contrib/websocket/internal/wire"
 	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
@@ -45,12 +45,6 @@ type reading struct {
 	deadlines atomic.Pointer[readDeadlines] // nil without any
 }
 
-// A control is a ping or pong. The zero value is none.
-type control struct {
-	messageType int
-	data        string
-}
-
 // ReadFailure is what every read of a message returns from now on, nil if they still read.
 func (t *Conn) ReadFailure() error {
 	if err := t.failed.Load(); err != nil {
@@ -82,6 +76,27 @@ func (t *Conn) readEnded(err error) error {
 	return err
 }
 
+// unreadable returns the error of the read that failed before, or that of a
+// context that has ended already.
+func (t *Conn) unreadable(ctx context.Context) error {
+	if err := t.ReadFailure(); err != nil {
+		return err
+	}
+	if cause := t.endOfReads(ctx); cause != nil {
+		return &Error{Op: "read", Err: cause}
+	}
+	return nil
+}
+
+// endRead ends all reads if the context has ended that bounds this one, in the middle of a
+// message: there is no way back.
+func (t *Conn) endRead(ctx context.Context) error {
+	if cause := t.endOfReads(ctx); cause != nil {
+		return t.readEnded(&Error{Op: "read", Err: &contextError{cause}})
+	}
+	return nil
+}
+
 // lockReadable takes the read lock, and ends the loan, unless nothing more can be read.
 func (t *Conn) lockReadable() error {
 	if !t.lockRead() {
@@ -101,27 +116,6 @@ func (t *Conn) lockReadable() error {
 	return nil
 }
 
-// beginFrame takes the header of a frame out of the buffer.
-func (t *Conn) beginFrame(h wire.Header) {
-	t.buffer.r += h.Size
-	t.gate, t.key = h.Length, h.Key
-}
-
-// unmask unmasks the bytes of the payload that came last.
-func (t *Conn) unmask(p []byte) {
-	wire.Mask(p, t.key)
-	t.key = wire.RotateKey(t.key, len(p))
-}
-
-// consumed counts bytes of the current frame that are handed on, or dropped.
-func (t *Conn) consumed(n int) {
-	t.gate -= uint64(n)
-	if t.gate == 0 && t.last {
-		t.last = false
-		t.counts.messagesReceived.Add(1)
-	}
-}
-
 func (t *Conn) lockRead() bool {
 	return t.reading.lock.TryLock() || t.waitToRead()
 }
@@ -137,98 +131,6 @@ func (t *Conn) waitToRead() bool {
 }
 
 func (t *Conn) unlockRead() { t.reading.lock.Unlock() }
-
-// nextFrame waits for the header of the next frame and checks it. The frame
-// stays where it is, but for the peer's close frame, which comes back as its
-// *CloseError: nothing is read after it.
-func (t *Conn) nextFrame() (wire.Header, error) {
-	if t.reading.err != nil {
-		return wire.Header{}, t.reading.err
-	}
-	if err := t.peek(2); err != nil {
-		return wire.Header{}, err
-	}
-	h := wire.ParseHeader(t.buffer.bytes())
-	if violation := t.checkHeader(h); violation != "" {
-		return h, t.failProtocol(&wire.ProtocolError{Code: ws.CloseProtocolError, Reason: violation})
-	}
-	if t.buffer.buffered() < h.Size {
-		if err := t.peek(h.Size); err != nil {
-			return h, err
-		}
-		h = wire.ParseHeader(t.buffer.bytes())
-	}
-	switch {
-	case !h.IsControl():
-		if h.Opcode != wire.OpContinuation {
-			t.length, t.deflated = 0, h.RSV != 0
-		}
-		t.fragmented = !h.Fin
-		t.last = h.Fin
-		return h, t.measure(h.Length)
-	case h.Opcode == wire.OpClose:
-		return h, t.readClose(h)
-	default:
-		return h, nil
-	}
-}
-
-// checkHeader says what is wrong with a frame's first two bytes.
-func (t *Conn) checkHeader(h wire.Header) string {
-	switch {
-	case h.RSV&^wire.BitRSV1 != 0:
-		return "RSV2 or RSV3 is set"
-	case h.RSV != 0 && !t.deflate:
-		return "RSV1 is set, but no extension was agreed on"
-	case h.Masked && t.client:
-		return "frame is masked"
-	case !h.Masked && !t.client:
-		return "frame is not masked"
-	}
-	switch h.Opcode {
-	case wire.OpText, wire.OpBinary:
-		if t.fragmented {
-			return "new message inside a fragmented one"
-		}
-	case wire.OpContinuation:
-		if !t.fragmented {
-			return "continuation of no message"
-		}
-		if h.RSV != 0 {
-			return "RSV1 is set on a continuation"
-		}
-	case wire.OpClose, wire.OpPing, wire.OpPong:
-		switch {
-		case h.RSV != 0:
-			return "RSV1 is set on a control frame"
-		case !h.Fin:
-			return "control frame is fragmented"
-		case h.HasExtendedLength():
-			return "control frame is longer than 125 bytes"
-		}
-	default:
-		return "reserved opcode"
-	}
-	return ""
-}
-
-// readClose takes the peer's close frame out of the stream.
-func (t *Conn) readClose(h wire.Header) error {
-	whole := h.Size + int(h.Length)
-	if err := t.peek(whole); err != nil {
-		return err
-	}
-	payload := t.buffer.bytes()[h.Size:whole]
-	wire.Mask(payload, h.Key)
-	ce, violation := wire.ParseClose(payload)
-	if violation != nil {
-		return t.failProtocol(violation)
-	}
-	t.dropBuffer()
-	t.reading.err = ce
-	t.happens(eventPeerClose, ce)
-	return ce
-}
 
 // peek waits until n bytes are in the buffer.
 func (t *Conn) peek(n int) (err error) {
@@ -299,61 +201,4 @@ func (t *Conn) readFailed(err error) error {
 	}
 	t.dropBuffer()
 	return t.reading.err
-}
-
-// awaitPeerClose waits until somebody has read the peer's close frame or the
-// socket is closed, which the caller makes sure of. Where nobody is reading, it
-// reads frames away itself and keeps nothing.
-func (t *Conn) awaitPeerClose() {
-	if t.has(factPeerClosed) {
-		return
-	}
-	select {
-	case <-t.peerClosed.Done():
-		t.reading.lock.Cancel()
-		return
-	case <-t.closed.Done():
-		t.reading.lock.Cancel()
-		return
-	case <-t.reading.lock.Wait():
-	}
-	defer t.unlockRead()
-	if t.lent.NotPooled { // and still the caller's
-		t.detachBuffer()
-	}
-	t.readDeadlines().take(t.nc)
-	if t.dropFrames() && t.HungUp() {
-		t.reading.err = t.endError() // who reads on must not take the close frame for all there was
-	}
-}
-
-// dropFrames reads frames away up to the end, and reports whether a message was among
-// them, or a part of one. The read lock is held.
-func (t *Conn) dropFrames() (dropped bool) {
-	dropped = t.gate > 0
-	for {
-		for t.gate > 0 {
-			if t.drop() != nil {
-				return dropped
-			}
-		}
-		h, err := t.nextFrame()
-		if err != nil {
-			return dropped
-		}
-		dropped = dropped || !h.IsControl()
-		t.beginFrame(h)
-		t.consumed(0)
-	}
-}
-
-// drop reads some bytes of the payload away, which has some.
-func (t *Conn) drop() error {
-	if err := t.peek(1); err != nil {
-		return err
-	}
-	n := min(uint64(t.buffer.buffered()), t.gate)
-	t.buffer.r += int(n) //nolint:gosec // it is in memory
-	t.consumed(int(n))   //nolint:gosec // likewise
-	return nil
 }

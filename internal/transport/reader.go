@@ -1,308 +1,107 @@
 package transport
 
 import (
-	"errors"
+	"context"
 	"io"
-	"math"
 
 	"github.com/goyave-contrib/websocket/internal/bufpool"
-	"github.com/goyave-contrib/websocket/internal/deflate"
-	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// A messageReader reads one message as it comes. It is for the reading goroutine, and stale
-// once the next message is asked for.
-type messageReader struct {
-	t           *Conn
-	MessageType int
-	content     content
-	inflater    *deflate.Reader // nil: there was nothing to inflate yet, or there will not be
-	piece       []byte          // of what it inflated, not handed on yet
-	deflated    bool            // the message is compressed
-	ended       bool            // all is handed on
+// A Reader is the reader of one message that NextReader returns. It never ends in
+// io.EOF but where the message does.
+type Reader struct {
+	messageReader
+	ctx context.Context
 }
 
-var errStaleReader = errors.New("websocket: reader of an earlier message")
-
-// nextMessage waits for the next message and gives it to m, with nothing read of it. What is
-// left of the message before is read away.
-func (t *Conn) nextMessage(m *messageReader) error {
-	if err := t.skipMessage(); err != nil {
-		return err
+// NextReader waits for the next message, and returns a reader of it that ctx bounds, too.
+func (t *Conn) NextReader(ctx context.Context) (*Reader, error) {
+	if err := t.unreadable(ctx); err != nil {
+		return nil, err
 	}
+	release := t.boundRead(ctx)
+	succeeded := false
+	defer func() { release(succeeded) }() // a handler may panic
+	m := &Reader{ctx: ctx}
+	if err := t.nextWanted(&m.messageReader); err != nil {
+		return nil, err
+	}
+	succeeded = true
+	return m, nil
+}
+
+// nextWanted gives the next message to m, but for those that come once we close the
+// connection.
+func (t *Conn) nextWanted(m *messageReader) error {
 	for {
-		h, met, err := t.nextMessageLocked()
-		if met.messageType != 0 && err == nil {
-			if err = t.events.Control(met.messageType, met.data); err == nil {
-				continue
-			}
-		}
-		if err != nil {
-			return t.readEnded(err)
-		}
-		*m = messageReader{t: t, MessageType: int(h.Opcode), deflated: h.RSV != 0, content: content{text: t.isChecked(h.Opcode)}}
-		t.current = m
-		return nil
-	}
-}
-
-// nextMessageLocked begins the first frame of a message, unless it meets a ping or pong.
-func (t *Conn) nextMessageLocked() (h wire.Header, met control, err error) {
-	if err := t.lockReadable(); err != nil {
-		return h, met, err
-	}
-	defer t.unlockRead()
-	if err := t.peek(2); err != nil { // the stack of a connection that waits stays small
-		return h, met, err
-	}
-	if h, err = t.nextFrame(); err != nil {
-		return h, met, err
-	}
-	if h.IsControl() {
-		p, err := t.control(h)
-		return h, control{messageType: int(h.Opcode), data: string(p)}, err
-	}
-	t.beginFrame(h)
-	t.consumed(0)
-	return h, met, nil
-}
-
-// skipMessage reads away what is left of the current message. A text must be valid though
-// nobody wants it; the rest of other messages is not looked at.
-func (t *Conn) skipMessage() error {
-	m := t.current
-	t.current = nil
-	if m == nil || m.ended {
-		return nil
-	}
-	rest := *m // m itself is stale, and does not look whole
-	m.inflater, m.piece = nil, nil
-	if rest.content.text {
-		return rest.discard()
-	}
-	rest.release()
-	for {
-		_, err := t.readPayload(nil)
-		switch {
-		case err == io.EOF: //nolint:errorlint // a wrapped one is no end
-			return nil
-		case err != nil:
+		if err := t.nextMessage(m); err != nil || t.delivers() {
 			return err
 		}
 	}
 }
 
-// discard reads the rest of the message away.
-func (m *messageReader) discard() error {
+// Read reads on in the message, to its end, which is io.EOF.
+func (m *Reader) Read(p []byte) (n int, err error) {
+	err = m.guard(func() (err error) {
+		n, err = m.read(p)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// WriteTo writes the rest of the message to w, in pieces as they come.
+func (m *Reader) WriteTo(w io.Writer) (n int64, err error) {
 	var scrap bufpool.Chunk
 	defer scrap.Release()
 	for {
-		_, err := m.next(&scrap)
-		switch {
-		case err == io.EOF: //nolint:errorlint // a wrapped one is no end
-			return nil
-		case err != nil:
+		var p []byte
+		err := m.guard(func() (err error) {
+			p, err = m.next(&scrap)
 			return err
+		})
+		switch {
+		case err == io.EOF: // a wrapped one is no end
+			return n, nil
+		case err != nil:
+			return n, err
+		}
+		written, err := w.Write(p)
+		n += int64(written)
+		switch {
+		case err != nil:
+			return n, err
+		case written < len(p):
+			return n, io.ErrShortWrite
 		}
 	}
 }
 
-// read reads on in the message, to its end, which is io.EOF. No other error is.
-func (m *messageReader) read(p []byte) (n int, err error) {
-	switch {
-	case m.ended:
-		return 0, io.EOF
-	case !m.deflated:
-		n, err = m.readPlain(p)
-	default:
-		if len(m.piece) == 0 {
-			m.piece, err = m.inflateNext()
-		}
-		n = copy(p, m.piece)
-		m.piece = m.piece[n:]
+// guard reads on, within the context of the message, unless it is not the current one any
+// more or nothing is delivered.
+func (m *Reader) guard(read func() error) error {
+	t := m.t
+	if m.ended {
+		return io.EOF
 	}
-	if err != nil {
-		return 0, m.end(err)
-	}
-	return n, nil
-}
-
-// next is read into memory that is there: where the message is not compressed, that of a
-// chunk. What it returns is valid until the next call.
-func (m *messageReader) next(scrap *bufpool.Chunk) (p []byte, err error) {
-	switch {
-	case m.ended:
-		return nil, io.EOF
-	case !m.deflated:
-		n := 0
-		p = scrap.Next(int(min(m.content.n, math.MaxInt)), bufpool.MaxChunk, m.t.hasMore())
-		n, err = m.readPlain(p)
-		p = p[:n]
-	case len(m.piece) > 0:
-		p, m.piece = m.piece, nil
-	default:
-		p, err = m.inflateNext()
-	}
-	if err != nil {
-		return nil, m.end(err)
-	}
-	return p, nil
-}
-
-// end ends the reading with an error, and returns that of the connection.
-func (m *messageReader) end(err error) error {
-	m.release()
-	if err == io.EOF { //nolint:errorlint // a wrapped one is no end
-		m.ended = true
-		m.t.current = nil
+	if err := t.ReadFailure(); err != nil {
 		return err
 	}
-	return m.t.RefuseMessage(err)
-}
-
-func (m *messageReader) readPlain(p []byte) (int, error) {
-	if p == nil { // which would drop some
-		p = []byte{}
+	if t.current != &m.messageReader {
+		return errStaleReader
 	}
-	n, err := m.t.readPayload(p)
-	if err == io.EOF { //nolint:errorlint // likewise
-		if invalid := m.content.end(); invalid != nil {
-			return 0, invalid
-		}
-		return 0, err
+	if err := t.endRead(m.ctx); err != nil {
+		return err
 	}
-	if err == nil {
-		err = m.content.take(p[:n], m.t.limit.Load())
+	release := t.boundRead(m.ctx)
+	succeeded := false
+	defer func() { release(succeeded) }() // a handler may panic
+	err := read()
+	if !t.delivers() {
+		err = t.nextWanted(new(messageReader)) // what is left of this message and those after it
 	}
-	return n, err
-}
-
-func (m *messageReader) inflateNext() ([]byte, error) {
-	if m.inflater == nil {
-		m.inflater = deflate.NewReader((*compressedPayload)(m.t), false)
-	}
-	return m.t.inflateNext(m.inflater, &m.content)
-}
-
-// release gives back what the message is inflated with.
-func (m *messageReader) release() {
-	if m.inflater != nil {
-		m.inflater.Close()
-		m.inflater, m.piece = nil, nil
-	}
-}
-
-// RefuseMessage ends the connection where a message broke the protocol, and is what every
-// later read returns. The read lock is not held.
-func (t *Conn) RefuseMessage(err error) error {
-	if t.ReadFailure() == nil && t.lockRead() {
-		err = t.judged(err)
-		t.unlockRead()
-	}
-	return t.readEnded(err)
-}
-
-// compressedPayload reads the current message as it is on the wire.
-type compressedPayload Conn
-
-func (c *compressedPayload) Read(p []byte) (int, error) { return (*Conn)(c).readPayload(p) }
-func (c *compressedPayload) HasMore() bool              { return (*Conn)(c).hasMore() }
-
-// readPayload reads some bytes of the current message as it is on the wire, or drops some
-// where p is nil. At its end it returns io.EOF. Pings and pongs between its frames are
-// handled, with no lock held.
-func (t *Conn) readPayload(p []byte) (int, error) {
-	for {
-		if err := t.ReadFailure(); err != nil {
-			return 0, err
-		}
-		n, met, err := t.readPayloadLocked(p)
-		if met.messageType != 0 && err == nil {
-			err = t.events.Control(met.messageType, met.data)
-		}
-		switch {
-		case err == errEndOfMessage: //nolint:errorlint // bare, as it comes from there
-			return 0, io.EOF
-		case err != nil:
-			return 0, t.readEnded(err)
-		case met.messageType == 0:
-			return n, nil
-		}
-	}
-}
-
-// errEndOfMessage is io.EOF, which a handler may return, too.
-var errEndOfMessage = errors.New("websocket: end of message")
-
-func (t *Conn) readPayloadLocked(p []byte) (n int, met control, err error) {
-	if err := t.lockReadable(); err != nil {
-		return 0, met, err
-	}
-	defer t.unlockRead()
-	for t.gate == 0 {
-		if !t.fragmented {
-			return 0, met, errEndOfMessage
-		}
-		if err := t.peek(2); err != nil { // likewise
-			return 0, met, err
-		}
-		if met, err = t.nextFragment(); err != nil || met.messageType != 0 {
-			return 0, met, err
-		}
-		t.consumed(0)
-	}
-	if p == nil {
-		return 0, met, t.drop()
-	}
-	n, err = t.receive(p[:min(uint64(len(p)), t.gate)])
-	t.unmask(p[:n])
-	t.consumed(n)
-	return n, met, err
-}
-
-// receive reads some bytes to where they are wanted: what is in the buffer and, when
-// that is empty, what the socket has. Few are read by way of the buffer.
-func (t *Conn) receive(p []byte) (int, error) {
-	if t.buffer.buffered() == 0 && len(p) > 0 {
-		if len(p) >= t.bufferSize()/2 {
-			return t.receiveDirectly(p)
-		}
-		if err := t.peek(1); err != nil {
-			return 0, err
-		}
-	}
-	n := copy(p, t.buffer.bytes())
-	if n > 0 {
-		t.buffer.r += n
-	}
-	return n, nil
-}
-
-func (t *Conn) receiveDirectly(p []byte) (int, error) {
-	t.uncorkBeforeWaiting()
-	t.giveBuffer()
-	n, err := t.readSocket(p)
-	if n == 0 {
-		return 0, t.readFailed(err)
-	}
-	return n, nil
-}
-
-// hasMore reports whether the next read of the message returns without waiting for the peer.
-func (t *Conn) hasMore() bool {
-	if !t.lockRead() {
-		return false
-	}
-	defer t.unlockRead()
-	p := t.buffer.bytes()
-	switch {
-	case t.gate > 0:
-		return len(p) > 0
-	case !t.fragmented: // it has ended
-		return true
-	case !wire.HasHeader(p):
-		return false
-	}
-	h := wire.ParseHeader(p)
-	return !h.IsControl() && h.Length > 0 && len(p) > h.Size
+	succeeded = err == nil || m.ended
+	return err
 }

@@ -36,6 +36,25 @@ func (t *Conn) failProtocol(violation *wire.ProtocolError) error {
 	return violation
 }
 
+// RefuseMessage ends the connection where a message broke the protocol, and is what every
+// later read returns. The read lock is not held.
+func (t *Conn) RefuseMessage(err error) error {
+	if t.ReadFailure() == nil && t.lockRead() {
+		err = t.judged(err)
+		t.unlockRead()
+	}
+	return t.readEnded(err)
+}
+
+// judged ends the connection where what was read of a message broke the protocol. Its
+// memory is given back by then: the peer is waited for.
+func (t *Conn) judged(err error) error {
+	if violation, ok := err.(*wire.ProtocolError); ok && t.reading.err == nil { //nolint:errorlint // bare, as it comes from here
+		return t.failProtocol(violation)
+	}
+	return err
+}
+
 // linger reads and drops what the peer still sends, up to its end. The caller bounds it. Our
 // half of the stream is closed when the peer's close frame or end has come, or half of the
 // time has passed: if it were closed right behind our close frame, browsers would report a
