@@ -5,18 +5,17 @@ import (
 	"sync"
 )
 
-// connSet is the set of what is alive of an Endpoint: the upgrades under way and the
-// connections that they became. An upgrade enters it before anything else is done with
-// its request; its connection takes its place, and leaves when its socket is closed and its
-// Serve has returned. Shutdown waits until the set is empty.
+// connSet is the set of the live upgrades and connections of an Endpoint. An upgrade enters
+// it before anything else is done with its request. Its connection replaces it, and leaves
+// when the socket is closed and Serve has returned. Shutdown waits until the set is empty.
 //
 // All methods may be called from any goroutine.
 type connSet struct {
 	mu       sync.Mutex
 	members  map[member]struct{}
-	admitted int           // of the members, how many count for MaxConnections
-	total    Stats         // of connections that are gone, and of upgrades
-	empty    chan struct{} // nil until stopAccepting; closed when no member is left
+	admitted int           // members that count toward MaxConnections
+	total    Stats         // of connections that have ended, and of upgrades
+	empty    chan struct{} // nil until stopAccepting; closed when no member remains
 }
 
 // A member of a connSet is an *upgrade or a *Conn.
@@ -25,8 +24,8 @@ type member interface {
 	abort()
 }
 
-// begin takes in an upgrade, unless stopAccepting was called. It leaves by remove, or its
-// connection replaces it.
+// begin adds an upgrade, and reports false if stopAccepting was called. The caller must
+// call replace or abandon later.
 func (s *connSet) begin(u *upgrade) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,8 +39,8 @@ func (s *connSet) begin(u *upgrade) bool {
 	return true
 }
 
-// admit has an upgrade count for MaxConnections, unless limit members do; 0 or less means
-// no limit.
+// admit lets an upgrade count toward MaxConnections. It reports false if limit members
+// count already; a limit of 0 or less means no limit.
 func (s *connSet) admit(u *upgrade, limit int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,8 +52,8 @@ func (s *connSet) admit(u *upgrade, limit int) bool {
 	return true
 }
 
-// release has an upgrade count no longer. It is for one that is still to be refused, which
-// may take a while.
+// release undoes admit for an upgrade whose refusal still has to be written, which may take
+// a while.
 func (s *connSet) release(u *upgrade) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,8 +67,8 @@ func (s *connSet) releaseLocked(u *upgrade) {
 	}
 }
 
-// replace puts a connection in the place of its upgrade, which was admitted. It reports
-// whether stopAccepting was called meanwhile.
+// replace replaces an admitted upgrade by its connection. It reports whether stopAccepting
+// was called in the meantime.
 func (s *connSet) replace(u *upgrade, conn *Conn) (stopped bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +78,7 @@ func (s *connSet) replace(u *upgrade, conn *Conn) (stopped bool) {
 	return s.empty != nil
 }
 
-// abandon removes an upgrade that became no connection.
+// abandon removes an upgrade that did not become a connection.
 func (s *connSet) abandon(u *upgrade) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +95,8 @@ func (s *connSet) remove(conn *Conn) {
 	s.removeLocked(conn)
 }
 
-// removeLocked closes empty if no member is left. That happens once: none comes any more.
+// removeLocked removes a member, and closes empty if none remains. That happens once,
+// because no member is added after stopAccepting.
 func (s *connSet) removeLocked(m member) {
 	delete(s.members, m)
 	if s.empty != nil && len(s.members) == 0 {
@@ -104,8 +104,8 @@ func (s *connSet) removeLocked(m member) {
 	}
 }
 
-// stopAccepting has begin refuse all later upgrades. It returns a channel that is closed
-// when no member is left, and the connections that there are.
+// stopAccepting makes begin reject all later upgrades. It returns a channel that is closed
+// when no member remains, and the current connections. It may be called again.
 func (s *connSet) stopAccepting() (empty <-chan struct{}, conns []*Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,7 +127,7 @@ func (s *connSet) connsLocked() (conns []*Conn) {
 	return conns
 }
 
-// abort closes the sockets of all members and returns how many there are.
+// abort closes the sockets of all members and returns the number of members.
 func (s *connSet) abort() int {
 	s.mu.Lock()
 	members := make([]member, 0, len(s.members))
@@ -141,14 +141,14 @@ func (s *connSet) abort() int {
 	return len(members)
 }
 
-// rejected counts an upgrade that was refused with the given status.
-func (s *connSet) rejected(status int) {
+// countRefusal counts an upgrade that was refused with the given status.
+func (s *connSet) countRefusal(status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	count(&s.total.Refusals, status)
 }
 
-// stats returns the numbers of this moment, with maps that are the caller's.
+// stats returns the current numbers. The caller owns the maps.
 func (s *connSet) stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,19 +10,19 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// An outcome is what follows from the way in which a connection ended: the close frame that
-// is still to be sent, and the error that is reported.
+// An outcome is what follows from the way in which a connection ended: the close frame
+// still to send and the error to report.
 type outcome struct {
-	report error // nil: the end is only logged, for debugging
+	report error // nil: the end is only logged, at debug level
 	level  slog.Level
-	frame  *CloseError // to be sent unless one was sent already; nil: none can be sent
+	frame  *CloseError // to send, unless a close frame was sent already; nil: none can be sent
 
-	failed bool // report contains a failure of the controller, not only what the peer did
+	failed bool // report contains a failure of the controller, not only an act of the peer
 	chosen bool // the controller chose the frame
 }
 
-// outcome calls decideOutcome and recovers its panic, which then is the failure: it calls
-// methods of the application's errors.
+// outcome calls decideOutcome, which calls methods of the application's errors. If one of
+// them panics, the panic is the failure.
 func (c *Conn) outcome(errs []error, reported error) (o outcome) {
 	callRecovering(func() error {
 		o = c.decideOutcome(errs, reported)
@@ -37,7 +37,7 @@ func (c *Conn) outcome(errs []error, reported error) (o outcome) {
 
 // decideOutcome decides how to end the connection after the functions that served it
 // returned errs, in this order. What happened on the wire takes precedence. reported is the
-// error of an earlier outcome that was reported, nil if there was none.
+// error of an earlier outcome that was reported already, or nil.
 func (c *Conn) decideOutcome(errs []error, reported error) outcome {
 	how, cause := c.t.CloseCause()
 	down := c.t.ShuttingDown()
@@ -52,7 +52,7 @@ func (c *Conn) decideOutcome(errs []error, reported error) outcome {
 	case down:
 		o.frame = shutdownFrame
 	case how == transport.CausePeer:
-		o.frame = &CloseError{Code: CloseStatus(cause)} // the answer, in case the read that met the frame has not sent it
+		o.frame = &CloseError{Code: CloseStatus(cause)} // the reply, if the read that received the frame has not sent it
 	case how == transport.CauseLocal:
 		o.frame, _ = cause.(*CloseError) //nolint:errorlint // nil after CloseNow
 	case how == transport.CauseProtocol:
@@ -69,10 +69,10 @@ func (c *Conn) decideOutcome(errs []error, reported error) outcome {
 	return o
 }
 
-// classifyErrors separates the failures among errs from errors that only repeat why the
-// connection ended, and from a close frame that the controller chose. Explained says that
-// the end has a reason already: then errors that the connection itself returned are no
-// failures. A panic is reported once.
+// classifyErrors separates real failures among errs from errors that only repeat why the
+// connection ended. chosen is the close frame that the controller chose, if any. If
+// explained is set, the connection has ended for a known reason, and errors that the
+// connection itself returned are not failures. A panic is reported once.
 func (c *Conn) classifyErrors(errs []error, reported error, explained bool) (failures []error, chosen *CloseError) {
 	for _, err := range errs {
 		switch ce := c.chosenEnding(err); {
@@ -87,9 +87,9 @@ func (c *Conn) classifyErrors(errs []error, reported error, explained bool) (fai
 	return failures, chosen
 }
 
-// blamePeer reports what the peer did. It uses the first of errs that wraps the cause, or
-// one of the aliases under which calls returned it, because that has the application's
-// context. A failure of the controller is joined with the cause.
+// blamePeer reports what the peer did. It reports the first of errs that wraps the cause or
+// one of aliases, the errors under which calls returned the cause, because that error has
+// the application's context. A failure of the controller is joined with the cause instead.
 func (o *outcome) blamePeer(level slog.Level, errs []error, cause error, aliases ...error) {
 	if o.failed {
 		o.report = errors.Join(o.report, cause)
@@ -115,8 +115,8 @@ func violationFrame(cause error) *CloseError {
 }
 
 // chosenEnding returns the *CloseError with which the controller chose how to end the
-// connection. It is nil if err contains none that may be sent, or only repeats the close
-// frame of the peer or of Shutdown.
+// connection. It returns nil if err wraps none, if its code may not be sent, or if it only
+// repeats the close frame of the peer or of Shutdown.
 func (c *Conn) chosenEnding(err error) *CloseError {
 	var ce *CloseError
 	if !errors.As(err, &ce) || ce == nil || ce == c.t.PeerCloseRead() || isPanic(err) {
@@ -131,8 +131,8 @@ func (c *Conn) chosenEnding(err error) *CloseError {
 	return &CloseError{Code: ce.Code, Text: wire.TruncateReason(ce.Text)}
 }
 
-// knows reports whether err says nothing new: it wraps an error that a read or write of this
-// connection returned, or the cause or error of its context.
+// knows reports whether err contains no news: it wraps an error that a read or write of
+// this connection returned, or the cause or error of its context.
 func (c *Conn) knows(err error) bool {
 	if isPanic(err) {
 		return false
@@ -150,15 +150,14 @@ func (c *Conn) knows(err error) bool {
 		c.Context().Err() != nil && (errors.Is(err, context.Cause(c.Context())) || errors.Is(err, c.Context().Err()))
 }
 
-// repeats reports whether err passes on a panic that is reported already or among the
+// repeats reports whether err wraps a panic that was reported already or is among the
 // failures.
 func repeats(err, reported error, failures []error) bool {
 	var p *PanicError
 	return errors.As(err, &p) && errors.Is(errors.Join(reported, errors.Join(failures...)), p)
 }
 
-// merelyHungUp reports whether err says that a write failed because the peer hung up,
-// and nothing else.
+// merelyHungUp reports whether err only says that a write failed because the peer hung up.
 func (c *Conn) merelyHungUp(err error) bool { return c.t.IsHangUp(err) && !isPanic(err) }
 
 // merelyCanceled reports whether err says that the connection's context ended, but not why.
@@ -172,8 +171,8 @@ func (c *Conn) finish(o outcome) {
 		c.t.Abort()
 		return
 	}
-	if o.chosen { // it replaces the frame of Shutdown, if that still waits to be written
+	if o.chosen { // it replaces the close frame of Shutdown, if that still waits to be written
 		c.t.ReplaceFrame(shutdownFrame, o.frame)
 	}
-	_ = c.closeWith(o.frame) // an error says that the frame did not leave; the socket is closed in any case
+	_ = c.closeWith(o.frame) // the socket is closed even if the frame can't be written
 }

@@ -148,7 +148,7 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 		e.live.release(u)
 		return nil, e.rejectUpgrade(w, r, &h, &refusal{status: http.StatusInternalServerError, reason: err})
 	}
-	u.takeOver(nc, rw, e.transportConfig(h.Settings.ReadBufferSize, h.Settings.WriteBufferSize), agreed)
+	u.adopt(nc, rw, e.transportConfig(h.Settings.ReadBufferSize, h.Settings.WriteBufferSize), agreed)
 	gorilla, err := u.switchProtocols(e.upgrader(h.Settings), agreed, h.Header)
 	if err != nil {
 		return nil, e.switchFailed(r, err)
@@ -232,7 +232,7 @@ func (e *Endpoint) settings(h *Handshake) *ws.Upgrader {
 // upgrader completes the settings for gorilla. Everything for which gorilla could refuse
 // the request has been checked before.
 func (e *Endpoint) upgrader(settings *ws.Upgrader) *ws.Upgrader {
-	settings.ReadBufferSize = 0 // takeOver provides the reader
+	settings.ReadBufferSize = 0 // adopt provides the reader
 	if settings.WriteBufferPool == nil {
 		settings.WriteBufferPool = &e.buffers
 	}

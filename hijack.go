@@ -13,26 +13,29 @@ import (
 	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
-// Gorilla has a read buffer of its own, which is to be small: it reads the headers of
-// data frames through it, and all else goes past it. Sizes are in bytes.
+// gorilla needs a read buffer of its own. It reads only the headers of data frames through
+// it and everything else past it, so the buffer is as small as possible. Sizes are in
+// bytes.
 const (
-	adoptedReadBuffer = 257 // the least that gorilla takes if it is given
-	gorillaReadBuffer = 16  // the least that bufio has
+	adoptedReadBuffer = 257 // the smallest that gorilla accepts from an http.Hijacker
+	gorillaReadBuffer = 16  // the smallest that bufio makes
 )
 
-// An agreement is what the two ends have agreed on in a handshake.
+// An agreement is what the two peers have agreed on in a handshake.
 type agreement struct {
-	key         []string // the client's, to be answered
+	key         []string // the client's Sec-WebSocket-Key
 	subprotocol string   // "" for none
 	deflate     bool     // permessage-deflate
 	window      bool     // the response must confirm the largest window
 }
 
-// extensionsHeader is spelled as in RFC 6455. Gorilla would take the header in net/http's
-// spelling for the application's, and refuse it. It does not know of compression.
+// extensionsHeader is spelled as in RFC 6455. With the canonical spelling of net/http,
+// gorilla would take the header for the application's and refuse it. gorilla itself does
+// not know that compression was negotiated.
 const extensionsHeader = "Sec-WebSocket-Extensions"
 
-// extensions is what the response says of compression (RFC 7692, 7.1).
+// extensions returns the Sec-WebSocket-Extensions header that accepts compression (RFC
+// 7692, 7.1).
 func (a *agreement) extensions() string {
 	if a.window {
 		return handshake.DeflateTerms + handshake.LargestWindow
@@ -40,36 +43,38 @@ func (a *agreement) extensions() string {
 	return handshake.DeflateTerms
 }
 
-// An upgrade is a request on its way to a connection.
+// An upgrade is a request that is about to become a connection.
 type upgrade struct {
 	admitted bool // counts for MaxConnections; guarded by the connSet
 
-	taken takenOver // what gorilla gets
+	hijacker gorillaHijacker
 
 	mu      sync.Mutex
-	t       *transport.Conn // nil until the connection is taken over
+	t       *transport.Conn // nil until adopt
 	aborted bool
 }
 
-// takenOver is what gorilla is given as an http.Hijacker, for a connection that was taken
-// over before. Gorilla asks it for nothing else.
-type takenOver struct {
+// gorillaHijacker is the http.Hijacker that gorilla is given for a connection that is
+// already hijacked. gorilla calls no other method of it.
+type gorillaHijacker struct {
 	http.ResponseWriter
 	view    *transport.GorillaView
 	buffers bufio.ReadWriter // the reader of the view, and the HTTP server's writer
 }
 
-func (w *takenOver) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.view, &w.buffers, nil }
+func (w *gorillaHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return w.view, &w.buffers, nil
+}
 
-// hijack takes over the connection of a writer, behind those that middleware wrapped. A
-// Hijack that is not net/http's own may lack something.
+// hijack takes over the connection of a response writer, through the wrappers of
+// middleware. The Hijack method of a wrapper may return less than net/http's own.
 func hijack(w http.ResponseWriter) (nc net.Conn, rw *bufio.ReadWriter, err error) {
 	nc, rw, err = http.NewResponseController(w).Hijack()
 	switch {
 	case err != nil:
 	case nc == nil:
 		err = errors.New("Hijack returned no connection")
-	case rw == nil || rw.Reader == nil || rw.Writer == nil: // what came early is lost
+	case rw == nil || rw.Reader == nil || rw.Writer == nil: // what the client sent early is lost
 		_ = transport.Strict(nc, recoveredPanics).Close()
 		err = errors.New("Hijack returned no buffers")
 	default:
@@ -79,18 +84,18 @@ func hijack(w http.ResponseWriter) (nc net.Conn, rw *bufio.ReadWriter, err error
 		"the HTTP server (HTTP/2, or a writer of a middleware without an Unwrap method): %w", err)
 }
 
-// takeOver puts a transport in the place of a connection that was hijacked. What the client
-// sent early goes to the transport: gorilla would hang up.
-func (u *upgrade) takeOver(nc net.Conn, rw *bufio.ReadWriter, c *transport.Config, agreed agreement) {
-	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // what is buffered can be peeked at
+// adopt makes a transport of a hijacked connection. What the client sent early goes to the
+// transport, because gorilla would hang up if it saw any.
+func (u *upgrade) adopt(nc net.Conn, rw *bufio.ReadWriter, c *transport.Config, agreed agreement) {
+	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // no error: these bytes are buffered
 	t := transport.New(nc, early, c)
 	if agreed.deflate {
 		t.UseDeflate()
 	}
-	_, _ = rw.Reader.Discard(len(early)) // the connection may be one that reads through it
-	u.taken.view = (*transport.GorillaView)(t)
-	u.taken.buffers.Reader = bufio.NewReaderSize(u.taken.view, adoptedReadBuffer)
-	u.taken.buffers.Writer = rw.Writer
+	_, _ = rw.Reader.Discard(len(early)) // nc itself may read through this buffer
+	u.hijacker.view = (*transport.GorillaView)(t)
+	u.hijacker.buffers.Reader = bufio.NewReaderSize(u.hijacker.view, adoptedReadBuffer)
+	u.hijacker.buffers.Writer = rw.Writer
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.t = t
@@ -99,12 +104,12 @@ func (u *upgrade) takeOver(nc net.Conn, rw *bufio.ReadWriter, c *transport.Confi
 	}
 }
 
-// noSubprotocols has gorilla select none. Where its list is nil, it looks at the header of
-// the response.
+// noSubprotocols makes gorilla select no subprotocol. With a nil list, gorilla looks at the
+// header of the response instead.
 var noSubprotocols = []string{}
 
-// gorillaRequests are requests in gorilla's words: it looks at no more than that. Their key
-// and subprotocol are set for one handshake.
+// gorillaRequests are requests with the few parts that gorilla looks at. Key and
+// subprotocol are set for one handshake at a time.
 var gorillaRequests = sync.Pool{New: func() any {
 	return &http.Request{Method: http.MethodGet, Header: http.Header{
 		"Connection":            {"Upgrade"},
@@ -113,13 +118,13 @@ var gorillaRequests = sync.Pool{New: func() any {
 	}}
 }}
 
-// switchProtocols has gorilla write the 101 response and make its connection, of which the
-// transport is the network. A ws.HandshakeError says that gorilla refuses what was checked
-// before, which is a mistake of ours.
+// switchProtocols has gorilla write the 101 response and make its connection on top of the
+// transport. A ws.HandshakeError means that gorilla refuses a request that check accepted,
+// which is a mistake of this package.
 func (u *upgrade) switchProtocols(upgrader *ws.Upgrader, agreed agreement, header http.Header) (*ws.Conn, error) {
 	upgrader.CheckOrigin = func(*http.Request) bool { return true }
-	upgrader.Error = func(http.ResponseWriter, *http.Request, int, error) {} // there is no HTTP left to answer with
-	r := gorillaRequests.Get().(*http.Request)                               //nolint:errcheck // nothing else is put there
+	upgrader.Error = func(http.ResponseWriter, *http.Request, int, error) {} // the connection is hijacked: no HTTP response can follow
+	r := gorillaRequests.Get().(*http.Request)                               //nolint:errcheck // the pool holds nothing else
 	r.Header["Sec-Websocket-Key"] = agreed.key
 	upgrader.Subprotocols = noSubprotocols
 	if agreed.subprotocol != "" {
@@ -129,7 +134,7 @@ func (u *upgrade) switchProtocols(upgrader *ws.Upgrader, agreed agreement, heade
 	defer func() {
 		delete(r.Header, "Sec-Websocket-Key")
 		delete(r.Header, "Sec-Websocket-Protocol")
-		gorillaRequests.Put(r) // gorilla keeps nothing of it
+		gorillaRequests.Put(r) // gorilla retains nothing of it
 	}()
 	if agreed.deflate {
 		if header == nil {
@@ -137,20 +142,20 @@ func (u *upgrade) switchProtocols(upgrader *ws.Upgrader, agreed agreement, heade
 		}
 		header[extensionsHeader] = []string{agreed.extensions()}
 	}
-	return upgrader.Upgrade(&u.taken, r, header)
+	return upgrader.Upgrade(&u.hijacker, r, header)
 }
 
-// connection makes a connection of what gorilla has upgraded. It lets gorilla go on with a
-// small read buffer: gorilla offers no way to have one, as it wants to read control frames
-// through it, which it never gets to see.
+// connection makes a Conn of the connection that gorilla upgraded. It replaces gorilla's
+// read buffer by a smaller one. gorilla has no setting for that, because it reads control
+// frames through its buffer; on top of a transport it never sees any.
 func (u *upgrade) connection(r *http.Request, gorilla *ws.Conn, options *connOptions) *Conn {
-	*u.taken.buffers.Reader = *bufio.NewReaderSize(u.taken.view, gorillaReadBuffer)
-	u.mu.Lock() // abort comes before or after
+	*u.hijacker.buffers.Reader = *bufio.NewReaderSize(u.hijacker.view, gorillaReadBuffer)
+	u.mu.Lock() // abort must not run while newConn does
 	defer u.mu.Unlock()
 	return newConn(r.Context(), gorilla, u.t, options)
 }
 
-// abort ends the upgrade where it is: its 101 can't be written.
+// abort ends the upgrade at its current step: the 101 response can't be written any more.
 func (u *upgrade) abort() {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -40,7 +40,7 @@ func TestRefusalOfGorillas(t *testing.T) {
 	u := new(upgrade)
 	rw := bufio.NewReadWriter(bufio.NewReader(server), bufio.NewWriter(server))
 	agreed := agreement{key: []string{"no key"}}
-	u.takeOver(server, rw, e.transportConfig(0, 0), agreed)
+	u.adopt(server, rw, e.transportConfig(0, 0), agreed)
 	_, err := u.switchProtocols(e.upgrader(&ws.Upgrader{}), agreed, nil)
 	u.abort()
 

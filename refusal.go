@@ -91,7 +91,7 @@ func refusedByCheck(err error) *refusal {
 // reason.
 func (e *Endpoint) rejectUpgrade(w http.ResponseWriter, r *http.Request, h *Handshake, refused *refusal) error {
 	status, reason := refused.status, refused.reason
-	e.live.rejected(status)
+	e.live.countRefusal(status)
 	e.observe(r.Context(), func(o *Observer) { o.upgradeRefused(r, status, reason) })
 	if errors.Is(reason, ErrNotHandshake) {
 		e.options.log(r.Context(), slog.LevelDebug, logRefused, reason, slog.String("remote", r.RemoteAddr), slog.Int("status", status))

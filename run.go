@@ -8,49 +8,52 @@ import (
 	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
-// Run serves a connection that Accept returned, in a goroutine of its own, and
-// returns at once. When serve returns, the connection is closed: how, is decided
-// by what happened on the wire and by the error. A panic of serve is recovered,
-// and its runtime.Goexit noticed. Serve is not called if Shutdown comes before.
+// Run serves a connection that Accept returned, on a new goroutine, and returns at once.
+// When serve returns, the connection is closed; what happened on the wire and the error of
+// serve decide how. A panic of serve is recovered, and its runtime.Goexit is noticed. If
+// Shutdown came first, serve is not called. Call Run or Serve exactly once for each
+// connection: until then, Shutdown waits for it.
 //
-// Report is told of failures, on the same goroutine before the close frame is
-// sent; its panic is recovered. Where it is nil, they are logged.
+// Run calls report with each failure, on the same goroutine as serve and, but for failures
+// that come later, before the close frame is sent. A panic of report is recovered. If
+// report is nil, failures are logged.
 func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
 	r := &run{e: e, conn: conn, report: report}
-	go callRecovering(r.serving(serve), r.over)
+	go callRecovering(r.serveFunc(serve), r.served)
 }
 
-// Serve is Run on the caller's goroutine: it returns when serve has returned and the
-// connection is closed. An adapter calls it on the goroutine of the HTTP handler where what
-// is the handler's must last as long as the connection: a context that the framework uses
-// for another request as soon as the handler returns, a span, a transaction or a throttle of
-// middleware around it.
+// Serve is like Run on the caller's goroutine: it returns when serve has returned and the
+// connection is closed. An adapter calls it on the goroutine of the HTTP handler if
+// something of the handler must last as long as the connection: a context that the
+// framework reuses as soon as the handler returns, or a span, a transaction or a throttle
+// of the middleware around it.
 //
-// The price is memory, all that net/http and middleware hold until the handler returns:
-// their buffers, the request, a stack that has grown. The deadlines of the http.Server do
-// not count for a connection that was taken over, and its Shutdown waits no more for this
-// handler than for Run's goroutine: only that of the Endpoint does.
+// The price is memory. Everything that net/http and middleware hold until the handler
+// returns stays allocated: their buffers, the request and a stack that has grown. The
+// deadlines of the http.Server do not apply to a hijacked connection, and its Shutdown does
+// not wait for this handler, as it does not wait for Run's goroutine; only the Endpoint's
+// Shutdown does.
 //
 // A panic of serve is recovered and reported as in Run. A runtime.Goexit is reported, and
-// goes on when the connection is closed.
+// resumes when the connection is closed.
 func (e *Endpoint) Serve(conn *Conn, serve func() error, report func(error)) {
 	r := &run{e: e, conn: conn, report: report}
-	callRecovering(r.serving(serve), r.over)
+	callRecovering(r.serveFunc(serve), r.served)
 }
 
-// A run is the life of one connection.
+// A run serves one connection from its beginning to its end.
 type run struct {
 	e      *Endpoint
 	conn   *Conn
 	report func(error)
 
-	reported error // the first that report or the log was told
+	reported error // the first failure that was reported or logged
 	panicked bool
 }
 
-// serving returns the function that tells the observer and calls serve. It holds on to
+// serveFunc returns the function that notifies the observer and calls serve. It retains
 // nothing that serve does not need, such as the request.
-func (r *run) serving(serve func() error) func() error {
+func (r *run) serveFunc(serve func() error) func() error {
 	return func() error {
 		r.opened()
 		if r.conn.t.ShuttingDown() {
@@ -60,15 +63,16 @@ func (r *run) serving(serve func() error) func() error {
 	}
 }
 
-// over does what follows serve. Each step is done whatever another one did.
-func (r *run) over(err error) {
+// served ends the connection after serve has returned. Every step runs, even if an earlier
+// one panics.
+func (r *run) served(err error) {
 	errs := append(r.conn.group.stop(), err)
 	callEach(func(failure error) {
 		r.log(slog.LevelError, logEndFailed, fmt.Errorf("websocket: ending the connection failed: %w", failure))
 	},
 		r.conn.beginClosing,
 		func() { r.end(errs) },
-		r.conn.t.Abort, // does nothing unless end has failed
+		r.conn.t.Abort, // has no effect unless end has failed
 		r.conn.stopBackground,
 		r.join,
 		r.ended,
@@ -76,8 +80,8 @@ func (r *run) over(err error) {
 	)
 }
 
-// end decides how the connection ends, reports it, and closes the connection, also if the
-// application's code that it calls leaves by panic or Goexit.
+// end decides how the connection ends, reports it, and closes the connection, even if a
+// function of the application panics or calls runtime.Goexit.
 func (r *run) end(errs []error) {
 	o := outcome{frame: failureFrame}
 	defer func() { r.conn.finish(o) }()
@@ -90,8 +94,8 @@ func (r *run) end(errs []error) {
 	}
 }
 
-// join waits for the functions that were started with Conn.Go. It reports what went wrong in
-// them since serve returned, and a panic of the net.Conn beneath that was not reported yet.
+// join waits for the functions that were started with Conn.Go. It reports their failures
+// since serve returned, and a panic of the underlying net.Conn that was not reported yet.
 func (r *run) join() {
 	errs := append(r.conn.group.wait(), r.conn.t.Panicked())
 	if late := r.conn.outcome(errs, r.reported); late.failed {
@@ -99,7 +103,7 @@ func (r *run) join() {
 	}
 }
 
-// reportFailure hands an error to report, or to the log.
+// reportFailure calls report, or logs the failure if report is nil.
 func (r *run) reportFailure(o outcome) {
 	if r.reported == nil {
 		r.reported = o.report
@@ -134,12 +138,12 @@ func (r *run) log(level slog.Level, message string, err error) {
 	r.e.options.log(r.conn.Context(), level, message, err, attrs...)
 }
 
-// opened tells the observer that the connection begins.
+// opened notifies the observer that the connection begins.
 func (r *run) opened() {
 	r.e.observe(r.conn.Context(), func(o *Observer) { o.opened(r.conn) })
 }
 
-// ended tells the observer how the connection ended.
+// ended notifies the observer how the connection ended.
 func (r *run) ended() {
 	r.e.observe(r.conn.Context(), func(o *Observer) { o.ended(r.conn, r.ending()) })
 }
@@ -152,7 +156,7 @@ func (r *run) ending() Ending {
 	case r.reported != nil:
 		cause = r.reported
 	case how == transport.CauseLocal && code == CloseAbnormalClosure && t.SocketFailure() != nil:
-		cause = t.SocketFailure() // it kept our close frame from leaving
+		cause = t.SocketFailure() // it kept our close frame from being sent
 	case r.conn.t.ShuttingDown():
 		cause = ErrShutdown
 	}

@@ -7,35 +7,36 @@ import (
 	"time"
 )
 
-// serveGrace is how long Serve may take to return when the server shuts down, before its
-// client is told.
+// serveGrace is how long Serve may take to return at a shutdown before the client is sent
+// the close frame.
 const serveGrace = 3 * time.Second
 
 // Shutdown ends all connections. New upgrades are refused with 503. Every connection's
-// context is canceled with ErrShutdown, and its reads fail with that, also one that waits.
-// As soon as its Serve returns, the client is sent a close frame with code 1001, or with the
-// code and text that Serve chose (see [NewCloseError]). A client whose Serve has not returned
-// after 3 seconds, or half of the time until the deadline of ctx if that is less, is sent
-// 1001 then.
+// context is canceled with ErrShutdown, and its reads fail with that error, including a
+// read that is waiting. As soon as its Serve returns, the client is sent a close frame with
+// code 1001, or with the code and text that Serve chose (see [NewCloseError]). If Serve has
+// not returned after 3 seconds, or after half of the time until the deadline of ctx if that
+// is less, its client is sent 1001 then.
 //
-// It returns nil when every Serve has returned and every socket is closed: nothing of the
-// Endpoint runs then. When ctx ends first, it closes the sockets that are left, those of
-// upgrades under way too, and returns an error that says how many they were and wraps the
-// cause of ctx.
+// Shutdown returns nil when every Serve has returned and every socket is closed: then no
+// goroutine of the Endpoint is left. If ctx ends first, Shutdown closes the remaining
+// sockets, including those of upgrades in progress, and returns an error that contains
+// their number and wraps the cause of ctx. It does not wait for a Serve that is still
+// running then.
 //
-// A connection that was upgraded at the last moment, and whose Serve has not
-// begun, is closed like the others and not served.
+// A connection whose Serve has not begun yet is closed like the others and not served.
 //
-// It may be called again, also at the same time. There is no way back.
+// Shutdown may be called again, and by several goroutines at the same time. An Endpoint
+// can't be used again after it.
 func (e *Endpoint) Shutdown(ctx context.Context) error {
 	idle, conns := e.beginShutdown()
-	late := make(chan struct{})
-	grace := time.AfterFunc(graceWithin(ctx), func() { close(late) })
+	graceOver := make(chan struct{})
+	grace := time.AfterFunc(graceWithin(ctx), func() { close(graceOver) })
 	defer grace.Stop()
 	var closing sync.WaitGroup
 	defer closing.Wait()
 	for _, conn := range conns {
-		closing.Go(func() { conn.guard(func() { conn.closeForShutdown(late) }) })
+		closing.Go(func() { conn.guard(func() { conn.closeForShutdown(graceOver) }) })
 	}
 	select {
 	case <-idle:
@@ -50,16 +51,16 @@ func (e *Endpoint) Shutdown(ctx context.Context) error {
 	return fmt.Errorf("websocket: shutdown: connections cut: %d: %w", e.live.abort(), context.Cause(ctx))
 }
 
-// BeginShutdown does the first part of Shutdown, and waits for nothing. When it has
-// returned, upgrades are refused, the connections' contexts are canceled, and whatever
-// Serve returns, its connection ends with 1001, or with what Serve chose. An adapter calls
-// it as soon as it learns that the server stops: the application may then close what Serve
-// uses, and Serve may fail because of that. Shutdown must follow. It may be called from any
-// goroutine, more than once.
+// BeginShutdown does the first part of Shutdown and does not block. When it has returned,
+// upgrades are refused and the connections' contexts are canceled. From then on, whatever
+// Serve returns, its connection ends with 1001 or with the close frame that Serve chose. An
+// adapter calls it as soon as it learns that the server stops: the application may then
+// close resources that Serve uses, and Serve may fail because of that. Shutdown must
+// follow. BeginShutdown may be called from any goroutine, more than once.
 func (e *Endpoint) BeginShutdown() { e.beginShutdown() }
 
-// beginShutdown returns also a channel that is closed when nothing is left, and the
-// connections that there are.
+// beginShutdown is BeginShutdown. It returns a channel that is closed when no upgrade and
+// no connection is left, and the current connections.
 func (e *Endpoint) beginShutdown() (idle <-chan struct{}, conns []*Conn) {
 	idle, conns = e.live.stopAccepting()
 	for _, conn := range conns {
@@ -68,8 +69,8 @@ func (e *Endpoint) beginShutdown() (idle <-chan struct{}, conns []*Conn) {
 	return idle, conns
 }
 
-// graceWithin is how long Serve may take to return when ctx bounds the shutdown: the rest
-// of the time is for the client.
+// graceWithin returns how long Serve may take to return if ctx bounds the shutdown. The
+// rest of the time is for the closing handshake with the client.
 func graceWithin(ctx context.Context) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
 		return min(serveGrace, time.Until(deadline)/2)
@@ -77,29 +78,29 @@ func graceWithin(ctx context.Context) time.Duration {
 	return serveGrace
 }
 
-// shutDown tells the connection that its Endpoint shuts down.
+// shutDown notifies the connection that its Endpoint shuts down.
 func (c *Conn) shutDown() { c.t.BeginShutdown(ErrShutdown) }
 
-// closeForShutdown has the reads fail, lest a Serve that waits in one does not learn of the
-// shutdown, and closes the connection when Serve has not returned in time.
-func (c *Conn) closeForShutdown(late <-chan struct{}) {
+// closeForShutdown makes the reads fail, so that a Serve that waits in a read notices the
+// shutdown. It closes the connection if Serve has not returned when graceOver is closed.
+func (c *Conn) closeForShutdown(graceOver <-chan struct{}) {
 	select {
-	case <-c.group.hooksReturned.Done(): // what Serve sends from now on comes after BeforeClose
+	case <-c.group.hooksReturned.Done(): // the hooks of BeforeClose have returned: what Serve sends from now on comes after theirs
 	case <-c.t.Closed():
-	case <-late:
+	case <-graceOver:
 	}
 	if c.t.ShuttingDown() {
 		if err := c.failReads(ErrShutdown); isPanic(err) {
 			c.t.FailUnreached("read", ErrShutdown, err)
-		} // else a read that is not reached waits until the client is told
+		} // any other read that can't be interrupted waits until the close frame is sent
 	}
 	select {
 	case <-c.t.Closed():
-	case <-late:
+	case <-graceOver:
 		_ = c.closeWith(shutdownFrame)
 	}
 }
 
-// abort is for a shutdown whose time is over: the socket is closed at once. It survives
-// what panics beneath.
+// abort closes the socket at once, for a shutdown whose time is over. A panic of the
+// underlying net.Conn is recovered.
 func (c *Conn) abort() { c.guard(func() { _ = c.CloseNow() }) }
