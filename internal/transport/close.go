@@ -59,11 +59,11 @@ func (t *Conn) CloseHandshake() error {
 // be chosen.
 func (t *Conn) sendChosen(timeout time.Duration) error {
 	b := closeDeadline(timeout)
-	err := t.lockClose(&b)
+	err := t.lockCloseFrame(&b)
 	if err == nil {
 		frame := t.chosenFrame()
 		err = t.sendClose(&b, ws.FormatCloseMessage(frame.Code, frame.Text))
-		t.unlockWrite()
+		t.unlockFrame()
 	}
 	if errors.Is(err, ws.ErrCloseSent) {
 		return nil
@@ -75,7 +75,7 @@ func (t *Conn) sendChosen(timeout time.Duration) error {
 func (t *Conn) AnswerClose(ce *ws.CloseError) {
 	timeout := t.CloseTimeout()
 	b := closeDeadline(timeout)
-	if !t.bounds(&b) {
+	if !t.socketEnforces(&b) {
 		defer t.abortAfter(max(timeout, CloseGrace))()
 	}
 	_ = t.writeClose(&b, ws.FormatCloseMessage(ce.Code, "")) // ErrCloseSent: it was an answer itself

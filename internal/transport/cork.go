@@ -83,8 +83,8 @@ func (t *Conn) uncorkHeld(b *WriteDeadline, frame, payload []byte) error {
 	return err
 }
 
-// uncorkOwn writes what is held on nobody's behalf: a failure is the connection's.
-func (t *Conn) uncorkOwn() {
+// flushCork writes what is held on nobody's behalf: a failure is the connection's.
+func (t *Conn) flushCork() {
 	b := t.ownDeadline()
 	_ = t.uncorkHeld(&b, nil, nil)
 }
@@ -96,7 +96,7 @@ func (t *Conn) uncorkBeforeWaiting() {
 	}
 	// If somebody has the lock, he does it, or the timer.
 	if c := t.Cork.Load(); c != nil && c.holding.Load() && t.frameLock.TryLock() {
-		t.unlockWrite()
+		t.unlockFrame()
 	}
 }
 
@@ -106,11 +106,11 @@ func (c *cork) Fire() { c.t.events.Guard(c.t.uncorkInTime) }
 func (t *Conn) uncorkInTime() {
 	t.more.Store(false)
 	b := t.ownDeadline()
-	if t.lockWrite(&b) != nil {
+	if t.lockFrame(&b) != nil {
 		return
 	}
 	if t.Holds() {
-		t.uncorkOwn()
+		t.flushCork()
 	}
-	t.unlockWrite()
+	t.unlockFrame()
 }

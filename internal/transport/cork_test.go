@@ -28,7 +28,7 @@ func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
 		time.Sleep(corkTime)
 		synctest.Wait()     // the timer waits for the lock
 		tr.more.Store(true) // as the reader does
-		tr.unlockWrite()
+		tr.unlockFrame()
 
 		got := make([]byte, 3)
 		_ = client.SetReadDeadline(time.Now().Add(time.Second))

@@ -1,7 +1,5 @@
 package transport
 
-import "context"
-
 // batchesAtOnce is how many batches are written on the goroutine that flushes: it has
 // other things to do than to write what others enqueue meanwhile.
 const batchesAtOnce = 4
@@ -118,38 +116,6 @@ func (q *queue) writeBatch(t *Conn, ready bool) (n int, err error) {
 	defer b.giveBack()
 	_, err = t.send(&own, b.p, nil)
 	return len(b.p), err
-}
-
-// tryLockBoth acquires the locks of a writer of whole frames if they are free.
-func (t *Conn) tryLockBoth() bool {
-	if !t.messageLock.TryLock() {
-		return false
-	}
-	if !t.frameLock.TryLock() {
-		t.unlockMessage()
-		return false
-	}
-	return true
-}
-
-// lockBoth acquires the locks of a writer of whole frames. It waits for as long as anything
-// can be written.
-func (t *Conn) lockBoth() error {
-	unbounded := WriteDeadline{ctx: context.Background()}
-	if err := t.wait(&t.messageLock, &unbounded); err != nil {
-		return err
-	}
-	if err := t.lockWrite(&unbounded); err != nil {
-		t.unlockMessage()
-		return err
-	}
-	return nil
-}
-
-// unlockBoth releases the locks of a writer of whole frames.
-func (t *Conn) unlockBoth() {
-	t.unlockWrite()
-	t.unlockMessage()
 }
 
 // AwaitFlush returns when nothing waits to be written any more, or the socket is closed.

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"context"
 	"time"
 
 	"github.com/goyave-contrib/websocket/internal/bufpool"
@@ -82,10 +81,7 @@ func (t *Conn) writeViewed(f *viewedFrame) error {
 	if h.Masked {
 		wire.Mask(payload, h.Key)
 	}
-	b := t.WriteDeadline(context.Background())
-	if !f.deadline.IsZero() {
-		b = WriteDeadline{ctx: b.ctx, deadline: f.deadline, fromCaller: true}
-	}
+	b := t.WriteDeadlineAt(f.deadline)
 	switch {
 	case h.Opcode == wire.OpClose:
 		return t.WriteCloseMessage(&b, payload)

@@ -14,14 +14,14 @@ import (
 // bound. Its error is that of the write itself, whose bound is WriteTimeout: the caller's
 // deadline is for the caller's writes.
 func (t *Conn) WriteSoon(opcode byte, payload []byte, wait time.Duration) error {
-	turn := WriteDeadline{ctx: context.Background()}
+	turn := unboundedWait()
 	if wait > 0 {
 		turn.deadline = time.Now().Add(wait)
 	}
-	if t.lockWrite(&turn) != nil {
+	if t.lockFrame(&turn) != nil {
 		return nil
 	}
-	defer t.unlockWrite()
+	defer t.unlockFrame()
 	b := t.ownDeadline()
 	return t.sendFrame(&b, opcode, payload)
 }
@@ -30,10 +30,10 @@ func (t *Conn) WriteSoon(opcode byte, payload []byte, wait time.Duration) error 
 // bounds the wait alone: half a ping would end the connection.
 func (t *Conn) WritePing(ctx context.Context, payload func() []byte) error {
 	b := t.WriteDeadline(ctx)
-	if err := t.lockWrite(&b); err != nil {
+	if err := t.lockFrame(&b); err != nil {
 		return err
 	}
-	defer t.unlockWrite()
+	defer t.unlockFrame()
 	b.ctx = context.Background()
 	return t.sendFrame(&b, wire.OpPing, payload())
 }

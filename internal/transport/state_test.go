@@ -324,7 +324,7 @@ func TestWhatWakesWritersThatWait(t *testing.T) {
 				b := WriteDeadline{ctx: t.Context(), timeout: time.Minute}
 				start := time.Now()
 				written := make(chan error)
-				go func() { written <- tr.wait(&tr.frameLock, &b) }()
+				go func() { written <- tr.acquire(&tr.frameLock, &b) }()
 				synctest.Wait()
 				tr.happens(e, eventErrors[e])
 				err := <-written

@@ -54,22 +54,12 @@ type writing struct {
 	watch *watch // nil where there is nothing to look at, or a write can go on without
 }
 
-// SetWriteDeadline bounds later writes in place of WriteTimeout, until it is
-// set to zero.
-func (t *Conn) SetWriteDeadline(d time.Time) {
-	if d.IsZero() {
-		t.callers.Store(nil)
-		return
-	}
-	t.callers.Store(&d)
-}
-
 // WriteFrame writes one whole frame.
 func (t *Conn) WriteFrame(b *WriteDeadline, opcode byte, payload []byte) error {
-	if err := t.lockWrite(b); err != nil {
+	if err := t.lockFrame(b); err != nil {
 		return err
 	}
-	defer t.unlockWrite()
+	defer t.unlockFrame()
 	return t.sendMessage(b, opcode, payload)
 }
 
@@ -113,16 +103,16 @@ func (t *Conn) WriteCloseMessage(b *WriteDeadline, payload []byte) error {
 
 // writeClose writes our close frame, the last frame of ours there is.
 func (t *Conn) writeClose(b *WriteDeadline, payload []byte) error {
-	if err := t.lockClose(b); err != nil {
+	if err := t.lockCloseFrame(b); err != nil {
 		return err
 	}
-	defer t.unlockWrite()
+	defer t.unlockFrame()
 	return t.sendClose(b, payload)
 }
 
 func (t *Conn) sendClose(b *WriteDeadline, payload []byte) error {
 	code := t.closing(payload)
-	if !t.bounds(b) {
+	if !t.socketEnforces(b) {
 		defer t.abortAfter(max(t.CloseTimeout(), CloseGrace))()
 	}
 	err := t.sendFrame(b, wire.OpClose, payload)
@@ -130,12 +120,6 @@ func (t *Conn) sendClose(b *WriteDeadline, payload []byte) error {
 		t.counts.closeSent.Store(int32(code))
 	}
 	return err
-}
-
-// bounds reports whether the socket alone keeps a bound of ours, and is closed without
-// waiting for anything. One that is not bare may do neither.
-func (t *Conn) bounds(b *WriteDeadline) bool {
-	return t.coarse && !b.deadline.IsZero() && !b.fromCaller
 }
 
 // closing notes that a close frame begins, and returns its code: nothing is

@@ -130,7 +130,7 @@ func (w *messageWriter) finish() error {
 	if err := w.t.lockStreamed(&w.bound); err != nil {
 		return err
 	}
-	defer w.t.unlockWrite()
+	defer w.t.unlockFrame()
 	return w.t.sendMessage(&w.bound, w.opcode, w.payload())
 }
 
@@ -293,7 +293,7 @@ func (t *Conn) writeFragment(b *WriteDeadline, frame, behind []byte, fin bool) e
 	if err := t.lockStreamed(b); err != nil {
 		return err
 	}
-	defer t.unlockWrite()
+	defer t.unlockFrame()
 	if t.Holds() {
 		if err := t.uncork(b, nil, nil); err != nil {
 			return err
@@ -309,7 +309,7 @@ func (t *Conn) writeFragment(b *WriteDeadline, frame, behind []byte, fin bool) e
 // lockStreamed takes the write lock for a frame of a streamed message. Where the frame can't
 // be written in time, there is no going on: the message may have begun.
 func (t *Conn) lockStreamed(b *WriteDeadline) error {
-	err := t.lockWrite(b)
+	err := t.lockFrame(b)
 	var waited *Error
 	if t.Unwritable() == nil && errors.As(err, &waited) {
 		return t.Fail(&Error{Op: "write", Err: waited.Err, Gone: !b.fromCaller && b.ctx.Err() == nil})
