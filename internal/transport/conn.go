@@ -162,7 +162,7 @@ func (t *Conn) Panicked() error {
 // ever will. The socket is closed.
 func (t *Conn) StopBackground() {
 	t.stopFlushing()
-	t.theCork().timer.Stop() // which makes one, lest a frame that is held back later sets it
+	t.ensureCork().timer.Stop() // which makes one, lest a frame that is held back later sets it
 	t.mu.Lock()
 	e := t.expiry
 	t.mu.Unlock()

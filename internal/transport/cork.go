@@ -10,48 +10,51 @@ import (
 )
 
 const (
-	corkMax  = 32 << 10 // bytes that are held back, at most
-	corkTime = time.Millisecond
+	corkMax  = 32 << 10         // bytes that are held back at most
+	corkTime = time.Millisecond // for which they are held back at most
 )
 
-// A cork holds small frames back while the reader has more to read without waiting:
-// the answers to frames that came together leave together. It is guarded by the
-// write lock, but for its atomics.
+// A cork holds small frames back while the reader has more to read without waiting, so that the
+// answers to frames that arrived together leave together. frameLock guards it, but for holding
+// and the timer.
 type cork struct {
 	t       *Conn
-	held    *corkBuffer // nil: nothing is
-	n       int
+	held    *corkBuffer // nil: no frames are held back
+	n       int         // bytes in held
 	holding atomic.Bool // held is not nil
-	timer   xsync.Timer // should the reader take its time
+	timer   xsync.Timer // flushes the cork if the reader takes its time
 }
 
+// A corkBuffer has room for the frames that are held back, and behind them for a small frame that
+// is not.
 type corkBuffer [corkMax + wire.MaxHeaderSize + coalesceMax]byte
 
 var corkBuffers = sync.Pool{New: func() any { return new(corkBuffer) }}
 
-// theCork is that of the connection, which most do without.
-func (t *Conn) theCork() *cork {
+// ensureCork returns the cork, which is made when it is first needed: most connections need none.
+func (t *Conn) ensureCork() *cork {
 	if t.Cork.Load() == nil {
 		t.Cork.CompareAndSwap(nil, &cork{t: t})
 	}
 	return t.Cork.Load()
 }
 
-// Holds reports whether frames are held back.
+// Holds reports whether frames are held back. frameLock is held.
 func (t *Conn) Holds() bool {
 	c := t.Cork.Load()
 	return c != nil && c.held != nil
 }
 
-// mayHold reports whether a frame is to be held, rather than to leave at once.
-func (t *Conn) mayHold(b *WriteDeadline, opcode byte, length int) bool {
+// canCork reports whether a frame is to be held back instead of being written at once. A write
+// that has a deadline or context of its own is to be known to succeed or fail.
+func (t *Conn) canCork(b *WriteDeadline, opcode byte, length int) bool {
 	return t.more.Load() && wire.IsData(opcode) && !b.fromCaller && b.ctx.Done() == nil &&
-		t.theCork().n+wire.MaxHeaderSize+length <= corkMax
+		t.ensureCork().n+wire.MaxHeaderSize+length <= corkMax
 }
 
-// hold takes in a frame that mayHold has let pass.
-func (t *Conn) hold(opcode byte, payload []byte) {
-	c := t.theCork()
+// appendCorked holds a frame back for which canCork has reported true.
+func (t *Conn) appendCorked(opcode byte, payload []byte) {
+	c := t.ensureCork()
 	if c.held == nil {
 		c.held = corkBuffers.Get().(*corkBuffer) //nolint:errcheck // it is
 		c.holding.Store(true)
@@ -60,9 +63,8 @@ func (t *Conn) hold(opcode byte, payload []byte) {
 	c.n = len(append(wire.AppendHeader(c.held[:c.n], opcode, len(payload)), payload...))
 }
 
-// uncork writes what is held and, behind it, a frame: its header or all of it, and
-// the payload. A client, whose frames are written in one piece however long they
-// are, holds nothing.
+// uncork writes what is held back and, behind it, a frame: all of it or its header, with its
+// payload. A client holds nothing back, so its frames may be longer than the room in the buffer.
 func (t *Conn) uncork(b *WriteDeadline, frame, payload []byte) error {
 	if !t.Holds() {
 		_, err := t.send(b, frame, payload)
@@ -72,37 +74,39 @@ func (t *Conn) uncork(b *WriteDeadline, frame, payload []byte) error {
 }
 
 func (t *Conn) uncorkHeld(b *WriteDeadline, frame, payload []byte) error {
-	c := t.theCork()
+	c := t.ensureCork()
 	c.timer.Cancel()
 	held, n := c.held, c.n
 	n += copy(held[n:], frame)
-	c.held, c.n = nil, 0 // whatever becomes of it
+	c.held, c.n = nil, 0 // whatever send returns
 	c.holding.Store(false)
 	_, err := t.send(b, held[:n], payload)
 	corkBuffers.Put(held)
 	return err
 }
 
-// flushCork writes what is held on nobody's behalf: a failure is the connection's.
+// flushCork writes what is held back. An error of it has ended the connection, so no call needs
+// to return it.
 func (t *Conn) flushCork() {
 	b := t.ownDeadline()
 	_ = t.uncorkHeld(&b, nil, nil)
 }
 
-// uncorkBeforeWaiting is for the reader, which has nothing to read any more.
+// uncorkBeforeWaiting flushes the cork before the reading goroutine waits for the peer.
 func (t *Conn) uncorkBeforeWaiting() {
 	if t.more.Load() {
 		t.more.Store(false)
 	}
-	// If somebody has the lock, he does it, or the timer.
+	// If another goroutine has the lock, it flushes the cork as it unlocks, or the timer does.
 	if c := t.Cork.Load(); c != nil && c.holding.Load() && t.frameLock.TryLock() {
 		t.unlockFrame()
 	}
 }
 
-// Fire writes what is held. The reader may find more meanwhile: it leaves all the same.
+// Fire flushes the cork when corkTime has passed.
 func (c *cork) Fire() { c.t.events.Guard(c.t.uncorkInTime) }
 
+// uncorkInTime flushes the cork even if the reader finds more frames in the meantime.
 func (t *Conn) uncorkInTime() {
 	t.more.Store(false)
 	b := t.ownDeadline()

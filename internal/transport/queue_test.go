@@ -99,8 +99,8 @@ func clog(t *testing.T, client *net.TCPConn, tr *Conn) {
 func hold(tr *Conn) {
 	<-tr.frameLock.Wait()
 	defer tr.frameLock.Unlock()
-	tr.hold(wire.OpText, []byte("held"))
-	tr.theCork().timer.Cancel()
+	tr.appendCorked(wire.OpText, []byte("held"))
+	tr.ensureCork().timer.Cancel()
 }
 
 // Flush leaves frames that are held back to its goroutine where the socket takes nothing.

@@ -136,8 +136,8 @@ func (t *Conn) sendFrame(b *WriteDeadline, opcode byte, payload []byte) error {
 		return t.uncork(b, wire.MaskedFrame(opcode, payload), nil)
 	case len(payload) > coalesceMax:
 		return t.sendLarge(b, opcode, payload)
-	case t.mayHold(b, opcode, len(payload)):
-		t.hold(opcode, payload)
+	case t.canCork(b, opcode, len(payload)):
+		t.appendCorked(opcode, payload)
 		return nil
 	}
 	small := smallFrames.Get().(*smallFrame) //nolint:errcheck // it is
