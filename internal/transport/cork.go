@@ -45,8 +45,8 @@ func (t *Conn) Holds() bool {
 	return c != nil && c.held != nil
 }
 
-// canCork reports whether a frame is to be held back instead of being written at once. A write
-// that has a deadline or context of its own is to be known to succeed or fail.
+// canCork reports whether a frame is to be held back instead of being written at once. A
+// deadline or context of the caller's could not bound it then.
 func (t *Conn) canCork(b *WriteDeadline, opcode byte, length int) bool {
 	return t.more.Load() && wire.IsData(opcode) && !b.fromCaller && b.ctx.Done() == nil &&
 		t.ensureCork().n+wire.MaxHeaderSize+length <= corkMax

@@ -1,18 +1,17 @@
 package transport
 
-// batchesAtOnce is how many batches are written on the goroutine that flushes: it has
-// other things to do than to write what others enqueue meanwhile.
+// batchesAtOnce is how many batches Flush writes on its caller's goroutine, which has other things
+// to do than to write what others enqueue in the meantime.
 const batchesAtOnce = 4
 
-// Flush begins to write what waits in the queue. It writes what the socket takes at once, and leaves the
-// rest to a goroutine. So it does where another goroutine is writing, or where nothing can
-// be written without waiting.
+// Flush begins to write what was enqueued, and waits for nothing: it writes what the socket takes
+// at once, and leaves the rest to a goroutine. If another goroutine is writing, or the socket
+// can't be tried, it leaves all of it. Any goroutine may call it; while one flushes, another call
+// does nothing.
 func (t *Conn) Flush() {
 	q := t.Queue.Load()
-	if q == nil || !q.begin() {
-		return
-	}
 	switch {
+	case q == nil || !q.begin():
 	case t.Unwritable() != nil:
 		q.abandon()
 	case t.socket == nil || !t.tryLockBoth():
@@ -22,104 +21,81 @@ func (t *Conn) Flush() {
 	}
 }
 
-// flushNow is flush with both locks, which it gives back or leaves to the goroutine.
+// flushNow is Flush with both locks, which it unlocks or leaves to the goroutine.
 func (q *queue) flushNow(t *Conn) {
-	if t.Unwritable() != nil { // since the locks are ours
+	more, full := true, false
+	for n := 0; more && !full && n < batchesAtOnce; n++ {
+		more, full = q.writeReady(t)
+	}
+	if !full { // otherwise the rest of a frame has to come next
 		t.unlockBoth()
-		q.abandon()
-		return
 	}
-	for range batchesAtOnce {
-		n, all := q.writeReady(t)
-		more := q.written(t, n)
-		if more && !all { // the rest of a frame comes before anything else
-			go q.drain(t, true)
-			return
-		}
-		if !more {
-			t.unlockBoth()
-			return
-		}
+	if more {
+		go q.drain(t, full)
 	}
-	t.unlockBoth()
-	go q.drain(t, false)
 }
 
-// writeReady writes of the next batch what the socket takes without waiting. It returns
-// how many bytes, and whether that is all of the batch. Both locks are held.
-func (q *queue) writeReady(t *Conn) (n int, all bool) {
-	if t.socket == nil || t.Holds() { // what is held comes first, and may have to wait
-		return 0, false
+// writeReady writes of the next batch what the socket takes without waiting. It reports whether
+// there is more in the queue, and whether that is because the socket is full. Both locks are held.
+func (q *queue) writeReady(t *Conn) (more, full bool) {
+	if t.socket == nil || t.Holds() { // what is held back comes first, and may have to wait
+		return true, true
 	}
-	b := q.batch()
-	defer b.giveBack()
-	n = t.writeNow(b.p)
-	return n, n == len(b.p)
+	b := q.next(false)
+	defer b.release()
+	n := t.writeNow(b.p)
+	return q.written(t, n), n < len(b.p)
 }
 
-// drain writes what waits, as the flusher. Where the socket took no more a moment ago, it is
-// called with both locks.
-func (q *queue) drain(t *Conn, locked bool) {
-	empty := false
+// drain writes what was enqueued until the queue is empty or nothing can be written any more. If
+// the socket was full a moment ago, it is called with both locks.
+func (q *queue) drain(t *Conn, full bool) {
+	drained := false
 	defer func() {
-		if !empty { // the connection has failed, or panicked
+		if !drained { // the connection has failed, or panicked
 			q.abandon()
 		}
 	}()
-	t.events.Guard(func() { empty = q.writeAll(t, locked) == nil })
-}
-
-// writeAll is drain but for what follows an error.
-func (q *queue) writeAll(t *Conn, locked bool) error {
-	for {
-		ready := !locked
-		if !locked { // memory is taken when it can be used
-			if err := t.lockBoth(); err != nil {
-				return err
+	t.events.Guard(func() {
+		more, err := true, error(nil)
+		for ; more && err == nil; full = false {
+			if !full {
+				err = t.lockBoth()
+			}
+			if err == nil {
+				more, err = q.writeBatch(t, full)
 			}
 		}
-		locked = false
-		n, err := q.writeBatch(t, ready)
-		if err != nil {
-			return err
-		}
-		if !q.written(t, n) {
-			return nil
-		}
-	}
+		drained = err == nil
+	})
 }
 
-// writeBatch writes a batch, whose bytes it returns, and gives both locks back. It waits for
-// the socket with no memory but that of a single strip, where the socket can be tried: many
-// connections may wait like this.
-func (q *queue) writeBatch(t *Conn, ready bool) (n int, err error) {
+// writeBatch writes the next batch, and unlocks both locks. It reports whether there is more.
+// While it waits for a socket that can be tried without waiting, it has no memory but that of a
+// frame, which all connections share: many of them may wait for slow peers.
+func (q *queue) writeBatch(t *Conn, full bool) (more bool, err error) {
 	defer t.unlockBoth()
-	if ready {
-		n, all := q.writeReady(t)
-		if all {
-			return n, nil
+	if !full {
+		if more, full = q.writeReady(t); !full {
+			return more, nil
 		}
-		q.written(t, n) // there is more
 	}
 	own := t.ownDeadline()
 	if t.Holds() {
 		if err := t.uncorkHeld(&own, nil, nil); err != nil {
-			return 0, err
+			return false, err
 		}
 	}
-	var b batch
-	if t.socket != nil {
-		b = q.first()
-	} else {
-		b = q.batch()
+	b := q.next(t.socket != nil)
+	defer b.release()
+	if _, err := t.send(&own, b.p, nil); err != nil {
+		return false, err
 	}
-	defer b.giveBack()
-	_, err = t.send(&own, b.p, nil)
-	return len(b.p), err
+	return q.written(t, len(b.p)), nil
 }
 
-// AwaitFlush returns when nothing waits to be written any more, or the socket is closed.
-// Behind a message that is being streamed, which may never be complete, nothing is written.
+// AwaitFlush returns when the queue is empty, or the socket is closed. While a message is being
+// streamed, which may never be complete, it returns at once: nothing is written behind it.
 func (t *Conn) AwaitFlush() {
 	q := t.Queue.Load()
 	if q == nil || t.under.has(writeStreamed) {
@@ -134,8 +110,8 @@ func (t *Conn) AwaitFlush() {
 	}
 }
 
-// stopFlushing returns when nobody flushes any more, and nothing is left to. The socket is
-// closed.
+// stopFlushing returns when no goroutine flushes any more, and the queue is empty for good. The
+// socket is closed.
 func (t *Conn) stopFlushing() {
 	t.Flush()
 	if q := t.Queue.Load(); q != nil {

@@ -8,60 +8,63 @@ import (
 	ws "github.com/gorilla/websocket"
 )
 
-// A queue is what waits to be written to a connection. One goroutine at a time, the
-// flusher, writes it. The zero value is empty.
+// A queue has the frames that wait to be written to a connection. Any goroutine may add to it; one
+// at a time, the flusher, writes it: see flush.go. The zero value is empty.
 type queue struct {
-	mu       sync.Mutex
-	strips   []strip
-	one      [1]strip // memory for strips, enough for a quiet connection
+	mu       sync.Mutex // held over memory only; guards all fields
+	segments []segment
+	inline   [1]segment // memory for segments, enough for a quiet connection
 	messages int
 	bytes    int      // of frames
-	waiters  *waiters // nil without any
-	taken    int32    // strips at the front that are being written
-	flushing bool
+	waiters  *waiters // nil: no goroutine waits
+	taken    int32    // segments at the front that are being written
+	flushing bool     // there is a flusher
 }
 
-// A strip is one frame, in memory that all connections share that it is written to, or what
-// is left of one. In a long queue it is several small frames, in memory of its own.
-type strip struct {
+// A segment is one frame, in the memory of its message, which many connections share, or what is
+// left of such a frame. In a long queue it is several small frames, in memory of its own.
+type segment struct {
 	p      []byte
 	frames int
 }
 
 const (
-	// fewStrips is how many strips a queue may have before it joins small frames.
-	fewStrips = 64
+	// joinFrom is how many segments a queue has before it joins small frames.
+	joinFrom = 64
 
-	// smallFrameMax is the length in bytes up to which a frame is copied to a strip: one
+	// joinedFrameMax is the length in bytes up to which a frame is joined with others: a segment
 	// of its own would take as much memory, with what append reserves.
-	smallFrameMax = 64
+	joinedFrameMax = 64
 
-	// stripMax is the length in bytes up to which a strip is filled with small frames.
-	stripMax = 1 << 10
+	// joinedSize is the size in bytes of a segment of joined frames.
+	joinedSize = 1 << 10
 )
 
-// A QueueLimit bounds what waits in a queue.
+// A QueueLimit bounds what waits in a queue. Zero allows nothing.
 type QueueLimit struct{ Messages, Bytes int }
 
+// Allows reports whether a queue may have this many messages and bytes of frames.
 func (l QueueLimit) Allows(messages, bytes int) bool {
 	return messages <= l.Messages && bytes <= l.Bytes
 }
 
-// Errors of enqueue. None of the frames was taken.
+// Errors of Conn.Enqueue, which has taken none of the frames then.
 var (
 	ErrQueueFull   = errors.New("websocket: queue is full")
 	ErrFrameTooBig = errors.New("websocket: frame is longer than the limit of the queue")
 )
 
-// waiters are the channels of those who wait for something, nil where nobody does.
+// waiters has a channel for each thing that goroutines wait for, nil if none does.
 type waiters struct {
-	idle chan struct{} // closed when nobody is flushing any more
+	idle chan struct{} // closed when there is no flusher any more
 	room chan struct{} // closed when there is more room
 }
 
-// Enqueue takes in whole frames that are to be written, or none of them. With ErrQueueFull it
-// returns a channel that is closed when there is more room, nil if there will never be
-// enough. ErrFrameTooBig means that a single frame exceeds the limit. Other errors say why
+// Enqueue adds whole frames, each of them a message, to the queue, or none of them. Flush begins
+// to write them. The frames must not be changed later. Any goroutine may call it.
+//
+// If it returns ErrQueueFull, room is closed when there is more room, and nil if there will never
+// be enough. ErrFrameTooBig means that a single frame exceeds the limit. Other errors say why
 // nothing can be written any more.
 func (t *Conn) Enqueue(limit QueueLimit, frames [][]byte) (room <-chan struct{}, err error) {
 	q := t.Queue.Load()
@@ -72,8 +75,8 @@ func (t *Conn) Enqueue(limit QueueLimit, frames [][]byte) (room <-chan struct{},
 	return q.add(t, limit, frames)
 }
 
-// Queued returns how much waits to be written, in messages and in bytes of their frames.
-// What is being written is part of it.
+// Queued returns the number of messages in the queue, and of bytes of their frames. A message
+// that is being written counts until it is written. Any goroutine may call it.
 func (t *Conn) Queued() (messages, bytes int) {
 	q := t.Queue.Load()
 	if q == nil {
@@ -84,7 +87,7 @@ func (t *Conn) Queued() (messages, bytes int) {
 	return q.messages, q.bytes
 }
 
-// add is enqueue.
+// add is Conn.Enqueue.
 func (q *queue) add(t *Conn, limit QueueLimit, frames [][]byte) (room <-chan struct{}, err error) {
 	bytes := 0
 	for _, frame := range frames {
@@ -96,89 +99,89 @@ func (q *queue) add(t *Conn, limit QueueLimit, frames [][]byte) (room <-chan str
 	case err != nil:
 		return nil, err
 	case t.has(factQueueClosed):
-		return nil, ws.ErrCloseSent // it is as good as that
+		return nil, ws.ErrCloseSent // it is about to be
 	case limit.Allows(q.messages+len(frames), q.bytes+bytes):
 	case slices.ContainsFunc(frames, func(frame []byte) bool { return !limit.Allows(1, len(frame)) }):
 		return nil, ErrFrameTooBig
 	case !limit.Allows(len(frames), bytes):
 		return nil, ErrQueueFull
 	default:
-		return waitChan(&q.ownWaiters().room), ErrQueueFull
+		return waitChan(&q.ensureWaiters().room), ErrQueueFull
 	}
-	if len(q.strips) == 0 {
-		q.strips = q.one[:0]
+	if len(q.segments) == 0 {
+		q.segments = q.inline[:0]
 	}
-	q.strips = slices.Grow(q.strips, min(len(frames), fewStrips)) // small ones may need no more
+	q.segments = slices.Grow(q.segments, min(len(frames), joinFrom)) // small frames may need no more
 	for _, frame := range frames {
-		q.put(frame)
+		q.push(frame)
 	}
 	q.messages += len(frames)
 	q.bytes += bytes
 	return nil, nil
 }
 
-// put appends a frame: many small ones would need more memory for their strips than for
-// themselves. The mutex is held.
-func (q *queue) put(frame []byte) {
-	if len(q.strips) >= fewStrips && len(q.strips) > int(q.taken) && len(frame) <= smallFrameMax {
-		last := &q.strips[len(q.strips)-1]
+// push appends a frame. In a long queue it joins small ones, because their segments would need
+// more memory than the frames themselves. The mutex is held.
+func (q *queue) push(frame []byte) {
+	if len(q.segments) >= joinFrom && len(q.segments) > int(q.taken) && len(frame) <= joinedFrameMax {
+		last := &q.segments[len(q.segments)-1]
 		switch {
-		case last.frames > 1 && len(last.p)+len(frame) <= stripMax:
+		case last.frames > 1 && len(last.p)+len(frame) <= joinedSize:
 			last.p = append(last.p, frame...)
 			last.frames++
 			return
-		case last.frames == 1 && len(last.p) <= smallFrameMax:
-			last.p = append(append(make([]byte, 0, stripMax), last.p...), frame...)
+		case last.frames == 1 && len(last.p) <= joinedFrameMax:
+			last.p = append(append(make([]byte, 0, joinedSize), last.p...), frame...)
 			last.frames++
 			return
 		}
 	}
-	q.strips = append(q.strips, strip{p: frame, frames: 1})
+	q.segments = append(q.segments, segment{p: frame, frames: 1})
 }
 
-// begin makes the caller the flusher, if there is something to do and nobody does it.
+// begin makes the caller the flusher. It reports false if there is one, or nothing to write.
 func (q *queue) begin() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.flushing || len(q.strips) == 0 {
+	if q.flushing || len(q.segments) == 0 {
 		return false
 	}
 	q.flushing = true
 	return true
 }
 
-// batchMax is how many bytes of frames are written at once; one longer frame is.
+// batchMax is how many bytes of frames are written at once. A longer frame is a batch of its own.
 const batchMax = 32 << 10
 
 type batchBuffer [batchMax]byte
 
 var batchBuffers = sync.Pool{New: func() any { return new(batchBuffer) }}
 
-// A batch is strips that are written at once.
+// A batch is segments that are written at once.
 type batch struct {
 	p      []byte
-	joined *batchBuffer // p's memory; nil for that of a single strip
+	joined *batchBuffer // the memory of p; nil if that is the memory of a single segment
 }
 
-func (b batch) giveBack() {
+func (b batch) release() {
 	if b.joined != nil {
 		batchBuffers.Put(b.joined)
 	}
 }
 
-// batch returns what the flusher is to write now; there is something. It stays in the
-// queue.
-func (q *queue) batch() (b batch) {
+// next returns what the flusher is to write next, or the first segment alone, which takes no
+// memory. It stays in the queue, which is not empty, until written removes it.
+func (q *queue) next(single bool) (b batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.strips) == 1 || len(q.strips[0].p)+len(q.strips[1].p) > batchMax {
+	if single || len(q.segments) == 1 || len(q.segments[0].p)+len(q.segments[1].p) > batchMax {
 		q.taken = 1
-		return batch{p: q.strips[0].p}
+		return batch{p: q.segments[0].p}
 	}
 	b.joined = batchBuffers.Get().(*batchBuffer) //nolint:errcheck // it is
 	b.p = b.joined[:0]
 	q.taken = 0
-	for _, s := range q.strips {
+	for _, s := range q.segments {
 		if len(b.p)+len(s.p) > batchMax {
 			break
 		}
@@ -188,66 +191,56 @@ func (q *queue) batch() (b batch) {
 	return b
 }
 
-// first is batch for the first strip alone, which needs no more memory.
-func (q *queue) first() batch {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.taken = 1
-	return batch{p: q.strips[0].p}
-}
-
-// written takes out the first n bytes, which the flusher has written, counts the messages
-// that end in them, and reports whether there is more. If not, the caller is not the flusher
-// any more.
+// written removes the first n bytes of the queue, which the flusher has written, and counts the
+// messages that end in them. It reports whether there is more. If there is not, the caller is
+// not the flusher any more.
 func (q *queue) written(t *Conn, n int) (more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	whole, messages := 0, 0
-	for whole < len(q.strips) && n >= len(q.strips[whole].p) {
-		n -= len(q.strips[whole].p)
-		messages += q.strips[whole].frames
+	for whole < len(q.segments) && n >= len(q.segments[whole].p) {
+		n -= len(q.segments[whole].p)
+		messages += q.segments[whole].frames
 		whole++
 	}
-	q.drop(whole)
+	q.remove(whole)
 	if n > 0 {
-		q.strips[0].p = q.strips[0].p[n:]
+		q.segments[0].p = q.segments[0].p[n:]
 		q.bytes -= n
 	}
 	t.sent(uint64(messages)) //nolint:gosec // it is not negative
-	if len(q.strips) == 0 {
+	if len(q.segments) == 0 {
 		q.endFlush()
 		return false
 	}
 	return true
 }
 
-// abandon forgets what waits, because nothing can be written any more. The caller was the
-// flusher.
+// abandon empties the queue because nothing can be written any more. The caller was the flusher.
 func (q *queue) abandon() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.drop(len(q.strips))
+	q.remove(len(q.segments))
 	q.endFlush()
 }
 
-// drop takes out the first n strips. All that were taken have been written, as far as they
-// ever will. The mutex is held.
-func (q *queue) drop(n int) {
+// remove removes the first n segments. No segment is being written any more. The mutex is held.
+func (q *queue) remove(n int) {
 	for i := range n {
-		q.bytes -= len(q.strips[i].p)
-		q.messages -= q.strips[i].frames
-		q.strips[i] = strip{}
+		q.bytes -= len(q.segments[i].p)
+		q.messages -= q.segments[i].frames
+		q.segments[i] = segment{} // lest the memory of segments keeps the frame
 	}
-	q.strips = q.strips[n:]
+	q.segments = q.segments[n:]
 	q.taken = 0
 	if n > 0 && q.waiters != nil {
 		notify(&q.waiters.room)
 	}
 }
 
-// endFlush ends the flushing of a queue that is empty. The mutex is held.
+// endFlush notes that there is no flusher any more. The queue is empty, the mutex is held.
 func (q *queue) endFlush() {
-	q.strips, q.one = nil, [1]strip{} // which keeps what it had when it became too small
+	q.segments, q.inline = nil, [1]segment{} // inline keeps a frame where segments has outgrown it
 	q.flushing = false
 	if q.waiters != nil {
 		notify(&q.waiters.idle)
@@ -257,26 +250,26 @@ func (q *queue) endFlush() {
 	}
 }
 
-// flushed returns a channel that is closed when nobody is flushing any more, nil if
-// nobody is.
+// flushed returns a channel that is closed when there is no flusher any more, nil if there is
+// none.
 func (q *queue) flushed() <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.flushing {
 		return nil
 	}
-	return waitChan(&q.ownWaiters().idle)
+	return waitChan(&q.ensureWaiters().idle)
 }
 
-// ownWaiters returns the waiters, which are made for the first one. The mutex is held.
-func (q *queue) ownWaiters() *waiters {
+// ensureWaiters returns the waiters, which are made for the first one. The mutex is held.
+func (q *queue) ensureWaiters() *waiters {
 	if q.waiters == nil {
 		q.waiters = new(waiters)
 	}
 	return q.waiters
 }
 
-// waitChan returns the channel, which it makes for the first who waits.
+// waitChan returns a channel to wait on, which is made for the first waiter.
 func waitChan(c *chan struct{}) <-chan struct{} {
 	if *c == nil {
 		*c = make(chan struct{})
@@ -284,7 +277,7 @@ func waitChan(c *chan struct{}) <-chan struct{} {
 	return *c
 }
 
-// notify wakes those who wait on the channel, if anybody does.
+// notify wakes the goroutines that wait on a channel, if there are any.
 func notify(c *chan struct{}) {
 	if *c != nil {
 		close(*c)

@@ -171,7 +171,7 @@ func TestQueueKeepsNothing(t *testing.T) {
 			q := tr.Queue.Load()
 			q.mu.Lock()
 			defer q.mu.Unlock()
-			assert.Nil(t, q.strips)
+			assert.Nil(t, q.segments)
 			assert.Zero(t, q.messages)
 			assert.Zero(t, q.bytes)
 			assert.False(t, q.flushing)
