@@ -106,7 +106,8 @@ func isCompressionLevel(level int) bool {
 
 // initCompression sets the level of the options.
 func (c *Conn) initCompression() {
-	_ = c.SetCompressionLevel(0)                          // for EnableWriteCompression, where the options say CompressionOff
+	// With CompressionOff in the options, EnableWriteCompression needs a level, too.
+	_ = c.SetCompressionLevel(0)
 	_ = c.SetCompressionLevel(c.options.compressionLevel) // was validated
 }
 

@@ -14,63 +14,63 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// An EncodedMessage is a text or binary message that is encoded once and written to
-// many connections: see [Conn.Enqueue]. It may be used by many goroutines at the
-// same time.
+// An EncodedMessage is a text or binary message that is encoded once and written to many
+// connections: see [Conn.Enqueue]. Any number of goroutines may use it at the same time. Use
+// [EncodeMessage] to make one: the zero value is not a message.
 type EncodedMessage struct {
-	opcode byte
-	frame  []byte // as a server sends it, not compressed
-	header int    // bytes of it
+	opcode     byte
+	frame      []byte // unmasked and not compressed, as a server sends it
+	headerSize int    // of frame, in bytes
 
-	mu       sync.Mutex
-	deflated map[int][]byte // by level; frames, as a server sends them
+	mu         sync.Mutex
+	compressed map[int][]byte // unmasked frames by compression level
 }
 
-// EncodeMessage returns a message of the given type, TextMessage or BinaryMessage,
-// with a copy of the data. Text must be valid UTF-8 (RFC 6455, 8.1); that is not
-// checked.
+// EncodeMessage returns a message of the given type, TextMessage or BinaryMessage, with a copy
+// of data. Any other type is an error. The text of a TextMessage must be valid UTF-8 (RFC
+// 6455, 8.1), which EncodeMessage does not check.
 func EncodeMessage(messageType int, data []byte) (*EncodedMessage, error) {
 	if messageType != TextMessage && messageType != BinaryMessage {
 		return nil, errMessageType
 	}
 	frame := make([]byte, 0, wire.MaxHeaderSize+len(data))
 	frame = wire.AppendHeader(frame, byte(messageType), len(data))
-	m := &EncodedMessage{opcode: byte(messageType), header: len(frame)}
+	m := &EncodedMessage{opcode: byte(messageType), headerSize: len(frame)}
 	m.frame = append(frame, data...)
 	return m, nil
 }
 
-// Type is TextMessage or BinaryMessage.
+// Type returns TextMessage or BinaryMessage.
 func (m *EncodedMessage) Type() int { return int(m.opcode) }
 
-// Data is the message itself, which must not be changed.
-func (m *EncodedMessage) Data() []byte { return m.frame[m.header:] }
+// Data returns the payload of the message, which the caller must not change.
+func (m *EncodedMessage) Data() []byte { return m.frame[m.headerSize:] }
 
-// frameFor returns the frame to write to a connection. It is not to be changed.
+// frameFor returns the frame to write to c, which the caller must not change.
 func (m *EncodedMessage) frameFor(c *Conn) ([]byte, error) {
 	compress := c.t.CompressesMessage(len(m.Data()))
 	switch {
 	case c.t.IsClient() && compress:
-		frame, err := m.deflate(c.t.CompressionLevel())
+		frame, err := m.compressedFrame(c.t.CompressionLevel())
 		if err != nil {
 			return nil, err
 		}
 		return wire.MaskedFrame(frame[0]&^wire.BitFin, frame[wire.ParseHeader(frame).Size:]), nil
-	case c.t.IsClient(): // each frame has a mask of its own
+	case c.t.IsClient(): // each frame needs its own masking key
 		return wire.MaskedFrame(m.opcode, m.Data()), nil
 	case compress:
-		return m.deflate(c.t.CompressionLevel())
+		return m.compressedFrame(c.t.CompressionLevel())
 	default:
 		return m.frame, nil
 	}
 }
 
-// deflate returns the compressed frame, which is made once: messages do not depend on
-// each other, as no context is taken over.
-func (m *EncodedMessage) deflate(level int) ([]byte, error) {
+// compressedFrame returns the compressed frame of a level, which is made once. Without context
+// takeover (RFC 7692, 7.1.1), all connections can use the same one.
+func (m *EncodedMessage) compressedFrame(level int) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if frame, ok := m.deflated[level]; ok {
+	if frame, ok := m.compressed[level]; ok {
 		return frame, nil
 	}
 	var frame []byte
@@ -82,22 +82,22 @@ func (m *EncodedMessage) deflate(level int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.deflated == nil {
-		m.deflated = make(map[int][]byte)
+	if m.compressed == nil {
+		m.compressed = make(map[int][]byte)
 	}
-	m.deflated[level] = frame
+	m.compressed[level] = frame
 	return frame, nil
 }
 
-// prepared has the EncodedMessage of each PreparedMessage that was written and is still in
-// use, by its weak pointer.
-var prepared sync.Map
+// preparedMessages maps weak pointers of PreparedMessages that were written, and are still in
+// use, to their EncodedMessages.
+var preparedMessages sync.Map
 
-// encodedOf returns a prepared message as one of ours, which is made once. It may be a
-// control message.
+// encodedOf returns the EncodedMessage of a prepared message, which is made once. Unlike other
+// EncodedMessages, it may be a control message.
 func encodedOf(message *PreparedMessage) (*EncodedMessage, error) {
 	key := weak.Make(message)
-	if m, ok := prepared.Load(key); ok {
+	if m, ok := preparedMessages.Load(key); ok {
 		return m.(*EncodedMessage), nil //nolint:errcheck // nothing else is stored
 	}
 	frame, err := preparedFrame(message)
@@ -105,15 +105,15 @@ func encodedOf(message *PreparedMessage) (*EncodedMessage, error) {
 		return nil, err
 	}
 	h := wire.ParseHeader(frame)
-	m, known := prepared.LoadOrStore(key, &EncodedMessage{opcode: h.Opcode, frame: frame, header: h.Size})
+	m, known := preparedMessages.LoadOrStore(key, &EncodedMessage{opcode: h.Opcode, frame: frame, headerSize: h.Size})
 	if !known {
-		runtime.AddCleanup(message, func(key weak.Pointer[PreparedMessage]) { prepared.Delete(key) }, key)
+		runtime.AddCleanup(message, func(key weak.Pointer[PreparedMessage]) { preparedMessages.Delete(key) }, key)
 	}
 	return m.(*EncodedMessage), nil //nolint:errcheck // likewise
 }
 
-// preparedFrame returns a prepared message as a server sends it, in one frame that is not
-// compressed. It keeps that to itself, but writes it to a connection of gorilla's.
+// preparedFrame returns a prepared message as one frame, unmasked and not compressed. gorilla
+// does not export the frame, so preparedFrame has gorilla write it to a connection.
 func preparedFrame(message *PreparedMessage) ([]byte, error) {
 	r := &frameRecorder{}
 	upgrader := ws.Upgrader{ReadBufferSize: adoptedReadBuffer, WriteBufferPool: new(sync.Pool)}
@@ -132,12 +132,12 @@ func preparedFrame(message *PreparedMessage) ([]byte, error) {
 	return r.written, nil
 }
 
-// A frameRecorder keeps what was written to it last, which is not to be changed. It is as
-// much of a network and of a response writer as gorilla needs to make a connection.
+// A frameRecorder records what was last written to it. It implements just enough of net.Conn
+// and http.ResponseWriter for gorilla's Upgrade.
 type frameRecorder struct {
 	http.ResponseWriter
 	net.Conn
-	written []byte
+	written []byte // must not be changed
 }
 
 func (r *frameRecorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {

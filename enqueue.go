@@ -8,30 +8,31 @@ import (
 	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
-// defaultQueueBytes holds the longest message that is read by default, with as much
-// again for what the application puts around it.
+// defaultQueueBytes has room for the longest message that is read by default, and as much again
+// for what the application adds to it.
 const defaultQueueBytes = 2 * defaultMaxMessageSize
 
-// A QueueLimit bounds what waits to be written to a connection: see [Conn.Enqueue]. Bytes
-// bounds the memory of the queue, too, however small the messages are: besides the frames
-// it takes no more than Bytes once again.
+// A QueueLimit bounds the messages that wait to be written to a connection: see
+// [Conn.Enqueue]. The zero value is a limit of 2 MiB.
 type QueueLimit struct {
-	// Messages bounds the number of messages. Zero or less means no bound. Set it only
-	// where messages are worth nothing when they are late: a burst may exceed it before a
-	// peer that reads at once had a chance to, most of all over TLS, where a goroutine
-	// has to write first.
+	// Messages is the largest number of waiting messages. Zero or less means no limit. Set it
+	// only for messages that are worthless when they are late: a burst may exceed it before
+	// even a fast peer had a chance to read, most of all over TLS, where a goroutine has to
+	// write first.
 	Messages int
 
-	// Bytes bounds the bytes of the frames, compressed where they are. Zero means 2 MiB,
-	// which holds any message of the default Options.MaxMessageSize; negative means no
-	// bound.
+	// Bytes is the largest size of the waiting frames, after compression, in bytes. The queue
+	// itself takes at most as much memory again, however small the messages are. Zero means
+	// 2 MiB, enough for any message of the default Options.MaxMessageSize. Negative means no
+	// limit.
 	Bytes int
 }
 
-// Allows reports whether so many messages, of so many bytes in their frames, may wait.
+// Allows reports whether the given number of messages, with frames of the given size in bytes,
+// may wait at the same time.
 func (l QueueLimit) Allows(messages, bytes int) bool { return l.resolve().Allows(messages, bytes) }
 
-// resolve returns what the transport's queue takes for the limit.
+// resolve returns the limit for the transport, in which zero has no special meaning.
 func (l QueueLimit) resolve() transport.QueueLimit {
 	r := transport.QueueLimit(l)
 	if l.Messages <= 0 {
@@ -46,35 +47,35 @@ func (l QueueLimit) resolve() transport.QueueLimit {
 	return r
 }
 
-// Enqueue has messages written without waiting for anything: [Conn.Flush] begins to
-// write them, and what the socket does not take at once leaves as soon as it does, in
-// the order of the calls, several frames in one write. Between them, other writes may
-// pass. It may be called by any goroutine, with any limit; one that writes to many
-// connections is not held up by a peer that does not read.
+// Enqueue adds messages to the queue of the connection and returns without waiting. [Conn.Flush]
+// starts to write the queue. Messages leave in the order in which they were enqueued, several
+// frames in one write; other writes may be sent between them. Enqueue may be called from any
+// goroutine, with a different limit each time. A goroutine that writes to many connections is
+// never delayed by a peer that does not read.
 //
-// Either all of the messages are taken or none. ErrQueueFull means that more than the
-// limit would wait then: drop them, or close the connection. Another error means that
-// nothing can be written any more; it is that of [Conn.WriteMessage].
+// Enqueue takes all of the messages or none. It returns ErrQueueFull if more than the limit
+// would be waiting: the caller may drop the messages or close the connection. It returns an
+// error of [Conn.WriteMessage] if nothing can be written any more.
 //
-// Writes are bounded by WriteTimeout: a peer that takes nothing for so long is gone.
-// [Conn.Close], and the end of Serve, send what waits before the close frame, within
-// the close timeout, unless a [Conn.NextWriter] is open. What still waits when the
-// connection ends is dropped.
+// WriteTimeout bounds the writes: a peer that takes nothing for so long is gone. [Conn.Close]
+// and the end of Serve write the queue before the close frame, within the close timeout,
+// unless a writer of [Conn.NextWriter] is open. Messages that still wait when the connection
+// ends are dropped.
 func (c *Conn) Enqueue(limit QueueLimit, messages ...*EncodedMessage) error {
-	var few [1][]byte
-	frames, err := c.framesFor(few[:0], messages)
+	var one [1][]byte // saves an allocation for a single message
+	frames, err := c.framesFor(one[:0], messages)
 	if err == nil {
-		_, err = c.add(limit, frames)
+		_, err = c.enqueueFrames(limit, frames)
 	}
 	return err
 }
 
-// add adds frames to the queue. Where there is no room now, but will be, it returns a
-// channel that is closed then.
-func (c *Conn) add(limit QueueLimit, frames [][]byte) (room <-chan struct{}, err error) {
+// enqueueFrames adds frames to the queue. If they don't fit now but will later, it returns a
+// channel that is closed when there is more room.
+func (c *Conn) enqueueFrames(limit QueueLimit, frames [][]byte) (room <-chan struct{}, err error) {
 	room, err = c.t.Enqueue(limit.resolve(), frames)
 	switch err {
-	case transport.ErrQueueFull: //nolint:errorlint // they are bare
+	case transport.ErrQueueFull: //nolint:errorlint // the transport does not wrap them
 		err = ErrQueueFull
 	case transport.ErrFrameTooBig:
 		err = errMessageTooBig
@@ -82,13 +83,13 @@ func (c *Conn) add(limit QueueLimit, frames [][]byte) (room <-chan struct{}, err
 	return room, err
 }
 
-// EnqueueContext is Enqueue, but waits until there is room for the messages; what is
-// in their way is flushed. If ctx ends first, or has ended, none is taken, and the error
-// wraps the context's cause. Messages for which there can be no room are refused at
-// once, with ErrQueueFull.
+// EnqueueContext is Enqueue, but waits until there is room for the messages, and flushes the
+// queue to make room. If ctx ends first, or has already ended, it enqueues none of the
+// messages, and the error wraps the context's cause. If there can never be room for the
+// messages, it returns ErrQueueFull at once.
 func (c *Conn) EnqueueContext(ctx context.Context, limit QueueLimit, messages ...*EncodedMessage) error {
-	var few [1][]byte
-	frames, err := c.framesFor(few[:0], messages)
+	var one [1][]byte // saves an allocation for a single message
+	frames, err := c.framesFor(one[:0], messages)
 	if err != nil {
 		return err
 	}
@@ -96,7 +97,7 @@ func (c *Conn) EnqueueContext(ctx context.Context, limit QueueLimit, messages ..
 		if ctx.Err() != nil {
 			return fmt.Errorf("websocket: enqueue: %w", context.Cause(ctx))
 		}
-		room, err := c.add(limit, frames)
+		room, err := c.enqueueFrames(limit, frames)
 		if room == nil {
 			return err
 		}
@@ -109,16 +110,16 @@ func (c *Conn) EnqueueContext(ctx context.Context, limit QueueLimit, messages ..
 	}
 }
 
-// Flush begins to write what was enqueued. It does not wait: what the socket does not
-// take at once is left to a goroutine, which lives until the queue is empty. It may be
-// called by any goroutine, and again and again.
+// Flush starts to write the queue, and returns without waiting. A goroutine writes what the
+// socket does not take at once, and ends when the queue is empty. Flush may be called from any
+// goroutine, any number of times.
 func (c *Conn) Flush() { c.t.Flush() }
 
-// Queued tells how much waits to be written, in messages and in bytes of their frames.
-// What is being written is part of it.
+// Queued returns the size of the queue, in messages and in bytes of their frames, including
+// what is being written. It may be called from any goroutine.
 func (c *Conn) Queued() (messages, bytes int) { return c.t.Queued() }
 
-// framesFor appends the frames of messages to frames.
+// framesFor appends the frame of each message to frames.
 func (c *Conn) framesFor(frames [][]byte, messages []*EncodedMessage) ([][]byte, error) {
 	for _, m := range messages {
 		frame, err := m.frameFor(c)

@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A prepared message is encoded once, whoever made it, and forgotten with it.
+// A prepared message is encoded once, and the encoded message is released with it.
 func TestPreparedMessagesAreEncodedOnce(t *testing.T) {
 	known := func() (n int) {
-		prepared.Range(func(any, any) bool {
+		preparedMessages.Range(func(any, any) bool {
 			n++
 			return true
 		})

@@ -10,52 +10,49 @@ import (
 	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
-// ReadMessage reads the next message. The slice is the caller's. The type is
-// TextMessage or BinaryMessage, -1 with an error.
+// ReadMessage reads the next message. The slice belongs to the caller. The type is TextMessage
+// or BinaryMessage, or -1 with an error.
 //
-// The error is a *CloseError, not wrapped, when the peer sent a close frame; it has
-// code 1006 when the peer hung up without one. When the Endpoint shuts down, the error
-// is ErrShutdown, and from the moment [Conn.Close] is called no message is returned.
-// Every error is final: see [Conn].
+// If the peer sent a close frame, the error is a *CloseError, not wrapped; it has code 1006 if
+// the peer hung up without a close frame. If the Endpoint shuts down, the error is
+// ErrShutdown. Once [Conn.Close] is called, no message is returned. Every error is final: see
+// [Conn].
 func (c *Conn) ReadMessage() (messageType int, p []byte, err error) {
 	return c.ReadMessageContext(context.Background())
 }
 
-// ReadMessageContext is ReadMessage bounded by a context. If ctx ends while the
-// read waits, the connection ends with it: this read and every later one fail
-// with an error that wraps the context's cause, and all that is left is to write
-// and to close.
+// ReadMessageContext is ReadMessage bounded by a context. If ctx ends while the read is
+// waiting, no message can be read any more: this read and every later one fail with an error
+// that wraps the context's cause. The connection can still be written to and closed.
 func (c *Conn) ReadMessageContext(ctx context.Context) (messageType int, p []byte, err error) {
 	return c.t.ReadMessage(ctx, false)
 }
 
-// ReadSlice is ReadMessage without memory of its own for the message: the slice
-// is lent, and valid only until the next read of the connection, whatever method
-// that is, or until Serve returns; then its memory is used for other messages, of
-// other connections, too. Writing to it is allowed. What is kept for longer must be
-// copied. Built with the race detector, the memory is overwritten when the loan
-// ends.
+// ReadSlice is ReadMessage without an allocation for the message, and without a copy if the
+// message is small, in one frame and not compressed.
 //
-// Messages cost no allocation and, where they are small, in one frame and not compressed,
-// no copy.
+// The slice is only valid until the next read of the connection by any method, or until Serve
+// returns. After that, its memory is used for other messages, also of other connections: copy
+// what is needed for longer. The caller may write to the slice. Under the race detector, the
+// memory is overwritten when the slice becomes invalid.
 func (c *Conn) ReadSlice() (messageType int, p []byte, err error) {
 	return c.ReadSliceContext(context.Background())
 }
 
-// ReadSliceContext is ReadSlice bounded by a context, as ReadMessageContext is.
+// ReadSliceContext is ReadSlice bounded by a context, like ReadMessageContext.
 func (c *Conn) ReadSliceContext(ctx context.Context) (messageType int, p []byte, err error) {
 	return c.t.ReadMessage(ctx, true)
 }
 
-// NextReader returns a reader of the next message, which is read as it comes.
-// What is left of the message before is discarded, and its reader fails.
+// NextReader waits for the next message and returns a reader of it, which may be used while the
+// message is still arriving. NextReader discards what is unread of the message before, whose
+// reader then fails. The type is TextMessage or BinaryMessage, or -1 with an error.
 func (c *Conn) NextReader() (messageType int, r io.Reader, err error) {
 	return c.NextReaderContext(context.Background())
 }
 
-// NextReaderContext is NextReader bounded by a context, which bounds the reader
-// too. If ctx ends while one of them waits, the connection ends with it, as with
-// ReadMessageContext.
+// NextReaderContext is NextReader bounded by a context, which also bounds the reader. If ctx
+// ends while one of them is waiting, reads fail as with ReadMessageContext.
 func (c *Conn) NextReaderContext(ctx context.Context) (messageType int, r io.Reader, err error) {
 	m, err := c.t.NextReader(ctx)
 	if err != nil {
@@ -64,12 +61,12 @@ func (c *Conn) NextReaderContext(ctx context.Context) (messageType int, r io.Rea
 	return m.MessageType, m, nil
 }
 
-// ReadJSON reads the next message and decodes the value that it begins with into
-// v, as encoding/json does. A message that is no JSON is an error, but not one of
-// the connection's: the next one can be read.
+// ReadJSON reads the next message and decodes the JSON value at its beginning into v, as
+// encoding/json does. A message without valid JSON is an error, but not one of the connection:
+// the next message can be read.
 func (c *Conn) ReadJSON(v any) error { return c.ReadJSONContext(context.Background(), v) }
 
-// ReadJSONContext is ReadJSON bounded by a context, as ReadMessageContext is.
+// ReadJSONContext is ReadJSON bounded by a context, like ReadMessageContext.
 func (c *Conn) ReadJSONContext(ctx context.Context, v any) error {
 	_, r, err := c.NextReaderContext(ctx)
 	if err != nil {
@@ -81,12 +78,13 @@ func (c *Conn) ReadJSONContext(ctx context.Context, v any) error {
 	case err != nil:
 		return err
 	}
-	_, err = io.Copy(io.Discard, r) // a message without an end is none
+	_, err = io.Copy(io.Discard, r) // a message counts only once its end was read
 	return err
 }
 
-// JoinMessages returns a reader of all the messages to come, each followed by
-// term. It ends with the error of the connection, never in io.EOF.
+// JoinMessages returns a reader of all messages that follow, each followed by term. It ends
+// with the error of the connection, never with io.EOF. Only one goroutine may use it, and no
+// other may read from the connection.
 func JoinMessages(c *Conn, term string) io.Reader { return &joinedReader{c: c, term: term} }
 
 type joinedReader struct {
@@ -104,21 +102,22 @@ func (j *joinedReader) Read(p []byte) (int, error) {
 		j.r = io.MultiReader(r, strings.NewReader(j.term))
 	}
 	n, err := j.r.Read(p)
-	if err == io.EOF { // a wrapped one is no end
+	if err == io.EOF { // only the bare io.EOF is the end of a message
 		j.r, err = nil, nil
 	}
 	return n, err
 }
 
-// CloseRead is for connections that are only written to. It reads in a goroutine
-// of the connection, so that pings are answered and the peer's close frame is
-// seen; a text or binary message ends the connection with code 1008. The
-// connection must not be read otherwise any more.
+// CloseRead reads from a connection that the application only writes to. It starts a goroutine
+// of the connection that answers pings and sees the peer's close frame. A text or binary
+// message ends the connection with code 1008. The application must not read from the
+// connection any more.
 //
-// The context that it returns is derived from ctx and ends with the connection,
-// with the cause of its context. If ctx ends, so does the reading: pings are no
-// longer answered, and all that is left is to write and to close. A second call
-// returns the context of the first. It may be called from any goroutine.
+// The returned context is derived from ctx. It also ends with the connection, with the cause
+// of the connection's context. If ctx ends, the goroutine stops reading: pings are no longer
+// answered, and the connection can only be written to and closed.
+//
+// CloseRead may be called from any goroutine. A second call returns the context of the first.
 func (c *Conn) CloseRead(ctx context.Context) context.Context {
 	derived, cancel := context.WithCancelCause(ctx)
 	if !c.closeRead.CompareAndSwap(nil, &derived) {
@@ -132,7 +131,7 @@ func (c *Conn) CloseRead(ctx context.Context) context.Context {
 		case err == nil:
 			return c.Close(ClosePolicyViolation, "unexpected data message")
 		case ctx.Err() != nil:
-			return nil // the caller's own doing
+			return nil // the application wanted it
 		default:
 			return err
 		}

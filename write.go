@@ -12,31 +12,31 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// Errors of calls that make no sense. Nothing was written.
+// Errors of calls with invalid arguments. Nothing was written.
 var (
 	errMessageType = errors.New("websocket: unknown message type")
 	errControlType = errors.New("websocket: not a control message type")
 	errControlSize = errors.New("websocket: control message is longer than 125 bytes")
 )
 
-// WriteMessage writes one message: text or binary, or a control message, which
-// passes between the frames of others. It waits while another message is being
-// written, for as long as that makes progress (see Options.WriteTimeout), or until
-// the deadline that SetWriteDeadline set.
+// WriteMessage writes one message: a text or binary message, or a control message, which may
+// be sent between the frames of another message. It waits for another message that is being
+// written for as long as that makes progress (see Options.WriteTimeout), or until the deadline
+// that SetWriteDeadline set.
 //
-// While whole messages that have come wait to be read, small ones that are written
-// are held back to leave together: until the reader waits, a control message is
-// written, there are 32 KiB of them, or a millisecond has passed. A failure then
-// shows at a later call. A write leaves at once if it, or the read before it, has a
-// deadline of the caller's or a context that can end.
+// Small messages may be held back to be sent together, as long as the read buffer holds
+// another whole message. They are sent when a read waits for the peer, when a control message
+// is written, when they reach 32 KiB, or after a millisecond. If sending them fails, a later
+// call returns the error. A message is sent at once if its write, or the read before it, has a
+// deadline set by the caller or a context that can end.
 func (c *Conn) WriteMessage(messageType int, data []byte) error {
 	return c.WriteMessageContext(context.Background(), messageType, data)
 }
 
-// WriteMessageContext is WriteMessage bounded by a context. If ctx ends while
-// the message is being written, the connection ends with it, and the error wraps
-// the context's cause. If it ends while the message still waits for others,
-// nothing has happened but that it is not written.
+// WriteMessageContext is WriteMessage bounded by a context. If ctx ends while the message is
+// being written, the connection ends, and the error wraps the context's cause. If ctx ends
+// while the message still waits for another one, the message is not written and the
+// connection goes on.
 func (c *Conn) WriteMessageContext(ctx context.Context, messageType int, data []byte) error {
 	b := c.t.WriteDeadline(ctx)
 	switch messageType {
@@ -49,13 +49,14 @@ func (c *Conn) WriteMessageContext(ctx context.Context, messageType int, data []
 	return c.t.WriteMessage(&b, byte(messageType), data)
 }
 
-// WritePreparedMessage writes a message that was encoded before.
+// WritePreparedMessage writes a message that NewPreparedMessage encoded. It compresses messages
+// of any size, if compression is on.
 func (c *Conn) WritePreparedMessage(message *PreparedMessage) error {
 	return c.WritePreparedMessageContext(context.Background(), message)
 }
 
-// WritePreparedMessageContext is WritePreparedMessage bounded by a context, as
-// WriteMessageContext is.
+// WritePreparedMessageContext is WritePreparedMessage bounded by a context, like
+// WriteMessageContext.
 func (c *Conn) WritePreparedMessageContext(ctx context.Context, message *PreparedMessage) error {
 	b := c.t.WriteDeadline(ctx)
 	m, err := encodedOf(message)
@@ -66,8 +67,8 @@ func (c *Conn) WritePreparedMessageContext(ctx context.Context, message *Prepare
 		return c.writeControl(&b, int(m.opcode), m.Data())
 	}
 	opcode, payload := m.opcode, m.Data()
-	if c.t.Compresses() { // whatever its size
-		frame, err := m.deflate(c.t.CompressionLevel())
+	if c.t.Compresses() { // CompressionThreshold does not apply
+		frame, err := m.compressedFrame(c.t.CompressionLevel())
 		if err != nil {
 			return err
 		}
@@ -76,11 +77,11 @@ func (c *Conn) WritePreparedMessageContext(ctx context.Context, message *Prepare
 	return c.t.WriteEncoded(&b, opcode, payload)
 }
 
-// WriteJSON writes v as a text message, encoded by encoding/json and ended by a
-// newline. Nothing is written where v can't be encoded.
+// WriteJSON writes v as a text message, encoded by encoding/json and followed by a newline. If
+// v can't be encoded, it returns the error and writes nothing.
 func (c *Conn) WriteJSON(v any) error { return c.WriteJSONContext(context.Background(), v) }
 
-// WriteJSONContext is WriteJSON bounded by a context, as WriteMessageContext is.
+// WriteJSONContext is WriteJSON bounded by a context, like WriteMessageContext.
 func (c *Conn) WriteJSONContext(ctx context.Context, v any) error {
 	var encoded bufpool.Buffer
 	defer encoded.Release()
@@ -90,17 +91,17 @@ func (c *Conn) WriteJSONContext(ctx context.Context, v any) error {
 	return c.WriteMessageContext(ctx, TextMessage, encoded.Bytes())
 }
 
-// NextWriter returns a writer of the next message, which leaves in frames as it
-// grows; Close ends it. Until then no other message is written: a second
-// NextWriter or WriteMessage waits, at most WriteTimeout, then fails and may be
-// tried again. Control messages pass. The writer is for one goroutine; if one of
-// its frames does not leave in time, the connection ends.
+// NextWriter returns a writer of the next message, which is sent in frames as it grows. Close
+// ends the message. Until then no other text or binary message can be written: another
+// NextWriter or WriteMessage waits for at most WriteTimeout, then fails and may be tried
+// again. Control messages are still sent. Only one goroutine may use the writer. If a frame
+// can't be sent in time, the connection ends.
 func (c *Conn) NextWriter(messageType int) (io.WriteCloser, error) {
 	return c.NextWriterContext(context.Background(), messageType)
 }
 
-// NextWriterContext is NextWriter bounded by a context, which bounds the writer
-// too, as with WriteMessageContext.
+// NextWriterContext is NextWriter bounded by a context, which also bounds the writer, like
+// WriteMessageContext.
 func (c *Conn) NextWriterContext(ctx context.Context, messageType int) (io.WriteCloser, error) {
 	switch messageType {
 	case TextMessage, BinaryMessage:
@@ -117,18 +118,19 @@ func (c *Conn) NextWriterContext(ctx context.Context, messageType int) (io.Write
 	return w, nil
 }
 
-// WriteControl writes a close, ping or pong message of at most 125 bytes. The
-// deadline bounds it; a zero one stands for WriteTimeout. A CloseMessage that an
-// endpoint may not send (its code, a payload of one byte, a text that is not
-// UTF-8) is refused and nothing sent; one that is sent begins the closing
-// handshake, which Close or the end of Serve completes.
-func (c *Conn) WriteControl(messageType int, data []byte, at time.Time) error {
-	b := c.t.WriteDeadlineAt(at)
+// WriteControl writes a close, ping or pong message of at most 125 bytes. The write is bounded
+// by deadline, or by WriteTimeout if deadline is the zero time.
+//
+// A CloseMessage that an endpoint may not send is an error, and nothing is sent: its code is
+// not a [ValidCloseCode], its payload is one byte, or its text is not UTF-8. A CloseMessage
+// that is sent begins the closing handshake, which Close or the end of Serve completes.
+func (c *Conn) WriteControl(messageType int, data []byte, deadline time.Time) error {
+	b := c.t.WriteDeadlineAt(deadline)
 	return c.writeControl(&b, messageType, data)
 }
 
-// WriteControlContext is WriteControl bounded by a context, and by WriteTimeout
-// or the caller's write deadline, as WriteMessageContext is.
+// WriteControlContext is WriteControl bounded by a context, like WriteMessageContext, and by
+// WriteTimeout or the deadline that SetWriteDeadline set.
 func (c *Conn) WriteControlContext(ctx context.Context, messageType int, data []byte) error {
 	b := c.t.WriteDeadline(ctx)
 	return c.writeControl(&b, messageType, data)
@@ -152,7 +154,7 @@ func (c *Conn) writeControl(b *transport.WriteDeadline, messageType int, data []
 	return c.t.WriteFrame(b, byte(messageType), data)
 }
 
-// A controlWriter collects a control message, which is one frame.
+// A controlWriter collects a control message, because it must be sent in one frame.
 type controlWriter struct {
 	c           *Conn
 	ctx         context.Context
