@@ -19,11 +19,11 @@ func (t *Conn) Allocated() Allocated {
 	return Allocated{
 		ReadBuffer:    t.buffer != nil,
 		Loan:          t.lent.Memory != nil,
-		HeldFrames:    t.Holds(),
-		Cork:          t.Cork.Load() != nil,
-		Queue:         t.Queue.Load() != nil,
+		HeldFrames:    t.corked(),
+		Cork:          t.cork.Load() != nil,
+		Queue:         t.queue.Load() != nil,
 		ReadDeadlines: t.deadlines.Load() != nil,
-		Gorilla:       t.Gorilla.Load() != nil,
+		Gorilla:       t.gorilla.Load() != nil,
 		Awaited:       t.closed.IsAwaited(),
 	}
 }

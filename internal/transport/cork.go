@@ -33,15 +33,15 @@ var corkBuffers = sync.Pool{New: func() any { return new(corkBuffer) }}
 
 // ensureCork returns the cork, which is made when it is first needed: most connections need none.
 func (t *Conn) ensureCork() *cork {
-	if t.Cork.Load() == nil {
-		t.Cork.CompareAndSwap(nil, &cork{t: t})
+	if t.cork.Load() == nil {
+		t.cork.CompareAndSwap(nil, &cork{t: t})
 	}
-	return t.Cork.Load()
+	return t.cork.Load()
 }
 
-// Holds reports whether frames are held back. frameLock is held.
-func (t *Conn) Holds() bool {
-	c := t.Cork.Load()
+// corked reports whether frames are held back. frameLock is held.
+func (t *Conn) corked() bool {
+	c := t.cork.Load()
 	return c != nil && c.held != nil
 }
 
@@ -66,7 +66,7 @@ func (t *Conn) appendCorked(opcode byte, payload []byte) {
 // uncork writes what is held back and, behind it, a frame: all of it or its header, with its
 // payload. A client holds nothing back, so its frames may be longer than the room in the buffer.
 func (t *Conn) uncork(b *WriteDeadline, frame, payload []byte) error {
-	if !t.Holds() {
+	if !t.corked() {
 		_, err := t.send(b, frame, payload)
 		return err
 	}
@@ -98,7 +98,7 @@ func (t *Conn) uncorkBeforeWaiting() {
 		t.more.Store(false)
 	}
 	// If another goroutine has the lock, it flushes the cork as it unlocks, or the timer does.
-	if c := t.Cork.Load(); c != nil && c.holding.Load() && t.frameLock.TryLock() {
+	if c := t.cork.Load(); c != nil && c.holding.Load() && t.frameLock.TryLock() {
 		t.unlockFrame()
 	}
 }
@@ -113,7 +113,7 @@ func (t *Conn) uncorkInTime() {
 	if t.lockFrame(&b) != nil {
 		return
 	}
-	if t.Holds() {
+	if t.corked() {
 		t.flushCork()
 	}
 	t.unlockFrame()

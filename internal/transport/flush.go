@@ -9,7 +9,7 @@ const batchesAtOnce = 4
 // can't be tried, it leaves all of it. Any goroutine may call it; while one flushes, another call
 // does nothing.
 func (t *Conn) Flush() {
-	q := t.Queue.Load()
+	q := t.queue.Load()
 	switch {
 	case q == nil || !q.begin():
 	case t.Unwritable() != nil:
@@ -38,7 +38,7 @@ func (q *queue) flushNow(t *Conn) {
 // writeReady writes of the next batch what the socket takes without waiting. It reports whether
 // there is more in the queue, and whether that is because the socket is full. Both locks are held.
 func (q *queue) writeReady(t *Conn) (more, full bool) {
-	if t.socket == nil || t.Holds() { // what is held back comes first, and may have to wait
+	if t.socket == nil || t.corked() { // what is held back comes first, and may have to wait
 		return true, true
 	}
 	b := q.next(false)
@@ -81,7 +81,7 @@ func (q *queue) writeBatch(t *Conn, full bool) (more bool, err error) {
 		}
 	}
 	own := t.ownDeadline()
-	if t.Holds() {
+	if t.corked() {
 		if err := t.uncorkHeld(&own, nil, nil); err != nil {
 			return false, err
 		}
@@ -97,7 +97,7 @@ func (q *queue) writeBatch(t *Conn, full bool) (more bool, err error) {
 // AwaitFlush returns when the queue is empty, or the socket is closed. While a message is being
 // streamed, which may never be complete, it returns at once: nothing is written behind it.
 func (t *Conn) AwaitFlush() {
-	q := t.Queue.Load()
+	q := t.queue.Load()
 	if q == nil || t.under.has(writeStreamed) {
 		return
 	}
@@ -114,7 +114,7 @@ func (t *Conn) AwaitFlush() {
 // socket is closed.
 func (t *Conn) stopFlushing() {
 	t.Flush()
-	if q := t.Queue.Load(); q != nil {
+	if q := t.queue.Load(); q != nil {
 		if idle := q.flushed(); idle != nil {
 			<-idle
 		}

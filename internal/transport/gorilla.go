@@ -22,12 +22,12 @@ type gorillaState struct {
 	write viewedFrame
 }
 
-// gorillas is that of the connection, most of which do without.
-func (t *Conn) gorillas() *gorillaState {
-	if t.Gorilla.Load() == nil {
-		t.Gorilla.CompareAndSwap(nil, new(gorillaState))
+// ensureGorilla is that of the connection, most of which do without.
+func (t *Conn) ensureGorilla() *gorillaState {
+	if t.gorilla.Load() == nil {
+		t.gorilla.CompareAndSwap(nil, new(gorillaState))
 	}
-	return t.Gorilla.Load()
+	return t.gorilla.Load()
 }
 
 // A viewedMessage is a message on its way to gorilla, in frames. It is the reading
@@ -46,7 +46,7 @@ type viewedMessage struct {
 // by itself, so that the payload goes past gorilla's buffer.
 func (v *GorillaView) Read(p []byte) (int, error) {
 	t := (*Conn)(v)
-	m := &t.gorillas().read
+	m := &t.ensureGorilla().read
 	if len(m.rest)+len(m.payload) == 0 {
 		if err := t.viewFrame(m); err != nil {
 			return 0, err

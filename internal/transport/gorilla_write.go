@@ -26,7 +26,7 @@ func (v *GorillaView) SetWriteDeadline(d time.Time) error {
 	if !t.open {
 		return t.boundSwitching(d)
 	}
-	t.gorillas().write.deadline = d
+	t.ensureGorilla().write.deadline = d
 	return nil
 }
 
@@ -37,7 +37,7 @@ func (v *GorillaView) Write(p []byte) (n int, err error) {
 	if !t.open {
 		return t.nc.Write(p) // the 101
 	}
-	f := &t.gorillas().write
+	f := &t.ensureGorilla().write
 	for len(p) > 0 {
 		m := f.take(p)
 		n += m

@@ -37,8 +37,8 @@ type writing struct {
 	// it. messageLock comes first. Control frames need frameLock alone.
 	messageLock, frameLock xsync.Lock
 
-	Cork  atomic.Pointer[cork]  // nil until a frame is held back
-	Queue atomic.Pointer[queue] // nil until something is enqueued
+	cork  atomic.Pointer[cork]  // nil until a frame is held back
+	queue atomic.Pointer[queue] // nil until something is enqueued
 
 	taken  atomic.Int64 // the age at which a piece of a large frame was last taken
 	sentAt atomic.Int64 // the age at which a message last left; kept for heartbeats and those who wait for it
@@ -49,7 +49,7 @@ type writing struct {
 
 	callers atomic.Pointer[time.Time] // the caller's deadline, nil for WriteTimeout
 
-	Gorilla atomic.Pointer[gorillaState] // nil until gorilla reads or writes something, past us
+	gorilla atomic.Pointer[gorillaState] // nil until gorilla reads or writes something, past us
 
 	watch *watch // nil where there is nothing to look at, or a write can go on without
 }

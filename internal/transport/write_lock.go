@@ -48,7 +48,7 @@ func (t *Conn) lockCloseFrame(b *WriteDeadline) error {
 // unlockFrame releases the lock of a frame. It first writes frames that are held back if the
 // reader expects no more answers: no other goroutine might write them.
 func (t *Conn) unlockFrame() {
-	if t.Holds() && !t.more.Load() {
+	if t.corked() && !t.more.Load() {
 		t.flushCork()
 	}
 	t.frameLock.Unlock()

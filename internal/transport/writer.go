@@ -294,7 +294,7 @@ func (t *Conn) writeFragment(b *WriteDeadline, frame, behind []byte, fin bool) e
 		return err
 	}
 	defer t.unlockFrame()
-	if t.Holds() {
+	if t.corked() {
 		if err := t.uncork(b, nil, nil); err != nil {
 			return err
 		}
