@@ -11,53 +11,55 @@ import (
 )
 
 var (
-	// ErrShutdown is the cause of a connection's context once its Endpoint shuts down. Reads
-	// fail with it from then on, and upgrades are refused for this reason. A Serve that
-	// returns it, wrapped or not, ends its connection with code 1001 (going away), and nobody
-	// is told.
+	// ErrShutdown is the cause of a connection's context once its Endpoint shuts down. From
+	// then on, reads fail with it and upgrades are refused with it as the reason. A Serve
+	// that returns it, wrapped or not, ends its connection with code 1001 (going away);
+	// that end is not reported as a failure.
 	ErrShutdown error = &endingError{text: "websocket: server shutting down", frame: shutdownFrame}
 
-	// ErrPeerGone is the error of a connection whose peer stopped answering.
+	// ErrPeerGone is the error of a connection whose peer stopped answering: see
+	// Options.PongTimeout.
 	ErrPeerGone = errors.New("websocket: peer is gone")
 )
 
 // ErrTooManyConnections is the reason of an upgrade that is refused because of
-// MaxConnections.
+// Options.MaxConnections.
 var ErrTooManyConnections = errors.New("websocket: too many connections")
 
-// ErrQueueFull is the error of [Conn.Enqueue] when more would wait than its limit
-// allows: the peer reads too slowly. A Serve that returns it, wrapped or not, ends its
-// connection with code 1013 (try again later), or with 1009 where a message is longer than
-// the limit by itself, and nobody is told.
+// ErrQueueFull is the error of [Conn.Enqueue] if more would wait to be written than its
+// limit allows: the peer reads too slowly. A Serve that returns it, wrapped or not, ends
+// its connection with code 1013 (try again later), or with 1009 if a single message is
+// longer than the limit; that end is not reported as a failure.
 var ErrQueueFull error = &endingError{
 	text:  "websocket: too much waits to be written",
 	frame: &CloseError{Code: CloseTryAgainLater, Text: "too slow"},
 }
 
-// errMessageTooBig is ErrQueueFull for a message that has no place in an empty queue: there
-// is no use in trying again later.
+// errMessageTooBig is ErrQueueFull for a message that does not fit even in an empty queue:
+// trying again later would not help.
 var errMessageTooBig error = &endingError{
 	text:  "websocket: message is longer than the limit of the queue",
 	frame: &CloseError{Code: CloseMessageTooBig, Text: "message too big"},
 	is:    ErrQueueFull,
 }
 
-// NewCloseError returns an error for Serve to return: the connection is closed
-// with this code and text, and nobody is told. At a shutdown, it counts if Serve
-// returns in time: see [Endpoint.Shutdown]. The text is cut to 123 bytes. With a
-// code that may not be sent (see [ValidCloseCode]) it is an error like any other.
+// NewCloseError returns an error for Serve to return: the connection is closed with this
+// code and text, and that end is not reported as a failure. During a shutdown, it takes
+// effect if Serve returns in time: see [Endpoint.Shutdown]. The text is truncated to 123
+// bytes of valid UTF-8. With a code that may not be sent (see [ValidCloseCode]), the error
+// is a failure like any other.
 //
-// The text is for the peer to see: put no secrets into it.
+// The peer sees the text: put no secrets into it.
 func NewCloseError(code int, text string) *CloseError {
 	return &CloseError{Code: code, Text: text}
 }
 
 // An endingError has a close frame of its own: a Serve that returns it ends the connection
-// with that, as with NewCloseError.
+// with that frame, as with NewCloseError.
 type endingError struct {
 	text  string
 	frame *CloseError
-	is    error // a more general one, if there is one
+	is    error // a more general error that it matches; may be nil
 }
 
 func (e *endingError) Error() string { return e.text }
@@ -66,13 +68,14 @@ func (e *endingError) Unwrap() error { return e.frame }
 // Is reports whether target is the more general error.
 func (e *endingError) Is(target error) bool { return e.is != nil && target == e.is }
 
-// ValidCloseCode reports whether a connection may be closed with the code, by
-// [Conn.Close], [NewCloseError] or a hub: 1000-1003, 1007-1014, 3000-4999 (RFC 6455, 7.4,
-// and the IANA registry), and 1005 for an empty frame.
+// ValidCloseCode reports whether a connection may be closed with the code by [Conn.Close],
+// [NewCloseError] or a hub: 1000-1003, 1007-1014 and 3000-4999 (RFC 6455, 7.4, and the IANA
+// registry), and 1005, which stands for an empty frame.
 func ValidCloseCode(code int) bool { return code == CloseNoStatusReceived || wire.ValidCloseCode(code) }
 
-// IsCloseError reports whether err is or wraps a *CloseError that says goodbye:
-// code 1000 (normal closure), 1001 (going away) or 1005 (no code).
+// IsCloseError reports whether err is or wraps a *CloseError of an orderly end: code 1000
+// (normal closure), 1001 (going away) or 1005 (no code). For other codes, use
+// [CloseStatus].
 func IsCloseError(err error) bool {
 	switch CloseStatus(err) {
 	case CloseNormalClosure, CloseGoingAway, CloseNoStatusReceived:
@@ -82,8 +85,8 @@ func IsCloseError(err error) bool {
 	}
 }
 
-// CloseStatus returns the code of the *CloseError that err is or wraps, -1 where
-// there is none.
+// CloseStatus returns the code of the *CloseError that err is or wraps, or -1 if there is
+// none.
 func CloseStatus(err error) int {
 	var ce *CloseError
 	if errors.As(err, &ce) && ce != nil {
@@ -92,10 +95,10 @@ func CloseStatus(err error) int {
 	return -1
 }
 
-// IsDisconnect reports whether err is or wraps what a connection's read or write
-// returned because the peer vanished without a close frame: it hung up (code
-// 1006), the network reset the connection, it stopped answering, it took nothing
-// of a frame for WriteTimeout.
+// IsDisconnect reports whether err is or wraps an error that a read or write of a
+// connection returned because the peer vanished without a close frame: it hung up (code
+// 1006), the network reset the connection, it stopped answering, or it took nothing of a
+// frame for WriteTimeout.
 func IsDisconnect(err error) bool {
 	var failed *transport.Error
 	return CloseStatus(err) == CloseAbnormalClosure ||
@@ -103,12 +106,12 @@ func IsDisconnect(err error) bool {
 		errors.As(err, &failed) && failed.Gone
 }
 
-// A PanicError is a panic that was recovered: of a controller, of a function given to
-// Conn.Go, of the net.Conn beneath the connection; or a runtime.Goexit in one of the
-// first two. It wraps the panic's value if that is an error.
+// A PanicError is a recovered panic of a controller, of a function given to Conn.Go or of
+// the underlying net.Conn; or a runtime.Goexit in one of the first two. It wraps the
+// panic's value if that is an error.
 type PanicError struct {
-	Value any    // of the panic; nil for runtime.Goexit
-	Stack []byte // of the goroutine, as debug.Stack has it
+	Value any    // argument of panic; nil for runtime.Goexit
+	Stack []byte // stack trace of the goroutine, from debug.Stack
 }
 
 func (e *PanicError) Error() string {
@@ -118,29 +121,29 @@ func (e *PanicError) Error() string {
 	return fmt.Sprintf("websocket: panic: %v", e.Value)
 }
 
-// Unwrap returns the panic's value if it is an error.
+// Unwrap returns the panic's value if it is an error, and nil otherwise.
 func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
 	return err
 }
 
-// recoveredPanics has the transport make these errors, too.
+// recoveredPanics makes the transport return panics as *PanicError, too.
 var recoveredPanics = &transport.Panics{New: newPanicError, Is: isPanic}
 
 func newPanicError(value any) error { return &PanicError{Value: value, Stack: debug.Stack()} }
 
 // isPanic reports whether err is or wraps a *PanicError.
 func isPanic(err error) bool {
-	if err == nil { // as it mostly is, for no memory
+	if err == nil { // the common case, without an allocation
 		return false
 	}
 	var p *PanicError
 	return errors.As(err, &p)
 }
 
-// ErrNotHandshake is wrapped by the reason of a refusal where the request asks for no
-// upgrade, or can't get one: the address was opened in a browser, say, or a proxy does not
-// pass the upgrade on. The reason says what is missing. The client is told, with or without
-// Debug, and it is logged at debug level. The status is 426 where nothing but the upgrade is
+// ErrNotHandshake is wrapped by the reason of a refusal if the request does not ask for an
+// upgrade or can't get one. For example, the URL was opened in a browser, or a proxy does
+// not forward the upgrade. The reason says what is missing. The client receives it with or
+// without Debug, and it is logged at debug level. The status is 426 if only the upgrade is
 // missing (RFC 9110, 15.5.22).
 var ErrNotHandshake = handshake.ErrNotHandshake

@@ -9,8 +9,8 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// What an application needs of gorilla/websocket, so that one import is
-// enough. Its Upgrade function, which checks no origin, is left out.
+// The parts of gorilla/websocket that an application needs, so that one import is
+// enough. gorilla's Upgrade function is left out because it checks no origin.
 
 // Message types (RFC 6455, 11.8).
 const (
@@ -44,18 +44,19 @@ const (
 
 // Errors of gorilla that this package returns as they are.
 var (
-	// ErrCloseSent is returned by writes after a close frame was sent.
+	// ErrCloseSent is the error of writes after a close frame was sent.
 	ErrCloseSent = ws.ErrCloseSent
-	// ErrReadLimit is wrapped by the error of a read whose message was longer
-	// than the connection accepts.
+	// ErrReadLimit is wrapped by the error of a read whose message exceeds the connection's
+	// limit: see Options.MaxMessageSize.
 	ErrReadLimit = ws.ErrReadLimit
-	// ErrBadHandshake is wrapped by the error of a [Dial] that the server refused.
+	// ErrBadHandshake is wrapped by the error of a [Dial] that the server refused or
+	// answered with a response that is not valid.
 	ErrBadHandshake = ws.ErrBadHandshake
 )
 
 type (
-	// A CloseError is a close frame: the code and text that the peer sent, when
-	// a read returns it; those to send, when Serve does.
+	// A CloseError is a close frame: the code and text that the peer sent if a read returns
+	// it, or those to send if Serve returns it.
 	CloseError = ws.CloseError
 
 	// A PreparedMessage is encoded once and sent to many connections with
@@ -63,8 +64,8 @@ type (
 	PreparedMessage = ws.PreparedMessage
 )
 
-// NewPreparedMessage returns a message that is encoded once for all the
-// connections it is written to. A CloseMessage that may not be sent is an error.
+// NewPreparedMessage returns a message that is encoded once for all connections that it is
+// written to. A CloseMessage whose payload may not be sent is an error.
 func NewPreparedMessage(messageType int, data []byte) (*PreparedMessage, error) {
 	if messageType == CloseMessage {
 		if _, violation := wire.ParseClose(data); violation != nil {
@@ -74,21 +75,21 @@ func NewPreparedMessage(messageType int, data []byte) (*PreparedMessage, error) 
 	return ws.NewPreparedMessage(messageType, data)
 }
 
-// FormatCloseMessage returns the payload of a close frame with the given code
-// and text, an empty one for CloseNoStatusReceived.
+// FormatCloseMessage returns the payload of a close frame with the given code and text. It
+// is empty for CloseNoStatusReceived.
 func FormatCloseMessage(code int, text string) []byte {
 	return ws.FormatCloseMessage(code, text)
 }
 
-// IsWebSocketUpgrade reports whether the client asks for an upgrade: an Endpoint looks
-// at the Connection and Upgrade headers in the same way. The rest of the handshake may
-// be wrong.
+// IsWebSocketUpgrade reports whether the client asks for an upgrade, by the same look at
+// the Connection and Upgrade headers as an Endpoint's. The rest of the handshake may still
+// be invalid.
 func IsWebSocketUpgrade(r *http.Request) bool {
 	return handshake.AsksForUpgrade(r)
 }
 
-// IsUnexpectedCloseError reports whether err is or wraps a *CloseError whose code
-// is none of the expected ones.
+// IsUnexpectedCloseError reports whether err is or wraps a *CloseError with a code that is
+// not one of the expected ones.
 func IsUnexpectedCloseError(err error, expected ...int) bool {
 	var ce *CloseError
 	return errors.As(err, &ce) && ws.IsUnexpectedCloseError(ce, expected...)

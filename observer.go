@@ -10,44 +10,45 @@ import (
 	"time"
 )
 
-// An Observer is told what happens to the connections of an [Upgrader], for metrics and
-// traces. A function that is nil is not called; later versions may have more of them.
+// An Observer receives what happens to the connections of an [Upgrader], for metrics and
+// traces. A nil function is not called; later versions may add functions.
 //
-// The functions are called on the goroutines that do the work, many at once: they must not
-// block, or leave by runtime.Goexit. A panic in one is recovered and logged. Set them before
-// the first request. [JoinObservers] makes one Observer of several.
+// The functions run on the goroutines that do the work, many at the same time: they must
+// not block, and must not call runtime.Goexit. A panic in one is recovered and logged. Set
+// them before the first request. [JoinObservers] combines several Observers.
 type Observer struct {
-	// UpgradeRefused is told of a request that is about to be answered with the
-	// status, before its controller is.
+	// UpgradeRefused receives a refused request, before its controller's OnUpgradeError
+	// runs and the response is written.
 	UpgradeRefused func(request *http.Request, status int, reason error)
 
-	// Opened is told of a connection before it is served. The values of its
-	// request's context are in conn.Context.
+	// Opened receives a connection before Serve is called. conn.Context has the values of
+	// the request's context.
 	Opened func(conn *Conn)
 
-	// Ended is told of a connection whose socket is closed and whose Serve has
-	// returned, once for each that was opened.
+	// Ended receives a connection whose socket is closed and whose Serve has returned. It
+	// is called once for each connection that Opened received.
 	Ended func(conn *Conn, ending Ending)
 }
 
-// JoinObservers returns an Observer that tells all the others, in this order. Nil ones are
-// left out. A panic in one keeps none of the others from being told.
+// JoinObservers returns an Observer that calls all the given ones, in this order. Nil ones
+// are left out. If one panics, the others are called nevertheless.
 func JoinObservers(observers ...*Observer) *Observer {
 	all := slices.DeleteFunc(slices.Clone(observers), func(o *Observer) bool { return o == nil })
 	return &Observer{
 		UpgradeRefused: func(request *http.Request, status int, reason error) {
-			tellEach(all, func(o *Observer) { o.upgradeRefused(request, status, reason) })
+			notifyEach(all, func(o *Observer) { o.upgradeRefused(request, status, reason) })
 		},
-		Opened: func(conn *Conn) { tellEach(all, func(o *Observer) { o.opened(conn) }) },
-		Ended:  func(conn *Conn, ending Ending) { tellEach(all, func(o *Observer) { o.ended(conn, ending) }) },
+		Opened: func(conn *Conn) { notifyEach(all, func(o *Observer) { o.opened(conn) }) },
+		Ended:  func(conn *Conn, ending Ending) { notifyEach(all, func(o *Observer) { o.ended(conn, ending) }) },
 	}
 }
 
-// observerPanics are the panics of observers that were joined.
+// observerPanics joins the panics of several observers.
 type observerPanics struct{ error }
 
-// tellEach calls tell for each observer, and panics afterwards if it has panicked.
-func tellEach(observers []*Observer, tell func(*Observer)) {
+// notifyEach calls notify for each observer. If any of them panics, notifyEach panics after
+// the last call.
+func notifyEach(observers []*Observer, notify func(*Observer)) {
 	var failures []error
 	defer func() {
 		if len(failures) > 0 {
@@ -56,14 +57,15 @@ func tellEach(observers []*Observer, tell func(*Observer)) {
 	}()
 	calls := make([]func(), len(observers))
 	for i, o := range observers {
-		calls[i] = func() { tell(o) }
+		calls[i] = func() { notify(o) }
 	}
-	callEach(func(failure error) { failures = append(failures, unpacked(failure)) }, calls...)
+	callEach(func(failure error) { failures = append(failures, unwrapJoined(failure)) }, calls...)
 }
 
-// unpacked returns the panics of observers that were joined in place of tellEach's own.
-func unpacked(failure error) error {
-	if p, ok := failure.(*PanicError); ok { //nolint:errorlint // as it was recovered
+// unwrapJoined returns the observers' own panics if failure is the panic of notifyEach, and
+// failure otherwise.
+func unwrapJoined(failure error) error {
+	if p, ok := failure.(*PanicError); ok { //nolint:errorlint // as recovered, not wrapped
 		if all, ok := p.Value.(observerPanics); ok {
 			return all.error
 		}
@@ -89,41 +91,41 @@ func (o *Observer) ended(conn *Conn, ending Ending) {
 	}
 }
 
-// observe calls the observer, if there is one, and survives it.
-func (e *Endpoint) observe(ctx context.Context, tell func(*Observer)) {
+// observe calls notify with the observer, if there is one, and recovers its panic.
+func (e *Endpoint) observe(ctx context.Context, notify func(*Observer)) {
 	if e.options.Observer == nil {
 		return
 	}
 	callRecovering(func() error {
-		tell(e.options.Observer)
+		notify(e.options.Observer)
 		return nil
 	}, func(failure error) {
 		if failure != nil {
-			e.options.log(ctx, slog.LevelError, logObserver, fmt.Errorf("websocket: Options.Observer failed: %w", unpacked(failure)))
+			e.options.log(ctx, slog.LevelError, logObserver, fmt.Errorf("websocket: Options.Observer failed: %w", unwrapJoined(failure)))
 		}
 	})
 }
 
-// An Ending says how a connection ended.
+// An Ending describes how a connection ended.
 type Ending struct {
-	// Code is that of the close frame that decided it, the peer's or ours: 1005
-	// for an empty one, 1006 where there was none.
+	// Code is the code of the close frame that decided the end, the peer's or ours: 1005
+	// for an empty frame, 1006 if there was none.
 	Code int
 
 	// Duration is the time since the upgrade.
 	Duration time.Duration
 
-	// Cause is the failure that was told to the ErrorHandler or the log, or else
-	// what ended the connection: a *CloseError, ErrShutdown, the error of the
-	// socket.
+	// Cause is the failure that the ErrorHandler or the log received. Without a failure, it
+	// is what ended the connection: a *CloseError, ErrShutdown or the error of the socket.
 	Cause error
 
-	// Panicked says that Serve, or a function given to Conn.Go, panicked or left
-	// by runtime.Goexit, or that the net.Conn beneath panicked.
+	// Panicked reports whether Serve or a function given to Conn.Go panicked or called
+	// runtime.Goexit, or whether the underlying net.Conn panicked.
 	Panicked bool
 }
 
-// Messages of the log. What differs is in the attributes, so that lines can be grouped.
+// Messages of the log. They are constant, so that lines can be grouped; what varies is in
+// the attributes.
 const (
 	logRefused     = "websocket: upgrade refused"
 	logUnanswered  = "websocket: upgrade failed"
@@ -137,7 +139,7 @@ const (
 	logLogger      = "websocket: logger failed"
 )
 
-// failureMessage returns the message for a failure that is logged at the level.
+// failureMessage returns the message for a failure that is logged at the given level.
 func failureMessage(level slog.Level) string {
 	switch {
 	case level >= slog.LevelError:
@@ -149,7 +151,7 @@ func failureMessage(level slog.Level) string {
 	}
 }
 
-// logger returns the logger of the options.
+// logger returns the Logger, or slog's default if it is nil.
 func (o *Options) logger() *slog.Logger {
 	if o.Logger != nil {
 		return o.Logger
@@ -157,16 +159,17 @@ func (o *Options) logger() *slog.Logger {
 	return slog.Default()
 }
 
-// logs reports whether the logger is interested in a level. A handler that panics when it
-// is asked counts as interested: log tells of its panic.
-func (o *Options) logs(ctx context.Context, level slog.Level) bool {
-	interested := true
-	_ = catchPanic(func() { interested = o.logger().Enabled(ctx, level) })
-	return interested
+// logEnabled reports whether the logger's handler is enabled for a level. A handler that
+// panics counts as enabled: log then reports its panic.
+func (o *Options) logEnabled(ctx context.Context, level slog.Level) bool {
+	enabled := true
+	_ = catchPanic(func() { enabled = o.logger().Enabled(ctx, level) })
+	return enabled
 }
 
-// log tells the logger. A panic of its handler, or of the error's methods in it, is told to
-// the default logger: that may be another one, and has the error's text here.
+// log writes a line to the logger. If its handler or a method of the error panics, the
+// panic goes to slog's default logger, which may be another one, together with the text of
+// the error.
 func (o *Options) log(ctx context.Context, level slog.Level, message string, err error, attrs ...slog.Attr) {
 	attrs = append([]slog.Attr{slog.Any("error", err)}, attrs...)
 	failure := catchPanic(func() { o.logger().LogAttrs(ctx, level, message, attrs...) })
@@ -176,7 +179,7 @@ func (o *Options) log(ctx context.Context, level slog.Level, message string, err
 	}
 	_ = catchPanic(func() {
 		slog.Default().LogAttrs(ctx, slog.LevelError, logLogger,
-			slog.String("panic", fmt.Sprint(p.Value)), slog.String("stack", string(p.Stack)), // fmt survives methods that panic
+			slog.String("panic", fmt.Sprint(p.Value)), slog.String("stack", string(p.Stack)), // fmt recovers panics of methods
 			slog.String("message", message), slog.String("error", fmt.Sprint(err)))
 	})
 }

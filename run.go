@@ -124,7 +124,7 @@ func (r *run) reportFailure(o outcome) {
 }
 
 func (r *run) log(level slog.Level, message string, err error) {
-	if !r.e.options.logs(r.conn.Context(), level) {
+	if !r.e.options.logEnabled(r.conn.Context(), level) {
 		return
 	}
 	attrs := []slog.Attr{

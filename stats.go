@@ -6,29 +6,31 @@ import (
 	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
-// Stats counts what an Endpoint does. All but Open grows from the start on.
+// Stats counts what an Endpoint does. All numbers but Open only grow, from zero at the
+// start.
 type Stats struct {
-	Open     int            // connections whose ending is not complete, now
+	Open     int            // connections that have not completely ended
 	Upgrades uint64         // requests upgraded
-	Refusals map[int]uint64 // requests refused, by the status that an UpgradeErrorHandler is given
+	Refusals map[int]uint64 // refused requests by status, as in OnUpgradeError
 
-	// Messages are text and binary ones, whose last frame has come or left. Bytes
-	// are what the network has seen of the connections: all frames, with their
-	// headers, before decompression.
+	// Text and binary messages whose last frame was received or sent, and the bytes that
+	// the network carried: all frames with their headers, compressed messages as they were
+	// sent.
 	MessagesReceived, MessagesSent uint64
 	BytesReceived, BytesSent       uint64
 
-	// Close frames by code, 1005 for an empty one.
+	// Close frames by code; 1005 stands for an empty one.
 	CloseReceived, CloseSent map[int]uint64
 
 	PeersGone uint64 // connections that ended with ErrPeerGone
 }
 
-// Stats returns the numbers of this moment. The maps are the caller's. It looks
-// at every connection that is open.
+// Stats returns the current numbers. The caller owns the maps. Stats looks at every open
+// connection, and upgrades wait meanwhile: call it every few seconds, not for each message.
+// It may be called from any goroutine.
 func (e *Endpoint) Stats() Stats { return e.live.stats() }
 
-// add adds up what one connection has counted.
+// add adds the counters of one connection.
 func (s *Stats) add(t *transport.Conn) {
 	counted := t.Counts()
 	s.MessagesReceived += counted.MessagesReceived
