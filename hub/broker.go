@@ -6,51 +6,54 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
-// A Broker carries messages between the hubs of several nodes. What it loses is lost:
-// delivery is at most once. Messages that one hub publishes to one topic must arrive in
-// order.
+// A Broker carries messages between the hubs of several nodes. Delivery is at most once: the hub
+// does not repeat a message that the broker loses. Messages that one hub publishes to one topic
+// must arrive in order.
 //
-// All but Open may be called from any goroutine. Subscribe and Unsubscribe are called
-// with locks held that receive needs: they wait neither for the network nor for a call
-// of receive. A payload is changed by nobody, and may be kept by the broker. A panic of
-// any method but Open becomes its error, a *websocket.PanicError. The package brokertest
-// has tests for what is said here.
+// The hub calls all methods except Open from any goroutine, concurrently. It holds locks that
+// receive needs when it calls Subscribe and Unsubscribe: they must wait neither for the network
+// nor for a call of receive. The hub recovers a panic of any method except Open and treats it as
+// the method's error, a *websocket.PanicError. The package brokertest has tests for these
+// rules.
 type Broker interface {
-	// Open is called once, before anything else. From then on, the broker calls
-	// receive with what other hubs publish to the topics that this one has subscribed
-	// to, and to Everyone, and never with what this hub has published itself. Receive
-	// waits for no connection and keeps no payload. Several goroutines may call it, but
-	// with the messages of one topic one after the other.
+	// Open is called once, before any other method. From then on, the broker calls receive
+	// with the messages that other hubs publish to Everyone and to the topics that this hub
+	// has subscribed to, but never with messages of this hub itself. Receive waits for no
+	// connection and does not retain the payload. Several goroutines may call it, but only one
+	// at a time for each topic.
 	Open(receive func(t Topic, payload []byte))
-	// Publish sends a payload to the other hubs.
+	// Publish sends a payload to the other hubs. The hub does not change the payload
+	// afterwards, and the broker may retain it but must not change it.
 	Publish(t Topic, payload []byte) error
-	// Subscribe and Unsubscribe say that a room or key begins or ceases to have members
-	// on this node. What was under way may still come.
+	// Subscribe is called when a room or a key gets its first member on this node. With an
+	// error, the member does not enter.
 	Subscribe(t Topic) error
+	// Unsubscribe is called when a room or a key has lost its last member on this node.
+	// Receive may still be called for messages that were on their way. The error is ignored.
 	Unsubscribe(t Topic) error
-	// Close ends it. Receive is not called any more when it has returned, and Publish
-	// and Subscribe return errors.
+	// Close ends the broker. Once it has returned, receive is not called any more, and
+	// Publish and Subscribe return errors.
 	Close() error
 }
 
-// A Topic is who a message is for.
+// A Topic identifies the recipients of a message.
 type Topic struct {
 	Kind Kind
-	Name string // of the room, or the key: any string
+	Name string // the name of the room, or the key; any string; empty for Everyone
 }
 
-// A Kind says what a [Topic] is.
+// A Kind says which recipients a [Topic] identifies.
 type Kind int
 
-// The kinds. Their numbers stay as they are: brokers may send them.
+// The kinds of topics. The values are fixed: brokers may send them over the network.
 const (
 	Everyone Kind = iota // all members
 	Room                 // the members in a room
 	Key                  // the members with a key
 )
 
-// What is published begins with a byte that says what it is: the type of a message,
-// which follows, or CloseMessage, with the payload of a close frame.
+// A published payload begins with one byte: either the type of a message, and its data follows;
+// or CloseMessage, and the payload of a close frame follows.
 
 func messagePayload(m *websocket.EncodedMessage) []byte {
 	return append([]byte{byte(m.Type())}, m.Data()...)
@@ -61,11 +64,11 @@ func closePayload(code int, reason string) []byte {
 }
 
 func (h *Hub) publish(t Topic, payload func() []byte) error {
-	if h.options.Broker == nil || h.offline.Load() {
+	if h.options.Broker == nil || h.brokerClosed.Load() {
 		return nil
 	}
 	err := h.options.Broker.Publish(t, payload())
-	if h.offline.Load() { // since: what is lost then is no error
+	if h.brokerClosed.Load() { // closed during the call: a lost message is no error then
 		return nil
 	}
 	return err
@@ -80,12 +83,12 @@ func (h *Hub) subscribe(t Topic) error {
 
 func (h *Hub) unsubscribe(t Topic) {
 	if h.options.Broker != nil {
-		_ = h.options.Broker.Unsubscribe(t) // what still comes finds nobody
+		_ = h.options.Broker.Unsubscribe(t) // the group is gone, so later messages are ignored
 	}
 }
 
-// receive delivers what another hub has published. What it can't make sense of, it
-// ignores: nobody is there to be told.
+// receive delivers a message that another hub has published. It ignores malformed payloads,
+// because it has no caller that could handle an error.
 func (h *Hub) receive(t Topic, payload []byte) {
 	if len(payload) == 0 {
 		return
@@ -106,8 +109,8 @@ func (h *Hub) receive(t Topic, payload []byte) {
 	}
 }
 
-// parseClose returns code 0, which is none, for what is not the payload of a close
-// frame.
+// parseClose parses the payload of a close frame. For a malformed one it returns code 0, which
+// is not valid.
 func parseClose(p []byte) (code int, reason string) {
 	switch len(p) {
 	case 0:

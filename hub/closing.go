@@ -7,10 +7,14 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
-// Disconnect closes the connections of all members with a key, with a close frame
-// behind what was sent to them. When it returns, those of this node are in no room and no
-// list any more, and nothing that they send is read. It does not wait for the closing
-// handshakes. A code that may not be sent is an error: see [websocket.ValidCloseCode].
+// Disconnect closes the connections of all members with a key. The close frame follows the
+// messages that were sent to them before. When Disconnect returns, these members have left
+// all rooms and lists of this node, and their Serve receives no more messages. It does not wait
+// for the closing handshakes, nor for other nodes.
+//
+// A code that may not be sent (see [websocket.ValidCloseCode]) is an error, and no connection
+// is closed. If the broker fails, Disconnect returns its error, and the connections on this
+// node are still closed. A key without members is no error.
 func (h *Hub) Disconnect(key string, code int, reason string) error {
 	if !websocket.ValidCloseCode(code) {
 		return fmt.Errorf("hub: close code %d may not be sent", code)
@@ -20,47 +24,49 @@ func (h *Hub) Disconnect(key string, code int, reason string) error {
 }
 
 func (h *Hub) disconnect(key string, code int, reason string) {
-	var all []<-chan struct{}
+	var members []<-chan struct{}
 	for _, m := range h.WithKey(key) {
-		if begun := h.close(m, code, reason); begun != nil {
-			all = append(all, begun)
+		if left := h.close(m, code, reason); left != nil {
+			members = append(members, left)
 		}
 	}
-	for _, begun := range all {
-		<-begun
+	for _, left := range members {
+		<-left
 	}
 }
 
-// close closes a member's connection, in a goroutine that Shutdown waits for. It returns a
-// channel that is closed as soon as the member has left and its connection is not read
-// any more. Once Shutdown has begun, it closes all of them, and close may return nil.
-func (h *Hub) close(m *Member, code int, reason string) (begun <-chan struct{}) {
-	h.life.Lock()
-	defer h.life.Unlock()
+// close closes a member's connection in a goroutine that Shutdown waits for. The returned
+// channel is closed as soon as the member has left and its Serve receives no more messages.
+// Once Shutdown has begun, which closes all connections, close starts nothing and may return
+// nil.
+func (h *Hub) close(m *Member, code int, reason string) (left <-chan struct{}) {
+	h.lifeMu.Lock()
+	defer h.lifeMu.Unlock()
 	if !h.closed {
 		h.closeLocked(m, code, reason)
 	}
 	return h.closing[m]
 }
 
-// closeLocked is close whatever has begun. The mutex life is held.
+// closeLocked is close, but also works during Shutdown. A second call for a member does
+// nothing. The caller holds lifeMu.
 func (h *Hub) closeLocked(m *Member, code int, reason string) {
 	if _, ok := h.closing[m]; ok {
 		return
 	}
-	begun := make(chan struct{})
-	h.closing[m] = begun
+	left := make(chan struct{})
+	h.closing[m] = left
 	h.running.Go(func() {
-		hasBegun := sync.OnceFunc(func() { close(begun) })
-		if !m.conn.BeforeClose(hasBegun) { // behind that of Join
+		hasLeft := sync.OnceFunc(func() { close(left) })
+		if !m.conn.BeforeClose(hasLeft) { // it is called after the leave of Join
 			m.leave()
-			hasBegun()
+			hasLeft()
 		}
-		_ = m.conn.Close(code, reason) // whatever it says, the connection is closed
+		_ = m.conn.Close(code, reason) // the connection is closed even if this fails
 		m.leave()
-		hasBegun() // also where a function before that of Join hangs
-		h.life.Lock()
-		defer h.life.Unlock()
+		hasLeft() // in case a BeforeClose function ahead of these hangs
+		h.lifeMu.Lock()
+		defer h.lifeMu.Unlock()
 		delete(h.closing, m)
 	})
 }

@@ -6,109 +6,112 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
-// deliver has the member get the messages of a round that it has not got yet, unless it
-// has left meanwhile.
-func (m *Member) deliver(place *membership, r *round) {
-	some, fit := m.enqueueTogether(place, r)
-	if some {
+// deliver sends the member the messages of a pass that it has not received, unless it has
+// left in the meantime. If they don't fit into the queue together, it flushes after each
+// one, so that the socket can take what it has room for.
+func (m *Member) deliver(ms *membership, p *pass) {
+	enqueued, done := m.enqueueTogether(ms, p)
+	if enqueued {
 		m.conn.Flush()
 	}
-	if fit {
+	if done {
 		return
 	}
-	for position := r.begin; position != r.end(); position++ { // between them, the socket takes what it can
-		m.enqueueOne(place, r, position)
+	for position := p.start; position != p.end(); position++ {
+		m.enqueueOne(ms, p, position)
 		m.conn.Flush()
 	}
 }
 
-// enqueueTogether enqueues the messages of a round. It reports whether there are some,
-// and whether they are dealt with: not if they are more than fit at once.
-func (m *Member) enqueueTogether(place *membership, r *round) (some, dealtWith bool) {
+// enqueueTogether enqueues the messages of a pass in one call. It reports whether to flush,
+// and whether the pass is done for this member: it is not if there are several messages
+// that do not fit together.
+func (m *Member) enqueueTogether(ms *membership, p *pass) (flush, done bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.left || place.group == nil || r.had(place.seen) == len(r.deliveries) {
+	if m.left || ms.group == nil || p.index(ms.next) == len(p.deliveries) {
 		return false, true
 	}
-	messages := r.messagesFor(m, place.seen)
-	if m.slow || len(messages) == 0 {
-		place.seen = r.end()
+	messages := p.messagesFor(m, ms.next)
+	if m.disconnecting || len(messages) == 0 {
+		ms.next = p.end()
 		return false, true
 	}
 	if err := m.enqueue(messages...); errors.Is(err, websocket.ErrQueueFull) && len(messages) > 1 {
 		return true, false
 	}
-	place.seen = r.end()
+	ms.next = p.end()
 	return true, true
 }
 
-// enqueueOne enqueues the message at a position, if the member has not got it yet.
-func (m *Member) enqueueOne(place *membership, r *round, position uint32) {
+// enqueueOne enqueues the message at a position, unless the member has received it.
+func (m *Member) enqueueOne(ms *membership, p *pass, position uint32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	at := r.had(position)
-	if m.left || place.group == nil || r.had(place.seen) > at {
+	i := p.index(position)
+	if m.left || ms.group == nil || p.index(ms.next) > i {
 		return
 	}
-	place.seen = position + 1
-	if d := r.deliveries[at]; !m.slow && d.isFor(m) {
-		_ = m.enqueue(d.message) // counted there
+	ms.next = position + 1
+	if d := p.deliveries[i]; !m.disconnecting && d.isFor(m) {
+		_ = m.enqueue(d.message) // enqueue counts the message if it does not fit
 	}
 }
 
-// enqueueRests enqueues what is left of groups that the member leaves: all of it at
-// once, whatever else comes then. The mutex is held.
-func (m *Member) enqueueRests(rests []*round) {
-	for _, r := range rests {
-		messages := r.messagesFor(m, r.begin)
-		if m.slow || len(messages) == 0 {
+// enqueueUndelivered enqueues the undelivered messages of groups that the member leaves,
+// ahead of any later message. The caller holds the mutex.
+func (m *Member) enqueueUndelivered(passes []*pass) {
+	for _, p := range passes {
+		messages := p.messagesFor(m, p.start)
+		if m.disconnecting || len(messages) == 0 {
 			continue
 		}
 		if err := m.enqueue(messages...); errors.Is(err, websocket.ErrQueueFull) && len(messages) > 1 {
 			for _, message := range messages {
-				if !m.slow {
-					_ = m.enqueue(message) // counted there
+				if !m.disconnecting {
+					_ = m.enqueue(message) // enqueue counts the message if it does not fit
 				}
 			}
 		}
 	}
 }
 
-// catchUp has the member get what is under way to it in its places, as a round would:
-// when it leaves then, with locks held that others need, little or nothing is left.
-func (m *Member) catchUp(find finder) {
-	for place, rest := range m.behind(find) {
-		m.deliver(place, rest)
+// catchUp delivers the undelivered messages of the selected groups, as a pass would. A
+// member that leaves calls it before it takes the locks that other goroutines need, under
+// which little or nothing remains to be delivered then.
+func (m *Member) catchUp(selected selector) {
+	for ms, undelivered := range m.undelivered(selected) {
+		m.deliver(ms, undelivered)
 	}
 }
 
-// behind returns what the member has not got yet, nil if that is nothing.
-func (m *Member) behind(find finder) (rests map[*membership]*round) {
+// undelivered returns the undelivered messages of the selected groups, nil if there are none.
+func (m *Member) undelivered(selected selector) (passes map[*membership]*pass) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.left {
 		return nil
 	}
-	for _, place := range find(m) {
-		if rest := place.group.rest(place); rest != nil {
-			if rests == nil {
-				rests = make(map[*membership]*round)
+	for _, ms := range selected(m) {
+		if p := ms.group.undelivered(ms); p != nil {
+			if passes == nil {
+				passes = make(map[*membership]*pass)
 			}
-			rests[place] = rest
+			passes[ms] = p
 		}
 	}
-	return rests
+	return passes
 }
 
-// enqueue has messages wait to be written to the connection: all of them or, with an
-// error, none. The mutex is held; nothing is written.
+// enqueue adds messages to the connection's queue: all of them or, with an error, none. It
+// writes nothing. The caller holds the mutex.
 func (m *Member) enqueue(messages ...*websocket.EncodedMessage) error {
 	err := m.conn.Enqueue(m.hub.options.Queue, messages...)
 	switch {
 	case err == nil:
-		m.full = false
+		m.queueFull = false
 	case errors.Is(err, websocket.ErrQueueFull) && len(messages) == 1:
-		m.refuse()
+		m.handleQueueFull()
 	}
 	return err
 }

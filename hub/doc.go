@@ -1,5 +1,5 @@
-// Package hub sends messages to many WebSocket connections: to those in a room, those
-// of a user, or all. On one node or, with a [Broker], on several.
+// Package hub sends messages to many WebSocket connections: to all of them, to those in a room,
+// or to those of one user. It works on one node or, with a [Broker], on several.
 //
 //	var rooms = hub.New(hub.Options{})
 //
@@ -19,7 +19,7 @@
 //		}
 //	}
 //
-// No publisher waits for a slow reader: what a connection does not take at once waits
-// in a bounded queue, and [Options] say what becomes of one whose queue is full.
-// Connections that are quiet cost the hub no goroutine and no buffer.
+// A sender never waits for a slow connection: data that a socket does not accept at once waits
+// in the connection's bounded queue, and [Options] decide what happens when the queue is full.
+// An idle member uses no goroutine and no buffer.
 package hub

@@ -9,29 +9,30 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
-// Hub is connections to send to, by room and by key. Make one with [New]; its methods
-// may be called from any goroutine.
+// A Hub sends messages to sets of connections: to those in a room, those with a key, or all.
+// [New] makes one; the zero value is not usable. Its methods may be called from any goroutine.
 type Hub struct {
 	options  Options
 	everyone *group
 
-	// The mutexes are taken in this order: a member's, mu, life, a group's.
+	// The order of locking: a member's mutex, mu, lifeMu, a group's mutex.
 	mu    sync.RWMutex
 	rooms map[string]*group
 	keys  map[string]*group
 
-	life    sync.Mutex
-	closed  bool                        // Shutdown has begun; set with mu held, too
-	running sync.WaitGroup              // what start and close have started
-	closing map[*Member]<-chan struct{} // those whose connections close is closing
+	lifeMu  sync.Mutex
+	closed  bool                        // Shutdown has begun; written with both mu and lifeMu held
+	running sync.WaitGroup              // the goroutines of start and close
+	closing map[*Member]<-chan struct{} // the members that close is disconnecting; see close
 
-	closeBroker func() error
-	offline     atomic.Bool // the broker is closed
+	closeBroker  func() error
+	brokerClosed atomic.Bool
 
-	dropped, slow atomic.Uint64
+	dropped, disconnected atomic.Uint64 // see Stats
 }
 
-// New returns a Hub.
+// New returns a Hub. It opens the Broker, if the options have one. Call [Hub.Shutdown] to
+// release it.
 func New(options Options) *Hub {
 	h := &Hub{
 		options: options,
@@ -41,16 +42,17 @@ func New(options Options) *Hub {
 	}
 	h.everyone = newGroup(h, Topic{Kind: Everyone})
 	if options.Broker != nil {
-		h.options.Broker = strictBroker{options.Broker}
+		h.options.Broker = recoveringBroker{options.Broker}
 		h.closeBroker = sync.OnceValue(h.options.Broker.Close)
 		h.options.Broker.Open(h.receive)
 	}
 	return h
 }
 
-// Join makes a connection a member, in the given rooms. It may be called before or in
-// Serve, once; the member leaves when the connection begins to end. Errors are those of
-// [Member.Join]; the connection is no member then.
+// Join makes a connection a member of the hub and adds it to rooms, if any. Call it at most once
+// for each connection, before Serve or in it; the member leaves by itself when the connection
+// begins to end. Join returns the same errors as [Member.Join]; after an error, the connection
+// is not a member.
 func (h *Hub) Join(conn *websocket.Conn, rooms ...string) (*Member, error) {
 	m := &Member{hub: h, conn: conn}
 	_, err := m.enter(Topic{Kind: Everyone})
@@ -67,7 +69,7 @@ func (h *Hub) Join(conn *websocket.Conn, rooms ...string) (*Member, error) {
 	return m, nil
 }
 
-// groups returns where the groups of a kind are.
+// groups returns the map for the groups of a kind, nil for Everyone.
 func (h *Hub) groups(k Kind) map[string]*group {
 	switch k {
 	case Room:
@@ -79,7 +81,7 @@ func (h *Hub) groups(k Kind) map[string]*group {
 	}
 }
 
-// group returns the group of a topic, nil if nobody is in it.
+// group returns the group of a topic, nil if it has no members.
 func (h *Hub) group(t Topic) *group {
 	if t.Kind == Everyone {
 		return h.everyone
@@ -89,21 +91,23 @@ func (h *Hub) group(t Topic) *group {
 	return h.groups(t.Kind)[t.Name]
 }
 
-// Broadcast sends a message to the members in a room, but for the given ones. It does
-// not wait for any of them. Messages of one goroutine to one room arrive in order.
+// Broadcast sends a message to all members in a room except the given ones. It does not wait for
+// their connections. Messages that one goroutine sends to one room arrive in that order. A
+// room without members is no error.
 //
-// The error is that of the message, or the broker's: the members of this node get the
-// message all the same.
+// If the message could not be encoded, or is too long for the members' queues ([ErrTooLong]),
+// Broadcast sends nothing and returns the error. If the broker fails, Broadcast returns its
+// error, and the members on this node still receive the message.
 func (h *Hub) Broadcast(room string, message Message, except ...*Member) error {
 	return h.send(Topic{Room, room}, message, except)
 }
 
-// BroadcastAll is Broadcast to all members.
+// BroadcastAll is [Hub.Broadcast] to all members.
 func (h *Hub) BroadcastAll(message Message, except ...*Member) error {
 	return h.send(Topic{Kind: Everyone}, message, except)
 }
 
-// Send is Broadcast to the members with a key.
+// Send is [Hub.Broadcast] to the members with a key: see [Member.SetKey].
 func (h *Hub) Send(key string, message Message, except ...*Member) error {
 	return h.send(Topic{Key, key}, message, except)
 }
@@ -118,7 +122,7 @@ func (h *Hub) send(t Topic, message Message, except []*Member) error {
 	return h.publish(t, func() []byte { return messagePayload(message.encoded) })
 }
 
-// check returns why a message can't be sent to anybody.
+// check returns why a message can't be sent to any member, or nil.
 func (h *Hub) check(message Message) error {
 	if err := message.check(); err != nil {
 		return err
@@ -129,53 +133,57 @@ func (h *Hub) check(message Message) error {
 	return nil
 }
 
-// start runs a function in a goroutine that Shutdown waits for, and returns false once
-// that has begun.
+// start runs f in a goroutine that Shutdown waits for. Once Shutdown has begun, it returns false
+// and does not call f.
 func (h *Hub) start(f func()) bool {
-	h.life.Lock()
-	defer h.life.Unlock()
+	h.lifeMu.Lock()
+	defer h.lifeMu.Unlock()
 	if !h.closed {
 		h.running.Go(f)
 	}
 	return !h.closed
 }
 
-// Rooms returns the names of the rooms in which somebody on this node is, sorted.
+// Rooms returns the sorted names of the rooms that have members on this node.
 func (h *Hub) Rooms() []string {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return slices.Sorted(maps.Keys(h.rooms))
 }
 
-// Keys returns the keys that members on this node have, sorted.
+// Keys returns the sorted keys of the members on this node.
 func (h *Hub) Keys() []string {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return slices.Sorted(maps.Keys(h.keys))
 }
 
-// Members returns all members on this node.
+// Members returns all members on this node, in the order in which they joined.
 func (h *Hub) Members() []*Member { return h.everyone.all() }
 
-// In returns the members in a room on this node, in the order in which they came.
+// In returns the members in a room on this node, in the order in which they entered it.
 func (h *Hub) In(room string) []*Member { return h.group(Topic{Room, room}).all() }
 
-// WithKey returns the members with a key on this node.
+// WithKey returns the members on this node that have a key, in the order in which they got it.
 func (h *Hub) WithKey(key string) []*Member { return h.group(Topic{Key, key}).all() }
 
-// CountIn returns how many members are in a room on this node.
+// CountIn returns the number of members in a room on this node.
 func (h *Hub) CountIn(room string) int { return h.group(Topic{Room, room}).len() }
 
-// Stats counts, on this node.
+// Stats are counters of a [Hub], for this node only.
 type Stats struct {
-	Members, Rooms, Keys int // now
+	// The current numbers of members, of rooms with members, and of keys with members.
+	Members, Rooms, Keys int
 
-	// Since the start.
-	Dropped      uint64 // messages that found a member's queue full
-	Disconnected uint64 // members whose connection was closed because of that
+	// Dropped is the number of messages, since New, that did not fit into a member's queue. A
+	// message that several members miss counts several times.
+	Dropped uint64
+
+	// Disconnected is the number of members, since New, that were disconnected because of that.
+	Disconnected uint64
 }
 
-// Stats returns the numbers of this moment.
+// Stats returns the current counters.
 func (h *Hub) Stats() Stats {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -184,6 +192,6 @@ func (h *Hub) Stats() Stats {
 		Rooms:        len(h.rooms),
 		Keys:         len(h.keys),
 		Dropped:      h.dropped.Load(),
-		Disconnected: h.slow.Load(),
+		Disconnected: h.disconnected.Load(),
 	}
 }

@@ -8,36 +8,37 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
-// A Member is a connection in a [Hub]. It leaves by itself when its connection begins to
-// end: as soon as Close is called or Serve has returned, say. All methods may be called
-// from any goroutine.
+// A Member is a connection in a [Hub]; [Hub.Join] returns it. It leaves the hub by itself
+// when its connection begins to end, for example when Close is called or Serve has returned.
+// All methods may be called from any goroutine.
 type Member struct {
 	hub  *Hub
 	conn *websocket.Conn
 
-	mu     sync.Mutex
-	home   membership // among everyone; here, as each member has it
-	places places     // in its other groups; those that it had, when it has left for good
-	values map[any]any
-	full   bool // its queue was, when it was written to last
-	slow   bool // it gets nothing any more, and is to be disconnected
-	left   bool // for good
+	mu            sync.Mutex
+	everyone      membership  // in Hub.everyone; a value, because each member has it
+	memberships   memberships // in rooms and keys; kept when the member has left for good
+	values        map[any]any // of Set
+	queueFull     bool        // the last message did not fit into the queue
+	disconnecting bool        // the member is too slow: it gets no more messages and is disconnected
+	left          bool        // the member has left all groups, for good
 }
 
-// Conn is the member's connection.
+// Conn returns the member's connection.
 func (m *Member) Conn() *websocket.Conn { return m.conn }
 
-// Join has the member enter rooms; those that it is in already stay as they are. When it
-// returns, the member gets what is sent to the rooms from then on: on other nodes, as
-// soon as they have learned of it. The error is one of
-//   - that of the connection, when it has ended
-//   - [websocket.ErrCloseSent], when it is being closed
+// Join adds the member to rooms. Rooms that it is in already are left as they are. Once Join
+// returns, the member receives every message that is sent to the rooms on this node; those
+// of other nodes arrive once the subscription has reached them. The error is
+// one of
+//   - the cause of the connection's context, when the connection has ended
+//   - [websocket.ErrCloseSent], when the connection is being closed
 //   - [websocket.ErrShutdown], when the hub or the Upgrader shuts down
-//   - [websocket.ErrQueueFull], when the member was too slow
-//   - that of the broker
+//   - [websocket.ErrQueueFull], when the member was too slow and is being disconnected
+//   - the error of the broker's Subscribe
 //
-// The member is then in the rooms that it was in before. A connection whose Serve returns
-// one of the first four ends as the hub has decided.
+// After an error, the member is in the rooms that it was in before the call. Serve may return
+// any of the first four: the connection then ends as the hub has decided.
 func (m *Member) Join(rooms ...string) error {
 	var entered []string
 	for _, room := range rooms {
@@ -53,55 +54,56 @@ func (m *Member) Join(rooms ...string) error {
 	return nil
 }
 
-// Leave has the member leave rooms. When it returns, what was sent to the rooms before is
-// queued for the member, ahead of what is sent later; nothing more of them will be.
+// Leave removes the member from rooms; rooms that it is not in are ignored. When it returns,
+// the messages that were sent to the rooms before are in the member's queue, ahead of any later
+// message, and no further message of the rooms will be added.
 func (m *Member) Leave(rooms ...string) {
 	for _, room := range rooms {
-		m.exit(inGroup(Topic{Room, room}))
+		m.exit(membershipIn(Topic{Room, room}))
 	}
 }
 
-// Rooms returns the names of the rooms the member is in, sorted. For a member that has
-// left with its connection, they are those in which it was then, so that a deferred
-// function of Serve knows whom to tell.
+// Rooms returns the sorted names of the rooms that the member is in. For a member that has left
+// because its connection ended, Rooms returns the rooms that it was in at that moment, so that
+// a deferred function of Serve can send a goodbye to them.
 func (m *Member) Rooms() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var rooms []string
-	for place := range m.places.all() {
-		if place.group.topic.Kind == Room {
-			rooms = append(rooms, place.group.topic.Name)
+	for ms := range m.memberships.all() {
+		if ms.group.topic.Kind == Room {
+			rooms = append(rooms, ms.group.topic.Name)
 		}
 	}
 	slices.Sort(rooms)
 	return rooms
 }
 
-// SetKey gives the member a key, such as the ID of a user: see [Hub.Send]. Several
-// members may have the same. The empty key takes it away. Its errors are those of Join,
-// and then the member keeps the key that it had before.
+// SetKey gives the member a key, such as the ID of a user: see [Hub.Send]. Several members may
+// share a key. A new key replaces the previous one; the empty key removes it. SetKey returns
+// the same errors as [Member.Join]; after an error, the member keeps its previous key.
 func (m *Member) SetKey(key string) error {
 	if key == "" {
-		m.exit(ofKey)
+		m.exit(keyMembership)
 		return nil
 	}
 	_, err := m.enter(Topic{Key, key})
 	return err
 }
 
-// Key returns the member's key; for a member that has left with its connection, the one
-// that it had then.
+// Key returns the member's key, or the empty string if it has none. For a member that has left
+// because its connection ended, Key returns the key that it had at that moment.
 func (m *Member) Key() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if place := m.places.key(); place != nil {
-		return place.group.topic.Name
+	if ms := m.memberships.key(); ms != nil {
+		return ms.group.topic.Name
 	}
 	return ""
 }
 
-// Set keeps a value with the member, in place of the one under the same name before.
-// Names are compared with ==, as those of a context are. Nil takes a value away.
+// Set stores a value with the member and replaces the previous value of the same name. Names
+// are compared with ==, like the keys of a context. A nil value deletes the name.
 func (m *Member) Set(name, value any) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -115,24 +117,28 @@ func (m *Member) Set(name, value any) {
 	m.values[name] = value
 }
 
-// Get returns what was set under a name, nil without.
+// Get returns the value that [Member.Set] stored under a name, or nil.
 func (m *Member) Get(name any) any {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.values[name]
 }
 
-// Send sends a message to the member, and does not wait. [websocket.ErrQueueFull] means
-// that the member does not get it, and that what Options.WhenFull says was done;
-// [ErrTooLong], that the message is too long for any member; another error, that the
-// message can't be sent or that the connection has ended. The member's Serve may return
-// the error: see [websocket.ErrQueueFull].
+// Send sends a message to the member without waiting. Its error is
+//   - [websocket.ErrQueueFull], when the member's queue is full: the message is dropped and
+//     Options.WhenFull is applied
+//   - [ErrTooLong], when the message is too long for any member's queue
+//   - the error of the message, when it could not be encoded
+//   - the cause of the connection's context, or the error of a write, when the connection has
+//     ended
+//
+// The member's Serve may return the error: see [websocket.ErrQueueFull].
 func (m *Member) Send(message Message) error {
 	if err := m.hub.check(message); err != nil {
 		return err
 	}
 	m.mu.Lock()
-	err := m.goneLocked()
+	err := m.sendErrorLocked()
 	if err == nil {
 		err = m.enqueue(message.encoded)
 	}
@@ -141,44 +147,44 @@ func (m *Member) Send(message Message) error {
 	return err
 }
 
-// SendContext is Send, but waits for room in the member's queue, as long as ctx allows.
-// Its error then wraps the cause of ctx.
+// SendContext is [Member.Send], but waits for room in the member's queue. If ctx ends first, the
+// message is not sent, and the error wraps the cause of ctx.
 func (m *Member) SendContext(ctx context.Context, message Message) error {
 	if err := m.hub.check(message); err != nil {
 		return err
 	}
-	if err := m.gone(); err != nil {
+	if err := m.sendError(); err != nil {
 		return err
 	}
 	defer m.conn.Flush()
 	return m.conn.EnqueueContext(ctx, m.hub.options.Queue, message.encoded)
 }
 
-// refuse does what is to be done when a message finds the queue full. The mutex is
-// held.
-func (m *Member) refuse() {
+// handleQueueFull applies Options.WhenFull to a message that did not fit into the queue. The
+// caller holds the mutex.
+func (m *Member) handleQueueFull() {
 	h := m.hub
 	h.dropped.Add(1)
-	first := !m.full
-	m.full = true
+	first := !m.queueFull
+	m.queueFull = true
 	disconnect := h.options.WhenFull == Disconnect
-	m.slow = disconnect
+	m.disconnecting = disconnect
 	if !first {
 		return
 	}
 	if disconnect {
-		h.slow.Add(1)
+		h.disconnected.Add(1)
 	}
 	end := func() {
 		if disconnect {
-			h.close(m, websocket.CloseTryAgainLater, tooSlow)
+			h.close(m, websocket.CloseTryAgainLater, tooSlowText)
 		}
 	}
 	if h.options.OnFull == nil {
 		end()
 		return
 	}
-	m.conn.Go(func(context.Context) error { // which waits for it, and survives its panic
+	m.conn.Go(func(context.Context) error { // Serve's end waits for it; a panic is recovered
 		h.options.OnFull(m)
 		end()
 		return nil

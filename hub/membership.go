@@ -7,91 +7,92 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
-// A membership is a member's place in a group.
+// A membership links a member to one of its groups.
 type membership struct {
 	member *Member
-	group  *group // nil when the member has left it; guarded by the member's mutex
-	slot   int32  // guarded by the group's mutex
-	// seen is the position of the first delivery that is still to come to the member.
-	// It is guarded by the member's mutex. Positions wrap around; those that are compared
-	// lie close together, because each round brings all members up to its end.
-	seen uint32
+	group  *group // nil once the member has left it; guarded by the member's mutex
+	slot   int32  // index in group.slots; guarded by the group's mutex
+	// next is the position of the first delivery that the member has not received. The
+	// member's mutex guards it. Positions wrap around: they can be compared because each
+	// pass brings every member up to its end, which keeps them close together.
+	next uint32
 }
 
-// These find a member's places. Its mutex is held.
-type finder func(m *Member) []*membership
+// A selector returns some of a member's memberships. The caller holds the member's mutex.
+type selector func(m *Member) []*membership
 
-func inGroup(t Topic) finder {
-	return func(m *Member) []*membership { return some(m.places.get(t)) }
+func membershipIn(t Topic) selector {
+	return func(m *Member) []*membership { return oneOrNone(m.memberships.get(t)) }
 }
 
-func ofKey(m *Member) []*membership { return some(m.places.key()) }
+func keyMembership(m *Member) []*membership { return oneOrNone(m.memberships.key()) }
 
-func everywhere(m *Member) []*membership {
-	if m.home.group == nil {
+func allMemberships(m *Member) []*membership {
+	if m.everyone.group == nil {
 		return nil
 	}
-	return slices.AppendSeq([]*membership{&m.home}, m.places.all())
+	return slices.AppendSeq([]*membership{&m.everyone}, m.memberships.all())
 }
 
-func nowhere(*Member) []*membership { return nil }
+func noMemberships(*Member) []*membership { return nil }
 
-func some(place *membership) []*membership {
-	if place == nil {
+func oneOrNone(ms *membership) []*membership {
+	if ms == nil {
 		return nil
 	}
-	return []*membership{place}
+	return []*membership{ms}
 }
 
-// enter adds a member to a group and reports whether it was not in it already. A new key
-// takes the place of the one before.
+// enter adds the member to a group and reports whether it was not in the group before. A
+// new key replaces the previous one.
 func (m *Member) enter(t Topic) (isNew bool, err error) {
-	before := nowhere
+	replaced := noMemberships
 	if t.Kind == Key {
-		before = ofKey
+		replaced = keyMembership
 	}
-	m.catchUp(before)
+	m.catchUp(replaced)
 	defer m.conn.Flush()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	place, rests, err := m.hub.take(m, t, before)
-	if place == nil {
+	ms, undelivered, err := m.hub.addMember(m, t, replaced)
+	if ms == nil {
 		return false, err
 	}
-	m.forget(before(m))
-	m.enqueueRests(rests)
+	m.forget(replaced(m))
+	m.enqueueUndelivered(undelivered)
 	if t.Kind != Everyone {
-		m.places.add(place)
+		m.memberships.add(ms)
 	}
 	return true, nil
 }
 
-// exit has a member leave places. What was sent there before is queued for it when the
-// call returns.
-func (m *Member) exit(find finder) {
-	m.catchUp(find)
+// exit removes the member from the selected groups. When it returns, the messages that were
+// sent to these groups before are in the member's queue.
+func (m *Member) exit(selected selector) {
+	m.catchUp(selected)
 	defer m.conn.Flush()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	places := find(m)
+	list := selected(m)
 	if !m.left {
-		m.enqueueRests(m.hub.giveUp(places))
+		m.enqueueUndelivered(m.hub.removeMember(list))
 	}
-	m.forget(places)
+	m.forget(list)
 }
 
-// forget has a member be in places no more. The mutex is held.
-func (m *Member) forget(places []*membership) {
-	for _, place := range places {
-		m.places.remove(place.group.topic)
-		place.group = nil
+// forget deletes memberships from the member. The caller holds the member's mutex.
+func (m *Member) forget(list []*membership) {
+	for _, ms := range list {
+		m.memberships.remove(ms.group.topic)
+		ms.group = nil
 	}
 }
 
-// leave has the member leave everything, for good. What was sent before is queued for it
-// when the call returns. To its own methods, it keeps what it had.
+// leave removes the member from all groups for good. When it returns, the messages that were
+// sent to these groups before are in the member's queue. The member keeps its list of
+// memberships, so that Rooms and Key still return what it had.
 func (m *Member) leave() {
-	m.catchUp(everywhere)
+	m.catchUp(allMemberships)
 	defer m.conn.Flush()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -99,11 +100,12 @@ func (m *Member) leave() {
 		return
 	}
 	m.left = true
-	m.enqueueRests(m.hub.giveUp(everywhere(m)))
+	m.enqueueUndelivered(m.hub.removeMember(allMemberships(m)))
 }
 
-// leaveBeforeClose has the member leave when its connection begins to end. If it has
-// begun already, the member leaves now, and the error says why it can be none.
+// leaveBeforeClose makes the member leave when its connection begins to end. If the
+// connection has begun to end already, the member leaves now, and the error says why it
+// can't be a member.
 func (m *Member) leaveBeforeClose() error {
 	if m.conn.BeforeClose(m.leave) {
 		return nil
@@ -113,54 +115,49 @@ func (m *Member) leaveBeforeClose() error {
 	defer m.mu.Unlock()
 	m.hub.mu.RLock()
 	defer m.hub.mu.RUnlock()
-	return m.hub.barred(m)
+	return m.hub.entryError(m)
 }
 
-// gone returns why nothing can be sent to the member any more, nil as long as something
-// may: where it has left because its Serve has returned, up to the close frame.
-func (m *Member) gone() error {
+// sendError returns why nothing can be sent to the member any more, or nil. Messages can be
+// sent to a member that has left because its Serve has returned, until the close frame.
+func (m *Member) sendError() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.goneLocked()
+	return m.sendErrorLocked()
 }
 
-func (m *Member) goneLocked() error {
+func (m *Member) sendErrorLocked() error {
 	switch ctx := m.conn.Context(); {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case m.slow:
+	case m.disconnecting:
 		return websocket.ErrQueueFull
 	default:
 		return nil
 	}
 }
 
-// ended returns why the member can enter nothing any more, nil if it can. The mutex is
-// held.
-func (m *Member) ended() error {
-	if err := m.goneLocked(); err != nil || !m.left {
-		return err
-	}
-	return websocket.ErrCloseSent // it is as good as that
-}
-
-// barred returns why a member can enter no group of the hub any more, nil if it can. The
-// hub's shutdown comes first: it is why the hub closes connections, and ErrShutdown is what
-// it promises then. The member's mutex and mu are held.
-func (h *Hub) barred(m *Member) error {
+// entryError returns why the member can't enter a group any more, or nil. It checks for the
+// hub's shutdown first: the shutdown closes the connections, and Join promises ErrShutdown
+// then. The caller holds the member's mutex and mu.
+func (h *Hub) entryError(m *Member) error {
 	if h.closed {
 		return websocket.ErrShutdown
 	}
-	return m.ended()
+	if err := m.sendErrorLocked(); err != nil || !m.left {
+		return err
+	}
+	return websocket.ErrCloseSent // a member that has left is about to get its close frame
 }
 
-// take adds a member, whose mutex is held, to a group, which is made if there is none, in
-// place of others, and returns what is left for it there. The place is nil if it has one
-// already.
-func (h *Hub) take(m *Member, t Topic, before finder) (place *membership, rests []*round, err error) {
+// addMember adds a member to the group of a topic, which it creates if necessary, and
+// removes the member from the groups of the replaced memberships. It returns the new
+// membership, nil if the member is in the group already, and the messages that the member
+// has not received from the replaced ones. The caller holds the member's mutex.
+func (h *Hub) addMember(m *Member, t Topic, replaced selector) (ms *membership, undelivered []*pass, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := h.barred(m); err != nil || m.places.get(t) != nil {
+	if err := h.entryError(m); err != nil || m.memberships.get(t) != nil {
 		return nil, nil, err
 	}
 	g := h.everyone
@@ -174,35 +171,36 @@ func (h *Hub) take(m *Member, t Topic, before finder) (place *membership, rests 
 		g = newGroup(h, t)
 		h.groups(t.Kind)[t.Name] = g
 	}
-	place = &m.home
+	ms = &m.everyone
 	if t.Kind != Everyone {
-		place = new(membership)
+		ms = new(membership)
 	}
-	*place = membership{member: m, group: g}
-	rests = h.giveUpLocked(before(m))
-	g.add(place)
-	return place, rests, nil
+	*ms = membership{member: m, group: g}
+	undelivered = h.removeMemberLocked(replaced(m))
+	g.add(ms)
+	return ms, undelivered, nil
 }
 
-// giveUp takes a member, whose mutex is held, out of groups and returns what is left for
-// it there. A group in which it was the last one is forgotten.
-func (h *Hub) giveUp(places []*membership) (rests []*round) {
+// removeMember removes a member from the groups of the given memberships and returns the
+// messages that it has not received from them. Groups that become empty are deleted. The
+// caller holds the member's mutex.
+func (h *Hub) removeMember(list []*membership) (undelivered []*pass) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.giveUpLocked(places)
+	return h.removeMemberLocked(list)
 }
 
-func (h *Hub) giveUpLocked(places []*membership) (rests []*round) {
-	for _, place := range places {
-		g := place.group
-		rest, empty := g.remove(place)
-		if rest != nil {
-			rests = append(rests, rest)
+func (h *Hub) removeMemberLocked(list []*membership) (undelivered []*pass) {
+	for _, ms := range list {
+		g := ms.group
+		p, empty := g.remove(ms)
+		if p != nil {
+			undelivered = append(undelivered, p)
 		}
 		if empty && g != h.everyone {
 			delete(h.groups(g.topic.Kind), g.topic.Name)
 			h.unsubscribe(g.topic)
 		}
 	}
-	return rests
+	return undelivered
 }

@@ -10,18 +10,18 @@ import (
 
 var errBrokerClosed = errors.New("hub: broker is closed")
 
-// Memory connects hubs of one process, for tests, and as a model for other brokers. The
-// zero value is ready to use.
+// Memory connects hubs in one process, for tests and as a model for other brokers. The zero
+// value is ready to use. Its methods may be called from any goroutine.
 //
 //	var network hub.Memory
 //	one := hub.New(hub.Options{Broker: network.Node()})
 //	two := hub.New(hub.Options{Broker: network.Node()})
 //
-// What a hub publishes has been delivered to the others when its call returns.
+// When a hub's call returns, its message has been delivered to the other hubs.
 type Memory struct {
 	mu sync.RWMutex
-	// Who is to be told of what is published to a topic; all nodes are for Everyone.
-	// The slices are not changed, only replaced.
+	// The subscribers of each topic; every node subscribes to Everyone. The slices are replaced
+	// and never changed, so that Publish can use them without the lock.
 	nodes map[Topic][]*memoryNode
 }
 
@@ -70,9 +70,9 @@ type memoryNode struct {
 	receive func(t Topic, payload []byte)
 	closed  atomic.Bool
 
-	// receiving is held while receive is called: for one message after the other, and
-	// for none after Close. The network's mutex is not: a hub that subscribes holds
-	// locks that receive needs.
+	// receiving is held during a call of receive, so that calls do not overlap and none
+	// follows Close. The network's mutex is not held then: a hub holds locks that receive
+	// needs when it subscribes.
 	receiving sync.Mutex
 }
 
@@ -119,7 +119,7 @@ func (n *memoryNode) Unsubscribe(t Topic) error {
 func (n *memoryNode) Close() error {
 	n.closed.Store(true)
 	n.network.remove(n, n.network.topics()...)
-	n.receiving.Lock() // for a call that is under way
+	n.receiving.Lock() // wait for a running call of receive
 	defer n.receiving.Unlock()
 	return nil
 }

@@ -8,11 +8,11 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
-// A Message is what is sent: encoded once, for all who receive it. Make one with
-// [Text], [Binary], [JSON] or [Encoded]. It may be sent many times, by many goroutines.
+// A Message is encoded once for all its recipients. [Text], [Binary], [JSON] and [Encoded] make
+// one; sending the zero value is an error. It may be sent many times, from any goroutine.
 type Message struct {
 	encoded *websocket.EncodedMessage
-	err     error // why there is none
+	err     error // why encoded is nil
 }
 
 var (
@@ -20,18 +20,19 @@ var (
 	errInvalidText = errors.New("hub: text is not UTF-8")
 )
 
-// maxFrameOverhead is how many bytes a frame is longer than its message, at most, but
-// for a thousandth of that where it is compressed in vain.
+// maxFrameOverhead is how many bytes a frame can be longer than its message. A message that does
+// not compress well may add a thousandth of its length to this.
 const maxFrameOverhead = 64
 
-// Text is a text message. Text that is not UTF-8 would end the connections it is sent
-// to (RFC 6455, 8.1): sending it is an error.
+// Text returns a text message. If the text is not valid UTF-8, sending the message is an error,
+// because the peers would have to fail their connections (RFC 6455, 8.1).
 func Text(text string) Message { return encode(websocket.TextMessage, []byte(text)) }
 
-// Binary is a binary message, of a copy of the data.
+// Binary returns a binary message with a copy of the data.
 func Binary(data []byte) Message { return encode(websocket.BinaryMessage, data) }
 
-// JSON is a text message with the JSON of v. Sending it is an error if v has none.
+// JSON returns a text message with the JSON encoding of v. If v can't be encoded, sending the
+// message is an error.
 func JSON(v any) Message {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -40,7 +41,7 @@ func JSON(v any) Message {
 	return encode(websocket.TextMessage, data)
 }
 
-// Encoded is a message that is encoded already.
+// Encoded returns a message that is encoded already. If m is nil, sending it is an error.
 func Encoded(m *websocket.EncodedMessage) Message { return Message{encoded: m} }
 
 func encode(messageType int, data []byte) Message {
@@ -51,7 +52,7 @@ func encode(messageType int, data []byte) Message {
 	return Message{encoded: m, err: err}
 }
 
-// check returns why the message can't be sent.
+// check returns why the message can't be sent, or nil.
 func (m Message) check() error {
 	if m.err == nil && m.encoded == nil {
 		return errNoMessage

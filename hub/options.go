@@ -4,34 +4,34 @@ import "github.com/goyave-contrib/websocket"
 
 // Options tunes a [Hub]. The zero value is ready to use.
 type Options struct {
-	// Queue bounds what waits for one member: 2 MiB in any number of messages, unless
-	// its fields say otherwise. A member that reads at once is never too slow for what
-	// fits into Queue.Bytes, whatever its connection is. A message that is longer
-	// reaches nobody: see ErrTooLong.
+	// Queue limits the messages that wait to be written to one member. The zero value means
+	// 2 MiB in any number of messages. A member that reads without delay can always take
+	// Queue.Bytes in one burst, whatever its network. A message that is longer by itself is
+	// sent to no member: see ErrTooLong.
 	Queue websocket.QueueLimit
 
-	// WhenFull says what becomes of a member whose queue is full.
+	// WhenFull says what happens to a member whose queue is full. Zero means Disconnect.
 	WhenFull Policy
 
-	// OnFull is called when a member's queue is full, once until there is room again,
-	// in a goroutine of its own and before the connection is closed, which waits for
-	// it. A panic counts as one of Serve: see [websocket.Conn.Go]. Nil means nobody is
-	// told but [Hub.Stats].
+	// OnFull is called when a member's queue becomes full, and again only after a message has
+	// fitted in the meantime. It runs in a goroutine of its own. With Disconnect, the connection
+	// is closed when OnFull has returned. A panic counts as a panic of Serve: see
+	// [websocket.Conn.Go]. May be nil; [Hub.Stats] counts in any case.
 	OnFull func(*Member)
 
-	// Broker connects the hub with those of other nodes. Nil means there is one node.
-	// The hub closes it.
+	// Broker connects the hub with the hubs of other nodes. Nil means a single node. Shutdown
+	// closes the broker.
 	Broker Broker
 }
 
-// A Policy says what becomes of a member whose queue is full.
+// A Policy says what happens to a member whose queue is full.
 type Policy int
 
 const (
-	// Disconnect closes the connection with code 1013 (try again later): the client
-	// knows that it missed something, and connects again.
+	// Disconnect closes the connection with code 1013 (try again later), so that the client
+	// learns that it has missed messages and can connect again.
 	Disconnect Policy = iota
-	// Drop drops the newest message, and nobody tells the client: it gets what waits
-	// before, which is older.
+	// Drop drops the new message and keeps the queued ones, which are older. The client does
+	// not learn of it.
 	Drop
 )

@@ -16,8 +16,8 @@ import (
 
 var lobby = Topic{Room, "lobby"}
 
-// A stage is two hubs, and a member of the first in whose mutex the rounds of its room
-// get stuck: they are under way for as long as a test likes.
+// A stage is two hubs and a member of the first. A test holds that member's mutex to block the
+// passes of its room for as long as it likes.
 type stage struct {
 	t          *testing.T
 	hub, other *Hub
@@ -28,7 +28,7 @@ type stage struct {
 	stuck      *Member
 }
 
-// served is a connection, and what its Serve returns.
+// served is a connection; its Serve returns the error that is sent to returns.
 type served struct {
 	conn    *websocket.Conn
 	returns chan error
@@ -74,15 +74,15 @@ func (s *stage) join() (*wstest.Client, *Member) {
 	return client, m
 }
 
-// hold has a round, with a first message, get stuck.
+// hold starts a pass with a first message and blocks it until release.
 func (s *stage) hold(topic Topic) (release func()) {
 	s.t.Helper()
 	g := s.hub.group(topic)
-	await := func(round bool) {
+	await := func(passing bool) {
 		require.Eventually(s.t, func() bool {
 			g.mu.Lock()
 			defer g.mu.Unlock()
-			return g.round == round
+			return g.passing == passing
 		}, 20*time.Second, time.Millisecond)
 	}
 	await(false)
@@ -106,9 +106,9 @@ func (s *stage) down() {
 	require.NoError(s.t, s.other.Shutdown(s.t.Context()))
 }
 
-// What is sent while a round is under way is for exactly those who are members then, and
-// whoever leaves or ends afterwards gets it first.
-func TestRoundUnderWayHoldsUpNobody(t *testing.T) {
+// A message that is sent during a pass goes to exactly the members of that moment. A member that
+// leaves, or whose connection ends, receives it first.
+func TestRunningPassDelaysNoLeave(t *testing.T) {
 	for name, end := range map[string]func(s *stage, m *Member){
 		"leaves":                  func(_ *stage, m *Member) { m.Leave("lobby"); require.NoError(t, m.Send(Text("left"))) },
 		"is closed":               func(_ *stage, m *Member) { go m.Conn().Close(4000, "") }, //nolint:errcheck // the frame shows it
@@ -153,7 +153,7 @@ func TestRoundUnderWayHoldsUpNobody(t *testing.T) {
 					if err != nil {
 						return
 					}
-					assert.Equal(t, "last", string(text), "it came after the others")
+					assert.Equal(t, "last", string(text), "a late member receives later messages only")
 				}
 			}()
 			go testws.Drain(client)
@@ -162,8 +162,8 @@ func TestRoundUnderWayHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// Whoever leaves a key for another one gets what was sent to the first.
-func TestChangedKeyInARound(t *testing.T) {
+// A member that changes its key receives the messages that were sent to the old key.
+func TestChangedKeyInAPass(t *testing.T) {
 	s := newStage(t)
 	client, member := s.join()
 	require.NoError(t, s.stuck.SetKey("ann"))
@@ -186,7 +186,7 @@ func TestPositionsWrapAround(t *testing.T) {
 	s := newStage(t)
 	s.stuck.Leave("lobby")
 	g := newGroup(s.hub, lobby)
-	g.begin = 1<<32 - 100
+	g.logStart = 1<<32 - 100
 	s.hub.mu.Lock()
 	s.hub.rooms["lobby"] = g
 	s.hub.mu.Unlock()
@@ -212,7 +212,7 @@ func TestPositionsWrapAround(t *testing.T) {
 		require.NoError(t, m.Conn().CloseNow())
 	}
 	g.mu.Lock()
-	assert.Less(t, g.begin, uint32(1<<31), "they did")
+	assert.Less(t, g.logStart, uint32(1<<31), "the positions have wrapped around")
 	g.mu.Unlock()
 	go testws.Drain(client)
 	s.down()

@@ -9,22 +9,24 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
-// Shutdown ends the hub: nobody joins any more, every member's connection is closed
-// with code 1001, behind what was sent to it before, and the broker is closed. It
-// returns nil when all that is done. When ctx ends first, the connections that are left
-// are cut and an error says how many they were; it wraps the cause of ctx. It may be
-// called again, also at the same time. There is no way back.
+// Shutdown ends the hub for good: Join fails from now on, every member's connection is closed
+// with code 1001, after the messages that were sent to it before, and the broker is closed.
+// Shutdown returns nil when all of this is done, or the error of the broker's Close. If ctx ends
+// first, Shutdown aborts the remaining connections without a close handshake and returns an
+// error with their number that wraps the cause of ctx. It may be called several times, also
+// concurrently; each call waits in the same way.
 //
-// It does not wait for Serve to return. Shut down the Upgrader first: it also sends what is
-// queued, and 1001, and it waits for Serve, so that what Serve sends to other nodes at its
-// end arrives. What is sent to them once the hub is shut down is lost, without an error.
+// Shutdown does not wait for Serve to return. Shut down the Upgrader first: it also sends the
+// queued messages and 1001, and it waits for Serve, so that messages that Serve sends to other
+// nodes at its end arrive. Once the hub is shut down, messages to other nodes are dropped
+// without an error.
 func (h *Hub) Shutdown(ctx context.Context) error {
-	h.refuse()
-	h.life.Lock()
+	h.stopAccepting()
+	h.lifeMu.Lock()
 	for _, m := range h.everyone.all() {
 		h.closeLocked(m, websocket.CloseGoingAway, "Server shutting down")
 	}
-	h.life.Unlock()
+	h.lifeMu.Unlock()
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
@@ -34,13 +36,13 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	select {
 	case <-closed:
 	case <-ctx.Done():
-		if n := h.cut(); n > 0 {
+		if n := h.abort(); n > 0 {
 			err = fmt.Errorf("hub: shutdown: connections cut: %d: %w", n, context.Cause(ctx))
 		}
 		<-closed
 	}
 	if h.closeBroker != nil {
-		h.offline.Store(true)
+		h.brokerClosed.Store(true)
 		if closeErr := h.closeBroker(); err == nil {
 			err = closeErr
 		}
@@ -48,20 +50,20 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// refuse has nobody join any more.
-func (h *Hub) refuse() {
+// stopAccepting makes Join fail from now on.
+func (h *Hub) stopAccepting() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.life.Lock()
-	defer h.life.Unlock()
+	h.lifeMu.Lock()
+	defer h.lifeMu.Unlock()
 	h.closed = true
 }
 
-// cut cuts the connections that are being closed, and counts them.
-func (h *Hub) cut() int {
-	h.life.Lock()
+// abort closes the sockets of the connections that are being closed, and returns their number.
+func (h *Hub) abort() int {
+	h.lifeMu.Lock()
 	members := slices.Collect(maps.Keys(h.closing))
-	h.life.Unlock()
+	h.lifeMu.Unlock()
 	for _, m := range members {
 		_ = m.conn.CloseNow()
 	}

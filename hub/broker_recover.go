@@ -1,0 +1,42 @@
+package hub
+
+import (
+	"runtime/debug"
+
+	"github.com/goyave-contrib/websocket"
+)
+
+// A recoveringBroker turns panics of a Broker into errors. A panic would otherwise escape with
+// locks held, in any goroutine in which a member leaves, or out of Shutdown.
+type recoveringBroker struct{ broker Broker }
+
+var _ Broker = recoveringBroker{}
+
+func (b recoveringBroker) Open(receive func(t Topic, payload []byte)) { b.broker.Open(receive) } // a panic is for the caller of New
+
+func (b recoveringBroker) Publish(t Topic, payload []byte) (err error) {
+	defer recoverTo(&err)
+	return b.broker.Publish(t, payload)
+}
+
+func (b recoveringBroker) Subscribe(t Topic) (err error) {
+	defer recoverTo(&err)
+	return b.broker.Subscribe(t)
+}
+
+func (b recoveringBroker) Unsubscribe(t Topic) (err error) {
+	defer recoverTo(&err)
+	return b.broker.Unsubscribe(t)
+}
+
+func (b recoveringBroker) Close() (err error) {
+	defer recoverTo(&err)
+	return b.broker.Close()
+}
+
+// recoverTo turns a panic into an error. It must be deferred.
+func recoverTo(err *error) {
+	if p := recover(); p != nil {
+		*err = &websocket.PanicError{Value: p, Stack: debug.Stack()}
+	}
+}
