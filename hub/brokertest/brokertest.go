@@ -1,4 +1,4 @@
-// Package brokertest tests implementations of [hub.Broker].
+// Package brokertest has a test suite for implementations of [hub.Broker].
 package brokertest
 
 import (
@@ -14,15 +14,17 @@ import (
 	"github.com/goyave-contrib/websocket/hub"
 )
 
-// timeout bounds each wait.
+// timeout limits each wait of the tests.
 const timeout = 10 * time.Second
 
-// A Network returns a broker for one more hub, each connected with all the others that
-// it has returned. The brokers are not opened yet; the tests close them.
+// A Network returns a new broker for one more hub at each call. The broker is connected with all
+// other brokers that the same Network has returned, and is not opened yet. The tests open it and
+// close it.
 type Network func(t *testing.T) hub.Broker
 
-// Test tests that brokers do what [hub.Broker] says, each time on a new network.
-// NewNetwork may use t.Cleanup.
+// Test checks that brokers follow the rules of [hub.Broker]. It runs one subtest for each rule and
+// calls newNetwork once for each subtest, with the subtest's T, so newNetwork may use t.Cleanup.
+// Each wait is limited to 10 seconds.
 //
 //	func TestBroker(t *testing.T) {
 //		brokertest.Test(t, func(*testing.T) brokertest.Network {
@@ -36,15 +38,15 @@ func Test(t *testing.T, newNetwork func(t *testing.T) Network) {
 		run  func(t *testing.T, open func(t *testing.T) *node)
 	}{
 		{"only subscribers get a message", testTopics},
-		{"everyone gets what is for everyone", testEveryone},
-		{"nobody gets his own", testNoEcho},
+		{"every hub gets messages to Everyone", testEveryone},
+		{"no hub gets its own messages", testNoEcho},
 		{"names are any strings", testNames},
-		{"payloads arrive as they are", testPayloads},
+		{"payloads arrive unchanged", testPayloads},
 		{"messages to one topic arrive in order, once", testOrder},
-		{"nothing comes after Unsubscribe", testUnsubscribe},
+		{"no messages arrive after Unsubscribe", testUnsubscribe},
 		{"Subscribe does not wait for receive", testSubscribeDuringReceive},
-		{"nothing comes after Close", testClose},
-		{"everything at once", testConcurrency},
+		{"no messages arrive after Close", testClose},
+		{"concurrent calls", testConcurrency},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			network, nodes := newNetwork(t), 0
@@ -56,13 +58,13 @@ func Test(t *testing.T, newNetwork func(t *testing.T) Network) {
 	}
 }
 
-// A delivery is what receive was called with.
+// A delivery is the arguments of one call of receive.
 type delivery struct {
 	topic   hub.Topic
 	payload string
 }
 
-// A node is a broker, and what it has received.
+// A node is a broker and a record of the messages that it has received.
 type node struct {
 	hub.Broker
 	t    *testing.T
@@ -70,15 +72,15 @@ type node struct {
 
 	mu         sync.Mutex
 	deliveries []delivery
-	came       chan struct{}      // has room for one: something came
-	receiving  map[hub.Topic]bool // those that receive is called with at the moment
-	hook       func()             // called by receive, if there is one
+	arrived    chan struct{}      // buffers one signal of an arrival
+	receiving  map[hub.Topic]bool // the topics of the running calls of receive
+	hook       func()             // called by receive; may be nil
 }
 
 func newNode(t *testing.T, name string, b hub.Broker) *node {
-	n := &node{Broker: b, t: t, name: name, came: make(chan struct{}, 1), receiving: make(map[hub.Topic]bool)}
+	n := &node{Broker: b, t: t, name: name, arrived: make(chan struct{}, 1), receiving: make(map[hub.Topic]bool)}
 	b.Open(n.receive)
-	t.Cleanup(func() { _ = b.Close() }) // some are closed already
+	t.Cleanup(func() { _ = b.Close() }) // it may be closed already
 	return n
 }
 
@@ -98,7 +100,7 @@ func (n *node) receive(topic hub.Topic, payload []byte) {
 	n.deliveries = append(n.deliveries, delivery{topic, string(payload)})
 	n.mu.Unlock()
 	select {
-	case n.came <- struct{}{}:
+	case n.arrived <- struct{}{}:
 	default:
 	}
 }
@@ -109,7 +111,7 @@ func (n *node) setHook(hook func()) {
 	n.hook = hook
 }
 
-// received returns what has come that matches.
+// received returns the matching deliveries so far.
 func (n *node) received(matches func(delivery) bool) []delivery {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -136,24 +138,24 @@ func (n *node) has(d delivery) bool {
 	return len(n.received(func(other delivery) bool { return other == d })) > 0
 }
 
-// await waits until a message has come.
+// await waits until a message has arrived.
 func (n *node) await(d delivery) {
 	n.t.Helper()
 	n.awaitTrue(fmt.Sprintf("%q: %.40q", d.topic, d.payload), timeout, func() bool { return n.has(d) })
 }
 
-// awaitTrue waits until something that comes makes a condition true, or a time has
-// passed, which fails the test if there is a description.
-func (n *node) awaitTrue(what string, most time.Duration, condition func() bool) {
+// awaitTrue checks the condition after each arrival, until it is true or the limit has passed.
+// In the latter case it fails the test, unless the description is empty.
+func (n *node) awaitTrue(what string, limit time.Duration, condition func() bool) {
 	n.t.Helper()
-	timer := time.NewTimer(most)
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for !condition() {
 		select {
-		case <-n.came:
+		case <-n.arrived:
 		case <-timer.C:
 			if what != "" {
-				n.t.Fatalf("did not come within %v: %s", most, what)
+				n.t.Fatalf("did not arrive within %v: %s", limit, what)
 			}
 			return
 		}
@@ -176,16 +178,16 @@ func (n *node) subscribe(topic hub.Topic) {
 
 const probe = "probe of "
 
-// connected waits until what one publishes to a topic reaches all others, which may
-// take its time: networks learn of subscriptions late.
+// connected publishes probes to a topic until one has reached each of the given nodes. It may
+// take a while until a network has processed a subscription.
 func connected(topic hub.Topic, from *node, to ...*node) {
 	from.t.Helper()
 	d := delivery{topic, probe + from.name}
 	for _, n := range to {
-		begun := time.Now()
+		start := time.Now()
 		for !n.has(d) {
-			if time.Since(begun) > timeout {
-				n.t.Fatalf("nothing that %s published to %q came to %s within %v", from.name, topic, n.name, timeout)
+			if time.Since(start) > timeout {
+				n.t.Fatalf("no message that %s published to %q reached %s within %v", from.name, topic, n.name, timeout)
 			}
 			from.publish(d.topic, d.payload)
 			n.awaitTrue("", 50*time.Millisecond, func() bool { return n.has(d) })
@@ -193,8 +195,8 @@ func connected(topic hub.Topic, from *node, to ...*node) {
 	}
 }
 
-// proper is what is no probe.
-func proper(d delivery) bool { return !strings.HasPrefix(d.payload, probe) }
+// isNoProbe reports whether a delivery is a test's own and not a probe of connected.
+func isNoProbe(d delivery) bool { return !strings.HasPrefix(d.payload, probe) }
 
 func room(name string) hub.Topic { return hub.Topic{Kind: hub.Room, Name: name} }
 func key(name string) hub.Topic  { return hub.Topic{Kind: hub.Key, Name: name} }
@@ -209,10 +211,10 @@ func testTopics(t *testing.T, open func(*testing.T) *node) {
 	connected(room("x"), from, a, b)
 	connected(key("y"), from, a)
 
-	from.publish(key("x"), "nobody's key")
-	from.publish(room("y"), "nobody's room")
-	from.publish(room("X"), "of another case")
-	from.publish(room("x "), "another")
+	from.publish(key("x"), "a key without subscribers")
+	from.publish(room("y"), "a room without subscribers")
+	from.publish(room("X"), "a room in another case")
+	from.publish(room("x "), "a room with a space")
 	from.publish(room("x"), "the room's")
 	from.publish(key("y"), "the key's")
 	from.publish(everyone, "the end")
@@ -224,7 +226,7 @@ func testTopics(t *testing.T, open func(*testing.T) *node) {
 	a.await(delivery{key("y"), "the key's"})
 	b.await(delivery{room("x"), "the room's"})
 	for n, want := range map[*node]int{a: 3, b: 2, none: 1} {
-		if got := n.received(proper); len(got) != want {
+		if got := n.received(isNoProbe); len(got) != want {
 			t.Errorf("got %q, want %d of them", got, want)
 		}
 	}
@@ -249,9 +251,9 @@ func testNoEcho(t *testing.T, open func(*testing.T) *node) {
 	b.await(delivery{room("x"), "a's"})
 	b.await(delivery{everyone, "a's"})
 	b.publish(room("x"), "b's")
-	a.await(delivery{room("x"), "b's"}) // behind an echo, if there was one
+	a.await(delivery{room("x"), "b's"}) // an echo would have arrived before
 	if got := a.received(func(d delivery) bool { return d.payload == "a's" }); len(got) > 0 {
-		t.Errorf("got its own: %q", got)
+		t.Errorf("got its own messages: %q", got)
 	}
 }
 
@@ -277,7 +279,7 @@ func testNames(t *testing.T, open func(*testing.T) *node) {
 		to.await(delivery{room(name), "room " + name})
 		to.await(delivery{key(name), "key " + name})
 	}
-	if got := to.received(proper); len(got) != 2*len(names) {
+	if got := to.received(isNoProbe); len(got) != 2*len(names) {
 		t.Errorf("got %d messages, want %d: %q", len(got), 2*len(names), got)
 	}
 }
@@ -315,7 +317,7 @@ func testOrder(t *testing.T, open func(*testing.T) *node) {
 	}
 	var publishing sync.WaitGroup
 	for i, from := range nodes {
-		from.setHook(runtime.Gosched) // another call has its chance
+		from.setHook(runtime.Gosched) // lets an overlapping call of receive run
 		for _, topic := range topics {
 			publishing.Go(func() {
 				for k := range each {
@@ -337,7 +339,7 @@ func testOrder(t *testing.T, open func(*testing.T) *node) {
 				}
 				to.await(delivery{topic, want[each-1]})
 				var got []string
-				for _, d := range to.received(proper) {
+				for _, d := range to.received(isNoProbe) {
 					if d.topic == topic && strings.HasPrefix(d.payload, fmt.Sprint(i, ":")) {
 						got = append(got, d.payload)
 					}
@@ -361,10 +363,10 @@ func testUnsubscribe(t *testing.T, open func(*testing.T) *node) {
 	if err := to.Unsubscribe(room("x")); err != nil {
 		t.Fatal(err)
 	}
-	begun := time.Now()
-	for i, quiet := 0, 0; quiet < 5; i++ { // the network may take its time
-		if time.Since(begun) > timeout {
-			t.Fatalf("messages still come %v after Unsubscribe", timeout)
+	start := time.Now()
+	for i, quiet := 0, 0; quiet < 5; i++ { // the network may need a while
+		if time.Since(start) > timeout {
+			t.Fatalf("messages still arrive %v after Unsubscribe", timeout)
 		}
 		d := delivery{room("x"), fmt.Sprint("late ", i)}
 		from.publish(d.topic, d.payload)
@@ -386,7 +388,7 @@ func testSubscribeDuringReceive(t *testing.T, open func(*testing.T) *node) {
 	to.subscribe(room("x"))
 	connected(room("x"), from, to)
 
-	var lock sync.Mutex // as a hub has it
+	var lock sync.Mutex // as a hub holds one
 	called := make(chan struct{}, 10)
 	to.setHook(func() {
 		called <- struct{}{}
@@ -413,7 +415,7 @@ func testSubscribeDuringReceive(t *testing.T, open func(*testing.T) *node) {
 	to.await(delivery{room("x"), "hello"})
 }
 
-// within waits until something has happened.
+// within waits for done and fails the test after the timeout.
 func within(t *testing.T, what string, done <-chan struct{}) {
 	t.Helper()
 	timer := time.NewTimer(timeout)
@@ -434,14 +436,14 @@ func testClose(t *testing.T, open func(*testing.T) *node) {
 		d := delivery{room("x"), fmt.Sprint("flood ", i)}
 		from.publish(d.topic, d.payload)
 		from.publish(everyone, d.payload)
-		other.await(d) // no faster than the network
+		other.await(d) // keep pace with the network
 	}
 	for i := range 10 {
 		flood(i)
 	}
 	var closing sync.Once
 	before := 0
-	other.setHook(func() { // where it is told first, what is closed is next
+	other.setHook(func() { // if other receives a message first, to is closed before it gets the same one
 		closing.Do(func() {
 			if err := to.Close(); err != nil {
 				t.Error(err)
@@ -454,7 +456,7 @@ func testClose(t *testing.T, open func(*testing.T) *node) {
 	}
 	flood(-1)
 	if after := to.count(); after != before {
-		t.Errorf("%d messages came after Close", after-before)
+		t.Errorf("%d messages arrived after Close", after-before)
 	}
 	if to.Publish(room("x"), []byte("hello")) == nil {
 		t.Error("Publish does not fail after Close")

@@ -13,25 +13,25 @@ import (
 )
 
 var (
-	// ErrClosed is the error of what is asked of a closed Broker.
+	// ErrClosed is the error of methods of a closed Broker.
 	ErrClosed = errors.New("natsbroker: closed")
 
-	// ErrOutgoingFull is the error of Publish when more than Options.Outgoing would
-	// wait: the message is lost.
+	// ErrOutgoingFull is the error of Publish when the queue would exceed Options.Outgoing. The
+	// message is lost.
 	ErrOutgoingFull = errors.New("natsbroker: too much waits to be published")
 
-	// ErrNotTaken is the error of Close when the connection did not take, within 5
-	// seconds, what waited to be published.
+	// ErrNotTaken is the error of Close when the connection did not accept all queued messages
+	// within 5 seconds.
 	ErrNotTaken = errors.New("natsbroker: the connection did not take what was published last")
 )
 
-// closeTimeout bounds how long Close waits for the connection.
+// closeTimeout limits how long Close waits for the connection.
 const closeTimeout = 5 * time.Second
 
-// A Broker connects one hub with those of other nodes: give it to a hub as
-// Options.Broker. All methods but Open may be called from any goroutine, and none but
-// Close waits for anything: nats.go holds its lock while it writes and while it dials,
-// so what is asked for is noted, and a goroutine of the Broker calls the connection.
+// A Broker connects one hub with the hubs of other nodes: set it as the hub's Options.Broker. All
+// methods except Open may be called from any goroutine, and none except Close waits. nats.go
+// holds its lock while it writes and dials, so the methods only queue their work, and a
+// goroutine of the Broker, the sending goroutine, calls the connection.
 type Broker struct {
 	nc       *nats.Conn
 	prefix   string
@@ -41,42 +41,42 @@ type Broker struct {
 	incoming chan *nats.Msg
 	status   chan nats.Status
 
-	// MaxPayload is what the server takes, 0 while that is unknown.
-	maxPayload atomic.Int64
+	maxPayload atomic.Int64 // the server's limit in bytes, 0 while it is unknown
 
 	mu       sync.Mutex
-	err      error                    // why nothing is taken any more
-	subjects map[string]*subscription // wanted, or not yet ended
-	changed  []*subscription          // those that may not be what is wanted
-	messages []message                // to be published
-	bytes    int                      // of the messages
-	work     chan struct{}            // has room for one: there is something to do
+	err      error                    // what Publish and Subscribe return; nil: they work
+	subjects map[string]*subscription // wanted subscriptions, and those that are to be ended
+	changed  []*subscription          // those whose wanted state has changed
+	messages []message                // the queue of Publish
+	bytes    int                      // the total size of messages
+	work     chan struct{}            // buffers one signal: changed or messages is not empty
 
 	closing  sync.Once
 	closeErr error
 	stop     chan struct{} // closed when Close begins
-	abandon  chan struct{} // closed when it has waited long enough
+	abandon  chan struct{} // closed when closeTimeout has passed
 
-	sending   sync.WaitGroup // the goroutine that calls the connection
-	receiving sync.WaitGroup // the one that calls receive
+	sending   sync.WaitGroup // the sending goroutine
+	receiving sync.WaitGroup // the goroutine that calls the hub's receive
 }
 
 var _ hub.Broker = (*Broker)(nil)
 
-// An origin begins each message and says which Broker has published it, so that it can
-// ignore its own. The connection's option nats.NoEcho alone is not enough: after a
-// reconnect, what was published through one server of a cluster may come back through
-// another. But it saves the server from sending each message to its publisher.
+// An origin is the first part of each message and identifies the Broker that has published it, so
+// that a Broker can ignore its own messages. The connection's option nats.NoEcho saves traffic but
+// is not enough: after a reconnect, a message that was published through one server of a cluster
+// may come back through another.
 type origin [8]byte
 
-// New returns a Broker on a connection, which remains the caller's: to configure, to
-// watch, and to close after the hub has been shut down. Several Brokers may share one.
+// New returns a Broker on a connection. The caller configures, watches and closes the connection,
+// after the hub has been shut down. Several Brokers may share one connection. New returns an error
+// for a connection that is nil, closed or draining, and for an invalid Options.Prefix.
 //
-// With its defaults, a connection gives up after two minutes without a server, and a
-// Broker with it: set nats.MaxReconnects(-1).
+// By default, nats.go closes a connection for good after two minutes without a server, and the
+// Broker fails with it: set nats.MaxReconnects(-1).
 //
-// What fails when the method that asked for it has returned is told to the connection's
-// error handler (nats.ErrorHandler), as nats.go does. It must not wait for anything.
+// Errors that occur after the method has returned go to the connection's error handler
+// (nats.ErrorHandler), like those of nats.go itself. The handler must not block.
 func New(nc *nats.Conn, options Options) (*Broker, error) {
 	if nc == nil || nc.IsClosed() || nc.IsDraining() {
 		return nil, fmt.Errorf("natsbroker: %w", nats.ErrConnectionClosed)
@@ -102,17 +102,18 @@ func New(nc *nats.Conn, options Options) (*Broker, error) {
 	return b, nil
 }
 
-// Open begins to receive. It is for the hub.
+// Open starts to receive. The hub calls it.
 func (b *Broker) Open(receive func(t hub.Topic, payload []byte)) {
 	b.status = b.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
-	_ = b.Subscribe(hub.Topic{Kind: hub.Everyone}) // it is closed: there is nothing to receive
+	_ = b.Subscribe(hub.Topic{Kind: hub.Everyone}) // an error means that the Broker is closed
 	b.sending.Go(b.send)
 	b.receiving.Go(func() { b.receive(receive) })
 }
 
-// Close publishes what waits to be, ends all subscriptions, and waits until receive is
-// not called any more. The connection stays open: flush or close it next. A second call
-// waits for the first one and returns the same.
+// Close publishes the queued messages, ends all subscriptions, and waits until receive is not
+// called any more. It returns [ErrNotTaken] if the connection does not accept the messages within 5
+// seconds. The connection stays open: flush or close it next. The hub's Shutdown calls Close; a
+// second call waits for the first one and returns the same error.
 func (b *Broker) Close() error {
 	b.closing.Do(func() { b.closeErr = b.close() })
 	return b.closeErr
@@ -145,8 +146,8 @@ func (b *Broker) close() error {
 	return nil
 }
 
-// receive has the hub receive what has come. One goroutine for all subscriptions keeps
-// the order, and rooms cost none.
+// receive passes received messages to the hub. One goroutine does it for all subscriptions, which
+// keeps the messages in order and makes rooms cheap.
 func (b *Broker) receive(receive func(t hub.Topic, payload []byte)) {
 	for {
 		select {
@@ -154,7 +155,7 @@ func (b *Broker) receive(receive func(t hub.Topic, payload []byte)) {
 			return
 		case m := <-b.incoming:
 			if t, ok := b.wanted(m.Sub.Subject); ok && len(m.Data) >= len(b.self) && origin(m.Data) != b.self {
-				b.tell(survived(func() error {
+				b.report(recovered(func() error {
 					receive(t, m.Data[len(b.self):])
 					return nil
 				}))

@@ -1,5 +1,5 @@
-// Package natsbroker connects the hubs of several nodes through NATS: what one node
-// broadcasts to a room, sends to a key or disconnects reaches the members on all.
+// Package natsbroker connects the hubs of several nodes through NATS: a broadcast, a message to a
+// key and a Disconnect on one node also reach the members on the other nodes.
 //
 //	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.NoEcho())
 //	if err != nil {
@@ -11,6 +11,6 @@
 //	}
 //	rooms := hub.New(hub.Options{Broker: broker})
 //
-// A node gets only the messages for rooms and keys that it has members of. Delivery is
-// at most once, as that of NATS itself, and in order for each publishing node and topic.
+// A node receives only messages for rooms and keys that have members on it. As in NATS itself,
+// delivery is at most once. Messages of one node to one topic arrive in order.
 package natsbroker

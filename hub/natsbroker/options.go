@@ -8,26 +8,26 @@ const (
 
 // Options tunes a [Broker]. The zero value is ready to use.
 type Options struct {
-	// Prefix begins the subjects: one or more tokens, with dots between them. Hubs that
-	// have the same one hear each other. Empty means "websocket.hub".
+	// Prefix is the first part of all subjects: one or more tokens, separated by dots. Hubs
+	// with the same prefix form one network. Empty means "websocket.hub".
 	Prefix string
 
-	// Outgoing bounds what waits to be published because the connection does not take
-	// it, in bytes: Publish fails with ErrOutgoingFull where it would be exceeded. It
-	// comes on top of what nats.go keeps itself while it is disconnected (see
+	// Outgoing limits the messages, in bytes, that wait because the connection does not
+	// accept them. Publish fails with ErrOutgoingFull rather than exceed it. nats.go has a
+	// buffer of its own, which it fills first while it is disconnected (see
 	// nats.ReconnectBufSize). Zero or less means 8 MiB.
 	Outgoing int
 
-	// Incoming bounds the messages that have come and wait for the hub, those to all
-	// topics together. What finds no place is lost, and nats.go tells the connection's
-	// error handler of nats.ErrSlowConsumer. Zero or less means 65536, which a burst of
-	// short messages may need; of long ones it may be a lot of memory.
+	// Incoming limits the number of received messages, of all topics together, that wait for
+	// the hub. Further messages are lost, and nats.go calls the connection's error handler with
+	// nats.ErrSlowConsumer. Zero or less means 65536, so that a burst of short messages fits;
+	// with long messages, this may take much memory.
 	Incoming int
 }
 
-func orDefault(n, standard int) int {
+func orDefault(n, fallback int) int {
 	if n <= 0 {
-		return standard
+		return fallback
 	}
 	return n
 }

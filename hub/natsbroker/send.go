@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// A message is what waits to be published.
+// A message waits to be published.
 type message struct {
 	subject string
 	data    []byte
@@ -18,13 +18,14 @@ type message struct {
 
 func (m message) size() int { return len(m.subject) + len(m.data) }
 
-// Publish sends a payload to the hubs of other nodes. Nil means that it will be
-// published as soon as the connection takes it, in the order of the calls.
-//
-// Errors are ErrOutgoingFull; one that is nats.ErrMaxPayload, where the payload is too
-// big for the server: a Serve that returns it ends its connection with code 1009 (message
-// too big); ErrClosed; and one that is nats.ErrConnectionClosed when the connection has
-// ended for good.
+// Publish queues a payload for the hubs of other nodes. It returns nil once the payload is in the
+// queue: it is published as soon as the connection accepts it, in the order of the calls. The
+// error is one of
+//   - [ErrOutgoingFull]
+//   - [ErrClosed]
+//   - an error that wraps nats.ErrMaxPayload, when the payload is too big for the server. A
+//     Serve that returns it ends its connection with code 1009 (message too big)
+//   - an error that wraps nats.ErrConnectionClosed, when the connection has ended for good
 func (b *Broker) Publish(t hub.Topic, payload []byte) error {
 	size := len(b.self) + len(payload)
 	if limit := b.maxPayload.Load(); limit > 0 && int64(size) > limit {
@@ -47,10 +48,10 @@ func (b *Broker) Publish(t hub.Topic, payload []byte) error {
 	return nil
 }
 
-// errTooBig is how a connection ends whose Serve returns that a message is too big.
+// errTooBig makes a Serve that returns the error of Publish end its connection with 1009.
 var errTooBig = websocket.NewCloseError(websocket.CloseMessageTooBig, "message too big")
 
-// signal says that there is something to do.
+// signal wakes the sending goroutine.
 func (b *Broker) signal() {
 	select {
 	case b.work <- struct{}{}:
@@ -58,8 +59,8 @@ func (b *Broker) signal() {
 	}
 }
 
-// send calls the connection with what is asked for, until the Broker or the connection
-// is closed.
+// send runs the queued publishes and changes of subscriptions until the Broker or the connection
+// is closed. It is the sending goroutine.
 func (b *Broker) send() {
 	defer b.nc.RemoveStatusListener(b.status)
 	for {
@@ -82,8 +83,8 @@ func (b *Broker) send() {
 	}
 }
 
-// sendNext hands the connection one thing, and reports whether it may take another one.
-// Subscriptions are ahead of messages: there may be answers to those.
+// sendNext passes one subscription or message to the connection and reports whether to go on.
+// Subscriptions come first, because a message may trigger messages to them.
 func (b *Broker) sendNext() (more bool) {
 	select {
 	case <-b.abandon:
@@ -91,19 +92,19 @@ func (b *Broker) sendNext() (more bool) {
 	default:
 	}
 	if s, wanted := b.nextChanged(); s != nil {
-		b.tell(survived(func() error { return b.change(s, wanted) }))
+		b.report(recovered(func() error { return b.change(s, wanted) }))
 		return true
 	}
 	m, ok := b.first()
 	if !ok {
 		return false
 	}
-	err := survived(func() error { return b.nc.Publish(m.subject, m.data) })
+	err := recovered(func() error { return b.nc.Publish(m.subject, m.data) })
 	if errors.Is(err, nats.ErrReconnectBufExceeded) {
-		return false // it waits here until there is a connection
+		return false // the message stays in the queue until nats.go has reconnected
 	}
 	b.removeFirst()
-	b.tell(err)
+	b.report(err)
 	return true
 }
 
@@ -124,22 +125,22 @@ func (b *Broker) removeFirst() {
 	b.messages = b.messages[1:]
 }
 
-// tell tells the connection's error handler what nobody else can be told.
-func (b *Broker) tell(err error) {
+// report passes an error that has no caller to the connection's error handler.
+func (b *Broker) report(err error) {
 	switch handle := b.nc.ErrorHandler(); {
 	case errors.Is(err, nats.ErrConnectionClosed):
 		b.fail()
 	case err != nil && handle != nil:
-		_ = survived(func() error { // there is nobody else to tell
+		_ = recovered(func() error { // a panic of the handler can't be reported anywhere
 			handle(b.nc, nil, fmt.Errorf("natsbroker: %w", err))
 			return nil
 		})
 	}
 }
 
-// survived calls a function of somebody else's in a goroutine of the Broker. A panic of
-// it is an error: a *websocket.PanicError.
-func survived(f func() error) (err error) {
+// recovered calls foreign code in a goroutine of the Broker. It returns a panic as a
+// *websocket.PanicError.
+func recovered(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &websocket.PanicError{Value: p, Stack: debug.Stack()}
@@ -148,7 +149,7 @@ func survived(f func() error) (err error) {
 	return f()
 }
 
-// fail has everything fail: the connection is closed.
+// fail makes all calls fail from now on, because the connection is closed.
 func (b *Broker) fail() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -158,5 +159,5 @@ func (b *Broker) fail() {
 	b.messages, b.bytes, b.changed = nil, 0, nil
 }
 
-// learnMaxPayload asks how much the server takes: each may take another size.
+// learnMaxPayload reads the size limit of the current server. Servers may have different limits.
 func (b *Broker) learnMaxPayload() { b.maxPayload.Store(b.nc.MaxPayload()) }

@@ -11,14 +11,13 @@ import (
 	"github.com/goyave-contrib/websocket/hub"
 )
 
-// maxName is how many bytes of a name are encoded as they are. A longer one is hashed:
-// servers take no line of more than 4 KiB, and subjects cost memory in each of them.
+// maxName is the length in bytes up to which a name is encoded as it is. A longer name is hashed:
+// NATS servers accept no protocol line over 4 KiB, and each server keeps the subjects in memory.
 const maxName = 128
 
 var errPrefix = errors.New("natsbroker: Options.Prefix is not tokens with dots between them")
 
-// checkPrefix returns an error for a prefix that would make no subject, or one that
-// matches others.
+// checkPrefix returns an error for a prefix that would make an invalid subject, or a wildcard.
 func checkPrefix(prefix string) error {
 	for token := range strings.SplitSeq(prefix, ".") {
 		if token == "" || strings.ContainsFunc(token, unsafe) {
@@ -30,7 +29,7 @@ func checkPrefix(prefix string) error {
 
 func unsafe(r rune) bool { return r == '*' || r == '>' || unicode.IsSpace(r) || unicode.IsControl(r) }
 
-// subject returns what the messages to a topic are published to.
+// subject returns the NATS subject of a topic.
 func (b *Broker) subject(t hub.Topic) string {
 	switch t.Kind {
 	case hub.Room:
@@ -42,8 +41,8 @@ func (b *Broker) subject(t hub.Topic) string {
 	}
 }
 
-// token encodes a name, any bytes, so that it is one token, and that of no other name.
-// What begins with "=" encodes nothing in base64.
+// token encodes any name as one token of a subject, different for each name. Base64 never begins
+// with "=", so the special cases can't collide with an encoded name.
 func token(name string) string {
 	switch {
 	case name == "":

@@ -8,22 +8,23 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// A subscription is to a subject. Members that come and go while the connection takes
-// nothing change what is wanted, and leave nothing behind.
+// A subscription is the wanted and the actual state of one subject. Members may enter and leave
+// while the connection accepts nothing: that only changes the wanted state, so no work piles up.
 type subscription struct {
 	topic   hub.Topic
 	subject string
 
-	wanted, changed bool // guarded by the Broker's mutex; changed: it is among those
+	wanted, changed bool // guarded by the Broker's mutex; changed: it is in Broker.changed
 
-	nats *nats.Subscription // what there is; for the goroutine that sends
+	nats *nats.Subscription // the actual state, nil without; only for the sending goroutine
 }
 
-// Subscribe has messages to a topic received. It is for the hub. Its errors are
-// ErrClosed, and one that is nats.ErrConnectionClosed.
+// Subscribe asks for the messages of a topic. It does not wait for the server. The hub calls it.
+// The error is [ErrClosed], or wraps nats.ErrConnectionClosed when the connection has ended for
+// good.
 func (b *Broker) Subscribe(t hub.Topic) error { return b.want(t, true) }
 
-// Unsubscribe ends what Subscribe has begun. It is for the hub, and has the same errors.
+// Unsubscribe reverses [Broker.Subscribe]. The hub calls it. It returns the same errors.
 func (b *Broker) Unsubscribe(t hub.Topic) error { return b.want(t, false) }
 
 func (b *Broker) want(t hub.Topic, wanted bool) error {
@@ -50,7 +51,7 @@ func (b *Broker) want(t hub.Topic, wanted bool) error {
 	return nil
 }
 
-// wanted returns the topic of a subject, if messages to it are wanted.
+// wanted returns the topic of a subject, and whether its messages are wanted.
 func (b *Broker) wanted(subject string) (t hub.Topic, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -61,7 +62,7 @@ func (b *Broker) wanted(subject string) (t hub.Topic, ok bool) {
 	return s.topic, true
 }
 
-// nextChanged returns a subscription that is not what is wanted.
+// nextChanged returns the next subscription whose wanted state has changed, nil if there is none.
 func (b *Broker) nextChanged() (s *subscription, wanted bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -75,7 +76,7 @@ func (b *Broker) nextChanged() (s *subscription, wanted bool) {
 	return s, s.wanted
 }
 
-// change makes a subscription what is wanted.
+// change brings a subscription into the wanted state. Only the sending goroutine calls it.
 func (b *Broker) change(s *subscription, wanted bool) error {
 	var err error
 	switch {
@@ -93,14 +94,14 @@ func (b *Broker) change(s *subscription, wanted bool) error {
 	return err
 }
 
-// unsubscribeAll leaves nothing behind on the connection.
+// unsubscribeAll ends all subscriptions, because the connection stays open after Close.
 func (b *Broker) unsubscribeAll() {
 	b.mu.Lock()
 	all := slices.Collect(maps.Values(b.subjects))
 	b.mu.Unlock()
 	for _, s := range all {
 		if s.nats != nil {
-			b.tell(s.nats.Unsubscribe())
+			b.report(s.nats.Unsubscribe())
 		}
 	}
 }
