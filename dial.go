@@ -19,86 +19,86 @@ import (
 
 const defaultHandshakeTimeout = 30 * time.Second
 
-// DialOptions tunes a connection made by [Dial]. The zero value, and nil, are
-// ready to use: zero means the default, negative means off. Dial changes nothing in it
-// and keeps a copy.
+// DialOptions configures a connection made by [Dial]. The zero value and nil are ready to
+// use: a zero field means its default, a negative one means off. Dial does not change the
+// options, and copies what it needs.
 type DialOptions struct {
-	// Header is added to the request: Origin, Cookie, Authorization. What belongs
-	// to the handshake (Upgrade, Connection, Sec-WebSocket-...) is an error.
+	// Header is added to the request: Origin, Cookie, Authorization. A header of the
+	// handshake itself (Upgrade, Connection, Sec-WebSocket-...) is an error.
 	Header http.Header
 
-	// Host is the request's Host header, as it is. Empty means the Host of Header or,
-	// where there is none, that of the URL, without a port that is the scheme's default
-	// (RFC 6455, 4.1). In any case it is the URL's host that is dialed and whose
-	// certificate is checked. What can't be sent as one is an error.
+	// Host is the Host header of the request, sent unchanged. Empty means the Host of
+	// Header or, if there is none, the URL's host, without a port that is the scheme's
+	// default (RFC 6455, 4.1). In any case Dial connects to the URL's host and checks the
+	// certificate against it. A host that can't be sent in the header is an error.
 	Host string
 
-	// Subprotocols are offered, the preferred one first: tokens (RFC 9110, 5.6.2), each
-	// a different one. [Conn.Subprotocol] is the one that the server chose; it may choose
+	// Subprotocols are offered to the server, in order of preference: distinct tokens (RFC
+	// 9110, 5.6.2). [Conn.Subprotocol] returns the one that the server chose; it may choose
 	// none.
 	Subprotocols []string
 
-	// EnableCompression offers permessage-deflate (RFC 7692), for each message by
-	// itself. The server may decline.
+	// EnableCompression offers compression of single messages (permessage-deflate without
+	// context takeover, RFC 7692). The server may decline.
 	EnableCompression bool
 
-	// TLSConfig is used with wss and https, and with a proxy that is reached over
-	// TLS. NextProtos is ignored: it is always HTTP/1.1 that is spoken. If one of
-	// its functions panics, so does Dial. Nil means Go's defaults.
+	// TLSConfig is used with wss and https, and with a proxy that is reached over TLS.
+	// NextProtos is ignored, because the protocol is always HTTP/1.1. If one of its
+	// functions panics, Dial panics. Nil means Go's defaults.
 	TLSConfig *tls.Config
 
-	// Proxy returns the proxy of a request, whose URL has scheme http or https;
-	// nil stands for none. HTTP proxies, also over TLS, get a CONNECT request; socks5
-	// and socks5h are the same, and the proxy looks the name up. User and password in the
-	// proxy's URL authorize (RFC 7617, RFC 1929). A nil Proxy means [http.ProxyFromEnvironment] or,
-	// where DialContext is set, no proxy. To use none in any case, return nil, nil.
-	// A URL with any other scheme is an error, one without a scheme is taken for
-	// http.
+	// Proxy returns the proxy for a request, whose URL has the scheme http or https; a nil
+	// URL means no proxy. HTTP proxies, also over TLS, receive a CONNECT request. The
+	// schemes socks5 and socks5h are equivalent: the proxy resolves the host's name. User
+	// and password of the proxy's URL authenticate the client (RFC 7617, RFC 1929). A nil
+	// Proxy means [http.ProxyFromEnvironment] or, if DialContext is set, no proxy. To use
+	// no proxy in any case, return nil, nil. A URL without a scheme means http; any other
+	// scheme is an error.
 	Proxy func(*http.Request) (*url.URL, error)
 
-	// DialContext opens the connection beneath TLS, to the host or the proxy: the
-	// place for a unix socket or a network in memory. What it returns must have
-	// deadlines. It runs on a goroutine of its own. If it panics, so does Dial, unless
-	// that has returned; a panic of the connection's methods is an error. Nil means a
+	// DialContext opens the connection beneath TLS, to the host or to the proxy. Set it to
+	// use a unix socket or a network in memory. The connection that it returns must support
+	// deadlines. It runs on its own goroutine. If it panics, Dial panics, unless Dial has
+	// returned already. A panic of the connection's methods becomes an error. Nil means a
 	// [net.Dialer].
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// HandshakeTimeout bounds Dial, from the name's look-up to the response. Zero
-	// means 30 seconds; negative means that only the context does.
+	// HandshakeTimeout bounds Dial from the name lookup to the response. Zero means 30
+	// seconds; negative means that only the context bounds it.
 	HandshakeTimeout time.Duration
 
-	// The settings of the connection are those of [Options], with the same defaults and
-	// bounds: MaxMessageSize in bytes bounds what is read, SkipUTF8Validation lets any text
-	// through, CloseTimeout bounds the closing handshake, WriteTimeout the time in which the
-	// server takes nothing.
+	// The settings of the connection have the meaning, defaults and bounds of those in
+	// [Options]: MaxMessageSize, in bytes, bounds a received message; SkipUTF8Validation
+	// accepts any text; CloseTimeout bounds the closing handshake; WriteTimeout bounds the
+	// time in which the server takes nothing that is written.
 	MaxMessageSize     int64
 	SkipUTF8Validation bool
 	CloseTimeout       time.Duration
 	WriteTimeout       time.Duration
 
-	// PingInterval and PongTimeout find out whether the server is there; Heartbeat is sent
-	// where no other message was, for HeartbeatInterval: see [Options].
+	// PingInterval and PongTimeout find out whether the server is still there. Heartbeat is
+	// sent if no other message was sent for HeartbeatInterval: see [Options].
 	PingInterval      time.Duration
 	PongTimeout       time.Duration
 	HeartbeatInterval time.Duration
 	Heartbeat         string
 
-	// CompressionThreshold, in bytes, and CompressionLevel say which messages are
-	// compressed, and how, where compression was agreed on: see [Options].
+	// CompressionThreshold, in bytes, and CompressionLevel decide which messages are
+	// compressed, and how strongly, if compression was negotiated: see [Options].
 	CompressionThreshold int
 	CompressionLevel     int
 
-	// ReadBufferSize and WriteBufferSize are the sizes in bytes of buffers to read into, and
-	// of the frames of messages that are written in parts: see [Options]. Zero means the
-	// defaults there.
+	// ReadBufferSize is the size of a read buffer, and WriteBufferSize that of the frames
+	// of a message that is written in parts, both in bytes: see [Options]. Zero means the
+	// defaults given there.
 	ReadBufferSize  int
 	WriteBufferSize int
 
-	// Debug has [Conn.CloseWithError] tell the server the text of the error.
+	// Debug lets [Conn.CloseWithError] send the text of the error to the server.
 	Debug bool
 }
 
-// connection returns the settings of the connection as those of a server's.
+// connection returns the settings of the connection as Options.
 func (o *DialOptions) connection() *Options {
 	return &Options{
 		MaxMessageSize:       o.MaxMessageSize,
@@ -117,46 +117,48 @@ func (o *DialOptions) connection() *Options {
 	}
 }
 
-// Dial connects to a WebSocket server. The URL has the scheme ws, wss, http or
-// https, and neither user nor fragment (RFC 6455, 3). The options may be nil.
+// Dial connects to a WebSocket server. The URL has the scheme ws, wss, http or https, and
+// neither a user nor a fragment (RFC 6455, 3). The options may be nil.
 //
-// Where the server refuses, or breaks the protocol in its answer, the error is
-// ErrBadHandshake, and the response is returned. Its body has what came within a
-// second of the first 1,024 bytes. Redirects are not followed: they are refusals.
-// All bodies returned are in memory and need not be closed; that of an upgrade is
-// empty. On every error the socket is closed; on others than ErrBadHandshake the
-// response is nil.
+// If the server refuses the upgrade or its response is not valid, the error wraps
+// ErrBadHandshake and the response is returned. Its body holds at most 1,024 bytes, as far
+// as they arrived within one second. Dial does not follow redirects: they are refusals. The body of
+// a returned response is in memory and need not be closed; that of an upgrade is empty. On
+// every error the socket is closed. On errors other than ErrBadHandshake the response is
+// nil.
 //
-// The context bounds the handshake, and so does HandshakeTimeout, which fails
-// with context.DeadlineExceeded. The connection's own context has the values of
-// ctx, but not its end.
+// Both the context and HandshakeTimeout bound the handshake; the error after
+// HandshakeTimeout wraps context.DeadlineExceeded. The context of the returned connection
+// has the values of ctx but does not end with it.
 //
-// The connection keeps what [Conn] promises, as on a server. It has no Serve, so
-// it is the caller who reads until an error, learns of errors from the calls that
-// return them, and closes it in any case, with [Conn.Close] or [Conn.CloseNow].
-// Functions started with [Conn.Go] see their context end then, and nobody waits
-// for them; if one fails before, the context and reads end with its error.
+// The connection keeps the promises of [Conn], as on a server. It has no Serve: the caller
+// must read until an error, receives errors from the calls that return them, and must close
+// the connection in any case, with [Conn.Close] or [Conn.CloseNow]. Closing ends the
+// context of functions started with [Conn.Go], and does not wait for them. If one of them
+// fails earlier, the connection's context and its reads end with that error.
+//
+// Any number of goroutines may call Dial at the same time.
 func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.Response, error) {
 	if options == nil {
 		options = &DialOptions{}
 	}
-	given := options.connection()
-	if err := given.Validate(); err != nil {
+	connOptions := options.connection()
+	if err := connOptions.Validate(); err != nil {
 		return nil, nil, err
 	}
-	settings := given.resolve()
+	settings := connOptions.resolve()
 	request, err := options.request(url)
 	if err != nil {
 		return nil, nil, err
 	}
-	bounded, cancel := context.WithCancelCause(ctx)
+	dialCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if timeout := orDefault(options.HandshakeTimeout, defaultHandshakeTimeout); timeout > 0 {
 		var stop context.CancelFunc
-		bounded, stop = context.WithTimeout(bounded, timeout)
+		dialCtx, stop = context.WithTimeout(dialCtx, timeout)
 		defer stop()
 	}
-	d := &dialing{ctx: bounded, cancel: cancel, options: options, request: request, config: settings.config(&dialReadBuffers, options.ReadBufferSize, options.WriteBufferSize)}
+	d := &clientHandshake{ctx: dialCtx, cancel: cancel, options: options, request: request, config: settings.config(&dialReadBuffers, options.ReadBufferSize, options.WriteBufferSize)}
 	d.config.Client = true
 	gorilla, err := d.dial()
 	switch {
@@ -168,7 +170,7 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 	return newConn(ctx, gorilla, d.t, settings), d.response, nil
 }
 
-// request is the opening handshake, but for its key.
+// request returns the request of the opening handshake, without its key.
 func (o *DialOptions) request(rawURL string) (*http.Request, error) {
 	u, err := parseURL(rawURL)
 	if err != nil {
@@ -185,7 +187,7 @@ func (o *DialOptions) request(rawURL string) (*http.Request, error) {
 	}
 	host := cmp.Or(o.Host, header.Get("Host"), u.Host)
 	header.Del("Host")
-	if _, ok := sentHost(host); !ok {
+	if _, ok := hostHeader(host); !ok {
 		return nil, fmt.Errorf("websocket: %q can't be sent as the Host header", host)
 	}
 	if err := checkHeader(header); err != nil {
@@ -210,9 +212,10 @@ func (o *DialOptions) request(rawURL string) (*http.Request, error) {
 	}, nil
 }
 
-// sentHost returns the Host header that net/http makes of a host: names in ASCII. One
-// that it takes for malformed it leaves out without a word, which is not ok.
-func sentHost(host string) (sent string, ok bool) {
+// hostHeader returns the Host header that net/http sends for a host: names in ASCII. ok is
+// false for a host that net/http takes for malformed, because it would silently leave the
+// header out.
+func hostHeader(host string) (sent string, ok bool) {
 	var written bytes.Buffer
 	if err := (&http.Request{URL: &url.URL{Path: "/"}, Host: host}).Write(&written); err != nil {
 		return "", false
@@ -224,8 +227,8 @@ func sentHost(host string) (sent string, ok bool) {
 	return read.Host, read.Host != ""
 }
 
-// checkHeader returns an error where a header can't be sent as it is (RFC 9110, 5.1 and
-// 5.5): net/http would leave it out, or send another.
+// checkHeader returns an error if a header can't be sent unchanged (RFC 9110, 5.1 and 5.5),
+// because net/http would leave it out or change it.
 func checkHeader(header http.Header) error {
 	for name, values := range header {
 		if !handshake.IsToken(name) {
@@ -240,8 +243,8 @@ func checkHeader(header http.Header) error {
 	return nil
 }
 
-// parseURL returns a WebSocket URL as net/http wants it. Its errors do not show
-// it: URLs carry passwords and tokens.
+// parseURL converts a WebSocket URL to one for net/http. Its errors do not contain the URL,
+// because URLs carry passwords and tokens.
 func parseURL(rawURL string) (*url.URL, error) {
 	u, err := url.Parse(rawURL)
 	var malformed *url.Error

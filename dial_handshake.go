@@ -23,72 +23,71 @@ import (
 )
 
 const (
-	// refusalBody is how much of a refusal's body is kept, in bytes, and refusalWait is
-	// how long it is waited for: the status says more, and a body need not end.
-	refusalBody = 1024
-	refusalWait = time.Second
+	// maxRefusalBody bounds the kept part of a refusal's body, in bytes, and
+	// refusalBodyTimeout the wait for it. The status says more, and the body may never end.
+	maxRefusalBody     = 1024
+	refusalBodyTimeout = time.Second
 
-	// longestHead bounds the heads of all answers to a request, in bytes.
-	longestHead = 1 << 20
+	// maxHeadSize bounds the heads of all responses to one request together, in bytes.
+	maxHeadSize = 1 << 20
 )
 
-// gorillaBuffers are gorilla's, to write with, of all connections that were
-// dialed.
+// gorillaBuffers are gorilla's write buffers for all dialed connections.
 var gorillaBuffers sync.Pool
 
-// dialReadBuffers are ours, to read with.
+// dialReadBuffers are the read buffers of the transports of all dialed connections.
 var dialReadBuffers sync.Pool
 
-// A carrier is the net.Conn that gorilla keeps: the handshake at first, the
-// transport when that is done.
-type carrier struct{ net.Conn }
+// A swapConn is the net.Conn that gorilla keeps: first the clientHandshake, then the view
+// of the transport.
+type swapConn struct{ net.Conn }
 
-// dialing is one opening handshake of a client. Gorilla makes the key and checks
-// the server's proof that it has read it, for nobody but gorilla can make a connection
-// of its type. In between, the request is sent and the answer judged here. To
-// gorilla it is a net.Conn of which only what is below is used.
-type dialing struct {
+// clientHandshake is one opening handshake of a client. Only gorilla can make a connection
+// of its type, so gorilla creates the key and checks that the server's Sec-WebSocket-Accept
+// header matches it. Between these two steps, clientHandshake sends the request and checks
+// the response. To gorilla it is a net.Conn, of which gorilla calls only the methods below.
+type clientHandshake struct {
 	net.Conn
-	ctx     context.Context // ends with Dial at the latest
+	ctx     context.Context // ends when Dial returns, at the latest
 	cancel  context.CancelCauseFunc
 	options *DialOptions
-	config  *transport.Config // of the transport
+	config  *transport.Config
 	request *http.Request
 
-	asked    bytes.Buffer   // gorilla's request
-	answered io.Reader      // what gorilla is answered
-	response *http.Response // that the caller gets
-	t        *transport.Conn
+	gorillaRequest  bytes.Buffer   // written by gorilla
+	gorillaResponse io.Reader      // read by gorilla; nil before exchange
+	response        *http.Response // returned to the caller
+	t               *transport.Conn
 
-	mu       sync.Mutex
-	sockets  []net.Conn // that were opened
-	over     bool       // they are closed, and so are others that come
-	panicked any        // the value of a panic in DialContext
+	mu        sync.Mutex
+	sockets   []net.Conn // opened so far
+	abandoned bool       // sockets are closed, and so is every later one
+	panicked  any        // the value of a panic in DialContext; nil: none
 }
 
-// dial makes the connection. Where it returns an error, or panics in a function
-// of the caller's, nothing is left open.
-func (d *dialing) dial() (gorilla *ws.Conn, err error) {
-	stop := context.AfterFunc(d.ctx, d.abandon) // ends every read and write
+// dial makes the connection. If it returns an error, or a function of the caller panics, no
+// socket is left open.
+func (d *clientHandshake) dial() (gorilla *ws.Conn, err error) {
+	stop := context.AfterFunc(d.ctx, d.abandon) // interrupts every read and write
 	defer func() {
 		stop()
 		if gorilla == nil {
 			d.abandon()
-			d.panicAgain()
+			d.repanic()
 		}
 	}()
-	c := &carrier{Conn: d}
+	c := &swapConn{Conn: d}
 	dialer := ws.Dialer{
 		NetDialContext:  func(context.Context, string, string) (net.Conn, error) { return c, nil },
 		ReadBufferSize:  gorillaReadBuffer,
 		WriteBufferPool: &gorillaBuffers,
 	}
-	made, _, err := dialer.DialContext(context.Background(), "ws://server", nil) //nolint:bodyclose // it is our answer, in memory
+	made, _, err := dialer.DialContext(context.Background(), "ws://server", nil) //nolint:bodyclose // it is our own response, in memory
 	switch {
 	case err == nil && stop():
 		c.Conn = (*transport.GorillaView)(d.t)
 		return made, nil
-	case err == ErrBadHandshake: //nolint:errorlint // gorilla's own, which says no more
+	case err == ErrBadHandshake: //nolint:errorlint // gorilla's own error, without a reason
 		return nil, fmt.Errorf("%w: the server's 101 has no right Sec-WebSocket-Accept header", ErrBadHandshake)
 	case errors.Is(err, ErrBadHandshake):
 		return nil, err
@@ -99,19 +98,20 @@ func (d *dialing) dial() (gorilla *ws.Conn, err error) {
 	}
 }
 
-// failed is the error of a dial that got no answer. Only the text is kept of one
-// that is about the handshake of another, beneath this one.
-func (d *dialing) failed(err error) error {
+// failed wraps the error of a dial that received no response. An error that wraps
+// ErrBadHandshake belongs to another handshake beneath this one: of it only the text is
+// kept.
+func (d *clientHandshake) failed(err error) error {
 	if errors.Is(err, ErrBadHandshake) {
-		return fmt.Errorf("websocket: dial %s: %v", d.request.URL.Host, err) //nolint:errorlint // it must not be ours
+		return fmt.Errorf("websocket: dial %s: %v", d.request.URL.Host, err) //nolint:errorlint // must not match ErrBadHandshake
 	}
 	return fmt.Errorf("websocket: dial %s: %w", d.request.URL.Host, err)
 }
 
-// abandon closes the sockets, beneath TLS: it waits for no peer.
-func (d *dialing) abandon() {
+// abandon closes the sockets beneath TLS, without waiting for the peer.
+func (d *clientHandshake) abandon() {
 	d.mu.Lock()
-	d.over = true
+	d.abandoned = true
 	sockets := d.sockets
 	d.mu.Unlock()
 	for _, socket := range sockets {
@@ -119,41 +119,41 @@ func (d *dialing) abandon() {
 	}
 }
 
-// Write takes gorilla's request.
-func (d *dialing) Write(p []byte) (int, error) { return d.asked.Write(p) }
+// Write receives gorilla's request.
+func (d *clientHandshake) Write(p []byte) (int, error) { return d.gorillaRequest.Write(p) }
 
-// Read gives gorilla the server's answer, when there is one, and not a byte of
-// what comes behind it.
-func (d *dialing) Read(p []byte) (int, error) {
-	if d.answered == nil {
-		answer, err := d.exchange()
+// Read returns the server's response to gorilla, and not a byte of what follows it. The
+// first call performs the exchange with the server.
+func (d *clientHandshake) Read(p []byte) (int, error) {
+	if d.gorillaResponse == nil {
+		response, err := d.exchange()
 		if err != nil {
 			return 0, err
 		}
-		d.answered = answer
+		d.gorillaResponse = response
 	}
-	return d.answered.Read(p)
+	return d.gorillaResponse.Read(p)
 }
 
 // SetDeadline does nothing: the context bounds the handshake.
-func (d *dialing) SetDeadline(time.Time) error { return nil }
+func (d *clientHandshake) SetDeadline(time.Time) error { return nil }
 
-// Close does nothing: there is abandon.
-func (d *dialing) Close() error { return nil }
+// Close does nothing: abandon closes the sockets.
+func (d *clientHandshake) Close() error { return nil }
 
-// exchange carries the handshake to the server and the transport's making. It
-// returns the answer as far as it concerns gorilla.
-func (d *dialing) exchange() (io.Reader, error) {
-	asked, err := http.ReadRequest(bufio.NewReader(&d.asked))
+// exchange sends the handshake to the server, reads the response and makes the transport.
+// It returns the part of the response that concerns gorilla.
+func (d *clientHandshake) exchange() (io.Reader, error) {
+	sent, err := http.ReadRequest(bufio.NewReader(&d.gorillaRequest))
 	if err != nil {
 		return nil, d.failed(err)
 	}
-	d.request.Header["Sec-WebSocket-Key"] = asked.Header["Sec-Websocket-Key"]
+	d.request.Header["Sec-WebSocket-Key"] = sent.Header["Sec-Websocket-Key"]
 	nc, err := d.connect()
 	if err != nil {
 		return nil, d.failed(err)
 	}
-	response, early, err := d.roundTrip(nc) //nolint:bodyclose // it is in memory
+	response, early, err := d.roundTrip(nc) //nolint:bodyclose // its body is in memory
 	if err != nil {
 		return nil, d.failed(err)
 	}
@@ -165,7 +165,7 @@ func (d *dialing) exchange() (io.Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadHandshake, err)
 	}
-	if err := nc.SetReadDeadline(time.Time{}); err != nil { // there may be one from DialContext
+	if err := nc.SetReadDeadline(time.Time{}); err != nil { // DialContext may have set one
 		return nil, d.failed(err)
 	}
 	d.t = transport.New(nc, early, d.config)
@@ -183,19 +183,19 @@ func (d *dialing) exchange() (io.Reader, error) {
 	return answer, nil
 }
 
-// roundTrip sends the request and reads the answer: its head and, of a refusal, the
-// beginning of the body. Early is what has come behind a 101.
-func (d *dialing) roundTrip(nc net.Conn) (response *http.Response, early []byte, err error) {
+// roundTrip sends the request and reads the response: its head and the beginning of a
+// refusal's body. early is what the server sent after a 101.
+func (d *clientHandshake) roundTrip(nc net.Conn) (response *http.Response, early []byte, err error) {
 	stop, unsent := d.send(nc, d.request)
 	defer stop()
-	limited := &io.LimitedReader{R: nc, N: longestHead}
+	limited := &io.LimitedReader{R: nc, N: maxHeadSize}
 	r := bufio.NewReader(limited)
-	response, err = readAnswer(r, d.request)
+	response, err = readFinalResponse(r, d.request)
 	switch {
 	case err != nil && unsent != nil:
 		return nil, nil, unsent
 	case err != nil && limited.N <= 0:
-		return nil, nil, fmt.Errorf("the head of the answer is longer than %d bytes", longestHead)
+		return nil, nil, fmt.Errorf("the head of the answer is longer than %d bytes", maxHeadSize)
 	case err != nil:
 		return nil, nil, err
 	}
@@ -209,35 +209,36 @@ func (d *dialing) roundTrip(nc net.Conn) (response *http.Response, early []byte,
 		return response, nil, nil
 	}
 	response.Body = http.NoBody
-	early, _ = r.Peek(r.Buffered()) // what is buffered can be peeked at
+	early, _ = r.Peek(r.Buffered()) // no error: these bytes are buffered
 	return response, early, nil
 }
 
-// send sends a request. Where it can't be sent whole, the peer may have refused it
-// already: what has come is still to be read, for as long as a refusal's body.
-func (d *dialing) send(nc net.Conn, request *http.Request) (stop func() bool, err error) {
-	wait := refusalWait
+// send sends a request. If it can't be sent whole, the peer may have refused it already:
+// its response is still to be read then, within the time for a refusal's body. The caller
+// must call stop when it has read the response.
+func (d *clientHandshake) send(nc net.Conn, request *http.Request) (stop func() bool, err error) {
+	wait := refusalBodyTimeout
 	switch err = request.Write(nc); {
 	case err == nil:
 		return func() bool { return false }, nil
-	case isPanic(err): // it is no peer that has done that
+	case isPanic(err): // the net.Conn failed by itself; the peer refused nothing
 		wait = 0
 	}
 	return time.AfterFunc(wait, d.abandon).Stop, err
 }
 
-// keepBody reads the beginning of a refusal's body, as far as it comes in time.
-func (d *dialing) keepBody(response *http.Response) {
-	defer time.AfterFunc(refusalWait, d.abandon).Stop()
-	kept, _ := io.ReadAll(io.LimitReader(response.Body, refusalBody)) // what came in time
-	response.Body = io.NopCloser(bytes.NewReader(kept))               // the other has no end that could be waited for
+// keepBody keeps the beginning of a refusal's body, as far as it arrives in time.
+func (d *clientHandshake) keepBody(response *http.Response) {
+	defer time.AfterFunc(refusalBodyTimeout, d.abandon).Stop()
+	kept, _ := io.ReadAll(io.LimitReader(response.Body, maxRefusalBody)) // an error ends what arrived in time
+	response.Body = io.NopCloser(bytes.NewReader(kept))                  // the rest may never end
 }
 
-// readAnswer reads the head of the final answer to a request. Others may come before
-// it (RFC 9110, 15.2); a 101 is final.
-func readAnswer(r *bufio.Reader, request *http.Request) (*http.Response, error) {
+// readFinalResponse reads the head of the final response to a request. Interim responses
+// may come before it (RFC 9110, 15.2); a 101 is final.
+func readFinalResponse(r *bufio.Reader, request *http.Request) (*http.Response, error) {
 	for {
-		begin, _ := r.Peek(len("HTTP/1.1 101")) // its error is the next read's
+		begin, _ := r.Peek(len("HTTP/1.1 101")) // the next read returns its error
 		if bytes.HasSuffix(begin, []byte(" 101")) {
 			return readHead(r, request)
 		}
@@ -248,10 +249,10 @@ func readAnswer(r *bufio.Reader, request *http.Request) (*http.Response, error) 
 	}
 }
 
-// readHead reads the head of an answer behind which another protocol begins, a 101 or
-// one to CONNECT, and nothing behind it. What it says of a body means nothing, and is
-// ignored (RFC 9110, 9.3.6). Net/http would look at that, and takes a 101 whose
-// Connection header has "close" for the answer of a server that hangs up.
+// readHead reads the head of a response after which another protocol begins, a 101 or one
+// to CONNECT, and nothing after it. Headers that describe a body are ignored (RFC 9110,
+// 9.3.6). net/http would honor them, and takes a 101 with "close" in its Connection header
+// for the response of a server that hangs up.
 func readHead(r *bufio.Reader, request *http.Request) (*http.Response, error) {
 	text := textproto.NewReader(r)
 	line, err := text.ReadLine()
@@ -274,9 +275,9 @@ func readHead(r *bufio.Reader, request *http.Request) (*http.Response, error) {
 	return response, noEOF(err)
 }
 
-// noEOF is the error of a read in the middle of something.
+// noEOF returns io.ErrUnexpectedEOF for the io.EOF of a read in the middle of a message.
 func noEOF(err error) error {
-	if err == io.EOF { //nolint:errorlint // that of a read, as it is
+	if err == io.EOF { //nolint:errorlint // a read returns it unwrapped
 		return io.ErrUnexpectedEOF
 	}
 	return err

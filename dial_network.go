@@ -19,30 +19,30 @@ import (
 
 var errDialExited = errors.New("DialContext was left by runtime.Goexit")
 
-// connect opens the connection that the handshake is sent on: to the server or
-// through a proxy, with TLS where the URL asks for it.
-func (d *dialing) connect() (net.Conn, error) {
+// connect opens the connection for the handshake: to the server or through a proxy, with
+// TLS if the URL's scheme needs it.
+func (d *clientHandshake) connect() (net.Conn, error) {
 	proxy, err := d.chooseProxy()
 	if err != nil {
 		return nil, err
 	}
-	host, address := targetOf(d.request.URL)
+	host, address := dialTarget(d.request.URL)
 	nc, err := d.open(proxy, address)
 	if err != nil || d.request.URL.Scheme != "https" {
 		return nc, err
 	}
-	return d.secure(nc, cmp.Or(d.serverName(), host))
+	return d.startTLS(nc, cmp.Or(d.serverName(), host))
 }
 
-// open opens a connection to an address, through the proxy if there is one.
-func (d *dialing) open(proxy *url.URL, address string) (nc net.Conn, err error) {
+// open opens a connection to an address, through the proxy unless that is nil.
+func (d *clientHandshake) open(proxy *url.URL, address string) (nc net.Conn, err error) {
 	if proxy == nil {
 		return d.openSocket(address)
 	}
-	host, proxyAddress := targetOf(proxy)
+	host, proxyAddress := dialTarget(proxy)
 	nc, err = d.openSocket(proxyAddress)
 	if err == nil && proxy.Scheme == "https" {
-		nc, err = d.secure(nc, host)
+		nc, err = d.startTLS(nc, host)
 	}
 	switch {
 	case err != nil:
@@ -57,20 +57,22 @@ func (d *dialing) open(proxy *url.URL, address string) (nc net.Conn, err error) 
 	return nc, nil
 }
 
-// targetOf returns a URL's host in ASCII, without the zone of an IPv6 address, which
-// is for nobody else to know, and the address to dial.
-func targetOf(u *url.URL) (host, address string) {
+// dialTarget returns the host of a URL, in ASCII, and the address to dial. The host does
+// not have the zone of an IPv6 address, because it is sent to the peer and a zone means
+// something on this machine only.
+func dialTarget(u *url.URL) (host, address string) {
 	host = u.Hostname()
-	if sent, ok := sentHost(host); ok && !strings.Contains(host, ":") {
+	if sent, ok := hostHeader(host); ok && !strings.Contains(host, ":") {
 		host = sent
 	}
-	port := cmp.Or(u.Port(), handshake.DefaultPort(u.Scheme), "1080") // or else it is a SOCKS5 proxy
+	port := cmp.Or(u.Port(), handshake.DefaultPort(u.Scheme), "1080") // the last is the port of SOCKS5 proxies
 	address = net.JoinHostPort(host, port)
 	host, _, _ = strings.Cut(host, "%")
 	return host, address
 }
 
-// withoutZone is an address as others know it (RFC 6874, 3): a zone is this machine's.
+// withoutZone returns an address without its zone, which means something on this machine
+// only (RFC 6874, 3).
 func withoutZone(address string) string {
 	a, err := netip.ParseAddrPort(address)
 	if err != nil || a.Addr().Zone() == "" {
@@ -79,10 +81,10 @@ func withoutZone(address string) string {
 	return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port()).String()
 }
 
-// openSocket opens a socket that is closed when the handshake fails. DialContext, which
-// need not have heard of contexts, runs on a goroutine that is not waited for once the
-// dial has ended. A panic or Goexit in it ends the dial.
-func (d *dialing) openSocket(address string) (net.Conn, error) {
+// openSocket opens a socket that is closed if the handshake fails. DialContext may ignore
+// its context, so it runs on its own goroutine, and openSocket does not wait for it once
+// the dial has ended. If DialContext panics or calls runtime.Goexit, the dial ends.
+func (d *clientHandshake) openSocket(address string) (net.Conn, error) {
 	if err := d.ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -98,12 +100,12 @@ func (d *dialing) openSocket(address string) (net.Conn, error) {
 	go func() {
 		var o result
 		callRecovering(func() error {
-			o.nc, o.err = d.keep(dial(d.ctx, "tcp", address))
+			o.nc, o.err = d.trackSocket(dial(d.ctx, "tcp", address))
 			return nil
-		}, func(left error) {
+		}, func(failure error) {
 			var how *PanicError
-			if errors.As(left, &how) {
-				o.err = d.left(how)
+			if errors.As(failure, &how) {
+				o.err = d.dialExited(how)
 			}
 			opened <- o
 		})
@@ -116,8 +118,9 @@ func (d *dialing) openSocket(address string) (net.Conn, error) {
 	}
 }
 
-// left ends the dial because DialContext did not return. Its panic is passed on.
-func (d *dialing) left(how *PanicError) error {
+// dialExited ends the dial because DialContext panicked or exited its goroutine. It keeps
+// the value of a panic for repanic.
+func (d *clientHandshake) dialExited(how *PanicError) error {
 	var err error = how
 	if how.Value == nil {
 		err = errDialExited
@@ -129,9 +132,9 @@ func (d *dialing) left(how *PanicError) error {
 	return err
 }
 
-// panicAgain goes on with the panic of DialContext, if there was one, on the
-// goroutine of Dial's caller, who may recover it.
-func (d *dialing) panicAgain() {
+// repanic repeats the panic of DialContext, if there was one, on the goroutine that called
+// Dial, so that the caller of Dial may recover it.
+func (d *clientHandshake) repanic() {
 	d.mu.Lock()
 	value := d.panicked
 	d.mu.Unlock()
@@ -140,8 +143,9 @@ func (d *dialing) panicAgain() {
 	}
 }
 
-// keep takes note of a socket, and holds it to what a net.Conn promises.
-func (d *dialing) keep(nc net.Conn, err error) (net.Conn, error) {
+// trackSocket records a socket, so that abandon closes it, and wraps it so that it behaves
+// as net.Conn documents.
+func (d *clientHandshake) trackSocket(nc net.Conn, err error) (net.Conn, error) {
 	switch {
 	case err != nil:
 		return nil, err
@@ -151,26 +155,26 @@ func (d *dialing) keep(nc net.Conn, err error) (net.Conn, error) {
 	nc = transport.Strict(nc, recoveredPanics)
 	d.mu.Lock()
 	d.sockets = append(d.sockets, nc)
-	over := d.over
+	abandoned := d.abandoned
 	d.mu.Unlock()
-	if over { // closed already, if it was there in time
+	if abandoned { // abandon has closed the sockets recorded before it, and not this one
 		_ = nc.Close()
 		return nil, net.ErrClosed
 	}
 	return nc, nil
 }
 
-// serverName is the name that the caller wants the server's certificate to have, "" for
-// that of the URL.
-func (d *dialing) serverName() string {
+// serverName returns the name that TLSConfig expects in the server's certificate; "" means
+// the URL's host.
+func (d *clientHandshake) serverName() string {
 	if d.options.TLSConfig == nil {
 		return ""
 	}
 	return d.options.TLSConfig.ServerName
 }
 
-// secure has a connection speak TLS, with a peer of this name.
-func (d *dialing) secure(nc net.Conn, name string) (net.Conn, error) {
+// startTLS performs a TLS handshake with a peer of the given name.
+func (d *clientHandshake) startTLS(nc net.Conn, name string) (net.Conn, error) {
 	config := &tls.Config{} //nolint:gosec // Go's defaults
 	if d.options.TLSConfig != nil {
 		config = d.options.TLSConfig.Clone()
@@ -184,8 +188,8 @@ func (d *dialing) secure(nc net.Conn, name string) (net.Conn, error) {
 	return secure, nil
 }
 
-// chooseProxy returns the proxy, with its scheme in lower case; nil stands for none.
-func (d *dialing) chooseProxy() (*url.URL, error) {
+// chooseProxy returns the proxy, with its scheme in lower case, or nil for none.
+func (d *clientHandshake) chooseProxy() (*url.URL, error) {
 	choose := d.options.Proxy
 	switch {
 	case choose != nil:
@@ -207,10 +211,10 @@ func (d *dialing) chooseProxy() (*url.URL, error) {
 	}
 }
 
-// connectHTTP has an HTTP proxy make the connection a tunnel (RFC 9110, 9.3.6): that
-// it is when the proxy has answered 2xx, whatever came before and whatever the answer
-// says of a body.
-func (d *dialing) connectHTTP(nc net.Conn, address string, user *url.Userinfo) error {
+// connectHTTP asks an HTTP proxy to turn the connection into a tunnel (RFC 9110, 9.3.6).
+// Any 2xx response starts the tunnel, whatever responses came before it and whatever its
+// headers say about a body.
+func (d *clientHandshake) connectHTTP(nc net.Conn, address string, user *url.Userinfo) error {
 	connect := &http.Request{
 		Method: http.MethodConnect, URL: &url.URL{Opaque: address}, Host: address, Header: http.Header{},
 	}
@@ -222,9 +226,9 @@ func (d *dialing) connectHTTP(nc net.Conn, address string, user *url.Userinfo) e
 	}
 	stop, unsent := d.send(nc, connect)
 	defer stop()
-	r := bufio.NewReader(byteByByte{&io.LimitedReader{R: nc, N: longestHead}})
+	r := bufio.NewReader(oneByteReader{&io.LimitedReader{R: nc, N: maxHeadSize}})
 	for {
-		response, err := readHead(r, connect) //nolint:bodyclose // it has none
+		response, err := readHead(r, connect) //nolint:bodyclose // readHead returns no body
 		switch {
 		case err != nil && unsent != nil:
 			return unsent
@@ -238,8 +242,8 @@ func (d *dialing) connectHTTP(nc net.Conn, address string, user *url.Userinfo) e
 	}
 }
 
-// byteByByte keeps a buffer from taking more than it is asked for: what comes behind
-// the head of an answer is the tunnel's.
-type byteByByte struct{ io.Reader }
+// oneByteReader keeps a buffered reader from reading ahead: the bytes after the head of the
+// response belong to the tunnel.
+type oneByteReader struct{ io.Reader }
 
-func (r byteByByte) Read(p []byte) (int, error) { return r.Reader.Read(p[:min(len(p), 1)]) }
+func (r oneByteReader) Read(p []byte) (int, error) { return r.Reader.Read(p[:min(len(p), 1)]) }

@@ -11,26 +11,26 @@ import (
 	"strconv"
 )
 
-// What SOCKS5 calls its parts (RFC 1928, 3 to 6; RFC 1929).
+// Constants of SOCKS5 (RFC 1928, 3 to 6; RFC 1929).
 const (
-	socksVersion     = 5
-	socksNoPassword  = 0
-	socksPassword    = 2
-	socksConnect     = 1
-	socksIPv4        = 1
-	socksName        = 3
-	socksIPv6        = 4
-	socksPasswordOne = 1 // the version of the exchange of passwords
+	socksVersion         = 5
+	socksNoPassword      = 0
+	socksPassword        = 2
+	socksConnect         = 1
+	socksIPv4            = 1
+	socksDomainName      = 3
+	socksIPv6            = 4
+	socksPasswordVersion = 1 // the version of the username/password subnegotiation
 )
 
-// socksRefusals are the answers but for 0, the first being 1.
+// socksRefusals are the texts of the reply codes from 1 on; 0 means success.
 var socksRefusals = []string{
 	"general failure", "connection not allowed", "network unreachable", "host unreachable",
 	"connection refused", "TTL expired", "command not supported", "address type not supported",
 }
 
-// connectSOCKS has a SOCKS5 proxy make the connection one to an address, whose host is
-// the proxy's to look up. It reads nothing of what comes behind.
+// connectSOCKS asks a SOCKS5 proxy to connect to an address and to resolve its host. It
+// reads nothing after the proxy's reply.
 func connectSOCKS(nc io.ReadWriter, address string, user *url.Userinfo) error {
 	request, err := socksRequest(address)
 	if err != nil {
@@ -75,7 +75,7 @@ func connectSOCKS(nc io.ReadWriter, address string, user *url.Userinfo) error {
 	return skipSOCKSAddress(nc, answer[3])
 }
 
-// socksExchange sends something and reads as much as the answer has room for.
+// socksExchange sends a message and fills answer from the reply.
 func socksExchange(nc io.ReadWriter, sent, answer []byte) error {
 	if _, err := nc.Write(sent); err != nil {
 		return err
@@ -84,7 +84,7 @@ func socksExchange(nc io.ReadWriter, sent, answer []byte) error {
 	return noEOF(err)
 }
 
-// socksRequest asks for a connection.
+// socksRequest returns the request to connect to an address.
 func socksRequest(address string) ([]byte, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -104,12 +104,12 @@ func socksRequest(address string) ([]byte, error) {
 	case len(host) > 255:
 		return nil, errors.New("the host has more than 255 bytes")
 	default:
-		b = append(append(b, socksName, byte(len(host))), host...)
+		b = append(append(b, socksDomainName, byte(len(host))), host...)
 	}
 	return binary.BigEndian.AppendUint16(b, uint16(number)), nil
 }
 
-// socksLogin is what a user and password are sent as; nil where there is no user.
+// socksLogin returns the message with the user and password, or nil if there is no user.
 func socksLogin(user *url.Userinfo) ([]byte, error) {
 	if user == nil {
 		return nil, nil
@@ -119,12 +119,12 @@ func socksLogin(user *url.Userinfo) ([]byte, error) {
 	if name == "" || len(name) > 255 || len(password) > 255 {
 		return nil, errors.New("user or password has a length that SOCKS5 can't send")
 	}
-	b := append([]byte{socksPasswordOne, byte(len(name))}, name...)
+	b := append([]byte{socksPasswordVersion, byte(len(name))}, name...)
 	return append(append(b, byte(len(password))), password...), nil
 }
 
-// skipSOCKSAddress reads the address and port that end an answer: those that the proxy
-// connects from.
+// skipSOCKSAddress reads the address and port at the end of a reply: those from which the
+// proxy connects.
 func skipSOCKSAddress(r io.Reader, kind byte) error {
 	var rest [256 + 2]byte
 	n := 0
@@ -133,7 +133,7 @@ func skipSOCKSAddress(r io.Reader, kind byte) error {
 		n = net.IPv4len
 	case socksIPv6:
 		n = net.IPv6len
-	case socksName:
+	case socksDomainName:
 		if _, err := io.ReadFull(r, rest[:1]); err != nil {
 			return noEOF(err)
 		}
