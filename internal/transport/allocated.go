@@ -1,20 +1,20 @@
 package transport
 
-// Allocated says what a connection holds besides itself. It is for tests of the memory of
+// Allocated says which memory a connection holds besides the Conn itself. It is for tests of
 // idle connections, most of which hold nothing.
 type Allocated struct {
-	ReadBuffer    bool // bytes that were read and not handed on, or memory for some
-	Loan          bool // the message that was lent last
-	HeldFrames    bool // frames that wait for the reader to read on
-	Cork          bool // what frames are held back with
-	Queue         bool // of what was enqueued
-	ReadDeadlines bool // made when the first deadline is set
-	Gorilla       bool // what is known of gorilla's reads and writes
-	Awaited       bool // some goroutine waits, or has waited, for the socket to be closed
+	ReadBuffer    bool // a buffer to read into
+	Loan          bool // the last message of ReadMessage with lend
+	HeldFrames    bool // frames that are corked
+	Cork          bool // a cork, with frames or without
+	Queue         bool // a queue, with messages or without
+	ReadDeadlines bool // the state of read deadlines, which the first one needs
+	Gorilla       bool // the state of the view, which gorilla has used
+	Awaited       bool // a channel that is closed with the socket
 }
 
-// Allocated may be called while the reading goroutine waits for the peer and nothing is
-// written. It reads the memory of both without their locks.
+// Allocated must be called only while the reading goroutine waits for the peer and no
+// goroutine writes: it reads memory of both without their locks. It is for tests.
 func (t *Conn) Allocated() Allocated {
 	return Allocated{
 		ReadBuffer:    t.buffer != nil,

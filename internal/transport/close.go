@@ -7,38 +7,43 @@ import (
 	ws "github.com/gorilla/websocket"
 )
 
-// SetCloseTimeout bounds later closing handshakes. Zero or less means no waiting.
+// SetCloseTimeout bounds later closing handshakes. With zero or less, a closing handshake tries
+// to write the close frame and does not wait for the answer.
 func (t *Conn) SetCloseTimeout(d time.Duration) { t.closeTimeout.Store(int64(d)) }
 
-// CloseTimeout returns the bound of a closing handshake.
+// CloseTimeout returns the bound of later closing handshakes.
 func (t *Conn) CloseTimeout() time.Duration { return time.Duration(t.closeTimeout.Load()) }
 
-// BeginShutdown notes that the Endpoint of the connection shuts down, and ends the context of
-// the connection with the cause. It does nothing once the end was decided otherwise, except
-// by a Close whose frame is still to be sent.
+// BeginShutdown notes that the Endpoint of the connection shuts down, and cancels the context
+// of the connection with the cause. If the end was decided before, the connection does not
+// count as shut down, unless it was decided only by a ChooseClose whose frame was not sent.
 func (t *Conn) BeginShutdown(cause error) { t.happens(eventShutdown, cause) }
 
-// StopDelivering notes that the connection is about to be closed by this end: from now on no
-// read delivers a message.
+// StopDelivering notes that this end is about to close the connection: from now on reads drop
+// messages, and return at the peer's close frame or another error.
 func (t *Conn) StopDelivering() { t.happens(eventClosing, nil) }
 
-// ChooseClose chooses the frame that CloseHandshake is to send, and stops delivering. It
-// reports whether this is the first call, which must be followed by CloseHandshake; a later
-// one does nothing.
+// ChooseClose sets the frame that CloseHandshake is to send, and does what StopDelivering does.
+// It reports whether this is the first call: then the caller must call CloseHandshake. A later
+// call does nothing.
 func (t *Conn) ChooseClose(frame *ws.CloseError) (first bool) { return t.happens(eventClose, frame) }
 
-// CloseQueue makes Enqueue fail from now on.
+// CloseQueue makes Enqueue fail from now on. What was enqueued before is still sent.
 func (t *Conn) CloseQueue() { t.happens(eventQueueClosed, nil) }
 
-// CloseHandshake sends the frame that Close chose, after what was enqueued, unless one was
-// sent before (an answer to the peer's, or one that the application wrote itself), and waits
-// for the peer's. It closes the socket in any case.
+// CloseHandshake performs the closing handshake (RFC 6455, 7.1.2): it writes the messages that
+// were enqueued and then the frame of ChooseClose, waits for the peer's close frame, and closes
+// the socket. If another close frame was written before (an answer to the peer's, or one of the
+// application's own), it writes none.
+//
+// The close timeout bounds all of it. The error says why the frame could not be written; the
+// socket is closed all the same.
 func (t *Conn) CloseHandshake() error {
 	t.CloseQueue()
 	timeout := t.CloseTimeout()
 	switch {
 	case t.isClosed():
-		return t.sendChosen(timeout) // which tells why it can't
+		return t.sendChosen(timeout) // its error says why it cannot
 	case timeout <= 0:
 		err := t.sendChosen(timeout)
 		t.FindPeerClose(CloseGrace)
@@ -55,8 +60,8 @@ func (t *Conn) CloseHandshake() error {
 	return err
 }
 
-// sendChosen writes the close frame that was chosen. Until the lock is held, another one may
-// be chosen.
+// sendChosen writes the chosen close frame. It asks for the frame when it has the lock: until
+// then, ReplaceFrame may change it.
 func (t *Conn) sendChosen(timeout time.Duration) error {
 	b := closeDeadline(timeout)
 	err := t.lockCloseFrame(&b)
@@ -71,7 +76,8 @@ func (t *Conn) sendChosen(timeout time.Duration) error {
 	return err
 }
 
-// AnswerClose echoes the peer's close frame, with no text, and closes the socket.
+// AnswerClose answers the peer's close frame with its code and no text, unless a close frame
+// was sent before, and closes the socket. The close timeout bounds it.
 func (t *Conn) AnswerClose(ce *ws.CloseError) {
 	timeout := t.CloseTimeout()
 	b := closeDeadline(timeout)
@@ -82,16 +88,16 @@ func (t *Conn) AnswerClose(ce *ws.CloseError) {
 	_ = t.close()
 }
 
-// CloseNow closes the socket without a closing handshake.
+// CloseNow closes the socket without a closing handshake. After a hang-up, it first looks for
+// the peer's close frame in what was received.
 func (t *Conn) CloseNow() {
 	t.FindPeerClose(CloseGrace)
 	t.happens(eventCloseNow, ErrClosed)
 	t.Abort()
 }
 
-// awaitPeerClose waits until somebody has read the peer's close frame or the
-// socket is closed, which the caller makes sure of. Where nobody is reading, it
-// reads frames away itself and keeps nothing.
+// awaitPeerClose waits until the peer's close frame was read or the socket is closed. The
+// caller must bound it. While no other goroutine reads, it reads and drops frames itself.
 func (t *Conn) awaitPeerClose() {
 	if t.has(factPeerClosed) {
 		return
@@ -106,17 +112,17 @@ func (t *Conn) awaitPeerClose() {
 	case <-t.reading.lock.Wait():
 	}
 	defer t.unlockRead()
-	if t.lent.NotPooled { // and still the caller's
+	if t.lent.NotPooled { // a part of the read buffer, which still belongs to the caller
 		t.detachBuffer()
 	}
 	t.readDeadlines().take(t.nc)
 	if t.dropFrames() && t.HungUp() {
-		t.reading.err = t.endError() // who reads on must not take the close frame for all there was
+		t.reading.err = t.endError() // a later read must not return the close frame as if no message had been dropped
 	}
 }
 
-// dropFrames reads frames away up to the end, and reports whether a message was among
-// them, or a part of one. The read lock is held.
+// dropFrames reads and drops frames until a read fails, or has read the close frame. It reports
+// whether it dropped a message, or a part of one. The read lock is held.
 func (t *Conn) dropFrames() (dropped bool) {
 	dropped = t.gate > 0
 	for {

@@ -5,32 +5,41 @@ import (
 	"time"
 )
 
-// Config is the settings of a transport, resolved: those of all connections of an Endpoint,
-// or of one Dial. It must not be changed once a transport points to it.
+// Config is the settings of a Conn, with all defaults resolved. The connections of an Endpoint
+// share one, and so each connection costs a pointer. It must not be changed once New has it.
 type Config struct {
-	WriteTimeout time.Duration // without progress; 0: unlimited
-	CloseTimeout time.Duration // that a connection begins with; 0: no waiting
+	// WriteTimeout bounds a write that makes no progress. Zero means no bound.
+	WriteTimeout time.Duration
 
-	Client bool // we are the client
+	// CloseTimeout is the first close timeout of a connection: see [Conn.SetCloseTimeout].
+	CloseTimeout time.Duration
 
-	Panics *Panics // of the net.Conn beneath
+	// Client says that this end is the client.
+	Client bool
 
-	// KeepSentAt has the age kept at which the last message left, for heartbeats.
+	// Panics makes errors of panics of the net.Conn beneath. It must not be nil.
+	Panics *Panics
+
+	// KeepSentAt says that LastSent must be exact, for heartbeats.
 	KeepSentAt bool
 
-	SkipUTF8Validation bool // text that is read need not be UTF-8
+	// SkipUTF8Validation says that text that is read need not be valid UTF-8.
+	SkipUTF8Validation bool
 
-	CompressionThreshold int // bytes from which on a whole message is compressed, if any is
+	// CompressionThreshold is the least size in bytes of a whole message that is compressed,
+	// if compression is on.
+	CompressionThreshold int
 
-	// WriteBufferSize is how much of a streamed message is collected for a frame, in
-	// bytes. Zero or less means 4 KiB.
+	// WriteBufferSize is how many bytes of a streamed message are collected for one frame.
+	// Zero or less means 4 KiB.
 	WriteBufferSize int
 
-	// ReadBuffers is a pool of the buffers to read into, which may be shared by
-	// connections with buffers of other sizes.
+	// ReadBuffers is a pool of read buffers, without New. Connections with buffers of
+	// different sizes may share it. It must not be nil.
 	ReadBuffers *sync.Pool
 
-	// ReadBufferSize is the size of these buffers in bytes. Zero or less means the
-	// default for the kind of connection.
+	// ReadBufferSize is the size of a read buffer in bytes; less than 256 means 256. Zero or
+	// less means 16 KiB for a buffer that is held only with bytes in it, and 4 KiB for one
+	// that is held while the connection waits for the peer.
 	ReadBufferSize int
 }

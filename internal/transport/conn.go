@@ -1,6 +1,3 @@
-// Package transport is the engine: one connection of the WebSocket protocol, frame by frame. It reads and writes
-// messages, keeps the deadlines, performs the closing handshake and records how the connection ended. It knows
-// nothing of HTTP, of controllers, or of who is told.
 package transport
 
 import (
@@ -9,32 +6,27 @@ import (
 	"time"
 )
 
-// Conn is the net.Conn that gorilla gets: the accepted connection, seen
-// frame by frame. What it reads is checked and handed on one frame at a time, or
-// read beside gorilla where a frame is a whole message; what is written to it
-// leaves in whole frames, whoever writes. It knows how the connection ends, and
-// nothing of handlers, contexts of requests or who is told.
+// Conn is one connection of the WebSocket protocol. The package comment says which goroutine
+// may call what.
 //
-// Three locks are held over I/O, those of a read, of a message that is written and of a
-// frame of it: waiting for them is given up when the socket is closed. The mutex is held
-// over memory only.
+// Its size is that of a class of Go's allocator: TestConnectionsAreSmall of the root checks it.
 type Conn struct {
-	nc      net.Conn // guarded
+	nc      net.Conn // what New was given, made strict
 	begun   time.Time
 	config  *Config
-	client  bool // we are one: what we write is masked, what we read is not
-	coarse  bool // a write deadline may stay: reads do not write, as those of TLS do
-	deflate bool // permessage-deflate was agreed on
-	open    bool // the 101 is written; set before anybody else has the transport
+	client  bool // this end is the client: it masks what it writes, and the peer does not
+	coarse  bool // a plain socket: its write deadline may stay set, because its reads never write
+	deflate bool // permessage-deflate was negotiated
+	open    bool // the 101 is written; set by Start, before other goroutines have the Conn
 
-	// Of reading and writing; here, where they take no room.
-	more  atomic.Bool  // another whole frame is in the read buffer
-	under ioFlags      // what holds for the read and the write under way
-	level atomic.Int32 // of compression, in package flate; for later messages
+	// Fields of reading and writing, placed where they fill a gap.
+	more  atomic.Bool  // the read buffer contains another whole frame
+	under ioFlags      // properties of the read and the write in progress
+	level atomic.Int32 // compression level of later messages, on the scale of package flate
 
 	events Events // noEvents until the 101 is written
 
-	closeTimeout atomic.Int64 // nanoseconds; 0 or less: no waiting
+	closeTimeout atomic.Int64 // nanoseconds; zero or less: a closing handshake does not wait
 
 	state
 	reading
@@ -42,13 +34,13 @@ type Conn struct {
 	counts counters
 }
 
-// New returns the transport of a connection of which early has been read. It replaces a
-// connection that Strict returned.
+// New returns a Conn over nc, from which the bytes of early were read already. If nc is what
+// Strict returned, the connection beneath is taken instead.
 func New(nc net.Conn, early []byte, config *Config) *Conn {
 	nc = accepted(nc)
 	t := &Conn{nc: Strict(nc, config.Panics), begun: time.Now(), config: config, client: config.Client, events: noEvents{}}
 	switch nc.(type) {
-	case *net.TCPConn, *net.UnixConn: // and nothing else: TLS may be wrapped
+	case *net.TCPConn, *net.UnixConn: // a type that wraps one may do TLS
 		t.coarse = true
 	}
 	t.SetCloseTimeout(config.CloseTimeout)
@@ -59,30 +51,31 @@ func New(nc net.Conn, early []byte, config *Config) *Conn {
 	return t
 }
 
-// Start is called once, when the 101 is written, before anybody else has the transport.
+// Start opens the connection once the 101 is written: events is told of what happens from now
+// on. It is called once, before other goroutines have the Conn.
 func (t *Conn) Start(events Events) {
 	t.events = events
 	t.open = true
 	t.sentAt.Store(int64(t.Age()))
 }
 
-// UseDeflate says that permessage-deflate was agreed on (RFC 7692). It must be called before
+// UseDeflate says that permessage-deflate was negotiated (RFC 7692). It must be called before
 // Start.
 func (t *Conn) UseDeflate() { t.deflate = true }
 
-// IsClient reports whether we are the client: its frames are masked, each with a key of its
-// own.
+// IsClient reports whether this end is the client, which masks each frame with a new key (RFC
+// 6455, 5.3).
 func (t *Conn) IsClient() bool { return t.client }
 
 // NetConn returns the connection that was given to New.
 func (t *Conn) NetConn() net.Conn { return accepted(t.nc) }
 
-// Age is the time since the connection began.
+// Age returns the time since New was called. Other times of a Conn are such ages, too.
 func (t *Conn) Age() time.Duration { return time.Since(t.begun) }
 
-// happens makes the transition of an event: it ends the context of the connection if that
-// belongs to it, and then wakes the goroutines that wait for the event. It reports whether
-// the event changed something. Locks may be held, but not the mutex.
+// happens makes the transition of an event. It cancels the context of the connection if the
+// event ends it, and then wakes the goroutines that wait for the event. It reports whether the
+// event set a fact that did not hold before. The caller may hold locks, but not state.mu.
 func (t *Conn) happens(e stateEvent, err error) (changed bool) {
 	changed = t.state.apply(e, err)
 	if transitions[e].cancels {
@@ -92,8 +85,8 @@ func (t *Conn) happens(e stateEvent, err error) (changed bool) {
 	return changed
 }
 
-// Fail ends the connection because the socket failed: nothing can be written or read
-// any more. It returns the first failure.
+// Fail ends the connection because a call of the socket failed: from now on, nothing can be
+// written or read. It closes the socket and returns the first failure of the connection.
 func (t *Conn) Fail(err *Error) error {
 	event := eventFailure
 	if err.Gone {
@@ -104,13 +97,14 @@ func (t *Conn) Fail(err *Error) error {
 	return t.failure
 }
 
-// closeLocal closes the socket without a closing handshake, as the application wants.
+// closeLocal closes the socket without a closing handshake, because the application asked for
+// that.
 func (t *Conn) closeLocal() error {
 	t.happens(eventCloseNow, ErrClosed)
 	return t.close()
 }
 
-// close closes the socket. All calls return when it is closed, with the same error.
+// close closes the socket. Every call returns when the socket is closed, with the same error.
 func (t *Conn) close() error {
 	if t.happens(eventSocketClosed, nil) {
 		t.release()
@@ -122,7 +116,7 @@ func (t *Conn) close() error {
 	return nil
 }
 
-// release stops the timers that would close the socket, and closes it.
+// release disarms the timers that would close the socket, and closes it.
 func (t *Conn) release() {
 	defer t.released.Set()
 	t.events.SocketClosing()
@@ -139,16 +133,17 @@ func (t *Conn) release() {
 	}
 }
 
-// Abort closes the socket at once, without the alert that TLS would first send.
+// Abort closes the socket at once, without the alert that TLS would send before. A second call
+// waits until the socket is closed.
 func (t *Conn) Abort() {
 	closeBeneath(t.nc)
 	_ = t.close()
 }
 
-// isPanic reports whether a call of the socket panicked.
+// isPanic reports whether err is that of a call of the socket which panicked.
 func (t *Conn) isPanic(err error) bool { return err != nil && t.config.Panics.Is(err) }
 
-// Panicked returns the first panic of the net.Conn beneath, nil if there was none.
+// Panicked returns the error of the first panic of the net.Conn beneath, nil if there was none.
 func (t *Conn) Panicked() error {
 	if c, ok := t.nc.(*strictConn); ok {
 		if first := c.panicked.Load(); first != nil {
@@ -158,11 +153,11 @@ func (t *Conn) Panicked() error {
 	return nil
 }
 
-// StopBackground returns when no goroutine and no timer of the transport runs any more, or
-// ever will. The socket is closed.
+// StopBackground stops the timers and the flusher, and returns when none of them runs. None
+// starts later. The socket must be closed.
 func (t *Conn) StopBackground() {
 	t.stopFlushing()
-	t.ensureCork().timer.Stop() // which makes one, lest a frame that is held back later sets it
+	t.ensureCork().timer.Stop() // makes a cork if there is none: a frame that is corked later must not set its timer
 	t.mu.Lock()
 	e := t.expiry
 	t.mu.Unlock()
@@ -174,8 +169,8 @@ func (t *Conn) StopBackground() {
 	}
 }
 
-// localAddr is never nil.
+// localAddr returns the local address, never nil.
 func (t *Conn) localAddr() net.Addr { return known(t.nc.LocalAddr()) }
 
-// remoteAddr is never nil, either.
+// remoteAddr returns the address of the peer, never nil.
 func (t *Conn) remoteAddr() net.Addr { return known(t.nc.RemoteAddr()) }

@@ -2,24 +2,26 @@ package transport
 
 import "sync/atomic"
 
-// counters are those of one connection. An Endpoint sums them up when it is asked, so that
-// its connections do not contend for shared ones.
+// counters count the traffic of one connection. An Endpoint sums up those of its connections
+// when it is asked: counters that all share would be contended.
 type counters struct {
 	messagesReceived, messagesSent atomic.Uint64
 	bytesReceived, bytesSent       atomic.Uint64
-	closeSent                      atomic.Int32 // code of our close frame; 0: none
+	closeSent                      atomic.Int32 // code of our close frame, zero without one
 
-	backlogTaken atomic.Uint32 // bytes that the peer had at the last noteBacklog, modulo 2^32; here, where it takes no room
+	// backlogTaken is the number of bytes, modulo 2^32, that had left the kernel when NoteBacklog
+	// was last called. It is here because it fills a gap.
+	backlogTaken atomic.Uint32
 }
 
-// Counts is what one connection has counted until now.
+// Counts is the traffic of one connection until now.
 type Counts struct {
-	// MessagesReceived and MessagesSent are text and binary messages whose last frame has
-	// come or left.
+	// MessagesReceived and MessagesSent count text and binary messages whose last frame was
+	// read or written.
 	MessagesReceived, MessagesSent uint64
 
-	// BytesReceived and BytesSent are what the network has seen: all frames, with their
-	// headers, before decompression.
+	// BytesReceived and BytesSent count bytes on the network: all frames with their headers,
+	// as they are compressed.
 	BytesReceived, BytesSent uint64
 
 	// CloseReceived and CloseSent are the codes of the close frames, 1005 for an empty one.
@@ -27,7 +29,7 @@ type Counts struct {
 	CloseReceived, CloseSent int
 }
 
-// Counts returns what was counted. It may be called from any goroutine.
+// Counts returns the counts of this moment.
 func (t *Conn) Counts() Counts {
 	return Counts{
 		MessagesReceived: t.counts.messagesReceived.Load(),

@@ -2,24 +2,25 @@ package transport
 
 import ws "github.com/gorilla/websocket"
 
-// Events is what the layer above is told of, and asked for. Where locks may be held then, it
-// neither reads nor writes, nor waits.
+// Events is the layer above, as the engine sees it. A method that may be called while locks are
+// held must not read from or write to the connection, and must not wait.
 type Events interface {
-	// CancelContext ends the connection's context. Locks may be held.
+	// CancelContext cancels the connection's context. Locks may be held.
 	CancelContext(cause error)
-	// Control is called for each ping and pong, by the read that meets it, with no lock
-	// held. Its error is the read's.
+	// Control handles a ping or a pong. The reading goroutine calls it, with no lock held, and
+	// its error becomes the error of the read.
 	Control(messageType int, data string) error
-	// PeerClosed is called once, by the read that meets the peer's close frame, with no
-	// lock held. Its error is the read's.
+	// PeerClosed handles the peer's close frame. The reading goroutine calls it once, with no
+	// lock held, and its error becomes the error of the read.
 	PeerClosed(ce *ws.CloseError) error
-	// SocketClosing is called when the socket is about to be closed. Locks may be held.
+	// SocketClosing is called once, before the socket is closed. Locks may be held.
 	SocketClosing()
-	// Guard calls f, which runs on a goroutine of the transport's, and survives its panic.
+	// Guard calls f on the same goroutine, which is one of the engine's, and recovers its
+	// panic.
 	Guard(f func())
 }
 
-// noEvents is for a connection whose opening handshake is under way.
+// noEvents is the Events of a connection whose opening handshake is in progress.
 type noEvents struct{}
 
 func (noEvents) CancelContext(error)             {}
@@ -28,6 +29,6 @@ func (noEvents) PeerClosed(*ws.CloseError) error { return nil }
 func (noEvents) SocketClosing()                  {}
 
 func (noEvents) Guard(f func()) {
-	defer func() { _ = recover() }() // the handshake fails by itself
+	defer func() { _ = recover() }() // the socket is gone, and so the handshake fails
 	f()
 }

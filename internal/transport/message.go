@@ -110,7 +110,7 @@ func (t *Conn) message(lend bool) (messageType int, p []byte, err error) {
 		p, err = t.arriving(&c, lend)
 	}
 	if err != nil {
-		return NoMessage, nil, t.judged(err)
+		return NoMessage, nil, t.failIfViolation(err)
 	}
 	t.endWhole()
 	return int(h.Opcode), p, nil
@@ -222,7 +222,7 @@ func (t *Conn) gatherLocked(a *arrival, c *content) (p []byte, met control, err 
 		}
 		switch {
 		case err != nil:
-			return nil, met, t.judged(err)
+			return nil, met, t.failIfViolation(err)
 		case !t.fragmented:
 			t.endWhole()
 			return t.arrived(a), met, nil

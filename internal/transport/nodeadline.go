@@ -8,19 +8,20 @@ import (
 	"time"
 )
 
-// A network may have no deadlines, as the channels of SSH, or may fail to set one. Then a
-// read or write that waits can't be interrupted: it ends only when the connection is
-// closed. So what would interrupt it fails the transport, for the same reason, and a timer
-// takes the place of a deadline for writes.
+// A network may have no deadlines, like a channel of SSH, or may fail to set one. A read or
+// write that waits cannot be interrupted there: it returns only when the connection is closed.
+// So whatever would interrupt it ends the connection instead, with the same error, and a timer
+// takes the place of a write deadline.
 
-// reaches reports whether a call that set a deadline and returned err has reached the read
-// or write that waits. On a connection that is closed nothing waits.
+// reaches reports whether a call that set a deadline has an effect on a read or write that
+// waits. err is the error of that call. On a closed connection nothing waits.
 func reaches(err error) bool {
 	return err == nil || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
 }
 
-// FailUnreached ends the connection if a call that waits was not reached, as err says. cause
-// is what the call was to be interrupted for.
+// FailUnreached ends the connection if a call that waits could not be interrupted. op is the
+// call, "read" or "write"; cause is why it was to be interrupted; err is the error of setting
+// the deadline. If that reached the call, FailUnreached does nothing.
 func (t *Conn) FailUnreached(op string, cause, err error) {
 	if reaches(err) {
 		return
@@ -31,8 +32,9 @@ func (t *Conn) FailUnreached(op string, cause, err error) {
 	_ = t.Fail(&Error{Op: op, Err: cause})
 }
 
-// writeUndated is writePiece on a connection that has refused the deadline of the write.
-func (t *Conn) writeUndated(b *WriteDeadline, p, behind []byte) (int, error) {
+// writeWithoutDeadline is writePiece where the network did not set the deadline: a timer ends
+// the connection instead.
+func (t *Conn) writeWithoutDeadline(b *WriteDeadline, p, behind []byte) (int, error) {
 	left := b.timeout
 	if !b.deadline.IsZero() {
 		left = time.Until(b.deadline)
@@ -45,7 +47,8 @@ func (t *Conn) writeUndated(b *WriteDeadline, p, behind []byte) (int, error) {
 	return t.writeRest(p, behind, 0)
 }
 
-// boundSwitching sets the deadline of the 101, or a timer in its place; zero takes it back.
+// boundSwitching bounds the write of the 101, by a deadline or by a timer in its place. A zero
+// time takes the bound away.
 func (t *Conn) boundSwitching(at time.Time) error {
 	err := t.nc.SetWriteDeadline(at)
 	switch {

@@ -8,33 +8,33 @@ import (
 	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
-// A stateEvent is something that happens to a connection and has to do with its end.
+// A stateEvent is something that happens to a connection and bears on its end.
 type stateEvent uint8
 
 const (
-	eventShutdown     stateEvent = iota // its Endpoint shuts down
-	eventClosing                        // CloseNow was called, or Serve has returned
-	eventClose                          // Close was called, with the frame that it is to send
-	eventQueueClosed                    // Close begins to send what waits in the queue, and then its frame
+	eventShutdown     stateEvent = iota // the Endpoint shuts down
+	eventClosing                        // this end is about to close the connection: no message is delivered any more
+	eventClose                          // ChooseClose was called, with the close frame to send
+	eventQueueClosed                    // no message is enqueued any more
 	eventCloseNow                       // the application closes the socket without a closing handshake
-	eventCloseFrame                     // our close frame begins to leave
+	eventCloseFrame                     // writing our close frame begins
 	eventPeerClose                      // the peer's close frame was read
 	eventPeerReported                   // the peer's close frame is reported to the layer above
-	eventViolation                      // the peer broke the protocol
+	eventViolation                      // the peer violated the protocol
 	eventReadEnd                        // the stream ended without a close frame, or a read failed
 	eventHangUp                         // a write found that the peer hung up
-	eventPeerGone                       // the peer did not answer, or took nothing of a write
-	eventFailure                        // a call was cut short by the caller's own bound, or by a panic
-	eventSocketClosed                   // the socket is about to be closed, whatever the reason
+	eventPeerGone                       // the peer did not answer a ping, or took nothing of a write
+	eventFailure                        // a call was ended by the caller's own bound, or by a panic
+	eventSocketClosed                   // the socket is about to be closed, for any reason
 	stateEvents
 )
 
-// transitions says what each event changes, in every state. Facts only accumulate. The
-// cause is that of the first event that has one, but for a hang-up: see mayReplace. An
-// event that is marked so ends the context of the connection, with its error.
+// transitions says what each event changes, in every state. Facts only accumulate. The first
+// event that has a cause decides it, except after a hang-up: see mayReplace. An event that
+// cancels ends the context of the connection, with the error of the event.
 //
-// Two events do less in some states. A shutdown counts only until the end is decided
-// otherwise: see shutdownCounts. Of several failures only the first sets its facts.
+// Two kinds of events do less in some states. A shutdown has an effect only until the end is
+// decided otherwise: see shutdownCounts. Only the first of several failures sets its facts.
 var transitions = [stateEvents]struct {
 	sets    fact
 	cause   CloseCause
@@ -56,63 +56,63 @@ var transitions = [stateEvents]struct {
 	eventSocketClosed: {factClosed, CauseNone, false},
 }
 
-// A fact is something that holds from some event on. Facts are combined as a set.
+// A fact is something that holds from some event on. A value may be a set of several facts.
 type fact uint32
 
 const (
 	factShutdown     fact = 1 << iota // the connection ends because its Endpoint shuts down
-	factClosing                       // no read delivers a message any more
-	factCloseCalled                   // Close was called
-	factQueueClosed                   // nothing is enqueued any more
-	factCloseFrame                    // our close frame has begun to leave, nothing is written after it
-	factPeerClosed                    // the peer's close frame was read, nothing is read after it
-	factPeerReported                  // the layer above knows of the peer's close frame
-	factFailed                        // nothing can be written any more, because a call failed
-	factHungUp                        // factFailed, but what had come is still read
+	factClosing                       // reads deliver no message
+	factCloseCalled                   // ChooseClose was called
+	factQueueClosed                   // Enqueue fails
+	factCloseFrame                    // writing our close frame has begun; nothing is written after it
+	factPeerClosed                    // the peer's close frame was read; nothing is read after it
+	factPeerReported                  // the layer above was told of the peer's close frame
+	factFailed                        // nothing can be written, because a call failed
+	factHungUp                        // factFailed holds, but what the peer had sent can still be read
 	factClosed                        // the socket is closed, or about to be
 )
 
-// A CloseCause is what decided on the wire how a connection ends.
+// A CloseCause is what decided, on the wire, how a connection ends.
 type CloseCause uint8
 
 const (
-	CauseNone       CloseCause = iota
-	CausePeer                  // its close frame was read
-	CauseLocal                 // Close was called, a close frame written, the socket closed
-	CauseProtocol              // the peer broke the protocol
-	CauseDisconnect            // EOF, a reset, no answer, a write not taken
+	CauseNone       CloseCause = iota // nothing yet
+	CausePeer                         // the peer's close frame was read
+	CauseLocal                        // this end called ChooseClose, wrote a close frame or closed the socket
+	CauseProtocol                     // the peer violated the protocol
+	CauseDisconnect                   // EOF, a reset, no answer, or a write that the peer did not take
 )
 
-// wasRead reports whether something that the peer sent decided.
+// wasRead reports whether something that was read from the peer decided.
 func (c CloseCause) wasRead() bool { return c == CausePeer || c == CauseProtocol }
 
-// state is how a connection ends. The zero value is that of an open connection.
+// state is how a connection ends. The zero value is an open connection.
 //
-// Only apply changes facts and the cause, with the mutex held. Facts can be read without it,
-// each time by one atomic load, and so can a field that belongs to a fact, once the fact is
-// seen: it was stored before and never changes.
+// Only apply changes the facts and the cause, with the mutex held. Facts can be read without
+// it, by one atomic load. A field that belongs to a fact can be read without it once the fact
+// holds: the field was stored before, and does not change.
 type state struct {
 	facts atomic.Uint32
 
-	mu         sync.Mutex // held over memory only
+	mu         sync.Mutex // never held during I/O
 	how        CloseCause
-	cause      error          // of how
-	closeFrame *ws.CloseError // Close is to send it
-	expiry     *expiry
+	cause      error          // the error of the event that decided how
+	closeFrame *ws.CloseError // the frame of ChooseClose
+	expiry     *expiry        // nil without one
 
-	failure   *Error         // with factFailed: the first
-	peerClose *ws.CloseError // with factPeerClosed
+	failure   *Error         // the first failure; belongs to factFailed
+	peerClose *ws.CloseError // belongs to factPeerClosed
 
-	peerClosed xsync.Event // factPeerClosed is set
-	writeEnded xsync.Event // factFailed or factClosed is set
-	closed     xsync.Event // factClosed is set
+	peerClosed xsync.Event // set with factPeerClosed
+	writeEnded xsync.Event // set with factFailed or factClosed
+	closed     xsync.Event // set with factClosed
 
-	released xsync.Event // the socket's Close has returned
-	closeErr *error      // of that; nil: there was none
+	released xsync.Event // set when the Close of the socket has returned
+	closeErr *error      // the error of that Close; nil without one
 }
 
-// apply makes the transition and reports whether it set a fact that did not hold before.
-// It wakes nobody: that is left to wake.
+// apply makes the transition of an event and reports whether it set a fact that did not hold
+// before. The caller must call wake afterwards.
 func (s *state) apply(e stateEvent, err error) (changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,9 +145,9 @@ func (s *state) apply(e stateEvent, err error) (changed bool) {
 	return sets&^facts != 0
 }
 
-// mayReplace reports whether a cause takes the place of the one that there is. The first
-// holds. But what is read of a peer that hung up was sent before that, and before a close
-// frame of ours that did not leave any more.
+// mayReplace reports whether a cause replaces the recorded one. The first cause holds, with one
+// exception: what is read after a hang-up was sent before it, and before the peer could have
+// received a close frame of ours.
 func (s *state) mayReplace(how CloseCause, facts fact) bool {
 	switch {
 	case how == CauseNone:
@@ -159,13 +159,13 @@ func (s *state) mayReplace(how CloseCause, facts fact) bool {
 	}
 }
 
-// shutdownCounts reports whether a shutdown decides how the connection ends: nothing else
-// has, or just a Close that has not come to send its frame.
+// shutdownCounts reports whether a shutdown decides how the connection ends. It does if nothing
+// has decided yet, or only a ChooseClose whose frame is not being written.
 func (s *state) shutdownCounts(facts fact) bool {
 	return s.how == CauseNone || s.how == CauseLocal && facts&(factCloseFrame|factClosed) == 0
 }
 
-// wake wakes the goroutines that wait for what holds now.
+// wake wakes the goroutines that wait for a fact that holds now.
 func (s *state) wake() {
 	facts := fact(s.facts.Load())
 	if facts&factPeerClosed != 0 {
@@ -179,7 +179,7 @@ func (s *state) wake() {
 	}
 }
 
-// has reports whether one of the facts holds.
+// has reports whether at least one of the facts holds.
 func (s *state) has(facts fact) bool { return fact(s.facts.Load())&facts != 0 }
 
 // ShuttingDown reports whether the connection ends because its Endpoint shuts down.
@@ -194,15 +194,15 @@ func (s *state) PeerCloseReported() bool { return s.has(factPeerReported) }
 // isClosed reports whether the socket is closed, or about to be.
 func (s *state) isClosed() bool { return s.has(factClosed) }
 
-// HungUp reports whether writing is over because the peer hung up. The socket may be
-// closed since.
+// HungUp reports whether nothing can be written because the peer hung up. The socket may have
+// been closed since.
 func (s *state) HungUp() bool { return s.has(factHungUp) }
 
-// delivers reports whether reads deliver messages: not once we have begun to close the
+// delivers reports whether reads deliver messages. They do until this end begins to close the
 // connection.
 func (s *state) delivers() bool { return !s.has(factClosing | factCloseFrame) }
 
-// Unwritable returns why nothing can be written, nil if something can.
+// Unwritable returns why nothing can be written, nil if writes are possible.
 func (s *state) Unwritable() error {
 	switch facts := fact(s.facts.Load()); {
 	case facts&(factFailed|factCloseFrame|factClosed) == 0:
@@ -216,7 +216,7 @@ func (s *state) Unwritable() error {
 	}
 }
 
-// SocketFailure returns the first failure of the socket, nil without one.
+// SocketFailure returns the first failure of the connection, an *Error, nil without one.
 func (s *state) SocketFailure() error {
 	if s.has(factFailed) {
 		return s.failure
@@ -224,7 +224,7 @@ func (s *state) SocketFailure() error {
 	return nil
 }
 
-// endError is what a call returns that finds the socket closed.
+// endError returns the error of a call that finds the socket closed.
 func (s *state) endError() error {
 	if s.has(factFailed) {
 		return s.failure
@@ -235,7 +235,7 @@ func (s *state) endError() error {
 // Closed returns a channel that is closed when the socket is closed, or about to be.
 func (s *state) Closed() <-chan struct{} { return s.closed.Done() }
 
-// PeerCloseRead returns the peer's close frame, nil until it is read.
+// PeerCloseRead returns the peer's close frame, nil if it was not read.
 func (s *state) PeerCloseRead() *ws.CloseError {
 	if s.has(factPeerClosed) {
 		return s.peerClose
@@ -243,7 +243,7 @@ func (s *state) PeerCloseRead() *ws.CloseError {
 	return nil
 }
 
-// closeReceived returns the code of the peer's close frame, 0 until it is read.
+// closeReceived returns the code of the peer's close frame, zero if it was not read.
 func (s *state) closeReceived() int {
 	if ce := s.PeerCloseRead(); ce != nil {
 		return ce.Code
@@ -266,21 +266,23 @@ func (t *Conn) CloseCode() int {
 	}
 }
 
-// CloseCause returns what decided how the connection ends, and the error that goes with it.
+// CloseCause returns what decided how the connection ends, and the error of that event. Both
+// may still change: see mayReplace.
 func (s *state) CloseCause() (CloseCause, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.how, s.cause
 }
 
-// chosenFrame returns the close frame that Close is to send.
+// chosenFrame returns the close frame that CloseHandshake is to send.
 func (s *state) chosenFrame() *ws.CloseError {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.closeFrame
 }
 
-// ReplaceFrame has Close send another frame, if it still is to send the old one.
+// ReplaceFrame makes CloseHandshake send another frame, if the chosen one is old and was not
+// sent.
 func (s *state) ReplaceFrame(old, frame *ws.CloseError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

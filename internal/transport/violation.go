@@ -9,14 +9,16 @@ import (
 )
 
 const (
-	// After a protocol violation, what the peer still sends is read for so long, and up to so
-	// many bytes. Otherwise a reset of the socket could destroy our close frame on its way.
+	// After a violation, this end reads what the peer still sends, for at most this time and
+	// this number of bytes. Without that, closing the socket would reset the connection, which
+	// could destroy our close frame on its way.
 	lingerTime  = time.Second
 	lingerBytes = 1 << 20
 )
 
-// failProtocol ends the connection because of a protocol violation: it sends a close frame,
-// gives the peer time to read it, and closes the socket. The read lock is held.
+// failProtocol ends the connection because the peer violated the protocol: it sends a close
+// frame, gives the peer time to read it, closes the socket, and returns the violation. The read
+// lock is held.
 func (t *Conn) failProtocol(violation *wire.ProtocolError) error {
 	seeker := closeSeeker{skip: t.gate}
 	found := seeker.look(t.buffer.bytes())
@@ -24,46 +26,50 @@ func (t *Conn) failProtocol(violation *wire.ProtocolError) error {
 	t.reading.err = violation
 	t.happens(eventViolation, violation)
 	wait := min(lingerTime, t.CloseTimeout())
-	over := time.Now().Add(wait)
+	end := time.Now().Add(wait)
 	defer t.abortAfter(max(wait, CloseGrace))()
 	frame := violation.CloseFrame()
 	b := closeDeadline(wait)
 	err := t.writeClose(&b, ws.FormatCloseMessage(frame.Code, frame.Text))
 	if wait > 0 && (err == nil || errors.Is(err, ws.ErrCloseSent)) {
-		t.linger(&seeker, found, over)
+		t.linger(&seeker, found, end)
 	}
 	t.Abort()
 	return violation
 }
 
-// RefuseMessage ends the connection where a message broke the protocol, and is what every
-// later read returns. The read lock is not held.
+// RefuseMessage fails the message that is being read. If err is a *wire.ProtocolError, the peer
+// violated the protocol, and the connection ends with the close frame of that. It returns the
+// error of every later read. Only the reading goroutine may call it, without the read lock.
 func (t *Conn) RefuseMessage(err error) error {
 	if t.ReadFailure() == nil && t.lockRead() {
-		err = t.judged(err)
+		err = t.failIfViolation(err)
 		t.unlockRead()
 	}
 	return t.readEnded(err)
 }
 
-// judged ends the connection where what was read of a message broke the protocol. Its
-// memory is given back by then: the peer is waited for.
-func (t *Conn) judged(err error) error {
-	if violation, ok := err.(*wire.ProtocolError); ok && t.reading.err == nil { //nolint:errorlint // bare, as it comes from here
+// failIfViolation calls failProtocol if err is a violation. The memory of the message must have
+// been released, because failProtocol waits for the peer. The read lock is held.
+func (t *Conn) failIfViolation(err error) error {
+	if violation, ok := err.(*wire.ProtocolError); ok && t.reading.err == nil { //nolint:errorlint // the engine never wraps one
 		return t.failProtocol(violation)
 	}
 	return err
 }
 
-// linger reads and drops what the peer still sends, up to its end. The caller bounds it. Our
-// half of the stream is closed when the peer's close frame or end has come, or half of the
-// time has passed: if it were closed right behind our close frame, browsers would report a
-// close that was not clean.
-func (t *Conn) linger(seeker *closeSeeker, found bool, over time.Time) {
+// linger reads and drops what the peer still sends, until the peer closes its half of the
+// stream. The caller bounds it; it expects to be aborted at end. found says that the peer's
+// close frame was read.
+//
+// It closes our half of the stream as soon as the peer's close frame or end was read, or after
+// half of the time. If it closed it right behind our close frame, browsers would report that
+// the connection did not close cleanly.
+func (t *Conn) linger(seeker *closeSeeker, found bool, end time.Time) {
 	t.readDeadlines().take(t.nc)
-	half := time.Now().Add(time.Until(over) / 2)
-	ended := found || t.nc.SetReadDeadline(half) != nil
-	if ended && !t.halfClose() && found {
+	half := time.Now().Add(time.Until(end) / 2)
+	halfClosed := found || t.nc.SetReadDeadline(half) != nil // or was tried, where that is impossible
+	if halfClosed && !t.halfClose() && found {
 		return
 	}
 	var scrap [512]byte
@@ -73,8 +79,8 @@ func (t *Conn) linger(seeker *closeSeeker, found bool, over time.Time) {
 		left -= n
 		found = seeker.look(scrap[:n])
 		switch {
-		case !ended && (found || err != nil):
-			ended = true
+		case !halfClosed && (found || err != nil):
+			halfClosed = true
 			_ = t.nc.SetReadDeadline(time.Time{})
 			if !t.halfClose() && found || err != nil && time.Now().Before(half) {
 				return
@@ -85,7 +91,7 @@ func (t *Conn) linger(seeker *closeSeeker, found bool, over time.Time) {
 	}
 }
 
-// halfClose closes our half of the stream, and reports whether the connection can do that.
+// halfClose closes our half of the stream and reports whether that was possible.
 func (t *Conn) halfClose() bool {
 	half, ok := t.nc.(interface{ CloseWrite() error })
 	return ok && half.CloseWrite() == nil
@@ -93,13 +99,14 @@ func (t *Conn) halfClose() bool {
 
 // A closeSeeker looks for a close frame in a stream of frames that need not be valid.
 type closeSeeker struct {
-	skip   uint64 // bytes up to the next header
-	header [wire.MaxHeaderSize]byte
-	n      int  // bytes of header that have come
-	last   bool // what is skipped is the payload of a close frame
+	skip    uint64 // number of bytes before the next header
+	header  [wire.MaxHeaderSize]byte
+	n       int  // number of bytes in header
+	inClose bool // the bytes to skip are the payload of a close frame
 }
 
-// look takes the next bytes of the stream, and reports whether a whole close frame has come.
+// look takes the next bytes of the stream and reports whether a whole close frame was among
+// them. It must not be called after it was.
 func (s *closeSeeker) look(p []byte) (found bool) {
 	for {
 		n := min(s.skip, uint64(len(p)))
@@ -108,7 +115,7 @@ func (s *closeSeeker) look(p []byte) (found bool) {
 		switch {
 		case s.skip > 0:
 			return false
-		case s.last:
+		case s.inClose:
 			return true
 		}
 		for !wire.HasHeader(s.header[:s.n]) {
@@ -119,6 +126,6 @@ func (s *closeSeeker) look(p []byte) (found bool) {
 			s.n, p = s.n+1, p[1:]
 		}
 		h := wire.ParseHeader(s.header[:s.n])
-		s.skip, s.n, s.last = h.Length, 0, h.Opcode == wire.OpClose
+		s.skip, s.n, s.inClose = h.Length, 0, h.Opcode == wire.OpClose
 	}
 }

@@ -227,7 +227,7 @@ func (t *Conn) writePieces(b *WriteDeadline, p, payload []byte) (n int, err erro
 func (t *Conn) writePiece(b *WriteDeadline, p, behind []byte) (n int, err error) {
 	switch {
 	case t.under.has(writeUntimed):
-		return t.writeUndated(b, p, behind)
+		return t.writeWithoutDeadline(b, p, behind)
 	case len(behind) == 0:
 		n, err = t.nc.Write(p)
 	case len(p) == 0:
