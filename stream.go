@@ -12,47 +12,46 @@ import (
 
 	"github.com/goyave-contrib/websocket/internal/transport"
 	"github.com/goyave-contrib/websocket/internal/wire"
+	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
-// Stream makes a connection a stream of bytes, for what runs on a net.Conn: SSH,
-// yamux, a database's protocol, TLS, net/http. Each Write is one message of the
-// given type, TextMessage or BinaryMessage (it panics for another one); an empty
-// Write sends nothing. Reads see the payloads of all messages one after another.
-// All methods may be called from any goroutine at the same time.
+// Stream returns a connection as a stream of bytes, for protocols that run on a net.Conn: SSH,
+// yamux, a database's protocol, TLS, net/http. Each Write is one message of the given type,
+// TextMessage or BinaryMessage (Stream panics for any other); an empty Write sends nothing.
+// Reads return the payloads of all messages one after another. All methods may be called from
+// any goroutine at the same time.
 //
-// From now on nobody else may read from the connection, write messages to it or
-// set its deadlines. It still ends when Serve returns, and waiting calls with it;
-// a stream made after that can't be read.
+// From then on, the application must not read from the connection, write messages to it or
+// set its deadlines itself. The connection still ends when Serve returns, and waiting calls
+// with it. A stream that is made after that can't be read.
 //
-// Read returns io.EOF, once all is read that came before, where the peer said
-// goodbye between two messages: with close code 1000, 1001 or none (1005). Every
-// other end is its own error, lest a stream that was cut off looks whole: the
-// peer's *CloseError, one with code 1006 where it vanished, ErrShutdown,
-// net.ErrClosed where this side closed the connection. A message of the other
-// type ends it with code 1003. There is no message limit: a message passes
-// through in pieces, of which at most 32 KiB are held. Pings and the like are
-// answered without a Read, but not while data before them waits for one.
+// Read returns io.EOF if the peer closed the connection between two messages with code 1000,
+// 1001 or none (1005), once everything before that is read. Every other end has an error of
+// its own, so that a truncated stream never looks complete: the peer's *CloseError, which has
+// code 1006 if the peer vanished; ErrShutdown; or net.ErrClosed if this side closed the
+// connection. A message of the other type ends the connection with code 1003. There is no
+// limit for messages: at most 32 KiB of one are held at a time. Control frames are handled
+// without a Read, but not while data before them waits for one.
 //
-// A peer may limit the length of a message, and so of a Write. A character of
-// text split between two Writes makes both messages invalid, and ends the
-// connection (RFC 6455, 8.1): use BinaryMessage for all but whole texts.
+// A peer may limit the length of a message, and so of a Write. A Write that ends within a
+// character makes a text message invalid, which ends the connection (RFC 6455, 8.1): use
+// BinaryMessage unless every Write is whole text.
 //
-// Deadlines hold for calls that wait already, too. A Read whose deadline passed
-// may be tried again, and so may a Write that had not begun; one that had ends the
-// connection, as there is no half of a message. Without a write deadline the
-// connection's WriteTimeout bounds each Write; with one, longer or shorter, it
-// does not bound those that begin later.
+// Deadlines also apply to calls that are already waiting. A Read whose deadline passed may be
+// tried again, and so may a Write whose message has not begun; once it has, the connection
+// ends, because half a message can't be taken back. Without a write deadline, each Write is
+// bounded by WriteTimeout. A write deadline, longer or shorter, replaces it for later Writes.
 //
-// Close performs the closing handshake with code 1000, all within the close
-// timeout; see [Conn.Close]. Waiting Reads and all later calls, a second Close
-// too, fail with net.ErrClosed. So do waiting Writes, but one whose message is
-// under way may complete within the close timeout. One direction can't be closed
-// alone. Called from a handler of the connection, Close takes the whole timeout.
+// Close performs the closing handshake with code 1000, within the close timeout: see
+// [Conn.Close]. Waiting Reads and all later calls, also of Close, fail with net.ErrClosed. So
+// do waiting Writes, except for one whose message has begun, which may complete within the
+// close timeout. One direction can't be closed alone. If a handler of the connection calls
+// Close, that takes the whole close timeout.
 //
-// When ctx ends, reads and writes fail with its cause, wrapped, and the socket is
-// closed without a handshake: the peer must not take that for the end of the
-// data. Once the connection is ending by itself, ctx changes nothing; so the
-// context of the request, which ends with the connection, does well.
+// If ctx ends, reads and writes fail with an error that wraps its cause, and the socket is
+// closed without a closing handshake, so that the peer does not take that for the end of the
+// data. Once the connection itself is ending, ctx has no effect: the context of the request,
+// which ends with the connection, may be used.
 func Stream(ctx context.Context, conn *Conn, messageType int) net.Conn {
 	if messageType != TextMessage && messageType != BinaryMessage {
 		panic("websocket: Stream: the message type is neither TextMessage nor BinaryMessage")
@@ -61,18 +60,18 @@ func Stream(ctx context.Context, conn *Conn, messageType int) net.Conn {
 	s := &stream{
 		conn:        conn,
 		messageType: messageType,
-		callers:     ctx,
-		turn:        make(chan struct{}, 1),
+		callerCtx:   ctx,
+		writeLock:   make(chan struct{}, 1),
 		closing:     make(chan struct{}),
 		received:    make(chan struct{}),
 	}
-	s.reads, s.arrivals = net.Pipe()
-	s.writing, s.interrupt = context.WithCancelCause(context.Background())
-	s.writes.renew(s.writing)
+	s.pipe, s.feed = net.Pipe()
+	s.writeCtx, s.cancelWrites = context.WithCancelCause(context.Background())
+	s.writeDeadline = xsync.NewDeadline(s.writeCtx)
 	s.unwatch = conn.whenDone(ctx, s.contextEnded)
 	if !conn.Go(s.receive) { // Serve has returned
 		s.unwatch()
-		s.end(transport.ErrClosed)
+		s.endReads(transport.ErrClosed)
 	}
 	conn.whenDone(conn.Context(), s.connectionEnded)
 	return s
@@ -80,34 +79,35 @@ func Stream(ctx context.Context, conn *Conn, messageType int) net.Conn {
 
 // stream is a Conn as a net.Conn.
 //
-// A read of the Conn that timed out is final, those of a net.Conn are not. So a
-// goroutine of its own reads all messages, and callers read what it hands them
-// through a net.Pipe, whose deadlines are as they should be.
+// After a read of the Conn that timed out no other can succeed, unlike with a net.Conn. So one
+// goroutine reads all messages, without a deadline, and feeds their payloads to a net.Pipe.
+// Read and its deadlines are those of the pipe.
 type stream struct {
 	conn        *Conn
 	messageType int
-	callers     context.Context
-	unwatch     func() bool // of callers
+	callerCtx   context.Context // passed to Stream
+	unwatch     func() bool     // stops to wait for the end of callerCtx
 
-	reads    net.Conn // the caller's end of the pipe, closed by Close
-	arrivals net.Conn // the other end, closed by end
-	started  atomic.Bool
+	pipe     net.Conn      // the end for Read; closed by Close
+	feed     net.Conn      // the other end, for the reading goroutine; closed by endReads
+	started  atomic.Bool   // the reading goroutine has started
 	received chan struct{} // closed when the reading goroutine ends
 	ended    sync.Once
-	err      error // of Read when all is read; set before arrivals is closed
+	err      error // of Read at the end of the data; set before feed is closed
 
-	writing   context.Context         // of all writes
-	interrupt context.CancelCauseFunc // of writing, with the cause of callers
-	writes    writeBound
-	turn      chan struct{} // the lock of one Write, kept by Close
-	closed    atomic.Bool   // Close was called
-	closing   chan struct{} // closed by Close, soon after
+	writeCtx      context.Context         // canceled when callerCtx ends
+	cancelWrites  context.CancelCauseFunc // of writeCtx, with the cause of callerCtx
+	deadlineLock  sync.Mutex              // held while writeDeadline and the Conn's are set
+	writeDeadline *xsync.Deadline
+	writeLock     chan struct{} // a lock, held during a Write; kept by Close
+	closed        atomic.Bool   // Close was called
+	closing       chan struct{} // closed by Close, after closed is set
 }
 
-// receive hands on the messages until the connection ends, which says why by
-// itself. Where it has not ended, a handler failed: the error goes to Conn.Go,
-// which ends the connection with it and so the reads, in this order, lest Serve
-// sees it first.
+// receive feeds the pipe until the connection ends. If copyMessages fails although the
+// connection has not ended, a handler failed. Then receive returns the error to Conn.Go,
+// which ends the connection before Read returns: otherwise Serve could return first, and
+// without the error.
 func (s *stream) receive(context.Context) error {
 	s.started.Store(true)
 	defer close(s.received)
@@ -115,7 +115,7 @@ func (s *stream) receive(context.Context) error {
 	returned := false
 	defer func() {
 		if !returned && s.conn.Context().Err() != nil { // the close handler panicked
-			s.end(s.reason(context.Cause(s.conn.Context())))
+			s.endReads(s.readError(context.Cause(s.conn.Context())))
 		}
 	}()
 	err := s.copyMessages()
@@ -123,49 +123,53 @@ func (s *stream) receive(context.Context) error {
 	if how, _ := s.conn.t.CloseCause(); how == transport.CauseNone && s.conn.Context().Err() == nil {
 		return err
 	}
-	s.end(err)
+	s.endReads(err)
 	return nil
 }
 
+// copyMessages writes the payloads of all messages to the feed. It returns the error for Read.
 func (s *stream) copyMessages() error {
 	for {
 		messageType, r, err := s.conn.NextReader()
 		if err != nil {
-			return s.endBetweenMessages(err)
+			return s.errorBetweenMessages(err)
 		}
 		if messageType != s.messageType {
-			return s.reason(s.conn.t.RefuseMessage(&wire.ProtocolError{Code: CloseUnsupportedData, Reason: "text and binary messages in one stream"}))
+			return s.readError(s.conn.t.RefuseMessage(&wire.ProtocolError{
+				Code:   CloseUnsupportedData,
+				Reason: "text and binary messages in one stream",
+			}))
 		}
-		if _, err := io.Copy((*arrivalsOf)(s), r); err != nil {
-			return s.reason(err)
+		if _, err := io.Copy((*feedWriter)(s), r); err != nil {
+			return s.readError(err)
 		}
 	}
 }
 
-// arrivalsOf is where a stream's messages go to. When the readers are gone, what still
-// arrives is thrown away: the peer's close frame comes after it.
-type arrivalsOf stream
+// feedWriter writes to the feed of a stream. Once nothing can read from the pipe, it discards
+// the data, so that the peer's close frame behind the data is read.
+type feedWriter stream
 
-func (a *arrivalsOf) Write(p []byte) (int, error) {
+func (w *feedWriter) Write(p []byte) (int, error) {
 	if len(p) > 0 {
-		_, _ = a.arrivals.Write(p)
+		_, _ = w.feed.Write(p)
 	}
 	return len(p), nil
 }
 
-// endBetweenMessages is what Read returns after a read that failed where no
-// message is lost.
-func (s *stream) endBetweenMessages(err error) error {
+// errorBetweenMessages returns the error of Read for a read of the Conn that failed between two
+// messages, so that no message is incomplete.
+func (s *stream) errorBetweenMessages(err error) error {
 	if how, _ := s.conn.t.CloseCause(); how == transport.CausePeer && IsCloseError(err) {
 		return io.EOF
 	}
-	return s.reason(err)
+	return s.readError(err)
 }
 
-// reason is what Read returns after a read that failed, or when the connection's
-// context ended. An end of our own comes first: the error may only be the peer's
-// answer to it.
-func (s *stream) reason(err error) error {
+// readError returns the error of Read for a read of the Conn that failed, or for the end of
+// the connection's context. If this side has ended the connection, it says so, because err may
+// only be the peer's answer.
+func (s *stream) readError(err error) error {
 	how, _ := s.conn.t.CloseCause()
 	switch {
 	case how == transport.CausePeer:
@@ -179,18 +183,19 @@ func (s *stream) reason(err error) error {
 	}
 }
 
-// end has Read return err when it has returned what came before.
-func (s *stream) end(err error) {
+// endReads makes Read return err, after the data that was fed before.
+func (s *stream) endReads(err error) {
 	s.ended.Do(func() {
 		s.err = err
-		_ = s.arrivals.Close()
+		_ = s.feed.Close()
 	})
 }
 
-// connectionEnded ends the reads with the connection, whatever is not read yet:
-// Serve's end waits for the reading goroutine, which may wait for a reader.
+// connectionEnded ends the reads when the connection's context has ended, even if there is data
+// left: the end of Serve waits for the reading goroutine, which may be waiting for a Read.
 //
-// Where the peer hung up, that is told while what had come is still read.
+// If the peer hung up, the context ends while the reading goroutine still reads what had
+// arrived. Then connectionEnded lets it read on until the socket is closed.
 func (s *stream) connectionEnded() {
 	if s.conn.t.HungUp() {
 		select {
@@ -198,34 +203,34 @@ func (s *stream) connectionEnded() {
 			return
 		case <-s.conn.t.Closed():
 		}
-		if !s.conn.t.PeerCloseReported() { // not by the reading goroutine, which may wait for a reader
-			s.end(s.reason(context.Cause(s.conn.Context())))
+		if !s.conn.t.PeerCloseReported() { // the reading goroutine has not seen a close frame
+			s.endReads(s.readError(context.Cause(s.conn.Context())))
 			return
 		}
 	}
 	if how, _ := s.conn.t.CloseCause(); how == transport.CausePeer {
-		return // it was the reading goroutine that found out, and it says more
+		return // the reading goroutine saw the close frame, and ends the reads with more detail
 	}
-	s.end(s.reason(context.Cause(s.conn.Context())))
+	s.endReads(s.readError(context.Cause(s.conn.Context())))
 }
 
-// contextEnded ends the stream with the caller's context, unless that has ended
-// because the connection did.
+// contextEnded ends the stream with the caller's context, unless the connection has ended: the
+// caller's context may have ended because of that.
 func (s *stream) contextEnded() {
 	if s.conn.Context().Err() != nil {
 		return
 	}
-	cause := context.Cause(s.callers)
-	s.end(&transport.Error{Op: "read", Err: cause})
-	s.interrupt(cause)
+	cause := context.Cause(s.callerCtx)
+	s.endReads(&transport.Error{Op: "read", Err: cause})
+	s.cancelWrites(cause)
 	_ = s.conn.CloseNow()
 }
 
 func (s *stream) Read(p []byte) (int, error) {
 	if len(p) == 0 {
-		return 0, s.closedError() // a pipe would wait
+		return 0, s.closedError() // the pipe would wait
 	}
-	n, err := s.reads.Read(p)
+	n, err := s.pipe.Read(p)
 	switch {
 	case err == nil:
 		return n, nil
@@ -242,21 +247,21 @@ func (s *stream) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, s.closedError()
 	}
-	if s.callers.Err() != nil {
-		s.contextEnded() // perhaps nobody has told yet
+	if s.callerCtx.Err() != nil {
+		s.contextEnded() // the callback of the context may be late
 	}
-	ctx := s.writes.context()
+	ctx := s.writeDeadline.Context()
 	if err := s.lockWrite(ctx); err != nil {
 		return 0, err
 	}
-	defer func() { <-s.turn }()
+	defer func() { <-s.writeLock }()
 	if err := s.conn.WriteMessageContext(ctx, s.messageType, p); err != nil {
-		return 0, s.writeFailed(err)
+		return 0, s.writeError(err)
 	}
 	return len(p), nil
 }
 
-// closedError is what calls without anything to do return.
+// closedError returns the error of a call with no bytes to read or write.
 func (s *stream) closedError() error {
 	if s.closed.Load() {
 		return transport.ErrClosed
@@ -264,34 +269,34 @@ func (s *stream) closedError() error {
 	return nil
 }
 
-// lockWrite waits for the turn of a Write.
+// lockWrite acquires the write lock for a Write.
 func (s *stream) lockWrite(ctx context.Context) error {
 	if !s.closed.Load() && ctx.Err() == nil {
 		select {
-		case s.turn <- struct{}{}:
+		case s.writeLock <- struct{}{}:
 			return nil
 		case <-s.closing:
 		case <-ctx.Done():
 		}
 	}
-	return s.writeFailed(s.opError("write", context.Cause(ctx)))
+	return s.writeError(s.opError("write", context.Cause(ctx)))
 }
 
-// writeFailed is the error of a Write: what was done on this side, rather than
-// what became of the connection by it.
-func (s *stream) writeFailed(err error) error {
+// writeError returns the error of a Write that failed with err. If this side has ended the
+// stream, it returns the reason for that, of which err is only a consequence.
+func (s *stream) writeError(err error) error {
 	switch {
 	case s.closed.Load():
 		return transport.ErrClosed
-	case s.writing.Err() != nil:
-		return &transport.Error{Op: "write", Err: context.Cause(s.writing)}
+	case s.writeCtx.Err() != nil:
+		return &transport.Error{Op: "write", Err: context.Cause(s.writeCtx)}
 	default:
 		return err
 	}
 }
 
-// opError is how package net reports a deadline. In contrast to an ioError it is
-// temporary, which a tls.Conn on the stream makes a difference of.
+// opError returns an error as package net does for a deadline. Unlike a transport.Error, it is
+// temporary, and a tls.Conn on the stream goes on after temporary errors.
 func (s *stream) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: "websocket", Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: err}
 }
@@ -300,25 +305,25 @@ func (s *stream) Close() error {
 	if !s.closed.CompareAndSwap(false, true) {
 		return transport.ErrClosed
 	}
-	_ = s.reads.Close()
+	_ = s.pipe.Close()
 	close(s.closing)
 	defer s.unwatch()
-	defer s.writes.stop()
-	over := make(chan struct{})
+	defer s.writeDeadline.Stop()
+	timedOut := make(chan struct{})
 	timer := s.conn.afterFunc(max(s.conn.GetCloseHandshakeTimeout(), transport.CloseGrace), func() {
-		defer close(over)
+		defer close(timedOut)
 		s.conn.t.Abort()
 	})
 	defer timer.Stop()
 	select {
-	case s.turn <- struct{}{}: // after the message under way
+	case s.writeLock <- struct{}{}: // after a message that is being written
 	case <-s.conn.t.Closed():
 	}
 	err := s.conn.closeWith(&CloseError{Code: CloseNormalClosure})
-	if s.started.Load() { // otherwise it ends as soon as it starts, if it does
+	if s.started.Load() { // otherwise it ends as soon as it starts
 		select {
 		case <-s.received:
-		case <-over: // a handler runs there, perhaps the one that called Close
+		case <-timedOut: // the goroutine runs a handler, perhaps the one that called Close
 		}
 	}
 	return err
@@ -335,7 +340,7 @@ func (s *stream) SetReadDeadline(d time.Time) error {
 	if s.closed.Load() {
 		return transport.ErrClosed
 	}
-	_ = s.reads.SetReadDeadline(d) // where it fails there is nothing to wait for
+	_ = s.pipe.SetReadDeadline(d) // fails only if no Read can wait any more
 	return nil
 }
 
@@ -343,64 +348,17 @@ func (s *stream) SetWriteDeadline(d time.Time) error {
 	if s.closed.Load() {
 		return transport.ErrClosed
 	}
-	s.writes.set(s, d)
+	s.deadlineLock.Lock()
+	defer s.deadlineLock.Unlock()
+	if d.IsZero() {
+		_ = s.conn.SetWriteDeadline(time.Time{}) // always nil
+	} else {
+		_ = s.conn.SetWriteDeadline(never)
+	}
+	s.writeDeadline.Set(d)
 	return nil
 }
 
-// never is a write deadline for the connection that takes WriteTimeout's place
-// and does not come: what bounds a Write is its context.
+// never is a write deadline of the Conn that does not pass. It replaces WriteTimeout while the
+// context of writeDeadline bounds each Write.
 var never = time.Unix(1<<33, 0)
-
-// writeBound bounds writes by a deadline that may change while they wait. They
-// run in its context, which ends when the deadline passes and is replaced by a
-// new one when a later deadline is set then.
-type writeBound struct {
-	mu     sync.Mutex
-	at     time.Time // zero: never
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-}
-
-// renew replaces the context. The mutex is held, unless nobody else has b yet.
-func (b *writeBound) renew(parent context.Context) {
-	b.ctx, b.cancel = context.WithCancelCause(parent)
-}
-
-func (b *writeBound) context() context.Context {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.at.IsZero() && !time.Now().Before(b.at) {
-		b.cancel(os.ErrDeadlineExceeded) // the timer may be late
-	}
-	return b.ctx
-}
-
-func (b *writeBound) set(s *stream, d time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.timer != nil && !b.timer.Stop() || b.ctx.Err() != nil {
-		b.renew(s.writing)
-	}
-	b.at, b.timer = d, nil
-	if d.IsZero() {
-		_ = s.conn.SetWriteDeadline(time.Time{}) // always nil
-		return
-	}
-	_ = s.conn.SetWriteDeadline(never)
-	cancel := b.cancel
-	if wait := time.Until(d); wait > 0 {
-		b.timer = time.AfterFunc(wait, func() { cancel(os.ErrDeadlineExceeded) })
-	} else {
-		cancel(os.ErrDeadlineExceeded)
-	}
-}
-
-// stop releases the timer. What it would have ended has ended.
-func (b *writeBound) stop() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.timer != nil {
-		b.timer.Stop()
-	}
-}
