@@ -44,7 +44,7 @@ func (t *Conn) writeWithoutDeadline(b *WriteDeadline, p, behind []byte) (int, er
 		t.events.Guard(func() { _ = t.Fail(&Error{Op: "write", Err: os.ErrDeadlineExceeded, Gone: gone}) })
 	})
 	defer timer.Stop()
-	return t.writeRest(p, behind, 0)
+	return t.writeFrom(0, p, behind)
 }
 
 // boundSwitching bounds the write of the 101, by a deadline or by a timer in its place. A zero

@@ -10,9 +10,9 @@ import (
 	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
-// A watch is for a connection on which a write that timed out can't go on, as with TLS,
-// but beneath which there is a socket: while a write waits, its deadline is renewed
-// whenever the kernel has less, or other bytes, to send than at the look before.
+// A watch checks for progress on a connection on which a write that timed out can't be resumed, as
+// with TLS, but beneath which there is a socket. While a write waits, its deadline is renewed
+// whenever the kernel has less, or other bytes, to send than at the check before.
 type watch struct {
 	t      *Conn
 	socket syscall.RawConn
@@ -20,13 +20,13 @@ type watch struct {
 
 	mu      sync.Mutex
 	ctx     context.Context // of the write under way; nil: there is none
-	within  time.Duration   // that it has
+	timeout time.Duration   // of that write
 	ticking bool            // the timer is set
-	unsent  int             // at the last look
-	known   bool            // there was one
+	unsent  int             // bytes in the kernel at the last check
+	known   bool            // there was a check, and it told
 }
 
-// newWatch returns nil where there is nothing to watch.
+// newWatch returns nil if writes can be resumed or have no timeout, or there is no socket.
 func (t *Conn) newWatch(nc net.Conn) *watch {
 	if t.coarse || t.config.WriteTimeout <= 0 {
 		return nil
@@ -39,10 +39,10 @@ func (t *Conn) newWatch(nc net.Conn) *watch {
 	return &watch{t: t, socket: socket}
 }
 
-// socketBeneath is the socket that a connection writes to, nil where it has none or
-// does not show it.
+// socketBeneath returns the socket that a connection writes to, nil if it has none or does not
+// show it.
 func socketBeneath(nc net.Conn) syscall.RawConn {
-	for range 8 { // TLS, and beneath it that of a proxy, and wrappers
+	for range 8 { // TLS, beneath it the TLS of a proxy, and wrappers
 		switch outer := nc.(type) {
 		case interface{ NetConn() net.Conn }:
 			nc = outer.NetConn()
@@ -59,17 +59,16 @@ func socketBeneath(nc net.Conn) syscall.RawConn {
 	return nil
 }
 
-// begin sets the deadline of a write that begins, or of the rest of one. The write lock
-// is held.
+// begin sets the deadline of a write, or of the rest of one. frameLock is held.
 func (w *watch) begin(b *WriteDeadline) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.ctx, w.within, w.known = b.ctx, b.timeout, false
+	w.ctx, w.timeout, w.known = b.ctx, b.timeout, false
 	if !w.ticking {
 		w.ticking = true
-		w.timer.Reset(w.look(), w)
+		w.timer.Reset(w.interval(), w)
 	}
-	return w.t.extend(w.within)
+	return w.t.extend(w.timeout)
 }
 
 // end takes the deadline back.
@@ -77,16 +76,18 @@ func (w *watch) end() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ctx = nil
-	return w.t.set(time.Time{})
+	return w.t.setDeadline(time.Time{})
 }
 
-func (w *watch) look() time.Duration { return max(w.within/looks, 1) }
+// interval returns the time between two checks.
+func (w *watch) interval() time.Duration { return max(w.timeout/progressChecks, 1) }
 
-// Fire looks.
-func (w *watch) Fire() { w.t.events.Guard(w.lookNow) }
+// Fire checks for progress.
+func (w *watch) Fire() { w.t.events.Guard(w.check) }
 
-// lookNow looks. Where no write is under way, the next one sets the timer again.
-func (w *watch) lookNow() {
+// check renews the deadline of the write under way if the kernel has sent something. If there is
+// no write, the timer stays off until the next one.
+func (w *watch) check() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ctx == nil {
@@ -96,12 +97,12 @@ func (w *watch) lookNow() {
 	before, known := w.unsent, w.known
 	w.unsent, w.known = unsentOf(w.socket)
 	if known && w.known && w.unsent != before {
-		w.t.tookSome()
-		at := time.Now().Add(w.within)
+		w.t.noteProgress()
+		at := time.Now().Add(w.timeout)
 		_ = w.t.nc.SetWriteDeadline(at)
-		if w.ctx.Err() != nil { // it has been interrupted, perhaps before that
+		if w.ctx.Err() != nil { // boundWrite may have interrupted the write before
 			_ = w.t.nc.SetWriteDeadline(longAgo)
 		}
 	}
-	w.timer.Reset(w.look(), w)
+	w.timer.Reset(w.interval(), w)
 }

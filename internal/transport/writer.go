@@ -131,7 +131,7 @@ func (w *messageWriter) finish() error {
 		return err
 	}
 	defer w.t.unlockFrame()
-	return w.t.sendMessage(&w.bound, w.opcode, w.payload())
+	return w.t.writeLocked(&w.bound, w.opcode, w.payload())
 }
 
 // failed gives all memory back after an error, which all later calls return.
