@@ -58,7 +58,7 @@ func (c *Conn) NextReaderContext(ctx context.Context) (messageType int, r io.Rea
 	if err != nil {
 		return transport.NoMessage, nil, err
 	}
-	return m.MessageType, m, nil
+	return m.MessageType(), m, nil
 }
 
 // ReadJSON reads the next message and decodes the JSON value at its beginning into v, as

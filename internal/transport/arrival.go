@@ -183,7 +183,7 @@ func (t *Conn) receivePayload(a *arrival) (n int, err error) {
 		t.buffer.r += n
 	default:
 		t.uncorkBeforeWaiting()
-		t.giveBuffer()
+		t.putBuffer()
 		if t.socket != nil {
 			n, err = t.arriveRaw(a)
 		} else {
@@ -194,14 +194,14 @@ func (t *Conn) receivePayload(a *arrival) (n int, err error) {
 		}
 	}
 	a.n += n
-	t.gate -= uint64(n)
+	t.frameLeft -= uint64(n)
 	return n, nil
 }
 
 // payload reads the rest of a frame. Where it is content, it is checked.
 func (t *Conn) payload(a *arrival, c *content) error {
-	a.expect(t.gate, !t.fragmented)
-	for t.gate > 0 {
+	a.expect(t.frameLeft, !t.fragmented)
+	for t.frameLeft > 0 {
 		n, err := t.receivePayload(a)
 		if err != nil {
 			return err

@@ -81,8 +81,8 @@ func bufferWith(early []byte, size int) *readBuffer {
 	return b
 }
 
-// takeBuffer returns the buffer to read into, with room for n bytes to hand on.
-func (t *Conn) takeBuffer(n int) *readBuffer {
+// getBuffer returns the buffer to read into, with room for n bytes to hand on.
+func (t *Conn) getBuffer(n int) *readBuffer {
 	if b, size := t.buffer, t.bufferSize(); b == nil || len(b.b) < size {
 		t.buffer, _ = t.config.ReadBuffers.Get().(*readBuffer)
 		if t.buffer == nil || len(t.buffer.b) != size { // it is one of a connection with another size
@@ -101,14 +101,14 @@ func (t *Conn) shrinkBuffer() {
 		small := newReadBuffer(smallReadBuffer)
 		small.w = copy(small.b, b.bytes())
 		b.r = b.w
-		t.giveBuffer()
+		t.putBuffer()
 		t.buffer = small
 	}
 }
 
-// giveBuffer gives the buffer back, if there is nothing in it. It calls no other function
+// putBuffer gives the buffer back, if there is nothing in it. It calls no other function
 // of ours that is not inlined: every idle connection has been here, and the stack has its price.
-func (t *Conn) giveBuffer() {
+func (t *Conn) putBuffer() {
 	b := t.buffer
 	if b == nil || b.r != b.w {
 		return
@@ -124,7 +124,7 @@ func (t *Conn) giveBuffer() {
 func (t *Conn) dropBuffer() {
 	if t.buffer != nil && !t.lent.NotPooled {
 		t.buffer.r = t.buffer.w
-		t.giveBuffer()
+		t.putBuffer()
 	}
 }
 

@@ -124,10 +124,10 @@ func (t *Conn) awaitPeerClose() {
 // dropFrames reads and drops frames until a read fails, or has read the close frame. It reports
 // whether it dropped a message, or a part of one. The read lock is held.
 func (t *Conn) dropFrames() (dropped bool) {
-	dropped = t.gate > 0
+	dropped = t.frameLeft > 0
 	for {
-		for t.gate > 0 {
-			if t.drop() != nil {
+		for t.frameLeft > 0 {
+			if t.dropPayload() != nil {
 				return dropped
 			}
 		}
@@ -137,6 +137,6 @@ func (t *Conn) dropFrames() (dropped bool) {
 		}
 		dropped = dropped || !h.IsControl()
 		t.beginFrame(h)
-		t.consumed(0)
+		t.consume(0)
 	}
 }

@@ -49,9 +49,9 @@ func (t *Conn) measure(length uint64) error {
 			limit = min(limit+limit/8+1024, math.MaxInt64)
 		}
 	}
-	if length > limit || t.length > limit-length {
+	if length > limit || t.messageSize > limit-length {
 		return t.failProtocol(wire.ErrTooBig)
 	}
-	t.length += length
+	t.messageSize += length
 	return nil
 }

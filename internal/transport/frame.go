@@ -5,9 +5,9 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// nextFrame waits for the header of the next frame and checks it. The frame
-// stays where it is, but for the peer's close frame, which comes back as its
-// *CloseError: nothing is read after it.
+// nextFrame waits for the header of the next frame and checks it. The header stays in the
+// buffer. The peer's close frame is taken out, and returned as a *ws.CloseError: nothing is read
+// after it. The read lock is held.
 func (t *Conn) nextFrame() (wire.Header, error) {
 	if t.reading.err != nil {
 		return wire.Header{}, t.reading.err
@@ -28,10 +28,10 @@ func (t *Conn) nextFrame() (wire.Header, error) {
 	switch {
 	case !h.IsControl():
 		if h.Opcode != wire.OpContinuation {
-			t.length, t.deflated = 0, h.RSV != 0
+			t.messageSize, t.deflated = 0, h.RSV != 0
 		}
 		t.fragmented = !h.Fin
-		t.last = h.Fin
+		t.finalFrame = h.Fin
 		return h, t.measure(h.Length)
 	case h.Opcode == wire.OpClose:
 		return h, t.readClose(h)
@@ -40,7 +40,8 @@ func (t *Conn) nextFrame() (wire.Header, error) {
 	}
 }
 
-// checkHeader says what is wrong with a frame's first two bytes.
+// checkHeader returns how the first two bytes of a frame violate the protocol (RFC 6455, 5.2 to
+// 5.5), "" if they do not. The read lock is held.
 func (t *Conn) checkHeader(h wire.Header) string {
 	switch {
 	case h.RSV&^wire.BitRSV1 != 0:
@@ -79,7 +80,7 @@ func (t *Conn) checkHeader(h wire.Header) string {
 	return ""
 }
 
-// readClose takes the peer's close frame out of the stream.
+// readClose reads the peer's close frame, whose header is in the buffer, and returns it.
 func (t *Conn) readClose(h wire.Header) error {
 	whole := h.Size + int(h.Length)
 	if err := t.peek(whole); err != nil {
@@ -97,52 +98,54 @@ func (t *Conn) readClose(h wire.Header) error {
 	return ce
 }
 
-// A control is a ping or pong. The zero value is none.
-type control struct {
+// A controlFrame is a ping or pong. The zero value is none.
+type controlFrame struct {
 	messageType int
 	data        string
 }
 
-// nextFragment begins the next frame of a message, unless it meets a ping or pong.
-func (t *Conn) nextFragment() (met control, err error) {
+// nextFragment begins the next frame of a message. If a ping or pong comes first, it returns
+// that instead.
+func (t *Conn) nextFragment() (ctrl controlFrame, err error) {
 	h, err := t.nextFrame()
 	switch {
 	case err != nil:
-		return met, err
+		return ctrl, err
 	case h.IsControl():
-		p, err := t.control(h)
-		return control{messageType: int(h.Opcode), data: string(p)}, err
+		p, err := t.readControl(h)
+		return controlFrame{messageType: int(h.Opcode), data: string(p)}, err
 	}
 	t.beginFrame(h)
-	return met, nil
+	return ctrl, nil
 }
 
-// control lends the payload of a ping or pong.
-func (t *Conn) control(h wire.Header) ([]byte, error) {
+// readControl reads a ping or pong, whose header is in the buffer, and lends its payload.
+func (t *Conn) readControl(h wire.Header) ([]byte, error) {
 	if err := t.peek(h.Size + int(h.Length)); err != nil {
 		return nil, err
 	}
 	t.beginFrame(h)
-	return t.buffered(&content{}, true)
+	return t.readBuffered(&content{}, true)
 }
 
-// beginFrame takes the header of a frame out of the buffer.
+// beginFrame takes the header of a frame out of the buffer. Its payload comes next.
 func (t *Conn) beginFrame(h wire.Header) {
 	t.buffer.r += h.Size
-	t.gate, t.key = h.Length, h.Key
+	t.frameLeft, t.maskKey = h.Length, h.Key
 }
 
-// unmask unmasks the bytes of the payload that came last.
+// unmask unmasks the next bytes of the payload.
 func (t *Conn) unmask(p []byte) {
-	wire.Mask(p, t.key)
-	t.key = wire.RotateKey(t.key, len(p))
+	wire.Mask(p, t.maskKey)
+	t.maskKey = wire.RotateKey(t.maskKey, len(p))
 }
 
-// consumed counts bytes of the current frame that are handed on, or dropped.
-func (t *Conn) consumed(n int) {
-	t.gate -= uint64(n)
-	if t.gate == 0 && t.last {
-		t.last = false
+// consume counts n bytes of the current frame as read or dropped, and counts the message if
+// that was its end.
+func (t *Conn) consume(n int) {
+	t.frameLeft -= uint64(n)
+	if t.frameLeft == 0 && t.finalFrame {
+		t.finalFrame = false
 		t.counts.messagesReceived.Add(1)
 	}
 }

@@ -73,7 +73,7 @@ func (t *Conn) viewFrame(m *viewedMessage) error {
 		if err := t.nextMessage(&m.messageReader); err != nil {
 			return err
 		}
-		m.began, opcode = true, byte(m.MessageType) //nolint:gosec // as it was read
+		m.began, opcode = true, byte(m.messageType) //nolint:gosec // as it was read
 	}
 	if t.current == &m.messageReader {
 		p, err := m.next(&m.piece)

@@ -10,11 +10,17 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// NoMessage is the message type that comes with an error, as gorilla has it.
+// NoMessage is the message type that is returned with an error, as by gorilla.
 const NoMessage = -1
 
-// ReadMessage returns the next message. Those that come once we close the connection are not
-// delivered: they are read up to the peer's close frame or another error.
+// ReadMessage returns the next message. ctx bounds the read: a read within which it ends fails
+// with the cause, and if that is in the middle of a message, so does every later one.
+//
+// With lend, the message is a loan: the caller may use it, and write to it, until the next read.
+// Otherwise it belongs to the caller.
+//
+// Once this end has begun to close the connection, messages are dropped, until the peer's close
+// frame or another error. Only the reading goroutine may call it.
 func (t *Conn) ReadMessage(ctx context.Context, lend bool) (messageType int, p []byte, err error) {
 	if err := t.unreadable(ctx); err != nil {
 		return NoMessage, nil, err
@@ -34,12 +40,13 @@ func (t *Conn) ReadMessage(ctx context.Context, lend bool) (messageType int, p [
 	}
 }
 
+// readMessageBounded reads a message within ctx, which can end.
 func (t *Conn) readMessageBounded(ctx context.Context, lend bool) (messageType int, p []byte, err error) {
 	release := t.boundRead(ctx)
 	succeeded := false
 	defer func() { release(succeeded) }() // a handler may panic
 	if messageType, p, err = t.readWhole(lend); p == nil && err == nil {
-		if err = t.endRead(ctx); err == nil { // a handler may have ended it
+		if err = t.checkContext(ctx); err == nil { // a handler may have canceled it
 			p, err = t.gather(messageType, lend)
 		}
 	}
@@ -47,10 +54,9 @@ func (t *Conn) readMessageBounded(ctx context.Context, lend bool) (messageType i
 	return messageType, p, err
 }
 
-// readWhole reads the next message where that is one frame that is not too long to be
-// inflated whole. Of another one it returns only the type, for gather. A message that is to
-// be lent ends the loan of the one before, and is the caller's until the next read;
-// otherwise it is the caller's for good.
+// readWhole reads the next message, if that is one frame which is not too long to be inflated
+// whole. Of any other message it begins the first frame, and returns the type and nil: gather
+// must read it.
 func (t *Conn) readWhole(lend bool) (messageType int, p []byte, err error) {
 	if t.current != nil {
 		if err := t.skipMessage(); err != nil {
@@ -67,14 +73,14 @@ func (t *Conn) readWhole(lend bool) (messageType int, p []byte, err error) {
 			}
 		}
 		if err != nil {
-			return NoMessage, nil, t.readEnded(err)
+			return NoMessage, nil, t.endReads(err)
 		}
 		return messageType, p, nil
 	}
 }
 
-// readWholeLocked is readWhole, but for pings and pongs, which are lent. It waits for a
-// frame before anything else: the stack of a connection that waits stays small.
+// readWholeLocked is readWhole, but returns pings and pongs, too, as loans. It waits for a frame
+// before it calls what handles one, so that the stack of a connection that waits stays small.
 func (t *Conn) readWholeLocked(lend bool) (int, []byte, error) {
 	if err := t.lockReadable(); err != nil {
 		return NoMessage, nil, err
@@ -83,16 +89,17 @@ func (t *Conn) readWholeLocked(lend bool) (int, []byte, error) {
 	if err := t.peek(2); err != nil {
 		return NoMessage, nil, err
 	}
-	return t.message(lend)
+	return t.readNext(lend)
 }
 
-func (t *Conn) message(lend bool) (messageType int, p []byte, err error) {
+// readNext is readWholeLocked once a frame begins to arrive.
+func (t *Conn) readNext(lend bool) (messageType int, p []byte, err error) {
 	h, err := t.nextFrame()
 	switch {
 	case err != nil:
 		return NoMessage, nil, err
 	case h.IsControl():
-		if p, err = t.control(h); err != nil {
+		if p, err = t.readControl(h); err != nil {
 			return NoMessage, nil, err
 		}
 		return int(h.Opcode), p, nil
@@ -100,58 +107,59 @@ func (t *Conn) message(lend bool) (messageType int, p []byte, err error) {
 	t.beginFrame(h)
 	c := content{text: t.isChecked(h.Opcode)}
 	switch {
-	case t.fragmented, h.RSV != 0 && h.Length > maxInflated, h.Length > math.MaxInt: // of 32 bits
+	case t.fragmented, h.RSV != 0 && h.Length > maxInflated, h.Length > math.MaxInt: // where an int has 32 bits
 		return int(h.Opcode), nil, nil
 	case h.RSV != 0:
 		p, err = t.inflated(&c, lend)
 	case h.Length <= uint64(t.buffer.buffered()):
-		p, err = t.buffered(&c, lend)
+		p, err = t.readBuffered(&c, lend)
 	default:
-		p, err = t.arriving(&c, lend)
+		p, err = t.readArriving(&c, lend)
 	}
 	if err != nil {
 		return NoMessage, nil, t.failIfViolation(err)
 	}
-	t.endWhole()
+	t.endMessage()
 	return int(h.Opcode), p, nil
 }
 
-// isChecked reports whether a message must be UTF-8.
+// isChecked reports whether a message with this opcode must be valid UTF-8.
 func (t *Conn) isChecked(opcode byte) bool {
 	return opcode == wire.OpText && !t.config.SkipUTF8Validation
 }
 
-// endWhole is what follows a message that was read whole.
-func (t *Conn) endWhole() {
-	t.consumed(0)
+// endMessage counts a message that was read whole, and notes whether the next one can be read
+// without waiting: then small frames that are written are corked.
+func (t *Conn) endMessage() {
+	t.consume(0)
 	if more := t.buffer.hasFrame() && !t.readIsBounded(); more != t.more.Load() {
 		t.more.Store(more)
 	}
 }
 
-// buffered returns the payload of a frame that is in the buffer, and lends it as it stands
-// there.
-func (t *Conn) buffered(c *content, lend bool) ([]byte, error) {
-	n := int(t.gate) //nolint:gosec // it is in memory
+// readBuffered returns the payload of a frame that is completely in the buffer. A loan is that
+// part of the buffer.
+func (t *Conn) readBuffered(c *content, lend bool) ([]byte, error) {
+	n := int(t.frameLeft) //nolint:gosec // it is in memory
 	at := t.buffer.r
 	p := t.buffer.bytes()[:n:n]
 	t.buffer.r += n
-	t.gate = 0
+	t.frameLeft = 0
 	t.unmask(p)
-	err := c.take(p, 0) // it was measured
+	err := c.take(p, 0) // measure has checked the limit
 	if err == nil {
 		err = c.end()
 	}
 	if err != nil {
 		return nil, err
 	}
-	l := bufpool.Buffer{Memory: &t.buffer.b, Offset: int32(at), Len: n, NotPooled: true} //nolint:gosec // buffers are small
+	l := bufpool.Buffer{Memory: &t.buffer.b, Offset: int32(at), Len: n, NotPooled: true} //nolint:gosec // a buffer is not that large
 	return t.deliver(l, lend), nil
 }
 
-// arriving reads the payload of a message of one frame that is not all in the buffer, into
-// memory of its own or a loan.
-func (t *Conn) arriving(c *content, lend bool) ([]byte, error) {
+// readArriving returns the payload of a message of one frame that is not completely in the
+// buffer.
+func (t *Conn) readArriving(c *content, lend bool) ([]byte, error) {
 	a := newArrival(lend)
 	defer a.end()
 	err := t.payload(a, c)
@@ -161,11 +169,11 @@ func (t *Conn) arriving(c *content, lend bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.arrived(a), nil
+	return t.deliverArrival(a), nil
 }
 
-// arrived returns the message that has come, in memory of its own or as a loan.
-func (t *Conn) arrived(a *arrival) []byte {
+// deliverArrival returns a message that has arrived completely.
+func (t *Conn) deliverArrival(a *arrival) []byte {
 	if !a.lent {
 		return a.own()
 	}
@@ -173,18 +181,19 @@ func (t *Conn) arrived(a *arrival) []byte {
 	return t.lent.Bytes()
 }
 
-// gather reads a message that has several frames, or one too long to be inflated whole. The
-// first one has begun.
+// gather reads a message that has several frames, or is too long to be inflated whole. Its
+// first frame has begun.
 func (t *Conn) gather(messageType int, lend bool) ([]byte, error) {
 	p, err := t.gatherFrames(messageType, lend)
 	if err != nil {
-		return nil, t.readEnded(err)
+		return nil, t.endReads(err)
 	}
 	return p, nil
 }
 
+// gatherFrames is gather without what follows an error.
 func (t *Conn) gatherFrames(messageType int, lend bool) ([]byte, error) {
-	c := content{text: t.isChecked(byte(messageType))} //nolint:gosec // as it was read
+	c := content{text: t.isChecked(byte(messageType))} //nolint:gosec // it was an opcode
 	if err := t.lockReadable(); err != nil {
 		return nil, err
 	}
@@ -196,9 +205,9 @@ func (t *Conn) gatherFrames(messageType int, lend bool) ([]byte, error) {
 	a := newArrival(lend)
 	defer a.end()
 	for {
-		p, met, err := t.gatherLocked(a, &c)
-		if met.messageType != 0 && err == nil {
-			err = t.events.Control(met.messageType, met.data)
+		p, ctrl, err := t.gatherLocked(a, &c)
+		if ctrl.messageType != 0 && err == nil {
+			err = t.events.Control(ctrl.messageType, ctrl.data)
 		}
 		if err != nil || p != nil {
 			return p, err
@@ -206,15 +215,15 @@ func (t *Conn) gatherFrames(messageType int, lend bool) ([]byte, error) {
 	}
 }
 
-// gatherLocked reads on up to the end of the message, or a ping or pong before it.
-func (t *Conn) gatherLocked(a *arrival, c *content) (p []byte, met control, err error) {
+// gatherLocked reads to the end of the message, which it returns, or to a ping or pong before.
+func (t *Conn) gatherLocked(a *arrival, c *content) (p []byte, ctrl controlFrame, err error) {
 	if err := t.lockReadable(); err != nil {
-		return nil, met, err
+		return nil, ctrl, err
 	}
 	defer t.unlockRead()
 	for {
-		if t.length > math.MaxInt { // of 32 bits
-			return nil, met, t.failProtocol(wire.ErrTooBig)
+		if t.messageSize > math.MaxInt { // where an int has 32 bits
+			return nil, ctrl, t.failProtocol(wire.ErrTooBig)
 		}
 		err := t.payload(a, c)
 		if err == nil && !t.fragmented {
@@ -222,16 +231,16 @@ func (t *Conn) gatherLocked(a *arrival, c *content) (p []byte, met control, err 
 		}
 		switch {
 		case err != nil:
-			return nil, met, t.failIfViolation(err)
+			return nil, ctrl, t.failIfViolation(err)
 		case !t.fragmented:
-			t.endWhole()
-			return t.arrived(a), met, nil
+			t.endMessage()
+			return t.deliverArrival(a), ctrl, nil
 		}
-		if err := t.peek(2); err != nil { // likewise
-			return nil, met, err
+		if err := t.peek(2); err != nil { // here, where the stack is shallow
+			return nil, ctrl, err
 		}
-		if met, err = t.nextFragment(); err != nil || met.messageType != 0 {
-			return nil, met, err
+		if ctrl, err = t.nextFragment(); err != nil || ctrl.messageType != 0 {
+			return nil, ctrl, err
 		}
 	}
 }
@@ -246,7 +255,7 @@ func (t *Conn) gatherInflated(c *content, lend bool) ([]byte, error) {
 		out.Release()
 		return nil, t.RefuseMessage(err)
 	}
-	if !t.lockRead() { // the socket was closed since: there is no other read that ends a loan
+	if !t.lockRead() { // the socket was closed: no later read would end a loan
 		return t.deliver(out, false), nil
 	}
 	defer t.unlockRead()

@@ -10,72 +10,73 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// A messageReader reads one message as it comes. It is for the reading goroutine, and stale
-// once the next message is asked for.
+// A messageReader reads one message piece by piece. Only the reading goroutine may use it. It is
+// stale once the next message is asked for.
 type messageReader struct {
 	t           *Conn
-	MessageType int
+	messageType int
 	content     content
-	inflater    *deflate.Reader // nil: there was nothing to inflate yet, or there will not be
-	piece       []byte          // of what it inflated, not handed on yet
+	inflater    *deflate.Reader // nil before the first read of a compressed message, and after its end
+	piece       []byte          // inflated bytes that were not returned yet
 	deflated    bool            // the message is compressed
-	ended       bool            // all is handed on
+	ended       bool            // the end was returned
 }
 
 var errStaleReader = errors.New("websocket: reader of an earlier message")
 
-// nextMessage waits for the next message and gives it to m, with nothing read of it. What is
-// left of the message before is read away.
+// nextMessage waits for the next message and makes m its reader. It drops what is left of the
+// message before.
 func (t *Conn) nextMessage(m *messageReader) error {
 	if err := t.skipMessage(); err != nil {
 		return err
 	}
 	for {
-		h, met, err := t.nextMessageLocked()
-		if met.messageType != 0 && err == nil {
-			if err = t.events.Control(met.messageType, met.data); err == nil {
+		h, ctrl, err := t.nextMessageLocked()
+		if ctrl.messageType != 0 && err == nil {
+			if err = t.events.Control(ctrl.messageType, ctrl.data); err == nil {
 				continue
 			}
 		}
 		if err != nil {
-			return t.readEnded(err)
+			return t.endReads(err)
 		}
-		*m = messageReader{t: t, MessageType: int(h.Opcode), deflated: h.RSV != 0, content: content{text: t.isChecked(h.Opcode)}}
+		*m = messageReader{t: t, messageType: int(h.Opcode), deflated: h.RSV != 0, content: content{text: t.isChecked(h.Opcode)}}
 		t.current = m
 		return nil
 	}
 }
 
-// nextMessageLocked begins the first frame of a message, unless it meets a ping or pong.
-func (t *Conn) nextMessageLocked() (h wire.Header, met control, err error) {
+// nextMessageLocked begins the first frame of a message. If a ping or pong comes first, it
+// returns that instead.
+func (t *Conn) nextMessageLocked() (h wire.Header, ctrl controlFrame, err error) {
 	if err := t.lockReadable(); err != nil {
-		return h, met, err
+		return h, ctrl, err
 	}
 	defer t.unlockRead()
-	if err := t.peek(2); err != nil { // the stack of a connection that waits stays small
-		return h, met, err
+	if err := t.peek(2); err != nil { // here, where the stack is shallow: see readWholeLocked
+		return h, ctrl, err
 	}
 	if h, err = t.nextFrame(); err != nil {
-		return h, met, err
+		return h, ctrl, err
 	}
 	if h.IsControl() {
-		p, err := t.control(h)
-		return h, control{messageType: int(h.Opcode), data: string(p)}, err
+		p, err := t.readControl(h)
+		return h, controlFrame{messageType: int(h.Opcode), data: string(p)}, err
 	}
 	t.beginFrame(h)
-	t.consumed(0)
-	return h, met, nil
+	t.consume(0)
+	return h, ctrl, nil
 }
 
-// skipMessage reads away what is left of the current message. A text must be valid though
-// nobody wants it; the rest of other messages is not looked at.
+// skipMessage reads and drops what is left of the current message. The rest of a text must be
+// valid all the same. The rest of other messages is not inflated.
 func (t *Conn) skipMessage() error {
 	m := t.current
 	t.current = nil
 	if m == nil || m.ended {
 		return nil
 	}
-	rest := *m // m itself is stale, and does not look whole
+	rest := *m // m is stale now, and must not look complete
 	m.inflater, m.piece = nil, nil
 	if rest.content.text {
 		return rest.discard()
@@ -84,7 +85,7 @@ func (t *Conn) skipMessage() error {
 	for {
 		_, err := t.readPayload(nil)
 		switch {
-		case err == io.EOF: //nolint:errorlint // a wrapped one is no end
+		case err == io.EOF: //nolint:errorlint // a wrapped io.EOF is an error
 			return nil
 		case err != nil:
 			return err
@@ -92,14 +93,14 @@ func (t *Conn) skipMessage() error {
 	}
 }
 
-// discard reads the rest of the message away.
+// discard reads, checks and drops the rest of the message.
 func (m *messageReader) discard() error {
 	var scrap bufpool.Chunk
 	defer scrap.Release()
 	for {
 		_, err := m.next(&scrap)
 		switch {
-		case err == io.EOF: //nolint:errorlint // a wrapped one is no end
+		case err == io.EOF: //nolint:errorlint // a wrapped io.EOF is an error
 			return nil
 		case err != nil:
 			return err
@@ -107,7 +108,7 @@ func (m *messageReader) discard() error {
 	}
 }
 
-// read reads on in the message, to its end, which is io.EOF. No other error is.
+// read is Read of an io.Reader. Only the end of the message is io.EOF.
 func (m *messageReader) read(p []byte) (n int, err error) {
 	switch {
 	case m.ended:
@@ -127,8 +128,8 @@ func (m *messageReader) read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// next is read into memory that is there: where the message is not compressed, that of a
-// chunk. What it returns is valid until the next call.
+// next returns the next bytes of the message, which are valid until the next call. It reads
+// into scrap, or returns what the inflater has in its own memory.
 func (m *messageReader) next(scrap *bufpool.Chunk) (p []byte, err error) {
 	switch {
 	case m.ended:
@@ -149,10 +150,10 @@ func (m *messageReader) next(scrap *bufpool.Chunk) (p []byte, err error) {
 	return p, nil
 }
 
-// end ends the reading with an error, and returns that of the connection.
+// end ends the reading of the message because of err, and returns the error for the caller.
 func (m *messageReader) end(err error) error {
 	m.release()
-	if err == io.EOF { //nolint:errorlint // a wrapped one is no end
+	if err == io.EOF { //nolint:errorlint // a wrapped io.EOF is an error
 		m.ended = true
 		m.t.current = nil
 		return err
@@ -160,12 +161,13 @@ func (m *messageReader) end(err error) error {
 	return m.t.RefuseMessage(err)
 }
 
+// readPlain reads from a message that is not compressed.
 func (m *messageReader) readPlain(p []byte) (int, error) {
-	if p == nil { // which would drop some
+	if p == nil { // readPayload would drop bytes
 		p = []byte{}
 	}
 	n, err := m.t.readPayload(p)
-	if err == io.EOF { //nolint:errorlint // likewise
+	if err == io.EOF { //nolint:errorlint // as above
 		if invalid := m.content.end(); invalid != nil {
 			return 0, invalid
 		}
@@ -177,6 +179,7 @@ func (m *messageReader) readPlain(p []byte) (int, error) {
 	return n, err
 }
 
+// inflateNext returns the next inflated bytes of a compressed message.
 func (m *messageReader) inflateNext() ([]byte, error) {
 	if m.inflater == nil {
 		m.inflater = deflate.NewReader((*compressedPayload)(m.t), false)
@@ -184,7 +187,7 @@ func (m *messageReader) inflateNext() ([]byte, error) {
 	return m.t.inflateNext(m.inflater, &m.content)
 }
 
-// release gives back what the message is inflated with.
+// release releases the inflater.
 func (m *messageReader) release() {
 	if m.inflater != nil {
 		m.inflater.Close()

@@ -17,35 +17,36 @@ import (
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0)
 
-// reading is what the transport needs to read. All but the deadlines is guarded
-// by the lock, which is held for one Read or one drain: it is free while the
-// caller handles what it read.
+// reading is the part of a Conn that reads. The lock guards the fields up to err. It is held for
+// one read, or while a closing handshake drops frames, and released before data or a control
+// frame is handed to the caller.
 type reading struct {
-	lock       xsync.Lock
-	buffer     *readBuffer
-	lent       bufpool.Buffer // what ReadSlice returned last
-	gate       uint64         // bytes of the current frame's payload not handed on yet
-	length     uint64         // bytes of the current message on the wire
-	key        [4]byte        // the mask of the next byte of the payload
-	last       bool           // the current frame is the last one of its message, which is not counted yet
-	fragmented bool           // the message has more frames
-	deflated   bool           // and is compressed
-	err        error          // nothing more can be read from the socket
-	limit      atomic.Int64   // bytes of a message; 0 or less: none
+	lock        xsync.Lock
+	buffer      *readBuffer
+	lent        bufpool.Buffer // the loan: the last message of ReadMessage with lend
+	frameLeft   uint64         // bytes of the current frame's payload that were not consumed yet
+	messageSize uint64         // bytes of the current message on the wire, as its headers say
+	maskKey     [4]byte        // the key for the next byte of the payload
+	finalFrame  bool           // the current frame is the last of a message that is not counted yet
+	fragmented  bool           // the current message has more frames
+	deflated    bool           // the current message is compressed
+	err         error          // why nothing more can be read from the socket
+	limit       atomic.Int64   // of a message, in bytes; zero or less: none
 
-	current *messageReader        // the message that is read as it comes, or was; the reading goroutine's
-	failed  atomic.Pointer[error] // what every read of a message returns from now on
+	current *messageReader        // the message that is read piece by piece; used by the reading goroutine alone
+	failed  atomic.Pointer[error] // the error of every later read of a message; nil: they still work
 
-	// socket, where it is not nil, reads with tryRead, which leaves the result in the buffer.
+	// socket is the plain socket, nil for any other connection. tryRead is its callback, which
+	// leaves the result in the buffer.
 	socket  syscall.RawConn
 	tryRead func(fd uintptr) bool
 
-	waiting atomic.Int64 // 1 + the age at which the read of the socket began; 0: none
+	waiting atomic.Int64 // 1 + the age at which the read of the socket began; zero: no read waits
 
-	deadlines atomic.Pointer[readDeadlines] // nil without any
+	deadlines atomic.Pointer[readDeadlines] // nil until one is needed
 }
 
-// ReadFailure is what every read of a message returns from now on, nil if they still read.
+// ReadFailure returns the error of every later read of a message, nil while reads still work.
 func (t *Conn) ReadFailure() error {
 	if err := t.failed.Load(); err != nil {
 		return *err
@@ -53,9 +54,10 @@ func (t *Conn) ReadFailure() error {
 	return nil
 }
 
-// readEnded is what a read returns that got the error, and what every later one
-// will. The peer's close frame is answered, with no lock held.
-func (t *Conn) readEnded(err error) error {
+// endReads ends all reads because one failed with err. It returns the error of that read and of
+// every later one, which is err unless a handler failed. If err is the peer's close frame, it
+// has the layer above answer it. No lock is held.
+func (t *Conn) endReads(err error) error {
 	if failed := t.ReadFailure(); failed != nil {
 		return failed
 	}
@@ -65,7 +67,7 @@ func (t *Conn) readEnded(err error) error {
 			err = handlerErr
 		}
 	}
-	if err == io.EOF { //nolint:errorlint // a handler's: bare, it would look like the end of a message
+	if err == io.EOF { //nolint:errorlint // of a handler: a bare io.EOF would mean the end of a message
 		err = &Error{Op: "read", Err: err}
 	}
 	var ended *contextError
@@ -76,8 +78,8 @@ func (t *Conn) readEnded(err error) error {
 	return err
 }
 
-// unreadable returns the error of the read that failed before, or that of a
-// context that has ended already.
+// unreadable returns why a read within ctx cannot begin: an earlier read failed, or ctx has
+// ended.
 func (t *Conn) unreadable(ctx context.Context) error {
 	if err := t.ReadFailure(); err != nil {
 		return err
@@ -88,16 +90,17 @@ func (t *Conn) unreadable(ctx context.Context) error {
 	return nil
 }
 
-// endRead ends all reads if the context has ended that bounds this one, in the middle of a
-// message: there is no way back.
-func (t *Conn) endRead(ctx context.Context) error {
+// checkContext ends all reads if ctx has ended. It is called in the middle of a message, where
+// a read that returns early leaves no way to go on.
+func (t *Conn) checkContext(ctx context.Context) error {
 	if cause := t.endOfReads(ctx); cause != nil {
-		return t.readEnded(&Error{Op: "read", Err: &contextError{cause}})
+		return t.endReads(&Error{Op: "read", Err: &contextError{cause}})
 	}
 	return nil
 }
 
-// lockReadable takes the read lock, and ends the loan, unless nothing more can be read.
+// lockReadable acquires the read lock and ends the loan. If nothing more can be read, it returns
+// the error instead.
 func (t *Conn) lockReadable() error {
 	if !t.lockRead() {
 		if ce := t.PeerCloseRead(); ce != nil {
@@ -116,6 +119,7 @@ func (t *Conn) lockReadable() error {
 	return nil
 }
 
+// lockRead acquires the read lock. It returns false if the socket is closed before it gets it.
 func (t *Conn) lockRead() bool {
 	return t.reading.lock.TryLock() || t.waitToRead()
 }
@@ -132,7 +136,7 @@ func (t *Conn) waitToRead() bool {
 
 func (t *Conn) unlockRead() { t.reading.lock.Unlock() }
 
-// peek waits until n bytes are in the buffer.
+// peek waits until the buffer contains n bytes. The read lock is held.
 func (t *Conn) peek(n int) (err error) {
 	for t.buffer.buffered() < n {
 		if t.reading.err != nil {
@@ -153,13 +157,14 @@ func (t *Conn) peek(n int) (err error) {
 	return nil
 }
 
-// fillPlain reads into the buffer, which has room for n bytes then.
+// fillPlain reads into the buffer, which it makes large enough for n bytes. It returns the
+// number of bytes read.
 func (t *Conn) fillPlain(n int) (int, error) {
-	b := t.takeBuffer(n)
+	b := t.getBuffer(n)
 	return t.readSocket(b.b[b.w:])
 }
 
-// readSocket is where a read waits for the peer.
+// readSocket reads from the connection beneath, and waits for the peer.
 func (t *Conn) readSocket(p []byte) (int, error) {
 	t.waiting.Store(1 + int64(t.Age()))
 	n, err := t.nc.Read(p)
@@ -168,17 +173,17 @@ func (t *Conn) readSocket(p []byte) (int, error) {
 	return n, err
 }
 
-// WaitingSince is the age at which the read that waits began to.
+// WaitingSince reports whether a read waits for the peer, and the age at which it began to wait.
 func (t *Conn) WaitingSince() (since time.Duration, waiting bool) {
 	w := t.waiting.Load()
 	return time.Duration(w - 1), w != 0
 }
 
-// readFailed tells what became of a read of the socket that got nothing. A
-// deadline or a context that ended leaves the transport as it is: the peer's
-// close frame can still be waited for.
+// readFailed returns the error of a read of the socket that returned no byte and err. After a
+// deadline that passed, or a context that ended, the closing handshake can still read. Any
+// other error is that of every later read. The read lock is held.
 func (t *Conn) readFailed(err error) error {
-	t.giveBuffer()
+	t.putBuffer()
 	switch {
 	case t.reading.err != nil:
 		return t.reading.err
@@ -188,11 +193,11 @@ func (t *Conn) readFailed(err error) error {
 		return &Error{Op: "read", Err: t.readDeadlines().reason(err)}
 	case t.isPanic(err):
 		t.reading.err = t.Fail(&Error{Op: "read", Err: err})
-	case errors.Is(err, net.ErrClosed): // by way of NetConn, or beneath TLS by abort
+	case errors.Is(err, net.ErrClosed): // the application closed it, or Abort closed what is beneath TLS
 		t.reading.err = t.endError()
 		_ = t.closeLocal()
-	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // the last in the middle of a TLS record
-		// What gorilla makes of it, and applications look for.
+	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // the last one within a TLS record
+		// gorilla returns this error, and applications look for it.
 		t.reading.err = &ws.CloseError{Code: ws.CloseAbnormalClosure, Text: io.ErrUnexpectedEOF.Error()}
 		t.happens(eventReadEnd, t.reading.err)
 	default:

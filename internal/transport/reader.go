@@ -7,14 +7,20 @@ import (
 	"github.com/goyave-contrib/websocket/internal/bufpool"
 )
 
-// A Reader is the reader of one message that NextReader returns. It never ends in
-// io.EOF but where the message does.
+// A Reader reads one message, within the context of NextReader. Only the reading goroutine may
+// use it, until the next message is asked for: then it fails. Only the end of the message is
+// io.EOF; after any other error, no read of the connection works.
 type Reader struct {
 	messageReader
 	ctx context.Context
 }
 
-// NextReader waits for the next message, and returns a reader of it that ctx bounds, too.
+// MessageType returns the type of the message.
+func (m *Reader) MessageType() int { return m.messageType }
+
+// NextReader waits for the next message and returns a reader for it, and drops what is left of
+// the message before. ctx bounds the wait, and all reads of the Reader. Only the reading
+// goroutine may call it.
 func (t *Conn) NextReader(ctx context.Context) (*Reader, error) {
 	if err := t.unreadable(ctx); err != nil {
 		return nil, err
@@ -23,16 +29,16 @@ func (t *Conn) NextReader(ctx context.Context) (*Reader, error) {
 	succeeded := false
 	defer func() { release(succeeded) }() // a handler may panic
 	m := &Reader{ctx: ctx}
-	if err := t.nextWanted(&m.messageReader); err != nil {
+	if err := t.nextDelivered(&m.messageReader); err != nil {
 		return nil, err
 	}
 	succeeded = true
 	return m, nil
 }
 
-// nextWanted gives the next message to m, but for those that come once we close the
+// nextDelivered is nextMessage, but drops messages once this end has begun to close the
 // connection.
-func (t *Conn) nextWanted(m *messageReader) error {
+func (t *Conn) nextDelivered(m *messageReader) error {
 	for {
 		if err := t.nextMessage(m); err != nil || t.delivers() {
 			return err
@@ -40,7 +46,7 @@ func (t *Conn) nextWanted(m *messageReader) error {
 	}
 }
 
-// Read reads on in the message, to its end, which is io.EOF.
+// Read reads up to len(p) bytes of the message. At its end it returns io.EOF.
 func (m *Reader) Read(p []byte) (n int, err error) {
 	err = m.guard(func() (err error) {
 		n, err = m.read(p)
@@ -52,7 +58,8 @@ func (m *Reader) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// WriteTo writes the rest of the message to w, in pieces as they come.
+// WriteTo writes the rest of the message to w, piece by piece as it arrives. An error of w is
+// returned as it is, and the rest of the message can still be read.
 func (m *Reader) WriteTo(w io.Writer) (n int64, err error) {
 	var scrap bufpool.Chunk
 	defer scrap.Release()
@@ -63,7 +70,7 @@ func (m *Reader) WriteTo(w io.Writer) (n int64, err error) {
 			return err
 		})
 		switch {
-		case err == io.EOF: // a wrapped one is no end
+		case err == io.EOF: // a wrapped io.EOF is an error
 			return n, nil
 		case err != nil:
 			return n, err
@@ -79,8 +86,8 @@ func (m *Reader) WriteTo(w io.Writer) (n int64, err error) {
 	}
 }
 
-// guard reads on, within the context of the message, unless it is not the current one any
-// more or nothing is delivered.
+// guard calls read within the context of the Reader, if the message is still the current one.
+// Once this end has begun to close the connection, it drops the message and all later ones.
 func (m *Reader) guard(read func() error) error {
 	t := m.t
 	if m.ended {
@@ -92,7 +99,7 @@ func (m *Reader) guard(read func() error) error {
 	if t.current != &m.messageReader {
 		return errStaleReader
 	}
-	if err := t.endRead(m.ctx); err != nil {
+	if err := t.checkContext(m.ctx); err != nil {
 		return err
 	}
 	release := t.boundRead(m.ctx)
@@ -100,7 +107,7 @@ func (m *Reader) guard(read func() error) error {
 	defer func() { release(succeeded) }() // a handler may panic
 	err := read()
 	if !t.delivers() {
-		err = t.nextWanted(new(messageReader)) // what is left of this message and those after it
+		err = t.nextDelivered(new(messageReader)) // drops the rest of this message and all later ones
 	}
 	succeeded = err == nil || m.ended
 	return err

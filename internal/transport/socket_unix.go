@@ -28,9 +28,9 @@ func rawConn(nc net.Conn) syscall.RawConn {
 // waited for, there is none or, with something in it, a small one.
 func (t *Conn) fillRaw(need int) (int, error) {
 	if t.tryRead == nil {
-		t.tryRead = t.tries()
+		t.tryRead = t.newTryRead()
 	}
-	t.takeBuffer(need) // as tryRead would, where it takes more stack than a connection needs that only waits
+	t.getBuffer(need) // as tryRead would, where it takes more stack than a connection needs that only waits
 	t.waiting.Store(1 + int64(t.Age()))
 	err := t.socket.Read(t.tryRead)
 	t.waiting.Store(0)
@@ -44,11 +44,11 @@ func (t *Conn) fillRaw(need int) (int, error) {
 
 // tries returns a function that reads if there is something, and returns false if not:
 // it is called again when there is.
-func (t *Conn) tries() func(fd uintptr) bool {
+func (t *Conn) newTryRead() func(fd uintptr) bool {
 	return func(fd uintptr) bool {
 		b := t.buffer
 		if b == nil || len(b.b) < t.bufferSize() { // it has been waited for
-			b = t.takeBuffer(0)
+			b = t.getBuffer(0)
 		}
 		for {
 			n, err := syscall.Read(int(fd), b.b[b.w:])
@@ -57,7 +57,7 @@ func (t *Conn) tries() func(fd uintptr) bool {
 				continue
 			case err == syscall.EAGAIN:
 				if b.r == b.w {
-					t.giveBuffer()
+					t.putBuffer()
 				} else {
 					t.shrinkBuffer()
 				}

@@ -20,7 +20,7 @@ const (
 // frame, gives the peer time to read it, closes the socket, and returns the violation. The read
 // lock is held.
 func (t *Conn) failProtocol(violation *wire.ProtocolError) error {
-	seeker := closeSeeker{skip: t.gate}
+	seeker := closeSeeker{skip: t.frameLeft}
 	found := seeker.look(t.buffer.bytes())
 	t.dropBuffer()
 	t.reading.err = violation
@@ -46,7 +46,7 @@ func (t *Conn) RefuseMessage(err error) error {
 		err = t.failIfViolation(err)
 		t.unlockRead()
 	}
-	return t.readEnded(err)
+	return t.endReads(err)
 }
 
 // failIfViolation calls failProtocol if err is a violation. The memory of the message must have
