@@ -32,7 +32,7 @@ import (
 // limits and deadlines, and its messages do not mix with the messages of Conn. As with
 // gorilla, only one goroutine may write through it at a time. [Conn.EnableWriteCompression]
 // and [Conn.SetCompressionLevel] decide whether its messages are compressed; its own methods
-// for compression do not.
+// for compression do not. Its Subprotocol, LocalAddr and RemoteAddr are methods of Conn, too.
 type Conn struct {
 	*ws.Conn
 	t        *transport.Conn

@@ -12,7 +12,7 @@ import (
 
 const (
 	broadcastSize = 512 // bytes
-	idSize        = 9   // the sender's number and that of its message
+	idSize        = 9   // the numbers of the sender and of its message
 )
 
 func broadcastWorkload(s scale, inFlight int) workload {
@@ -36,16 +36,15 @@ func broadcastWorkload(s scale, inFlight int) workload {
 	}
 }
 
-// broadcasts sends messages that every member receives. Each sender has one
-// under way.
+// broadcasts sends messages that every member receives. Each sender has one message in flight.
 type broadcasts struct {
 	load      *load
-	rest      []byte // of the payload, behind the ID
+	rest      []byte // of the payload, after the ID
 	delivered []atomic.Int64
-	complete  []chan struct{} // one for each sender: all members have its message
-	turns     []uint64        // of the senders, from 0
+	complete  []chan struct{} // one for each sender, sent to when all members have its message
+	turns     []uint64        // number of the current message of each sender, from 0
 	stopping  atomic.Bool
-	failed    context.Context // ended by the first failure of a reader
+	failed    context.Context // canceled by the first failure of a reader
 	fail      context.CancelCauseFunc
 	readers   sync.WaitGroup
 }
@@ -65,8 +64,8 @@ func (l *load) newBroadcasts(ctx context.Context, senders int) (*broadcasts, err
 	if err := l.connect(ctx, l.members, len(b.wire(0))); err != nil {
 		return nil, err
 	}
-	// A server may count a connection only after its handshake was answered, but
-	// does so before it reads.
+	// A server may add a connection to its members after it has answered the handshake, but
+	// does so before it reads from the connection.
 	if !l.im.raw {
 		if err := l.each(func(_ int, c *client) error { return c.ping() }); err != nil {
 			return nil, err
@@ -90,8 +89,8 @@ func (b *broadcasts) wire(sender int) []byte {
 	return appendFrame(nil, finalBit|opBinary, payload, maskingKey(newRandom(sender), b.load.im.raw))
 }
 
-// repeat has all senders broadcast for a time and returns the number of
-// deliveries. None is under way then.
+// repeat broadcasts from all senders for the time d. It returns the number of deliveries, all
+// of which are complete then.
 func (b *broadcasts) repeat(d time.Duration) (int64, error) {
 	end := time.Now().Add(d)
 	var messages atomic.Int64
@@ -113,8 +112,8 @@ func (b *broadcasts) repeat(d time.Duration) (int64, error) {
 	return messages.Load() * int64(len(b.load.clients)), err
 }
 
-// receive returns why the connection ended, or what was wrong. Until then it
-// reads every sender's messages, all of them, in order.
+// receive reads the messages of all senders and checks that each sender's are complete and in
+// order. It returns why the connection ended or which message was wrong.
 func (b *broadcasts) receive(c *client) error {
 	next := make([]uint64, len(b.turns))
 	for {

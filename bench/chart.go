@@ -6,7 +6,7 @@ import (
 	"html"
 )
 
-// Sizes of the chart in its own units.
+// Sizes of the chart, in units of its viewBox.
 const (
 	panelWidth  = 475
 	panelGap    = 24
@@ -17,9 +17,9 @@ const (
 	panelsInRow = 2
 )
 
-// chart draws a panel for each workload that is charted: the first column's
-// medians as bars. It brings its own background, light or dark as the reader's
-// browser asks for, so that it can be read on any page.
+// chart draws a panel for each charted workload, with the medians of the first column as bars.
+// The image has its own background, light or dark by the preference of the browser, so that it
+// is readable on any page.
 func (r *report) chart() []byte {
 	var panels []*workload
 	for i := range r.Workloads {

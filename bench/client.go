@@ -32,15 +32,14 @@ const (
 	maskBit       = 0x80
 )
 
-// A message is one that is sent over and over, encoded once, with the reply that
-// is due.
+// A message is encoded once and sent many times. It knows its expected reply.
 type message struct {
 	wire    []byte // one frame, masked
 	op      byte
 	payload []byte
 }
 
-// newMessage encodes a frame for a server; compressed may be nil.
+// newMessage encodes a frame of a client; compressed may be nil.
 func newMessage(op byte, payload, compressed []byte, key [4]byte) message {
 	first, content := finalBit|op, payload
 	if compressed != nil {
@@ -69,9 +68,8 @@ func appendFrame(b []byte, first byte, payload []byte, key [4]byte) []byte {
 	return b
 }
 
-// A client is one connection of the load. It speaks RFC 6455 itself, so that no
-// implementation is measured against its own other half. One goroutine reads,
-// one writes.
+// A client is one connection of the load. It implements RFC 6455 itself, so that no
+// implementation is measured against its own client. One goroutine may read, and one write.
 type client struct {
 	nc       net.Conn
 	r        *bufio.Reader
@@ -82,15 +80,15 @@ type client struct {
 	wireSize int // of the last message's payload
 }
 
-// dial connects and, unless the server is raw TCP, upgrades. frame is the length
-// of all the frames to come, which raw TCP must know.
+// dial connects and, unless the server is raw TCP, performs the opening handshake. frame is the
+// length of each frame that will be sent, which a raw TCP server must know.
 func dial(ctx context.Context, addr string, raw, compress bool, frame int) (*client, error) {
 	nc, err := new(net.Dialer).DialContext(ctx, "tcp4", addr)
 	if err != nil {
 		return nil, err
 	}
 	if deadline, ok := ctx.Deadline(); ok {
-		_ = nc.SetDeadline(deadline) // fails where the next read does
+		_ = nc.SetDeadline(deadline) // if it fails, so does the next read
 	}
 	c := &client{nc: nc, r: bufio.NewReader(nc)}
 	if raw {
@@ -105,7 +103,7 @@ func dial(ctx context.Context, addr string, raw, compress bool, frame int) (*cli
 	return c, nil
 }
 
-// announce tells raw TCP the length of the frames to come, which it confirms.
+// announce sends the length of later frames to a raw TCP server and waits for its answer.
 func (c *client) announce(frame int) error {
 	length := binary.BigEndian.AppendUint32(nil, uint32(frame))
 	if _, err := c.nc.Write(length); err != nil {
@@ -121,7 +119,7 @@ func (c *client) announce(frame int) error {
 	return nil
 }
 
-// offer is what browsers offer.
+// offer is the extension offer of browsers.
 const offer = "permessage-deflate; client_max_window_bits"
 
 func (c *client) upgrade(addr string, compress bool) error {
@@ -140,7 +138,7 @@ func (c *client) upgrade(addr string, compress bool) error {
 	if err != nil {
 		return fmt.Errorf("read the response: %w", err)
 	}
-	_ = response.Body.Close() // a 101 has none; any other ends the connection
+	_ = response.Body.Close() // a 101 has no body; after any other status the connection is not used
 	accept := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	switch extension := response.Header.Get("Sec-WebSocket-Extensions"); {
 	case response.StatusCode != http.StatusSwitchingProtocols:
@@ -190,8 +188,8 @@ func (c *client) read() (op byte, payload []byte, err error) {
 	return op, payload, err
 }
 
-// readFrame appends the payload of the next data frame to c.payload and returns
-// the frame's first byte.
+// readFrame appends the payload of the next data frame to c.payload and returns the first byte
+// of the frame.
 func (c *client) readFrame() (first byte, err error) {
 	for {
 		first, length, err := c.readHeader()
@@ -261,13 +259,13 @@ func (c *client) readHeader() (first byte, length int, err error) {
 	return first, length, err
 }
 
-// inflate returns the last message decompressed. Its end is the empty block that
-// was left out (RFC 7692, 7.2.2) and a final one, which io.EOF needs.
+// inflate returns the last message decompressed. It adds the empty block that the sender removed
+// (RFC 7692, 7.2.2), and a final block, without which the reader would not return io.EOF.
 func (c *client) inflate() ([]byte, error) {
 	r := io.MultiReader(bytes.NewReader(c.payload), strings.NewReader("\x00\x00\xff\xff\x01\x00\x00\xff\xff"))
 	if c.inflater == nil {
 		c.inflater = flate.NewReader(r)
-	} else if err := c.inflater.(flate.Resetter).Reset(r, nil); err != nil { //nolint:errcheck // NewReader documents that it is one
+	} else if err := c.inflater.(flate.Resetter).Reset(r, nil); err != nil { //nolint:errcheck // the documentation of NewReader promises the type
 		return nil, err
 	}
 	b := bytes.NewBuffer(c.inflated[:0])
@@ -276,7 +274,7 @@ func (c *client) inflate() ([]byte, error) {
 	return c.inflated, err
 }
 
-// expect reads one message, which must be the reply to m.
+// expect reads one message and checks that it is the reply to m.
 func (c *client) expect(m *message) error {
 	op, payload, err := c.read()
 	switch {
@@ -290,7 +288,7 @@ func (c *client) expect(m *message) error {
 	return nil
 }
 
-// exchange sends a message and awaits the reply.
+// exchange sends a message and waits for the reply.
 func (c *client) exchange(m *message) error {
 	if _, err := c.nc.Write(m.wire); err != nil {
 		return err
@@ -298,7 +296,7 @@ func (c *client) exchange(m *message) error {
 	return c.expect(m)
 }
 
-// ping sends a ping and awaits the pong, where nothing else is under way.
+// ping sends a ping and waits for the pong. No other message may be in flight.
 func (c *client) ping() error {
 	data := []byte("still there")
 	if _, err := c.nc.Write(appendFrame(nil, finalBit|opPing, data, [4]byte{9, 8, 7, 6})); err != nil {
@@ -318,11 +316,11 @@ func (c *client) ping() error {
 	return nil
 }
 
-// hangUp closes the socket, of which nothing is awaited any more.
+// hangUp closes the socket without a closing handshake.
 func (c *client) hangUp() { _ = c.nc.Close() }
 
-// closeProperly is the closing handshake: the server must answer code 1000 and
-// close the socket.
+// closeProperly performs the closing handshake: the server must answer with code 1000 and close
+// the socket.
 func (c *client) closeProperly() error {
 	defer c.hangUp()
 	normal := []byte{1000 >> 8, 1000 & 0xff}
@@ -337,7 +335,7 @@ func (c *client) closeProperly() error {
 	case len(closed) < 2 || !bytes.Equal(closed[:2], normal):
 		return fmt.Errorf("another close code: %w", err)
 	}
-	_ = c.nc.SetReadDeadline(time.Now().Add(10 * time.Second)) // fails where the read does
+	_ = c.nc.SetReadDeadline(time.Now().Add(10 * time.Second)) // if it fails, so does the read
 	if _, err := c.r.ReadByte(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("after the closing handshake: %w", err)
 	}

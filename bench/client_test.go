@@ -92,14 +92,14 @@ func TestBroadcastsThatAreWrongAreErrors(t *testing.T) {
 	}{
 		{name: "one is left out", sent: sent(0, 0, right) + sent(0, 2, right), want: "message 2 of sender 0 came out of order"},
 		{name: "one comes twice", sent: sent(0, 0, right) + sent(0, 0, right), want: "message 0 of sender 0 came out of order"},
-		{name: "nobody sent it", sent: sent(7, 0, right), want: "sender 7"},
+		{name: "from an unknown sender", sent: sent(7, 0, right), want: "sender 7"},
 		{name: "other bytes", sent: sent(0, 0, strings.Repeat("y", len(right))), want: "wrong message"},
 		{name: "the connection ends", sent: sent(0, 0, right) + sent(0, 1, right), want: "EOF"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			b := &broadcasts{
-				load:      &load{clients: make([]*client, 2)}, // this one alone completes none
+				load:      &load{clients: make([]*client, 2)}, // one member alone completes no message
 				rest:      []byte(right),
 				delivered: make([]atomic.Int64, 1),
 				complete:  []chan struct{}{make(chan struct{}, 1)},

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// An environment is where and with what was measured.
+// An environment describes the machine and the versions of a measurement.
 type environment struct {
 	Command  string
 	Date     string
@@ -17,7 +17,7 @@ type environment struct {
 	CPUs     int
 	Kernel   string
 	Go       string
-	Others   float64           // share of the processors' time that other programs took during the run
+	Others   float64           // share of the processor time that other programs used during the run
 	Versions map[string]string // of modules, in this program
 }
 
@@ -37,7 +37,7 @@ func currentEnvironment(command string, now time.Time) environment {
 	return env
 }
 
-// moduleVersions returns the versions that a program was built with, but for
+// moduleVersions returns the versions of the modules that a program was built with, without the
 // modules of this repository.
 func moduleVersions(info *debug.BuildInfo) map[string]string {
 	versions := make(map[string]string)
@@ -53,8 +53,8 @@ func moduleVersions(info *debug.BuildInfo) map[string]string {
 	return versions
 }
 
-// watchOthers returns a function that tells which share of the processors' time
-// other programs have taken since.
+// watchOthers returns a function that returns which share of the processor time other programs
+// have used since watchOthers was called.
 func watchOthers() (func() (float64, error), error) {
 	all, own, err := machineTime()
 	start := time.Now()
@@ -65,7 +65,7 @@ func watchOthers() (func() (float64, error), error) {
 	}, err
 }
 
-// version returns that of a module as an implementation uses it.
+// version returns the version of a module in the program that serves the implementation.
 func (env *environment) version(im *implementation, module string) string {
 	if module == "" {
 		return "–"
@@ -80,7 +80,7 @@ func (env *environment) version(im *implementation, module string) string {
 	return "unknown"
 }
 
-// checkout names the commit of the working directory, which has no version.
+// checkout names the commit of the working directory, because its module has no version.
 func checkout() string {
 	out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=10").Output()
 	if err != nil {

@@ -60,7 +60,7 @@ func (b *coderBroadcast) serve(ctx context.Context, conn *websocket.Conn) {
 			return
 		}
 		for _, member := range b.conns.all() {
-			_ = member.Write(ctx, messageType, message) // one that is gone learns it from its own read
+			_ = member.Write(ctx, messageType, message) // the read of a failed connection returns the error
 		}
 	}
 }

@@ -70,7 +70,7 @@ func (b *fiberBroadcast) serve(conn *websocket.Conn) {
 		}
 		for _, member := range b.conns.all() {
 			member.mu.Lock()
-			_ = member.conn.WritePreparedMessage(prepared) // one that is gone learns it from its own read
+			_ = member.conn.WritePreparedMessage(prepared) // the read of a failed connection returns the error
 			member.mu.Unlock()
 		}
 	}

@@ -37,7 +37,7 @@ func serveGobwas(l net.Listener, m mode) error {
 		if err != nil {
 			return
 		}
-		go func() { // as its README does; ends with its socket
+		go func() { // as in its README; ends with its socket
 			defer func() { _ = conn.Close() }()
 			serve(conn)
 		}()
@@ -110,7 +110,7 @@ func (b *gobwasBroadcast) serve(conn net.Conn) {
 	}
 }
 
-// writeWhole needs no lock: the frame is one call, which net.Conn keeps together.
+// writeWhole needs no lock: it writes the frame by one call, and a net.Conn does not mix calls.
 func writeWhole(w io.Writer, frame []byte) {
-	_, _ = w.Write(frame) // one that is gone learns it from its own read
+	_, _ = w.Write(frame) // the read of a failed connection returns the error
 }

@@ -50,8 +50,7 @@ func gorillaEcho(conn *ws.Conn) {
 
 type gorillaBroadcast struct{ conns set[*gorillaMember] }
 
-// gorillaMember has the lock that gorilla asks of those who write from several
-// goroutines.
+// gorillaMember has a lock, because gorilla allows one writer at a time.
 type gorillaMember struct {
 	mu   sync.Mutex
 	conn *ws.Conn
@@ -72,7 +71,7 @@ func (b *gorillaBroadcast) serve(conn *ws.Conn) {
 		}
 		for _, member := range b.conns.all() {
 			member.mu.Lock()
-			_ = member.conn.WritePreparedMessage(prepared) // one that is gone learns it from its own read
+			_ = member.conn.WritePreparedMessage(prepared) // the read of a failed connection returns the error
 			member.mu.Unlock()
 		}
 	}

@@ -1,6 +1,6 @@
 package main
 
-// Goyave's module is not to be had everywhere this one must build.
+// A program of its own, because this module must also build where Goyave's is unavailable.
 var goyaveProgram = &program{folder: "goyave"}
 
 const goyaveModule = "goyave.dev/goyave/v5"

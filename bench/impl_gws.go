@@ -29,7 +29,7 @@ func serveGws(l net.Listener, m mode) error {
 		if err != nil {
 			return
 		}
-		go socket.ReadLoop() // its README: so that the request is let go
+		go socket.ReadLoop() // on a goroutine, as in its README, so that the request is released
 	})
 }
 
@@ -51,7 +51,7 @@ func (h *gwsHandler) OnClose(socket *gws.Conn, _ error) {
 	}
 }
 
-// OnPing answers as RFC 6455, 5.5.3, asks; the built-in one sends an empty pong.
+// OnPing answers with the same data (RFC 6455, 5.5.3); the default handler sends an empty pong.
 func (h *gwsHandler) OnPing(socket *gws.Conn, payload []byte) { _ = socket.WritePong(payload) }
 
 func (h *gwsHandler) OnMessage(socket *gws.Conn, message *gws.Message) {
@@ -60,7 +60,7 @@ func (h *gwsHandler) OnMessage(socket *gws.Conn, message *gws.Message) {
 		_ = socket.WriteMessage(message.Opcode, message.Bytes()) // it closes the connection itself
 		return
 	}
-	b := gws.NewBroadcaster(message.Opcode, append([]byte(nil), message.Bytes()...)) // it outlives the message
+	b := gws.NewBroadcaster(message.Opcode, append([]byte(nil), message.Bytes()...)) // the broadcast outlives the message
 	defer func() { _ = b.Close() }()                                                 // never fails
 	for _, member := range h.conns.all() {
 		_ = b.Broadcast(member)

@@ -20,8 +20,8 @@ var _ = register(implementation{
 	serve: func(l net.Listener, m mode) error { return serveOurs(l, m, echoMessages) },
 })
 
-// serveOurs serves with the given echo loop. Another way of reading is one more
-// file that registers itself with another loop.
+// serveOurs serves with the given echo loop. Each way of reading has a file, which registers it
+// with a loop of its own.
 func serveOurs(l net.Listener, m mode, echoLoop func(*websocket.Conn) error) error {
 	serve := echoLoop
 	if m == broadcast {
@@ -30,7 +30,7 @@ func serveOurs(l net.Listener, m mode, echoLoop func(*websocket.Conn) error) err
 	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 		return serve(conn)
 	}))
-	upgrader.Settings.EnableCompression = m == deflate // and the default buffers, which connections share
+	upgrader.Settings.EnableCompression = m == deflate // with the default buffers, which connections share
 	upgrader.MaxMessageSize = maxMessageSize
 	return serveHTTP(l, upgrader.ServeHTTP)
 }

@@ -40,8 +40,7 @@ func serveRaw(l net.Listener, m mode) error {
 
 const maskingKeySize = 4
 
-// rawLoop answers frames of one length, which it is told first, until the peer
-// is gone.
+// rawLoop reads the length of all frames, then answers frames until the peer is gone.
 func rawLoop(nc net.Conn, targets func() []net.Conn) error {
 	var length [4]byte
 	if _, err := io.ReadFull(nc, length[:]); err != nil {
@@ -75,8 +74,8 @@ func rawLoop(nc net.Conn, targets func() []net.Conn) error {
 	}
 }
 
-// headerSize returns the size of the header, without the masking key, of a
-// client's frame of the given size.
+// headerSize returns the size of the header of a client's frame of the given size, without the
+// masking key.
 func headerSize(frame int) int {
 	switch {
 	case frame <= 2+maskingKeySize+125:
@@ -88,9 +87,9 @@ func headerSize(frame int) int {
 	}
 }
 
-// rawAnswer turns frames with a masking key of zero into a server's, in place:
-// each loses its key. The last one stays where it is, so that a single large one
-// is not copied.
+// rawAnswer turns frames of a client, with a masking key of zero, into frames of a server. It
+// removes the keys in place and does not move the last payload, so that a single large one is
+// not copied.
 func rawAnswer(frames []byte, frame, header int) []byte {
 	end := len(frames)
 	to := end

@@ -12,7 +12,7 @@ import (
 	"github.com/goyave-contrib/websocket/bench/internal/serving"
 )
 
-// What every implementation gets where it has such a setting.
+// Settings of every implementation that has them.
 const (
 	bufferSize     = 4096 // bytes, read and write buffer
 	maxMessageSize = serving.MaxMessageSize
@@ -26,23 +26,22 @@ const (
 	broadcast = serving.Broadcast
 )
 
-// An implementation is one way to serve WebSockets. Each registers itself in a
-// file of its own.
+// An implementation is one way to serve WebSockets. Each is registered by a file of its own.
 type implementation struct {
 	name   string
-	module string   // its version is told in the report; empty for raw TCP
-	below  []string // modules that do the work for it, likewise
+	module string   // for its version in the report; empty for raw TCP
+	below  []string // modules that it is built on, for their versions in the report
 	config string   // how it is configured, for the report
 	ours   bool
-	raw    bool // speaks no WebSocket: the limit of what is possible
+	raw    bool // does not speak WebSocket: the lower bound of any cost
 
-	// lacks says of the modes that are not to be had why not.
+	// lacks has the reason for each mode that the implementation does not have.
 	lacks map[mode]string
 
-	// serve accepts connections from l until it fails; nil where a program serves.
+	// serve accepts connections from l until that fails. It is nil if program is set.
 	serve func(l net.Listener, m mode) error
 
-	// program is nil where this one serves itself. It knows the name as well.
+	// program serves the implementation, by its name. It is nil if serve is set.
 	program *program
 }
 
@@ -81,7 +80,7 @@ func implementationNamed(name string) (implementation, error) {
 	return implementation{}, fmt.Errorf("bench: no implementation %q", name)
 }
 
-// serveHTTP is the server of all that stand on net/http.
+// serveHTTP serves the implementations that use net/http.
 func serveHTTP(l net.Listener, handler http.HandlerFunc) error {
 	s := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	return s.Serve(l)
@@ -108,7 +107,7 @@ func (s *set[C]) remove(c C) {
 	delete(s.members, c)
 }
 
-// all returns a copy: nobody writes to a socket within the lock.
+// all returns a copy, so that no caller writes to a socket while it holds the lock.
 func (s *set[C]) all() []C {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -40,8 +40,8 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// eachImplementation runs a test on those that have the mode, each with a server
-// of its own.
+// eachImplementation runs a test on each implementation that has the mode, with a server of its
+// own.
 func eachImplementation(t *testing.T, m mode, test func(t *testing.T, im implementation, l *load)) {
 	for _, im := range implementations {
 		t.Run(im.name, func(t *testing.T) {
@@ -57,8 +57,8 @@ func eachImplementation(t *testing.T, m mode, test func(t *testing.T, im impleme
 func startLoad(t *testing.T, im implementation, m mode) *load {
 	t.Helper()
 	if im.name == "lesismal/nbio" {
-		// It hands connections from one goroutine to another through epoll, which the
-		// race detector knows nothing of.
+		// It passes connections between goroutines through epoll, which the race detector does
+		// not know as synchronization.
 		t.Setenv("GORACE", os.Getenv("GORACE")+" exitcode=0")
 	}
 	// The test's context ends before its cleanup, which stops the server.
@@ -85,7 +85,7 @@ func connect(t *testing.T, l *load, n, frame int) []*client {
 
 func TestEchoesEverySizeOfTextAndBinary(t *testing.T) {
 	eachImplementation(t, echo, func(t *testing.T, im implementation, l *load) {
-		// No empty ones: lesismal/nbio does not answer them.
+		// No empty messages: lesismal/nbio does not answer them.
 		for _, size := range []int{1, 125, 126, 16 << 10, 0xffff, 0x10000, maxMessageSize} {
 			for _, op := range []byte{opText, opBinary} {
 				m := messages(op, size, im.raw)
@@ -106,7 +106,7 @@ func TestAnswersABurstInOrder(t *testing.T) {
 		for i := range burstSize {
 			wire = append(wire, m[i%len(m)].wire...)
 		}
-		half := len(wire)/2 + 7 // within a frame
+		half := len(wire)/2 + 7 // in the middle of a frame
 		for _, part := range [][]byte{wire[:half], wire[half:]} {
 			_, err := c.nc.Write(part)
 			require.NoError(t, err)
@@ -206,8 +206,8 @@ func TestServerTellsItsUsage(t *testing.T) {
 }
 
 func TestServerThatDoesNotStartIsAnError(t *testing.T) {
-	_, err := startServer(t.Context(), &implementation{name: "nobody's"}, echo)
-	require.ErrorContains(t, err, `no implementation "nobody's"`)
+	_, err := startServer(t.Context(), &implementation{name: "unknown"}, echo)
+	require.ErrorContains(t, err, `no implementation "unknown"`)
 }
 
 func TestRawAnswerDropsOnlyTheMaskingKeys(t *testing.T) {

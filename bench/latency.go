@@ -48,7 +48,7 @@ func latencyWorkload() workload {
 	}
 }
 
-// atFixedRate sends for a time and returns the latency of every message in
+// atFixedRate sends at a fixed rate for the time d. It returns the latency of every message, in
 // microseconds.
 func (l *load) atFixedRate(m []message, d time.Duration) ([]float64, error) {
 	const interval = time.Second / latencyRate
@@ -56,7 +56,7 @@ func (l *load) atFixedRate(m []message, d time.Duration) ([]float64, error) {
 	due := func(start time.Time, i, turn int) time.Time {
 		return start.Add(time.Duration(turn*len(l.clients)+i) * interval)
 	}
-	start := time.Now().Add(10 * time.Millisecond) // the readers wait by then
+	start := time.Now().Add(10 * time.Millisecond) // all readers are waiting by then
 	sent := make(chan error, 1)
 	go func() {
 		sent <- func() error {
@@ -91,10 +91,9 @@ func (l *load) atFixedRate(m []message, d time.Duration) ([]float64, error) {
 	return slices.Concat(latencies...), err
 }
 
-// abort lets every read and write fail, so that nobody waits for what will not
-// come.
+// abort makes all reads and writes fail, so that none waits for a message that was never sent.
 func (l *load) abort() {
 	for _, c := range l.clients {
-		_ = c.nc.SetDeadline(time.Now()) // fails where it is closed
+		_ = c.nc.SetDeadline(time.Now()) // fails only if the connection is closed
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/goyave-contrib/websocket/bench/internal/serving"
 )
 
-// A scale says how much is done for one measurement.
+// A scale determines how long and how large one measurement is.
 type scale struct {
 	warmup, phase time.Duration
 	idle          int // connections of the memory workload
@@ -34,7 +34,7 @@ var (
 // cellTimeout bounds one measurement, from the start of its server to its end.
 const cellTimeout = time.Minute
 
-// A sample is what one measurement gave, by the key of its column.
+// A sample has the values of one measurement by the keys of their columns.
 type sample map[string]float64
 
 // A load is one measurement: one implementation, one workload.
@@ -46,7 +46,7 @@ type load struct {
 	clients []*client
 }
 
-// measure starts a server, runs the workload against it and ends everything.
+// measure starts a server, runs the workload against it and stops both.
 func measure(ctx context.Context, im *implementation, w *workload, s scale) (result sample, err error) {
 	ctx, cancel := context.WithTimeout(ctx, cellTimeout)
 	defer cancel()
@@ -70,10 +70,10 @@ func (l *load) hangUp() {
 	l.clients = nil
 }
 
-// dialers is the number of connections that are made at the same time.
+// dialers is how many connections are dialed at the same time.
 const dialers = 16
 
-// connect makes n connections. frame is the length of the frames to come.
+// connect makes n connections. frame is the length of each frame that will be sent.
 func (l *load) connect(ctx context.Context, n, frame int) error {
 	l.clients = make([]*client, n)
 	var next atomic.Int64
@@ -102,7 +102,7 @@ func (l *load) connect(ctx context.Context, n, frame int) error {
 	return err
 }
 
-// each calls do for every client, all at once, and returns the first error.
+// each calls do for all clients at the same time, and returns the first error.
 func (l *load) each(do func(i int, c *client) error) error {
 	return parallel(len(l.clients), func(i int) error {
 		if err := do(i, l.clients[i]); err != nil {
@@ -136,8 +136,8 @@ const (
 	rate      = "rate"   // units a second
 )
 
-// cost measures a phase that does a number of units and leaves nothing under
-// way: the processor time of both processes for one of them.
+// cost returns the processor time of both processes for one unit of a phase. The phase returns
+// its number of units when all of them are complete.
 func (l *load) cost(phase func() (units int64, err error)) (sample, error) {
 	before, err := l.server.usage(serving.AskCPU)
 	if err != nil {
@@ -173,8 +173,8 @@ func (l *load) cost(phase func() (units int64, err error)) (sample, error) {
 
 func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// repeat calls do for every client again and again for a time, each client at
-// its own pace, and returns how many calls there were. None is under way then.
+// repeat calls do for all clients in loops that are independent of each other, for the time d.
+// It returns the number of calls when all of them have returned.
 func (l *load) repeat(d time.Duration, do func(i, turn int, c *client) error) (int64, error) {
 	var calls atomic.Int64
 	end := time.Now().Add(d)

@@ -1,6 +1,6 @@
-// Command bench measures this library and its peers side by side: it runs each
-// as a server process of its own, loads it over 127.0.0.1 and writes tables of
-// what a message costs. See README.md.
+// Command bench measures this library and other implementations of WebSocket side by side. It
+// runs each as a server process, puts load on it over 127.0.0.1 and writes tables of what a
+// message costs. See README.md.
 //
 //	go run . -quick
 //	go run . -o ../docs
@@ -85,7 +85,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	return s, err
 }
 
-// run measures and reports. An interrupt ends it without a report.
+// run measures and writes the report. An interrupt ends it without a report.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	s, err := parse(args, stderr)
 	if err != nil {
@@ -96,9 +96,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer func() {
-		_ = os.RemoveAll(binaries) // what is left is among temporary files
+		_ = os.RemoveAll(binaries) // if it fails, the files are left in the temporary folder
 	}()
-	env := currentEnvironment(s.commandShown, time.Now()) // before: the checkout may change in the meantime
+	env := currentEnvironment(s.commandShown, time.Now()) // now, because the checkout may change during the run
 	r := newReport(s.rounds)
 	if r.Implementations, r.Skipped, err = buildPrograms(ctx, s.implementations(), binaries); err != nil {
 		return err
@@ -120,7 +120,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return r.writeFiles(s.out)
 }
 
-// implementations returns those that are asked for.
+// implementations returns the implementations that -impl selects.
 func (s *settings) implementations() []implementation {
 	var asked []implementation
 	for _, im := range implementations {
@@ -131,10 +131,9 @@ func (s *settings) implementations() []implementation {
 	return asked
 }
 
-// measureAll goes through all workloads in each round and, for each, through all
-// implementations, every time beginning with another one: what changes on the
-// machine in the meantime reaches all of them. The workloads and what becomes of
-// them are added to r.
+// measureAll measures each workload with each implementation, once in every round. The order of
+// implementations rotates, so that changes of the machine over time affect all alike. It adds
+// the workloads and their results to r.
 func measureAll(ctx context.Context, s settings, r *report, log io.Writer) error {
 	scale := fullScale
 	if s.quick {
@@ -170,5 +169,5 @@ func measureAll(ctx context.Context, s settings, r *report, log io.Writer) error
 	return nil
 }
 
-// spareDescriptors is what a process has open beside connections.
+// spareDescriptors is how many descriptors a process needs besides those of connections.
 const spareDescriptors = 64

@@ -9,11 +9,11 @@ import (
 	"unicode/utf8"
 )
 
-// variants is the number of different messages of one kind that take turns, so
-// that a reply that is old or another connection's is noticed.
+// variants is the number of different messages of one kind. They are sent in turn, so that a
+// late reply, or the reply to another connection, does not match.
 const variants = 8
 
-// largeVariants is the same for messages that are long to make.
+// largeVariants is the same for large messages, which take long to make.
 const largeVariants = 2
 
 func variantsOf(size int) int {
@@ -23,8 +23,8 @@ func variantsOf(size int) int {
 	return variants
 }
 
-// messages returns variants of a message of the given size. Raw TCP gets a
-// masking key of zero: it sends back what it receives.
+// messages returns variants of a message of the given size. The masking key for raw TCP is
+// zero, because that server returns the payload as it is.
 func messages(op byte, size int, raw bool) []message {
 	all := make([]message, variantsOf(size))
 	for i := range all {
@@ -74,8 +74,8 @@ func binaryPayload(random *rand.Rand, size int) []byte {
 	return b[:size]
 }
 
-// textPayload is mostly ASCII with a character of two to four bytes here and
-// there, as text of European languages is.
+// textPayload is mostly ASCII with some characters of two to four bytes, like text in European
+// languages.
 func textPayload(random *rand.Rand, size int) []byte {
 	others := []rune("äéßçñœ€漢🚀")
 	b := make([]byte, 0, size+utf8.UTFMax)
@@ -115,8 +115,8 @@ func fill(b []byte, size int) []byte {
 	return append(b, bytes.Repeat([]byte(" "), size-len(b))...)
 }
 
-// deflated is the payload of a compressed message: without the empty block at
-// its end (RFC 7692, 7.2.1).
+// deflated returns the payload of a compressed message, without the empty block at its end (RFC
+// 7692, 7.2.1).
 func deflated(payload []byte) ([]byte, error) {
 	var b bytes.Buffer
 	w, err := flate.NewWriter(&b, flate.DefaultCompression)

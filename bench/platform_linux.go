@@ -11,8 +11,8 @@ import (
 	"github.com/goyave-contrib/websocket/bench/internal/serving"
 )
 
-// machineTime returns the time that all processors were busy, whoever kept them
-// so, and that of this program with the servers that have ended.
+// machineTime returns how long all processors together were busy with any program, and how long
+// with this program and the servers that have ended.
 func machineTime() (all, own time.Duration, err error) {
 	stat, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -43,8 +43,8 @@ func descriptorLimit() (int, error) {
 	return int(min(limit.Cur, 1<<30)), nil
 }
 
-// sleepPrecisely sleeps on a thread of its own: timers of the runtime can be
-// late by a millisecond when the process has nothing else to do.
+// sleepPrecisely sleeps by a system call, because a timer of the runtime can be late by a
+// millisecond when the process is idle.
 func sleepPrecisely(d time.Duration) {
 	if d <= 0 {
 		return
@@ -52,7 +52,7 @@ func sleepPrecisely(d time.Duration) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	left := syscall.NsecToTimespec(int64(d))
-	_ = syscall.Nanosleep(&left, nil) // woken by a signal: the caller looks at the clock
+	_ = syscall.Nanosleep(&left, nil) // a signal may interrupt it: the caller checks the clock
 }
 
 func cpuModel() string {

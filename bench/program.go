@@ -15,22 +15,21 @@ import (
 	"time"
 )
 
-// A program is a server process with a module of its own: for implementations
-// whose modules are not to be had everywhere this one must build. It takes the
-// arguments of package serving, and speaks as its Run does.
+// A program is a server process with a module of its own. It serves implementations whose
+// modules are not available everywhere that this module must build. Its arguments and output
+// are those of package serving.
 type program struct {
-	folder   string            // of its main package, seen from the working directory
-	binary   string            // once it is built
-	versions map[string]string // of its modules, likewise
+	folder   string            // of its main package, relative to the working directory
+	binary   string            // path; set when it is built
+	versions map[string]string // of its modules; set when it is built
 }
 
 // buildTimeout bounds the build of a program, which may have to download modules.
 const buildTimeout = 10 * time.Minute
 
-// buildPrograms builds those of the given implementations into a folder, each
-// once. Implementations whose program cannot be built are left out of what it
-// returns; skipped says so, and why, in a line for each program. The error is
-// that ctx has ended.
+// buildPrograms builds the programs of the given implementations into a folder, each once. It
+// returns the implementations that can be measured. For each program that cannot be built,
+// skipped has a line with the reason. The only error is that ctx has ended.
 func buildPrograms(ctx context.Context, all []implementation, folder string) (
 	built []implementation, skipped []string, err error,
 ) {
@@ -60,15 +59,14 @@ func buildPrograms(ctx context.Context, all []implementation, folder string) (
 	return built, skipped, nil
 }
 
-// build builds the program with the caller's settings of the go command. The
-// error says in one line why that was not possible.
+// build builds the program with the user's settings of the go command. The error is one line.
 func (p *program) build(ctx context.Context, binary string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, buildTimeout, fmt.Errorf("it takes longer than %v", buildTimeout))
 	defer cancel()
-	// The stamp of version control is not asked for, and can fail.
+	// Stamping the version control state is not needed, and can fail.
 	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", binary, ".")
 	cmd.Dir = p.folder
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it ends its compilers
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // the go command then stops its compilers
 	cmd.WaitDelay = 5 * time.Second
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
@@ -90,8 +88,8 @@ func (p *program) build(ctx context.Context, binary string) error {
 	return nil
 }
 
-// buildReason returns the last line of what the go command wrote, but for those
-// that are indented: they are advice, or details of the one above.
+// buildReason returns the last line of the go command's output that is not indented. Indented
+// lines are advice, or details of the line above.
 func buildReason(output string) string {
 	lines := strings.Split(output, "\n")
 	for _, line := range slices.Backward(lines) {

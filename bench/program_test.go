@@ -15,8 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// programs is where tests have built the programs of implementations, each once,
-// and what came of it.
+// programs records the programs of implementations that tests have built, each once.
 var programs struct {
 	folder   string // of TestMain
 	outcomes map[*program]error
@@ -24,8 +23,8 @@ var programs struct {
 
 func init() { programs.outcomes = make(map[*program]error) }
 
-// needProgram builds what serves an implementation, from what is on this machine,
-// and skips the test where that is not possible.
+// needProgram builds the program of an implementation without the network. If that is not
+// possible, it skips the test.
 func needProgram(t *testing.T, im *implementation) {
 	t.Helper()
 	if im.program == nil {
@@ -42,13 +41,13 @@ func needProgram(t *testing.T, im *implementation) {
 	}
 }
 
-// alone makes the go command take a folder for itself: no workspace, no network.
+// alone makes the go command build a folder without a workspace and without the network.
 func alone(t *testing.T) {
 	t.Setenv("GOWORK", "off")
 	t.Setenv("GOPROXY", "off")
 }
 
-// withImplementations has the given ones take the place of all but raw TCP.
+// withImplementations replaces all implementations but raw TCP by the given ones.
 func withImplementations(t *testing.T, others ...implementation) {
 	t.Helper()
 	all := implementations
@@ -61,13 +60,12 @@ func withImplementations(t *testing.T, others ...implementation) {
 	}
 }
 
-// ofAFolder is the implementation that testdata/program serves.
+// ofAFolder is the implementation of testdata/program.
 func ofAFolder() implementation {
 	return implementation{name: "of a folder", raw: true, module: "none.test", program: &program{folder: "testdata/program"}}
 }
 
-// notResolvable returns the program of a module that requires one which is not to
-// be had.
+// notResolvable returns the program of a module whose requirement does not exist.
 func notResolvable(t *testing.T) *program {
 	t.Helper()
 	folder := t.TempDir()

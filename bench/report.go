@@ -15,22 +15,22 @@ import (
 
 const chartFile = "benchmarks.svg"
 
-// A report is what was measured and how it is told.
+// A report has the results of a run and writes them.
 type report struct {
 	Environment     environment
 	Rounds          int
 	Implementations []implementation
 	Workloads       []workload
-	Skipped         []string // and why
+	Skipped         []string // programs that could not be built, with the reason
 	cells           map[cellKey]*cell
 }
 
 type cellKey struct{ workload, implementation string }
 
-// A cell is what one implementation did in one workload, in all rounds.
+// A cell has the results of one implementation in one workload, of all rounds.
 type cell struct {
 	samples []sample
-	missing string // why there are none
+	missing string // why there are no samples
 }
 
 func newReport(rounds int) *report { return &report{Rounds: rounds, cells: make(map[cellKey]*cell)} }
@@ -43,8 +43,8 @@ func (r *report) cell(w *workload, im *implementation) *cell {
 	return r.cells[key]
 }
 
-// measure adds one sample. What failed once is not tried again: it has no result,
-// and its row says why.
+// measure adds one sample. After a failure, the cell is not measured again: it has no result,
+// and its row in the report gives the reason.
 func (r *report) measure(ctx context.Context, im *implementation, w *workload, s scale) {
 	c := r.cell(w, im)
 	if c.missing != "" {
@@ -101,7 +101,7 @@ func (r *report) writeMarkdown(w io.Writer) error {
 	return err
 }
 
-// A loss is a comparison that this library loses.
+// A loss is a comparison in which a peer has a smaller median than this library.
 type loss struct {
 	workload *workload
 	column   column
@@ -110,11 +110,10 @@ type loss struct {
 	oursIs   float64
 	bestIs   float64
 	ahead    int  // how many peers have a smaller median
-	clear    bool // our rounds and the best peer's do not overlap
+	clear    bool // the ranges of our rounds and of the best peer's do not overlap
 }
 
-// losses returns those where the median of a peer is smaller, and the number of
-// all comparisons.
+// losses returns the losses, and the number of all comparisons.
 func (r *report) losses() (lost []loss, compared int) {
 	for wi := range r.Workloads {
 		w := &r.Workloads[wi]
@@ -192,8 +191,8 @@ func (r *report) writeLosses(b *strings.Builder) {
 	b.WriteString("\n")
 }
 
-// oursTitle names the column and, where there are several ways of reading ours,
-// which one it is.
+// oursTitle returns the title of our column. If several of our ways to read were measured, it
+// says which one is shown.
 func (r *report) oursTitle(l loss) string {
 	ways := 0
 	for _, im := range r.Implementations {
@@ -214,7 +213,7 @@ func (w *workload) title() string {
 	return w.table + ", " + w.variant
 }
 
-// writeMissing lists what has no result.
+// writeMissing lists the cells without a result.
 func (r *report) writeMissing(b *strings.Builder) {
 	var lines []string
 	for _, skipped := range r.Skipped {
@@ -242,8 +241,8 @@ func oneLine(s string) string {
 	return strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "|", `\|`)
 }
 
-// writeTable writes the table that begins with workload first: a row for each
-// implementation and variant.
+// writeTable writes the table whose first workload is first, with a row for each implementation
+// and variant.
 func (r *report) writeTable(b *strings.Builder, first int) {
 	w := &r.Workloads[first]
 	fmt.Fprintf(b, "## %s\n\n%s\n\n", w.table, w.about)
@@ -302,7 +301,7 @@ func fromTo(values []float64) string {
 	return number(low) + "–" + number(high)
 }
 
-// medianOf returns NaN where there is no result.
+// medianOf returns NaN if there is no result.
 func (r *report) medianOf(w *workload, name, key string) float64 {
 	return r.cell(w, &implementation{name: name}).median(key)
 }
@@ -326,7 +325,7 @@ func (r *report) writeEnvironment(b *strings.Builder) {
 	}
 }
 
-// number has three significant digits, a dash where there is no value.
+// number formats x with three significant digits, or as a dash if it is NaN.
 func number(v float64) string {
 	switch a := math.Abs(v); {
 	case math.IsNaN(v) || math.IsInf(v, 0):

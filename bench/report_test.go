@@ -143,7 +143,7 @@ func TestNumbersHaveThreeDigits(t *testing.T) {
 	}
 }
 
-// tiny is enough for every workload to be run.
+// tiny is the smallest scale at which every workload runs.
 var tiny = scale{
 	warmup: time.Millisecond, phase: 5 * time.Millisecond,
 	idle: 40, members: 20, growth: 100, latency: 100 * time.Millisecond,
@@ -176,7 +176,7 @@ func TestRunWritesTheDocuments(t *testing.T) {
 }
 
 func TestTooFewDescriptorsSkipAndSayWhy(t *testing.T) {
-	s, err := parse([]string{"-run", "memory|growth", "-impl", "nobody"}, io.Discard)
+	s, err := parse([]string{"-run", "memory|growth", "-impl", "unknown"}, io.Discard)
 	require.NoError(t, err)
 	s.descriptors = 1100
 	r := newReport(s.rounds)
@@ -198,10 +198,10 @@ func TestArgumentsThatMakeNoSenseAreRefused(t *testing.T) {
 func TestWhatFailedHasNoNumber(t *testing.T) {
 	r := newReport(2)
 	w := echoWorkload(64, opBinary)
-	nobody := implementation{name: "nobody's"}
-	c := r.cell(&w, &nobody)
-	c.samples = []sample{{serverCPU: 1}} // of a round that went well
-	r.measure(t.Context(), &nobody, &w, tiny)
+	unknown := implementation{name: "unknown"}
+	c := r.cell(&w, &unknown)
+	c.samples = []sample{{serverCPU: 1}} // of an earlier round without a failure
+	r.measure(t.Context(), &unknown, &w, tiny)
 	assert.Empty(t, c.samples)
 	assert.Contains(t, c.missing, "failed: ")
 

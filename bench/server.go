@@ -17,7 +17,7 @@ import (
 	"github.com/goyave-contrib/websocket/bench/internal/serving"
 )
 
-// serverMain is the server process of an implementation of this program.
+// serverMain runs this program as the server process of an implementation.
 func serverMain(name string, m mode) error {
 	im, err := implementationNamed(name)
 	if err != nil {
@@ -33,7 +33,7 @@ func serverMain(name string, m mode) error {
 	})
 }
 
-// A server is a server process as the load sees it.
+// A server is a server process, seen from the load.
 type server struct {
 	addr  string
 	cmd   *exec.Cmd
@@ -42,9 +42,8 @@ type server struct {
 	log   *bytes.Buffer // what it wrote to its standard error; read once it has ended
 }
 
-// startServer runs this program once more as a server or, where that is what
-// serves the implementation, a program that was built. It is killed when ctx
-// ends; stop ends it in good order.
+// startServer starts the server process of an implementation: this program, or the program of
+// the implementation. The process is killed when ctx ends; stop ends it in an orderly way.
 func startServer(ctx context.Context, im *implementation, m mode) (*server, error) {
 	binary, err := os.Executable()
 	if im.program != nil {
@@ -76,8 +75,8 @@ func startServer(ctx context.Context, im *implementation, m mode) (*server, erro
 	return s, nil
 }
 
-// usage asks the server. The end of the context that it was started with bounds
-// the wait.
+// usage asks the server for its resource usage. The context passed to startServer bounds the
+// wait.
 func (s *server) usage(question string) (serving.Usage, error) {
 	var u serving.Usage
 	if _, err := io.WriteString(s.stdin, question+"\n"); err != nil {
@@ -90,7 +89,7 @@ func (s *server) usage(question string) (serving.Usage, error) {
 	return u, json.Unmarshal(line, &u)
 }
 
-// stop ends the server and returns how it failed, if it did.
+// stop ends the server. It returns an error if the server had failed.
 func (s *server) stop() error {
 	_ = s.stdin.Close()
 	if err := s.cmd.Wait(); err != nil {

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// median returns the middle value, NaN of none.
+// median returns the middle value, or NaN without values.
 func median(values []float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -18,7 +18,7 @@ func median(values []float64) float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// spread returns the smallest and the largest value, NaN of none.
+// spread returns the smallest and the largest value, or NaN without values.
 func spread(values []float64) (low, high float64) {
 	if len(values) == 0 {
 		return math.NaN(), math.NaN()
@@ -26,8 +26,8 @@ func spread(values []float64) (low, high float64) {
 	return slices.Min(values), slices.Max(values)
 }
 
-// percentile returns the smallest value that p percent of them do not exceed,
-// NaN of none.
+// percentile returns the smallest value that at least p percent of the values do not exceed, or
+// NaN without values.
 func percentile(values []float64, p float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -37,7 +37,7 @@ func percentile(values []float64, p float64) float64 {
 	return sorted[min(max(rank, 1), len(sorted))-1]
 }
 
-// rotated returns all values, beginning with another one each turn.
+// rotated returns all values in order, beginning with a different one in each turn.
 func rotated[T any](values []T, turn int) []T {
 	if len(values) == 0 {
 		return nil

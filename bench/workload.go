@@ -12,18 +12,18 @@ import (
 // A workload is one thing to measure, and one table of the report.
 type workload struct {
 	name    string // matched by -run
-	table   string // of the report; those of one table are its variants
+	table   string // of the report; workloads of one table are its variants
 	variant string // "" or what distinguishes its rows
 	about   string
 	unit    string // what the costs are for
 	mode    mode
 	columns []column
 	charted bool
-	conns   int // descriptors that it needs, in each process
+	conns   int // number of connections, each of which is a descriptor in both processes
 	run     func(ctx context.Context, l *load) (sample, error)
 }
 
-// A column is one number of a table. For those that are compared less is better.
+// A column is one number of a table. Where numbers are compared, less is better.
 type column struct {
 	key, title string
 	compared   bool
@@ -52,7 +52,7 @@ const (
 	deliveryUnit = "delivery"
 )
 
-// workloads returns all of them at a scale, in the order of the report.
+// workloads returns all workloads at a scale, in the order of the report.
 func workloads(s scale) []workload {
 	all := []workload{handshakeWorkload()}
 	for _, size := range []int{64, 1 << 10, 16 << 10, 256 << 10, 1 << 20} {
@@ -198,13 +198,13 @@ func handshakeWorkload() workload {
 				defer c.hangUp()
 				return c.exchange(&m[0])
 			}
-			for range dialers { // also warms up
+			for range dialers { // they also warm up the server
 				if err := once(); err != nil {
 					return nil, err
 				}
 			}
 			return l.cost(func() (int64, error) {
-				l.clients = make([]*client, dialers) // repeat counts for them
+				l.clients = make([]*client, dialers) // repeat uses one loop for each
 				defer func() { l.clients = nil }()
 				return l.repeat(l.phase, func(_, _ int, _ *client) error { return once() })
 			})
@@ -212,8 +212,8 @@ func handshakeWorkload() workload {
 	}
 }
 
-// settle is the time for handlers of the handshakes, pools and the like to
-// come to rest before memory is counted.
+// settle is how long to wait before memory is measured, so that the handlers of handshakes have
+// returned and pools are released.
 const settle = 200 * time.Millisecond
 
 func memoryWorkload(s scale) workload {
@@ -257,7 +257,7 @@ func memoryWorkload(s scale) workload {
 			if err := count("fresh"); err != nil {
 				return nil, err
 			}
-			// A few at a time: it is about what stays, not about a crowd.
+			// A few at a time: this measures what idle connections need, not a burst of handshakes.
 			err = parallel(dialers, func(worker int) error {
 				for i := worker; i < len(l.clients); i += dialers {
 					if err := l.clients[i].exchange(&m[i%len(m)]); err != nil {

@@ -7,14 +7,14 @@ import (
 	"goyave.dev/goyave/v5"
 )
 
-// face is this library's package for Goyave.
+// face serves with this library's package for Goyave.
 func face(m serving.Mode) upgrader {
 	var controller websocket.Controller = new(faceEcho)
 	if m == serving.Broadcast {
 		controller = &faceBroadcast{hub: hub.New(hub.Options{})}
 	}
 	u := websocket.New(controller)
-	u.Settings.EnableCompression = m == serving.Deflate // and the default buffers, which connections share
+	u.Settings.EnableCompression = m == serving.Deflate // with the default buffers, which connections share
 	u.MaxMessageSize = serving.MaxMessageSize
 	return u
 }

@@ -1,6 +1,6 @@
-// Command goyave is a server process of the benchmarks: the implementations that
-// stand on Goyave. It has a module of its own, because Goyave's is not to be had
-// everywhere; the program in bench/ builds and starts it.
+// Command goyave is the server process of the benchmarks for the implementations that use
+// Goyave. It has a module of its own, because Goyave's is not available everywhere. The program
+// in bench/ builds and starts it.
 package main
 
 import (
@@ -47,8 +47,8 @@ func run(args []string) error {
 	})
 }
 
-// newServer returns a server as an application has one in production: the default
-// configuration, without debug, and a free port.
+// newServer returns a server as in production: with the default configuration, without debug,
+// and on a free port.
 func newServer(name string, m serving.Mode) (*goyave.Server, error) {
 	implementation, ok := implementations[name]
 	if !ok {
@@ -65,7 +65,7 @@ func newServer(name string, m serving.Mode) (*goyave.Server, error) {
 	server.RegisterRoutes(func(server *goyave.Server, router *goyave.Router) {
 		u := implementation(m)
 		u.Init(server)
-		router.Get("/", u.Handler()) // mounted as a controller at the root it has the path "", which nobody requests
+		router.Get("/", u.Handler()) // as a controller at the root, its path would be "", which no client requests
 	})
 	return server, nil
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// These are tests of the program alone; those of bench/ run it as a process,
-// where it can be built, and look at every frame.
+// These tests are of the program alone. The tests of bench/ run it as a process, if it can be
+// built, and check every frame.
 
 // eachImplementation runs a test on a server of each, in a mode.
 func eachImplementation(t *testing.T, m serving.Mode, test func(t *testing.T, dial func() *wstest.Client)) {
@@ -49,7 +49,7 @@ func TestBroadcasts(t *testing.T) {
 	eachImplementation(t, serving.Broadcast, func(_ *testing.T, dial func() *wstest.Client) {
 		first := dial()
 		first.WriteBinary([]byte("alone"))
-		first.ExpectBinary([]byte("alone")) // so it is a member
+		first.ExpectBinary([]byte("alone")) // the answer means that it is a member
 		second := dial()
 		second.WriteBinary([]byte("both"))
 		second.ExpectBinary([]byte("both"))
@@ -59,5 +59,5 @@ func TestBroadcasts(t *testing.T) {
 
 func TestWhatBenchDoesNotAskForIsRefused(t *testing.T) {
 	require.ErrorContains(t, run([]string{"goyave"}), "bench/")
-	require.ErrorContains(t, run([]string{"goyave", "serve", "nobody's", "echo"}), `no implementation "nobody's"`)
+	require.ErrorContains(t, run([]string{"goyave", "serve", "unknown", "echo"}), `no implementation "unknown"`)
 }

@@ -11,14 +11,14 @@ import (
 	"goyave.dev/goyave/v5/websocket"
 )
 
-// original is the package of Goyave itself.
+// original serves with the WebSocket package of Goyave itself.
 func original(m serving.Mode) upgrader {
 	var controller websocket.Controller = new(originalEcho)
 	if m == serving.Broadcast {
 		controller = new(originalBroadcast)
 	}
 	u := websocket.New(controller)
-	u.Settings.EnableCompression = m == serving.Deflate // and the default buffers, those of net/http
+	u.Settings.EnableCompression = m == serving.Deflate // with the default buffers, which are those of net/http
 	return u
 }
 
@@ -40,15 +40,13 @@ func (*originalEcho) Serve(conn *websocket.Conn, _ *goyave.Request) error {
 	}
 }
 
-// originalBroadcast does what the one of gorilla/websocket does, whose writes
-// these are.
+// originalBroadcast is like the broadcast of gorilla/websocket, which this package writes with.
 type originalBroadcast struct {
 	goyave.Component
 	members sync.Map // its keys are *originalMember
 }
 
-// originalMember has the lock that gorilla asks of those who write from several
-// goroutines.
+// originalMember has a lock, because gorilla allows one writer at a time.
 type originalMember struct {
 	mu   sync.Mutex
 	conn *websocket.Conn
@@ -79,5 +77,5 @@ func (b *originalBroadcast) Serve(conn *websocket.Conn, _ *goyave.Request) error
 func (m *originalMember) send(prepared *ws.PreparedMessage) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_ = m.conn.WritePreparedMessage(prepared) // one that is gone learns it from its own read
+	_ = m.conn.WritePreparedMessage(prepared) // the read of a failed connection returns the error
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // endOf waits for the end of a context and returns how long it took.
-func endOf(t *testing.T, ctx context.Context) time.Duration {
+func endOf(ctx context.Context, t *testing.T) time.Duration {
 	t.Helper()
 	start := time.Now()
 	select {
@@ -30,7 +30,7 @@ func TestDeadlineEndsOperationsInProgress(t *testing.T) {
 		ctx := d.Context()
 		require.NoError(t, ctx.Err())
 		d.Set(time.Now().Add(time.Second))
-		assert.Equal(t, time.Second, endOf(t, ctx))
+		assert.Equal(t, time.Second, endOf(ctx, t))
 		require.ErrorIs(t, context.Cause(ctx), os.ErrDeadlineExceeded)
 		require.ErrorIs(t, context.Cause(d.Context()), os.ErrDeadlineExceeded, "of later ones, too")
 		assert.Equal(t, ctx, d.Context())
@@ -44,7 +44,7 @@ func TestDeadlineMoves(t *testing.T) {
 		d.Set(time.Now().Add(time.Second))
 		d.Set(time.Now().Add(time.Minute))
 		assert.Equal(t, ctx, d.Context(), "one that has not passed keeps its context")
-		assert.Equal(t, time.Minute, endOf(t, ctx))
+		assert.Equal(t, time.Minute, endOf(ctx, t))
 
 		d.Set(time.Time{})
 		ctx = d.Context()
@@ -56,7 +56,7 @@ func TestDeadlineMoves(t *testing.T) {
 		d.Set(time.Now().Add(time.Second))
 		require.NoError(t, d.Context().Err())
 		require.Error(t, ctx.Err(), "what has ended stays so")
-		assert.Equal(t, time.Second, endOf(t, d.Context()))
+		assert.Equal(t, time.Second, endOf(d.Context(), t))
 	})
 }
 
@@ -68,7 +68,7 @@ func TestDeadlineAtTheMomentOfTheEarlierOne(t *testing.T) {
 		time.Sleep(time.Second)
 		d.Set(time.Now().Add(time.Second))
 		synctest.Wait()
-		assert.Equal(t, time.Second, endOf(t, d.Context()))
+		assert.Equal(t, time.Second, endOf(d.Context(), t))
 	})
 }
 
