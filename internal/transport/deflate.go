@@ -5,7 +5,8 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// EnableCompression switches the compression of later messages.
+// EnableCompression turns the compression of later messages on or off. It has no effect unless
+// UseDeflate was called.
 func (t *Conn) EnableCompression(enable bool) {
 	if enable {
 		t.under.clear(writeUncompressed)
@@ -14,21 +15,22 @@ func (t *Conn) EnableCompression(enable bool) {
 	}
 }
 
-// SetCompressionLevel sets the level of later messages, on the scale of package flate.
+// SetCompressionLevel sets the level of later messages, from flate.HuffmanOnly to
+// flate.BestCompression.
 func (t *Conn) SetCompressionLevel(level int) { t.level.Store(int32(level)) } //nolint:gosec // levels are small
 
 // CompressionLevel returns the level of later messages.
 func (t *Conn) CompressionLevel() int { return int(t.level.Load()) }
 
-// Compresses reports whether messages are compressed that are written.
+// Compresses reports whether messages that are written are compressed.
 func (t *Conn) Compresses() bool { return t.deflate && !t.under.has(writeUncompressed) }
 
-// CompressesMessage reports whether a whole message of this size is.
+// CompressesMessage reports whether a whole message of this size, in bytes, is compressed.
 func (t *Conn) CompressesMessage(size int) bool {
 	return size >= t.config.CompressionThreshold && t.Compresses()
 }
 
-// writeDeflated writes a message in one frame, compressed.
+// writeDeflated compresses a message and writes it in one frame. messageLock is held.
 func (t *Conn) writeDeflated(b *WriteDeadline, opcode byte, p []byte) error {
 	return deflate.Compress(p, t.CompressionLevel(), func(p []byte) error { return t.WriteFrame(b, opcode|wire.BitRSV1, p) })
 }

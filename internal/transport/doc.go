@@ -65,20 +65,23 @@
 //   - arrival.go: memory for a payload that is read whole
 //   - content.go: the limit and UTF-8
 //   - message.go: whole messages
+//   - inflate.go: compressed messages
 //   - message_reader.go, reader.go: messages that are read piece by piece
 //
 // Writing:
 //
-//   - write.go: frames, and the way to the socket
+//   - write.go: whole messages and frames
 //   - write_deadline.go, write_lock.go: what bounds a write, and waiting for its locks
+//   - send.go, send_deadline.go: bytes to the socket, and the deadline that it has
+//   - progress.go, watch.go, unsent_linux.go, unsent_other.go: peers that take their time
+//   - backlog.go: whether a ping has to wait in the kernel
 //   - cork.go: small frames that leave together
 //   - writer.go: messages that are written piece by piece
 //   - own.go: pings, pongs and heartbeats
 //   - queue.go, flush.go: messages that are enqueued
-//   - slow.go, watch.go, unsent_linux.go, unsent_other.go: peers that take their time
+//   - deflate.go: which messages are compressed
 //
 // Both:
 //
-//   - deflate.go: compressed messages
 //   - gorilla.go, gorilla_write.go: the view for gorilla's connection
 package transport

@@ -10,19 +10,20 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// A GorillaView is the net.Conn that gorilla gets, for its opening handshake and for code
-// that was written for its connection. Gorilla reads whole, plain frames from it, whatever
-// was agreed on, and its frames are taken apart again. It may be used as gorilla's
-// connection may: by one goroutine that reads, and one that writes.
+// A GorillaView is the net.Conn that gorilla's connection is made of, for the opening handshake
+// and for code that was written for that connection. Gorilla reads uncompressed frames from it,
+// even if compression was agreed on. The frames that it writes are parsed, and written by the
+// engine. One goroutine at a time may read, and one may write.
 type GorillaView Conn
 
-// gorillaState is what is known of what gorilla reads and writes.
+// gorillaState is the state of what gorilla reads and writes.
 type gorillaState struct {
 	read  viewedMessage
 	write viewedFrame
 }
 
-// ensureGorilla is that of the connection, most of which do without.
+// ensureGorilla returns the state, which is made when it is first needed: most connections need
+// none.
 func (t *Conn) ensureGorilla() *gorillaState {
 	if t.gorilla.Load() == nil {
 		t.gorilla.CompareAndSwap(nil, new(gorillaState))
@@ -30,20 +31,19 @@ func (t *Conn) ensureGorilla() *gorillaState {
 	return t.gorilla.Load()
 }
 
-// A viewedMessage is a message on its way to gorilla, in frames. It is the reading
-// goroutine's.
+// A viewedMessage is a message that gorilla reads, as frames. Only the reading goroutine uses it.
 type viewedMessage struct {
 	messageReader
-	began bool          // and is not at its end
+	began bool          // its first frame was made, and not its last
 	piece bufpool.Chunk // memory for the payload of a frame
 
 	header  [wire.MaxHeaderSize]byte
-	rest    []byte // of the header that is to be read
-	payload []byte // that is, behind it
+	rest    []byte // of header: not read yet
+	payload []byte // not read yet
 }
 
-// Read reads on in a frame, and begins another one where that has ended. The header comes
-// by itself, so that the payload goes past gorilla's buffer.
+// Read reads from the frame under way, or from a new one if that has ended. The first Read of a
+// frame returns its header alone, so that gorilla reads the payload without its own buffer.
 func (v *GorillaView) Read(p []byte) (int, error) {
 	t := (*Conn)(v)
 	m := &t.ensureGorilla().read
@@ -62,8 +62,8 @@ func (v *GorillaView) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// viewFrame makes a frame of what comes next of a message. One that nobody reads any more,
-// because the engine was asked for the next one, ends at once.
+// viewFrame makes a frame of the next part of a message. If the application has asked the engine
+// for another message in the meantime, the message ends at once.
 func (t *Conn) viewFrame(m *viewedMessage) error {
 	if err := t.ReadFailure(); err != nil {
 		return err
@@ -92,31 +92,31 @@ func (t *Conn) viewFrame(m *viewedMessage) error {
 	}
 	if !t.client {
 		m.rest[1] |= wire.BitMask
-		m.rest = append(m.rest, 0, 0, 0, 0) // the zero key leaves the payload as it is
+		m.rest = append(m.rest, 0, 0, 0, 0) // a mask of zeros leaves the payload as it is
 	}
 	return nil
 }
 
-// Close is what gorilla's Close and its failed handshakes come to: the
-// application ends the connection without a closing handshake.
+// Close closes the connection without a closing handshake. Gorilla calls it when the application
+// calls its Close, and when an opening handshake fails.
 func (v *GorillaView) Close() error {
 	t := (*Conn)(v)
 	t.FindPeerClose(CloseGrace)
 	return t.closeLocal()
 }
 
-// LocalAddr is never nil.
+// LocalAddr returns the local address, which is never nil.
 func (v *GorillaView) LocalAddr() net.Addr { return (*Conn)(v).localAddr() }
 
-// RemoteAddr is never nil, either.
+// RemoteAddr returns the peer's address, which is never nil.
 func (v *GorillaView) RemoteAddr() net.Addr { return (*Conn)(v).remoteAddr() }
 
-// SetDeadline sets both deadlines.
+// SetDeadline is SetReadDeadline and SetWriteDeadline.
 func (v *GorillaView) SetDeadline(d time.Time) error {
 	return errors.Join(v.SetReadDeadline(d), v.SetWriteDeadline(d))
 }
 
-// SetReadDeadline sets the caller's deadline for reads.
+// SetReadDeadline sets the caller's deadline for reads, as Conn.SetReadDeadline does.
 func (v *GorillaView) SetReadDeadline(d time.Time) error {
 	t := (*Conn)(v)
 	if !t.open {

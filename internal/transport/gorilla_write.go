@@ -7,20 +7,19 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// A viewedFrame is a frame that gorilla writes, on its way to the peer. Gorilla has one at a
-// time, whoever writes.
+// A viewedFrame is a frame that gorilla writes. Gorilla writes one at a time, by a lock of its own.
 type viewedFrame struct {
-	deadline time.Time // that gorilla set last
+	deadline time.Time // set by gorilla before the frame
 
 	header  [wire.MaxHeaderSize]byte
-	n       int // bytes of it that have come
+	n       int // bytes of header that are known
 	payload bufpool.Buffer
 
-	message *messageWriter // the one that the frame belongs to, where that has several; or nil
+	message *messageWriter // of the fragmented message under way; nil without one
 }
 
-// SetWriteDeadline is called by gorilla before each frame. The caller's own
-// deadline does not come this way.
+// SetWriteDeadline sets the deadline of the next frame: gorilla calls it before each. Conn's
+// SetWriteDeadline sets another one.
 func (v *GorillaView) SetWriteDeadline(d time.Time) error {
 	t := (*Conn)(v)
 	if !t.open {
@@ -30,12 +29,12 @@ func (v *GorillaView) SetWriteDeadline(d time.Time) error {
 	return nil
 }
 
-// Write takes in a frame, or a part of one, and writes the frame when it is whole. It
-// belongs to a message of ours, which may be compressed.
+// Write takes a frame, or a part of one, and has the engine write it once it is complete. The
+// engine compresses it if that was agreed on.
 func (v *GorillaView) Write(p []byte) (n int, err error) {
 	t := (*Conn)(v)
 	if !t.open {
-		return t.nc.Write(p) // the 101
+		return t.nc.Write(p) // the response of the opening handshake
 	}
 	f := &t.ensureGorilla().write
 	for len(p) > 0 {
@@ -55,7 +54,8 @@ func (v *GorillaView) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// take takes in what belongs to the frame, up to the end of its header at first.
+// take takes what belongs to the frame: its header first, and what is there of its payload. It
+// returns the number of bytes.
 func (f *viewedFrame) take(p []byte) (n int) {
 	for ; n < len(p) && !wire.HasHeader(f.header[:f.n]); n++ {
 		f.header[f.n] = p[n]
@@ -69,7 +69,7 @@ func (f *viewedFrame) take(p []byte) (n int) {
 	return n
 }
 
-// isWhole reports whether the frame is.
+// isWhole reports whether the frame is complete.
 func (f *viewedFrame) isWhole() bool {
 	return wire.HasHeader(f.header[:f.n]) && wire.ParseHeader(f.header[:]).Length == uint64(f.payload.Len) //nolint:gosec // likewise
 }
@@ -94,8 +94,8 @@ func (t *Conn) writeViewed(f *viewedFrame) error {
 	}
 }
 
-// writeViewedFragment writes a frame of a message in several. The lock of the message is held
-// from the first one to the last, or to an error, after which gorilla writes nothing more.
+// writeViewedFragment writes a frame of a fragmented message. messageLock is held from the first
+// frame to the last, or to an error, after which gorilla writes nothing more.
 func (t *Conn) writeViewedFragment(f *viewedFrame, b WriteDeadline, h wire.Header, payload []byte) (err error) {
 	if f.message == nil {
 		if f.message, err = t.NextWriter(&b, int(h.Opcode)); err != nil {

@@ -8,11 +8,12 @@ import (
 	"github.com/goyave-contrib/websocket/internal/deflate"
 )
 
-// maxInflated is how long a compressed frame may be on the wire, in bytes, to be
-// inflated when it has come whole. Longer ones are inflated as they come.
+// maxInflated is the length in bytes of a compressed frame, on the wire, up to which it is read
+// whole and then inflated. A longer one is inflated as it arrives.
 const maxInflated = 64 << 10
 
-// inflated reads the payload of a compressed message, which is one frame, and inflates it.
+// inflated reads the payload of a compressed message of one frame, and inflates it. With lend, the
+// result is lent: see deliver.
 func (t *Conn) inflated(c *content, lend bool) ([]byte, error) {
 	a := newArrival(true)
 	defer a.end()
@@ -29,7 +30,7 @@ func (t *Conn) inflated(c *content, lend bool) ([]byte, error) {
 	return t.deliver(z.Take(), lend), nil
 }
 
-// inflate inflates the rest of a message, and checks it.
+// inflate inflates and checks the rest of a message.
 func (t *Conn) inflate(z *deflate.Reader, c *content) error {
 	for {
 		_, err := t.inflateNext(z, c)
@@ -42,13 +43,13 @@ func (t *Conn) inflate(z *deflate.Reader, c *content) error {
 	}
 }
 
-// inflateNext returns what a message inflates to next, checked, and io.EOF at its end.
+// inflateNext returns the next part of a message, inflated and checked, and io.EOF at its end.
 func (t *Conn) inflateNext(z *deflate.Reader, c *content) ([]byte, error) {
 	p, err := z.Next()
 	if violation := c.take(p, t.limit.Load()); violation != nil {
 		return nil, violation
 	}
-	if err == io.EOF { //nolint:errorlint // likewise
+	if err == io.EOF { //nolint:errorlint // a wrapped one is no end
 		if violation := c.end(); violation != nil {
 			return nil, violation
 		}
@@ -56,7 +57,8 @@ func (t *Conn) inflateNext(z *deflate.Reader, c *content) ([]byte, error) {
 	return p, err
 }
 
-// deliver returns what a loan has: the loan itself, with the read lock held, or a copy.
+// deliver returns the content of l. With lend, that is the memory of l itself, which the caller may
+// use until the next read: the read lock is held. Otherwise it is a copy.
 func (t *Conn) deliver(l bufpool.Buffer, lend bool) []byte {
 	if !lend {
 		p := bytes.Clone(l.Bytes())

@@ -7,18 +7,18 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// What the connection writes by itself: pings, pongs and heartbeats.
+// This file has what the layer above writes on its own behalf: pings, pongs and heartbeats.
 
-// WriteSoon writes a ping or pong. It waits for its turn for the given time at most, however
-// the frame under way goes on, and writes nothing where that is not enough; zero means no
-// bound. Its error is that of the write itself, whose bound is WriteTimeout: the caller's
-// deadline is for the caller's writes.
+// WriteSoon writes a ping or pong. It waits for frameLock for the given time at most, whatever
+// progress the frame under way makes, and otherwise writes nothing and returns nil. Zero means
+// no bound. The write itself is bounded by Config.WriteTimeout, and its error is returned:
+// SetWriteDeadline is for the application's writes.
 func (t *Conn) WriteSoon(opcode byte, payload []byte, wait time.Duration) error {
-	turn := unboundedWait()
+	lockWait := unboundedWait()
 	if wait > 0 {
-		turn.deadline = time.Now().Add(wait)
+		lockWait.deadline = time.Now().Add(wait)
 	}
-	if t.lockFrame(&turn) != nil {
+	if t.lockFrame(&lockWait) != nil {
 		return nil
 	}
 	defer t.unlockFrame()
@@ -26,8 +26,8 @@ func (t *Conn) WriteSoon(opcode byte, payload []byte, wait time.Duration) error 
 	return t.sendFrame(&b, opcode, payload)
 }
 
-// WritePing writes a ping whose payload is asked for when its turn has come. The context
-// bounds the wait alone: half a ping would end the connection.
+// WritePing writes a ping. It calls payload once frameLock is held. The context bounds the wait
+// for the lock alone: to interrupt the write would end the connection.
 func (t *Conn) WritePing(ctx context.Context, payload func() []byte) error {
 	b := t.WriteDeadline(ctx)
 	if err := t.lockFrame(&b); err != nil {
@@ -38,8 +38,8 @@ func (t *Conn) WritePing(ctx context.Context, payload func() []byte) error {
 	return t.sendFrame(&b, wire.OpPing, payload())
 }
 
-// WriteIfQuiet writes a message, unless one is being written or one has left within the
-// given time.
+// WriteIfQuiet writes a message, unless one is being written, or one was sent within the given
+// time. It returns nil then.
 func (t *Conn) WriteIfQuiet(quiet time.Duration, opcode byte, payload []byte) error {
 	if !t.messageLock.TryLock() {
 		return nil

@@ -5,8 +5,9 @@ import (
 	"unsafe"
 )
 
-// unsentOf is how many bytes the kernel has that were written to a socket and that the
-// peer's kernel has not taken (SIOCOUTQ, see tcp(7) and unix(7)).
+// unsentOf returns how many bytes that were written to a socket are in the kernel, because the
+// peer's kernel has not acknowledged them (SIOCOUTQ: see tcp(7) and unix(7)). It reports whether
+// the socket could be asked.
 func unsentOf(socket syscall.RawConn) (n int, known bool) {
 	var bytes int32
 	var errno syscall.Errno

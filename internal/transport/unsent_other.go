@@ -4,5 +4,5 @@ package transport
 
 import "syscall"
 
-// unsentOf does not know: only what the kernel takes from us counts here.
+// unsentOf can't tell: here progress is only what the kernel takes from us.
 func unsentOf(syscall.RawConn) (n int, known bool) { return 0, false }

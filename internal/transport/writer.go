@@ -11,35 +11,39 @@ import (
 )
 
 const (
-	// defaultWriteBuffer is how much of a streamed message is collected, in bytes, before
-	// a frame of it leaves. More that is written at once leaves with it.
+	// defaultWriteBuffer is how many bytes of a streamed message are collected before a frame
+	// of it is sent. Without compression, a Write of more than twice as many is sent at once.
 	defaultWriteBuffer = coalesceMax
 
-	// maxMasked is how much a client masks at once: in contrast to a server, it must copy
-	// what it writes.
+	// maxMasked is how many bytes of a Write a client masks and sends at once. In contrast to a
+	// server, a client must copy what it writes.
 	maxMasked = 64 << 10
 )
 
+// ErrWriterClosed is the error of a Write or Close after Close.
 var ErrWriterClosed = errors.New("websocket: write to a closed message")
 
-// A messageWriter writes one message as it grows, in frames. It holds the message lock from
-// its making to Close, and a buffer only with something in it. It is for one goroutine.
+// A messageWriter writes one message piece by piece, in frames. It holds messageLock from
+// NextWriter to Close, and has a buffer only while that has something in it. One goroutine at a
+// time may use it.
 type messageWriter struct {
 	t          *Conn
 	ctx        context.Context
-	opcode     byte // of the next frame, with RSV1 in the first one that is compressed
-	begun      bool // a frame has left
-	compressor *deflate.Writer
-	bound      WriteDeadline // of the call under way
+	opcode     byte            // of the next frame, with BitRSV1 in the first one of a compressed message
+	begun      bool            // a frame was sent
+	compressor *deflate.Writer // nil: the message is not compressed, or is over
+	deadline   WriteDeadline   // of the call under way
 
-	small  *smallFrame // memory for the default size, or nil
-	memory *[]byte     // for another one, or nil
+	small  *smallFrame // memory of the default size, or nil
+	memory *[]byte     // memory of another size, or nil
 	n      int         // bytes of payload that are collected, behind room for a header
 
 	err error // of all later calls
 }
 
-// NextWriter begins a message of the given type, in its turn.
+// NextWriter returns a writer of a message of the given type, TextMessage or BinaryMessage. It
+// waits until the message before is complete. Close must be called in any case: no other message
+// can be written before.
 func (t *Conn) NextWriter(b *WriteDeadline, messageType int) (*messageWriter, error) {
 	if err := t.lockMessage(b); err != nil {
 		return nil, err
@@ -58,13 +62,14 @@ func (t *Conn) NextWriter(b *WriteDeadline, messageType int) (*messageWriter, er
 	return w, nil
 }
 
-// Write takes in what comes next of the message.
+// Write adds p to the message. It sends a frame when the buffer is full, bounded by the context of
+// NextWriter and WriteDeadline. After an error all calls return that error.
 func (w *messageWriter) Write(p []byte) (int, error) { return w.write(w.t.WriteDeadline(w.ctx), p) }
 
-// Close writes the rest of the message. A second call is an error.
+// Close sends the last frame of the message. A second call returns ErrWriterClosed.
 func (w *messageWriter) Close() error { return w.close(w.t.WriteDeadline(w.ctx)) }
 
-// ReadFrom takes in all that r has, in pieces of memory that is lent.
+// ReadFrom adds all that it reads from r to the message, up to io.EOF.
 func (w *messageWriter) ReadFrom(r io.Reader) (n int64, err error) {
 	piece := bufpool.Get(bufpool.MaxChunk)
 	defer bufpool.Put(piece)
@@ -85,12 +90,12 @@ func (w *messageWriter) ReadFrom(r io.Reader) (n int64, err error) {
 	}
 }
 
-// write takes in what comes next of the message, within a bound.
+// write is Write with a bound.
 func (w *messageWriter) write(b WriteDeadline, p []byte) (n int, err error) {
 	if w.err != nil {
 		return 0, w.err
 	}
-	w.bound = b
+	w.deadline = b
 	if w.compressor != nil {
 		n, err = w.compressor.Write(p)
 	} else {
@@ -99,15 +104,14 @@ func (w *messageWriter) write(b WriteDeadline, p []byte) (n int, err error) {
 	return n, w.failed(err)
 }
 
-// close writes the rest of the message and gives the message lock back. A second call is an
-// error.
+// close is Close with a bound. It unlocks messageLock.
 func (w *messageWriter) close(b WriteDeadline) error {
 	if errors.Is(w.err, ErrWriterClosed) {
 		return w.err
 	}
 	err := w.err
 	if err == nil {
-		w.bound = b
+		w.deadline = b
 		err = w.finish()
 	}
 	w.release()
@@ -117,24 +121,26 @@ func (w *messageWriter) close(b WriteDeadline) error {
 	return err
 }
 
+// finish sends the last frame. If no other frame was sent, it is the whole message, and may be
+// held back.
 func (w *messageWriter) finish() error {
 	if w.compressor != nil {
 		if err := w.compressor.Flush(); err != nil {
 			return w.failed(err)
 		}
-		w.n -= len(deflate.Tail) // which is there: so much is held back
+		w.n -= len(deflate.Tail) // send has kept so much in the buffer
 	}
 	if w.begun {
 		return w.failed(w.send(true, nil))
 	}
-	if err := w.t.lockStreamed(&w.bound); err != nil {
+	if err := w.t.lockStreamed(&w.deadline); err != nil {
 		return err
 	}
 	defer w.t.unlockFrame()
-	return w.t.writeLocked(&w.bound, w.opcode, w.payload())
+	return w.t.writeLocked(&w.deadline, w.opcode, w.payload())
 }
 
-// failed gives all memory back after an error, which all later calls return.
+// failed releases all memory after an error, which all later calls return.
 func (w *messageWriter) failed(err error) error {
 	if err != nil {
 		w.release()
@@ -148,15 +154,15 @@ func (w *messageWriter) release() {
 		w.compressor.Release()
 		w.compressor = nil
 	}
-	w.giveBuffer()
+	w.releaseBuffer()
 }
 
-// compressedWriter is where the compressor writes to.
+// compressedWriter is what the compressor writes to.
 type compressedWriter messageWriter
 
 func (c *compressedWriter) Write(p []byte) (int, error) { return (*messageWriter)(c).collect(p) }
 
-// collect adds to the payload of the next frame. Full ones leave.
+// collect adds p to the payload of the next frame. It sends frames that are full.
 func (w *messageWriter) collect(p []byte) (int, error) {
 	all := len(p)
 	for len(p) > 0 {
@@ -182,10 +188,10 @@ func (w *messageWriter) collect(p []byte) (int, error) {
 	return all, nil
 }
 
-// room is the memory for the payload of a frame.
+// room returns the memory for the payload of a frame, which it makes if there is none.
 func (w *messageWriter) room() []byte {
 	size := w.t.writeBufferSize()
-	if w.compressor != nil && size < 2*len(deflate.Tail) { // some of which is what may be the tail
+	if w.compressor != nil && size < 2*len(deflate.Tail) { // part of the buffer is for what may be the tail
 		size += len(deflate.Tail)
 	}
 	switch {
@@ -198,7 +204,8 @@ func (w *messageWriter) room() []byte {
 	return w.buffer()[wire.MaxHeaderSize:][:size]
 }
 
-// buffer is the memory for a frame, its header at the end of the first bytes.
+// buffer returns the memory for a frame. The header is put right before the payload, which begins
+// at MaxHeaderSize.
 func (w *messageWriter) buffer() []byte {
 	switch {
 	case w.small != nil:
@@ -210,7 +217,7 @@ func (w *messageWriter) buffer() []byte {
 	}
 }
 
-// payload is what is collected.
+// payload returns what is collected.
 func (w *messageWriter) payload() []byte {
 	if w.n == 0 {
 		return nil
@@ -218,7 +225,7 @@ func (w *messageWriter) payload() []byte {
 	return w.buffer()[wire.MaxHeaderSize:][:w.n]
 }
 
-func (w *messageWriter) giveBuffer() {
+func (w *messageWriter) releaseBuffer() {
 	if w.small != nil {
 		smallFrames.Put(w.small)
 		w.small = nil
@@ -230,8 +237,8 @@ func (w *messageWriter) giveBuffer() {
 	w.n = 0
 }
 
-// sendLarge writes what is collected, and p or the beginning of it, as a frame. It returns
-// how much of p left.
+// sendLarge sends a frame of what is collected and, behind it, p or the beginning of it. It returns
+// how many bytes of p were sent.
 func (w *messageWriter) sendLarge(p []byte) (int, error) {
 	if !w.t.client {
 		return len(p), w.send(false, p)
@@ -241,12 +248,12 @@ func (w *messageWriter) sendLarge(p []byte) (int, error) {
 	defer masked.Release()
 	_, _ = masked.Write(w.payload()) // to memory
 	_, _ = masked.Write(p)           // likewise
-	w.giveBuffer()
+	w.releaseBuffer()
 	return len(p), w.sendFrame(false, masked.Bytes(), nil)
 }
 
-// send writes a frame of what is collected and, on a server, of what is behind it. What may
-// be the tail of a compressed message stays.
+// send sends a frame of what is collected and, on a server, of the bytes behind it. It keeps the
+// end of a compressed message, which may be the tail that is not to be sent.
 func (w *messageWriter) send(fin bool, behind []byte) error {
 	var tail [len(deflate.Tail)]byte
 	held := 0
@@ -257,15 +264,15 @@ func (w *messageWriter) send(fin bool, behind []byte) error {
 	frame := w.buffer()[:wire.MaxHeaderSize+w.n]
 	copy(tail[:held], frame[len(frame)-held:])
 	err := w.sendFrame(fin, frame[:len(frame)-held], behind)
-	w.giveBuffer()
+	w.releaseBuffer()
 	if held > 0 {
 		w.n = copy(w.room(), tail[:held])
 	}
 	return err
 }
 
-// sendFrame writes a frame whose payload is behind room for the header, and goes on with
-// what is behind it. It is masked where it stands.
+// sendFrame sends a frame. Its payload is in frame, after room for the header, and goes on in
+// behind. A client masks it in place, and has nothing behind.
 func (w *messageWriter) sendFrame(fin bool, frame, behind []byte) error {
 	payload := frame[wire.MaxHeaderSize:]
 	var memory [wire.MaxHeaderSize]byte
@@ -281,14 +288,14 @@ func (w *messageWriter) sendFrame(fin bool, frame, behind []byte) error {
 	}
 	frame = frame[wire.MaxHeaderSize-len(header):]
 	copy(frame, header)
-	if err := w.t.writeFragment(&w.bound, frame, behind, fin); err != nil {
+	if err := w.t.writeFragment(&w.deadline, frame, behind, fin); err != nil {
 		return err
 	}
 	w.begun, w.opcode = true, wire.OpContinuation
 	return nil
 }
 
-// writeFragment writes a frame of a message in several.
+// writeFragment writes a frame of a streamed message.
 func (t *Conn) writeFragment(b *WriteDeadline, frame, behind []byte, fin bool) error {
 	if err := t.lockStreamed(b); err != nil {
 		return err
@@ -306,8 +313,8 @@ func (t *Conn) writeFragment(b *WriteDeadline, frame, behind []byte, fin bool) e
 	return err
 }
 
-// lockStreamed takes the write lock for a frame of a streamed message. Where the frame can't
-// be written in time, there is no going on: the message may have begun.
+// lockStreamed acquires frameLock for a frame of a streamed message. If the frame can't be written
+// in time, the connection has failed: frames of the message may have been sent.
 func (t *Conn) lockStreamed(b *WriteDeadline) error {
 	err := t.lockFrame(b)
 	var waited *Error
@@ -317,6 +324,7 @@ func (t *Conn) lockStreamed(b *WriteDeadline) error {
 	return err
 }
 
+// writeBufferSize returns how many bytes of a streamed message are collected for a frame.
 func (t *Conn) writeBufferSize() int {
 	if t.config.WriteBufferSize > 0 {
 		return t.config.WriteBufferSize
