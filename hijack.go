@@ -45,7 +45,7 @@ func (a *agreement) extensions() string {
 
 // An upgrade is a request that is about to become a connection.
 type upgrade struct {
-	admitted bool // counts for MaxConnections; guarded by the connSet
+	admitted bool // counts toward MaxConnections; guarded by the connSet
 
 	hijacker gorillaHijacker
 

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// checkedRefusals keeps what OnUpgradeError is told.
+// checkedRefusals records the arguments of OnUpgradeError.
 type checkedRefusals struct {
 	testws.CheckController
 	status int
@@ -113,7 +113,7 @@ func TestCheckUpgrade(t *testing.T) {
 	}
 }
 
-// TestCheckUpgradeIsAskedLast is about handshakes that are refused anyway.
+// CheckUpgrade is not called for handshakes that are refused for another reason.
 func TestCheckUpgradeIsAskedLast(t *testing.T) {
 	for _, tt := range refusals {
 		if tt.opaque {
@@ -159,7 +159,7 @@ func TestCheckUpgradePanics(t *testing.T) {
 	require.Equal(t, http.StatusSwitchingProtocols, conn.Do(testws.UpgradeRequest(nil)).Status)
 }
 
-// listController speaks other subprotocols with each client.
+// listController has other subprotocols for each client.
 type listController struct {
 	testws.HeaderController
 	list func(r *http.Request) []string
@@ -255,8 +255,7 @@ func TestRequireSubprotocol(t *testing.T) {
 	}
 }
 
-// TestRequiredSubprotocolOnSeveralLines is about clients, or proxies, that send a
-// header for each subprotocol (RFC 6455, 11.3.4).
+// Clients and proxies may send one header line for each subprotocol (RFC 6455, 11.3.4).
 func TestRequiredSubprotocolOnSeveralLines(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -282,8 +281,8 @@ func TestRequiredSubprotocolOnSeveralLines(t *testing.T) {
 	}
 }
 
-// TestRequireSubprotocolIsCheckedAfterTheHandshake is about a page that is looked
-// at in a browser: that it offers no subprotocol is the least of it.
+// A browser that opens the URL as a page learns that it sent no handshake, not that it
+// offered no subprotocol.
 func TestRequireSubprotocolIsCheckedAfterTheHandshake(t *testing.T) {
 	upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 	upgrader.RequireSubprotocol = true

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPayloadsThatStopOnTheirWay sends messages in parts, each when the server has the
-// one before and waits: what was set aside meanwhile comes back to its place.
+// Messages arrive in parts, each when the server has read the part before and waits. The
+// bytes that the server sets aside meanwhile must return to their place.
 func TestPayloadsThatStopOnTheirWay(t *testing.T) {
 	reads := map[string]func(*websocket.Conn) (int, []byte, error){
 		"ReadMessage": (*websocket.Conn).ReadMessage,

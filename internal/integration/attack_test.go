@@ -24,9 +24,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-// defense runs an attack against an endpoint over TCP and checks that somebody
-// else is served meanwhile, and that nothing is left of it: no goroutine, no
-// descriptor, no connection, which a timer that is set would hold.
+// defense runs an attack against an endpoint over TCP. It checks that another client is
+// served meanwhile, and that the attack leaves nothing behind: no goroutine, no descriptor
+// and no connection, which a running timer would retain.
 func defense(t *testing.T, u *websocket.Upgrader, attack func(t *testing.T, server *httptest.Server)) {
 	t.Helper()
 	before := testws.Descriptors(t)
@@ -86,7 +86,7 @@ func defense(t *testing.T, u *websocket.Upgrader, attack func(t *testing.T, serv
 	}, 20*time.Second, 10*time.Millisecond, "connections that something still holds")
 }
 
-// brief are the bounds that let attacks end in a test's time.
+// brief has timeouts so short that attacks end within a test.
 var brief = websocket.Options{CloseTimeout: 300 * time.Millisecond, WriteTimeout: 300 * time.Millisecond}
 
 func attacked(serve websocket.ControllerFunc) *websocket.Upgrader {
@@ -95,14 +95,14 @@ func attacked(serve websocket.ControllerFunc) *websocket.Upgrader {
 	return u
 }
 
-// inflating is attacked, for attacks that are compressed.
+// inflating returns the endpoint that compressed attacks are run against.
 func inflating(serve websocket.ControllerFunc) *websocket.Upgrader {
 	u := attacked(serve)
 	u.Settings.EnableCompression = true
 	return u
 }
 
-// each attacks with n connections at the same time.
+// each runs the attack on n connections at the same time.
 func each(t *testing.T, server *httptest.Server, n int, attack func(client *wstest.Raw)) {
 	t.Helper()
 	var running sync.WaitGroup
@@ -132,8 +132,8 @@ func TestAttackByBombs(t *testing.T) {
 				client.SendBytes(frame)
 				client.ExpectClose(1009, "message too big")
 				runtime.ReadMemStats(&end)
-				// All that was allocated, by the bystander as well, and what a slice of
-				// 1 MiB needs to grow.
+				// All allocations, including the bystander's and those of a slice that
+				// grows to 1 MiB.
 				assert.Less(t, end.TotalAlloc-start.TotalAlloc, uint64(8<<20))
 				_ = client.Close()
 				each(t, server, 20, func(client *wstest.Raw) {
@@ -203,7 +203,7 @@ func flooding(frames ...wstest.Frame) func(client *wstest.Raw) {
 	}
 }
 
-// Floods of what has to be answered end when the answers find no room.
+// A flood of frames that need an answer ends when the network takes no more answers.
 func TestAttackByFloods(t *testing.T) {
 	for name, frame := range map[string]wstest.Frame{
 		"pings": wstest.Ping(strings.Repeat("x", 125)), "messages": wstest.Text(strings.Repeat("echo", 1000)),
@@ -216,8 +216,8 @@ func TestAttackByFloods(t *testing.T) {
 	}
 }
 
-// What needs no answer may come for as long as the attacker likes; it costs time,
-// but no memory.
+// Frames that need no answer may come as long as the attacker likes. They cost time, but no
+// memory.
 func TestAttackByFramesThatSayNothing(t *testing.T) {
 	cases := []struct {
 		name  string
@@ -249,7 +249,7 @@ func TestAttackByFramesThatSayNothing(t *testing.T) {
 	}
 }
 
-// A peer that sends a byte now and then holds a connection, and nothing but it.
+// A peer that sends a byte now and then holds a connection and nothing else.
 func TestAttackByTheSlow(t *testing.T) {
 	u := attacked(testws.Echo)
 	u.PingInterval, u.PongTimeout = 20*time.Millisecond, 200*time.Millisecond

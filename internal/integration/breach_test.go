@@ -18,8 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// openFor asserts that nothing more comes for so long, and that the stream has not
-// ended either.
+// openFor asserts that for this long nothing more arrives and the stream does not end.
 func openFor(t *testing.T, client *wstest.Raw, d time.Duration) {
 	t.Helper()
 	require.NoError(t, client.SetReadDeadline(time.Now().Add(d)))
@@ -27,8 +26,8 @@ func openFor(t *testing.T, client *wstest.Raw, d time.Duration) {
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 }
 
-// The end of the stream comes behind the peer's close frame, not behind ours: browsers
-// take it for unclean there.
+// The stream ends after the peer's close frame, not directly after ours: browsers would
+// report the latter as unclean.
 func TestEndAfterABreachWaitsForTheCloseFrame(t *testing.T) {
 	long := strings.Repeat("x", 100_000)
 	invalid := "\xff" + long
@@ -92,7 +91,7 @@ func TestEndAfterABreachWaitsForTheCloseFrame(t *testing.T) {
 	}
 }
 
-// closeText is the text that comes with a breach.
+// closeText returns the text of the close frame for a protocol violation.
 func closeText(code int, name string) string {
 	switch code {
 	case 1007:
@@ -111,8 +110,8 @@ func closeText(code int, name string) string {
 	}
 }
 
-// Who does not answer sees the end after half of the time that the ending has, and the
-// socket is closed when it is over.
+// A peer that does not answer sees the end of the stream after half of the close timeout.
+// The socket is closed when the timeout has passed.
 func TestEndAfterABreachDoesNotWaitForLong(t *testing.T) {
 	breach := wstest.Text("").Unmasked()
 	cases := []struct {
@@ -165,7 +164,7 @@ func TestEndAfterABreachDoesNotWaitForLong(t *testing.T) {
 	}
 }
 
-// It is so on real networks, for connections that can't be half-closed, too.
+// The same holds on real networks, and for connections that can't be half-closed.
 func TestEndAfterABreachOnEveryNetwork(t *testing.T) {
 	check := func(t *testing.T, u *websocket.Upgrader, server any) {
 		client := wstest.DialRaw(t, server, "/", nil)
@@ -264,8 +263,7 @@ func TestBreachEndsTheSocketPromptly(t *testing.T) {
 	})
 }
 
-// TestBreachOfASlowReader has the frame under way take part of the time that the
-// whole ending has.
+// The frame that is being written uses a part of the close timeout.
 func TestBreachOfASlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{})
@@ -283,8 +281,8 @@ func TestBreachOfASlowReader(t *testing.T) {
 	})
 }
 
-// TestAnswerToABreachSurvivesUnreadData has much on its way in both directions
-// when the socket is closed: a reset would destroy it.
+// Much data is in flight in both directions when the socket is closed. A TCP reset would
+// destroy the close frame.
 func TestAnswerToABreachSurvivesUnreadData(t *testing.T) {
 	for name, wrap := range map[string]func(net.Listener) net.Listener{
 		"on TCP":                  func(l net.Listener) net.Listener { return l },

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// readAlong are ways to read all that comes, until an error.
+// readAlong are ways to read everything until an error.
 var readAlong = map[string]func(conn *websocket.Conn, got func(p []byte)) error{
 	"ReadMessage": readEach(func(conn *websocket.Conn) ([]byte, error) {
 		_, p, err := conn.ReadMessage()
@@ -63,8 +63,8 @@ func readEach(read func(conn *websocket.Conn) ([]byte, error)) func(conn *websoc
 	}
 }
 
-// Once Close is called nothing is read, also while the close frame waits behind what is
-// queued for a peer that takes nothing. Of a message that has begun, nothing more is.
+// After Close is called, no read returns a message, even while the close frame waits behind
+// queued messages for a peer that takes nothing. A message that has begun is not continued.
 func TestNothingIsReadOnceCloseIsCalled(t *testing.T) {
 	for name, read := range readAlong {
 		t.Run(name, func(t *testing.T) {
@@ -122,8 +122,8 @@ func TestNothingIsReadOnceCloseIsCalled(t *testing.T) {
 	}
 }
 
-// Once Serve has returned, nothing is read by others, though the close frame is still to
-// come.
+// After Serve has returned, no other goroutine reads a message, though the close frame is
+// not sent yet.
 func TestNothingIsReadOnceServeHasReturned(t *testing.T) {
 	for name, read := range readAlong {
 		t.Run(name, func(t *testing.T) {
@@ -154,7 +154,7 @@ func TestNothingIsReadOnceServeHasReturned(t *testing.T) {
 	}
 }
 
-// A lateTold is a controller whose OnError takes its time.
+// A lateTold is a controller whose OnError takes some time.
 type lateTold struct {
 	serve      func(conn *websocket.Conn, r *http.Request) error
 	told, goOn chan struct{}

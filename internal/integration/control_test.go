@@ -17,8 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestControlFramesNeverEnterAFrame has gorilla write large frames in two calls
-// while pings come from elsewhere.
+// gorilla writes large frames in two calls while other goroutines send pings.
 func TestControlFramesNeverEnterAFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{})
@@ -110,8 +109,7 @@ func TestPongsHaveADeadlineOfTheirOwn(t *testing.T) {
 	})
 }
 
-// TestStreamsWaitForControlFrames has a frame of a streamed message wait for a
-// ping that the peer does not take.
+// A frame of a streamed message waits for a ping that the peer does not take.
 func TestStreamsWaitForControlFrames(t *testing.T) {
 	t.Run("for the write timeout", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// send writes frames in one call, so that they are there at once.
+// sendAll writes frames in one call, so that they arrive together.
 func sendAll(t *testing.T, client net.Conn, frames ...wstest.Frame) {
 	t.Helper()
 	var b []byte
@@ -63,7 +63,7 @@ func TestAnswersToFramesThatCameTogetherLeaveTogether(t *testing.T) {
 	}
 }
 
-// What is held back leaves after a millisecond, whatever the reader does.
+// Corked frames are sent after a millisecond, whatever the reading goroutine does.
 func TestHeldFramesLeaveInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := testws.RecordWrites(t, func(conn *websocket.Conn, _ *http.Request) error {
@@ -111,7 +111,7 @@ func TestHeldFramesAreBounded(t *testing.T) {
 	})
 }
 
-// The messages of one goroutine stay in order, whether held, large or streamed.
+// The messages of one goroutine stay in order, whether corked, large or streamed.
 func TestHeldFramesStayInOrder(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		client := wstest.DialRaw(t, serve(websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
@@ -153,7 +153,7 @@ func TestHeldFramesStayInOrder(t *testing.T) {
 	})
 }
 
-// A read with a bound must not have to write first: nothing is held for it.
+// A read with a deadline must not have to write first: no frame is corked for it.
 func TestNothingIsHeldForReadsWithABound(t *testing.T) {
 	reads := map[string]func(conn *websocket.Conn) (int, []byte, error){
 		"a context": func(conn *websocket.Conn) (int, []byte, error) {

@@ -21,8 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A foreignConn is one of a network that has its own word for a deadline that passed, as
-// yamux and gVisor do: a net.Error that is a timeout, and nothing that says whose.
+// A foreignConn reports a passed deadline with an error of its own, as yamux and gVisor do:
+// a net.Error that is a timeout and does not say whose.
 type foreignConn struct{ net.Conn }
 
 type foreignTimeout struct{}
@@ -48,8 +48,8 @@ func (c foreignConn) Write(p []byte) (int, error) {
 	return n, foreign(err)
 }
 
-// A deadline of ours or the caller's is no peer that vanished, whatever the network calls
-// it: what is to be sent is sent.
+// A deadline of the library or of the caller does not mean that the peer vanished, whatever
+// error the network returns: what is queued is still sent.
 func TestForeignDeadlines(t *testing.T) {
 	large := make([]byte, 4*wstest.PipeBuffer)
 	for _, tt := range []struct {
@@ -126,12 +126,12 @@ func TestForeignDeadlines(t *testing.T) {
 	}
 }
 
-// hiccups is a connection whose network gives up by itself.
+// hiccups is a connection whose network times out by itself.
 type hiccups struct{ net.Conn }
 
 func (hiccups) Read([]byte) (int, error) { return 0, foreignTimeout{} }
 
-// A timeout that nobody has asked for is a peer that vanished.
+// A timeout without a deadline means that the peer vanished.
 func TestTimeoutOfTheNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var o testws.Observed
@@ -149,8 +149,8 @@ func TestTimeoutOfTheNetwork(t *testing.T) {
 	})
 }
 
-// Dial asks the connection for nothing when it looks at what came early, so there is no
-// deadline of the past that TLS would remember as the end.
+// Dial sets no deadline to look at early data. TLS would remember a passed one as the end
+// of the connection.
 func TestDialOverForeignNetwork(t *testing.T) {
 	certified := httptest.NewTLSServer(http.NotFoundHandler())
 	certified.Close()
@@ -206,7 +206,7 @@ func TestDialOverForeignNetwork(t *testing.T) {
 	}
 }
 
-// sleepyConn returns from reads with nothing, as a net.Conn may.
+// sleepyConn has reads that return no bytes and no error, as a net.Conn may.
 type sleepyConn struct {
 	net.Conn
 	empty int // times in a row; -1: for ever
@@ -221,7 +221,7 @@ func (c *sleepyConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p[:1])
 }
 
-// A read that returns nothing has not come to the end of the stream.
+// A read that returns no bytes and no error is not the end of the stream.
 func TestEmptyReads(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		var o testws.Observed

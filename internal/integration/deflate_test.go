@@ -299,8 +299,7 @@ func TestCompressionLevel(t *testing.T) {
 	}
 }
 
-// TestCompressionOff has nothing compressed by any way of writing; what is read
-// may be all the same.
+// No way of writing compresses, but received messages may still be compressed.
 func TestCompressionOff(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -331,8 +330,8 @@ func TestCompressionOff(t *testing.T) {
 	}
 }
 
-// TestCompressionWithGorilla has gorilla's client talk in both sizes, either end
-// compressed or not.
+// gorilla's client exchanges small and large messages, with compression at either end, both
+// or none.
 func TestCompressionWithGorilla(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))

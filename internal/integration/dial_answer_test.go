@@ -59,7 +59,7 @@ func TestGoodAnswers(t *testing.T) {
 	}
 }
 
-// TestRefusalThatTrickles is told of when it has had its second, with what has come.
+// The body of a refusal that trickles is returned after a second, as far as it has arrived.
 func TestRefusalThatTrickles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opened := &testws.OpenConns{}
@@ -84,7 +84,7 @@ func TestRefusalThatTrickles(t *testing.T) {
 	})
 }
 
-// TestServerThatRefusesEarly does not read the whole request.
+// The server refuses before it has read the whole request.
 func TestServerThatRefusesEarly(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
 	require.NoError(t, err)
@@ -110,7 +110,7 @@ func TestServerThatRefusesEarly(t *testing.T) {
 	<-served
 }
 
-// deaf is a connection that nothing can be written to.
+// deaf is a connection whose writes fail.
 type deaf struct {
 	net.Conn
 	err error
@@ -118,7 +118,7 @@ type deaf struct {
 
 func (c deaf) Write([]byte) (int, error) { return 0, c.err }
 
-// TestRequestThatCannotBeSent fails when its answer has had a second to come.
+// Dial fails after it has waited a second for the response.
 func TestRequestThatCannotBeSent(t *testing.T) {
 	for name, proxy := range map[string]func(*http.Request) (*url.URL, error){"to a server": nil, "to a proxy": someProxy} {
 		t.Run(name, func(t *testing.T) {
@@ -141,8 +141,7 @@ func TestRequestThatCannotBeSent(t *testing.T) {
 	}
 }
 
-// TestEarlyFrames come in one piece with the 101: net/http has read them, or TLS,
-// or nobody yet.
+// Frames may arrive in one piece with the 101: net/http, TLS or neither has read them then.
 func TestEarlyFrames(t *testing.T) {
 	for _, size := range []int{5, 3000, 5000, 40_000} {
 		t.Run(fmt.Sprint(size, " bytes"), func(t *testing.T) {
@@ -163,8 +162,7 @@ func TestEarlyFrames(t *testing.T) {
 	}
 }
 
-// TestHalfAnEarlyFrame has the rest of a frame come later, and the server hang
-// up behind it.
+// The rest of an early frame comes later, and the server hangs up after it.
 func TestHalfAnEarlyFrame(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		proceed := make(chan struct{})
@@ -283,7 +281,7 @@ func TestDialRefused(t *testing.T) {
 	}
 }
 
-// TestBadAnswers are none that could be returned.
+// Responses that are too malformed to be returned.
 func TestBadAnswers(t *testing.T) {
 	for name, answer := range map[string]string{
 		"no HTTP":   "SSH-2.0-OpenSSH_9.9\r\n",

@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// crumbs is a network that hands out so many bytes at once.
+// crumbs is a network whose reads return at most this many bytes.
 type crumbs struct {
 	net.Conn
 	size int
@@ -28,9 +28,9 @@ type crumbs struct {
 
 func (c crumbs) Read(p []byte) (int, error) { return c.Conn.Read(p[:min(len(p), c.size)]) }
 
-// answerBy has a dial come to a server that answers the request with bytes, then
-// has nothing more to say, and reads until the client hangs up. What came behind the
-// request is what the returned function returns, which waits for that.
+// answerBy lets a dial reach a server that answers the request with bytes, and then only
+// reads until the client hangs up. The returned function waits for that and returns what
+// the client sent after the request.
 func answerBy(t *testing.T, options *websocket.DialOptions, size int, answer func(r *http.Request) []byte) (written func() []byte) {
 	t.Helper()
 	client, server := wstest.Pipe()
@@ -54,8 +54,8 @@ func answerBy(t *testing.T, options *websocket.DialOptions, size int, answer fun
 	return func() []byte { return <-read }
 }
 
-// FuzzDialAnswer is about what a server may answer: Dial returns one of the three
-// things that it promises, in time, and leaves no socket open.
+// For any response of a server, Dial returns one of the three documented results, in time,
+// and leaves no socket open.
 func FuzzDialAnswer(f *testing.F) {
 	const agreed = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: KEY\r\n"
 	for _, answer := range []string{
@@ -101,9 +101,8 @@ func FuzzDialAnswer(f *testing.F) {
 	})
 }
 
-// messagesOf is what is to be read of frames that are not compressed, a client's or a
-// server's: the type and the payload of each message before the first breach of the
-// protocol.
+// messagesOf returns the messages in uncompressed frames of a client or a server: the type
+// and payload of each message before the first protocol violation.
 func messagesOf(frames []byte, client bool) (messages []string) {
 	const most = 1 << 20 // bytes of a message, by default
 	var opcode byte      // of the message that is under way
@@ -135,9 +134,8 @@ func messagesOf(frames []byte, client bool) (messages []string) {
 	}
 }
 
-// FuzzServerFrames is about what a server may send to a client, in pieces of any
-// size: it reads the messages and no others, and answers in masked frames of which
-// a close frame is the last.
+// For any frames of a server, in pieces of any size, the client reads the valid messages
+// and no others. It answers with masked frames, and at most the last is a close frame.
 func FuzzServerFrames(f *testing.F) {
 	for _, frames := range []string{
 		"\x81\x01x\x88\x02\x03\xe8", "\x01\x01a\x89\x01p\x80\x01b", "\x82\x7e\x00\x01x", "\xc1\x03\xca\x00\x00",

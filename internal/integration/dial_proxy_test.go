@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// dialedAddress is what a dial of a URL gives DialContext.
+// dialedAddress returns the address that DialContext is called with for a URL.
 func dialedAddress(t *testing.T, u string, proxy *url.URL) string {
 	t.Helper()
 	dialed := ""
@@ -61,8 +61,8 @@ func TestDialedAddress(t *testing.T) {
 	}
 }
 
-// TestDialedName is the Host that a server with TLS is sent, and the name that it is
-// asked for a certificate of (RFC 6066, 3): neither has a port.
+// A server with TLS receives the Host header and the server name (RFC 6066, 3) without a
+// port.
 func TestDialedName(t *testing.T) {
 	for _, tt := range []struct {
 		url, name, host string
@@ -113,8 +113,8 @@ func TestDialedName(t *testing.T) {
 	}
 }
 
-// proxied is a proxy in memory that answers CONNECT by hand, in one write with what
-// comes behind, and is the server behind it from then on.
+// proxied is an in-memory proxy. It answers CONNECT by hand, in one write with the bytes of
+// behind, and then acts as the server behind the proxy.
 func proxied(t *testing.T, answer, behind string) func(context.Context, string, string) (net.Conn, error) {
 	t.Helper()
 	client, proxy := wstest.Pipe()
@@ -143,8 +143,8 @@ func proxied(t *testing.T, answer, behind string) func(context.Context, string, 
 
 var someProxy = http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.test"})
 
-// TestTunnels are made by any 2xx (RFC 9110, 9.3.6), whatever it says of a body and
-// whatever was answered before it.
+// Any 2xx response makes a tunnel (RFC 9110, 9.3.6), whatever its headers say about a body
+// and whatever responses came before it.
 func TestTunnels(t *testing.T) {
 	const ok = "HTTP/1.1 200 Connection established\r\n"
 	for _, tt := range []struct{ name, answer, behind string }{
@@ -214,7 +214,7 @@ func TestNoTunnels(t *testing.T) {
 	}
 }
 
-// A step of a SOCKS5 proxy: what it must be sent, and what it answers then.
+// A step of a SOCKS5 proxy: the bytes that it expects, and its answer to them.
 type socksStep struct{ want, answer string }
 
 func TestSOCKS5(t *testing.T) {

@@ -12,22 +12,22 @@ import (
 	"github.com/goyave-contrib/websocket/wstest"
 )
 
-// An exception is a reason for which readers may differ. What comes behind is not
-// looked at.
+// An exception is a reason for which readers may differ. The bytes after it are not
+// compared.
 type exception struct {
 	ours    bool // our own readers may differ, too
 	because string
 }
 
-// A scan is how far exception has come in the frames of a script.
+// A scan is the state of exception within the frames of a script.
 type scan struct {
 	deflate              bool // agreed on
 	open, deflated, text bool // the message
 	payload              []byte
 }
 
-// exception finds the first reason why gorilla does otherwise than we do on
-// purpose. The zero value is none.
+// exception returns the first reason for which gorilla differs from this library on
+// purpose. The zero value means that there is none.
 func (s *script) exception() exception {
 	m := scan{deflate: s.deflate}
 	for r := bytes.NewReader(s.stream); ; {
@@ -63,7 +63,7 @@ func (s *script) exception() exception {
 	}
 }
 
-// breach reports whether a frame's first two bytes are what all refuse.
+// breach reports whether all readers refuse a frame for its first two bytes.
 func (m *scan) breach(at []byte) bool {
 	opcode, rsv1, length := at[0]&0xf, at[0]&0x40 != 0, at[1]&0x7f
 	if at[1]&0x80 == 0 || at[0]&0x30 != 0 || rsv1 && !m.deflate {
@@ -87,7 +87,7 @@ func (m *scan) header(at []byte) exception {
 	}
 }
 
-// ended is about a message whose end never comes.
+// ended handles a message whose end never comes.
 func (m *scan) ended() exception {
 	if m.open && m.deflated {
 		return exception{because: "gorilla sends no close frame for what was bad in it, we do"}
@@ -95,7 +95,7 @@ func (m *scan) ended() exception {
 	return exception{}
 }
 
-// unfinished is about a frame that is cut by the end.
+// unfinished handles a frame that is truncated by the end of the script.
 func (m *scan) unfinished(at []byte) exception {
 	opcode := at[0] & 0xf
 	switch {
@@ -125,7 +125,7 @@ func closeException(f wstest.Frame) exception {
 	}
 }
 
-// plain is about what has come of a message, whole frames.
+// plain handles the whole frames of a message that have arrived.
 func (m *scan) plain() exception {
 	if m.text && !beginsText(m.payload, m.open) {
 		return exception{because: "gorilla does not check text (RFC 6455, 8.1)"}
@@ -133,8 +133,8 @@ func (m *scan) plain() exception {
 	return exception{}
 }
 
-// beginsText reports whether p is text or, where more is to come, its beginning, which
-// may be cut within a character.
+// beginsText reports whether p is valid text or, with more, the beginning of one, which may
+// end within a character.
 func beginsText(p []byte, more bool) bool {
 	cut := 0
 	for more && cut < min(utf8.UTFMax-1, len(p)) && !utf8.Valid(p[:len(p)-cut]) {
@@ -144,7 +144,7 @@ func beginsText(p []byte, more bool) bool {
 	return utf8.Valid(whole) && (cut == 0 || !utf8.FullRune(rest))
 }
 
-// compressed is plain for what is to be inflated.
+// compressed is plain for a compressed message.
 func (m *scan) compressed() exception {
 	message, left, err := inflate(m.payload, "\x01\x00\x00\xff\xff")
 	long, invalid := len(message) > differentialLimit, m.text && !utf8.Valid(message)
@@ -168,15 +168,15 @@ func (m *scan) compressed() exception {
 	}
 }
 
-// goesOn reports whether the message that a payload was inflated to has something of the
-// last block behind it: another one makes another message.
+// goesOn reports whether the payload of an inflated message has something after its last
+// block: then another last block yields another message.
 func goesOn(payload, message []byte) bool {
 	other, _, err := inflate(payload, "\x03\x00")
 	return err != nil || !bytes.Equal(message, other)
 }
 
-// inflate has the standard library inflate a payload with a last block behind. It tells
-// how much is left behind the first last block, of the tail and that one too.
+// inflate inflates a payload and a last block after it with the standard library. It also
+// returns how much is left after the first last block, including the tail and last.
 func inflate(payload []byte, last string) (message []byte, left int, err error) {
 	in := strings.NewReader(string(payload) + "\x00\x00\xff\xff" + last)
 	message, err = io.ReadAll(io.LimitReader(flate.NewReader(in), 10*differentialLimit))

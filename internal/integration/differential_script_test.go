@@ -9,8 +9,8 @@ import (
 	"github.com/goyave-contrib/websocket/wstest"
 )
 
-// A script is what a client sends: frames, most of them good ones, made of bytes
-// that a fuzzer may choose.
+// A script is the input of a client: frames, most of them valid, made of bytes that a
+// fuzzer may choose.
 type script struct {
 	choices []byte
 	deflate bool
@@ -26,7 +26,7 @@ func newScript(choices []byte) script {
 	return s
 }
 
-// next is the next choice.
+// next returns the next choice.
 func (s *script) next() int {
 	if len(s.choices) == 0 {
 		return 0
@@ -42,17 +42,17 @@ func (s *script) add(frames ...wstest.Frame) {
 	}
 }
 
-// The sizes that something changes at.
+// sizes are the payload sizes around which the behavior changes.
 var sizes = []int{0, 1, 124, 125, 126, 127, 255, 4095, 4096, 4097, 16383, 16384, 16385, 65535, 65536, 65537, 99_999, 100_000, 100_001}
 
-// texts are UTF-8, of characters of all lengths, but for the last ones.
+// texts are UTF-8 with characters of all lengths, but for the last ones, which are invalid.
 var texts = []string{"", "x", "hello", "käse", "日本語", "😀😀", strings.Repeat("é", 5000), strings.Repeat("ab", 40_000), "\xff", "ab\xc3", "\xed\xa0\x80"}
 
 const goodTexts = 8
 
 func (s *script) text() string { return texts[s.next()%goodTexts] }
 
-// frames adds a frame or some that belong together.
+// frames adds one frame, or several that belong together.
 func (s *script) frames() {
 	switch choice := s.next() % 64; {
 	case choice < 12:

@@ -24,15 +24,15 @@ import (
 // differentialLimit is the message limit of all the servers, in bytes.
 const differentialLimit = 100_000
 
-// An outcome is what became of a script.
+// An outcome is the result of a script.
 type outcome struct {
 	Messages []string // that the server read
 	Err      string   // of its last read
 	Frames   []string // that the client got: an answer to each message, pongs, the close frame
 }
 
-// describe tells messages apart. The answer to each is small, so that it may be
-// held back.
+// describe returns a text that identifies a message. As the answer to a message it is
+// small, so that it may be corked.
 func describe(messageType int, p []byte) string {
 	return fmt.Sprintf("%d %d %08x", messageType, len(p), crc32.ChecksumIEEE(p))
 }
@@ -49,8 +49,8 @@ func class(err error) string {
 	}
 }
 
-// readers are the ways to read one message. A mixed one abandons some; what it
-// has read of them is not told.
+// readers are the ways to read one message. A mixed reader abandons some messages, and does
+// not return what it has read of them.
 var readers = map[string]func(conn *websocket.Conn, random *rand.Rand) (int, []byte, error){
 	"ReadMessage": func(conn *websocket.Conn, _ *rand.Rand) (int, []byte, error) { return conn.ReadMessage() },
 	"ReadSlice":   func(conn *websocket.Conn, _ *rand.Rand) (int, []byte, error) { return conn.ReadSlice() },
@@ -171,7 +171,7 @@ func (s *differentialServers) serve(conn *websocket.Conn, query map[string][]str
 	}
 }
 
-// play sends a script, cut at random, and returns what became of it.
+// play sends a script, in pieces of random sizes, and returns its outcome.
 func (s *differentialServers) play(t *testing.T, target any, script *script, way string, seed uint64) outcome {
 	t.Helper()
 	start := time.Now()

@@ -22,7 +22,8 @@ import (
 // aMoment is less than any timeout of ours.
 const aMoment = time.Millisecond
 
-// errBrokenPipe is what a write returns after the peer hung up; Plan 9 has no number for it.
+// errBrokenPipe is the error of a write after the peer hung up. Plan 9 has no number for
+// it.
 var errBrokenPipe = func() error {
 	conn, peer := wstest.Pipe()
 	_ = peer.Close()
@@ -32,8 +33,8 @@ var errBrokenPipe = func() error {
 	return call.Err
 }()
 
-// What calls return from each event on: the first call and every later one the same, the
-// context with its cause, and the code in the end.
+// From each event on, the first call and every later one return the same error; the context
+// has the cause, and the connection the close code.
 func TestWhatCallsReturnFromEachEventOn(t *testing.T) {
 	bye := &websocket.CloseError{Code: 4002, Text: "bye"}
 	chosen := &websocket.CloseError{Code: 4000, Text: "chosen"}
@@ -172,7 +173,8 @@ func TestWhatCallsReturnFromEachEventOn(t *testing.T) {
 	}
 }
 
-// requireError requires an error that is the wanted one, a *CloseError not wrapped, any violation.
+// requireError requires err to be the wanted error: an unwrapped *CloseError, or any
+// protocol violation.
 func requireError(t *testing.T, want, err error) {
 	t.Helper()
 	switch want := want.(type) { //nolint:errorlint // the wanted ones are bare
@@ -185,7 +187,7 @@ func requireError(t *testing.T, want, err error) {
 	}
 }
 
-// A close handler runs once, also if it panics and the application survives that and reads
+// A close handler runs once, even if it panics and the application recovers that and reads
 // on.
 func TestCloseHandlerThatPanicsRunsOnce(t *testing.T) {
 	for name, read := range map[string]func(conn *websocket.Conn) error{

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAllocationsOfEnqueue counts those of the whole process, which does nothing else:
-// while a peer keeps up, its queue costs no memory, and no goroutine.
+// TestAllocationsOfEnqueue counts the allocations of the whole process, which does nothing
+// else. While a peer keeps up, its queue needs no memory and no goroutine.
 func TestAllocationsOfEnqueue(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
@@ -63,8 +63,8 @@ func TestAllocationsOfEnqueue(t *testing.T) {
 	}
 }
 
-// TestAllocationsOfPings counts those of the whole process: a ping costs its payload, once
-// for the handlers and once for the answer.
+// TestAllocationsOfPings counts the allocations of the whole process. A ping costs its
+// payload twice: once for the handlers and once for the pong.
 func TestAllocationsOfPings(t *testing.T) {
 	server := httptest.NewServer(websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 		_, _, err := conn.ReadMessage()

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEndSendsWhatWaits ends connections with messages that were never flushed.
+// Messages that were never flushed are sent when their connection ends.
 func TestEndSendsWhatWaits(t *testing.T) {
 	for name, tc := range map[string]struct {
 		end  func(u *websocket.Upgrader, conn *websocket.Conn) error
@@ -171,7 +171,7 @@ func TestCloseIsBoundedWhateverWaits(t *testing.T) {
 	})
 }
 
-// TestEnqueueAfterACloseFrame is what comes from who does not know yet.
+// A caller that does not know of the close frame yet enqueues a message.
 func TestEnqueueAfterACloseFrame(t *testing.T) {
 	for name, tc := range map[string]func(client *wstest.Raw, conn *websocket.Conn){
 		"of ours": func(_ *wstest.Raw, conn *websocket.Conn) {

@@ -27,23 +27,23 @@ import (
 
 const tokenChars = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
-// protocols is a line of a header that is a list of names, which may have versions and
-// be empty (RFC 9110, 5.6.1 and 7.8).
+// protocols matches a header line with a list of names, which may have versions and be
+// empty (RFC 9110, 5.6.1 and 7.8).
 var protocols = regexp.MustCompile("^(?:[ \t]*(?:" + tokenChars + "(?:/" + tokenChars + ")?)?[ \t]*(?:,|$))*$")
 
-// extensions is a line of Sec-WebSocket-Extensions (RFC 6455, 9.1).
+// extensions matches a line of Sec-WebSocket-Extensions (RFC 6455, 9.1).
 var extensions = regexp.MustCompile("^(?:[ \t]*(?:" + tokenChars + "(?:[ \t]*;[ \t]*" + tokenChars + "(?:[ \t]*=[ \t]*(?:" + tokenChars +
 	`|"(?:\\?` + tokenChars + `)+"` + "))?)*)?[ \t]*(?:,|$))*$")
 
-// matches reports whether each line of a header is what it may be.
+// matches reports whether each line of a header matches the expression.
 func matches(header http.Header, name string, line *regexp.Regexp) bool {
 	return !slices.ContainsFunc(header.Values(name), func(value string) bool { return !line.MatchString(value) })
 }
 
-// challenge is 16 bytes in base64, whatever the last two bits of the last digit are.
+// challenge matches 16 bytes in base64, whatever the two unused bits of the last digit are.
 var challenge = regexp.MustCompile(`^[A-Za-z0-9+/]{22}==$`)
 
-// listed are the elements of a header that is a list, which may have many lines.
+// listed returns the elements of a list header, which may have several lines.
 func listed(header http.Header, name string) (elements []string) {
 	for _, line := range header.Values(name) {
 		for element := range strings.SplitSeq(line, ",") {
@@ -57,9 +57,9 @@ func lists(header http.Header, name, element string) bool {
 	return slices.ContainsFunc(listed(header, name), func(e string) bool { return strings.EqualFold(e, element) })
 }
 
-// mayUpgrade is RFC 6455, 4.2.1, read for itself: whether the request is the opening
-// handshake of a client. Some is true as long as nothing is missing, all only where
-// nothing is odd either, so that it has to be accepted.
+// mayUpgrade implements RFC 6455, 4.2.1, independently of the library: it reports whether
+// the request is the opening handshake of a client. some is true if nothing is missing; all
+// is true only if nothing is unusual either, so that the request must be accepted.
 func mayUpgrade(r *http.Request) (some, all bool) {
 	one := func(name string) string {
 		if values := r.Header.Values(name); len(values) == 1 {
@@ -76,9 +76,11 @@ func mayUpgrade(r *http.Request) (some, all bool) {
 	return some, all
 }
 
-// sameHost reports whether the request has no origin but its own host. Maybe is the
-// answer for those that it takes more to tell of.
-func sameHost(r *http.Request) (no, maybe bool) {
+// originOfAnotherHost compares the names of the request's host and of its origin's. foreign
+// reports whether the request must be refused: the names differ, or the origin is
+// malformed. maybe reports whether there is an origin to compare: equal names still may
+// have other ports.
+func originOfAnotherHost(r *http.Request) (foreign, maybe bool) {
 	origins := r.Header.Values("Origin")
 	if len(origins) == 0 {
 		return false, false
@@ -100,7 +102,7 @@ func sameHost(r *http.Request) (no, maybe bool) {
 func checkSwitching(t *testing.T, r *http.Request, response *http.Response) {
 	t.Helper()
 	some, _ := mayUpgrade(r)
-	foreign, _ := sameHost(r)
+	foreign, _ := originOfAnotherHost(r)
 	require.True(t, some, "upgraded, but it is no handshake: %v", r.Header)
 	require.False(t, foreign, "upgraded for a page of %q", r.Header["Origin"])
 	sum := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // RFC 6455, 4.2.2
@@ -123,7 +125,7 @@ func checkSwitching(t *testing.T, r *http.Request, response *http.Response) {
 	}
 }
 
-// A told is what a server's side knows of connections.
+// A told is the record of the connections of a server.
 type told struct {
 	mu       sync.Mutex
 	panics   []any
@@ -156,8 +158,9 @@ func (s *told) OnError(_ *http.Request, err error) {
 	}
 }
 
-// answered sends bytes to a server in memory, in pieces, then says that no more will
-// come, and returns all that came back. Nothing may take long, and nothing is left.
+// answered sends bytes to an in-memory server, in pieces, then half-closes the connection,
+// and returns everything that the server sent. It checks that nothing takes long and
+// nothing is left behind.
 func answered(t *testing.T, stream []byte, size int) (answer []byte, s *told, stats websocket.Stats) {
 	t.Helper()
 	s = &told{}
@@ -200,9 +203,9 @@ func answered(t *testing.T, stream []byte, size int) (answer []byte, s *told, st
 	return answer, s, stats
 }
 
-// checkAnswers follows what a server answered to the requests of a stream, up to an
-// upgrade: then it returns the header of that answer, what the client sent behind its
-// request, and what it got.
+// checkAnswers checks the responses of a server to the requests of a stream. At an upgrade
+// it stops, and returns the header of the response, what the client sent after its request,
+// and what the server sent after the response.
 func checkAnswers(t *testing.T, stream, answer []byte) (upgraded http.Header, sent, got []byte) {
 	t.Helper()
 	requests, answers := bufio.NewReader(bytes.NewReader(stream)), bufio.NewReader(bytes.NewReader(answer))
@@ -250,7 +253,7 @@ func checkAnswers(t *testing.T, stream, answer []byte) (upgraded http.Header, se
 func checkRefusal(t *testing.T, r *http.Request, response *http.Response) {
 	t.Helper()
 	_, all := mayUpgrade(r)
-	foreign, maybe := sameHost(r)
+	foreign, maybe := originOfAnotherHost(r)
 	if response.Header.Get("Sec-Websocket-Version") == "" {
 		all = false // it was net/http that refused
 	}
@@ -268,9 +271,9 @@ func checkRefusal(t *testing.T, r *http.Request, response *http.Response) {
 	}
 }
 
-// FuzzHandshake is about what a client may send, from the first byte on: it gets the
-// answers of an HTTP server, or is upgraded if RFC 6455 has it so; what comes early
-// is read as frames then; and all is over when the client has said so.
+// A client that sends any bytes gets the responses of an HTTP server, or is upgraded if RFC
+// 6455 allows it. Then early bytes are read as frames. Everything ends when the client
+// half-closes the connection.
 func FuzzHandshake(f *testing.F) {
 	const line, host, upgrade, connection = "GET / HTTP/1.1\r\n", "Host: example.com\r\n", "Upgrade: websocket\r\n", "Connection: Upgrade\r\n"
 	const key, version = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "Sec-WebSocket-Version: 13\r\n"

@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The close frame decides, whatever Serve does after a write has failed.
+// The peer's close frame decides, whatever Serve does after a write has failed.
 func TestEndingAfterAFailedWrite(t *testing.T) {
 	fail := func(conn *websocket.Conn) error { return conn.WriteMessage(websocket.TextMessage, nil) }
 	cases := []struct {
@@ -105,7 +105,8 @@ func TestEndingAfterAFailedWrite(t *testing.T) {
 	}
 }
 
-// Without a close frame the peer has vanished, and it is told in Serve's own words.
+// Without a close frame the peer has vanished. The reported error is the one that Serve
+// returned.
 func TestVanishedAfterAFailedWrite(t *testing.T) {
 	for name, serve := range map[string]func(conn *websocket.Conn) error{
 		"that Serve returns": func(conn *websocket.Conn) error {
@@ -146,7 +147,7 @@ func TestVanishedAfterAFailedWrite(t *testing.T) {
 	}
 }
 
-// What broke the protocol before the peer hung up is a breach.
+// A protocol violation before the peer hung up is reported as a protocol violation.
 func TestBreachBeforeAHangUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gone := make(chan struct{})
@@ -165,8 +166,8 @@ func TestBreachBeforeAHangUp(t *testing.T) {
 	})
 }
 
-// A controller that never reads on holds the socket for the close timeout. What it would
-// have read is lost then, and no later read looks as if it were not.
+// A controller that stops reading holds the socket for the close timeout. What it has not
+// read is lost then, and no later read pretends otherwise.
 func TestHangUpOfAControllerThatReadsNoMore(t *testing.T) {
 	const grace = 10 * time.Millisecond // for what is read away at last
 	for _, timeout := range []time.Duration{10 * time.Second, time.Second, 20 * time.Millisecond} {
@@ -218,8 +219,8 @@ func TestHangUpOfAControllerThatReadsNoMore(t *testing.T) {
 	})
 }
 
-// muted is a connection whose writes fail, from a moment on, in a way of its own. Reads
-// wait.
+// muted is a connection whose writes fail, from some point on, with an error of its own.
+// Reads wait.
 type muted struct {
 	net.Conn
 	from *atomic.Bool
@@ -244,7 +245,7 @@ func (l *mutedListener) Accept() (net.Conn, error) {
 	return muted{conn, &l.from}, err
 }
 
-// A network may not say that nothing more will come: who waits for it is bounded.
+// A network may not report the end of the stream: a read that waits for it is bounded.
 func TestHangUpOfANetworkThatDoesNotEndReads(t *testing.T) {
 	for name, act := range map[string]func(conn *websocket.Conn, failure error) error{
 		"a read": func(conn *websocket.Conn, _ error) error {

@@ -20,11 +20,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// lastWords are what a peer sends before it hangs up: messages, and 4001.
+// lastWords is the number of messages that a peer sends before it hangs up with code 4001.
 const lastWords = 100
 
-// hangUp has the client say its last words and close the socket without waiting for
-// anything.
+// hangUp sends the client's last words and closes the socket without waiting.
 func hangUp(t *testing.T, client *wstest.Raw, before ...wstest.Frame) {
 	t.Helper()
 	for i := range lastWords {
@@ -48,7 +47,7 @@ func requireLastWords(t *testing.T, read func() (int, []byte, error)) {
 	assert.Equal(t, &websocket.CloseError{Code: 4001, Text: "gone home"}, err)
 }
 
-// waysToWrite are all that write, in the words of an application.
+// waysToWrite are all ways in which an application can write.
 var waysToWrite = map[string]func(conn *websocket.Conn) error{
 	"WriteMessage": func(conn *websocket.Conn) error {
 		return conn.WriteMessage(websocket.TextMessage, []byte("x"))
@@ -97,8 +96,8 @@ var waysToWrite = map[string]func(conn *websocket.Conn) error{
 	},
 }
 
-// failedWrite writes until that fails: a network may take something more of what
-// nobody will read.
+// failedWrite writes until a write fails: a network may accept more although the peer will
+// not read it.
 func failedWrite(t *testing.T, conn *websocket.Conn, write func(conn *websocket.Conn) error) (err error) {
 	t.Helper()
 	for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(time.Millisecond) {
@@ -110,7 +109,7 @@ func failedWrite(t *testing.T, conn *websocket.Conn, write func(conn *websocket.
 	return nil
 }
 
-// A write that fails because the peer hung up takes nothing from the reader.
+// A write that fails because the peer hung up loses nothing that has arrived.
 func TestWhatHadComeIsReadAfterAFailedWrite(t *testing.T) {
 	ways := map[string]func(conn *websocket.Conn, r *http.Request) (int, []byte, error){
 		"ReadMessage": func(conn *websocket.Conn, _ *http.Request) (int, []byte, error) { return conn.ReadMessage() },
@@ -161,7 +160,7 @@ func TestWhatHadComeIsReadAfterAFailedWrite(t *testing.T) {
 	}
 }
 
-// The reader's own pongs fail, and those of a handler that says so.
+// Pongs of the reading goroutine fail, and pongs of a handler that returns its error.
 func TestPongThatCantLeaveDoesNotEndReads(t *testing.T) {
 	for name, handler := range map[string]func(conn *websocket.Conn) func(string) error{
 		"the library's": func(*websocket.Conn) func(string) error { return nil },
@@ -201,7 +200,7 @@ func TestPongThatCantLeaveDoesNotEndReads(t *testing.T) {
 	}
 }
 
-// The keep-alive pings a peer that has hung up, of a controller that takes its time.
+// The keep-alive pings a peer that has hung up while the controller is busy.
 func TestKeepAliveOfAPeerThatHungUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{PingInterval: time.Minute, CloseTimeout: time.Hour})
@@ -213,7 +212,7 @@ func TestKeepAliveOfAPeerThatHungUp(t *testing.T) {
 	})
 }
 
-// Who reads already when a write fails finds the end as well.
+// A read that is waiting when a write fails reaches the end of the stream as well.
 func TestHangUpWhileReading(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, _ *http.Request) error {
@@ -247,7 +246,7 @@ func TestHangUpWhileReading(t *testing.T) {
 	})
 }
 
-// Who waits for a turn to write does not wait for a writer that will not go on.
+// A call that waits for its turn to write does not wait for a writer that can't continue.
 func TestHangUpWhileOthersWaitForTheirTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{})
@@ -273,8 +272,8 @@ func TestHangUpWhileOthersWaitForTheirTurn(t *testing.T) {
 	})
 }
 
-// A Stream reads what had come, to its end, and does not hold the connection for a
-// reader that does not come.
+// A Stream reads everything that has arrived, and does not keep the connection open for a
+// reader that never reads.
 func TestStreamOfAPeerThatHungUp(t *testing.T) {
 	words := func(client *wstest.Raw) {
 		client.Send(wstest.Binary([]byte("all ")), wstest.Binary([]byte("of it")), wstest.Close(1000, ""))

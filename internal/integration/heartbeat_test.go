@@ -21,8 +21,8 @@ import (
 
 const beatInterval = 15 * time.Second
 
-// beating upgrades connections that send heartbeats and nothing else that is not asked
-// for: no pings. Act is what Serve does before it reads.
+// beating upgrades connections that send heartbeats and no pings. Serve calls act before it
+// reads.
 func beating(act func(conn *websocket.Conn) error) *websocket.Upgrader {
 	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 		if act != nil {
@@ -83,7 +83,7 @@ func TestNoHeartbeatUnlessItIsAskedFor(t *testing.T) {
 	}
 }
 
-// Whatever way a message leaves: the next heartbeat is due an interval after it.
+// However a message is written, the next heartbeat is due one interval after it.
 func TestMessagePutsTheHeartbeatOff(t *testing.T) {
 	encoded, err := websocket.EncodeMessage(websocket.TextMessage, []byte("news"))
 	require.NoError(t, err)
@@ -156,7 +156,8 @@ func TestPreparedAndCompressedMessagesPutTheHeartbeatOff(t *testing.T) {
 	}
 }
 
-// A page sees neither pings nor pongs, and nothing of what it says itself.
+// Pings, pongs and received messages do not postpone a heartbeat, because a page does not
+// see them.
 func TestWhatAPageDoesNotSeePutsNothingOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := beating(nil)
@@ -173,7 +174,7 @@ func TestWhatAPageDoesNotSeePutsNothingOff(t *testing.T) {
 	})
 }
 
-// A ping and a heartbeat that are due at the same time both leave.
+// A ping and a heartbeat that are due at the same time are both sent.
 func TestHeartbeatBesideAPing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := beating(nil)
@@ -191,8 +192,8 @@ func TestHeartbeatBesideAPing(t *testing.T) {
 	})
 }
 
-// Nothing passes into a message that is being streamed, however long it takes; it is a
-// sign of life when it is complete.
+// No heartbeat interrupts a streamed message, however long it takes. The message counts as
+// a sign of life when it is complete.
 func TestNoHeartbeatWithinAMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := wstest.DialRaw(t, beating(func(conn *websocket.Conn) error {
@@ -219,8 +220,8 @@ func TestNoHeartbeatWithinAMessage(t *testing.T) {
 	})
 }
 
-// A heartbeat that is held up, here by a ping that waits for a large message, is left out
-// where something has left meanwhile.
+// A heartbeat that is delayed, here by a ping that waits for a large message, is not sent
+// if a message was completed meanwhile.
 func TestHeartbeatThatIsHeldUpIsLeftOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		large := make([]byte, 2*wstest.PipeBuffer)
@@ -243,7 +244,8 @@ func TestHeartbeatThatIsHeldUpIsLeftOut(t *testing.T) {
 	})
 }
 
-// A peer that takes nothing is noticed by its message, and no heartbeat waits behind it.
+// A peer that takes nothing is noticed by its pending message, and no heartbeat waits
+// behind that.
 func TestNoHeartbeatBehindAMessageThatIsNotTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := beating(func(conn *websocket.Conn) error {
@@ -270,7 +272,7 @@ func TestNoHeartbeatAfterTheCloseFrame(t *testing.T) {
 	})
 }
 
-// A client of Dial may send them, too.
+// A client of Dial may send heartbeats, too.
 func TestHeartbeatOfAClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		got := make(chan string)

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestHTTP10 is about a version that has no upgrades (RFC 6455, 4.2.1; RFC 9110,
-// 7.8: a server must ignore the Upgrade header there).
+// HTTP/1.0 has no upgrades: a server must ignore the Upgrade header (RFC 6455, 4.2.1; RFC
+// 9110, 7.8).
 func TestHTTP10(t *testing.T) {
 	conn := testws.DialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(testws.Echo))))
 	conn.Send(bytes.Replace(testws.UpgradeBytes(t), []byte("HTTP/1.1"), []byte("HTTP/1.0"), 1))
@@ -26,8 +26,7 @@ func TestHTTP10(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, response.Status)
 }
 
-// TestMethodNotAllowed is about what the answer 405 must tell (RFC 9110,
-// 15.5.6): the methods that are allowed.
+// A 405 response must list the allowed methods (RFC 9110, 15.5.6).
 func TestMethodNotAllowed(t *testing.T) {
 	conn := testws.DialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(testws.Echo))))
 	response := conn.Do(testws.UpgradeRequest(func(r *http.Request) { r.Method = http.MethodPost }))
@@ -35,8 +34,8 @@ func TestMethodNotAllowed(t *testing.T) {
 	require.Contains(t, response.Header.Get("Allow"), http.MethodGet)
 }
 
-// TestBodyIsNotWaitedFor is about clients that announce a body and do not send it: they
-// get their answer at once, whatever the reason.
+// Clients that announce a body and do not send it get their response at once, whatever the
+// reason of the refusal is.
 func TestBodyIsNotWaitedFor(t *testing.T) {
 	for _, body := range []struct{ name, header, begin string }{
 		{name: "of a known length", header: "Content-Length: 5\r\n"},
@@ -83,8 +82,8 @@ func TestBodyIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// TestUpgradeRequiredIsAConnectionOption also where the client wants the connection
-// closed (RFC 9110, 7.8).
+// The Connection header has the option even if the client wants the connection closed (RFC
+// 9110, 7.8).
 func TestUpgradeRequiredIsAConnectionOption(t *testing.T) {
 	for header, want := range map[string]string{"": "Upgrade", "keep-alive": "Upgrade", "close": "Upgrade, close"} {
 		conn := testws.DialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(testws.Echo))))
@@ -100,7 +99,7 @@ func TestUpgradeRequiredIsAConnectionOption(t *testing.T) {
 	}
 }
 
-// TestRefusedHEAD is answered as a GET is, but for the body, and is no handshake.
+// A HEAD request is answered as a GET is, without the body, and is not a handshake.
 func TestRefusedHEAD(t *testing.T) {
 	conn := testws.DialHTTP(t, wstest.Serve(t, websocket.New(websocket.ControllerFunc(testws.Echo))))
 	response := conn.Do(testws.UpgradeRequest(func(r *http.Request) { r.Method, r.Header = http.MethodHead, http.Header{} }))
@@ -110,8 +109,8 @@ func TestRefusedHEAD(t *testing.T) {
 	assert.Equal(t, http.StatusMethodNotAllowed, response.Status)
 }
 
-// TestOtherVersionsOfHTTP have no upgrade to offer either, and are told so: browsers
-// that look at a page of a server with TLS speak HTTP/2.
+// Other versions of HTTP have no upgrade to offer, and the response says so: a browser that
+// opens a page of a server with TLS uses HTTP/2.
 func TestOtherVersionsOfHTTP(t *testing.T) {
 	server := httptest.NewUnstartedServer(websocket.New(websocket.ControllerFunc(testws.Echo)))
 	server.EnableHTTP2 = true

@@ -18,8 +18,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestNothingIsLeftBehind ends a thousand connections over TCP in ten ways and
-// counts what is left of them.
+// TestNothingIsLeftBehind ends a thousand connections over TCP in ten ways and counts what
+// they leave behind.
 func TestNothingIsLeftBehind(t *testing.T) {
 	const each = 100
 	brief := websocket.Options{CloseTimeout: 300 * time.Millisecond, WriteTimeout: 300 * time.Millisecond, Logger: testws.Silent}

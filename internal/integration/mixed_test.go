@@ -24,7 +24,7 @@ func mixedBody(writer, i int) string {
 	return fmt.Sprintf("%d/%d/%s", writer, i, strings.Repeat("x", (writer*i*37)%7000))
 }
 
-// mixedWays are those of writing messages, in order.
+// mixedWays are the ways to write messages, in order.
 var mixedWays = []func(t *testing.T, conn *websocket.Conn, random *rand.Rand, messages []string) error{
 	func(t *testing.T, conn *websocket.Conn, random *rand.Rand, messages []string) error {
 		var all []*websocket.EncodedMessage
@@ -93,7 +93,7 @@ func mixedWriter(t *testing.T, conn *websocket.Conn, w int) error {
 	return nil
 }
 
-// mixedEcho answers what comes in bursts while the writers write.
+// mixedEcho answers bursts of messages while the writers write.
 func mixedEcho(t *testing.T) websocket.ControllerFunc {
 	return func(conn *websocket.Conn, _ *http.Request) error {
 		for w := range mixedWriters {
@@ -111,9 +111,8 @@ func mixedEcho(t *testing.T) websocket.ControllerFunc {
 	}
 }
 
-// TestNothingIsMixed has goroutines write in every way there is while the client
-// sends bursts that are answered: every frame is whole, and the messages of each
-// goroutine are in order.
+// Goroutines write in every possible way while the client sends bursts that are answered:
+// every frame is whole, and the messages of each goroutine are in order.
 func TestNothingIsMixed(t *testing.T) {
 	const bursts, burst = 20, 10
 	for name, compression := range map[string]bool{"plain": false, "compressed": true} {

@@ -68,8 +68,8 @@ func TestSubprotocols(t *testing.T) {
 	}
 }
 
-// TestSubprotocolsOnSeveralLines is about a header that may be sent in parts (RFC
-// 6455, 11.3.4). The controller sees them as they came.
+// The header may be sent on several lines (RFC 6455, 11.3.4). The controller sees them
+// unchanged.
 func TestSubprotocolsOnSeveralLines(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -144,7 +144,7 @@ func TestCompression(t *testing.T) {
 	}
 }
 
-// countingPool is a BufferPool of the application's.
+// countingPool is a BufferPool of the application.
 type countingPool struct {
 	pool       sync.Pool
 	gets, puts atomic.Int64
@@ -180,7 +180,7 @@ func stream(conn *websocket.Conn, _ *http.Request) error {
 	}
 }
 
-// gorillas is a connection that is used as gorilla's.
+// gorillas is a controller that uses the embedded connection.
 func gorillas(serve func(conn *ws.Conn) error) websocket.ControllerFunc {
 	return func(conn *websocket.Conn, _ *http.Request) error {
 		for {
@@ -191,7 +191,8 @@ func gorillas(serve func(conn *ws.Conn) error) websocket.ControllerFunc {
 	}
 }
 
-// The pool of the application's is gorilla's: messages written by our own API need none.
+// The application's pool serves gorilla only: messages written by the methods of Conn need
+// none.
 func TestWriteBufferPool(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

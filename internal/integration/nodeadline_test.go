@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An undatedConn is one of a network that has no deadlines, and says so, as the channels of
-// SSH do.
+// An undatedConn belongs to a network that has no deadlines and returns an error for them,
+// as the channels of SSH do.
 type undatedConn struct{ net.Conn }
 
 var errNoDeadlines = errors.New("deadlines are not supported")
@@ -31,8 +31,8 @@ func (undatedConn) SetWriteDeadline(time.Time) error { return errNoDeadlines }
 
 func undated(nc net.Conn) net.Conn { return undatedConn{nc} }
 
-// Every bound holds on a network without deadlines, to the instant. What can't be
-// interrupted there ends the connection instead.
+// Every timeout holds on a network without deadlines, to the instant. An operation that
+// can't be interrupted there ends the connection instead.
 func TestBoundsOfANetworkWithoutDeadlines(t *testing.T) {
 	large := make([]byte, 4*wstest.PipeBuffer)
 	begun := []wstest.Frame{testws.Part(websocket.BinaryMessage, false, "a")}
@@ -163,8 +163,8 @@ func TestBoundsOfANetworkWithoutDeadlines(t *testing.T) {
 	}
 }
 
-// A read whose context ends when it has returned takes no harm, nor does a write: nothing
-// was to be interrupted.
+// A context that ends after its read or write has returned does no harm: there is nothing
+// to interrupt.
 func TestContextsThatEndLaterOnANetworkWithoutDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
@@ -192,8 +192,8 @@ func TestContextsThatEndLaterOnANetworkWithoutDeadlines(t *testing.T) {
 	})
 }
 
-// A peer that reads slowly gets a message of any length there, too: each piece that it
-// takes renews the bound.
+// A peer that reads slowly receives a message of any length there, too: each piece that it
+// takes restarts the timeout.
 func TestSlowReaderOfANetworkWithoutDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -215,8 +215,9 @@ func TestSlowReaderOfANetworkWithoutDeadlines(t *testing.T) {
 	})
 }
 
-// A Serve that waits for a message can't be waked there. It goes on until its client is
-// told of the shutdown, with the code that says so, and has the time to answer what comes.
+// A Serve that waits for a message can't be interrupted there. It continues until its
+// client is sent the close frame of the shutdown, with code 1001, and may answer messages
+// until then.
 func TestShutdownOnANetworkWithoutDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		served := make(chan error, 1)
@@ -238,7 +239,7 @@ func TestShutdownOnANetworkWithoutDeadlines(t *testing.T) {
 	})
 }
 
-// The caller who sets a deadline for reads is told that there are none.
+// SetReadDeadline returns an error that says that there are no deadlines.
 func TestReadDeadlineOfANetworkWithoutDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
@@ -253,7 +254,7 @@ func TestReadDeadlineOfANetworkWithoutDeadlines(t *testing.T) {
 	})
 }
 
-// A stuckConn is one whose writes wait until it is closed.
+// A stuckConn is a connection whose writes wait until it is closed.
 type stuckConn struct {
 	net.Conn
 	closed chan struct{}

@@ -255,7 +255,7 @@ func TestOriginPrecedence(t *testing.T) {
 	}
 }
 
-// badOrigins are patterns that are refused, by what is wrong with them.
+// badOrigins are invalid patterns, by what is wrong with them.
 var badOrigins = map[string][]string{
 	"no host":              {"", "https://", ":443", "https://:443", "app://", "capacitor://:80", "file://:80"},
 	"every origin":         {"*", "https://*", "*:443", "http://*:80", "chrome-extension://*", "app://*:80"},
@@ -296,8 +296,7 @@ func TestMalformedOriginPatterns(t *testing.T) {
 	require.EqualError(t, options.Validate(), `websocket: AllowedOrigins: "evil.test/x" has a path: not even a slash may follow the host`)
 }
 
-// TestInvalidOptions is about an Upgrader that was never registered: nobody could
-// be told before.
+// An Upgrader that was never registered could not report its invalid options before.
 func TestInvalidOptions(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -322,7 +321,7 @@ func TestInvalidOptions(t *testing.T) {
 	}
 }
 
-// TestPatternsAreReadOnce is about options that change too late.
+// A change of the options after the first request has no effect.
 func TestPatternsAreReadOnce(t *testing.T) {
 	patterns := []string{"friend.test"}
 	endpoint := websocket.NewEndpoint(websocket.Options{AllowedOrigins: patterns})

@@ -68,8 +68,7 @@ func TestSameOrigin(t *testing.T) {
 	}
 }
 
-// TestEmptyHost is about a request without a host, which HTTP/1.1 allows: an
-// origin without one is not the same.
+// HTTP/1.1 allows a request with an empty host. An origin without a host is not the same.
 func TestEmptyHost(t *testing.T) {
 	server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(testws.Echo)))
 	for _, origin := range []string{"null", "file://", "", "http://:80", "https://:443", "http://[]:80"} {
@@ -114,8 +113,7 @@ func TestOriginCheckerWins(t *testing.T) {
 	}
 }
 
-// Settings that would not count are refused: a CheckOrigin that is not called protects
-// nobody.
+// Settings without effect are refused: a CheckOrigin that is never called protects nothing.
 func TestSettingsThatWouldNotCount(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -137,7 +135,7 @@ func TestSettingsThatWouldNotCount(t *testing.T) {
 	}
 }
 
-// The Settings are the application's: nothing is written into them.
+// The Settings belong to the application: they are not modified.
 func TestSettingsAreLeftAsTheyAre(t *testing.T) {
 	upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))
 	upgrader.Subprotocols, upgrader.EnableCompression, upgrader.ReadBufferSize = []string{"chat"}, true, 1024

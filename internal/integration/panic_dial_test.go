@@ -21,10 +21,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// lifetime is when a context ends. A read has begun by then, on a busy machine too.
+// lifetime is the time until a context ends. By then a read has begun, even on a busy
+// machine.
 const lifetime = 100 * time.Millisecond
 
-// clientLives are what may happen to a connection that was dialed.
+// clientLives are what may happen to a dialed connection.
 var clientLives = []struct {
 	name string
 	live func(ctx context.Context, conn *websocket.Conn) error
@@ -75,9 +76,8 @@ var clientLives = []struct {
 	}},
 }
 
-// A panic in any method of the connection that DialContext returned, in the handshake or
-// later, is an error, or nothing that matters; the process goes on, and the socket is
-// closed.
+// A panic in any method of the connection that DialContext returned, during the handshake
+// or later, is an error or has no effect. The process continues, and the socket is closed.
 func TestDialOfPanickingConnection(t *testing.T) {
 	for _, life := range clientLives {
 		for _, method := range connMethods {
@@ -149,8 +149,8 @@ func livesWith(t *testing.T, server any, method string, atOnce, mute bool, live 
 	}
 }
 
-// A panic in a function of TLSConfig is one of Dial, on its goroutine, as one of
-// DialContext is.
+// A panic in a function of TLSConfig is a panic of Dial on the caller's goroutine, like a
+// panic in DialContext.
 func TestDialWithPanickingTLSConfig(t *testing.T) {
 	server := httptest.NewTLSServer(websocket.New(websocket.ControllerFunc(testws.Echo)))
 	defer server.Close()
@@ -160,7 +160,7 @@ func TestDialWithPanickingTLSConfig(t *testing.T) {
 	require.PanicsWithValue(t, "oh", func() { _, _, _ = websocket.Dial(t.Context(), u, &options) })
 }
 
-// TestPanickingProxyFunction passes its panic on and leaves nothing behind.
+// The panic of a Proxy function is passed on and leaves nothing behind.
 func TestPanickingProxyFunction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		require.PanicsWithValue(t, "oh", func() {
@@ -171,7 +171,8 @@ func TestPanickingProxyFunction(t *testing.T) {
 	})
 }
 
-// throughProxy are dials whose DialContext net/http calls, or we do.
+// throughProxy are ways to dial in which DialContext is called for the server or for a
+// proxy.
 var throughProxy = map[string]struct {
 	url   string
 	proxy string
@@ -183,7 +184,7 @@ var throughProxy = map[string]struct {
 	"through a TLS proxy": {url: "wss://example.com/", proxy: "https://proxy.test"},
 }
 
-// dialWith dials each of them with a function of the caller's.
+// dialWith dials in each of these ways with a DialContext of the test.
 func dialWith(t *testing.T, test func(t *testing.T, dial func(func(context.Context, string, string) (net.Conn, error)) error)) {
 	t.Helper()
 	for name, tt := range throughProxy {
@@ -206,8 +207,8 @@ func dialWith(t *testing.T, test func(t *testing.T, dial func(func(context.Conte
 	}
 }
 
-// TestPanickingDialFunction is on a goroutine of net/http's, and its panic on that
-// of Dial.
+// DialContext panics on a goroutine of its own; the panic is passed on to the caller of
+// Dial.
 func TestPanickingDialFunction(t *testing.T) {
 	dialWith(t, func(t *testing.T, dial func(func(context.Context, string, string) (net.Conn, error)) error) {
 		require.PanicsWithValue(t, "oh", func() {
@@ -216,7 +217,7 @@ func TestPanickingDialFunction(t *testing.T) {
 	})
 }
 
-// TestDialFunctionThatExits is what a test does that fails in one.
+// A test that fails within DialContext calls runtime.Goexit there.
 func TestDialFunctionThatExits(t *testing.T) {
 	dialWith(t, func(t *testing.T, dial func(func(context.Context, string, string) (net.Conn, error)) error) {
 		begun := time.Now()
@@ -236,8 +237,7 @@ func TestDialFunctionThatReturnsNothing(t *testing.T) {
 	})
 }
 
-// TestPanickingConnectionToAProxy is closed all the same. What a network does is no panic
-// of Dial.
+// The connection is closed nevertheless. A panic of the network is not a panic of Dial.
 func TestPanickingConnectionToAProxy(t *testing.T) {
 	for _, proxy := range []string{"http", "https", "socks5"} {
 		t.Run(proxy, func(t *testing.T) {
@@ -259,7 +259,7 @@ func TestPanickingConnectionToAProxy(t *testing.T) {
 	}
 }
 
-// TestLatePanic is that of a dial that was given up: nobody is there to recover it.
+// A panic of DialContext after Dial has given up can't be passed on to any caller.
 func TestLatePanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, _, err := websocket.Dial(t.Context(), "ws://example.com/", &websocket.DialOptions{

@@ -42,7 +42,7 @@ func (w *wrapsConns) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return w.wrap(nc), rw, nil
 }
 
-// A panickyConn panics in one of its methods, once that is armed.
+// A panickyConn panics in one of its methods once it is armed.
 type panickyConn struct {
 	net.Conn
 	method string
@@ -52,7 +52,7 @@ type panickyConn struct {
 	panicked atomic.Bool
 }
 
-// connMethods are all that this package calls.
+// connMethods are all methods that this package calls.
 var connMethods = []string{
 	"Read", "Write", "Close", "CloseWrite", "LocalAddr", "RemoteAddr", "SetDeadline", "SetReadDeadline", "SetWriteDeadline",
 }
@@ -110,7 +110,7 @@ func (c *panickyConn) SetWriteDeadline(d time.Time) error {
 	return c.Conn.SetWriteDeadline(d)
 }
 
-// lives are what may happen to a connection on a server.
+// lives are what may happen to a connection of a server.
 var lives = []struct {
 	name   string
 	serve  func(conn *websocket.Conn, r *http.Request) error
@@ -195,7 +195,7 @@ var lives = []struct {
 	}},
 }
 
-// reset cuts a connection without a goodbye.
+// reset closes a connection without a close frame.
 func reset(nc net.Conn) {
 	if tcp, ok := nc.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
@@ -205,7 +205,7 @@ func reset(nc net.Conn) {
 	wstest.Reset(nc)
 }
 
-// handshake connects and returns the status of the answer, 0 without one.
+// handshake connects and returns the status of the response, or 0 if there is none.
 func handshake(t *testing.T, target any) (nc net.Conn, status int) {
 	t.Helper()
 	var err error
@@ -227,9 +227,9 @@ func handshake(t *testing.T, target any) (nc net.Conn, status int) {
 	return nc, response.StatusCode
 }
 
-// A panic in any method of the connection, in whatever happens to it, ends that
-// connection and nothing else: the socket is closed, the set left, the place given
-// back, the observer told, within the times that there are for it.
+// A panic in any method of the connection, whatever else happens to it, ends that
+// connection and nothing else. Within the timeouts, the socket is closed, the connection no
+// longer counts toward MaxConnections, and the observer is notified.
 func TestPanickingConnection(t *testing.T) {
 	for _, life := range lives {
 		for _, method := range connMethods {
@@ -324,7 +324,7 @@ func (p *panickyServer) wrap(nc net.Conn) net.Conn {
 	return c
 }
 
-// expectEnd expects that nothing is left of the connection.
+// expectEnd checks that nothing is left of the connection.
 func (p *panickyServer) expectEnd(down bool) {
 	t := p.t
 	t.Helper()
@@ -357,7 +357,7 @@ func (p *panickyServer) expectEnd(down bool) {
 	assert.NoError(t, p.u.Shutdown(t.Context()))
 }
 
-// expectTold expects that the panic was told, though nothing else may have come of it.
+// expectTold checks that the panic was reported, even if it had no other effect.
 func (p *panickyServer) expectTold() {
 	switch p.method {
 	case "CloseWrite", "LocalAddr", "RemoteAddr": // without them, a connection does as well

@@ -22,8 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// aghast are a slog.Handler, an Observer, an Options.Logger and an ErrorHandler that leave one
-// of their functions as no function should be left.
+// aghast is a slog.Handler, an Observer, an Options.Logger and an ErrorHandler, one of
+// whose functions panics or calls runtime.Goexit.
 type aghast struct {
 	function string
 	leave    func()
@@ -70,7 +70,8 @@ func (a *aghast) Ended(_ *websocket.Conn, ending websocket.Ending) {
 	a.call("Ended")
 }
 
-// An aghastLogger is the handler of Options.Logger, beside that of the default logger.
+// An aghastLogger is the handler of Options.Logger, as distinct from that of the default
+// logger.
 type aghastLogger struct{ *aghast }
 
 func (a aghastLogger) Enabled(context.Context, slog.Level) bool {
@@ -83,7 +84,7 @@ func (a aghastLogger) Handle(context.Context, slog.Record) error {
 	return nil
 }
 
-// An unspeakable is an error that can't say what it is.
+// An unspeakable is an error whose methods panic.
 type unspeakable struct{ aghast *aghast }
 
 func (u unspeakable) Error() string   { u.aghast.call("Error"); return "unspeakable" }
@@ -91,15 +92,16 @@ func (u unspeakable) Is(error) bool   { u.aghast.call("Is"); return false }
 func (u unspeakable) As(any) bool     { u.aghast.call("As"); return false }
 func (u unspeakable) Unwrap() []error { u.aghast.call("Unwrap"); return nil }
 
-// serveLogs has the package log by slog's default handler, which the test has for itself.
+// serveLogs makes h the handler of slog's default logger until the end of the test.
 func serveLogs(t *testing.T, h slog.Handler) {
 	before := slog.Default()
 	slog.SetDefault(slog.New(h))
 	t.Cleanup(func() { slog.SetDefault(before) })
 }
 
-// What a logger, an observer or an error does ends neither the process nor the ending of a
-// connection: its socket is closed, its place given back, and the observer told.
+// Whatever a logger, an observer or an error does, the process continues and the connection
+// ends as usual: its socket is closed, it no longer counts toward MaxConnections, and the
+// observer is notified.
 func TestPanickingLoggersAndObservers(t *testing.T) {
 	functions := []string{"Enabled", "Handle", "UpgradeRefused", "Opened", "Ended", "Logger, Enabled", "Logger, Handle", "OnError", "Error", "Is", "As", "Unwrap"}
 	codes := map[string]int{"nil": 1000, "a breach": 1002} // or else 1011
@@ -176,7 +178,7 @@ func (a *aghast) controller(serve func(*websocket.Conn, *http.Request) error) we
 	return websocket.ControllerFunc(serve) // the log is told
 }
 
-// faultyConn is a connection whose Write may be made to fail.
+// faultyConn is a connection whose Write can be made to fail.
 type faultyConn struct {
 	net.Conn
 	fault *atomic.Pointer[func()]
@@ -199,8 +201,8 @@ func (l *faultyListener) Accept() (net.Conn, error) {
 	return faultyConn{conn, &l.fault}, err
 }
 
-// TestPanicOfTheConnection is told like any other, and ends no more than the
-// connection: nothing is written behind half a frame.
+// A panic of the net.Conn is reported like any other and ends only the connection: nothing
+// is written after half a frame.
 func TestPanicOfTheConnection(t *testing.T) {
 	for name, write := range map[string]func(conn *websocket.Conn) error{
 		"by Flush": func(conn *websocket.Conn) error {

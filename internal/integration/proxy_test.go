@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// tunnels counts the connections that it passes through, as an HTTP proxy.
+// tunnels is an HTTP proxy that counts the connections through it.
 type tunnels struct {
 	mu     sync.Mutex
 	asked  []*http.Request
@@ -51,7 +51,7 @@ func (p *tunnels) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	join(client, server)
 }
 
-// join copies both ways until both ends have hung up.
+// join copies in both directions until both ends have hung up.
 func join(a, b net.Conn) {
 	var copying sync.WaitGroup
 	for _, way := range [][2]net.Conn{{a, b}, {b, a}} {
@@ -134,8 +134,8 @@ func TestDialThroughProxy(t *testing.T) {
 	}
 }
 
-// TestProxySchemes tells those that we speak from others, with which net/http would
-// speak plain HTTP, and no CONNECT.
+// Dial refuses unknown schemes; net/http would speak plain HTTP to such a proxy, without
+// CONNECT.
 func TestProxySchemes(t *testing.T) {
 	for _, tt := range []struct {
 		scheme  string
@@ -175,7 +175,8 @@ func TestProxySchemes(t *testing.T) {
 	}
 }
 
-// TestProxyIsToldNoZone has a proxy asked for an address whose zone is this machine's.
+// A proxy is asked for an address without its zone, which means something on this machine
+// only.
 func TestProxyIsToldNoZone(t *testing.T) {
 	for u, want := range map[string]string{
 		"ws://[fe80::1%25eth0]:81/": "[fe80::1]:81",
@@ -194,7 +195,7 @@ func TestProxyIsToldNoZone(t *testing.T) {
 	}
 }
 
-// TestProxyOfHandMadeURL is asked for a tunnel.
+// The proxy is asked for a tunnel.
 func TestProxyOfHandMadeURL(t *testing.T) {
 	passing := &tunnels{}
 	proxy := httptest.NewServer(passing)
@@ -214,8 +215,8 @@ func TestProxyOfHandMadeURL(t *testing.T) {
 	}
 }
 
-// TestCutOfTLSInTLS has a peer behind a proxy take nothing any more: neither layer
-// of TLS may wait for it to take an alert.
+// A peer behind a proxy takes nothing any more: neither layer of TLS may wait until it
+// takes an alert.
 func TestCutOfTLSInTLS(t *testing.T) {
 	certified := httptest.NewTLSServer(http.NotFoundHandler())
 	certified.Close()
@@ -248,7 +249,7 @@ func TestCutOfTLSInTLS(t *testing.T) {
 	})
 }
 
-// TestDialThroughSOCKS5 is about what net/http does for us.
+// Dial connects through a SOCKS5 proxy, with and without TLS.
 func TestDialThroughSOCKS5(t *testing.T) {
 	for name, start := range map[string]func(http.Handler) *httptest.Server{"ws": httptest.NewServer, "wss": httptest.NewTLSServer} {
 		t.Run(name, func(t *testing.T) {

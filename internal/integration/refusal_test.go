@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// refusals are requests that are refused, whatever the reason.
+// refusals are requests that are refused for various reasons.
 var refusals = []struct {
 	name    string
 	change  func(r *http.Request)
@@ -277,7 +277,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// requireReasonTold checks that the body's error is the reason.
+// requireReasonTold checks that the error in the body is the reason.
 func requireReasonTold(t *testing.T, response testws.Reply, mentioned []string) {
 	t.Helper()
 	var told map[string]string
@@ -288,9 +288,9 @@ func requireReasonTold(t *testing.T, response testws.Reply, mentioned []string) 
 	}
 }
 
-// requireRefusalLogged checks the log of one refusal: a request that is no handshake is
-// told of, for the operator whose proxy made it one, and so is the server's own fault,
-// unless the application is told.
+// requireRefusalLogged checks the log of one refusal. A request that is not a handshake is
+// logged for the operator, whose proxy may have dropped the upgrade. So is a mistake of the
+// server, unless the application received it.
 func requireRefusalLogged(t *testing.T, log *testws.Logs, told, other bool, status int, mentioned []string) {
 	t.Helper()
 	level := slog.LevelDebug
@@ -352,7 +352,7 @@ func TestHandshakesOfClients(t *testing.T) {
 	}
 }
 
-// TestSubprotocolsThatAreNone are the application's mistake, wherever it says them.
+// Invalid subprotocols are the application's mistake, wherever it sets them.
 func TestSubprotocolsThatAreNone(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

@@ -19,7 +19,7 @@ import (
 
 var errRestart = websocket.NewCloseError(websocket.CloseServiceRestart, "back in a minute")
 
-// restart is what a controller returns that wants another code than 1001.
+// restart is the error of a controller that chooses another code than 1001.
 func restart(err error) error {
 	if errors.Is(err, websocket.ErrShutdown) {
 		return errRestart
@@ -27,7 +27,7 @@ func restart(err error) error {
 	return err
 }
 
-// choosers are controllers that want another code, by how they learn of the shutdown.
+// choosers are controllers that choose another code, by how they notice the shutdown.
 var choosers = map[string]func(conn *websocket.Conn, r *http.Request) error{
 	"from the context": func(conn *websocket.Conn, _ *http.Request) error {
 		<-conn.Context().Done()
@@ -86,8 +86,7 @@ var choosers = map[string]func(conn *websocket.Conn, r *http.Request) error{
 	},
 }
 
-// What a controller chooses when the server shuts down is what its client is told, each
-// time.
+// The close frame that a controller chooses when the server shuts down is sent, each time.
 func TestChosenEndingCountsAtShutdown(t *testing.T) {
 	for name, serve := range choosers {
 		t.Run(name, func(t *testing.T) {
@@ -127,7 +126,7 @@ func TestChosenEndingCountsAtShutdown(t *testing.T) {
 	}
 }
 
-// One connection after the other, so that each is the only one to be told.
+// The connections end one after the other, so that each is the only one that is shut down.
 func TestChosenEndingIsNoRace(t *testing.T) {
 	served := make(chan struct{})
 	for range 1000 {
@@ -147,7 +146,7 @@ func TestChosenEndingIsNoRace(t *testing.T) {
 	}
 }
 
-// When the client is told, and what.
+// When the close frame is sent, and which.
 func TestWhenShutdownIsTold(t *testing.T) {
 	chooseAfter := func(d time.Duration) func(*websocket.Conn, *http.Request) error {
 		return func(conn *websocket.Conn, _ *http.Request) error {
@@ -233,7 +232,7 @@ func TestWhenShutdownIsTold(t *testing.T) {
 	}
 }
 
-// What a read returns at shutdown says so, to whoever asks in whatever way.
+// The error of a read during a shutdown says so in every way of asking.
 func TestReadsSayThatTheServerShutsDown(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, network func(http.Handler) any) {
 		errs := make(chan error, 2)

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// idle opens a connection and returns what ends it: it reads the server's close
-// frame, which is in no hurry, answers it, and returns its code.
+// idle opens a connection and returns a function that waits for its end: it reads the
+// server's close frame, however late it comes, answers it and returns its code.
 func idle(t *testing.T, server *wstest.Server) (expect func() int) {
 	t.Helper()
 	conn, err := server.DialContext(t.Context(), "", "")
@@ -37,7 +37,7 @@ func idle(t *testing.T, server *wstest.Server) (expect func() int) {
 	}
 }
 
-// Ten thousand idle connections are told at once, and gone.
+// Ten thousand idle connections are closed together.
 func TestShutdownAtSize(t *testing.T) {
 	const size = 10_000
 	synctest.Test(t, func(t *testing.T) {
@@ -107,8 +107,8 @@ func TestShutdownCutsAndCountsWhatHangs(t *testing.T) {
 	})
 }
 
-// Clients that connect while the server shuts down are refused, or told and
-// gone; none is forgotten.
+// Clients that connect while the server shuts down are either refused or closed; none is
+// forgotten.
 func TestShutdownRacesWithUpgrades(t *testing.T) {
 	testws.OnNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
 		const clients = 64
@@ -144,8 +144,8 @@ func TestShutdownRacesWithUpgrades(t *testing.T) {
 	}, testws.Memory, testws.TCP)
 }
 
-// connectOnce connects, says goodbye or is told so, and returns the status of the
-// handshake.
+// connectOnce connects, then closes the connection or is closed, and returns the status of
+// the handshake.
 func connectOnce(t *testing.T, target any) int {
 	t.Helper()
 	conn, err := testws.DialBare(t, target)

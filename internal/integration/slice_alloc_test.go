@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestAllocationsOfMessages counts those of the whole process, client included:
-// the client allocates nothing, as it writes bytes that it has and reads into
-// memory that it has.
+// TestAllocationsOfMessages counts the allocations of the whole process, including the
+// client. The client allocates nothing: it writes existing bytes and reads into existing
+// memory.
 func TestAllocationsOfMessages(t *testing.T) {
 	for _, tc := range []struct {
 		name string

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// Whoever uses a slice for too long is to notice.
+// A caller that uses a slice after the next read should notice.
 func TestSliceIsOverwrittenByTheNextRead(t *testing.T) {
 	spoiled := bytes.Repeat([]byte{0xdb}, 70_000)
 	for name, read := range readers {

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pattern is n bytes of ASCII that tell where they stand.
+// pattern returns n bytes of ASCII that differ by their position.
 func pattern(n, seed int) []byte {
 	p := make([]byte, n)
 	for i := range p {
@@ -98,7 +98,7 @@ func TestSlicesOfAllSizes(t *testing.T) {
 	}
 }
 
-// A slice is the caller's until the next read, to write to as well, whatever else
+// A slice belongs to the caller until the next read, even for writing, whatever else
 // happens to the connection.
 func TestSliceStaysWhileTheConnectionEnds(t *testing.T) {
 	for name, size := range map[string]int{"in the read buffer": 100, "in memory of its own": 100_000} {
@@ -141,7 +141,7 @@ func TestSliceStaysWhileTheConnectionEnds(t *testing.T) {
 	}
 }
 
-// Frames that are held back do not hold the slice.
+// Corked frames do not retain the slice.
 func TestSlicesAreEchoed(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
@@ -167,7 +167,7 @@ func TestSlicesAreEchoed(t *testing.T) {
 	})
 }
 
-// Memory is lent to one connection at a time.
+// A buffer is used by one connection at a time.
 func TestSlicesOfManyConnections(t *testing.T) {
 	server := sliceServer(t, nil, func(conn *websocket.Conn, _ *http.Request) error {
 		for {
@@ -229,7 +229,7 @@ func TestReadSliceContext(t *testing.T) {
 	})
 }
 
-// A deadline that passes within a payload leaves the closing handshake in order.
+// A deadline that passes within a payload does not disturb the closing handshake.
 func TestDeadlineWithinAPayload(t *testing.T) {
 	for name, read := range readers {
 		t.Run(name, func(t *testing.T) {
@@ -255,7 +255,7 @@ func TestDeadlineWithinAPayload(t *testing.T) {
 	}
 }
 
-// A socket that the application closes, or the peer resets, ends a read.
+// A read ends if the application closes the socket or the peer resets it.
 func TestSocketsThatEndWithinARead(t *testing.T) {
 	for name, end := range map[string]struct {
 		do   func(conn *websocket.Conn, client net.Conn)
@@ -302,7 +302,7 @@ func TestSocketsThatEndWithinARead(t *testing.T) {
 	}
 }
 
-// What the reader reads beside gorilla and what gorilla reads itself take turns.
+// Reads of Conn and reads of the embedded connection alternate.
 func TestSlicesAndTheEmbeddedConnection(t *testing.T) {
 	ended := errors.New("read")
 	server := sliceServer(t, nil, func(conn *websocket.Conn, _ *http.Request) error {

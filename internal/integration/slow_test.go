@@ -18,18 +18,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pieceSize is how much of a frame is written at once.
+// pieceSize is the size in bytes of the pieces in which a frame is written.
 const pieceSize = 128 << 10
 
-// read reads so many bytes of what the server sends.
+// read reads n bytes from the server.
 func read(t *testing.T, client *wstest.Raw, n int) {
 	t.Helper()
 	_, err := io.CopyN(io.Discard, client, int64(n))
 	require.NoError(t, err)
 }
 
-// Who reads steadily, but slowly, is not cut, however large the frame is; who stops is,
-// WriteTimeout later.
+// A peer that reads steadily, however slowly, is not disconnected, whatever the size of the
+// frame. A peer that stops is, WriteTimeout later.
 func TestWriteTimeoutIsWithoutProgress(t *testing.T) {
 	prepared, err := websocket.NewPreparedMessage(websocket.BinaryMessage, make([]byte, 8*pieceSize))
 	require.NoError(t, err)
@@ -84,7 +84,7 @@ func TestWriteTimeoutIsWithoutProgress(t *testing.T) {
 	}
 }
 
-// The deadline of the caller, and the end of a context, are what they are.
+// Progress does not extend the caller's deadline or context.
 func TestCallersDeadlinesAreNotRenewed(t *testing.T) {
 	write := func(ctx context.Context, conn *websocket.Conn) <-chan error {
 		written := make(chan error, 1)
@@ -118,7 +118,8 @@ func TestCallersDeadlinesAreNotRenewed(t *testing.T) {
 	}
 }
 
-// stuffed returns a connection whose network takes nothing more: a ping waits to leave.
+// stuffed returns a connection whose network takes nothing more: a ping waits to be
+// written.
 func stuffed(t *testing.T, options websocket.Options) (*wstest.Raw, *websocket.Conn, <-chan error) {
 	t.Helper()
 	options.PingInterval = -1
@@ -135,8 +136,8 @@ func stuffed(t *testing.T, options websocket.Options) (*wstest.Raw, *websocket.C
 	return client, conn, pinged
 }
 
-// All waiting of a call has one bound: for its turn among messages, for the frame under
-// way, and where gorilla writes, for the next one.
+// All waiting of one call has one bound: for other messages, for the frame that is being
+// written and, if gorilla writes, for the next frame.
 func TestWaitingOfACallHasOneBound(t *testing.T) {
 	prepared, err := websocket.NewPreparedMessage(websocket.BinaryMessage, []byte("x"))
 	require.NoError(t, err)
@@ -165,7 +166,7 @@ func TestWaitingOfACallHasOneBound(t *testing.T) {
 	}
 }
 
-// Who waits does so as long as what is in the way makes progress.
+// A call waits as long as the writes before it make progress.
 func TestWaitingForASlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: 10 * time.Second, PingInterval: -1})
@@ -228,8 +229,8 @@ func TestWaitingForASlowReader(t *testing.T) {
 	})
 }
 
-// A message that is written in parts may go on for ever: it is not waited for longer
-// because it does.
+// A message that is written in parts may never end: its progress does not extend the wait
+// of other calls.
 func TestWaitingForAStreamedMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: 10 * time.Second, PingInterval: -1})
@@ -250,8 +251,9 @@ func TestWaitingForAStreamedMessage(t *testing.T) {
 	})
 }
 
-// A reader that takes two megabytes a second, of a kernel that has taken more than that,
-// is not cut, over TCP and TLS. What it has not read yet is no reason to call it gone.
+// A reader that takes two megabytes a second, from a kernel that has buffered more than
+// that, is not disconnected, over TCP and TLS: data that it has not read yet does not make
+// it gone.
 func TestSlowReaderOfAFullKernel(t *testing.T) {
 	const rate, size = 2 << 20, 8 << 20
 	for name, start := range map[string]func(http.Handler) *httptest.Server{
@@ -289,7 +291,7 @@ func TestSlowReaderOfAFullKernel(t *testing.T) {
 	}
 }
 
-// A peer that takes nothing any more is cut all the same, and is gone.
+// A peer that takes nothing any more is disconnected nevertheless, and reported as gone.
 func TestReaderOfAFullKernelThatStops(t *testing.T) {
 	for name, tc := range map[string]struct {
 		options websocket.Options

@@ -80,7 +80,7 @@ func TestStalledServersHoldLittle(t *testing.T) {
 	}
 }
 
-// acceptByHand accepts a connection and answers its handshake.
+// acceptByHand accepts a connection and answers its handshake without the library.
 func acceptByHand(l net.Listener) net.Conn {
 	nc, err := l.Accept()
 	if err != nil {
@@ -92,8 +92,8 @@ func acceptByHand(l net.Listener) net.Conn {
 	return nc
 }
 
-// TestBreachesHoldNothing breaks the protocol in the middle of large messages. While the
-// server waits for the peer to take its close frame, it has given their memory back.
+// The peer violates the protocol in the middle of large messages. The server releases their
+// memory before it waits for the peer to take its close frame.
 func TestBreachesHoldNothing(t *testing.T) {
 	const size = 32 << 20
 	text := append(make([]byte, size*3/4), 0xff)

@@ -24,7 +24,7 @@ import (
 
 const stalledPeers = 100
 
-// A stall is where a peer stops that has sent something.
+// A stall is the point at which a peer stops in the middle of something.
 type stall struct {
 	name string
 	sent []byte
@@ -33,8 +33,8 @@ type stall struct {
 	everywhere bool // for all ways to read; otherwise for those of whole messages
 }
 
-// begin is the beginning of a frame: its header, which announces a length, and some of
-// the payload.
+// begin returns the beginning of a frame: its header, which announces a length, and a part
+// of the payload.
 func begin(f wstest.Frame, announced, come int) []byte {
 	b := f.AppendHeader(nil, uint64(announced))
 	return append(b, masked(f, pseudoText(come))...)
@@ -49,7 +49,7 @@ func plainStalls() []stall {
 	return stallsOf(wstest.Text(""), wstest.Ping(""), wstest.Close(1000, "so long"))
 }
 
-// stallsOf are those of a client or, with frames that are not masked, of a server.
+// stallsOf returns the stalls of a client or, with unmasked frames, of a server.
 func stallsOf(text, ping, goodbye wstest.Frame) []stall {
 	first, next := text, text
 	first.Fin, next.Fin, next.Opcode = false, false, wstest.OpContinuation
@@ -188,9 +188,8 @@ func endpoint(way wayToRead) *websocket.Upgrader {
 	return u
 }
 
-// TestStalledPeersHoldLittle has peers send a part of something and no more. While a read
-// waits for the rest, the connection holds at most 4 KiB and twice what has come, heap
-// and stack, besides what an idle one holds.
+// Peers send a part of something and stop. While a read waits for the rest, the connection
+// holds, in heap and stack, at most 4 KiB and twice what has arrived more than an idle one.
 func TestStalledPeersHoldLittle(t *testing.T) {
 	for i, way := range waysToRead() {
 		t.Run(way.name, func(t *testing.T) {
@@ -223,7 +222,7 @@ func TestStalledPeersHoldLittle(t *testing.T) {
 	}
 }
 
-// notBare is a connection that is no bare socket.
+// notBare wraps a socket, so that it is not a bare one.
 type notBare struct{ net.Conn }
 
 type notBareListener struct{ net.Listener }
@@ -233,8 +232,8 @@ func (l notBareListener) Accept() (net.Conn, error) {
 	return notBare{nc}, err
 }
 
-// TestStalledPeersOfWrappedConnections is the same where a connection can't look before
-// it waits. It holds a buffer when it is idle, too.
+// The same for a connection that can't check for data before it waits. It holds a buffer
+// even when it is idle.
 func TestStalledPeersOfWrappedConnections(t *testing.T) {
 	for i, way := range waysToRead()[:3] {
 		t.Run(way.name, func(t *testing.T) {
@@ -256,11 +255,11 @@ func TestStalledPeersOfWrappedConnections(t *testing.T) {
 	}
 }
 
-// recordsOfTLS is what crypto/tls has of a record of up to 16 KiB that is not whole, or was:
-// its memory grows by two, and is kept for the next ones.
+// recordsOfTLS is the memory of crypto/tls for a record of up to 16 KiB that is incomplete,
+// or was: its buffer doubles as it grows, and is kept for the next records.
 const recordsOfTLS = 40 << 10
 
-// TestStalledPeersOverTLS is the same over TLS, which has memory of its own.
+// The same over TLS, which has memory of its own.
 func TestStalledPeersOverTLS(t *testing.T) {
 	way := waysToRead()[0]
 	for _, s := range plainStalls() {
@@ -276,8 +275,8 @@ func TestStalledPeersOverTLS(t *testing.T) {
 	}
 }
 
-// stalled checks what connections hold to an endpoint whose peers stall. Something below
-// them may hold more.
+// stalled checks how much memory an endpoint's connections hold whose peers stall. The
+// layers below may hold more.
 func stalled(t *testing.T, u *websocket.Upgrader, server *httptest.Server, s stall, below int) {
 	t.Helper()
 	clients := make([]*wstest.Raw, stalledPeers)
@@ -310,7 +309,7 @@ func stalled(t *testing.T, u *websocket.Upgrader, server *httptest.Server, s sta
 	runtime.KeepAlive(clients)
 }
 
-// inUse are the bytes of heap and stacks that are in use.
+// inUse returns the bytes of heap and stacks that are in use.
 func inUse() int64 {
 	time.Sleep(time.Millisecond)
 	runtime.GC()

@@ -14,8 +14,8 @@ import (
 	"github.com/goyave-contrib/websocket/wstest"
 )
 
-// BenchmarkRead has a raw client send a message, over TCP, in one frame or in several, and
-// wait for an empty one.
+// A raw client sends a message over TCP, in one frame or in several, and waits for an empty
+// one.
 func BenchmarkRead(b *testing.B) {
 	ways := map[string]func(conn *websocket.Conn) error{
 		"ReadMessage": func(conn *websocket.Conn) error { _, _, err := conn.ReadMessage(); return err },
@@ -62,7 +62,7 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// benchMessage is a message of a kind, in frames of 4 KiB where there are several.
+// benchMessage returns a message of a kind, in frames of 4 KiB if there are several.
 func benchMessage(size int, kind string) []byte {
 	text := bytes.Repeat([]byte("the quick brown fox jumps over the lazy dog, "), size/45+1)[:size]
 	for i := range text {
@@ -112,7 +112,7 @@ func benchDial(b *testing.B, handler http.Handler) net.Conn {
 	return conn
 }
 
-// BenchmarkNextWriter has a server stream messages to a raw client, over TCP.
+// A server streams messages to a raw client over TCP.
 func BenchmarkNextWriter(b *testing.B) {
 	for _, size := range []int{1 << 10, 64 << 10, 1 << 20} {
 		for _, pieces := range []int{1 << 10, 32 << 10} {

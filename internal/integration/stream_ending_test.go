@@ -166,8 +166,7 @@ func TestStreamOfAConnectionThatEnded(t *testing.T) {
 	})
 }
 
-// TestStreamOfAConnectionThatIsEnding is made when Serve has returned: nobody
-// would read for it.
+// The stream is made when Serve has returned: no goroutine would read for it.
 func TestStreamOfAConnectionThatIsEnding(t *testing.T) {
 	for name, serve := range map[string]websocket.ControllerFunc{
 		"the peer said goodbye": func(conn *websocket.Conn, _ *http.Request) error {
@@ -227,8 +226,7 @@ func (*lateStream) OnError(r *http.Request, _ error) {
 	}
 }
 
-// TestStreamEndsWithACloseHandler has the peer say goodbye, and the handler of that
-// panic.
+// The peer sends a close frame, and the close handler panics.
 func TestStreamEndsWithACloseHandler(t *testing.T) {
 	for name, c := range map[string]struct {
 		handler func(int, string) error
@@ -269,9 +267,9 @@ func TestStreamEndsWithACloseHandler(t *testing.T) {
 	}
 }
 
-// TestStreamOfACutMessageThatWasCompressed has what was inflated of a message come
-// together with the error that ends it, while our close frame can't be written:
-// the reading goroutine must not wait for a reader of that.
+// The inflated part of a message arrives together with the error that ends it, while our
+// close frame can't be written. The reading goroutine must not wait for a reader of that
+// part.
 func TestStreamOfACutMessageThatWasCompressed(t *testing.T) {
 	for name, options := range map[string]websocket.Options{
 		"by default":             {},

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTLSPeerThatHangsUpRudely has the peer close its socket without the alert
-// that TLS asks for: the end of the stream all the same.
+// The peer closes its socket without the alert that TLS requires: this ends the stream
+// nevertheless.
 func TestTLSPeerThatHangsUpRudely(t *testing.T) {
 	ctrl := &testws.Controller{ServeFunc: testws.ReadLoop(testws.Returned)}
 	u := websocket.New(ctrl)
@@ -33,8 +33,8 @@ func TestTLSPeerThatHangsUpRudely(t *testing.T) {
 	require.Equal(t, websocket.CloseAbnormalClosure, websocket.CloseStatus(ctrl.Told.All()[0]))
 }
 
-// TestTLSKeyUpdate has the peer ask for new keys when the deadline of the last
-// write has passed long ago: the read that meets it writes.
+// The peer requests new keys long after the deadline of the last write has passed: the read
+// that receives the request has to write.
 func TestTLSKeyUpdate(t *testing.T) {
 	if _, err := exec.LookPath("openssl"); err != nil {
 		t.Skip("no openssl here: Go's own client can't ask for new keys:", err)

@@ -99,7 +99,7 @@ func TestInvalidTextIsRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// A frame that has not arrived whole is refused for what has arrived of it.
+// A frame that has not arrived completely is refused for the invalid text in it.
 func TestInvalidTextInAnUnfinishedFrame(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		ctrl := &testws.Controller{ServeFunc: readings["ReadMessage"]}
