@@ -158,7 +158,7 @@ func TestEndAfterABreachDoesNotWaitForLong(t *testing.T) {
 				assert.Equal(t, c.closed, <-read)
 				_, err := conn.NetConn().Read(make([]byte, 1))
 				require.ErrorIs(t, err, net.ErrClosed)
-				time.Sleep(time.Second) // whoever talks on finds out
+				time.Sleep(time.Second) // a peer that continues to write gets an error
 			})
 		})
 	}

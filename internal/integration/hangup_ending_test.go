@@ -26,7 +26,7 @@ func TestEndingAfterAFailedWrite(t *testing.T) {
 	cases := []struct {
 		name  string
 		serve func(conn *websocket.Conn, r *http.Request) error
-		want  error // OnError is told; nil: nobody is
+		want  error // what OnError receives; nil: it is not called
 	}{
 		{name: "Serve returns the error", serve: func(conn *websocket.Conn, _ *http.Request) error { return testws.Wrapped(fail(conn)) }},
 		{name: "Serve hides the error", serve: func(conn *websocket.Conn, _ *http.Request) error { _ = fail(conn); return nil }},

@@ -191,8 +191,8 @@ func TestRefusals(t *testing.T) {
 	for _, tt := range refusals {
 		t.Run(tt.name, func(t *testing.T) {
 			headers := func(*http.Request) http.Header { return tt.headers }
-			// answer is the answer to the request, checked for what is the same
-			// whoever wrote it.
+			// answer sends the request, checks what every refusal has in common, and
+			// returns the response.
 			answer := func(t *testing.T, upgrader *websocket.Upgrader) testws.Reply {
 				t.Helper()
 				var log testws.Logs

@@ -10,7 +10,7 @@ import (
 type Controller struct {
 	ServeFunc func(conn *websocket.Conn, r *http.Request) error
 	ErrorFunc func(r *http.Request, err error)
-	Told      ErrorList // what OnError was called with
+	Told      ErrorList // the arguments of OnError
 }
 
 // Serve calls ServeFunc.
@@ -18,7 +18,7 @@ func (ctrl *Controller) Serve(conn *websocket.Conn, r *http.Request) error {
 	return ctrl.ServeFunc(conn, r)
 }
 
-// OnError keeps the error in Told and calls ErrorFunc.
+// OnError adds the error to Told and calls ErrorFunc.
 func (ctrl *Controller) OnError(r *http.Request, err error) {
 	ctrl.Told.Add(err)
 	if ctrl.ErrorFunc != nil {
@@ -26,7 +26,7 @@ func (ctrl *Controller) OnError(r *http.Request, err error) {
 	}
 }
 
-// CheckController has the last word on upgrades.
+// CheckController is an UpgradeChecker.
 type CheckController struct {
 	websocket.ControllerFunc
 	Check func(r *http.Request) error
@@ -35,7 +35,7 @@ type CheckController struct {
 // CheckUpgrade calls Check.
 func (ctrl *CheckController) CheckUpgrade(r *http.Request) error { return ctrl.Check(r) }
 
-// OriginController decides about origins.
+// OriginController is an OriginChecker.
 type OriginController struct {
 	websocket.ControllerFunc
 	Check func(r *http.Request) bool
@@ -44,7 +44,7 @@ type OriginController struct {
 // CheckOrigin calls Check.
 func (ctrl *OriginController) CheckOrigin(r *http.Request) bool { return ctrl.Check(r) }
 
-// HeaderController adds headers to the 101.
+// HeaderController is a HeaderUpgrader.
 type HeaderController struct {
 	websocket.ControllerFunc
 	Headers func(r *http.Request) http.Header
@@ -53,10 +53,10 @@ type HeaderController struct {
 // UpgradeHeaders calls Headers.
 func (ctrl *HeaderController) UpgradeHeaders(r *http.Request) http.Header { return ctrl.Headers(r) }
 
-// NoHeaders adds no header to the 101.
+// NoHeaders is for HeaderController: it adds no header to the 101.
 func NoHeaders(*http.Request) http.Header { return nil }
 
-// RefusalController answers refused upgrades.
+// RefusalController is an UpgradeErrorHandler.
 type RefusalController struct {
 	HeaderController
 	Refuse func(w http.ResponseWriter, r *http.Request, status int, reason error)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// AwaitEnd waits until no connection of the upgrader is left, without hurrying any.
+// AwaitEnd waits until the upgrader has no connection left. It ends none of them.
 func AwaitEnd(t *testing.T, u *websocket.Upgrader) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -20,8 +20,8 @@ func AwaitEnd(t *testing.T, u *websocket.Upgrader) {
 	}, 30*time.Second, time.Millisecond)
 }
 
-// RequireIdle checks that nothing is open, or counted as if it were: Shutdown
-// has nothing to wait for.
+// RequireIdle checks that no connection is open or counted as open: Shutdown returns
+// without waiting.
 func RequireIdle(t *testing.T, endpoint interface {
 	Shutdown(ctx context.Context) error
 }) {
@@ -31,13 +31,13 @@ func RequireIdle(t *testing.T, endpoint interface {
 	require.NoError(t, endpoint.Shutdown(ctx))
 }
 
-// AssertElapsed asserts that so much time has passed since start, to the nanosecond.
+// AssertElapsed asserts that exactly this much time has passed since start.
 func AssertElapsed(t *testing.T, start time.Time, want time.Duration) {
 	t.Helper()
 	assert.Equal(t, want, time.Since(start))
 }
 
-// Descriptors counts the open files of the process; 0 where that is not known.
+// Descriptors returns the number of open files of the process, or 0 if it is not known.
 func Descriptors(t *testing.T) int {
 	t.Helper()
 	files, err := os.ReadDir("/proc/self/fd")
@@ -48,7 +48,7 @@ func Descriptors(t *testing.T) int {
 	return len(files)
 }
 
-// RequireQueued asserts what waits to be written.
+// RequireQueued requires the number of messages and bytes that wait to be written.
 func RequireQueued(t *testing.T, conn *websocket.Conn, messages, bytes int) {
 	t.Helper()
 	gotMessages, gotBytes := conn.Queued()

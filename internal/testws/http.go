@@ -16,35 +16,34 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An HTTPConn is one connection to an HTTP server, on which one request follows
-// another.
+// An HTTPConn is one connection to an HTTP server, for several requests in sequence.
 type HTTPConn struct {
 	net.Conn
 	t testing.TB
-	R *bufio.Reader // what the server sends
+	R *bufio.Reader // reads from the server
 }
 
-// Hurry bounds what is expected next.
+// Hurry bounds the next reads by 5 seconds.
 func (c *HTTPConn) Hurry() {
 	c.t.Helper()
 	require.NoError(c.t, c.SetReadDeadline(time.Now().Add(5*time.Second)))
 }
 
-// Send writes bytes as they are.
+// Send writes bytes unchanged.
 func (c *HTTPConn) Send(p []byte) {
 	c.t.Helper()
 	_, err := c.Write(p)
 	require.NoError(c.t, err)
 }
 
-// Do sends a request and reads the answer.
+// Do sends a request and reads the response.
 func (c *HTTPConn) Do(request *http.Request) Reply {
 	c.t.Helper()
 	require.NoError(c.t, request.Write(c))
 	return c.Answer(request)
 }
 
-// Answer reads the answer to a request that was sent.
+// Answer reads the response to a request that was sent.
 func (c *HTTPConn) Answer(request *http.Request) Reply {
 	c.t.Helper()
 	c.Hurry()
@@ -57,8 +56,8 @@ func (c *HTTPConn) Answer(request *http.Request) Reply {
 	return ReadReply(c.t, response)
 }
 
-// ExpectAlive checks that the connection is still one to an HTTP server, on
-// which no byte too many was written.
+// ExpectAlive checks that the connection still speaks HTTP, and that no excess byte was
+// written to it.
 func (c *HTTPConn) ExpectAlive() {
 	c.t.Helper()
 	response := c.Do(httptest.NewRequest(http.MethodGet, "http://example.com/alive", http.NoBody))
@@ -66,7 +65,7 @@ func (c *HTTPConn) ExpectAlive() {
 	require.Equal(c.t, "alive", response.Body)
 }
 
-// ExpectFrames reads frames of the server.
+// ExpectFrames reads frames of the server and compares them.
 func (c *HTTPConn) ExpectFrames(frames ...wstest.Frame) {
 	c.t.Helper()
 	c.Hurry()
@@ -78,7 +77,8 @@ func (c *HTTPConn) ExpectFrames(frames ...wstest.Frame) {
 	}
 }
 
-// DialHTTP opens a connection to a server, without TLS, until the end of the test.
+// DialHTTP opens a connection to a server, without TLS. It is closed at the end of the
+// test.
 func DialHTTP(t testing.TB, server any) *HTTPConn {
 	t.Helper()
 	conn, err := DialBare(t, server)
@@ -87,7 +87,7 @@ func DialHTTP(t testing.TB, server any) *HTTPConn {
 	return &HTTPConn{Conn: conn, t: t, R: bufio.NewReader(conn)}
 }
 
-// DialBare opens a connection, without TLS.
+// DialBare opens a connection to a server, without TLS. The caller closes it.
 func DialBare(t testing.TB, server any) (net.Conn, error) {
 	switch server := server.(type) {
 	case *wstest.Server:
@@ -101,15 +101,15 @@ func DialBare(t testing.TB, server any) (net.Conn, error) {
 	}
 }
 
-// A Reply is the answer to a request, read to its end.
+// A Reply is the response to a request, read to its end.
 type Reply struct {
 	Status int
 	Header http.Header
 	Body   string
-	Closes bool // the connection, behind it
+	Closes bool // the connection, after the response
 }
 
-// ReadReply reads a response to its end. The caller closes its body.
+// ReadReply reads a response to its end. The caller closes the response's body.
 func ReadReply(t testing.TB, response *http.Response) Reply {
 	t.Helper()
 	body, err := io.ReadAll(response.Body)
@@ -117,7 +117,7 @@ func ReadReply(t testing.TB, response *http.Response) Reply {
 	return Reply{Status: response.StatusCode, Header: response.Header, Body: string(body), Closes: response.Close}
 }
 
-// DialRefused is DialRefused of wstest, whose response it reads to its end.
+// DialRefused is wstest.DialRefused, and reads the response to its end.
 func DialRefused(t testing.TB, target any, path string, options *wstest.Options) Reply {
 	t.Helper()
 	response := wstest.DialRefused(t, target, path, options)
@@ -125,8 +125,7 @@ func DialRefused(t testing.TB, target any, path string, options *wstest.Options)
 	return ReadReply(t, response)
 }
 
-// UpgradeRequest is the request of a client that does everything right, but for
-// the change.
+// UpgradeRequest returns the request of a valid handshake, modified by change.
 func UpgradeRequest(change func(r *http.Request)) *http.Request {
 	request := httptest.NewRequest(http.MethodGet, "http://example.com/ws", http.NoBody)
 	request.Header.Set("Connection", "Upgrade")
@@ -139,7 +138,7 @@ func UpgradeRequest(change func(r *http.Request)) *http.Request {
 	return request
 }
 
-// UpgradeBytes is UpgradeRequest as it is sent.
+// UpgradeBytes returns UpgradeRequest as it is sent.
 func UpgradeBytes(t *testing.T) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -147,8 +146,8 @@ func UpgradeBytes(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-// UpgradeBare performs the opening handshake on a bare connection and returns the
-// status of the answer. It reads nothing beyond.
+// UpgradeBare performs the opening handshake on a bare connection and returns the status of
+// the response. It reads nothing after the head of the response.
 func UpgradeBare(t *testing.T, conn net.Conn) int {
 	t.Helper()
 	request := "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
@@ -169,7 +168,7 @@ func UpgradeBare(t *testing.T, conn net.Conn) int {
 	return status
 }
 
-// BesidesAlive mounts a handler at /ws, beside a page.
+// BesidesAlive mounts a handler at /ws, beside a page at /alive.
 func BesidesAlive(handler http.Handler) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("/ws", handler)
@@ -177,5 +176,6 @@ func BesidesAlive(handler http.Handler) *http.ServeMux {
 	return mux
 }
 
-// OpaqueWriter is what a careless middleware makes of a response writer.
+// OpaqueWriter is a response writer without an Unwrap method, as careless middleware makes
+// it.
 type OpaqueWriter struct{ http.ResponseWriter }

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// PlainListener accepts connections that can do no more than a net.Conn can, as
-// wrappers of listeners make them.
+// PlainListener accepts connections with only the methods of net.Conn, as wrappers of
+// listeners do.
 type PlainListener struct{ net.Listener }
 
 // Accept returns a PlainConn.
@@ -16,10 +16,10 @@ func (l PlainListener) Accept() (net.Conn, error) {
 	return PlainConn{conn}, err
 }
 
-// PlainConn hides what a connection can do beyond net.Conn.
+// PlainConn hides all methods of a connection beyond net.Conn.
 type PlainConn struct{ net.Conn }
 
-// OneConn is a listener that accepts what Conns has, until Conns is closed.
+// OneConn is a listener that accepts the connections from Conns, until Conns is closed.
 type OneConn struct {
 	Conns chan net.Conn
 	net.Listener
@@ -36,16 +36,16 @@ func (l OneConn) Accept() (net.Conn, error) {
 // Close does nothing.
 func (l OneConn) Close() error { return nil }
 
-// Addr is no address in particular.
+// Addr returns an empty address.
 func (l OneConn) Addr() net.Addr { return &net.TCPAddr{} }
 
-// OpenConns counts the connections that are open.
+// OpenConns counts open connections.
 type OpenConns struct {
 	mu sync.Mutex
 	n  int
 }
 
-// By wraps a function that dials, whose connections are counted until they are closed.
+// By wraps a function that dials. Its connections count until they are closed.
 func (o *OpenConns) By(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		nc, err := dial(ctx, network, address)
@@ -63,7 +63,7 @@ func (o *OpenConns) add(n int) {
 	o.n += n
 }
 
-// Count is the number of connections that are open.
+// Count returns the number of open connections.
 func (o *OpenConns) Count() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()

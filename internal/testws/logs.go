@@ -17,13 +17,13 @@ type Logged struct {
 	Attrs   map[string]slog.Value // all others
 }
 
-// Logs collects what its Logger is told.
+// Logs records the lines that its Logger receives.
 type Logs struct {
 	mu    sync.Mutex
 	lines []Logged
 }
 
-// Logger returns the logger, whose lines are kept at any level.
+// Logger returns the logger. It records lines of any level.
 func (l *Logs) Logger() *slog.Logger {
 	return LogTo(func(line Logged) {
 		l.mu.Lock()
@@ -42,7 +42,7 @@ func (l *Logs) All() []Logged {
 // LogTo returns a logger that calls f for each line, at any level.
 func LogTo(f func(line Logged)) *slog.Logger { return slog.New(logTo(f)) }
 
-// logTo is the handler of LogTo. The library adds neither attributes nor groups to a
+// logTo is the slog.Handler of LogTo. The library adds neither attributes nor groups to a
 // logger.
 type logTo func(line Logged)
 

@@ -13,12 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Part is a frame of a fragmented text message.
+// Part returns a masked frame of a fragmented text message.
 func Part(opcode byte, fin bool, payload string) wstest.Frame {
 	return wstest.Frame{Fin: fin, Opcode: opcode, Masked: true, Payload: []byte(payload)}
 }
 
-// Deflated is a compressed text message in one frame (RFC 7692, 7.2.1).
+// Deflated returns a compressed text message in one frame (RFC 7692, 7.2.1).
 func Deflated(message string) wstest.Frame {
 	var b bytes.Buffer
 	w, err := flate.NewWriter(&b, flate.BestCompression)
@@ -31,7 +31,7 @@ func Deflated(message string) wstest.Frame {
 	return wstest.Frame{Fin: true, RSV: 4, Opcode: wstest.OpText, Masked: true, Payload: payload}
 }
 
-// Inflated is the message in a compressed payload (RFC 7692, 7.2.2).
+// Inflated returns the message in a compressed payload (RFC 7692, 7.2.2).
 func Inflated(t *testing.T, payload []byte) string {
 	t.Helper()
 	tail := strings.NewReader("\x00\x00\xff\xff\x01\x00\x00\xff\xff")
@@ -40,7 +40,7 @@ func Inflated(t *testing.T, payload []byte) string {
 	return string(message)
 }
 
-// ReceiveMessage reads a message in any number of frames, and reports whether it is
+// ReceiveMessage reads a message in any number of frames. It reports whether the message is
 // compressed.
 func ReceiveMessage(t *testing.T, client *wstest.Raw) (message string, compressed bool) {
 	t.Helper()
@@ -65,7 +65,7 @@ func ReceiveMessage(t *testing.T, client *wstest.Raw) (message string, compresse
 	}
 }
 
-// Encode is EncodeMessage for a text.
+// Encode is EncodeMessage for a text message.
 func Encode(t *testing.T, text string) *websocket.EncodedMessage {
 	t.Helper()
 	m, err := websocket.EncodeMessage(websocket.TextMessage, []byte(text))
@@ -73,7 +73,7 @@ func Encode(t *testing.T, text string) *websocket.EncodedMessage {
 	return m
 }
 
-// EncodeSize is EncodeMessage for a binary message of some size.
+// EncodeSize is EncodeMessage for a binary message of the given size.
 func EncodeSize(t *testing.T, size int) *websocket.EncodedMessage {
 	t.Helper()
 	m, err := websocket.EncodeMessage(websocket.BinaryMessage, make([]byte, size))
@@ -81,7 +81,7 @@ func EncodeSize(t *testing.T, size int) *websocket.EncodedMessage {
 	return m
 }
 
-// Repeat is a message, n times.
+// Repeat returns the message n times.
 func Repeat(n int, m *websocket.EncodedMessage) (messages []*websocket.EncodedMessage) {
 	for range n {
 		messages = append(messages, m)
@@ -89,15 +89,15 @@ func Repeat(n int, m *websocket.EncodedMessage) (messages []*websocket.EncodedMe
 	return messages
 }
 
-// Unlimited are limits that are none.
+// Unlimited is a limit that no queue reaches.
 var Unlimited = websocket.QueueLimit{Messages: -1, Bytes: -1}
 
-// KeepAlivePing is the n-th ping of a keep-alive.
+// KeepAlivePing returns the n-th ping of a keep-alive.
 func KeepAlivePing(n uint64) wstest.Frame {
 	return wstest.Ping(string(binary.BigEndian.AppendUint64(nil, n)))
 }
 
-// KeepAlivePong is the answer to it.
+// KeepAlivePong returns the pong to KeepAlivePing.
 func KeepAlivePong(n uint64) wstest.Frame {
 	return wstest.Pong(string(binary.BigEndian.AppendUint64(nil, n)))
 }

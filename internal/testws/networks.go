@@ -9,14 +9,14 @@ import (
 	"github.com/goyave-contrib/websocket/wstest"
 )
 
-// A Network is what lies between a client and the endpoint under test.
+// A Network connects a client with the endpoint under test.
 type Network struct {
 	name   string
-	bubble bool // the test runs in a bubble of synctest
+	bubble bool // run the test in a bubble of synctest
 	start  func(t *testing.T, handler http.Handler) any
 }
 
-// The networks of the tests. Bubble is memory as well, where time is not real.
+// The networks of the tests. Bubble is Memory with the fake clock of synctest.
 var (
 	Bubble = Network{name: "in a bubble", bubble: true, start: inMemory}
 	Memory = Network{name: "in memory", start: inMemory}
@@ -34,14 +34,14 @@ func serverOf(start func(http.Handler) *httptest.Server) func(*testing.T, http.H
 	}
 }
 
-// Networks are those that most tests use.
+// Networks are the networks of most tests.
 var Networks = []Network{Bubble, TCP, TLS}
 
-// Serve puts an endpoint on the network, until the end of the test, and returns what
-// wstest dials.
+// Serve serves an endpoint on the network until the end of the test. It returns the server
+// for wstest to dial.
 func (n Network) Serve(t *testing.T, handler http.Handler) any { return n.start(t, handler) }
 
-// ForEach runs a test once for each of the networks.
+// ForEach runs a test once for each network.
 func ForEach(t *testing.T, networks []Network, test func(t *testing.T, n Network)) {
 	for _, n := range networks {
 		t.Run(n.name, func(t *testing.T) {
@@ -54,8 +54,7 @@ func ForEach(t *testing.T, networks []Network, test func(t *testing.T, n Network
 	}
 }
 
-// OnNetworks is ForEach for tests that only put something on the network: their serve
-// is Serve.
+// OnNetworks is ForEach for tests that only need the network's Serve method.
 func OnNetworks(t *testing.T, test func(t *testing.T, serve func(http.Handler) any), networks ...Network) {
 	ForEach(t, networks, func(t *testing.T, n Network) {
 		test(t, func(handler http.Handler) any { return n.Serve(t, handler) })

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Observed writes down what its Observer is told. Mu guards the fields.
+// Observed records what its Observer receives. Mu guards the fields.
 type Observed struct {
 	Mu         sync.Mutex
 	Conns      []*websocket.Conn
@@ -19,7 +19,7 @@ type Observed struct {
 	Refusals   []string // path, status and reason of each
 }
 
-// Observer returns the observer that it writes down from.
+// Observer returns the observer whose calls are recorded.
 func (o *Observed) Observer() *websocket.Observer {
 	return &websocket.Observer{UpgradeRefused: o.upgradeRefused, Opened: o.opened, Ended: o.ended}
 }
@@ -43,7 +43,7 @@ func (o *Observed) ended(conn *websocket.Conn, ending websocket.Ending) {
 	o.endings = append(o.endings, ending)
 }
 
-// Only is the ending of the only connection there was.
+// Only returns the ending of the only connection.
 func (o *Observed) Only(t *testing.T) websocket.Ending {
 	t.Helper()
 	o.Mu.Lock()

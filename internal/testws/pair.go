@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// RawPair returns the two ends of a connection in memory, the client's to be
-// used frame by frame. The server's is open until the test ends.
+// RawPair returns the two ends of an in-memory connection. The client is used frame by
+// frame. The server's connection stays open until the test ends.
 func RawPair(t *testing.T, options websocket.Options) (*wstest.Raw, *websocket.Conn) {
 	t.Helper()
 	conns := make(chan *websocket.Conn, 1)
@@ -36,14 +36,14 @@ func RawPair(t *testing.T, options websocket.Options) (*wstest.Raw, *websocket.C
 	return client, <-conns
 }
 
-// ReadByte begins to read a message and goes no further.
+// ReadByte reads the first byte of a message and nothing more.
 func ReadByte(conn *websocket.Conn) {
 	if _, r, err := conn.NextReader(); err == nil {
 		_, _ = r.Read(make([]byte, 1))
 	}
 }
 
-// HalfClose says that the client sends nothing more.
+// HalfClose ends the client's half of the stream.
 func HalfClose(client *wstest.Raw) {
 	if half, ok := client.Conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
@@ -59,8 +59,8 @@ func Drain(conn interface {
 	}
 }
 
-// Fill writes to the connection, in another goroutine, more than the network
-// takes, and returns when the write waits. The channel gets its error.
+// Fill writes more than the network accepts, in another goroutine, and returns when that
+// write waits. The channel receives the error of the write.
 func Fill(conn *websocket.Conn) <-chan error {
 	errs := make(chan error, 1)
 	go func() { errs <- conn.WriteMessage(websocket.BinaryMessage, make([]byte, 2*wstest.PipeBuffer)) }()
@@ -68,8 +68,7 @@ func Fill(conn *websocket.Conn) <-chan error {
 	return errs
 }
 
-// FloodPings writes pings, with deadlines of its own, until the network takes no
-// more.
+// FloodPings writes pings with deadlines of their own until the network accepts no more.
 func FloodPings(conn *websocket.Conn) {
 	go func() {
 		var err error
@@ -80,7 +79,7 @@ func FloodPings(conn *websocket.Conn) {
 	synctest.Wait()
 }
 
-// ReadAway reads a frame if one is there.
+// ReadAway reads a frame if one has arrived.
 func ReadAway(client *wstest.Raw) *wstest.Frame {
 	synctest.Wait()
 	_ = client.SetReadDeadline(time.Now().Add(time.Millisecond))

@@ -9,7 +9,7 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
-// Echo is the controller of the manual.
+// Echo is the echo controller of the documentation.
 func Echo(conn *websocket.Conn, _ *http.Request) error {
 	for {
 		messageType, message, err := conn.ReadMessage()
@@ -34,17 +34,17 @@ func ReadLoop(wrap func(error) error) func(*websocket.Conn, *http.Request) error
 	}
 }
 
-// Returned is for ReadLoop: it returns the error itself.
+// Returned is for ReadLoop: it returns err unchanged.
 func Returned(err error) error { return err }
 
-// Wrapped is for ReadLoop: it returns an error that wraps the error.
+// Wrapped is for ReadLoop: it returns an error that wraps err.
 func Wrapped(err error) error { return fmt.Errorf("reading a command: %w", err) }
 
 // ErrDatabase is an error of an application.
 var ErrDatabase = errors.New("database is away")
 
-// OnStream is a controller that makes each connection a stream of binary
-// messages, in the request's context.
+// OnStream returns a controller that calls use with a Stream of binary messages over each
+// connection, in the request's context.
 func OnStream(use func(stream net.Conn) error) websocket.ControllerFunc {
 	return func(conn *websocket.Conn, r *http.Request) error {
 		return use(websocket.Stream(r.Context(), conn, websocket.BinaryMessage))

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BareServer is a server that answers handshakes by hand, and hangs up when handle
-// returns.
+// BareServer returns a server whose handle function answers handshakes by hand. It hangs up
+// when handle returns.
 func BareServer(handle func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, rw, err := http.NewResponseController(w).Hijack()
@@ -30,8 +30,8 @@ func BareServer(handle func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter
 	})
 }
 
-// Says is a bare server that sends a 101 and frames behind it, in one write, and
-// reads until the client hangs up.
+// Says returns a bare server that sends a 101 and frames after it, in one write, and reads
+// until the client hangs up.
 func Says(frames ...wstest.Frame) http.Handler {
 	return BareServer(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
 		b := []byte(Switching(r))
@@ -43,7 +43,7 @@ func Says(frames ...wstest.Frame) http.Handler {
 	})
 }
 
-// Switching is a 101 with these headers more.
+// Switching returns the 101 response to a request, with additional header lines.
 func Switching(r *http.Request, more ...string) string {
 	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // likewise
 	lines := append([]string{
@@ -53,7 +53,7 @@ func Switching(r *http.Request, more ...string) string {
 	return strings.Join(lines, "\r\n") + "\r\n\r\n"
 }
 
-// Target returns the URL of a server's path, and options to get there.
+// Target returns the URL of a path of the server, and options to reach it.
 func Target(server any, path string) (string, websocket.DialOptions) {
 	switch server := server.(type) {
 	case *wstest.Server:
@@ -66,8 +66,8 @@ func Target(server any, path string) (string, websocket.DialOptions) {
 	}
 }
 
-// Dial connects, with options that change may set, and closes the socket at the
-// end of the test.
+// Dial connects with options modified by change. The socket is closed at the end of the
+// test.
 func Dial(t *testing.T, server any, change func(o *websocket.DialOptions)) *websocket.Conn {
 	t.Helper()
 	u, options := Target(server, "/")
@@ -80,7 +80,7 @@ func Dial(t *testing.T, server any, change func(o *websocket.DialOptions)) *webs
 	return conn
 }
 
-// Greet sends a message, has it answered and closes the connection.
+// Greet sends a message, waits for its echo and closes the connection.
 func Greet(t *testing.T, conn *websocket.Conn) {
 	t.Helper()
 	defer func() { _ = conn.CloseNow() }()

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Writes is a connection that writes down what is written in one call, and when.
+// Writes is a connection that records the bytes and the time of each write.
 type Writes struct {
 	net.Conn
 	mu    sync.Mutex
@@ -22,7 +22,7 @@ type Writes struct {
 	at    []time.Time
 }
 
-// Write writes the call down, then writes.
+// Write records the call, then writes.
 func (w *Writes) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	w.calls = append(w.calls, bytes.Clone(p))
@@ -31,7 +31,7 @@ func (w *Writes) Write(p []byte) (int, error) {
 	return w.Conn.Write(p)
 }
 
-// Reset forgets what was written and returns it, as the frames of each call.
+// Reset returns the recorded writes, as the frames of each call, and forgets them.
 func (w *Writes) Reset(t *testing.T) (calls [][]string, at []time.Time) {
 	t.Helper()
 	w.mu.Lock()
@@ -64,8 +64,8 @@ func (l *writesListener) Accept() (net.Conn, error) {
 	return conn, nil
 }
 
-// RecordWrites connects a client to a controller, in a bubble, and returns what the
-// server writes to.
+// RecordWrites connects a client to a controller, in a bubble, and returns the server's
+// connection, which records its writes.
 func RecordWrites(t *testing.T, serve websocket.ControllerFunc) (client net.Conn, server *Writes) {
 	t.Helper()
 	u := websocket.New(serve)
