@@ -15,23 +15,23 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// agreedOn is the answer to offers of permessage-deflate.
+// agreedOn is the server's answer when it accepts an offer of permessage-deflate.
 const agreedOn = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 
-// A client is one end of a connection, which says and answers nothing by itself.
+// A client is the client's end of a connection. It sends only what the test sends.
 type client struct {
 	net.Conn
 	receiver
-	socket net.Conn // beneath TLS
+	socket net.Conn // beneath TLS, or the connection itself
 	ended  chan websocket.Ending
 	t      *testing.T
 
 	mu     sync.Mutex
-	last   time.Time     // that something was sent, or came
-	waited time.Duration // the longest, for what should come at once
+	last   time.Time     // when something was last sent or received
+	waited time.Duration // the longest wait for something that should arrive at once
 }
 
-// dial connects and performs the handshake (RFC 6455, 4.1).
+// dial connects and performs the opening handshake (RFC 6455, 4.1).
 func dial(t *testing.T, s *server, r *row) *client {
 	t.Helper()
 	c := &client{ended: make(chan websocket.Ending, 1), t: t}
@@ -66,12 +66,12 @@ func dial(t *testing.T, s *server, r *row) *client {
 	}
 	_, err = c.Write([]byte(request))
 	require.NoError(t, err)
-	c.goesOn()
+	c.progress()
 	buffered := bufio.NewReader(c.Conn)
-	response, err := http.ReadResponse(buffered, nil) //nolint:bodyclose // it has none, or is not read
+	response, err := http.ReadResponse(buffered, nil) //nolint:bodyclose // the body is empty or not read
 	require.NoError(t, err)
 	if r.refused != 0 {
-		c.came(0)
+		c.measureWait(0)
 		require.Equal(t, r.refused, response.StatusCode)
 		require.Equal(t, "13", response.Header.Get("Sec-WebSocket-Version"))
 		require.Equal(t, r.refused == http.StatusUpgradeRequired, response.Header.Get("Upgrade") == "websocket")
@@ -79,22 +79,23 @@ func dial(t *testing.T, s *server, r *row) *client {
 		return c
 	}
 	require.Equal(t, http.StatusSwitchingProtocols, response.StatusCode)
-	require.Equal(t, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", response.Header.Get("Sec-WebSocket-Accept"), "that of the RFC's example")
+	require.Equal(t, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", response.Header.Get("Sec-WebSocket-Accept"), "the answer to the key of the RFC's example")
 	require.Equal(t, answer, strings.Join(response.Header["Sec-Websocket-Extensions"], ", "))
 	_ = c.SetDeadline(time.Time{})
 	c.receiver = receiver{r: buffered, deflate: answer != ""}
 	return c
 }
 
-// goesOn notes that something was sent, or came.
-func (c *client) goesOn() {
+// progress records that something was sent or received now.
+func (c *client) progress() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last = time.Now()
 }
 
-// came notes that something came which should come at once, but for what is allowed.
-func (c *client) came(allowed time.Duration) {
+// measureWait records how long something took that was received now and should arrive at once,
+// or after the allowed time.
+func (c *client) measureWait(allowed time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waited = max(c.waited, time.Since(c.last)-allowed)
@@ -106,16 +107,16 @@ func (c *client) send(s sent) {
 	_ = c.SetWriteDeadline(time.Now().Add(patience))
 	_, err := c.Write(s.wire())
 	require.NoError(c.t, err)
-	c.goesOn()
+	c.progress()
 }
 
-// sendChopped sends some bytes at a time, beside the caller. Where the server has
-// heard enough it fails, and that is all right.
+// sendChopped sends b in pieces of at most the given size, on a goroutine. An error ends it
+// without a failure of the test, because a server may close the connection before the end.
 func (c *client) sendChopped(b []byte, most int, thenHangUp bool) *sync.WaitGroup {
 	_ = c.SetWriteDeadline(time.Now().Add(patience))
-	c.goesOn()
+	c.progress()
 	var sending sync.WaitGroup
-	c.t.Cleanup(func() { // a failure leaves it at work
+	c.t.Cleanup(func() { // a failed test does not wait for it
 		_ = c.socket.Close()
 		sending.Wait()
 	})
@@ -126,7 +127,7 @@ func (c *client) sendChopped(b []byte, most int, thenHangUp bool) *sync.WaitGrou
 				return
 			}
 			b = b[n:]
-			c.goesOn()
+			c.progress()
 		}
 		if thenHangUp {
 			half, ok := c.Conn.(interface{ CloseWrite() error })

@@ -12,8 +12,8 @@ func closings() (rows []row) {
 	for _, code := range []int{0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535} {
 		f := frame{opcode: opClose, payload: string([]byte{byte(code >> 8), byte(code)})}
 		rows = append(rows,
-			row{name: fmt.Sprintf("code %d, which nobody may send", code), rfc: "7.4", send: f, want: failed(1002)},
-			row{name: fmt.Sprintf("code %d with a reason, which nobody may send", code), rfc: "7.4", send: f.with(func(f *frame) { f.payload += "bye" }), want: failed(1002)},
+			row{name: fmt.Sprintf("code %d, which must not be sent", code), rfc: "7.4", send: f, want: failed(1002)},
+			row{name: fmt.Sprintf("code %d with a reason, which must not be sent", code), rfc: "7.4", send: f.with(func(f *frame) { f.payload += "bye" }), want: failed(1002)},
 		)
 	}
 	hello := text("hello")
@@ -23,14 +23,14 @@ func closings() (rows []row) {
 		{name: "half a code", rfc: "5.5.1", send: frame{opcode: opClose, payload: "\x03"}, want: failed(1002)},
 		{name: "a payload of 125 bytes", rfc: "5.5", send: reason(filler(123)), want: closed(1000)},
 		{name: "a payload of 126 bytes", rfc: "5.5", send: reason(filler(124)), want: failed(1002)},
-		{name: "a payload of 65536 bytes of which only the header comes", rfc: "5.5", send: frame{opcode: opClose, length: 65_536}, want: failed(1002)},
+		{name: "a payload of 65536 bytes of which only the header is sent", rfc: "5.5", send: frame{opcode: opClose, length: 65_536}, want: failed(1002)},
 		{name: "a fragmented close frame", rfc: "5.5", send: all{reason("by").notLast(), last("e")}, want: failed(1002)},
 
 		{name: "a reason of characters of all lengths", rfc: "5.5.1", send: reason("a\u00e9\u20ac\U0001f642"), want: closed(1000)},
 		{name: "a reason that is not UTF-8", rfc: "5.5.1", send: reason("bye\xff"), want: failed(1007)},
 		{name: "a reason that ends within a character", rfc: "5.5.1", send: reason("bye\xe2\x82"), want: failed(1007)},
 		{name: "a reason with a surrogate", rfc: "5.5.1", send: reason("\xed\xa0\x80"), want: failed(1007)},
-		{name: "a reason that is not UTF-8, and a code that nobody may send", rfc: "7.4", send: closing(1005+1, "\xff"), want: failed(1002)},
+		{name: "a reason that is not UTF-8, and a code that must not be sent", rfc: "7.4", send: closing(1005+1, "\xff"), want: failed(1002)},
 
 		{name: "behind a message", rfc: "5.5.1", send: all{hello, reason("")}, want: back(hello).thenClose(1000)},
 		{name: "behind a ping", rfc: "5.5.1", send: all{ping("?"), reason("")}, want: back(pong("?")).thenClose(1000)},
@@ -56,6 +56,6 @@ func closings() (rows []row) {
 		{name: "the server's is answered behind messages and pings", rfc: "5.5.1", send: all{hello, ping("?"), bin(filler(300_000)), openText("hel"), reason("")}, want: closed(1000), goodbye: true},
 		{name: "the server's is answered by hanging up", rfc: "7.1.1", send: raw(""), want: want{end: drops}, goodbye: true, hangsUp: true},
 		{name: "the server's is answered by a bad frame", rfc: "7.1.7", send: hello.bits(rsv3), want: failed(1000), goodbye: true},
-		{name: "the server's is answered by a code that nobody may send", rfc: "7.4", send: closing(1006, ""), want: failed(1000), goodbye: true},
+		{name: "the server's is answered by a code that must not be sent", rfc: "7.4", send: closing(1006, ""), want: failed(1000), goodbye: true},
 	}...)
 }

@@ -1,6 +1,6 @@
-// Package conformance_test checks an endpoint against RFC 6455 and RFC 7692, by raw
-// bytes on real sockets. What is checked is in tables of rows, by groups, and each
-// row is tried on every variant of the endpoint. docs/conformance.md lists the rows.
+// Package conformance_test checks an endpoint against RFC 6455 and RFC 7692, with raw bytes on
+// real sockets. The cases are rows of tables, in groups, and each row runs on every variant of
+// the endpoint. docs/conformance.md lists the rows.
 package conformance_test
 
 import (
@@ -20,24 +20,23 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	// atOnce is how soon something comes that nobody has to wait for, on a busy
-	// machine.
+	// atOnce bounds the time for something that should arrive at once, on a busy machine.
 	atOnce = 700 * time.Millisecond
-	// lingering is how long the server may go on reading after a breach, lest a reset
-	// of the connection destroys its close frame on the way.
+	// lingering is how long the server may go on reading after a protocol violation, so that no
+	// reset of the connection discards its close frame on the way.
 	lingering = time.Second
-	// patience is for what is only late; it is far from closeTimeout.
+	// patience bounds every wait. It is much longer than atOnce, and far below closeTimeout.
 	patience = 10 * time.Second
 )
 
 // A group is a table of rows.
 type group struct {
 	name string
-	rfc  int // whose sections the rows name
+	rfc  int // number of the RFC of the sections in rows
 	rows []row
 }
 
-// groups are those that the Autobahn test suite made customary.
+// groups returns the cases, in groups like those of the Autobahn test suite.
 var groups = sync.OnceValue(func() []group {
 	return []group{
 		{name: "Opening handshake", rfc: 6455, rows: openings()},
@@ -53,45 +52,45 @@ var groups = sync.OnceValue(func() []group {
 	}
 })
 
-// A row is one case: what a client sends, and what must come back.
+// A row is one case: what the client sends, and what it must receive.
 type row struct {
 	name string
 	rfc  string // section
 	send sent
 	want want
 
-	chop    int                 // bytes to be sent at once; 0 for all
-	hangsUp bool                // afterwards the client says that nothing more comes, beneath WebSocket
-	goodbye bool                // the server closes the connection after a message, and that is what is answered
-	offer   string              // of extensions, in place of the variant's
-	answer  string              // to it
-	refused int                 // the status of a handshake that is not upgraded
-	request func(string) string // makes another one of the handshake; nil: none
-	in      func(*variant) bool
-	why     string // it is done so, where the RFC leaves a choice
+	chop    int                 // bytes to send at a time; 0 for all
+	hangsUp bool                // the client then closes its direction of the socket
+	goodbye bool                // the server closes the connection, and send answers its frame
+	offer   string              // of extensions, instead of the variant's
+	answer  string              // to offer
+	refused int                 // the status of a refused handshake; 0 for an upgrade
+	request func(string) string // changes the request of the handshake; may be nil
+	in      func(*variant) bool // whether the row runs on a variant; nil: on all
+	why     string              // the reason for the behavior, where the RFC leaves a choice
 }
 
-// on reports whether a row makes sense for a variant.
+// on reports whether the row runs on a variant.
 func (r *row) on(v *variant) bool { return r.in == nil || r.in(v) }
 
-// A want is what must come back.
+// A want is what the client must receive.
 type want struct {
 	back []frame // whole messages and control frames
 	end  end
 	code int // of the close frame
 }
 
-// An end says what becomes of the connection.
+// An end is how the connection must end.
 type end int
 
 const (
 	staysOpen end = iota
-	closes        // the server answers a close frame, and closes the socket at once
-	fails         // the server sends a close frame, at once, and says soon that no more comes; the socket is closed soon
+	closes        // the server answers the close frame and closes the socket at once
+	fails         // the server sends a close frame at once, soon ends its data, then closes the socket
 	drops         // the server closes the socket at once
 )
 
-// back wants these, and that the connection goes on.
+// back wants the given frames, and that the connection stays open.
 func back(frames ...frame) want { return want{back: frames} }
 
 func (w want) thenClose(code int) want { w.end, w.code = closes, code; return w }
@@ -100,9 +99,9 @@ func (w want) thenFail(code int) want  { w.end, w.code = fails, code; return w }
 func closed(code int) want { return back().thenClose(code) }
 func failed(code int) want { return back().thenFail(code) }
 
-// TestConformance tries each row on each variant. Few are busy at a time, lest they
-// slow each other down; those that only wait for the socket's end don't count. What
-// comes late all the same is tried again, alone.
+// TestConformance runs each row on each variant. Only a few run at a time, so that they do not
+// slow each other down; a row that only waits for the end of the socket does not count. If
+// something is late all the same, the row runs again, alone.
 func TestConformance(t *testing.T) {
 	var servers []*server
 	for _, v := range variants() {
@@ -146,18 +145,18 @@ func TestConformance(t *testing.T) {
 		}
 	}
 	running.Wait()
-	require.False(t, results.hopeless(), "too much came late")
+	require.False(t, results.hopeless(), "too many rows were late")
 	for _, again := range results.again {
 		again()
 	}
-	t.Logf("what had to come at once came within %v, %d cases at the second try", results.slowest, len(results.again))
+	t.Logf("everything that should arrive at once took at most %v, with a second run of %d cases", results.slowest, len(results.again))
 	if *write {
 		results.write(t)
 	}
 }
 
-// run tries the row, which sends wire, on a server. It calls waits when all that is
-// left is to wait, and returns how long something took to come that should at once.
+// run runs the row on a server; wire is what it sends. It calls waits when it only waits from
+// then on. It returns the longest time of something that should arrive at once.
 func (r *row) run(t *testing.T, s *server, wire []byte, waits func()) time.Duration {
 	c := dial(t, s, r)
 	if r.refused != 0 {
@@ -188,14 +187,16 @@ func (r *row) run(t *testing.T, s *server, wire []byte, waits func()) time.Durat
 		c.expectClose(code)
 		waits()
 		sending.Wait()
-		if !r.hangsUp { // the end comes behind the client's close frame, unless that is within another frame
+		// The server waits for this frame. It can't see it behind an incomplete one; then the
+		// time for which it goes on reading ends the wait.
+		if !r.hangsUp {
 			c.send(closing(code, ""))
 		}
 	}
 	c.expectEnd(end)
 	waits()
 
-	// The client has not closed its end, and says and reads nothing more.
+	// The client has not closed its socket. From now on it neither sends nor reads.
 	allowed := time.Duration(0)
 	if end == fails {
 		allowed = lingering
@@ -208,13 +209,13 @@ func (r *row) run(t *testing.T, s *server, wire []byte, waits func()) time.Durat
 	case <-time.After(patience):
 		require.Fail(t, "Serve has not returned")
 	}
-	c.came(allowed)
+	c.measureWait(allowed)
 	sending.Wait()
 	require.Eventually(t, func() bool {
 		_, err := c.socket.Write([]byte{0})
 		return err != nil
 	}, patience, time.Millisecond, "the socket is still open")
-	c.came(0)
+	c.measureWait(0)
 	return c.waited
 }
 
@@ -227,10 +228,10 @@ func (c *client) expect(want frame) {
 	if got.opcode != want.opcode || got.payload != want.payload {
 		require.Fail(c.t, "another frame", "got %s, want %s", got, want)
 	}
-	c.goesOn()
+	c.progress()
 }
 
-// expectClose reads a close frame, which must come at once.
+// expectClose reads a close frame, which must arrive at once.
 func (c *client) expectClose(code int) (reason string) {
 	c.t.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(patience))
@@ -238,29 +239,29 @@ func (c *client) expectClose(code int) (reason string) {
 	require.NoError(c.t, err, "want close %d", code)
 	require.Equal(c.t, byte(opClose), got.opcode, "got %s, want close %d", got, code)
 	require.Equal(c.t, code, got.code(), "%s", got)
-	c.came(0)
+	c.measureWait(0)
 	return strings.TrimPrefix(got.payload, closing(code, "").payload)
 }
 
-// expectAnswer reads a close frame that answers another.
+// expectAnswer reads a close frame without a reason, which answers another.
 func (c *client) expectAnswer(code int) {
 	c.t.Helper()
 	require.Empty(c.t, c.expectClose(code))
 }
 
-// expectEnd reads the end of what the server has to say, which must come at once, or after
-// half of the time that the server listens to a client that broke the protocol.
+// expectEnd reads the end of the server's data. It must arrive at once or, after a protocol
+// violation, within half of the time for which the server goes on reading.
 func (c *client) expectEnd(end end) {
 	c.t.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(patience))
 	got, err := c.next()
 	if end == closes && isReset(err) {
-		err = io.EOF // the client went on sending, and who sends that is not listened to
+		err = io.EOF // the server does not read what the client sends after a close frame
 	}
 	require.Equal(c.t, io.EOF, err, "%s", got)
 	if end == fails {
-		c.came(lingering / 2)
+		c.measureWait(lingering / 2)
 	} else {
-		c.came(0)
+		c.measureWait(0)
 	}
 }

@@ -16,18 +16,18 @@ func pings() []row {
 		{name: "a ping of 125 bytes", rfc: "5.5", send: ping(filler(125)), want: back(pong(filler(125)))},
 		{name: "a ping of 125 bytes, byte by byte", rfc: "5.5", send: ping(filler(125)), want: back(pong(filler(125))), chop: 1},
 		{name: "a ping of 126 bytes", rfc: "5.5", send: ping(filler(126)), want: failed(1002)},
-		{name: "a ping of 65536 bytes of which only the header comes", rfc: "5.5", send: ping("").announcing(65_536), want: failed(1002)},
+		{name: "a ping of 65536 bytes of which only the header is sent", rfc: "5.5", send: ping("").announcing(65_536), want: failed(1002)},
 		{name: "ten pings in a row", rfc: "5.5.3", send: ten, want: back(answers...)},
 		{name: "ten pings in a row, byte by byte", rfc: "5.5.3", send: ten, want: back(answers...), chop: 1},
 		{name: "a ping behind a message", rfc: "5.5.2", send: all{text("hello"), ping("?")}, want: back(text("hello"), pong("?"))},
 		{name: "a ping before a message", rfc: "5.5.2", send: all{ping("?"), text("hello")}, want: back(pong("?"), text("hello"))},
 		{name: "a fragmented ping", rfc: "5.5", send: all{ping("hel").notLast(), last("lo")}, want: failed(1002)},
-		{name: "a ping of which only a part comes, then nothing", rfc: "5.5", send: ping("hello").cut(2), want: want{end: drops}, hangsUp: true},
+		{name: "a ping of which only a part is sent, then nothing", rfc: "5.5", send: ping("hello").cut(2), want: want{end: drops}, hangsUp: true},
 
-		{name: "a pong that nobody asked for", rfc: "5.5.3", send: pong(""), want: back()},
-		{name: "a pong that nobody asked for, with text", rfc: "5.5.3", send: pong("hello"), want: back()},
-		{name: "a pong that nobody asked for, then a ping", rfc: "5.5.3", send: all{pong("hello"), ping("?")}, want: back(pong("?"))},
-		{name: "a hundred pongs that nobody asked for", rfc: "5.5.3", send: times(100, pong("hello")), want: back()},
+		{name: "an unsolicited pong", rfc: "5.5.3", send: pong(""), want: back()},
+		{name: "an unsolicited pong, with text", rfc: "5.5.3", send: pong("hello"), want: back()},
+		{name: "an unsolicited pong, then a ping", rfc: "5.5.3", send: all{pong("hello"), ping("?")}, want: back(pong("?"))},
+		{name: "a hundred unsolicited pongs", rfc: "5.5.3", send: times(100, pong("hello")), want: back()},
 		{name: "a pong of 125 bytes", rfc: "5.5", send: pong(filler(125)), want: back()},
 		{name: "a pong of 126 bytes", rfc: "5.5", send: pong(filler(126)), want: failed(1002)},
 		{name: "a fragmented pong", rfc: "5.5", send: all{pong("hel").notLast(), last("lo")}, want: failed(1002)},
@@ -42,7 +42,7 @@ func reserved() (rows []row) {
 		}
 		withData := func(*variant) bool { return true }
 		if rsv == rsv1 {
-			withData = notAgreed // where it was, the bit has a meaning
+			withData = notAgreed // otherwise the bit means compression
 		}
 		rows = append(rows,
 			row{name: is + " on text", rfc: "5.2", send: text("hello").bits(rsv), want: failed(1002), in: withData},

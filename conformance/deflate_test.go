@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// offers are what a client may say about extensions, and what is answered.
+// offers are requests with offers of extensions, and their answers.
 func offers() []row {
 	const name, largest = deflateOffer, "; server_max_window_bits=15"
 	rows := []row{
@@ -70,7 +70,7 @@ func deflate() []row {
 	return rows
 }
 
-// noise is what can't be compressed.
+// noise returns data that can't be compressed.
 func noise(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(b) // never fails
@@ -129,7 +129,7 @@ func inflations() (rows []row) {
 	}...)
 }
 
-// lastBlocks are messages with blocks that have BFINAL.
+// lastBlocks are messages with final blocks (BFINAL).
 func lastBlocks() (rows []row) {
 	said, filled := compressed("said ", 9, forGood), filler(50_000)
 	open := compressed("and done", 9, byFlush)
@@ -166,7 +166,7 @@ func lastBlocks() (rows []row) {
 	)
 }
 
-// badCompression is what must not be taken.
+// badCompression are messages that the server must not accept, and some that look like it.
 func badCompression() []row {
 	const rfcHello = "\xf2\x48\xcd\xc9\xc9\x07\x00"
 	bomb := bin(strings.Repeat("\x00", 10<<20)).deflated(9)
@@ -197,22 +197,22 @@ func badCompression() []row {
 		{name: "compressed text that is not UTF-8, in fragments", rfc: "5", send: fragments(bad.deflated(6), 10), want: failed(1007)},
 		{name: "compressed text that ends within a character", rfc: "5", send: text("κόσμε\xe2\x82").deflated(6), want: failed(1007)},
 		{name: "compressed text that is not UTF-8, in fragments without a last one", rfc: "5", send: unended(fragments(longBad, 50_000)), want: failed(1007)},
-		{name: "compressed text that is not UTF-8, in a frame over 64 KiB that does not come whole", rfc: "5", send: longBad.cut(1000), want: failed(1007), why: "a compressed frame up to 64 KiB is judged when it has come whole"},
+		{name: "compressed text that is not UTF-8, in a frame over 64 KiB that is not sent whole", rfc: "5", send: longBad.cut(1000), want: failed(1007), why: "a compressed frame up to 64 KiB is checked when it is complete"},
 		{name: "compressed binary that is no text", rfc: "5", send: bin("\xff\xc0").deflated(6), want: back(bin("\xff\xc0"))},
 
 		{name: "10 MiB of zeros in 10 KiB", rfc: "8", send: bomb, want: failed(1009)},
 		{name: "10 MiB of zeros, in fragments of 100 bytes", rfc: "8", send: fragments(bomb, 100), want: failed(1009)},
-		{name: "10 MiB of zeros of which half comes", rfc: "8", send: unended(fragments(holding(bomb.payload[:len(bomb.payload)/2]), 1000)), want: failed(1009)},
+		{name: "10 MiB of zeros of which half is sent", rfc: "8", send: unended(fragments(holding(bomb.payload[:len(bomb.payload)/2]), 1000)), want: failed(1009)},
 		{name: "10 MiB of zeros behind last blocks", rfc: "8", send: holding(strings.Repeat(oneBomb, 10) + "\x00"), want: failed(1009)},
 		{name: "10 MiB of zeros behind last blocks, in fragments", rfc: "8", send: fragments(holding(strings.Repeat(oneBomb, 10)+"\x00"), 1000), want: failed(1009)},
 		{name: "one byte more than the limit", rfc: "8", send: tooMuch.deflated(6), want: failed(1009)},
 		{name: "one byte more than the limit, in fragments of 4096 bytes", rfc: "8", send: fragments(tooMuch.deflated(6), 4096), want: failed(1009)},
-		{name: "compressed data of 2 MiB, of which only the header comes", rfc: "8", send: holding("").announcing(2 * limit), want: failed(1009)},
-		{name: "empty blocks in fragments, together of 2 MiB, of which a part comes", rfc: "8", send: all{openBin(strings.Repeat("\x00\x00\x00\xff\xff", 400)).bits(rsv1), last("").announcing(2 * limit)}, want: failed(1009)},
+		{name: "compressed data of 2 MiB, of which only the header is sent", rfc: "8", send: holding("").announcing(2 * limit), want: failed(1009)},
+		{name: "empty blocks in fragments, together of 2 MiB, of which a part is sent", rfc: "8", send: all{openBin(strings.Repeat("\x00\x00\x00\xff\xff", 400)).bits(rsv1), last("").announcing(2 * limit)}, want: failed(1009)},
 	}
 }
 
-// noiseText is text that hardly can be compressed.
+// noiseText returns text that can hardly be compressed.
 func noiseText(n int) string {
 	b := []byte(noise(n))
 	for i := range b {

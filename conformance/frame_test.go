@@ -11,9 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// The frames of this suite are its own, not those of wstest, and it inflates with
-// the standard library: a mistake in the library must not hide behind the same one
-// in its tests.
+// This suite encodes and decodes frames itself, without wstest, and inflates with the standard
+// library: otherwise a mistake of the library could hide behind the same mistake in its tests.
 
 const (
 	opContinuation = 0x0
@@ -33,18 +32,18 @@ const (
 
 const noCode = 1005 // stands for a close frame without a code
 
-// What a client sends, as it is on the wire.
+// A sent value is something that the client sends.
 type sent interface{ wire() []byte }
 
-// A frame of a client, or a message or control frame that has come from the server.
+// A frame is a frame that the client sends, or a message or control frame of the server.
 type frame struct {
 	opcode   byte
 	payload  string
 	open     bool   // FIN is not set
 	rsv      byte   // RSV1 to RSV3
-	unmasked bool   // it must not be
-	form     byte   // of the length: 126 or 127; 0 for the shortest
-	length   uint64 // announced, where it is not that of the payload
+	unmasked bool   // which RFC 6455, 5.1, forbids
+	form     byte   // of the length: 126 or 127, or 0 for the shortest
+	length   uint64 // that the header announces, if the payload is shorter
 }
 
 func (f frame) wire() []byte {
@@ -80,16 +79,16 @@ func (f frame) wire() []byte {
 	header := len(b)
 	b = append(b, f.payload...)
 	pad := bytes.Repeat(key[:], len(f.payload)/4+1)
-	subtle.XORBytes(b[header:], b[header:], pad) // quick, and as long as the shorter one
+	subtle.XORBytes(b[header:], b[header:], pad) // as many bytes as the shorter one has
 	return b
 }
 
-// raw is what it is.
+// raw are bytes that are sent as they are.
 type raw string
 
 func (r raw) wire() []byte { return []byte(r) }
 
-// all is sent one after another.
+// all are several things that are sent one after another.
 type all []sent
 
 func (a all) wire() (b []byte) {
@@ -108,7 +107,7 @@ func openBin(s string) frame  { return frame{opcode: opBinary, payload: s, open:
 func more(s string) frame     { return frame{opcode: opContinuation, payload: s, open: true} }
 func last(s string) frame     { return frame{opcode: opContinuation, payload: s} }
 
-// closing is a close frame with a code, noCode for an empty one.
+// closing returns a close frame with a code and a reason; with noCode, an empty one.
 func closing(code int, reason string) frame {
 	if code == noCode {
 		return frame{opcode: opClose}
@@ -116,7 +115,7 @@ func closing(code int, reason string) frame {
 	return frame{opcode: opClose, payload: string(binary.BigEndian.AppendUint16(nil, uint16(code))) + reason}
 }
 
-// code is that of a close frame.
+// code returns the code of a close frame, noCode if it is empty.
 func (f frame) code() int {
 	if f.payload == "" {
 		return noCode
@@ -135,14 +134,13 @@ func (f frame) bare() frame               { return f.with(func(f *frame) { f.unm
 func (f frame) long(form byte) frame      { return f.with(func(f *frame) { f.form = form }) }
 func (f frame) announcing(n uint64) frame { return f.with(func(f *frame) { f.length = n }) }
 
-// cut is a frame of which the last n bytes do not come.
+// cut returns the frame without its last n bytes.
 func (f frame) cut(n int) raw {
 	b := f.wire()
 	return raw(b[:len(b)-n])
 }
 
-// fragments is a message in fragments of size bytes, with something sent between
-// any two of them.
+// fragments returns a message in fragments of size bytes, with other frames between each two.
 func fragments(f frame, size int, between ...sent) (a all) {
 	for part := f; ; part.opcode, part.rsv = opContinuation, 0 {
 		part.payload = f.payload[:min(size, len(f.payload))]
@@ -156,7 +154,7 @@ func fragments(f frame, size int, between ...sent) (a all) {
 	}
 }
 
-// times is the same n times.
+// times returns s repeated n times.
 func times(n int, s ...sent) (a all) {
 	for range n {
 		a = append(a, s...)
@@ -164,7 +162,7 @@ func times(n int, s ...sent) (a all) {
 	return a
 }
 
-// String describes a frame in a failure.
+// String describes the frame for failures of tests.
 func (f frame) String() string {
 	const most = 40
 	if len(f.payload) <= most {
@@ -177,23 +175,23 @@ func (f frame) kind() string {
 	return map[byte]string{opText: "text", opBinary: "binary", opClose: "close", opPing: "ping", opPong: "pong"}[f.opcode]
 }
 
-// A breach is what a server must not send.
-type breach string
+// A violation is something that a server must not send.
+type violation string
 
-func (b breach) Error() string { return "the server sends " + string(b) }
+func (v violation) Error() string { return "the server sends " + string(v) }
 
-// A receiver puts together what a server sends, and is strict about it.
+// A receiver reads the messages of a server and checks every rule of the protocol.
 type receiver struct {
 	r       io.Reader
-	deflate bool // was agreed on, and all that comes is to be compressed
+	deflate bool // was negotiated: every message must be compressed
 
-	message frame // begun, without its payload
+	message frame // the first frame of the message that is incomplete, without its payload
 	payload []byte
 	begun   bool
 	closed  bool
 }
 
-// next is the next message or control frame.
+// next returns the next message or control frame.
 func (r *receiver) next() (frame, error) {
 	for {
 		f, err := r.frame()
@@ -201,17 +199,17 @@ func (r *receiver) next() (frame, error) {
 		case err != nil:
 			return f, err
 		case r.closed:
-			return f, breach("something after its close frame")
+			return f, violation("something after its close frame")
 		case f.opcode >= opClose:
 			r.closed = f.opcode == opClose
 			return f, checkControl(f)
 		case r.begun != (f.opcode == opContinuation):
-			return f, breach("fragments out of order")
+			return f, violation("fragments out of order")
 		}
 		if !r.begun {
 			r.message, r.payload, r.begun = frame{opcode: f.opcode, rsv: f.rsv}, nil, true
 		} else if f.rsv != 0 {
-			return f, breach("RSV1 on a continuation")
+			return f, violation("RSV1 on a continuation")
 		}
 		r.payload = append(r.payload, f.payload...)
 		if !f.open {
@@ -221,13 +219,13 @@ func (r *receiver) next() (frame, error) {
 	}
 }
 
-// whole is the message that has come.
+// whole returns the complete message.
 func (r *receiver) whole() (frame, error) {
 	f := r.message
 	f.payload = string(r.payload)
 	switch {
 	case (f.rsv == rsv1) != r.deflate:
-		return f, breach(fmt.Sprintf("a message whose RSV1 is %v", f.rsv == rsv1))
+		return f, violation(fmt.Sprintf("a message whose RSV1 is %v", f.rsv == rsv1))
 	case r.deflate:
 		message, err := inflate(f.payload)
 		if err != nil {
@@ -236,7 +234,7 @@ func (r *receiver) whole() (frame, error) {
 		f.rsv, f.payload = 0, message
 	}
 	if f.opcode == opText && !utf8.ValidString(f.payload) {
-		return f, breach("text that is not UTF-8")
+		return f, violation("text that is not UTF-8")
 	}
 	return f, nil
 }
@@ -244,25 +242,25 @@ func (r *receiver) whole() (frame, error) {
 func checkControl(f frame) error {
 	switch {
 	case f.rsv != 0:
-		return breach("RSV1 on a control frame")
+		return violation("RSV1 on a control frame")
 	case f.open:
-		return breach("a fragmented control frame")
+		return violation("a fragmented control frame")
 	case len(f.payload) > 125:
-		return breach("a long control frame")
+		return violation("a long control frame")
 	case f.opcode > opPong:
-		return breach("a reserved opcode")
+		return violation("a reserved opcode")
 	case f.opcode == opClose && len(f.payload) == 1:
-		return breach("a close frame with one byte")
+		return violation("a close frame with one byte")
 	case f.opcode == opClose && f.payload != "" && !maySend(f.code()):
-		return breach(fmt.Sprintf("close code %d", f.code()))
+		return violation(fmt.Sprintf("close code %d", f.code()))
 	case f.opcode == opClose && len(f.payload) > 2 && !utf8.ValidString(f.payload[2:]):
-		return breach("a close reason that is not UTF-8")
+		return violation("a close reason that is not UTF-8")
 	default:
 		return nil
 	}
 }
 
-// maySend reports whether an endpoint may send a close code (RFC 6455, 7.4, and what
+// maySend reports whether an endpoint may send a close code (RFC 6455, 7.4, and the codes that
 // IANA has registered since).
 func maySend(code int) bool {
 	switch code {
@@ -295,13 +293,13 @@ func (r *receiver) frame() (frame, error) {
 	}
 	switch {
 	case f.rsv&^rsv1 != 0:
-		return f, breach("RSV2 or RSV3")
+		return f, violation("RSV2 or RSV3")
 	case f.opcode > opBinary && f.opcode < opClose:
-		return f, breach("a reserved opcode")
+		return f, violation("a reserved opcode")
 	case head[1]&0x80 != 0 && least == 0:
-		return f, breach("a masked frame")
+		return f, violation("a masked frame")
 	case length < least || length > 64<<20:
-		return f, breach(fmt.Sprintf("a length of %d, in %d bits", length, map[uint64]int{0: 7, 126: 16}[least]))
+		return f, violation(fmt.Sprintf("a length of %d, in %d bits", length, map[uint64]int{0: 7, 126: 16}[least]))
 	}
 	payload := make([]byte, length)
 	_, err := io.ReadFull(r.r, payload)

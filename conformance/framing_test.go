@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// filler is text of n bytes, of characters of one byte.
+// filler returns text of n bytes, in characters of one byte.
 func filler(n int) string {
 	return strings.Repeat("All work and no play makes a dull protocol. ", n/44+1)[:n]
 }
 
-// message is text or binary.
+// message returns a text or binary message.
 type message struct {
 	name string
 	make func(string) frame
@@ -19,7 +19,7 @@ type message struct {
 
 var messages = []message{{name: "text", make: text}, {name: "binary", make: bin}}
 
-// size is n bytes, in words.
+// size describes n bytes.
 func size(n int) string {
 	switch n {
 	case 1:
@@ -69,7 +69,7 @@ func framing() (rows []row) {
 	}...)
 }
 
-// repeated is the same n times.
+// repeated returns a frame n times.
 func repeated(n int, f ...frame) (frames []frame) {
 	for range n {
 		frames = append(frames, f...)

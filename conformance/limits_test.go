@@ -2,7 +2,7 @@ package conformance_test
 
 import "math"
 
-// limit is the longest message that is taken: the library's default.
+// limit is the size of the longest accepted message, the library's default.
 const limit = 1 << 20
 
 func limits() []row {
@@ -10,7 +10,7 @@ func limits() []row {
 	none := bin("")
 	return []row{
 		{name: "a message of the limit", rfc: "10.4", send: full, want: back(full)},
-		{name: "one byte more, of which only the header comes", rfc: "10.4", send: none.announcing(limit + 1), want: failed(1009)},
+		{name: "one byte more, of which only the header is sent", rfc: "10.4", send: none.announcing(limit + 1), want: failed(1009)},
 		{name: "one byte more", rfc: "10.4", send: bin(filler(limit + 1)), want: failed(1009)},
 		{name: "text of one byte more", rfc: "10.4", send: text(filler(limit + 1)), want: failed(1009)},
 		{name: "ten times the limit", rfc: "10.4", send: none.announcing(10 * limit), want: failed(1009)},

@@ -2,7 +2,7 @@ package conformance_test
 
 import "strings"
 
-// openings are requests for an upgrade, and what becomes of them.
+// openings are requests for an upgrade, and their responses.
 func openings() []row {
 	const upgrade, connection = "Upgrade: websocket\r\n", "Connection: Upgrade\r\n"
 	const version, key = "Sec-WebSocket-Version: 13\r\n", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -35,8 +35,8 @@ func openings() []row {
 		{name: "a key that is too short", rfc: "4.2.1", request: with(key, "Sec-WebSocket-Key: c2hvcnQ=\r\n"), refused: 400},
 		{name: "two keys", rfc: "11.3.1", request: with(key, key+key), refused: 400},
 		{name: "a page of another origin", rfc: "4.2.2", request: with(key, key+"Origin: https://evil.test\r\n"), refused: 403},
-		{name: "a body that does not come", rfc: "4.2.1", request: with(key, key+"Content-Length: 5\r\n"), refused: 400, why: "what comes next would be read as frames"},
-		{name: "a body in chunks that do not come", rfc: "4.2.1", request: with(key, key+"Transfer-Encoding: chunked\r\n"), refused: 400, why: "likewise"},
+		{name: "a body that is not sent", rfc: "4.2.1", request: with(key, key+"Content-Length: 5\r\n"), refused: 400, why: "what follows would be read as frames"},
+		{name: "a body in chunks that are not sent", rfc: "4.2.1", request: with(key, key+"Transfer-Encoding: chunked\r\n"), refused: 400, why: "likewise"},
 	}
 	for i := range rows {
 		rows[i].send, rows[i].want = text("hello"), back(text("hello"))

@@ -22,13 +22,13 @@ const (
 
 var write = flag.Bool("write", false, "write the results of the run to docs/conformance.md")
 
-// results count the variants that each row passed on.
+// results counts the variants on which each row passed.
 type results struct {
 	mu      sync.Mutex
 	passed  map[string]int
 	all     int
-	slowest time.Duration // that something took to come that has to come at once
-	again   []func()      // tries what came late again
+	slowest time.Duration // the longest time of something that should arrive at once
+	again   []func()      // run the rows again in which something was late
 }
 
 func newResults() *results { return &results{passed: map[string]int{}} }
@@ -47,19 +47,19 @@ func (r *results) late(again func()) {
 	r.again = append(r.again, again)
 }
 
-// hopeless reports whether so much came late that no busy machine explains it.
+// hopeless reports whether too many rows were late for a busy machine to be the reason.
 func (r *results) hopeless() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.again) >= 50
 }
 
-// write puts the results into the page, if all rows ran and passed.
+// write writes the results into the page, if all rows ran and passed.
 func (r *results) write(t *testing.T) {
 	t.Helper()
-	require.False(t, t.Failed(), "a failure is not written")
+	require.False(t, t.Failed(), "only results without a failure are written")
 	results := tables(func(g group, row *row) int { return r.passed[g.name+"/"+row.name] })
-	require.Equal(t, tables(expected), results, "results of a part are not written")
+	require.Equal(t, tables(expected), results, "only results of all rows are written")
 	before, _, after := readPage(t)
 	summary := fmt.Sprintf("\n%d cases passed, on %d connections. What must come at once came within %v.\n\n",
 		len(r.passed), r.all, r.slowest.Round(time.Millisecond))
@@ -67,17 +67,17 @@ func (r *results) write(t *testing.T) {
 	require.NoError(t, os.WriteFile(page, []byte(content), 0o600))
 }
 
-// TestPage checks that the page has exactly the rows that there are.
+// TestPage checks that the page has exactly the rows of the tables.
 func TestPage(t *testing.T) {
 	_, results, _ := readPage(t)
-	_, got, _ := strings.Cut(results, "\n\n") // behind the summary, which each run has its own of
+	_, got, _ := strings.Cut(results, "\n\n") // after the summary, which differs from run to run
 	if got != tables(expected) {
 		assert.ElementsMatch(t, strings.Split(tables(expected), "\n"), strings.Split(got, "\n"))
 		t.Fatal("docs/conformance.md is not up to date: go test ./conformance -write")
 	}
 }
 
-// readPage splits the page.
+// readPage returns the page in three parts: the results, and what is before and after them.
 func readPage(t *testing.T) (before, results, after string) {
 	t.Helper()
 	content, err := os.ReadFile(page)
@@ -89,7 +89,7 @@ func readPage(t *testing.T) (before, results, after string) {
 	return before, strings.TrimPrefix(results, "\n"), after
 }
 
-// expected is how many variants a row has to pass on.
+// expected returns on how many variants the row must pass.
 func expected(_ group, row *row) (n int) {
 	for _, v := range variants() {
 		if row.on(v) {
@@ -99,7 +99,7 @@ func expected(_ group, row *row) (n int) {
 	return n
 }
 
-// tables are those of the page.
+// tables returns the tables of the page.
 func tables(passed func(group, *row) int) string {
 	var b strings.Builder
 	for _, g := range groups() {
@@ -113,7 +113,7 @@ func tables(passed func(group, *row) int) string {
 	return b.String()
 }
 
-// describe says what must come back.
+// describe returns what the client must receive, for the page.
 func (r *row) describe() string {
 	var parts []string
 	for rest := r.want.back; len(rest) > 0; {

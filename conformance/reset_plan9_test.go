@@ -1,5 +1,5 @@
 package conformance_test
 
-// isReset reports whether a read failed because the server reset the connection, which
-// Plan 9 does not say.
+// isReset reports whether a read failed because the server reset the connection. On Plan 9, the
+// error does not tell.
 func isReset(error) bool { return false }

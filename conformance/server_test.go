@@ -17,24 +17,24 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A variant is an endpoint that every row is tried on.
+// A variant is an endpoint. Every row runs on every variant.
 type variant struct {
 	name    string
 	serve   websocket.ControllerFunc
-	enabled bool   // compression, by the server
-	offer   string // of the client
+	enabled bool   // whether the server has compression enabled
+	offer   string // of extensions, by the client
 	secure  bool   // with TLS
 }
 
 // agreed reports whether messages may be compressed.
 func (v *variant) agreed() bool { return v.enabled && v.offer != "" }
 
-// whole reports whether nothing is written before a message has come whole.
+// whole reports whether the server answers a message only once it is complete.
 func (v *variant) whole() bool { return v.agreed() && !strings.HasPrefix(v.name, "streams") }
 
-// variants are the ways to read and write, with compression and without: because
-// the server's is off, or because the client does not offer it. One of each is TLS,
-// which the library reads in another way.
+// variants are the ways to read and write, each with and without compression: either the server
+// has disabled it, or the client does not offer it. Some use TLS, because the library reads from
+// a TLS connection in another way.
 func variants() []*variant {
 	readMessage, readSlice, streams := echo((*websocket.Conn).ReadMessage), echo((*websocket.Conn).ReadSlice), answering(stream)
 	return []*variant{
@@ -53,7 +53,7 @@ const deflateOffer = "permessage-deflate"
 // goodbye is the path where the server closes the connection after one message.
 const goodbye = "/goodbye"
 
-// answering serves with a function that answers one message.
+// answering returns a controller that calls answer for each message.
 func answering(answer func(*websocket.Conn) error) websocket.ControllerFunc {
 	return func(conn *websocket.Conn, r *http.Request) error {
 		for {
@@ -89,18 +89,17 @@ func stream(conn *websocket.Conn) error {
 	return w.Close()
 }
 
-// A server runs the endpoint of one variant. It tells of each connection, by the
-// client's address, when that has ended.
+// A server runs the endpoint of one variant. When a connection has ended, it sends the Ending to
+// the channel that ended has for the client's address.
 type server struct {
 	*httptest.Server
 	variant  *variant
 	upgrader *websocket.Upgrader
-	tls      *tls.Config // of clients
-	ended    sync.Map    // chan websocket.Ending
+	tls      *tls.Config // for clients
+	ended    sync.Map    // a chan websocket.Ending for each address of a client
 }
 
-// closeTimeout is far from what any row waits for: what ends sooner does not end
-// because of it.
+// closeTimeout is much longer than any row takes, so that no connection ends because of it.
 const closeTimeout = time.Minute
 
 func newServer(t *testing.T, v *variant) *server {
@@ -109,15 +108,15 @@ func newServer(t *testing.T, v *variant) *server {
 	s.upgrader.CloseTimeout = closeTimeout
 	s.upgrader.CompressionThreshold = -1
 	s.upgrader.Settings.EnableCompression = v.enabled
-	s.upgrader.Observer = &websocket.Observer{Ended: s.tellEnded}
+	s.upgrader.Observer = &websocket.Observer{Ended: s.reportEnded}
 	s.upgrader.Logger = testws.LogTo(func(line testws.Logged) { assert.Less(t, line.Level, slog.LevelError, "%v", line.Err) })
 	s.Server = httptest.NewUnstartedServer(s.upgrader)
 	if v.secure {
 		s.StartTLS()
 		transport := s.Client().Transport.(*http.Transport) //nolint:errcheck // it is
 		s.tls = transport.TLSClientConfig.Clone()
-		s.tls.ServerName = "example.com"                           // which httptest's certificate is for
-		s.tls.ClientSessionCache = tls.NewLRUClientSessionCache(0) // handshakes are much of the work
+		s.tls.ServerName = "example.com"                           // the name in the certificate of httptest
+		s.tls.ClientSessionCache = tls.NewLRUClientSessionCache(0) // resumption saves much of the work
 	} else {
 		s.Start()
 	}
@@ -131,7 +130,7 @@ func newServer(t *testing.T, v *variant) *server {
 	return s
 }
 
-func (s *server) tellEnded(conn *websocket.Conn, ending websocket.Ending) {
+func (s *server) reportEnded(conn *websocket.Conn, ending websocket.Ending) {
 	if ended, ok := s.ended.LoadAndDelete(conn.RemoteAddr().String()); ok {
 		ended.(chan websocket.Ending) <- ending //nolint:errcheck // it is
 	}

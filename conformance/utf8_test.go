@@ -7,7 +7,7 @@ import (
 
 type sequence struct{ name, s string }
 
-// validTexts are UTF-8.
+// validTexts are valid UTF-8.
 var validTexts = []sequence{
 	{"Greek, in two bytes each", "κόσμε"},
 	{"Japanese, in three bytes each", "日本語"},
@@ -35,7 +35,7 @@ var validTexts = []sequence{
 	{"a non-character, U+10FFFE", "\U0010fffe"},
 }
 
-// invalidTexts are not.
+// invalidTexts are not valid UTF-8.
 var invalidTexts = []sequence{
 	{"a byte FF", "κόσμε\xff"},
 	{"a byte FE", "\xfe"},
@@ -74,8 +74,8 @@ var invalidTexts = []sequence{
 	{"a bad byte in the middle of a long text", filler(50_000) + "\xff" + filler(50_000)},
 }
 
-// hopeless is the shortest beginning of s that no UTF-8 begins with; empty if there
-// is none.
+// hopeless returns the shortest prefix of s with which no valid UTF-8 begins, "" if there is
+// none.
 func hopeless(s string) string {
 	for at := 0; at < len(s); {
 		r, size := utf8.DecodeRuneInString(s[at:])
@@ -93,10 +93,10 @@ func hopeless(s string) string {
 	return ""
 }
 
-// byteByByte is a message of a byte a fragment, or of many where it is long.
+// byteByByte returns a message in fragments of one byte, or of more bytes if it is long.
 func byteByByte(f frame) all { return fragments(f, 1+len(f.payload)/1000) }
 
-// unended is a message whose last fragment is not the last.
+// unended returns the message without the FIN bit on its last fragment.
 func unended(message all) all {
 	end := len(message) - 1
 	message[end] = message[end].(frame).notLast() //nolint:errcheck // it is one
@@ -121,7 +121,7 @@ func texts() (rows []row) {
 		)
 		if begun := hopeless(s.s); begun != "" {
 			rows = append(rows,
-				row{name: s.name + ", in a frame that does not come whole", rfc: "8.1", send: text(begun + filler(1000)).cut(1000), want: failed(1007)},
+				row{name: s.name + ", in a frame that is not sent whole", rfc: "8.1", send: text(begun + filler(1000)).cut(1000), want: failed(1007)},
 				row{name: s.name + ", in fragments without a last one", rfc: "8.1", send: unended(byteByByte(text(begun))), want: failed(1007)},
 			)
 		}
