@@ -27,7 +27,7 @@ func TestMaxConnectionsIsExact(t *testing.T) {
 	server := wstest.Serve(t, upgrader)
 	request := testws.UpgradeBytes(t)
 
-	// handshake returns the status, and the connection if it is one.
+	// handshake returns the status, and the connection if it was upgraded.
 	handshake := func() (int, net.Conn) {
 		conn, err := server.DialContext(t.Context(), "", "")
 		if !assert.NoError(t, err) {
@@ -75,7 +75,7 @@ func TestMaxConnectionsIsExact(t *testing.T) {
 	}
 }
 
-// TestFullEndpoint is about what the one client too many is told.
+// The response to the client that exceeds MaxConnections.
 func TestFullEndpoint(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		reasons := make(chan error, 10)
@@ -120,8 +120,7 @@ func TestMaxConnectionsOff(t *testing.T) {
 	}
 }
 
-// TestPlaceIsHeldUntilTheEnd is about a connection that is closed, and whose
-// controller has not returned.
+// A closed connection counts until its controller has returned.
 func TestPlaceIsHeldUntilTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leave := make(chan struct{})
@@ -143,7 +142,7 @@ func TestPlaceIsHeldUntilTheEnd(t *testing.T) {
 	})
 }
 
-// TestSlowCheckHoldsNoPlace is about requests that are still being checked.
+// Requests that are still being checked do not count.
 func TestSlowCheckHoldsNoPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		decided := make(chan struct{})
@@ -166,8 +165,8 @@ func TestSlowCheckHoldsNoPlace(t *testing.T) {
 	})
 }
 
-// TestFailedUpgradeHoldsNoPlace is about an upgrade that is still being refused:
-// who answers may take a while.
+// An upgrade that is still being refused does not count: writing the response may take a
+// while.
 func TestFailedUpgradeHoldsNoPlace(t *testing.T) {
 	endpoint := websocket.NewEndpoint(websocket.Options{MaxConnections: 1, Logger: testws.Silent})
 	meanwhile := 0
@@ -185,12 +184,12 @@ func TestFailedUpgradeHoldsNoPlace(t *testing.T) {
 	testws.RequireIdle(t, endpoint)
 }
 
-// panickingWriter is a broken middleware's.
+// panickingWriter is the writer of broken middleware.
 type panickingWriter struct{ http.ResponseWriter }
 
 func (panickingWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) { panic("hijack") }
 
-// TestNoPlaceIsLost has upgrades fail in all ways after a place was reserved.
+// Upgrades fail in all possible ways after they were counted.
 func TestNoPlaceIsLost(t *testing.T) {
 	gone := errors.New("the peer is gone")
 	for _, tt := range []struct {

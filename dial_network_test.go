@@ -88,7 +88,7 @@ func TestDialTLS(t *testing.T) {
 	}
 }
 
-// waiting are servers and networks that get a dial stuck somewhere.
+// waiting are servers and networks that block a dial at some step.
 var waiting = map[string]struct {
 	server http.Handler
 	change func(o *websocket.DialOptions)
@@ -173,13 +173,13 @@ var waiting = map[string]struct {
 	},
 }
 
-// mute is a network that swallows what is written to it.
+// mute is a network that discards what is written to it.
 type mute struct{ net.Conn }
 
 func (mute) Write(p []byte) (int, error) { return len(p), nil }
 
-// TestDialWaits gives up at the exact instant, whatever it waits for, and leaves
-// nothing behind, which the bubble would notice.
+// Dial gives up at the exact instant, whatever it waits for, and leaves nothing behind,
+// which the bubble would notice.
 func TestDialWaits(t *testing.T) {
 	for name, tt := range waiting {
 		for _, by := range []struct {
@@ -251,7 +251,7 @@ func TestDialWaits(t *testing.T) {
 	}
 }
 
-// TestDialEndedBefore does not even begin.
+// Dial with a context that has ended opens no connection.
 func TestDialEndedBefore(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -260,7 +260,7 @@ func TestDialEndedBefore(t *testing.T) {
 	require.Nil(t, conn)
 }
 
-// TestLateSocket comes when nobody waits for it any more.
+// DialContext returns a connection after Dial has given up.
 func TestLateSocket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opened := &testws.OpenConns{}
@@ -277,8 +277,8 @@ func TestLateSocket(t *testing.T) {
 	})
 }
 
-// TestRefusedBeneath goes through another WebSocket, whose server refuses: that is
-// not the refusal of the server that was dialed.
+// A dial through another WebSocket, whose server refuses: that is not a refusal by the
+// server that is dialed.
 func TestRefusedBeneath(t *testing.T) {
 	gateway := wstest.Serve(t, http.NotFoundHandler())
 	for name, proxy := range map[string]func(*http.Request) (*url.URL, error){
@@ -304,8 +304,8 @@ func TestRefusedBeneath(t *testing.T) {
 	}
 }
 
-// talkative is a peer that begins an answer and never comes to its end. It counts
-// the bytes that are read.
+// talkative is a peer that begins a response and never ends it. It counts the bytes that
+// are read.
 type talkative struct {
 	net.Conn
 	mu    sync.Mutex
@@ -356,17 +356,17 @@ func TestAnswersWithoutEnd(t *testing.T) {
 	}
 }
 
-// noDeadlines is a network that can't interrupt a read.
+// noDeadlines is a network that returns an error for deadlines.
 type noDeadlines struct{ net.Conn }
 
 func (noDeadlines) SetReadDeadline(time.Time) error { return errors.ErrUnsupported }
 
-// brokenDeadlines is a network that says it can.
+// brokenDeadlines is a network that accepts deadlines and ignores them.
 type brokenDeadlines struct{ net.Conn }
 
 func (brokenDeadlines) SetReadDeadline(time.Time) error { return nil }
 
-// Dial waits for nothing that such a network can't interrupt, nor does Close.
+// Neither Dial nor Close waits for a read or write that such a network can't interrupt.
 func TestDialWithBrokenDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := wstest.Serve(t, testws.Says(wstest.Text("early").Unmasked()))

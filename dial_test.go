@@ -81,7 +81,7 @@ func TestDial(t *testing.T) {
 	}
 }
 
-// converse has a server that echoes send back all kinds of messages.
+// converse exchanges messages of all kinds with a server that echoes.
 func converse(t *testing.T, conn *websocket.Conn) {
 	t.Helper()
 	expect := func(messageType int, want []byte) {
@@ -132,8 +132,7 @@ func converse(t *testing.T, conn *websocket.Conn) {
 	require.Equal(t, "are you there?", ponged)
 }
 
-// TestDialedFrames looks at what a client writes: each frame is masked, with a
-// key of its own, also where gorilla made it.
+// Each frame of a client is masked with its own key, including those that gorilla makes.
 func TestDialedFrames(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		frames := make(chan wstest.Frame)
@@ -188,7 +187,7 @@ func TestDialedFrames(t *testing.T) {
 			require.NoError(t, err)
 			return w.Close()
 		}, inTwo...)
-		// Code that has the embedded connection writes a close frame by itself.
+		// Code with access to the embedded connection writes a close frame itself.
 		goodbye := ws.FormatCloseMessage(4000, "good bye")
 		send(func() error { return conn.Conn.WriteControl(ws.CloseMessage, goodbye, time.Time{}) }, wstest.Close(4000, "good bye"))
 		require.Equal(t, 4000, websocket.CloseStatus(context.Cause(conn.Context())))
@@ -246,7 +245,7 @@ func TestServerCloses(t *testing.T) {
 	})
 }
 
-// TestDialedAnswers are those to the server's pings and close frame.
+// The client answers the server's pings and close frame.
 func TestDialedAnswers(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		pinged := make(chan string, 1)
@@ -274,7 +273,7 @@ func TestDialedAnswers(t *testing.T) {
 	})
 }
 
-// TestServerThatNeverAnswersClose waits for the close timeout, to the instant.
+// The client waits exactly for the close timeout.
 func TestServerThatNeverAnswersClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := testws.Dial(t, wstest.Serve(t, testws.Says()), func(o *websocket.DialOptions) { o.CloseTimeout = 7 * time.Second })
@@ -303,7 +302,7 @@ func TestDialedStream(t *testing.T) {
 	})
 }
 
-// TestServerThatIsGone answers no ping of the client's.
+// The server answers none of the client's pings.
 func TestServerThatIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := testws.Dial(t, wstest.Serve(t, testws.Says()), func(o *websocket.DialOptions) {
@@ -343,7 +342,7 @@ func TestDialedConcurrentWriters(t *testing.T) {
 	})
 }
 
-// TestBreachesOfServers are answered as those of clients.
+// Protocol violations of a server are answered like those of a client.
 func TestBreachesOfServers(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -579,7 +578,7 @@ func TestDialMakesNoSense(t *testing.T) {
 	}
 }
 
-// TestDialedContext has the values of Dial's context, and an end of its own.
+// The connection's context has the values of Dial's context, but does not end with it.
 func TestDialedContext(t *testing.T) {
 	type key struct{}
 	server := wstest.Serve(t, websocket.New(websocket.ControllerFunc(testws.Echo)))
@@ -608,7 +607,7 @@ func TestDialedContext(t *testing.T) {
 	require.Equal(t, 4000, websocket.CloseStatus(<-returned))
 }
 
-// TestDialedGo has a function of the connection fail.
+// A function started with Conn.Go fails.
 func TestDialedGo(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		conn := testws.Dial(t, serve(websocket.New(websocket.ControllerFunc(testws.Echo))), nil)
@@ -620,7 +619,7 @@ func TestDialedGo(t *testing.T) {
 	})
 }
 
-// The frames of a message that is written in parts are as long as DialOptions say.
+// The frames of a message that is written in parts have the size from DialOptions.
 func TestDialWriteBufferSize(t *testing.T) {
 	lengths := make(chan int, 1)
 	server := wstest.Serve(t, testws.BareServer(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {

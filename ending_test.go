@@ -105,7 +105,7 @@ func TestEndings(t *testing.T) {
 			return testws.ReadLoop(testws.Wrapped)(conn, nil)
 		}, level: silence},
 
-		// The peer broke the protocol.
+		// The peer violates the protocol.
 		{name: "a reserved opcode", serve: testws.ReadLoop(testws.Returned), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, answer: true, want: closeFrame(1002, "reserved opcode"), level: slog.LevelWarn, text: "reserved opcode"},
 		{name: "a reserved opcode, told in Serve's words", serve: testws.ReadLoop(testws.Wrapped), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, answer: true, want: closeFrame(1002, "reserved opcode"), level: slog.LevelWarn, text: "reading a command: websocket: protocol error: reserved opcode"},
 		{name: "a reserved opcode that Serve keeps to itself", serve: testws.ReadLoop(hidden), send: []wstest.Frame{{Fin: true, Opcode: 3, Masked: true}}, answer: true, want: closeFrame(1002, "reserved opcode"), level: slog.LevelWarn, text: "websocket: protocol error: reserved opcode"},
@@ -325,7 +325,7 @@ func TestLogMayPanic(t *testing.T) {
 	assert.Equal(t, "websocket: connection failed", line.Attrs["message"].String())
 }
 
-// Messages are constant, and say what kind of line it is; the error is an attribute.
+// Messages are constant and name the kind of the line; the error is an attribute.
 func TestMessagesOfTheLog(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -424,7 +424,7 @@ type uncomparable struct{ details []string }
 
 func (e uncomparable) Error() string { return e.details[0] }
 
-// TestErrorsThatPanic returns errors from Serve that nothing can be done with.
+// Serve returns errors whose methods panic.
 func TestErrorsThatPanic(t *testing.T) {
 	for name, err := range map[string]error{
 		"a nil *CloseError":       (*websocket.CloseError)(nil),
@@ -474,8 +474,8 @@ func TestPanicOfTheCloseHandler(t *testing.T) {
 	assert.Len(t, ctrl.Told.All(), 1)
 }
 
-// TestConsequencesHideNoReason has a function of the connection return before
-// Serve, which knows why it all ended.
+// A function of the connection fails as a consequence of its end and returns before Serve,
+// which returns the reason.
 func TestConsequencesHideNoReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, _ *http.Request) error {

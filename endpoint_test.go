@@ -51,7 +51,7 @@ func TestStatsOfOpenConnections(t *testing.T) {
 	})
 }
 
-// adapter is all that a framework needs to stand on an Endpoint.
+// adapter is the minimum that a framework needs to use an Endpoint.
 type adapter struct {
 	endpoint  websocket.Endpoint
 	handshake websocket.Handshake
@@ -106,8 +106,8 @@ func TestEndpoint(t *testing.T) {
 	})
 }
 
-// An adapter's Guard calls the functions that belong to a connection, and what it makes of
-// an error is what is told.
+// An adapter's Guard calls the functions of a connection. The errors that it returns are
+// reported in place of theirs.
 func TestEndpointGuard(t *testing.T) {
 	fails := func() error { return testws.ErrDatabase }
 	for _, c := range []struct {
@@ -211,8 +211,7 @@ func TestEndpointHandshake(t *testing.T) {
 	}
 }
 
-// TestShutdownDuringTheUpgrade is about upgrades that have begun when Shutdown
-// does: it waits for them.
+// Shutdown waits for upgrades that have begun before it.
 func TestShutdownDuringTheUpgrade(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -255,8 +254,8 @@ func TestShutdownDuringTheUpgrade(t *testing.T) {
 	}
 }
 
-// TestShutdownCutsAnUpgrade is about a client that does not take the 101: when
-// Shutdown's context ends, no socket of the endpoint is left.
+// A client does not take the 101: when Shutdown's context ends, no socket of the endpoint
+// is left.
 func TestShutdownCutsAnUpgrade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failed := make(chan error, 1)
@@ -280,8 +279,7 @@ func TestShutdownCutsAnUpgrade(t *testing.T) {
 	})
 }
 
-// TestShutdownBetweenAcceptAndRun is about a connection that is upgraded but
-// not yet served.
+// Shutdown is called when a connection is upgraded but not served yet.
 func TestShutdownBetweenAcceptAndRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var endpoint websocket.Endpoint

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// lastRecord is a slog.Handler that keeps what it was told last.
+// lastRecord is a slog.Handler that keeps the last record.
 type lastRecord struct {
 	slog.Handler
 	last slog.Record
@@ -27,8 +27,9 @@ func (h *lastRecord) Handle(_ context.Context, record slog.Record) error {
 	return nil
 }
 
-// Gorilla's own checks find nothing, as all is checked before. If it ever checks more, its
-// refusal is a mistake of ours: the log says so, and nothing is written to the client.
+// gorilla's own checks find nothing, because everything is checked before. If gorilla ever
+// checks more, its refusal is a mistake of this package: it is logged, and nothing is
+// written to the client.
 func TestRefusalOfGorillas(t *testing.T) {
 	records := &lastRecord{}
 	before := slog.Default()

@@ -24,7 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unwrappingWriter is what a careful one does.
+// unwrappingWriter is the writer of careful middleware.
 type unwrappingWriter struct{ http.ResponseWriter }
 
 func (w unwrappingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -218,8 +218,7 @@ func TestHandshakeByteByByte(t *testing.T) {
 	}, testws.Memory, testws.TCP)
 }
 
-// TestTimeoutsOfTheServer is about deadlines that the HTTP server has set when
-// the connection is taken over.
+// Deadlines that the HTTP server has set before the connection is hijacked have no effect.
 func TestTimeoutsOfTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		listener := wstest.Listen()
@@ -250,7 +249,7 @@ type unwritableConn struct {
 
 func (c *unwritableConn) Write([]byte) (int, error) { return 0, c.err }
 
-// hijackedWriter is a response writer that gives its connection away.
+// hijackedWriter is a response writer whose Hijack returns a connection of the test.
 type hijackedWriter struct {
 	*httptest.ResponseRecorder
 	conn net.Conn
@@ -284,7 +283,7 @@ func TestAnswerThatCannotBeWritten(t *testing.T) {
 	testws.RequireIdle(t, endpoint)
 }
 
-// carelessWriter is a middleware's, whose Hijack forgets something.
+// carelessWriter is the writer of middleware whose Hijack returns too little.
 type carelessWriter struct {
 	*httptest.ResponseRecorder
 	conn net.Conn
@@ -324,7 +323,7 @@ func TestCarelessHijack(t *testing.T) {
 	}
 }
 
-// readingConn is a connection that reads through the buffer that comes with it.
+// readingConn is a connection that reads through the buffer that Hijack returns.
 type readingConn struct {
 	net.Conn
 	r *bufio.Reader
@@ -332,8 +331,8 @@ type readingConn struct {
 
 func (c *readingConn) Read(p []byte) (int, error) { return c.r.Read(p) }
 
-// Whatever the buffers are that come with the connection, nothing in them is lost or read
-// twice, whether gorilla reads or not.
+// No byte in the buffers that Hijack returns is lost or read twice, whether or not gorilla
+// reads.
 func TestBuffersOfTheHijack(t *testing.T) {
 	throughGorilla := func(conn *websocket.Conn) (int, []byte, error) {
 		messageType, r, err := conn.NextReader()
@@ -476,8 +475,7 @@ func TestHandshakeTimeout(t *testing.T) {
 	}
 }
 
-// TestHandshakeTimeoutEnds is about the deadline of the 101: it is not one of
-// the connection.
+// The deadline of the 101 response does not stay on the connection.
 func TestHandshakeTimeoutEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		upgrader := websocket.New(websocket.ControllerFunc(testws.Echo))

@@ -16,16 +16,15 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
-// promoted are the methods of gorilla's connection that are safe as they are,
-// and why. Every other one must be overridden: embedding does not dispatch, so a
-// promoted method goes past every promise of Conn.
+// promoted are the methods of gorilla's connection that are safe as they are, and why.
+// Every other method must be overridden: a promoted method bypasses the promises of Conn.
 var promoted = map[string]string{
 	"Subprotocol": "returns a field that never changes after the handshake",
 	"LocalAddr":   "asks the transport, which asks the accepted connection",
 	"RemoteAddr":  "asks the transport, which asks the accepted connection",
 }
 
-// otherSignature are the methods that mean something else here than in gorilla.
+// otherSignature are the methods with another signature here than in gorilla.
 var otherSignature = map[string]string{
 	"Close": "takes a code and a text: the closing handshake, not only the socket",
 }
@@ -58,8 +57,7 @@ func TestMethodsOfGorilla(t *testing.T) {
 	}
 }
 
-// methodsOfConn are the exported methods that this package declares on *Conn
-// itself.
+// methodsOfConn returns the exported methods that this package declares on *Conn itself.
 func methodsOfConn(t *testing.T) map[string]bool {
 	t.Helper()
 	entries, err := os.ReadDir(".")
@@ -89,7 +87,7 @@ func methodsOfConn(t *testing.T) map[string]bool {
 	return methods
 }
 
-// signature is the type of a method without its receiver.
+// signature returns the type of a method without its receiver.
 func signature(method reflect.Method) string {
 	var in, out []reflect.Type
 	for i := 1; i < method.Type.NumIn(); i++ {

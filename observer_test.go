@@ -138,7 +138,7 @@ func TestObserverOfRefusals(t *testing.T) {
 	})
 }
 
-// panicking is an Observer that is of no use.
+// panicking is an Observer whose functions panic.
 type panicking struct{}
 
 func (p panicking) observer() *websocket.Observer {
@@ -189,7 +189,7 @@ func TestObserverWithoutFunctions(t *testing.T) {
 	})
 }
 
-// Each of several observers is told, in their order, whatever the others do.
+// Each of several observers is called, in order, whatever the others do.
 func TestObserversJoined(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		var first, last testws.Observed
@@ -237,7 +237,7 @@ func TestObserversJoined(t *testing.T) {
 	})
 }
 
-// Shutdown comes while Serve cleans up: it is not what ended the connection.
+// Shutdown is called while Serve cleans up: it is not what ended the connection.
 func TestObserverOfAnEndBeforeShutdown(t *testing.T) {
 	for name, end := range map[string]func(conn *websocket.Conn, client *wstest.Raw) error{
 		"the peer vanishes": func(conn *websocket.Conn, client *wstest.Raw) error {

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// What both have, a client's connection is given as a server's is. A setting that is about
-// connections and not about requests or endpoints is in both.
+// DialOptions have all fields of Options that concern a connection, and not those that
+// concern requests or endpoints. Both have the same effect.
 func TestDialOptionsAreThoseOfTheConnection(t *testing.T) {
 	ofServers := map[string]bool{
 		"MaxConnections": true, "AllowedOrigins": true, "InsecureSkipOriginCheck": true,
@@ -50,7 +50,8 @@ func TestDialOptionsAreThoseOfTheConnection(t *testing.T) {
 	assert.Equal(t, 13, shared)
 }
 
-// What the adapter says of a request wins over the Options, and these over gorilla's.
+// The adapter's settings for a request take precedence over the Options, and those over
+// gorilla's.
 func TestSettingsOfARequest(t *testing.T) {
 	given := &ws.Upgrader{
 		HandshakeTimeout: time.Second, ReadBufferSize: 1024, WriteBufferSize: 1024,
@@ -74,7 +75,7 @@ func TestSettingsOfARequest(t *testing.T) {
 	assert.Equal(t, want, e.settings(&Handshake{Settings: given, Subprotocols: []string{"request"}}))
 }
 
-// What is resolved is the default for zero, and off for less: zero, or never.
+// Zero resolves to the default, and a negative value to off: zero, or forever.
 func TestResolvedOptions(t *testing.T) {
 	want := &connOptions{
 		maxMessageSize: 1 << 20, closeTimeout: 10 * time.Second, writeTimeout: 10 * time.Second,

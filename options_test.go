@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Options and gorilla's Settings have some settings in common: the Options win.
+// Options and gorilla's Settings have some settings in common: the Options take precedence.
 func TestOptionsWinOverSettings(t *testing.T) {
 	for _, tt := range []struct {
 		name     string

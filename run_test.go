@@ -20,16 +20,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pooledContext is a framework's context, which another request gets when the handler
-// has returned.
+// pooledContext is a framework's context, which is reused for another request when the
+// handler has returned.
 type pooledContext struct {
 	Writer  http.ResponseWriter
 	Request *http.Request
 	user    string
 }
 
-// pooledRouter is a framework that uses its contexts again, the last one first, as those do
-// that keep them in a sync.Pool.
+// pooledRouter is a framework that reuses its contexts, the last one first, as with a
+// sync.Pool.
 type pooledRouter struct {
 	handle func(c *pooledContext)
 
@@ -63,8 +63,8 @@ func (p *pooledRouter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.handle(c)
 }
 
-// A Serve on the handler's goroutine may use the context of a framework that gives it to
-// another request as soon as the handler returns.
+// A Serve on the handler's goroutine may use the context of a framework that reuses it as
+// soon as the handler returns.
 func TestServeKeepsTheContextOfTheFramework(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		var endpoint websocket.Endpoint
@@ -113,7 +113,7 @@ func TestServeKeepsTheContextOfTheFramework(t *testing.T) {
 	})
 }
 
-// throttle is a middleware that lets one request through at a time.
+// throttle is a middleware that admits one request at a time.
 func throttle(next http.Handler) http.Handler {
 	slot := make(chan struct{}, 1)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -127,8 +127,8 @@ func throttle(next http.Handler) http.Handler {
 	})
 }
 
-// What middleware holds until the handler returns, it holds for the connection or for the
-// upgrade alone.
+// Middleware that holds something until the handler returns holds it as long as the
+// connection with ServeInHandler, and only during the upgrade without.
 func TestServeInHandlerIsThrottled(t *testing.T) {
 	for _, inHandler := range []bool{true, false} {
 		t.Run(fmt.Sprint(inHandler), func(t *testing.T) {
@@ -156,7 +156,7 @@ func TestServeInHandlerIsThrottled(t *testing.T) {
 	}
 }
 
-// The request is all there until the handler returns, and its context is the connection's.
+// The request is complete until the handler returns, and its context is the connection's.
 func TestServeInHandlerHasTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
@@ -204,8 +204,8 @@ func TestServeInHandlerHasTheRequest(t *testing.T) {
 	})
 }
 
-// The server's own shutdown waits for no connection that was taken over, whatever goroutine
-// serves it. The Upgrader's does, and the handler returns after it.
+// The shutdown of the http.Server does not wait for hijacked connections, whichever
+// goroutine serves them. The Upgrader's does, and the handler returns after it.
 func TestShutdownOfServeInHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, r *http.Request) error {
@@ -249,7 +249,8 @@ func TestShutdownOfServeInHandler(t *testing.T) {
 	})
 }
 
-// A connection that was upgraded at the last moment is not served, and the handler returns.
+// A connection that is upgraded just before the shutdown is not served, and the handler
+// returns.
 func TestServeAfterShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var endpoint websocket.Endpoint
@@ -274,8 +275,8 @@ func TestServeAfterShutdown(t *testing.T) {
 	})
 }
 
-// Whatever becomes of Serve in the handler is the connection's matter: net/http and the
-// middleware around it see a handler that returns.
+// However Serve fails in the handler, net/http and the middleware around it see a handler
+// that returns.
 func TestServeInHandlerFails(t *testing.T) {
 	failed := errors.New("out of coffee")
 	for _, tt := range []struct {

@@ -129,8 +129,8 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// A Serve that fails once the shutdown has begun ends as the shutdown has it, and what
-// it failed of is told.
+// A Serve that fails after the shutdown has begun ends its connection as the shutdown does.
+// Its error is reported.
 func TestBeginShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		away := make(chan struct{})
@@ -177,8 +177,7 @@ func TestChosenEndingWinsOverShutdown(t *testing.T) {
 	})
 }
 
-// TestShutdownDuringUpgrades races upgrades with Shutdown: each is refused or
-// told 1001.
+// Upgrades race with Shutdown: each is refused or closed with 1001.
 func TestShutdownDuringUpgrades(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 50 {
@@ -222,7 +221,7 @@ func TestShutdownDuringUpgrades(t *testing.T) {
 	})
 }
 
-// TestShutdownWaitsForUpgradesUnderWay has an origin check take its time.
+// Shutdown waits for an origin check that takes time.
 func TestShutdownWaitsForUpgradesUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var e websocket.Endpoint
@@ -249,7 +248,7 @@ func TestShutdownWaitsForUpgradesUnderWay(t *testing.T) {
 	})
 }
 
-// The sockets are cut at the moment at which an upgrade becomes a connection.
+// The sockets are closed at the moment at which an upgrade becomes a connection.
 func TestShutdownCutsUpgradesThatAreAlmostDone(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -71,7 +71,7 @@ func TestStatsOfOneConnectionAfterTheOther(t *testing.T) {
 	})
 }
 
-// Whatever way messages are written, each counts once.
+// However a message is written, it counts once.
 func TestStatsOfWhatGorillaWrites(t *testing.T) {
 	for name, compression := range map[string]bool{"plain": false, "compressed": true} {
 		t.Run(name, func(t *testing.T) {

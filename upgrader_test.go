@@ -165,7 +165,7 @@ func TestHandlerReturnsWhileServeRuns(t *testing.T) {
 	})
 }
 
-// registrer mounts itself elsewhere, behind a middleware.
+// registrer registers itself under another pattern, behind a middleware.
 type registrer struct {
 	websocket.ControllerFunc
 	mux     *http.ServeMux
@@ -255,7 +255,8 @@ func TestOtherMethodsOnTheRoute(t *testing.T) {
 	require.Equal(t, http.StatusSwitchingProtocols, response.Status)
 }
 
-// A controller that is forgotten is found when it is given, not by the first client.
+// A missing controller is found when the Upgrader is made or mounted, not by the first
+// client.
 func TestNilController(t *testing.T) {
 	const said = "websocket: the Upgrader's Controller is nil"
 	require.PanicsWithValue(t, said, func() { websocket.New(nil) })
@@ -266,15 +267,16 @@ func TestNilController(t *testing.T) {
 	})
 }
 
-// Shutdown and Stats are called in deferred functions, whatever has become of the rest.
+// Shutdown and Stats work without a controller, because deferred functions call them after
+// anything has failed.
 func TestNothingIsAskedOfANilController(t *testing.T) {
 	u := new(websocket.Upgrader)
 	assert.Zero(t, u.Stats())
 	require.NoError(t, u.Shutdown(t.Context()))
 }
 
-// A refusal with 500 is the server's own fault, and the client is not told the reason: the
-// operator must be.
+// A refusal with 500 is a mistake of the server, and the client does not receive the
+// reason: it must be logged for the operator.
 func TestServersOwnFaultIsLogged(t *testing.T) {
 	var log testws.Logs
 	u := websocket.New(websocket.ControllerFunc(testws.Echo))
