@@ -9,35 +9,40 @@ import (
 )
 
 const (
-	// While bytes flow, a frame's length alone claims flowing bytes of memory, and
-	// flowFactor times what has come when that is full.
-	flowing    = 64 << 10
-	flowFactor = 16
+	// A declared length allocates at most initialAlloc bytes. When they are full, the memory
+	// grows to at most growthFactor times what was received.
+	initialAlloc = 64 << 10
+	growthFactor = 16
 
-	// direct is from how many bytes on a message of its own comes right into its own
-	// memory: for shorter ones, a copy costs less than what is zeroed.
-	direct = 128 << 10
+	// directSize is the length in bytes from which a message that is not lent is read
+	// directly into memory of its own. For a shorter one, copying it from pooled memory costs
+	// less than zeroing new memory.
+	directSize = 128 << 10
 
-	// maxStops is how often it may lose that again, having stopped: it is not used again.
-	maxStops = 8
+	// maxStalls is the number of stalls after which a message is not read directly any more,
+	// because each stall wastes the new memory.
+	maxStalls = 8
 )
 
-// An arrival is the payload of a message on its way, which may have several frames. It comes into memory that may be large while bytes
-// flow. When the socket has nothing more and too little has come for that, what has come
-// is set aside, in memory of its size, and the large memory is for other connections.
+// An arrival is the payload of a message that is being received, in one or more frames. While
+// bytes keep arriving, they are read into memory that may be larger than they are. When the
+// socket has nothing more, the arrival stalls: if the memory is too large for what was received,
+// the bytes are saved in memory of about their size, and the large memory goes back to its pool,
+// for other connections.
 type arrival struct {
-	memory *[]byte        // nil: none for now
-	aside  bufpool.Buffer // what is not in memory, but belongs at its beginning
-	n      int            // bytes that have come
-	length int            // bytes that will, of the frames that have begun
-	last   bool           // there are no other frames
-	lent   bool           // the payload is to be lent
-	fresh  bool           // memory is nobody else's, and of the payload's length
-	stops  int            // so often bytes were set aside
+	memory   *[]byte        // where bytes are received; nil: none for now
+	saved    bufpool.Buffer // the first bytes, if they are not in memory
+	received int            // number of bytes
+	length   int            // number of bytes when the current frame is complete
+	last     bool           // the current frame is the last one
+	lent     bool           // the payload is to be lent
+	fresh    bool           // memory has the length of the payload and is not pooled
+	stalls   int            // how often bytes were saved
 
-	got int // what the last try to read got; less than 0: nothing yet
-	err error
-	try func(fd uintptr) bool // read
+	// try is read, the callback for the socket. It is made once: each method value allocates.
+	try   func(fd uintptr) bool
+	tried int   // number of bytes that try has read; negative: it found none
+	err   error // of try
 }
 
 var arrivals = sync.Pool{New: func() any {
@@ -46,27 +51,28 @@ var arrivals = sync.Pool{New: func() any {
 	return a
 }}
 
+// newArrival returns an arrival for a message that is to be lent or not. The caller must call
+// end.
 func newArrival(lent bool) *arrival {
 	a := arrivals.Get().(*arrival) //nolint:errcheck // it is
 	a.lent = lent
 	return a
 }
 
-// expect says that so many bytes are to come behind those that have come, and whether
-// these are the last ones.
+// expect begins a frame: length more bytes will be received. last says that no frame follows.
 func (a *arrival) expect(length uint64, last bool) {
-	a.length, a.last = a.n+int(length), last //nolint:gosec // measure has seen to it
+	a.length, a.last = a.received+int(length), last //nolint:gosec // its size was checked
 }
 
-// end gives back all memory.
+// end releases all memory, and the arrival itself.
 func (a *arrival) end() {
 	a.drop()
-	a.aside.Release()
-	a.n, a.length, a.last, a.stops, a.got, a.err = 0, 0, false, 0, 0, nil
+	a.saved.Release()
+	a.received, a.length, a.last, a.stalls, a.tried, a.err = 0, 0, false, 0, 0, nil
 	arrivals.Put(a)
 }
 
-// drop gives back the memory that bytes come into.
+// drop releases the memory where bytes are received.
 func (a *arrival) drop() {
 	if a.memory != nil {
 		bufpool.Put(a.memory)
@@ -74,56 +80,59 @@ func (a *arrival) drop() {
 	}
 }
 
-// room is where more of the payload goes to, in as much memory as bytes may have that
-// flow. Once they have stopped, it is no more than comes from a pool, or may be kept when
-// they stop again.
-func (a *arrival) room() []byte {
+// space returns memory for the next bytes of the payload, as much as there may be while bytes
+// keep arriving. After a stall, that is no more than a pool has, or may be kept at the next stall.
+func (a *arrival) space() []byte {
 	size := a.length
-	if a.n < size/flowFactor {
-		size = min(size, max(flowing, a.n*flowFactor))
+	if a.received < size/growthFactor {
+		size = min(size, max(initialAlloc, a.received*growthFactor))
 	}
-	if a.aside.Len > 0 {
-		size = min(size, max(1<<bufpool.MaxSizeBits, 2*a.n))
+	if a.saved.Len > 0 {
+		size = min(size, max(1<<bufpool.MaxSizeBits, 2*a.received))
 	}
-	return a.within(size)
+	return a.spaceIn(size)
 }
 
-// narrowRoom is the same in as little memory as may be kept while the peer is waited for,
-// where so many bytes have come and so much other memory is given back meanwhile.
-func (a *arrival) narrowRoom(come, other int) []byte {
-	most := 1 << (bits.Len(uint(bufpool.MaxKept(come)+other)) - 1) //nolint:gosec // it is positive
-	return a.within(min(a.length, most))                           // which is more than has come
+// narrowSpace returns memory for the next bytes of the payload, no more than may be kept while
+// the connection waits for the peer with so many bytes received. other is the size of other
+// memory that the connection could hold, but does not.
+func (a *arrival) narrowSpace(received, other int) []byte {
+	most := 1 << (bits.Len(uint(bufpool.MaxKept(received)+other)) - 1) //nolint:gosec // it is positive
+	return a.spaceIn(min(a.length, most))                              // most is more than received
 }
 
-// within is where more of the payload goes to, in memory for so many bytes or, where that
-// is not full, in what there is.
-func (a *arrival) within(size int) []byte {
+// spaceIn returns memory for the next bytes of the payload: the rest of the memory that there
+// is or, if that is full, of new memory for size bytes.
+func (a *arrival) spaceIn(size int) []byte {
 	switch {
 	case a.memory == nil:
-		a.memory = a.claim(size)
-	case a.n == len(*a.memory):
-		larger := a.claim(size)
-		copy((*larger)[a.aside.Len:], (*a.memory)[a.aside.Len:])
+		a.memory = a.alloc(size)
+	case a.received == len(*a.memory):
+		larger := a.alloc(size)
+		copy((*larger)[a.saved.Len:], (*a.memory)[a.saved.Len:])
 		bufpool.Put(a.memory)
 		a.memory = larger
 	}
-	return (*a.memory)[a.n:min(a.length, len(*a.memory))]
+	return (*a.memory)[a.received:min(a.length, len(*a.memory))]
 }
 
-// claim returns memory for n bytes.
-func (a *arrival) claim(n int) *[]byte {
-	if a.fresh = !a.lent && a.last && n >= max(a.length, direct) && a.stops <= maxStops; !a.fresh {
+// alloc returns memory for n bytes.
+func (a *arrival) alloc(n int) *[]byte {
+	if a.fresh = !a.lent && a.last && n >= max(a.length, directSize) && a.stalls <= maxStalls; !a.fresh {
 		return bufpool.Get(n)
 	}
 	p := make([]byte, n)
 	return &p
 }
 
-// mayKeep reports whether the memory may be kept while the peer is waited for.
-func (a *arrival) mayKeep() bool { return a.memory == nil || len(*a.memory) <= bufpool.MaxKept(a.n) }
+// mayKeep reports whether the memory may be kept while the connection waits for the peer.
+func (a *arrival) mayKeep() bool {
+	return a.memory == nil || len(*a.memory) <= bufpool.MaxKept(a.received)
+}
 
-// settle is called when there is nothing more to read for now.
-func (a *arrival) settle() {
+// stall is called when the socket has nothing more to read for now. It releases memory that may
+// not be kept.
+func (a *arrival) stall() {
 	if a.memory == nil {
 		return
 	}
@@ -131,24 +140,24 @@ func (a *arrival) settle() {
 		a.join()
 		return
 	}
-	_, _ = a.aside.Write((*a.memory)[a.aside.Len:a.n]) // to memory
-	a.stops++
+	_, _ = a.saved.Write((*a.memory)[a.saved.Len:a.received]) // it never fails
+	a.stalls++
 	a.drop()
 }
 
-// join has all that has come in one place.
+// join brings all bytes that were received together in memory.
 func (a *arrival) join() {
-	if a.memory == nil { // a payload of no bytes
+	if a.memory == nil { // the payload is empty
 		a.memory = bufpool.Get(a.length)
 	}
-	copy(*a.memory, a.aside.Bytes())
-	a.aside.Release()
+	copy(*a.memory, a.saved.Bytes())
+	a.saved.Release()
 }
 
-// newest are the n bytes that came last.
-func (a *arrival) newest(n int) []byte { return (*a.memory)[a.n-n : a.n] }
+// newest returns the n bytes that were received last.
+func (a *arrival) newest(n int) []byte { return (*a.memory)[a.received-n : a.received] }
 
-// lend returns the payload, which has come, as a loan.
+// lend returns the complete payload in pooled memory.
 func (a *arrival) lend() bufpool.Buffer {
 	a.join()
 	l := bufpool.Buffer{Memory: a.memory, Len: a.length}
@@ -156,7 +165,7 @@ func (a *arrival) lend() bufpool.Buffer {
 	return l
 }
 
-// own returns the payload, which has come, in memory of its own.
+// own returns the complete payload in memory that belongs to the caller.
 func (a *arrival) own() []byte {
 	a.join()
 	p := (*a.memory)[:a.length:a.length]
@@ -167,15 +176,15 @@ func (a *arrival) own() []byte {
 	return p
 }
 
-// receivePayload reads some bytes of a payload: what is in the buffer and, when that is
-// empty, what the socket has.
+// receivePayload reads some bytes of the current frame into a: what the read buffer contains or,
+// if it is empty, what the socket has. It returns their number.
 func (t *Conn) receivePayload(a *arrival) (n int, err error) {
 	buffered := t.buffer.buffered()
 	var p []byte
 	if t.socket == nil {
-		p = a.narrowRoom(a.n+min(buffered, a.length-a.n), min(t.bufferSize(), plainReadBuffer))
+		p = a.narrowSpace(a.received+min(buffered, a.length-a.received), min(t.bufferSize(), plainReadBuffer))
 	} else if buffered > 0 {
-		p = a.room()
+		p = a.space()
 	}
 	switch {
 	case buffered > 0:
@@ -193,12 +202,13 @@ func (t *Conn) receivePayload(a *arrival) (n int, err error) {
 			return 0, t.readFailed(err)
 		}
 	}
-	a.n += n
+	a.received += n
 	t.frameLeft -= uint64(n)
 	return n, nil
 }
 
-// payload reads the rest of a frame. Where it is content, it is checked.
+// payload reads the rest of the current frame into a, and checks it as content c of the message.
+// c is nil if the payload is compressed: then it is checked when it is inflated.
 func (t *Conn) payload(a *arrival, c *content) error {
 	a.expect(t.frameLeft, !t.fragmented)
 	for t.frameLeft > 0 {

@@ -8,33 +8,33 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A message that is longer than what comes from pools, and drips, does not claim new
-// memory with each byte.
+// A message that is longer than pooled memory, and drips, does not allocate new memory with each
+// byte.
 func TestArrivalsThatDrip(t *testing.T) {
-	for _, come := range []int{0, 1, 100, 5000, 70_000, 1 << 20, 3 << 20, 9 << 20, 17 << 20} {
+	for _, received := range []int{0, 1, 100, 5000, 70_000, 1 << 20, 3 << 20, 9 << 20, 17 << 20} {
 		a := newArrival(true)
 		a.expect(1<<30, true)
-		for a.n < come {
-			a.n += min(len(a.room()), come-a.n)
+		for a.received < received {
+			a.received += min(len(a.space()), received-a.received)
 		}
-		a.settle()
+		a.stall()
 		last := a.memory
 		for range 100 {
-			p := a.room()
+			p := a.space()
 			require.NotEmpty(t, p)
 			if a.memory != last {
-				assert.LessOrEqual(t, len(*a.memory), max(1<<bufpool.MaxSizeBits, bufpool.MaxKept(a.n)), "%d bytes have come", come)
+				assert.LessOrEqual(t, len(*a.memory), max(1<<bufpool.MaxSizeBits, bufpool.MaxKept(a.received)), "%d bytes were received", received)
 			}
-			a.n++
-			a.settle()
+			a.received++
+			a.stall()
 			last = a.memory
-			held := a.aside.Memory
+			held := a.saved.Memory
 			if last != nil {
-				assert.Nil(t, held, "%d bytes have come", come)
+				assert.Nil(t, held, "%d bytes were received", received)
 				held = last
 			}
 			require.NotNil(t, held)
-			assert.LessOrEqual(t, len(*held), bufpool.MaxKept(a.n), "%d bytes have come", come)
+			assert.LessOrEqual(t, len(*held), bufpool.MaxKept(a.received), "%d bytes were received", received)
 		}
 		a.end()
 	}

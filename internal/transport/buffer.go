@@ -3,26 +3,27 @@ package transport
 import "github.com/goyave-contrib/websocket/internal/wire"
 
 const (
-	defaultReadBuffer = 16<<10 + wire.MaxHeaderSize // where it is held only with something in it
-	plainReadBuffer   = 4 << 10                     // where it is held while the peer is waited for
+	// Sizes of read buffers, in bytes.
+	defaultReadBuffer = 16<<10 + wire.MaxHeaderSize // of one that is held only with bytes in it
+	plainReadBuffer   = 4 << 10                     // of one that is held while a read waits
 	minReadBuffer     = 256                         // a whole control frame fits
-	smallReadBuffer   = minReadBuffer               // where it is held with the beginning of a frame
+	smallReadBuffer   = minReadBuffer               // of one that is held with the beginning of a frame
 )
 
-// A readBuffer is what was read of the stream and not handed on yet: b[r:w]. Nil is an
-// empty one: a connection has one only with something in it or, where the socket can't
-// be waited for without, while it is read from.
+// A readBuffer contains bytes of the stream that were read from the socket and not consumed yet:
+// b[r:w]. Nil is an empty one. A connection has a buffer only while there are bytes in it. One
+// whose socket can't be waited for without a buffer also has it while a read waits.
 type readBuffer struct {
 	b    []byte
 	r, w int
 
-	n   int // what the last try to read got
-	err error
+	n   int   // number of bytes that tryRead has read
+	err error // of tryRead
 }
 
 func newReadBuffer(size int) *readBuffer { return &readBuffer{b: make([]byte, size)} }
 
-// bytes are those to hand on.
+// bytes returns the bytes that were not consumed yet.
 func (b *readBuffer) bytes() []byte {
 	if b == nil {
 		return nil
@@ -30,7 +31,7 @@ func (b *readBuffer) bytes() []byte {
 	return b.b[b.r:b.w]
 }
 
-// buffered is the number of bytes to hand on.
+// buffered returns the number of these bytes.
 func (b *readBuffer) buffered() int {
 	if b == nil {
 		return 0
@@ -38,7 +39,7 @@ func (b *readBuffer) buffered() int {
 	return b.w - b.r
 }
 
-// hasFrame reports whether there is a whole frame.
+// hasFrame reports whether the buffer contains a whole frame.
 func (b *readBuffer) hasFrame() bool {
 	p := b.bytes()
 	if !wire.HasHeader(p) {
@@ -48,7 +49,7 @@ func (b *readBuffer) hasFrame() bool {
 	return h.Length <= uint64(len(p)-h.Size)
 }
 
-// reserve has room for n bytes from r on.
+// reserve moves the bytes so that there is space for n bytes from r on.
 func (b *readBuffer) reserve(n int) {
 	if b.r == b.w {
 		b.r, b.w = 0, 0
@@ -58,7 +59,7 @@ func (b *readBuffer) reserve(n int) {
 	}
 }
 
-// bufferSize is the size of the buffer that the connection reads into, in bytes.
+// bufferSize returns the size of a buffer that the connection reads into, in bytes.
 func (t *Conn) bufferSize() int {
 	switch {
 	case t.config.ReadBufferSize > 0:
@@ -70,8 +71,8 @@ func (t *Conn) bufferSize() int {
 	}
 }
 
-// bufferWith returns a buffer of at least the given size with what came before anything
-// was read, nil if nothing did.
+// bufferWith returns a buffer of at least the given size that contains early, nil if early is
+// empty.
 func bufferWith(early []byte, size int) *readBuffer {
 	if len(early) == 0 {
 		return nil
@@ -81,11 +82,12 @@ func bufferWith(early []byte, size int) *readBuffer {
 	return b
 }
 
-// getBuffer returns the buffer to read into, with room for n bytes to hand on.
+// getBuffer returns the buffer to read into, with space for n bytes from r on. It takes one from
+// the pool if there is none, or only a small one.
 func (t *Conn) getBuffer(n int) *readBuffer {
 	if b, size := t.buffer, t.bufferSize(); b == nil || len(b.b) < size {
 		t.buffer, _ = t.config.ReadBuffers.Get().(*readBuffer)
-		if t.buffer == nil || len(t.buffer.b) != size { // it is one of a connection with another size
+		if t.buffer == nil || len(t.buffer.b) != size { // the connections that share the pool may differ
 			t.buffer = newReadBuffer(size)
 		}
 		t.buffer.w = copy(t.buffer.b, b.bytes())
@@ -94,8 +96,8 @@ func (t *Conn) getBuffer(n int) *readBuffer {
 	return t.buffer
 }
 
-// shrinkBuffer gives the buffer back, and keeps what is in it in a small one: a frame
-// has begun, and its header or a control frame is not all there.
+// shrinkBuffer moves what the buffer contains to a small one, before a wait within a header or a
+// control frame.
 func (t *Conn) shrinkBuffer() {
 	if b := t.buffer; b.buffered() > 0 && b.buffered() < smallReadBuffer && len(b.b) > smallReadBuffer {
 		small := newReadBuffer(smallReadBuffer)
@@ -106,8 +108,9 @@ func (t *Conn) shrinkBuffer() {
 	}
 }
 
-// putBuffer gives the buffer back, if there is nothing in it. It calls no other function
-// of ours that is not inlined: every idle connection has been here, and the stack has its price.
+// putBuffer puts the buffer back into its pool if it is empty. It calls no function of ours that
+// is not inlined: every idle connection has called it, and a deeper call would grow the stack of
+// each.
 func (t *Conn) putBuffer() {
 	b := t.buffer
 	if b == nil || b.r != b.w {
@@ -120,7 +123,8 @@ func (t *Conn) putBuffer() {
 	}
 }
 
-// dropBuffer gives the buffer back, with what is in it: nothing more is read.
+// dropBuffer empties the buffer and puts it back: nothing more is read. A buffer of which a part
+// is lent stays.
 func (t *Conn) dropBuffer() {
 	if t.buffer != nil && !t.lent.NotPooled {
 		t.buffer.r = t.buffer.w
@@ -128,8 +132,8 @@ func (t *Conn) dropBuffer() {
 	}
 }
 
-// detachBuffer goes on in another one. What was handed on is left to whoever has it, and
-// may be writing to it.
+// detachBuffer copies the bytes that were not consumed yet to a new buffer. The caller of
+// ReadMessage still holds a loan that is a part of the old one, and may write to it.
 func (t *Conn) detachBuffer() {
 	if b := t.buffer; b != nil {
 		t.buffer = newReadBuffer(len(b.b))

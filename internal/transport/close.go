@@ -117,7 +117,8 @@ func (t *Conn) awaitPeerClose() {
 	}
 	t.readDeadlines().take(t.nc)
 	if t.dropFrames() && t.HungUp() {
-		t.reading.err = t.endError() // a later read must not return the close frame as if no message had been dropped
+		// A later read must not return the close frame as if no message had been dropped.
+		t.reading.err = t.endError()
 	}
 }
 

@@ -38,7 +38,10 @@ type Conn struct {
 // Strict returned, the connection beneath is taken instead.
 func New(nc net.Conn, early []byte, config *Config) *Conn {
 	nc = accepted(nc)
-	t := &Conn{nc: Strict(nc, config.Panics), begun: time.Now(), config: config, client: config.Client, events: noEvents{}}
+	t := &Conn{
+		nc: Strict(nc, config.Panics), begun: time.Now(),
+		config: config, client: config.Client, events: noEvents{},
+	}
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn: // a type that wraps one may do TLS
 		t.coarse = true
@@ -157,7 +160,7 @@ func (t *Conn) Panicked() error {
 // starts later. The socket must be closed.
 func (t *Conn) StopBackground() {
 	t.stopFlushing()
-	t.ensureCork().timer.Stop() // makes a cork if there is none: a frame that is corked later must not set its timer
+	t.ensureCork().timer.Stop() // even if there is none: a frame that is corked later must not set it
 	t.mu.Lock()
 	e := t.expiry
 	t.mu.Unlock()

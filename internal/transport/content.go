@@ -6,15 +6,15 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// content is what has come of a message, after decompression. Two rules hold for it: it is
-// not longer than the limit, and text is UTF-8 (RFC 6455, 8.1).
+// content is what was received of a message, inflated. Two rules hold for every message: its
+// content is not longer than the limit, and text is valid UTF-8 (RFC 6455, 8.1).
 type content struct {
-	n    int64 // bytes
-	text bool  // that must be UTF-8
+	n    int64 // number of bytes
+	text bool  // it must be valid UTF-8
 	utf8 wire.UTF8Validator
 }
 
-// take counts and checks what comes next. Zero or less is no limit.
+// take counts and checks the next bytes. A limit of zero or less is none.
 func (c *content) take(p []byte, limit int64) error {
 	c.n += int64(len(p))
 	if limit > 0 && c.n > limit {
@@ -26,7 +26,7 @@ func (c *content) take(p []byte, limit int64) error {
 	return nil
 }
 
-// end checks whether the message may end here.
+// end checks that the message may end here, and not within a rune.
 func (c *content) end() error {
 	if c.text && !c.utf8.Complete() {
 		return wire.ErrInvalidText
@@ -34,13 +34,14 @@ func (c *content) end() error {
 	return nil
 }
 
-// SetReadLimit bounds the messages that are read from now on, in bytes. Zero or less means
-// no limit.
+// SetReadLimit bounds the size of messages that are read from now on, in bytes after inflating.
+// Zero or less means no limit.
 func (t *Conn) SetReadLimit(limit int64) { t.limit.Store(limit) }
 
-// measure counts a data frame towards its message and refuses one that is too
-// long. A compressed message may be longer on the wire than its content, a
-// little; the content is measured where it is inflated.
+// measure adds the length of a data frame to its message. If the message is longer than the
+// limit, it fails it, before any of the payload is read. A compressed message may be a little
+// longer on the wire than its content, whose size is checked when it is inflated. The read lock
+// is held.
 func (t *Conn) measure(length uint64) error {
 	limit := uint64(math.MaxInt64)
 	if n := t.limit.Load(); n > 0 {

@@ -9,7 +9,7 @@ const (
 	readByContext     ioFlag = 1 << iota // a context bounds the read; set by the reading goroutine
 	writeByContext                       // a context bounds the write; set by the holder of frameLock
 	writeUntimed                         // the network did not set the deadline of the write; likewise
-	writeStreamed                        // the message is written piece by piece; set by the holder of messageLock
+	writeStreamed                        // a message is written piece by piece; set by the holder of messageLock
 	writeUncompressed                    // later messages are not compressed, although that was negotiated
 )
 

@@ -107,7 +107,7 @@ func (t *Conn) readNext(lend bool) (messageType int, p []byte, err error) {
 	t.beginFrame(h)
 	c := content{text: t.isChecked(h.Opcode)}
 	switch {
-	case t.fragmented, h.RSV != 0 && h.Length > maxInflated, h.Length > math.MaxInt: // where an int has 32 bits
+	case t.fragmented, h.RSV != 0 && h.Length > maxInflated, h.Length > math.MaxInt: // an int may have 32 bits
 		return int(h.Opcode), nil, nil
 	case h.RSV != 0:
 		p, err = t.inflated(&c, lend)
@@ -153,7 +153,7 @@ func (t *Conn) readBuffered(c *content, lend bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := bufpool.Buffer{Memory: &t.buffer.b, Offset: int32(at), Len: n, NotPooled: true} //nolint:gosec // a buffer is not that large
+	l := bufpool.Buffer{Memory: &t.buffer.b, Offset: int32(at), Len: n, NotPooled: true} //nolint:gosec // a buffer is small
 	return t.deliver(l, lend), nil
 }
 
@@ -222,7 +222,7 @@ func (t *Conn) gatherLocked(a *arrival, c *content) (p []byte, ctrl controlFrame
 	}
 	defer t.unlockRead()
 	for {
-		if t.messageSize > math.MaxInt { // where an int has 32 bits
+		if t.messageSize > math.MaxInt { // an int may have 32 bits
 			return nil, ctrl, t.failProtocol(wire.ErrTooBig)
 		}
 		err := t.payload(a, c)

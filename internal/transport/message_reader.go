@@ -40,7 +40,10 @@ func (t *Conn) nextMessage(m *messageReader) error {
 		if err != nil {
 			return t.endReads(err)
 		}
-		*m = messageReader{t: t, messageType: int(h.Opcode), deflated: h.RSV != 0, content: content{text: t.isChecked(h.Opcode)}}
+		*m = messageReader{
+			t: t, messageType: int(h.Opcode), deflated: h.RSV != 0,
+			content: content{text: t.isChecked(h.Opcode)},
+		}
 		t.current = m
 		return nil
 	}

@@ -10,28 +10,28 @@ import (
 	"time"
 )
 
-// maxEmptyReads is how many reads in a row may get nothing, as in package bufio.
+// maxEmptyReads is how many reads in a row may return nothing, as in package bufio.
 const maxEmptyReads = 100
 
-// A strictConn is a net.Conn of others, held to what a net.Conn promises. What one of its
-// methods does instead comes out as an error: a panic is one that panics makes, the end of the
-// time that was set is os.ErrDeadlineExceeded, whatever the network calls it, and a Write
-// that is short has failed. A Read that returns nothing, and no error, is tried again.
-// Addresses are there, and stay the same.
+// A strictConn holds a net.Conn of the application's to the contract of net.Conn. It turns a
+// panic of a method into an error that panics makes, and the network's own error for a deadline
+// that has passed into os.ErrDeadlineExceeded. A short Write is an error. A Read that returns
+// neither bytes nor an error is repeated. The addresses are never nil, and do not change.
 //
-// Only runtime.Goexit passes. After Close no call waits, even where Close panicked.
+// Only runtime.Goexit passes through. No call waits after Close, even if Close panicked.
 type strictConn struct {
 	nc            net.Conn
 	local, remote net.Addr
 	closed        atomic.Bool
-	begun         time.Time // the deadlines count from here
+	begun         time.Time // deadlines are stored relative to it
 	readBy        deadline
 	writeBy       deadline
 	panics        *Panics
-	panicked      atomic.Pointer[error] // the first
+	panicked      atomic.Pointer[error] // the first panic, nil without one
 }
 
-// Strict returns a connection that keeps its promises: a socket itself does.
+// Strict returns a connection that keeps the contract of net.Conn, whatever nc does: see
+// strictConn. A plain socket is returned as it is.
 func Strict(nc net.Conn, panics *Panics) net.Conn {
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn:
@@ -67,7 +67,7 @@ func (c *strictConn) Read(p []byte) (n int, err error) {
 		case n < 0 || n > len(p):
 			return 0, errCount
 		case n > 0 || len(p) == 0:
-			return n, nil // an error will come again
+			return n, nil // an error will be returned again
 		case err != nil:
 			return 0, c.readBy.explain(c, err)
 		}
@@ -95,8 +95,7 @@ func (c *strictConn) Write(p []byte) (n int, err error) {
 
 var errCount = errors.New("the connection returned an impossible number of bytes")
 
-// Close closes the connection. Where that panics, those who wait for it are waked at
-// least.
+// Close closes the connection. If that panics, calls that wait are at least interrupted.
 func (c *strictConn) Close() (err error) {
 	c.closed.Store(true)
 	returned := false
@@ -112,7 +111,7 @@ func (c *strictConn) Close() (err error) {
 	return err
 }
 
-// CloseWrite closes one direction, where the connection can.
+// CloseWrite closes the writing half, if the connection can do that.
 func (c *strictConn) CloseWrite() (err error) {
 	defer c.survive(&err)
 	if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
@@ -146,7 +145,7 @@ func (c *strictConn) SetWriteDeadline(d time.Time) (err error) {
 	return c.nc.SetWriteDeadline(d)
 }
 
-// A deadline is one of a strictConn, in nanoseconds since that began; 0: none.
+// A deadline of a strictConn is in nanoseconds since it began; zero: none.
 type deadline struct{ at atomic.Int64 }
 
 func (d *deadline) set(c *strictConn, at time.Time) {
@@ -154,11 +153,11 @@ func (d *deadline) set(c *strictConn, at time.Time) {
 		d.at.Store(0)
 		return
 	}
-	d.at.Store(int64(at.Sub(c.begun)) | 1) // which is never 0
+	d.at.Store(int64(at.Sub(c.begun)) | 1) // never zero, which means none
 }
 
-// explain returns the error of a call that this deadline was set for. Networks have
-// timeouts of their own, too: as long as the deadline has not passed, it is one of those.
+// explain returns the error of a call that this deadline bounds and that failed with err. A
+// timeout before the deadline is one of the network's own.
 func (d *deadline) explain(c *strictConn, err error) error {
 	var timeout interface{ Timeout() bool }
 	at := d.at.Load()
@@ -169,21 +168,21 @@ func (d *deadline) explain(c *strictConn, err error) error {
 	return &deadlineError{err}
 }
 
-// A deadlineError is os.ErrDeadlineExceeded in the words of a network that calls it
-// something else.
+// A deadlineError is a network's own error for a deadline that has passed. It is
+// os.ErrDeadlineExceeded, too.
 type deadlineError struct{ error }
 
 func (e *deadlineError) Unwrap() []error { return []error{e.error, os.ErrDeadlineExceeded} }
 func (*deadlineError) Timeout() bool     { return true }
-func (*deadlineError) Temporary() bool   { return true } // or TLS above would not try again
+func (*deadlineError) Temporary() bool   { return true } // otherwise TLS would make the error permanent
 
-// unknownAddr is the address of a connection that has none to tell.
+// unknownAddr is the address of a connection that returns none.
 type unknownAddr struct{}
 
 func (unknownAddr) Network() string { return "unknown" }
 func (unknownAddr) String() string  { return "unknown" }
 
-// known returns the address, or one that stands for none.
+// known returns the address, or unknownAddr for nil.
 func known(a net.Addr) net.Addr {
 	if a == nil {
 		return unknownAddr{}
@@ -191,11 +190,11 @@ func known(a net.Addr) net.Addr {
 	return a
 }
 
-// addressOf returns an address that can be asked for its name.
+// addressOf returns the address that take returns, or unknownAddr if it or its methods panic.
 func addressOf(take func() net.Addr) (a net.Addr) {
 	ok := survives(func() {
 		a = known(take())
-		_ = a.Network() + a.String() // a nil pointer of some type, for one, may panic
+		_ = a.Network() + a.String() // may panic: it may be a nil pointer
 	})
 	if !ok {
 		return unknownAddr{}
@@ -203,9 +202,9 @@ func addressOf(take func() net.Addr) (a net.Addr) {
 	return a
 }
 
-// closeBeneath closes what is beneath TLS, if anything is, and beneath that of a proxy.
-// TLS itself would first write an alert, and wait up to five seconds for a peer that
-// takes nothing.
+// closeBeneath closes the connection beneath TLS, and beneath the TLS of a proxy, if nc is a
+// *tls.Conn. Closing the *tls.Conn would write an alert first, and wait up to five seconds for a
+// peer that takes nothing.
 func closeBeneath(nc net.Conn) {
 	secure, ok := accepted(nc).(*tls.Conn)
 	if !ok {
@@ -222,7 +221,7 @@ func closeBeneath(nc net.Conn) {
 	survives(func() { _ = beneath.Close() })
 }
 
-// survive is to be deferred by the methods: it makes an error of a panic.
+// survive must be deferred by each method. It turns a panic into the error of the method.
 func (c *strictConn) survive(err *error) {
 	if value := recover(); value != nil {
 		first := c.panics.New(value)
@@ -231,14 +230,16 @@ func (c *strictConn) survive(err *error) {
 	}
 }
 
-// Panics makes errors of panics that were recovered, and knows them again: the layer above
-// has a type for them.
+// Panics makes errors of recovered panics. The layer above has the type of these errors.
 type Panics struct {
-	New func(value any) error // is called while the panic is recovered
-	Is  func(err error) bool  // reports whether an error is such a one, or wraps one
+	// New returns an error for the value of a panic. It is called by the deferred function that
+	// recovers, so that it can see the stack.
+	New func(value any) error
+	// Is reports whether err is, or wraps, an error of New.
+	Is func(err error) bool
 }
 
-// survives calls a function and reports whether it did not panic.
+// survives calls f and reports whether it returned without a panic.
 func survives(f func()) (returned bool) {
 	defer func() { returned = recover() == nil }()
 	f()

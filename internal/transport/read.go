@@ -33,7 +33,7 @@ type reading struct {
 	err         error          // why nothing more can be read from the socket
 	limit       atomic.Int64   // of a message, in bytes; zero or less: none
 
-	current *messageReader        // the message that is read piece by piece; used by the reading goroutine alone
+	current *messageReader        // the message that the reading goroutine reads piece by piece
 	failed  atomic.Pointer[error] // the error of every later read of a message; nil: they still work
 
 	// socket is the plain socket, nil for any other connection. tryRead is its callback, which
@@ -196,8 +196,9 @@ func (t *Conn) readFailed(err error) error {
 	case errors.Is(err, net.ErrClosed): // the application closed it, or Abort closed what is beneath TLS
 		t.reading.err = t.endError()
 		_ = t.closeLocal()
-	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // the last one within a TLS record
-		// gorilla returns this error, and applications look for it.
+	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		// gorilla returns this error, and applications look for it. (io.ErrUnexpectedEOF is the
+		// end of the stream within a TLS record.)
 		t.reading.err = &ws.CloseError{Code: ws.CloseAbnormalClosure, Text: io.ErrUnexpectedEOF.Error()}
 		t.happens(eventReadEnd, t.reading.err)
 	default:

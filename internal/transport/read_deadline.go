@@ -9,12 +9,14 @@ import (
 	"time"
 )
 
-// SetReadDeadline sets the caller's deadline for reads.
+// SetReadDeadline bounds later reads and one that waits. A zero time means no bound. The error is
+// that of the network; then the bound may have no effect.
 func (t *Conn) SetReadDeadline(d time.Time) error {
 	return t.readDeadlines().set(t.nc, d)
 }
 
-// readDeadlines are those of the connection, most of which do without.
+// readDeadlines returns the read deadlines of the connection, which are made when they are first
+// needed: most connections have none.
 func (t *Conn) readDeadlines() *readDeadlines {
 	if t.deadlines.Load() == nil {
 		t.deadlines.CompareAndSwap(nil, new(readDeadlines))
@@ -22,32 +24,32 @@ func (t *Conn) readDeadlines() *readDeadlines {
 	return t.deadlines.Load()
 }
 
-// FailReads makes the waiting read and every later one fail. Its own error says that the
-// waiting one was not reached: see failUnreached.
+// FailReads makes a read that waits and every later one fail with the cause. Only the first cause
+// has an effect. An error says that the waiting read could not be interrupted: see FailUnreached.
 func (t *Conn) FailReads(cause error) error { return t.readDeadlines().fail(t.nc, cause) }
 
-// readDeadlines decides which read deadline the socket has: the caller's, one
-// that has passed to interrupt a read, or none for the closing handshake, which
-// is bounded otherwise and not touched any more.
+// readDeadlines decides which read deadline the socket has: the caller's; one that has passed, to
+// interrupt a read; or none, once a closing handshake reads, which is bounded by a timer.
 type readDeadlines struct {
-	bounded atomic.Bool // callers is not zero
+	bounded atomic.Bool // caller is not zero
 
-	mu      sync.Mutex
-	callers time.Time
-	failed  error // of a function of the connection: no read succeeds any more
-	ended   error // of the context of the read under way
-	taken   bool
+	mu     sync.Mutex
+	caller time.Time // the caller's deadline; zero: none
+	failed error     // of FailReads: every later read fails with it
+	ended  error     // the cause of the context of the read in progress, which has ended
+	taken  bool      // a closing handshake reads: the deadline must not change any more
 }
 
+// set sets the caller's deadline.
 func (d *readDeadlines) set(nc net.Conn, at time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.callers = at
+	d.caller = at
 	d.bounded.Store(!at.IsZero())
 	return d.apply(nc)
 }
 
-// take leaves the socket to the closing handshake.
+// take removes the deadline for good, for the closing handshake.
 func (d *readDeadlines) take(nc net.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -55,8 +57,8 @@ func (d *readDeadlines) take(nc net.Conn) {
 	_ = nc.SetReadDeadline(time.Time{})
 }
 
-// fail makes the waiting read and every later one fail, with the first error. Its own
-// says that the waiting one could not be reached.
+// fail makes a read that waits and every later one fail with err, or with that of an earlier call.
+// It returns the error of setting the deadline.
 func (d *readDeadlines) fail(nc net.Conn, err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -64,8 +66,8 @@ func (d *readDeadlines) fail(nc net.Conn, err error) error {
 	return d.apply(nc)
 }
 
-// end makes the waiting read fail because its context ended; nil takes that
-// back. Its own error is like that of fail.
+// end makes a read that waits fail with err, because its context has ended. Nil undoes that. It
+// returns the error of setting the deadline.
 func (d *readDeadlines) end(nc net.Conn, err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -73,7 +75,7 @@ func (d *readDeadlines) end(nc net.Conn, err error) error {
 	return d.apply(nc)
 }
 
-// apply sets the deadline that holds. The mutex is held.
+// apply sets the deadline of the socket. The mutex is held.
 func (d *readDeadlines) apply(nc net.Conn) error {
 	switch {
 	case d.taken:
@@ -81,11 +83,11 @@ func (d *readDeadlines) apply(nc net.Conn) error {
 	case d.failed != nil || d.ended != nil:
 		return nc.SetReadDeadline(longAgo)
 	default:
-		return nc.SetReadDeadline(d.callers)
+		return nc.SetReadDeadline(d.caller)
 	}
 }
 
-// reason is why a read timed out.
+// reason returns why a read timed out. timeout is its own error.
 func (d *readDeadlines) reason(timeout error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -99,8 +101,8 @@ func (d *readDeadlines) reason(timeout error) error {
 	}
 }
 
-// boundRead ends the reads until release when ctx ends. Release is told whether
-// they succeeded: then later reads are not touched.
+// boundRead interrupts a read, until release, when ctx ends. The argument of release says whether
+// the read has succeeded: then later reads still work, even if ctx has ended.
 func (t *Conn) boundRead(ctx context.Context) (release func(succeeded bool)) {
 	if ctx.Done() == nil {
 		return func(bool) {}
@@ -118,12 +120,12 @@ func (t *Conn) boundRead(ctx context.Context) (release func(succeeded bool)) {
 		}
 		<-ended
 		if succeeded {
-			_ = t.readDeadlines().end(t.nc, nil) // where it fails, so does the next read
+			_ = t.readDeadlines().end(t.nc, nil) // if that fails, so does the next read
 		}
 	}
 }
 
-// interruptRead ends the read under way, whose context has ended.
+// interruptRead interrupts the read in progress, whose context has ended.
 func (t *Conn) interruptRead(ctx context.Context) {
 	cause := t.endOfReads(ctx)
 	if cause == nil {
@@ -136,14 +138,16 @@ func (t *Conn) interruptRead(ctx context.Context) {
 	}
 }
 
-// readIsBounded reports whether the read has a bound: then nothing may be held back,
-// for the next read would have to write it, which may take longer.
+// readIsBounded reports whether the read in progress has a bound of the caller's. Then no frame
+// may be corked: the next read would have to write it first, which may take longer than its
+// bound.
 func (t *Conn) readIsBounded() bool {
 	d := t.deadlines.Load()
 	return t.under.has(readByContext) || d != nil && d.bounded.Load()
 }
 
-// A contextError is the cause of a context that ended a read.
+// A contextError is the cause of a context that ended a read. It tells endReads that the
+// connection's own context must end, too.
 type contextError struct{ error }
 
 func (e *contextError) Unwrap() error { return e.error }

@@ -70,7 +70,7 @@ func (m *Reader) WriteTo(w io.Writer) (n int64, err error) {
 			return err
 		})
 		switch {
-		case err == io.EOF: // a wrapped io.EOF is an error
+		case err == io.EOF: //nolint:errorlint // a wrapped io.EOF is an error
 			return n, nil
 		case err != nil:
 			return n, err

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// rawConn returns nil: here, a socket is read from with memory to read into.
+// rawConn returns nil: on this system, a read that waits holds a buffer.
 func rawConn(net.Conn) syscall.RawConn { return nil }
 
 func (*Conn) fillRaw(int) (int, error) { panic("websocket: there is no raw connection") }

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// rawConn returns what lets a socket be waited for without memory to read into;
-// nil for anything but a socket itself: a wrapper may have a Read of its own.
+// rawConn returns the raw connection of a plain socket, which can be waited for without a buffer.
+// It returns nil for any other connection: a type that wraps a socket may have a Read of its own.
 func rawConn(nc net.Conn) syscall.RawConn {
 	var raw syscall.RawConn
 	switch nc := nc.(type) {
@@ -24,13 +24,14 @@ func rawConn(nc net.Conn) syscall.RawConn {
 	return raw
 }
 
-// fillRaw reads into the buffer, which has room for need bytes then. While the peer is
-// waited for, there is none or, with something in it, a small one.
+// fillRaw reads from the socket into the buffer, which it makes large enough for need bytes. It
+// returns the number of bytes read. While it waits for the peer, the connection holds no buffer
+// or, if there are bytes in it, a small one.
 func (t *Conn) fillRaw(need int) (int, error) {
 	if t.tryRead == nil {
 		t.tryRead = t.newTryRead()
 	}
-	t.getBuffer(need) // as tryRead would, where it takes more stack than a connection needs that only waits
+	t.getBuffer(need) // here and not only in the callback, where it would grow the stack of each connection that waits
 	t.waiting.Store(1 + int64(t.Age()))
 	err := t.socket.Read(t.tryRead)
 	t.waiting.Store(0)
@@ -42,12 +43,12 @@ func (t *Conn) fillRaw(need int) (int, error) {
 	return b.n, b.err
 }
 
-// tries returns a function that reads if there is something, and returns false if not:
-// it is called again when there is.
+// newTryRead returns the callback of fillRaw. It reads what the socket has, and returns false if
+// that is nothing: then it is called again when there is something.
 func (t *Conn) newTryRead() func(fd uintptr) bool {
 	return func(fd uintptr) bool {
 		b := t.buffer
-		if b == nil || len(b.b) < t.bufferSize() { // it has been waited for
+		if b == nil || len(b.b) < t.bufferSize() { // it was released for the wait
 			b = t.getBuffer(0)
 		}
 		for {
@@ -74,12 +75,12 @@ func (t *Conn) newTryRead() func(fd uintptr) bool {
 	}
 }
 
-// arriveRaw reads some bytes of a payload, with no more memory than may be kept while the
-// peer is waited for.
+// arriveRaw reads some bytes of a payload from the socket into a. While it waits for the peer, the
+// connection holds no more memory than it may keep.
 func (t *Conn) arriveRaw(a *arrival) (int, error) {
 	t.waiting.Store(1 + int64(t.Age()))
 	err := t.socket.Read(a.try)
-	if err == nil && a.got < 0 { // others may run, the peer among them, before it is waited for
+	if err == nil && a.tried < 0 { // other goroutines may run first, perhaps the peer
 		runtime.Gosched()
 		err = t.socket.Read(a.try)
 	}
@@ -87,34 +88,35 @@ func (t *Conn) arriveRaw(a *arrival) (int, error) {
 	switch {
 	case err != nil:
 		return 0, err
-	case a.err != nil && a.err != io.EOF: //nolint:errorlint // it is bare
+	case a.err != nil && a.err != io.EOF: //nolint:errorlint // read does not wrap it
 		return 0, t.readError(a.err)
 	}
-	t.counts.bytesReceived.Add(uint64(a.got))
-	return a.got, a.err
+	t.counts.bytesReceived.Add(uint64(a.tried))
+	return a.tried, a.err
 }
 
-// read reads if there is something, and returns false if not: it is called again when
-// there is.
+// read is the callback of arriveRaw. It reads what the socket has, and returns false if that is
+// nothing: then it is called again when there is something. The first time that waiting would
+// release memory, it returns true with a negative number instead.
 func (a *arrival) read(fd uintptr) bool {
-	p := a.room()
+	p := a.space()
 	for {
 		n, err := syscall.Read(int(fd), p)
 		switch {
 		case err == syscall.EINTR:
 			continue
-		case err == syscall.EAGAIN && a.got >= 0 && !a.mayKeep():
-			a.got = -1 // once
+		case err == syscall.EAGAIN && a.tried >= 0 && !a.mayKeep():
+			a.tried = -1
 			return true
 		case err == syscall.EAGAIN:
-			a.settle()
+			a.stall()
 			return false
 		case err != nil:
-			a.got, a.err = 0, err
+			a.tried, a.err = 0, err
 		case n == 0:
-			a.got, a.err = 0, io.EOF
+			a.tried, a.err = 0, io.EOF
 		default:
-			a.got, a.err = n, nil
+			a.tried, a.err = n, nil
 		}
 		return true
 	}
@@ -156,7 +158,7 @@ func (a *attempt) write(fd uintptr) bool {
 	return true
 }
 
-// readError is what a read of the socket itself would have returned.
+// readError returns the error that Read of the socket would have returned.
 func (t *Conn) readError(err error) error {
 	return &net.OpError{
 		Op:     "read",

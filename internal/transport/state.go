@@ -13,7 +13,7 @@ type stateEvent uint8
 
 const (
 	eventShutdown     stateEvent = iota // the Endpoint shuts down
-	eventClosing                        // this end is about to close the connection: no message is delivered any more
+	eventClosing                        // this end is about to close the connection: see StopDelivering
 	eventClose                          // ChooseClose was called, with the close frame to send
 	eventQueueClosed                    // no message is enqueued any more
 	eventCloseNow                       // the application closes the socket without a closing handshake
@@ -75,10 +75,11 @@ const (
 // A CloseCause is what decided, on the wire, how a connection ends.
 type CloseCause uint8
 
+// The causes that there are.
 const (
 	CauseNone       CloseCause = iota // nothing yet
 	CausePeer                         // the peer's close frame was read
-	CauseLocal                        // this end called ChooseClose, wrote a close frame or closed the socket
+	CauseLocal                        // ChooseClose was called, our close frame written, or the socket closed
 	CauseProtocol                     // the peer violated the protocol
 	CauseDisconnect                   // EOF, a reset, no answer, or a write that the peer did not take
 )

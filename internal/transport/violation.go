@@ -52,7 +52,7 @@ func (t *Conn) RefuseMessage(err error) error {
 // failIfViolation calls failProtocol if err is a violation. The memory of the message must have
 // been released, because failProtocol waits for the peer. The read lock is held.
 func (t *Conn) failIfViolation(err error) error {
-	if violation, ok := err.(*wire.ProtocolError); ok && t.reading.err == nil { //nolint:errorlint // the engine never wraps one
+	if violation, ok := err.(*wire.ProtocolError); ok && t.reading.err == nil { //nolint:errorlint // it is never wrapped here
 		return t.failProtocol(violation)
 	}
 	return err
