@@ -2,7 +2,7 @@ package deflate
 
 import "github.com/goyave-contrib/websocket/internal/wire"
 
-// A bitReader takes bits of what has come.
+// A bitReader takes bits from the input, the lowest of a byte first.
 type bitReader struct {
 	bits  uint64
 	nbits uint
@@ -10,7 +10,7 @@ type bitReader struct {
 	used  int
 }
 
-// has reports whether there are so many bits, at most 32.
+// has reports whether there are n bits, at most 32.
 func (r *bitReader) has(n uint) bool {
 	for ; r.nbits < n && r.used < len(r.src); r.used++ {
 		r.bits |= uint64(r.src[r.used]) << r.nbits
@@ -19,7 +19,7 @@ func (r *bitReader) has(n uint) bool {
 	return r.nbits >= n
 }
 
-// take takes bits that are there.
+// take takes n bits, for which has has reported true.
 func (r *bitReader) take(n uint) int {
 	bits := int(r.bits & (1<<n - 1)) //nolint:gosec // at most 32
 	r.bits >>= n
@@ -27,13 +27,14 @@ func (r *bitReader) take(n uint) int {
 	return bits
 }
 
-// beginBlock reads the header of a block, once all of it has come: at most some 300 bytes.
+// beginBlock reads the header of a block (RFC 1951, 3.2.3). It uses nothing until all of the header
+// has arrived, which has some 300 bytes at most.
 func (f *inflater) beginBlock(src []byte) (used int, begun bool, err error) {
 	r := bitReader{bits: f.bits, nbits: f.nbits, src: src}
 	if !r.has(3) {
 		return 0, false, nil
 	}
-	last, kind := r.take(1) == 1, r.take(2)
+	final, kind := r.take(1) == 1, r.take(2)
 	stage := inCoded
 	switch kind {
 	case 0:
@@ -50,7 +51,7 @@ func (f *inflater) beginBlock(src []byte) (used int, begun bool, err error) {
 		return 0, false, err
 	}
 	f.bits, f.nbits = r.bits, r.nbits
-	f.last, f.stage, f.fixed, f.codes = last, stage, kind == 1, nil
+	f.final, f.stage, f.fixed, f.codes = final, stage, kind == 1, nil
 	switch {
 	case stage == inStored && f.stored == 0:
 		f.endBlock()
@@ -60,6 +61,7 @@ func (f *inflater) beginBlock(src []byte) (used int, begun bool, err error) {
 	return r.used, true, nil
 }
 
+// beginStored reads the length of a stored block (RFC 1951, 3.2.4).
 func (f *inflater) beginStored(r *bitReader) (begun bool, err error) {
 	r.take(r.nbits % 8)
 	if !r.has(32) {
@@ -74,11 +76,11 @@ func (f *inflater) beginStored(r *bitReader) (begun bool, err error) {
 }
 
 const (
-	codesOfLengths = 19
-	lengthBits     = 7 // of such a code, at most
+	codesOfLengths = 19 // the codes that the lengths of the others are written in
+	lengthBits     = 7  // the greatest length of such a code
 )
 
-// Symbols of lengths that stand for several.
+// Symbols that stand for several lengths (RFC 1951, 3.2.7).
 const (
 	repeatLast = 16 + iota
 	fewZeros
@@ -101,7 +103,7 @@ func (f *inflater) readLengths(r *bitReader) (read bool, err error) {
 	if literals > maxLiterals || distances > maxDistances {
 		return false, wire.ErrCorrupt
 	}
-	f.takeOwn()
+	f.ensureOwn()
 	table := f.own.lengths[:]
 	var lengths [codesOfLengths]uint8
 	for _, at := range orderOfLengths[:n] {
@@ -115,7 +117,7 @@ func (f *inflater) readLengths(r *bitReader) (read bool, err error) {
 	}
 	f.literals, f.distances = literals, distances
 	for n := 0; n < literals+distances; {
-		r.has(lengthBits + 7) // or what there is
+		r.has(lengthBits + 7) // or fewer, at the end of the input
 		e := table[r.bits&(1<<lengthBits-1)]
 		length := uint(e & entryLength)
 		symbol := int(e >> 16)
@@ -148,8 +150,8 @@ func (f *inflater) readLengths(r *bitReader) (read bool, err error) {
 	return true, nil
 }
 
-// repetitions tells how often a symbol of lengths stands for one: at least so often, and
-// as much more as the bits say that follow.
+// repetitions returns how many lengths a symbol stands for: least, and as many more as the number
+// says that follows in so many bits.
 func repetitions(symbol int) (bits uint, least int) {
 	switch symbol {
 	case repeatLast:

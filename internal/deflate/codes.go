@@ -11,17 +11,19 @@ const (
 	maxDistances  = 30
 	endOfBlock    = 256
 
-	literalBits  = 10 // that the first look into the table of literals and lengths takes
+	// Codes up to these lengths in bits are found in the first table. A longer code is found in a
+	// second one, by the rest of its bits.
+	literalBits  = 10
 	distanceBits = 8
 
-	// What the tables have at most, with those that longer codes are continued in.
+	// The greatest numbers of entries of a first table with its second ones.
 	literalEntries  = 1334
 	distanceEntries = 402
 )
 
-// An entry of a table of codes is what the bits stand for that it was found by: from its
-// lowest bit on the length of the code (4 bits), the kind (2), two bits that are not used,
-// how many bits follow (8), and the value (16). Zero is for bits that are no code.
+// An entry of a table is what the bits stand for by which it was found. It has, from its lowest bit
+// on: the length of the code (4 bits), the kind (2), two unused bits, the number of extra bits (8),
+// and the value (16). Zero means that the bits are no code.
 type entry = uint32
 
 const (
@@ -31,46 +33,47 @@ const (
 	kindLiteral = 0x00
 	kindLength  = 0x10 // or a distance
 	kindEnd     = 0x20
-	kindLong    = 0x30 // the code goes on, in the table that begins at the value
+	kindLong    = 0x30 // the code is longer: the value is the index of the second table
 )
 
-// codes are the tables of a block, and what is needed to make them, which would be much
-// for the stack of a connection.
+// codes has the tables of a block, and the memory to build them, which would be much for the stack
+// of a goroutine.
 type codes struct {
 	literals  [literalEntries]entry
 	distances [distanceEntries]entry
-	lengths   [1 << lengthBits]entry  // in which the lengths of the others are written
+	lengths   [1 << lengthBits]entry  // for the lengths of the codes of a block
 	sorted    [maxLiterals + 2]uint16 // symbols by the length of their codes
 }
 
-// literal is what the next bits stand for.
+// literal returns the entry of the next code, a literal or a length.
 func (c *codes) literal(bits uint64) entry {
 	e := c.literals[bits&(1<<literalBits-1)]
 	if e&entryKind == kindLong {
-		e = c.literals[e>>16+uint32(bits>>literalBits)&(1<<(e>>8&0xff)-1)] //nolint:gosec // the lowest are enough
+		e = c.literals[e>>16+uint32(bits>>literalBits)&(1<<(e>>8&0xff)-1)] //nolint:gosec // the lowest bits are enough
 	}
 	return e
 }
 
-// distance is the same behind a length.
+// distance returns the entry of the code after a length.
 func (c *codes) distance(bits uint64) entry {
 	e := c.distances[bits&(1<<distanceBits-1)]
 	if e&entryKind == kindLong {
-		e = c.distances[e>>16+uint32(bits>>distanceBits)&(1<<(e>>8&0xff)-1)] //nolint:gosec // likewise
+		e = c.distances[e>>16+uint32(bits>>distanceBits)&(1<<(e>>8&0xff)-1)] //nolint:gosec // the lowest bits are enough
 	}
 	return e
 }
 
 var codesPool = sync.Pool{New: func() any { return new(codes) }}
 
-// Entries of the symbols, without a code.
+// Entries of the symbols, without the lengths of their codes.
 var (
 	literalSymbols  = makeLiteralSymbols()
 	distanceSymbols = makeDistanceSymbols()
 	orderOfLengths  = [...]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15} // RFC 1951, 3.2.7
 )
 
-// makeLiteralSymbols follows RFC 1951, 3.2.5. The two last ones are never used.
+// makeLiteralSymbols returns the literals and lengths of RFC 1951, 3.2.5. The last two are never
+// used.
 func makeLiteralSymbols() (symbols [maxLiterals + 2]entry) {
 	for i := range endOfBlock {
 		symbols[i] = kindLiteral | entry(i)<<16 //nolint:gosec // a byte
@@ -86,7 +89,7 @@ func makeLiteralSymbols() (symbols [maxLiterals + 2]entry) {
 	return symbols
 }
 
-// makeDistanceSymbols is the same of distances.
+// makeDistanceSymbols returns the distances of RFC 1951, 3.2.5. The last two are never used.
 func makeDistanceSymbols() (symbols [maxDistances + 2]entry) {
 	base := entry(1)
 	for i := range entry(maxDistances) {
@@ -97,7 +100,7 @@ func makeDistanceSymbols() (symbols [maxDistances + 2]entry) {
 	return symbols
 }
 
-// fixedCodes are those of RFC 1951, 3.2.6.
+// fixedCodes returns the tables of the fixed codes (RFC 1951, 3.2.6).
 var fixedCodes = sync.OnceValue(func() *codes {
 	var lengths [maxLiterals + 2 + maxDistances + 2]uint8
 	for i := range lengths {
@@ -119,18 +122,18 @@ var fixedCodes = sync.OnceValue(func() *codes {
 	return c
 })
 
-// build makes the tables of codes with these lengths in bits, and reports whether they are
-// any.
+// build builds the tables of codes of these lengths in bits, and reports whether there are such
+// codes.
 func (c *codes) build(literals, distances []uint8) bool {
 	return c.buildTable(c.literals[:], literalBits, literals, literalSymbols[:]) &&
 		c.buildTable(c.distances[:], distanceBits, distances, distanceSymbols[:])
 }
 
-// A lengthCount is how many codes there are of each length.
+// A lengthCount has the number of codes of each length.
 type lengthCount [maxCodeLength + 1]int
 
-// buildTable makes a table that is looked into with so many bits first. As with zlib, a
-// code must be complete, a single one of one bit, or none, which fails when it is used.
+// buildTable builds a table that is indexed by tableBits bits first. As in zlib, the codes must be
+// complete, or a single code of one bit, or none at all, which is an error only when one is used.
 func (c *codes) buildTable(table []entry, tableBits int, lengths []uint8, symbols []entry) bool {
 	var count lengthCount
 	for _, n := range lengths {
@@ -146,8 +149,8 @@ func (c *codes) buildTable(table []entry, tableBits int, lengths []uint8, symbol
 	return fillTable(table, tableBits, &count, sortSymbols(c.sorted[:0], lengths, &count), symbols)
 }
 
-// room is how many codes of the greatest length there could be besides; less than zero
-// where there are too many as it is.
+// room returns how many codes of the greatest length could be added. It is negative if there are
+// too many codes.
 func (c *lengthCount) room() int {
 	room := 1 << maxCodeLength
 	for n := 1; n <= maxCodeLength; n++ {
@@ -156,7 +159,7 @@ func (c *lengthCount) room() int {
 	return room
 }
 
-// sortSymbols returns the symbols that have a code, by its length.
+// sortSymbols returns the symbols that have a code, sorted by its length.
 func sortSymbols(sorted []uint16, lengths []uint8, count *lengthCount) []uint16 {
 	var at lengthCount
 	for n := 1; n < maxCodeLength; n++ {
@@ -172,12 +175,11 @@ func sortSymbols(sorted []uint16, lengths []uint8, count *lengthCount) []uint16 
 	return sorted
 }
 
-// fillTable gives the symbols their codes: those of one length one after the other, and
-// then the longer ones, and counts them down. Where a code is too long for the first look,
-// its first bits lead to a table behind.
+// fillTable gives the symbols their codes, in the order of sorted, and counts them down. The first
+// bits of a code that is longer than tableBits lead to a second table, behind the first one.
 func fillTable(table []entry, tableBits int, count *lengthCount, sorted []uint16, symbols []entry) bool {
 	code, n := 0, 1
-	prefix, begin, size := -1, 1<<tableBits, 0 // of the table behind that is filled
+	prefix, begin, size := -1, 1<<tableBits, 0 // of the second table that is being filled
 	for _, s := range sorted {
 		for count[n] == 0 {
 			n++
@@ -194,12 +196,12 @@ func fillTable(table []entry, tableBits int, count *lengthCount, sorted []uint16
 			}
 		} else {
 			if first := reversed & (1<<tableBits - 1); first != prefix {
-				behind := bitsBehind(count, n, tableBits)
-				prefix, begin, size = first, begin+size, 1<<behind
+				rest := secondBits(count, n, tableBits)
+				prefix, begin, size = first, begin+size, 1<<rest
 				if begin+size > len(table) {
 					return false
 				}
-				table[prefix] = kindLong | entry(behind)<<8 | entry(begin)<<16 //nolint:gosec // it fits
+				table[prefix] = kindLong | entry(rest)<<8 | entry(begin)<<16 //nolint:gosec // it fits
 			}
 			for at := reversed >> tableBits; at < size; at += 1 << (n - tableBits) {
 				table[begin+at] = symbol
@@ -211,9 +213,9 @@ func fillTable(table []entry, tableBits int, count *lengthCount, sorted []uint16
 	return true
 }
 
-// bitsBehind is how many bits are looked at behind those that the codes of a table have
-// in common, the first of which has length n. The counts are of codes that are left.
-func bitsBehind(count *lengthCount, n, tableBits int) int {
+// secondBits returns the number of bits that index a second table, whose codes have their first
+// tableBits bits in common. The shortest of them has length n; count has the codes that are left.
+func secondBits(count *lengthCount, n, tableBits int) int {
 	room := 1 << (n - tableBits)
 	for ; n < maxCodeLength; n++ {
 		if room -= count[n]; room <= 0 {

@@ -1,6 +1,6 @@
-// Package deflate is the codec of permessage-deflate (RFC 7692): it compresses whole messages, and inflates
-// messages that are in memory and messages that come in pieces. Its inflater (RFC 1951) can stop at any bit, and
-// keeps little memory while the peer is waited for.
+// Package deflate is the codec of permessage-deflate (RFC 7692). A [Writer] compresses a message
+// piece by piece, [Compress] one that is in memory. A [Reader] inflates either. Its inflater (RFC
+// 1951) can stop at any bit, and needs little memory while the caller waits for the peer.
 package deflate
 
 import (
@@ -9,77 +9,78 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// WindowSize is how far back a copy may reach, in bytes.
+// WindowSize is the greatest distance of a copy, in bytes (RFC 1951, section 2).
 const WindowSize = 32 << 10
 
-// An inflater is what is known of compressed data (RFC 1951) that comes in pieces, cut
-// anywhere. It can stop at any bit, and give back the tables of codes while it waits: a
-// reader of package flate keeps 40 KiB, whatever has come.
+// An inflater inflates data (RFC 1951) that arrives in pieces, cut anywhere. It can stop at any bit,
+// and release the tables of codes while the caller waits for more: a reader of package flate keeps
+// 40 KiB, however little has arrived.
 type inflater struct {
-	bits  uint64 // that were taken and not used yet, the next one lowest
+	bits  uint64 // taken from the input and not decoded yet, the next one lowest
 	nbits uint
 
 	stage  inflaterStage
-	last   bool   // the block is the last one
-	fixed  bool   // it has the fixed codes
-	stored int    // bytes of it that are to come as they are
-	codes  *codes // of it; nil: they are to be made again
-	own    *codes // memory for those that are not fixed, or nil
+	final  bool   // the block has BFINAL
+	fixed  bool   // the block has the fixed codes
+	stored int    // bytes left of a stored block
+	codes  *codes // tables of the block; nil: they are to be built again
+	own    *codes // memory for tables that are not the fixed ones, or nil
 
-	literals, distances int // of the codes that are not fixed, there are so many lengths
+	literals, distances int // numbers of lengths, of the codes of the block
 	lengths             [maxLiterals + maxDistances]uint8
 
-	copyLength, copyDistance int // of a copy for which there was no room
+	copyLength, copyDistance int // the rest of a copy for which there was no room
 }
 
 type inflaterStage uint8
 
 const (
-	atBlock  inflaterStage = iota // a block is to begin
-	inStored                      // within one that comes as it is
-	inCoded                       // within one of codes
-	atEnd                         // the last one has ended
+	atBlock  inflaterStage = iota // before the header of a block
+	inStored                      // in a stored block
+	inCoded                       // in a block of Huffman codes
+	atEnd                         // after the final block
 )
 
-// run inflates src to p, behind n bytes that came out before, a window of them at least.
-// It returns how many there are then, and how many bytes of src are used. Unless the end
-// is reached, there is no room any more, or the rest of src, which must come again, is not
-// enough to go on with.
+// run inflates src into p, behind n bytes of earlier output, which must be a window at least. It
+// returns the number of bytes in p then, and how many bytes of src it used. If it does not reach
+// the end, either p is full, or the rest of src is not enough to continue with: the caller must
+// pass it again, followed by more.
 func (f *inflater) run(p []byte, n int, src []byte) (out, used int, err error) {
-	for goOn := true; goOn && f.stage != atEnd; {
+	for more := true; more && f.stage != atEnd; {
 		var m int
 		switch f.stage {
 		case atBlock:
-			m, goOn, err = f.beginBlock(src[used:])
+			m, more, err = f.beginBlock(src[used:])
 		case inStored:
-			n, m, goOn = f.copyStored(p, n, src[used:])
+			n, m, more = f.copyStored(p, n, src[used:])
 		default:
-			n, m, goOn, err = f.decode(p, n, src[used:])
+			n, m, more, err = f.decode(p, n, src[used:])
 		}
 		used += m
 	}
 	return n, used, err
 }
 
-// left is the number of whole bytes that were taken and not used.
+// left returns the number of whole bytes that were taken from the input and not decoded.
 func (f *inflater) left() int { return int(f.nbits / 8) } //nolint:gosec // less than 8
 
-// betweenBlocks reports whether a block has ended, not the last one, and no bit behind it
-// is known.
+// betweenBlocks reports whether a block has ended that is not the final one, and no bit after it
+// was taken.
 func (f *inflater) betweenBlocks() bool { return f.stage == atBlock && f.nbits == 0 }
 
-// restart goes on behind the last block, with the next byte.
+// restart continues after a final block, with the next byte.
 func (f *inflater) restart() {
 	f.align()
-	f.stage, f.last = atBlock, false
+	f.stage, f.final = atBlock, false
 }
 
+// align drops the bits up to the next byte.
 func (f *inflater) align() {
 	f.bits >>= f.nbits % 8
 	f.nbits -= f.nbits % 8
 }
 
-// forget gives back what can be made again.
+// forget releases the tables, which can be built again.
 func (f *inflater) forget() {
 	if f.own != nil {
 		codesPool.Put(f.own)
@@ -89,12 +90,12 @@ func (f *inflater) forget() {
 
 func (f *inflater) endBlock() {
 	f.stage = atBlock
-	if f.last {
+	if f.final {
 		f.stage = atEnd
 	}
 }
 
-// copyStored copies bytes of a block that comes as it is.
+// copyStored copies bytes of a stored block (RFC 1951, 3.2.4).
 func (f *inflater) copyStored(p []byte, n int, src []byte) (out, used int, ended bool) {
 	for ; f.nbits > 0 && f.stored > 0 && n < len(p); n++ {
 		p[n] = byte(f.bits)
@@ -112,19 +113,19 @@ func (f *inflater) copyStored(p []byte, n int, src []byte) (out, used int, ended
 	return n + used, used, f.stored == 0
 }
 
-// decode decodes a block of codes. Codes are used as long as all that belongs to one has
-// come: its bits, those that follow, and the distance behind a length.
+// decode decodes a block of Huffman codes. It uses a code only if all that belongs to it has
+// arrived: its bits, its extra bits, and the distance after a length.
 //
-//nolint:funlen // it is the loop over every code of a message: a call in it would cost too much
+//nolint:funlen // this loop runs once for each code of a message: a call in it would cost too much
 func (f *inflater) decode(p []byte, n int, src []byte) (out, used int, ended bool, err error) {
 	if n = f.finishCopy(p, n); f.copyLength > 0 {
 		return n, 0, false, nil
 	}
-	codes := f.makeCodes()
+	codes := f.tables()
 	bits, nbits, pos := f.bits, f.nbits, 0
 	for {
-		if nbits < 48 { // all that belongs to one code
-			if pos+8 <= len(src) { // some bits are taken twice, and are the same
+		if nbits < 48 { // the most that belongs to one code
+			if pos+8 <= len(src) { // some bits are taken twice, with the same values
 				bits |= binary.LittleEndian.Uint64(src[pos:]) << nbits
 				pos += int(63-nbits) >> 3 //nolint:gosec // less than 8
 				nbits |= 56
@@ -187,10 +188,10 @@ func (f *inflater) decode(p []byte, n int, src []byte) (out, used int, ended boo
 	return n, pos, ended, nil
 }
 
-// finishCopy copies what came out before, as far as there is room.
+// finishCopy copies earlier output, as far as there is room. It returns the number of bytes in p.
 func (f *inflater) finishCopy(p []byte, n int) int {
 	length, distance := f.copyLength, f.copyDistance
-	if distance >= 8 && n+length+8 <= len(p) && length <= 64 { // a little too much, which comes again
+	if distance >= 8 && n+length+8 <= len(p) && length <= 64 { // some bytes too many, which are overwritten later
 		for from, to := n-distance, n; to < n+length; from, to = from+8, to+8 {
 			binary.LittleEndian.PutUint64(p[to:], binary.LittleEndian.Uint64(p[from:]))
 		}
@@ -199,32 +200,33 @@ func (f *inflater) finishCopy(p []byte, n int) int {
 	}
 	f.copyLength = max(0, n+length-len(p))
 	end := min(n+length, len(p))
-	for from := n - distance; n < end; { // what was copied is there to be copied
+	for from := n - distance; n < end; { // a copy may overlap its own output
 		n += copy(p[n:end], p[from:n])
 	}
 	return n
 }
 
-// makeCodes returns the tables of the block.
-func (f *inflater) makeCodes() *codes {
+// tables returns the tables of the block, which it builds if forget has released them.
+func (f *inflater) tables() *codes {
 	switch {
 	case f.codes != nil:
 	case f.fixed:
 		f.codes = fixedCodes()
 	default:
-		f.buildCodes() // they were found good before
+		f.buildCodes() // beginBlock has found them valid
 	}
 	return f.codes
 }
 
-// buildCodes makes the tables from the lengths, and reports whether these are of any.
+// buildCodes builds the tables from the lengths, and reports whether those are valid.
 func (f *inflater) buildCodes() bool {
-	f.takeOwn()
+	f.ensureOwn()
 	f.codes = f.own
 	return f.codes.build(f.lengths[:f.literals], f.lengths[f.literals:f.literals+f.distances])
 }
 
-func (f *inflater) takeOwn() {
+// ensureOwn gets memory for tables, if there is none.
+func (f *inflater) ensureOwn() {
 	if f.own == nil {
 		f.own = codesPool.Get().(*codes) //nolint:errcheck // it is
 	}

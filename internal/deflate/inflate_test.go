@@ -17,9 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// inflateCut inflates data that comes in pieces, to memory that is now and then full and
-// moved, with the tables forgotten now and then, as the random numbers have it. It returns
-// what came out, how much of the data is left, and whether the end was reached.
+// inflateCut inflates data in pieces of random sizes. At random times it moves the output to other
+// memory, or releases the tables. It returns the output, how much of the data is left, and whether
+// the end was reached.
 func inflateCut(data []byte, random *rand.Rand) (out []byte, left int, ended bool, err error) {
 	var f inflater
 	defer f.forget()
@@ -51,16 +51,16 @@ func inflateCut(data []byte, random *rand.Rand) (out []byte, left int, ended boo
 	}
 }
 
-// emptyBlock is a last one.
+// emptyBlock is a final block.
 const emptyBlock = "\x01\x00\x00\xff\xff"
 
-// agreeOnInflating checks that package flate and we make the same of data.
+// agreeOnInflating checks that data inflates to the same as with package flate.
 func agreeOnInflating(t *testing.T, data []byte, seed uint64) {
 	t.Helper()
 	in := bytes.NewReader(data)
 	want, wantErr := io.ReadAll(io.LimitReader(flate.NewReader(in), 1<<20))
 	if len(want) == 1<<20 {
-		return // of which there may be a gigabyte
+		return // the output may be a gigabyte
 	}
 	for range 3 {
 		seed++
@@ -77,7 +77,7 @@ func agreeOnInflating(t *testing.T, data []byte, seed uint64) {
 	agreeOnMessages(t, data)
 }
 
-// agreeOnMessages checks that package flate and we make the same of a compressed message.
+// agreeOnMessages checks that a compressed message inflates to the same as with package flate.
 func agreeOnMessages(t *testing.T, data []byte) {
 	t.Helper()
 	inflate := func(last string) (p []byte, left int, err error) {
@@ -88,7 +88,7 @@ func agreeOnMessages(t *testing.T, data []byte) {
 	want, left, wantErr := inflate(emptyBlock)
 	other, _, otherErr := inflate("\x03\x00")
 	slow := iotest.OneByteReader(bytes.NewReader(data))
-	if len(data) > 4<<10 { // each of its reads has the Reader give its memory back and take it again
+	if len(data) > 4<<10 { // the Reader releases its memory and gets it again for each piece
 		slow = iotest.HalfReader(bytes.NewReader(data))
 	}
 	for name, z := range map[string]*Reader{
@@ -99,7 +99,7 @@ func agreeOnMessages(t *testing.T, data []byte) {
 		got, err := inflateAll(z, 1<<20)
 		switch {
 		case len(want) == 1<<20, wantErr == nil && left != 0 && left != len(emptyBlock) && left != len(emptyBlock)+len(Tail):
-		case wantErr != nil, left == 0 && (otherErr != nil || !bytes.Equal(want, other)): // the last block that was added is within another
+		case wantErr != nil, left == 0 && (otherErr != nil || !bytes.Equal(want, other)): // the final block that was added is within another
 			require.ErrorIs(t, err, wire.ErrCorrupt, name)
 		default:
 			require.NoError(t, err, name)
@@ -108,7 +108,7 @@ func agreeOnMessages(t *testing.T, data []byte) {
 	}
 }
 
-// inflateAll returns all that comes out, or a little more than most bytes of it.
+// inflateAll returns all output, or its first most bytes and a little more.
 func inflateAll(z *Reader, most int) (p []byte, err error) {
 	defer z.Close()
 	for err == nil && len(p) <= most {
@@ -119,7 +119,7 @@ func inflateAll(z *Reader, most int) (p []byte, err error) {
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
-	if err == nil && z.keeps && len(p) <= most {
+	if err == nil && z.keepAll && len(p) <= most {
 		kept := z.Take()
 		defer kept.Release()
 		if !bytes.Equal(p, kept.Bytes()) {
@@ -129,7 +129,7 @@ func inflateAll(z *Reader, most int) (p []byte, err error) {
 	return p, err
 }
 
-// A source has nothing that has come.
+// A source never has a piece that was received already.
 type source struct{ io.Reader }
 
 func (source) HasMore() bool { return false }
@@ -156,7 +156,7 @@ func TestInflate(t *testing.T) {
 	for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
 		for i, sample := range samples() {
 			if len(sample) > 10_000 && level != flate.HuffmanOnly && level%3 != 0 {
-				continue // long ones take their time
+				continue // long ones take too much time
 			}
 			var b bytes.Buffer
 			w, err := flate.NewWriter(&b, level)
@@ -174,7 +174,7 @@ func TestInflate(t *testing.T) {
 	}
 }
 
-// Data that were good are spoiled in one place.
+// Valid data is changed in one place.
 func TestInflateSpoiledData(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for i, sample := range samples() {
@@ -192,7 +192,7 @@ func TestInflateSpoiledData(t *testing.T) {
 	}
 }
 
-// What waits is small: no table, no window but what came out.
+// A Reader that waits for the peer has no tables, and no more memory than its output.
 func TestInflationThatWaitsIsSmall(t *testing.T) {
 	text := sevenBits(10_000)
 	var b bytes.Buffer
@@ -224,7 +224,7 @@ func TestInflationThatWaitsIsSmall(t *testing.T) {
 	}
 }
 
-// stopping has some data and then nothing more.
+// A stopping has some data, and then waits.
 type stopping struct {
 	data    []byte
 	stopped func()
@@ -255,7 +255,7 @@ func FuzzInflate(f *testing.F) {
 	f.Fuzz(agreeOnInflating)
 }
 
-// sevenBits is text that has no repetitions to speak of.
+// sevenBits returns text with hardly a repetition.
 func sevenBits(n int) []byte {
 	random := rand.New(rand.NewPCG(5, 6))
 	p := make([]byte, n)

@@ -9,69 +9,70 @@ import (
 )
 
 const (
-	// Tail is what a sender takes from the end of a message, and a receiver adds
+	// Tail is what a sender removes from the end of a compressed message, and a receiver adds
 	// (RFC 7692, 7.2.1 and 7.2.2).
 	Tail = "\x00\x00\xff\xff"
 
-	// maxFinalBlocks is how many last blocks a message may have: two bytes make one, and going
-	// on after it costs more than they do.
+	// maxFinalBlocks is how many final blocks a message may have. Two bytes make one, and to
+	// continue after it costs more than they do.
 	maxFinalBlocks = 256
 
-	// outSize is what a message is inflated to in parts: windows and what comes next.
+	// outSize is the size in bytes of the memory for output that is not kept: a window, and as
+	// much of new output.
 	outSize = 2 * WindowSize
 
-	// tables is what those of the codes take, in bytes.
-	tables = 8 << 10
+	// tablesSize is what the tables of the codes take, in bytes.
+	tablesSize = 8 << 10
 )
 
-// A Source is the compressed form of a message that comes in parts. Its Read
-// ends in io.EOF.
+// A Source is a compressed message that arrives in pieces. Its Read ends in io.EOF, which it does
+// not wrap.
 type Source interface {
 	io.Reader
 	// HasMore reports whether the next Read returns without waiting for the peer.
 	HasMore() bool
 }
 
-// A Reader inflates one message: one that is in memory, or one that comes in parts. What
-// it inflates to is lent. Where the peer is waited for and too little has come for that
-// memory, it is given back: then a window of what came out is kept, and the tables of the
-// codes are made again.
+// A Reader inflates one message, which is in memory or arrives in pieces. The output is lent. If
+// the next Read of the Source would wait for the peer, and the message is too small so far for the
+// memory that the Reader has, it keeps no more than a window of the output, and builds the tables
+// of the codes again later. One goroutine at a time may use it.
 type Reader struct {
-	source Source // nil: what follows src is the tail
-	src    []byte // has come and is not used yet
+	source Source // nil: src is the rest of the message, without its tail
+	src    []byte // input that is not used yet
 
-	inflater inflater
-	lasts    int  // last blocks of the message that have ended
-	whole    bool // all of the message is in src, with its tail
-	ended    bool
+	inflater    inflater
+	finalBlocks int  // of the message, so far
+	whole       bool // src is the rest of the message, with its tail
+	ended       bool
 
-	out   bufpool.Buffer // what came out, of which a window is enough unless all of it is kept
-	least int            // bytes of memory for it, at first
-	total int            // bytes that came out
-	keeps bool           // all of it is kept
+	out     bufpool.Buffer // the output: all of it, or its end, a window at least
+	initial int            // bytes of memory that out has at first
+	total   int            // bytes of output
+	keepAll bool           // all output is kept, for Take
 
-	in [1 << 10]byte // memory for src, more than what makes the codes of a block takes
+	in [1 << 10]byte // memory for src, more than the header of a block takes
 }
 
 var readers = sync.Pool{New: func() any { return new(Reader) }}
 
-// NewReader returns a reader of a message that comes in parts. With keeps, all that
-// comes out is kept, for Take.
-func NewReader(source Source, keeps bool) *Reader {
+// NewReader returns a Reader of a message that arrives in pieces. With keepAll, it keeps all output
+// for Take. Close must be called in any case.
+func NewReader(source Source, keepAll bool) *Reader {
 	z := readers.Get().(*Reader) //nolint:errcheck // it is
-	z.source, z.keeps, z.least = source, keeps, outSize
+	z.source, z.keepAll, z.initial = source, keepAll, outSize
 	return z
 }
 
-// NewBytesReader returns a reader of a message that has come, without its tail. All
-// that comes out is kept.
+// NewBytesReader returns a Reader of the message p, which has no tail. It keeps all output for
+// Take. Close must be called in any case, before p is changed.
 func NewBytesReader(p []byte) *Reader {
 	z := readers.Get().(*Reader) //nolint:errcheck // it is
-	z.src, z.keeps, z.least = p, true, 4*len(p)
+	z.src, z.keepAll, z.initial = p, true, 4*len(p)
 	return z
 }
 
-// Close gives all memory back.
+// Close releases all memory. The Reader must not be used any more.
 func (z *Reader) Close() {
 	z.inflater.forget()
 	z.out.Release()
@@ -79,7 +80,7 @@ func (z *Reader) Close() {
 	readers.Put(z)
 }
 
-// Take returns all that came out.
+// Take returns all output, which the caller must release. The Reader was made to keep it.
 func (z *Reader) Take() (out bufpool.Buffer) {
 	if z.out.Memory == nil {
 		z.out.Memory = bufpool.Get(0)
@@ -88,17 +89,18 @@ func (z *Reader) Take() (out bufpool.Buffer) {
 	return out
 }
 
-// Next returns what comes out next, which stays where it is until the next call: at the end
-// nothing, with io.EOF. Other errors may come with something, too.
+// Next returns the next part of the output, which is valid until the next call. At the end it
+// returns nothing, and io.EOF. Data that can't be inflated is wire.ErrCorrupt; other errors are those
+// of the Source. Output may come with an error that is not io.EOF.
 func (z *Reader) Next() ([]byte, error) {
 	for !z.ended {
 		if z.inflater.stage == atEnd {
-			if err := z.goOnBehindLast(); err != nil {
+			if err := z.continueAfterFinal(); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		if z.out.Memory == nil || !z.keeps { // otherwise, only what needs more memory is to have it
+		if z.out.Memory == nil || !z.keepAll { // otherwise out grows only when it is full
 			z.makeRoom()
 		}
 		n, used, err := z.inflater.run(*z.out.Memory, z.out.Len, z.src)
@@ -120,25 +122,25 @@ func (z *Reader) Next() ([]byte, error) {
 		case full:
 			z.makeRoom()
 		default:
-			return nil, wire.ErrCorrupt // it has no end
+			return nil, wire.ErrCorrupt // the message ends within a block
 		}
 	}
 	return nil, io.EOF
 }
 
-// goOnBehindLast goes on after a last block, if there is more: a sender may end blocks for
-// good within a message (RFC 7692, 7.2.3.4). One that does at its end need not add the byte
-// which makes a block of the tail, and the tail may be the end of that last block.
-func (z *Reader) goOnBehindLast() error {
+// continueAfterFinal continues after a final block, if there is more: a sender may use BFINAL
+// within a message (RFC 7692, 7.2.3.4). One that uses it at the end need not add the byte that
+// makes a block of the tail, and the tail may be the end of that final block.
+func (z *Reader) continueAfterFinal() error {
 	left := z.inflater.left() + len(z.src)
 	if !z.whole && left <= len(Tail) {
 		return z.fetch()
 	}
-	z.lasts++
+	z.finalBlocks++
 	switch {
 	case left == 0, left == len(Tail):
 		z.ended = true
-	case left < len(Tail), z.lasts > maxFinalBlocks:
+	case left < len(Tail), z.finalBlocks > maxFinalBlocks:
 		return wire.ErrCorrupt
 	default:
 		z.inflater.restart()
@@ -146,16 +148,16 @@ func (z *Reader) goOnBehindLast() error {
 	return nil
 }
 
-// makeRoom has room for what comes out, behind a window.
+// makeRoom makes room in out for more output.
 func (z *Reader) makeRoom() {
 	size := 0
 	if z.out.Memory != nil {
 		size = len(*z.out.Memory)
 	}
 	switch {
-	case z.out.Len < size && (z.keeps || size >= outSize):
-	case z.keeps:
-		z.out.Grow(max(z.least, 2*z.out.Len))
+	case z.out.Len < size && (z.keepAll || size >= outSize):
+	case z.keepAll:
+		z.out.Grow(max(z.initial, 2*z.out.Len))
 	case size < outSize:
 		z.out.Grow(outSize)
 	default:
@@ -163,17 +165,17 @@ func (z *Reader) makeRoom() {
 	}
 }
 
-// window is what must be kept of what came out: a copy may reach it.
+// window returns the output that must be kept, because a copy may reach it.
 func (z *Reader) window() []byte {
 	p := z.out.Bytes()
-	if z.keeps {
+	if z.keepAll {
 		return p
 	}
 	return p[max(0, len(p)-WindowSize):]
 }
 
-// fetch has more of the compressed message in src, or its tail. Little is kept where the
-// peer is waited for.
+// fetch reads more of the message into src, or adds its tail. If it has to wait for the peer, it
+// first releases memory.
 func (z *Reader) fetch() error {
 	n := copy(z.in[:], z.src)
 	if z.source != nil {
@@ -193,15 +195,15 @@ func (z *Reader) fetch() error {
 	return nil
 }
 
-// held is the memory that would be kept, in bytes.
+// held returns how many bytes of memory the Reader has that shrink could release.
 func (z *Reader) held() int {
 	if z.out.Memory == nil {
-		return tables
+		return tablesSize
 	}
-	return tables + len(*z.out.Memory)
+	return tablesSize + len(*z.out.Memory)
 }
 
-// shrink keeps a window, in memory of its size.
+// shrink releases all memory but that of a window.
 func (z *Reader) shrink() {
 	z.inflater.forget()
 	var kept bufpool.Buffer

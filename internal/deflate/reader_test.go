@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// compressedPart is deflated text, ended by a flush or for good.
+// compressedPart returns deflated text that ends in a flush or in a final block.
 func compressedPart(t *testing.T, text string, level int, final bool) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -28,8 +28,7 @@ func compressedPart(t *testing.T, text string, level int, final bool) string {
 	return b.String()
 }
 
-// A sender may end blocks for good within a message and at its end (RFC 7692,
-// 7.2.3.4).
+// A sender may use BFINAL within a message and at its end (RFC 7692, 7.2.3.4).
 func TestLastBlocks(t *testing.T) {
 	const level = flate.BestCompression
 	final, flushed := compressedPart(t, "hello", level, true), compressedPart(t, "hello", level, false)
@@ -78,7 +77,7 @@ func TestLastBlocks(t *testing.T) {
 	}
 }
 
-// Last blocks that hold nothing are not gone through one by one.
+// A message of many empty final blocks is refused before all are read.
 func TestAttackByLastBlocks(t *testing.T) {
 	for name, block := range map[string]string{
 		"stored": "\x01\x00\x00\xff\xff",

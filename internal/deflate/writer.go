@@ -9,25 +9,25 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// A Writer compresses one message as it grows. What it makes goes to another writer, in
-// pieces.
+// A Writer compresses one message piece by piece, and writes the result to another writer. One
+// goroutine at a time may use it.
 type Writer struct {
-	flate *flate.Writer // which writes to the sink
+	flate *flate.Writer // writes to the sink
 	level int
 	dst   io.Writer
-	out   bufpool.Buffer // what Compress makes
+	out   bufpool.Buffer // the result of Compress
 }
 
-// sink is where a Writer's compressor writes to.
+// sink is what the flate.Writer of a Writer writes to.
 type sink Writer
 
 func (s *sink) Write(p []byte) (int, error) { return s.dst.Write(p) }
 
-// writers are pools by level, of which flate.HuffmanOnly is the lowest.
+// writers has a pool of Writers for each level, from flate.HuffmanOnly on.
 var writers [flate.BestCompression - flate.HuffmanOnly + 1]sync.Pool
 
-// NewWriter returns a Writer to dst, of a level of package flate from HuffmanOnly to
-// BestCompression. Release must follow.
+// NewWriter returns a Writer to dst. The level is one of package flate, from HuffmanOnly to
+// BestCompression; it panics for another one. Release must be called in any case.
 func NewWriter(dst io.Writer, level int) (*Writer, error) {
 	w, ok := writers[level-flate.HuffmanOnly].Get().(*Writer)
 	if !ok {
@@ -43,19 +43,20 @@ func NewWriter(dst io.Writer, level int) (*Writer, error) {
 	return w, nil
 }
 
-// Write compresses what comes next. Some of it may stay with the Writer.
+// Write compresses the next part of the message. The Writer may keep some of it until Flush.
 func (w *Writer) Write(p []byte) (int, error) { return w.flate.Write(p) }
 
-// Flush writes what is left of the message. It ends in Tail, which is not to be sent.
+// Flush writes the rest of the message. The result ends in Tail, which is not to be sent.
 func (w *Writer) Flush() error { return w.flate.Flush() }
 
-// Release has the Writer used again.
+// Release returns the Writer to its pool. It must not be used any more.
 func (w *Writer) Release() {
 	w.dst = nil
 	writers[w.level-flate.HuffmanOnly].Put(w)
 }
 
-// Compress calls use with a message's compressed form, whose memory is used again.
+// Compress compresses a message and calls use with the result, without Tail, whose memory must not
+// be retained. It returns the error of use. The level is that of NewWriter.
 func Compress(p []byte, level int, use func(p []byte) error) error {
 	w, err := NewWriter(nil, level)
 	if err != nil {
