@@ -22,7 +22,7 @@ import (
 	"github.com/goyave-contrib/websocket/wstest"
 )
 
-// Echo sends every message back as it came.
+// Echo sends every message back unchanged.
 type Echo struct{}
 
 func (ctrl *Echo) Serve(conn *websocket.Conn, _ *http.Request) error {
@@ -97,8 +97,7 @@ func ExampleUpgrader() {
 	// closed: 1000
 }
 
-// http.Server.Shutdown knows nothing of connections that were upgraded: the
-// Upgrader ends them.
+// http.Server.Shutdown does not know of upgraded connections: the Upgrader ends them.
 func ExampleUpgrader_Shutdown() {
 	upgrader := websocket.New(&Echo{})
 	mux := http.NewServeMux()
@@ -123,14 +122,14 @@ func ExampleUpgrader_Shutdown() {
 	}
 }
 
-// Chat mounts itself behind a middleware.
+// Chat registers itself behind a middleware.
 type Chat struct{ Echo }
 
 func (ctrl *Chat) RegisterRoute(mux *http.ServeMux, pattern string, handler http.Handler) {
 	mux.Handle("GET "+pattern, loggedIn(handler))
 }
 
-// loggedIn lets in who has a session.
+// loggedIn admits requests with a session.
 func loggedIn(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := r.Cookie("session"); err != nil {
@@ -154,7 +153,7 @@ func ExampleRegistrer() {
 	// closed: 1000
 }
 
-// Widget may be used by the pages of a partner.
+// Widget accepts pages of a partner.
 type Widget struct{ Echo }
 
 func (ctrl *Widget) CheckOrigin(request *http.Request) bool {
@@ -178,7 +177,7 @@ func ExampleOriginChecker() {
 	// refused: 403 {"error":"Forbidden"}
 }
 
-// Lobby lets nobody in without a ticket.
+// Lobby admits only clients with a ticket.
 type Lobby struct{ Echo }
 
 func (ctrl *Lobby) CheckUpgrade(request *http.Request) error {
@@ -200,7 +199,7 @@ func ExampleUpgradeChecker() {
 	// refused: 403 {"error":"Forbidden"}
 }
 
-// Dialects speaks the next version with those who try it out.
+// Dialects speaks the next version of its protocol with clients that try it out.
 type Dialects struct{}
 
 func (ctrl *Dialects) Subprotocols(request *http.Request) []string {
@@ -233,7 +232,7 @@ func ExampleSubprotocolLister() {
 	// refused: 400 {"error":"Bad Request"}
 }
 
-// Visit gives its visitors a number.
+// Visit gives each visitor a number.
 type Visit struct{}
 
 func (ctrl *Visit) UpgradeHeaders(_ *http.Request) http.Header {
@@ -267,7 +266,7 @@ func ExampleUpgradeErrorHandler() {
 	// refused: 403 this is a WebSocket
 }
 
-// Fragile fails at once, and tells.
+// Fragile fails at once and handles its own error.
 type Fragile struct{}
 
 func (ctrl *Fragile) Serve(_ *websocket.Conn, _ *http.Request) error {
@@ -290,8 +289,8 @@ func ExampleErrorHandler() {
 	// closed: 1011 Internal Server Error
 }
 
-// A controller that writes by itself still has to read: the peer's goodbye
-// arrives through a read.
+// A controller that writes on its own initiative still has to read: the peer's close frame
+// arrives only through a read.
 func ExampleConn_Go() {
 	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 		conn.Go(func(ctx context.Context) error {
@@ -317,7 +316,7 @@ func ExampleConn_Go() {
 	// closed: 1000 liftoff
 }
 
-// Close may be called from any goroutine, also while another one reads.
+// Close may be called from any goroutine, even while another one reads.
 func ExampleConn_Close() {
 	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, request *http.Request) error {
 		limit := time.AfterFunc(time.Millisecond, func() {
@@ -332,7 +331,7 @@ func ExampleConn_Close() {
 	// closed: 1008 time is up
 }
 
-// Serve chooses how the connection is closed by what it returns.
+// The error that Serve returns chooses how the connection is closed.
 func ExampleNewCloseError() {
 	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 		_, message, err := conn.ReadMessage()
@@ -354,7 +353,7 @@ func ExampleNewCloseError() {
 	// closed: 1000 Server closed connection
 }
 
-// A function that is given only the request's context finds the connection.
+// A function that has only the request's context can get the connection from it.
 func ExampleFromContext() {
 	progress := func(ctx context.Context, percent int) {
 		if conn, ok := websocket.FromContext(ctx); ok {
@@ -375,8 +374,8 @@ func ExampleFromContext() {
 	// closed: 1000 Server closed connection
 }
 
-// Who writes to many connections waits for none of them. A client that reads too
-// slowly is told to come back later.
+// A goroutine that writes to many connections does not wait for any of them. A client that
+// reads too slowly is disconnected with code 1013 (try again later).
 func ExampleConn_Enqueue() {
 	var mu sync.Mutex
 	members := make(map[*websocket.Conn]struct{})
@@ -464,7 +463,7 @@ func ExampleConn_ReadJSON() {
 	// closed: 1000 Server closed connection
 }
 
-// Endings that are nobody's fault can be told from others.
+// Orderly ends can be distinguished from failures.
 func ExampleIsCloseError() {
 	for _, err := range []error{
 		fmt.Errorf("reading a vote: %w", websocket.NewCloseError(websocket.CloseGoingAway, "")),
@@ -479,7 +478,7 @@ func ExampleIsCloseError() {
 	// false -1
 }
 
-// Options are fields of the Upgrader: set what you need before it is mounted.
+// Options are fields of the Upgrader: set the ones you need before it is mounted.
 func ExampleOptions() {
 	upgrader := &websocket.Upgrader{
 		Controller: &Echo{},
@@ -498,8 +497,8 @@ func ExampleOptions() {
 	// closed: 1000
 }
 
-// An adapter for a framework needs an Endpoint for each route. This one is for
-// a framework whose handlers are functions of a context.
+// An adapter for a framework needs one Endpoint for each route. This one is for a framework
+// whose handlers are functions of a context.
 func ExampleEndpoint() {
 	type Context struct {
 		Response http.ResponseWriter
@@ -515,7 +514,7 @@ func ExampleEndpoint() {
 			Refuse: func(status int, reason error) { http.Error(c.Response, reason.Error(), status) },
 		})
 		if err != nil {
-			return // it was answered
+			return // the response has been written
 		}
 		request := &Context{Request: c.Request.WithContext(conn.Context())}
 		endpoint.Run(conn, func() error { return serve(conn, request) }, func(err error) {
@@ -529,8 +528,7 @@ func ExampleEndpoint() {
 	// closed: 1000 Server closed connection
 }
 
-// Package wstest tests a controller in memory; an expectation that is not met
-// fails the test.
+// Package wstest tests a controller in memory. An unmet expectation fails the test.
 func Example_testing() {
 	TestEcho := func(t *testing.T) {
 		client := wstest.Dial(t, websocket.New(&Echo{}), "/", nil)
@@ -541,9 +539,9 @@ func Example_testing() {
 	_ = TestEcho // go test runs it where it is a function of the package
 }
 
-// talk is the client of the examples: it prints what it sends and what comes
-// back. When its last message is answered it says goodbye; where it has none, it
-// listens until the server does.
+// talk is the client of the examples: it prints what it sends and what it receives. It
+// closes the connection when its last message is answered. Without messages, it listens
+// until the server closes.
 func talk(handler http.Handler, path string, header http.Header, messages ...string) {
 	server := httptest.NewServer(handler)
 	defer server.Close()
@@ -594,7 +592,7 @@ func listen(client *ws.Conn) bool {
 	return err == nil
 }
 
-// What is written for a net.Conn runs on a WebSocket: here a protocol of lines.
+// Code that uses a net.Conn runs on a WebSocket: here a line-based protocol.
 func ExampleStream() {
 	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, request *http.Request) error {
 		stream := websocket.Stream(request.Context(), conn, websocket.TextMessage)
@@ -618,7 +616,7 @@ func ExampleStream() {
 	// closed: 1000
 }
 
-// A tunnel to a service that speaks TCP.
+// A tunnel to a TCP service.
 func ExampleStream_tunnel() {
 	service := startEchoService()
 	defer func() { _ = service.Close() }()
