@@ -1,11 +1,11 @@
-// Crosscheck type-checks the packages in the current directory and below, with their
-// tests, for the targets that it is given (GOOS/GOARCH), or for all that Go has.
+// Crosscheck type-checks the packages in the current directory and below, with their tests, for
+// the given targets (GOOS/GOARCH), or for all targets of Go.
 //
-// It finds why a package or a test would not build: it uses what a target does not have,
-// or a number that is too large there. Nothing is compiled, and a file is parsed once for
-// all targets, so that one costs less than a second; to compile the standard library for
-// it, which is the first thing that go build and go vet do, takes half a minute. Programs
-// are left out where they need a C compiler to be linked.
+// It finds the reasons why a package or test would not build: something that a target does not
+// have, or a number that is too large there. It compiles nothing, and parses a file once for all
+// targets, so that a target takes less than a second. go build and go vet would first compile
+// the standard library for the target, which takes half a minute. Programs that need a C
+// compiler to be linked are left out.
 package main
 
 import (
@@ -53,19 +53,19 @@ func fail(err error) {
 	os.Exit(1)
 }
 
-// A checker keeps what is parsed: most files are those of many targets.
+// A checker keeps parsed files, because most files belong to many targets.
 type checker struct {
 	fset   *token.FileSet
 	parsed map[string]*ast.File
 }
 
-// A listed is a package as go list has it.
+// A listed is a package in the output of go list.
 type listed struct {
 	ImportPath string
 	Dir        string
 	GoFiles    []string
 	ImportMap  map[string]string
-	DepOnly    bool // it is not ours
+	DepOnly    bool // only a dependency
 	Error      *struct{ Err string }
 	Module     *struct{ GoVersion string }
 }
@@ -79,9 +79,9 @@ func (c *checker) check(target string) error {
 	}
 	checked := map[string]*types.Package{"unsafe": types.Unsafe}
 	var errs []error
-	for _, p := range packages { // each after what it imports
+	for _, p := range packages { // each follows the packages that it imports
 		switch {
-		case p.ImportPath == "unsafe" || strings.HasSuffix(p.ImportPath, ".test"): // go test's own main
+		case p.ImportPath == "unsafe" || strings.HasSuffix(p.ImportPath, ".test"): // the main package of go test
 			continue
 		case p.Error != nil && strings.Contains(p.Error.Err, "requires external (cgo) linking"): // a program
 			continue
@@ -98,7 +98,7 @@ func (c *checker) check(target string) error {
 	return errors.Join(errs...)
 }
 
-// list returns the packages, their tests and all that they need.
+// list returns the packages, their tests and the dependencies of both.
 func list(goos, goarch string) (packages []listed, err error) {
 	cmd := exec.Command("go", "list", "-e", "-deps", "-test", "-json=ImportPath,Dir,GoFiles,ImportMap,DepOnly,Error,Module", "./...")
 	cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0")
@@ -119,7 +119,7 @@ func list(goos, goarch string) (packages []listed, err error) {
 	}
 }
 
-// checkPackage checks one package, but for the bodies of the functions of others.
+// checkPackage checks one package. For a dependency, it leaves out the bodies of functions.
 func (c *checker) checkPackage(p listed, goarch string, checked map[string]*types.Package) (*types.Package, error) {
 	var errs []error
 	config := types.Config{
@@ -140,7 +140,7 @@ func (c *checker) checkPackage(p listed, goarch string, checked map[string]*type
 		}
 		files = append(files, file)
 	}
-	path, _, _ := strings.Cut(p.ImportPath, " ") // "p [p.test]" is p with its tests
+	path, _, _ := strings.Cut(p.ImportPath, " ") // "p [p.test]" is p together with its tests
 	pkg, _ := config.Check(path, c.fset, files, nil)
 	if len(errs) > 10 {
 		errs = slices.Insert(errs[:10:10], 10, errors.New("and more"))
@@ -160,9 +160,9 @@ func (c *checker) parse(path string) (*ast.File, error) {
 	return file, nil
 }
 
-// An importer finds what was checked before.
+// An importer returns packages that were checked before.
 type importer struct {
-	renamed map[string]string // by vendoring, or to a package with its tests
+	renamed map[string]string // import paths that mean a vendored package, or a package with its tests
 	checked map[string]*types.Package
 }
 

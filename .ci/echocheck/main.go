@@ -1,11 +1,10 @@
-// Command echocheck speaks to a running examples/echo and says whether it
-// keeps its word: the page, an echo, and code 1001 when it is interrupted.
+// Command echocheck checks a running examples/echo: its page, an echo, and close code 1001 when
+// it is interrupted.
 //
 //	go run ./.ci/echocheck -pid PID http://HOST:PORT
 //
-// PID is the process that is interrupted while a client is connected; without
-// it that last part is left out. Whoever started the process checks its exit
-// status.
+// PID is the process that is interrupted while a client is connected. Without it, that part is
+// left out. The caller checks the exit status of the process.
 package main
 
 import (
@@ -77,7 +76,7 @@ func checkPage(url string) error {
 	return nil
 }
 
-// connect sends the Origin that a browser showing the page would send.
+// connect dials with the Origin header that a browser sends from the page.
 func connect(url string) (*ws.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
