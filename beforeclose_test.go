@@ -16,12 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An ending is a way in which a connection begins to end. Serve returns what it is sent.
+// An ending is a way in which a connection begins to end.
 type ending struct {
 	name   string
 	end    func(u *websocket.Upgrader, conn *websocket.Conn, client *wstest.Raw, serve chan<- error)
-	within bool // the functions have returned when end has
-	sends  bool // what they enqueue is sent
+	within bool // whether the functions have returned when end returns
+	sends  bool // whether the messages that they enqueue are sent
 }
 
 var endings = []ending{
@@ -61,7 +61,8 @@ var endings = []ending{
 	}},
 }
 
-// served returns a connection whose Serve returns what is sent to it, while it is read.
+// served returns a connection that a goroutine reads, and a channel of the error for Serve to
+// return.
 func served(t *testing.T, serve func(http.Handler) any) (*testws.Controller, *websocket.Upgrader, *websocket.Conn, *wstest.Raw, chan<- error) {
 	conns, returns := make(chan *websocket.Conn), make(chan error, 2)
 	ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, _ *http.Request) error {
@@ -74,8 +75,8 @@ func served(t *testing.T, serve func(http.Handler) any) (*testws.Controller, *we
 	return ctrl, u, <-conns, client, returns
 }
 
-// However a connection ends, the functions are called once, in their order, and what they
-// enqueue is sent before the close frame.
+// However a connection ends, the functions are called once, in order, and the messages that they
+// enqueue are sent before the close frame.
 func TestBeforeClose(t *testing.T) {
 	for _, e := range endings {
 		t.Run(e.name, func(t *testing.T) {
@@ -114,8 +115,8 @@ func TestBeforeClose(t *testing.T) {
 	}
 }
 
-// One of the functions may panic, or leave: that is told, the others are called, and the
-// connection is closed all the same.
+// If one of the functions panics or calls Goexit, that is reported, the others are still called,
+// and the connection is closed.
 func TestBeforeCloseFails(t *testing.T) {
 	for name, fail := range map[string]func(){"panic": func() { panic("oh") }, "Goexit": runtime.Goexit} {
 		for _, e := range endings {
@@ -167,8 +168,8 @@ func TestBeforeCloseComesFirst(t *testing.T) {
 	})
 }
 
-// A function that hangs does not keep the socket open: it is closed after the close
-// timeout, or when Shutdown's time is over. Nor does one that closes the connection.
+// A function that hangs, or that closes the connection, does not keep the socket open: the socket
+// is closed after the close timeout, or at the end of Shutdown's time.
 func TestBeforeCloseHangs(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -207,7 +208,7 @@ func TestBeforeCloseHangs(t *testing.T) {
 	}
 }
 
-// Nor does one that hangs hold up who closes the connection for longer than that.
+// A function that hangs does not delay a Close for longer than the close timeout.
 func TestCloseWhileBeforeCloseHangs(t *testing.T) {
 	for name, end := range map[string]func(conn *websocket.Conn) error{
 		"Close":    func(conn *websocket.Conn) error { return conn.Close(4000, "") },
@@ -234,7 +235,7 @@ func TestCloseWhileBeforeCloseHangs(t *testing.T) {
 	}
 }
 
-// receiveAll is what a client gets until the end. It answers the close frame.
+// receiveAll returns what a client receives until the end. It answers the close frame.
 func receiveAll(client *wstest.Raw) (frames []wstest.Frame) {
 	for {
 		f, err := client.Receive()

@@ -73,7 +73,7 @@ func TestCloseWaitsForThePeer(t *testing.T) {
 		}, want: 10 * time.Second},
 	}
 	readers := map[string]func(conn *websocket.Conn){
-		"nobody reading":      func(*websocket.Conn) {},
+		"without a read":      func(*websocket.Conn) {},
 		"a reader":            func(conn *websocket.Conn) { _ = testws.ReadLoop(testws.Returned)(conn, nil) },
 		"a reader that stops": func(conn *websocket.Conn) { _, _, _ = conn.ReadMessage() },
 		"a reader of parts":   func(conn *websocket.Conn) { testws.ReadByte(conn) },
@@ -264,7 +264,7 @@ func TestOnlyTheFirstCloseWritesAFrame(t *testing.T) {
 		for range 10 {
 			running.Go(func() {
 				assert.NoError(t, conn.Close(4000, "one of them"))
-				testws.AssertElapsed(t, start, 4*time.Second) // all wait for the first
+				testws.AssertElapsed(t, start, 4*time.Second) // all calls wait for the first
 			})
 		}
 		client.ExpectClose(4000, "one of them")
@@ -313,13 +313,13 @@ func TestNoMessageIsDeliveredAfterOurCloseFrame(t *testing.T) {
 func TestDrainedMessageDoesNotLookWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{})
-		client.Send(wstest.Frame{Opcode: wstest.OpText, Masked: true, Payload: []byte("begin")}, wstest.Text("")) // and a breach that nobody reads
+		client.Send(wstest.Frame{Opcode: wstest.OpText, Masked: true, Payload: []byte("begin")}, wstest.Text("")) // and a protocol violation, which no read of Serve sees
 		_, r, err := conn.NextReader()
 		require.NoError(t, err)
 		got := make([]byte, 5)
 		_, err = io.ReadFull(r, got)
 		require.NoError(t, err)
-		require.NoError(t, conn.Close(4000, "")) // drains up to the breach
+		require.NoError(t, conn.Close(4000, "")) // reads and discards up to the violation
 		rest, err := io.ReadAll(r)
 		require.Error(t, err)
 		assert.Empty(t, rest)
@@ -397,18 +397,18 @@ func TestCloseErrors(t *testing.T) {
 		status     int
 		disconnect bool
 	}{
-		"none":          {nil, false, -1, false},
-		"another":       {testws.ErrDatabase, false, -1, false},
-		"normal":        {&websocket.CloseError{Code: 1000}, true, 1000, false},
-		"going away":    {&websocket.CloseError{Code: 1001}, true, 1001, false},
-		"no code":       {&websocket.CloseError{Code: 1005}, true, 1005, false},
-		"wrapped":       {testws.Wrapped(&websocket.CloseError{Code: 1000}), true, 1000, false},
-		"abnormal":      {testws.Wrapped(&websocket.CloseError{Code: 1006}), false, 1006, true},
-		"protocol":      {&websocket.CloseError{Code: 1002}, false, 1002, false},
-		"own code":      {websocket.NewCloseError(4000, ""), false, 4000, false},
-		"peer is gone":  {testws.Wrapped(websocket.ErrPeerGone), false, -1, true},
-		"closed by us":  {net.ErrClosed, false, -1, false},
-		"somebody's IO": {io.EOF, false, -1, false},
+		"none":                  {nil, false, -1, false},
+		"another":               {testws.ErrDatabase, false, -1, false},
+		"normal":                {&websocket.CloseError{Code: 1000}, true, 1000, false},
+		"going away":            {&websocket.CloseError{Code: 1001}, true, 1001, false},
+		"no code":               {&websocket.CloseError{Code: 1005}, true, 1005, false},
+		"wrapped":               {testws.Wrapped(&websocket.CloseError{Code: 1000}), true, 1000, false},
+		"abnormal":              {testws.Wrapped(&websocket.CloseError{Code: 1006}), false, 1006, true},
+		"protocol":              {&websocket.CloseError{Code: 1002}, false, 1002, false},
+		"own code":              {websocket.NewCloseError(4000, ""), false, 4000, false},
+		"peer is gone":          {testws.Wrapped(websocket.ErrPeerGone), false, -1, true},
+		"closed by us":          {net.ErrClosed, false, -1, false},
+		"an error of other I/O": {io.EOF, false, -1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, c.goodbye, websocket.IsCloseError(c.err))
@@ -421,8 +421,8 @@ func TestCloseErrors(t *testing.T) {
 	assert.False(t, websocket.IsUnexpectedCloseError(errors.New("x"), 1000))
 }
 
-// TestAnswersAreNotOvertaken has Serve return the moment that its context ends,
-// while a reader of the connection's is still answering.
+// In TestAnswersAreNotOvertaken, Serve returns the moment its context ends, while another
+// goroutine, in a read, is still answering the close frame.
 func TestAnswersAreNotOvertaken(t *testing.T) {
 	cases := map[string]struct {
 		send wstest.Frame
@@ -467,8 +467,8 @@ func TestCloseNowSendsNothing(t *testing.T) {
 	}
 }
 
-// TestCloseFrameUnderWayIsNotCut has our close frame stuck half way when
-// something happens that closes the socket.
+// In TestCloseFrameUnderWayIsNotCut, half of our close frame is written when an event closes the
+// socket.
 func TestCloseFrameUnderWayIsNotCut(t *testing.T) {
 	for name, last := range map[string]wstest.Frame{
 		"by the peer's": wstest.Close(1000, ""),
@@ -478,7 +478,7 @@ func TestCloseFrameUnderWayIsNotCut(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client, conn := testws.RawPair(t, websocket.Options{})
 				const header = 4                               // bytes, of a frame of this length
-				for left := wstest.PipeBuffer - 1; left > 0; { // all but one byte
+				for left := wstest.PipeBuffer - 1; left > 0; { // up to the last byte but one
 					n := min(left, 1+wstest.PipeBuffer/2)
 					require.NoError(t, conn.WriteMessage(websocket.BinaryMessage, make([]byte, n-header)))
 					left -= n
@@ -524,7 +524,7 @@ func TestCloseMessageIsFollowedByTheCloseTimeout(t *testing.T) {
 	}
 }
 
-// The close timeout bounds a close frame that can't leave, whatever WriteTimeout is.
+// The close timeout bounds the write of a close frame, whatever WriteTimeout is.
 func TestCloseMessageThatIsNotTaken(t *testing.T) {
 	for name, closing := range map[string]func(conn *websocket.Conn) error{
 		"WriteControl": func(conn *websocket.Conn) error {
@@ -539,7 +539,7 @@ func TestCloseMessageThatIsNotTaken(t *testing.T) {
 				done := make(chan time.Duration, 1)
 				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 					begun := time.Now()
-					conn.Go(func(context.Context) error { // somebody reads, so that the keep-alive may notice
+					conn.Go(func(context.Context) error { // a read waits, so that the keep-alive can notice
 						_, _, err := conn.ReadMessage()
 						return err
 					})

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ticker writes until the context of CloseRead ends, and returns how it did.
+// ticker writes until the context of CloseRead ends, and returns the cause.
 func ticker(conn *websocket.Conn, r *http.Request) error {
 	ctx := conn.CloseRead(r.Context())
 	for {
@@ -30,7 +30,7 @@ func ticker(conn *websocket.Conn, r *http.Request) error {
 	}
 }
 
-// skipTicks reads up to the first frame that is no tick.
+// skipTicks reads up to the first frame that is not a tick, and returns that.
 func skipTicks(t *testing.T, client *wstest.Raw) wstest.Frame {
 	t.Helper()
 	for {
@@ -71,7 +71,7 @@ func TestCloseRead(t *testing.T) {
 					client.Send(wstest.Close(1000, ""))
 					assert.Equal(t, wstest.Close(1000, "").Unmasked().String(), skipTicks(t, client).String())
 				}
-				_, _ = client.Write(wstest.Close(1000, "").Bytes()) // an answer where one is waited for
+				_, _ = client.Write(wstest.Close(1000, "").Bytes()) // in case the server waits for an answer
 				_ = client.Conn.Close()
 				testws.AwaitEnd(t, u)
 				if tc.name == "the peer breaks the protocol" {
@@ -113,8 +113,8 @@ func TestCloseReadWithPing(t *testing.T) {
 	})
 }
 
-// The end of the caller's context ends the reading, which is no failure, and
-// leaves the rest to Serve.
+// The end of the caller's context ends the reading. That is not a failure, and the connection
+// stays open until Serve returns.
 func TestCloseReadWhoseContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		enough := errors.New("enough")
@@ -140,8 +140,7 @@ func TestCloseReadWhoseContextEnds(t *testing.T) {
 	})
 }
 
-// The context ends when the server begins to shut down, and the goroutine with
-// Serve.
+// The context ends when the server begins to shut down. The goroutine ends with Serve.
 func TestCloseReadAtShutdown(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		causes := make(chan error, 1)

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// connection returns the server's connection and its client.
+// connection returns a connection of a server, and its client.
 func connection(parent context.Context, t *testing.T) (*websocket.Conn, *wstest.Raw) {
 	conns := make(chan *websocket.Conn, 1)
 	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
@@ -34,8 +34,8 @@ func connection(parent context.Context, t *testing.T) (*websocket.Conn, *wstest.
 
 type contextKey struct{}
 
-// Whenever somebody asks first, the context is the same.
-func TestContextIsMadeWhenSomebodyAsks(t *testing.T) {
+// All calls return the same context, whenever the first one is.
+func TestContextIsMadeWhenItIsNeeded(t *testing.T) {
 	parent, cancel := context.WithCancel(context.WithValue(t.Context(), contextKey{}, "of the request"))
 	conn, client := connection(parent, t)
 	cancel() // as net/http does when the handler returns
@@ -59,7 +59,7 @@ func TestContextIsMadeWhenSomebodyAsks(t *testing.T) {
 	assert.Equal(t, "of the request", ctx.Value(contextKey{}))
 }
 
-func TestContextThatNobodyAskedForBeforeItsEnd(t *testing.T) {
+func TestContextThatIsFirstUsedAfterItsEnd(t *testing.T) {
 	conn, client := connection(t.Context(), t)
 	client.Send(wstest.Close(4000, "why"))
 	client.ExpectClose(4000, "")
@@ -69,8 +69,8 @@ func TestContextThatNobodyAskedForBeforeItsEnd(t *testing.T) {
 	<-ctx.Done()
 }
 
-// Package context knows the context for one of its own kind: those that are derived from
-// it end with it, at once, and take no goroutine.
+// Package context recognizes the context as one of its own kind: derived contexts end at once
+// with it, and need no goroutine.
 func TestContextsDerivedFromTheConnections(t *testing.T) {
 	conn, _ := connection(t.Context(), t)
 	derived, cancel := context.WithCancel(conn.Context())
@@ -80,8 +80,8 @@ func TestContextsDerivedFromTheConnections(t *testing.T) {
 	assert.ErrorIs(t, context.Cause(derived), net.ErrClosed)
 }
 
-// Those who ask and what ends the connection come at the same time.
-func TestContextIsAskedForWhileTheConnectionEnds(t *testing.T) {
+// The context is used for the first time while the connection ends.
+func TestContextIsUsedWhileTheConnectionEnds(t *testing.T) {
 	for range 50 {
 		conn, client := connection(t.Context(), t)
 		var all sync.WaitGroup

@@ -72,7 +72,7 @@ func TestEnqueue(t *testing.T) {
 func TestNothingIsWrittenBeforeFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{})
-		conn.Flush() // there is nothing
+		conn.Flush() // the queue is empty
 		require.NoError(t, conn.Enqueue(websocket.QueueLimit{}))
 		testws.RequireQueued(t, conn, 0, 0)
 		conn.Flush()
@@ -87,7 +87,7 @@ func TestNothingIsWrittenBeforeFlush(t *testing.T) {
 	})
 }
 
-// TestEnqueuedFramesLeaveTogether looks at the calls of the connection's Write.
+// TestEnqueuedFramesLeaveTogether checks the calls of Write of the network connection.
 func TestEnqueuedFramesLeaveTogether(t *testing.T) {
 	sizes := func(calls [][]string) (all []int) {
 		for _, call := range calls {
@@ -169,7 +169,7 @@ func TestQueueLimit(t *testing.T) {
 	for _, tc := range []struct {
 		name            string
 		calls           []call
-		messages, bytes int // that wait in the end
+		messages, bytes int // that still wait at the end
 	}{
 		{name: "any number of messages, unless told otherwise", calls: []call{{sizes: slicesOf(10_000, 0)}, {sizes: []int{0}}}, messages: 10_001, bytes: 20_002},
 		{name: "2 MiB, unless told otherwise", calls: []call{{sizes: []int{2<<20 - 10}}, {sizes: []int{1}, want: full}}, messages: 1, bytes: 2 << 20},
@@ -213,7 +213,7 @@ func TestQueueLimit(t *testing.T) {
 	}
 }
 
-// TestReaderThatTakesNothing is gone after WriteTimeout, and holds up nobody.
+// A peer that reads nothing is gone after WriteTimeout, and delays no caller.
 func TestReaderThatTakesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctrl := &testws.Controller{}
@@ -261,7 +261,7 @@ func TestReaderThatTakesNothing(t *testing.T) {
 	})
 }
 
-// TestWriteTimeoutIsForEachWrite has a peer read a little now and then.
+// In TestWriteTimeoutIsForEachWrite, the peer reads a little from time to time.
 func TestWriteTimeoutIsForEachWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: 3 * time.Second, PingInterval: -1})
@@ -281,7 +281,8 @@ func TestWriteTimeoutIsForEachWrite(t *testing.T) {
 	})
 }
 
-// TestSlowReader does not read until the queue is full, and then gets what was taken.
+// In TestSlowReader, the peer does not read until the queue is full, then receives all messages
+// that were enqueued.
 func TestSlowReader(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		full := make(chan int, 1)
@@ -390,7 +391,7 @@ func TestEnqueueContext(t *testing.T) {
 	})
 }
 
-// TestOneMessageForAll is written to clients with and without compression.
+// TestOneMessageForAll writes one message to clients with and without compression.
 func TestOneMessageForAll(t *testing.T) {
 	text := strings.Repeat("all the same ", 1000)
 	message, short := testws.Encode(t, text), testws.Encode(t, "short")
@@ -429,7 +430,7 @@ func TestOneMessageForAll(t *testing.T) {
 	})
 }
 
-// TestEnqueueByAClient has the server check the masks, and what is below them.
+// In TestEnqueueByAClient, the server checks the masks and the messages.
 func TestEnqueueByAClient(t *testing.T) {
 	text := strings.Repeat("from a client ", 100)
 	message := testws.Encode(t, text)
@@ -475,7 +476,7 @@ func TestEnqueueByAClient(t *testing.T) {
 	})
 }
 
-// A message that was enqueued does not keep the connection, once that has ended.
+// A message that was enqueued does not keep the memory of a connection that has ended.
 func TestEnqueuedMessageKeepsNoConnection(t *testing.T) {
 	message := testws.EncodeSize(t, 100_000)
 	var p weak.Pointer[websocket.Conn]
@@ -506,8 +507,7 @@ func TestEnqueuedMessageKeepsNoConnection(t *testing.T) {
 	runtime.KeepAlive(message)
 }
 
-// TestEnqueuedWaitsForAStream has a message streamed, for longer than a write may
-// take.
+// In TestEnqueuedWaitsForAStream, a message is streamed for longer than WriteTimeout.
 func TestEnqueuedWaitsForAStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: time.Second, PingInterval: -1})

@@ -95,7 +95,7 @@ func TestFirstErrorOfTheFunctionsCounts(t *testing.T) {
 			synctest.Wait()
 			conn.Go(func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) })
 			conn.Go(func(ctx context.Context) error { <-ctx.Done(); return second })
-			synctest.Wait() // all have failed before the read begins
+			synctest.Wait() // all functions have failed before the read begins
 			_, _, err := conn.ReadMessage()
 			assert.ErrorIs(t, err, testws.ErrDatabase)
 			synctest.Wait()
@@ -112,7 +112,7 @@ func TestFirstErrorOfTheFunctionsCounts(t *testing.T) {
 	})
 }
 
-// A panic of Serve itself counts beside that of a function, which it is told of.
+// If a function panics, and Serve then panics too, both are reported.
 func TestTwoPanicsAreTwo(t *testing.T) {
 	ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, _ *http.Request) error {
 		conn.Go(func(context.Context) error { panic("first") })
@@ -129,7 +129,7 @@ func TestTwoPanicsAreTwo(t *testing.T) {
 	require.ErrorContains(t, ctrl.Told.All()[0], "websocket: panic: first\nwebsocket: panic: websocket: read: websocket: panic: first")
 }
 
-// A function that is still running passes on the panic of another one.
+// A panic is reported once, even if another function later returns it as its error.
 func TestPanicIsNotToldAgainLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctrl := &testws.Controller{ServeFunc: func(conn *websocket.Conn, _ *http.Request) error {
@@ -154,7 +154,7 @@ func TestPanicIsNotToldAgainLater(t *testing.T) {
 	})
 }
 
-// With Debug, the client is told what was panicked with, and no more.
+// With Debug, the close frame has the value of the panic, and nothing else.
 func TestDebugTextOfAPanic(t *testing.T) {
 	for _, c := range []struct {
 		name  string

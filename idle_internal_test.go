@@ -22,9 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An idle connection over TCP holds no memory of messages, however large they
-// were. The test looks at what is the reader's, who waits; the race detector can't
-// know that.
+// An idle connection over TCP holds no memory of messages, however large they were. The test
+// looks at fields of the waiting reading goroutine, which the race detector would report.
 func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 	for name, read := range map[string]func(*Conn) (int, []byte, error){"ReadMessage": (*Conn).ReadMessage, "ReadSlice": (*Conn).ReadSlice} {
 		t.Run(name, func(t *testing.T) {
@@ -44,7 +43,7 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 			u.MaxMessageSize = -1
 			server := httptest.NewServer(u)
 			defer server.Close()
-			client, _, err := ws.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil) //nolint:bodyclose // that of a 101 has none
+			client, _, err := ws.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil) //nolint:bodyclose // a 101 has no body
 			require.NoError(t, err)
 			defer func() { _ = client.Close() }()
 			conn := <-conns
@@ -66,8 +65,8 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 	}
 }
 
-// What a connection costs that does nothing but exist is decided here: each size is that
-// of a class of Go's allocator, and a field more may cost a class more, a million times.
+// Each size is a size class of Go's allocator. One more field may take the next class, in each of
+// a million idle connections.
 func TestConnectionsAreSmall(t *testing.T) {
 	if strconv.IntSize != 64 {
 		t.Skip("sizes are those of 64 bits")
@@ -85,13 +84,13 @@ func readsOnce(t *testing.T) (*Conn, *ws.Conn) {
 		return err
 	})))
 	t.Cleanup(server.Close)
-	client, _, err := ws.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil) //nolint:bodyclose // that of a 101 has none
+	client, _, err := ws.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil) //nolint:bodyclose // a 101 has no body
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = client.Close() })
 	return <-conns, client
 }
 
-// Most connections do without what is made when it is needed.
+// A new connection has none of what is only made when it is needed.
 func TestFreshConnectionsHaveOnlyWhatTheyNeed(t *testing.T) {
 	conn, _ := readsOnce(t)
 	require.Eventually(t, func() bool {
@@ -104,8 +103,8 @@ func TestFreshConnectionsHaveOnlyWhatTheyNeed(t *testing.T) {
 	assert.Equal(t, gorillaReadBuffer, gorillas.Len(), "what gorilla reads through")
 }
 
-// The settings of a transport are resolved once, and anew when those of gorilla's Upgrader
-// were changed between two requests.
+// The configuration of the transport is resolved once, and again if the settings of gorilla's
+// Upgrader were changed between two requests.
 func TestConnectionsShareTheirSettings(t *testing.T) {
 	e := NewEndpoint(Options{WriteTimeout: time.Second, CloseTimeout: -1})
 	first := e.transportConfig(0, 0)
@@ -119,8 +118,7 @@ func TestConnectionsShareTheirSettings(t *testing.T) {
 	assert.Equal(t, DefaultOptions().WriteTimeout, new(Endpoint).transportConfig(0, 0).WriteTimeout)
 }
 
-// Who waits for a message has a stack of 2 KiB, also when the pongs have come that the
-// keep-alive asks for.
+// A goroutine that waits for a message has a stack of 2 KiB, also after it has received pongs.
 func TestWaitIsShallow(t *testing.T) {
 	const many = 500
 	u := New(ControllerFunc(func(conn *Conn, _ *http.Request) error {
@@ -155,21 +153,21 @@ func TestWaitIsShallow(t *testing.T) {
 	t.Logf("%d bytes", each)
 }
 
-// Whether an error is that of a panic is asked of each call of a network, most of which
-// have none.
+// Each call of a network connection is checked for a panic. Without an error, that allocates
+// nothing.
 func TestNoErrorIsNoPanicForNoMemory(t *testing.T) {
 	assert.Zero(t, testing.AllocsPerRun(100, func() { _ = recoveredPanics.Is(nil) }))
 }
 
-// stacks are the bytes of all stacks.
+// stacks returns the size of all stacks in bytes.
 func stacks() int64 {
-	runtime.GC() // gives back those of goroutines that are gone
+	runtime.GC() // releases the stacks of goroutines that have ended
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/stacks:bytes"}}
 	metrics.Read(sample)
 	return int64(sample[0].Value.Uint64()) //nolint:gosec // it is far from overflowing
 }
 
-// Nor does one that waits within a large frame hold a read buffer besides.
+// A connection that waits within a large frame holds no read buffer besides the message.
 func TestReadBufferIsGivenBackWithinAPayload(t *testing.T) {
 	conn, client := readsOnce(t)
 	frame := wire.MaskedFrame(wire.OpBinary, make([]byte, 50_000))
@@ -182,9 +180,9 @@ func TestReadBufferIsGivenBackWithinAPayload(t *testing.T) {
 	assert.False(t, conn.t.Allocated().ReadBuffer)
 }
 
-// An idle connection costs more whose Serve runs in the handler: net/http keeps two buffers
+// If Serve runs in the handler, an idle connection needs more memory: net/http keeps two buffers
 // of 4 KiB, the request and a grown stack until the handler returns. The numbers in the
-// documents are from here.
+// documents are from this test.
 func TestServeInHandlerTakesMemory(t *testing.T) {
 	const many = 500
 	request := "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
@@ -218,7 +216,7 @@ func TestServeInHandlerTakesMemory(t *testing.T) {
 			clients = append(clients, client)
 		}
 		require.Eventually(t, func() bool { return u.Stats().Open == many }, 10*time.Second, time.Millisecond)
-		time.Sleep(100 * time.Millisecond) // all wait
+		time.Sleep(100 * time.Millisecond) // until all are waiting
 		idle = (memory() - before) / many
 		for _, client := range clients {
 			_, err := client.Write(message)
@@ -237,7 +235,7 @@ func TestServeInHandlerTakesMemory(t *testing.T) {
 	t.Logf("with the client's socket: %d and %d bytes in a goroutine of its own, %d and %d in the handler", ownIdle, ownUsed, idle, used)
 }
 
-// memory is all bytes of the heap that are in use, and of all stacks.
+// memory returns the bytes in use of the heap and of all stacks.
 func memory() int64 {
 	runtime.GC()
 	runtime.GC()

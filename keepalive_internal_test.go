@@ -23,7 +23,7 @@ func TestPeersOfAProcessThatWasSuspended(t *testing.T) {
 		k := keepalive{c: &Conn{t: tr, options: options}, fireAt: 30 * time.Second}
 		read := make(chan error, 1)
 		go func() {
-			_, _, err := tr.ReadMessage(context.Background(), false) // it waits from the beginning on
+			_, _, err := tr.ReadMessage(context.Background(), false) // waits from the start of the connection
 			read <- err
 		}()
 		synctest.Wait()

@@ -78,7 +78,7 @@ func TestGonePeerIsTheCauseOfTheContext(t *testing.T) {
 	})
 }
 
-// Whatever a peer sends within PingInterval and PongTimeout is a sign of life.
+// Anything that a peer sends within PingInterval and PongTimeout is a sign of life.
 func TestLivePeerStays(t *testing.T) {
 	message := wstest.Text("x").Bytes()
 	cases := []struct {
@@ -116,7 +116,7 @@ func TestLivePeerStays(t *testing.T) {
 	}
 }
 
-// A controller that does not read says nothing about its peer.
+// While the controller does not read, its peer does not count as gone.
 func TestControllerThatDoesNotReadIsSpared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		read := make(chan time.Time, 1)
@@ -164,8 +164,7 @@ func TestKeepAliveSwitchedOff(t *testing.T) {
 	})
 }
 
-// Pings pass between the frames of a message that takes its time, and wait for
-// the frame that is on its way.
+// Pings are sent between the frames of a slow message, and wait for a frame that is being written.
 func TestPingsDuringAMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
@@ -194,8 +193,7 @@ func TestPingsDuringAMessage(t *testing.T) {
 	})
 }
 
-// A writer that hangs does not keep the peer's absence from being noticed, even
-// if nothing bounds its writes.
+// A peer that is gone is noticed even while a write hangs that nothing bounds.
 func TestGonePeerOfAWriterThatHangs(t *testing.T) {
 	for name, writeTimeout := range map[string]time.Duration{"for a while": time.Hour, "without a bound": -1} {
 		t.Run(name, func(t *testing.T) {
@@ -212,7 +210,7 @@ func TestGonePeerOfAWriterThatHangs(t *testing.T) {
 	}
 }
 
-// A ping that is not taken within WriteTimeout says what any frame would.
+// A ping that the peer does not take within WriteTimeout ends the connection, like any frame.
 func TestPingThatIsNotTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, conn := testws.RawPair(t, websocket.Options{})
@@ -243,7 +241,7 @@ func TestKeepAliveEndsWithTheConnection(t *testing.T) {
 		testws.AwaitEnd(t, u)
 		mu.Lock()
 		defer mu.Unlock()
-		held := true // by a timer that is set, or for a while by a goroutine that ends
+		held := true // by a timer that is set, or for a moment by a goroutine that is ending
 		for range 1000 {
 			time.Sleep(time.Millisecond)
 			runtime.GC()
@@ -299,7 +297,7 @@ func TestPingReturnsTheRoundTrip(t *testing.T) {
 	})
 }
 
-// A pong answers the pings before its own as well (RFC 6455, 5.5.3).
+// A pong also answers the pings before its own (RFC 6455, 5.5.3).
 func TestPingsAtTheSameTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{PingInterval: 5 * time.Second, PongTimeout: time.Minute})
@@ -324,7 +322,7 @@ func TestPingsAtTheSameTime(t *testing.T) {
 		time.Sleep(time.Second)
 		pinging.Go(answered(8 * time.Second))
 		time.Sleep(4 * time.Second)
-		for n := range uint64(22) { // the last one is of the keep-alive
+		for n := range uint64(22) { // the last ping is from the keep-alive
 			client.Expect(testws.KeepAlivePing(n + 1))
 		}
 		client.Send(testws.KeepAlivePong(20))
@@ -415,7 +413,7 @@ func TestKeepAliveOnEveryNetwork(t *testing.T) {
 	})
 }
 
-// There is no place for a ping within a frame, and so nothing to answer.
+// No ping fits inside a frame, so that a peer that takes one slowly can send no pong.
 func TestPeerThatTakesALargeFrameSlowlyStays(t *testing.T) {
 	for name, tc := range map[string]struct {
 		options websocket.Options
@@ -428,7 +426,7 @@ func TestPeerThatTakesALargeFrameSlowlyStays(t *testing.T) {
 	}
 }
 
-// takenSlowly has a message taken at 128 KiB a second.
+// takenSlowly writes a message to a peer that takes 128 KiB a second.
 func takenSlowly(t *testing.T, options websocket.Options, size int) {
 	synctest.Test(t, func(t *testing.T) {
 		wrote := make(chan error, 1)
@@ -480,7 +478,7 @@ func TestEndlessPongTimeout(t *testing.T) {
 	})
 }
 
-// Without WriteTimeout, a peer may leave a ping where it is, if it says something.
+// Without WriteTimeout, a peer need not take a ping, as long as it sends something.
 func TestPingDoesNotBoundWhatIsUnbounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
@@ -529,7 +527,7 @@ func TestPingWhoseContextEndsWhileItIsWritten(t *testing.T) {
 	})
 }
 
-// The writer comes back late, as any goroutine may that makes a system call.
+// The write of the ping returns late, as any system call may.
 func TestPingThatIsAnsweredRightBeforeTheEnd(t *testing.T) {
 	failed := 0
 	const times = 100
@@ -605,9 +603,9 @@ func TestKeepAliveDoesNotKeepWhatNobodyCloses(t *testing.T) {
 	t.Error("half a second after its end the connection is still kept")
 }
 
-// fillExactly fills the buffer to the peer to the last byte.
+// fillExactly fills the buffer towards the peer to the last byte.
 func fillExactly(conn *websocket.Conn) error {
-	time.Sleep(time.Second) // the client has read the 101, and reads nothing more with it
+	time.Sleep(time.Second) // by then the client has read the 101, and nothing else together with it
 	for range wstest.PipeBuffer / 1024 {
 		if err := conn.WriteMessage(websocket.BinaryMessage, make([]byte, 1020)); err != nil { // 1024 with the header
 			return err

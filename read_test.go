@@ -79,7 +79,7 @@ func TestBreaches(t *testing.T) {
 				for _, f := range c.before {
 					client.Send(f)
 				}
-				for _, b := range c.send { // it is found out as early as can be
+				for _, b := range c.send { // the violation is noticed at the earliest byte
 					if _, err := client.Write([]byte{b}); err != nil {
 						break
 					}
@@ -429,7 +429,7 @@ func TestStaleReader(t *testing.T) {
 }
 
 func TestUnfinishedMessagesDoNotLookWhole(t *testing.T) {
-	final := func(message string) []byte { // a deflate block that says it is the last
+	final := func(message string) []byte { // a final DEFLATE block
 		var b bytes.Buffer
 		w, err := flate.NewWriter(&b, flate.BestSpeed)
 		require.NoError(t, err)
@@ -481,7 +481,7 @@ func TestFailureOfAFunctionIsNotLostToAContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{})
 		ctx, cancel := context.WithCancel(t.Context())
-		conn.SetPingHandler(func(string) error { // within the read that ctx bounds
+		conn.SetPingHandler(func(string) error { // called by the read that ctx bounds
 			cancel()
 			synctest.Wait()
 			conn.Go(func(context.Context) error { return testws.ErrDatabase })
@@ -513,8 +513,8 @@ func TestContextThatEndsBetweenTwoReadsOfAMessage(t *testing.T) {
 	require.Error(t, conn.Context().Err())
 }
 
-// What is there of a message comes in one piece, whether a stream forwards it or somebody
-// decodes it.
+// All bytes of a message that have arrived are returned by one Read, for a stream that forwards
+// them as well as for a decoder.
 func TestStreamedMessageIsNotSplit(t *testing.T) {
 	for _, size := range []int{1, 27, 1000} {
 		client, conn := testws.RawPair(t, websocket.Options{})
@@ -531,8 +531,8 @@ func TestStreamedMessageIsNotSplit(t *testing.T) {
 	}
 }
 
-// timedOut is a connection whose reads fail as TCP's do when the peer answers
-// no probe any more.
+// timedOut is a connection whose reads fail like a read of TCP when the peer no longer answers
+// probes.
 type timedOut struct {
 	net.Conn
 	fail <-chan struct{}
@@ -577,8 +577,8 @@ func TestTimeoutOfTheNetworkIsADisconnect(t *testing.T) {
 	assert.True(t, websocket.IsDisconnect(ctrl.Told.All()[0]))
 }
 
-// A context may end between two steps of one read: at a ping, say, behind which a fragmented
-// message comes. That is final, too.
+// A context may end between two steps of one read, for example at a ping that a fragmented message
+// follows. That is final, too.
 func TestContextThatEndsWithinARead(t *testing.T) {
 	for name, read := range map[string]func(ctx context.Context, conn *websocket.Conn) error{
 		"ReadMessageContext": func(ctx context.Context, conn *websocket.Conn) error {
@@ -610,7 +610,7 @@ func TestContextThatEndsWithinARead(t *testing.T) {
 	}
 }
 
-// failingWriter takes no more than some bytes.
+// failingWriter fails after some bytes.
 type failingWriter struct {
 	left int
 	err  error
@@ -625,8 +625,8 @@ func (w *failingWriter) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// A message that is copied to a writer which fails is skipped, and no failure of the
-// connection's.
+// If a message is copied to a writer that fails, the message is skipped and the connection goes
+// on.
 func TestCopyOfAMessageToAWriterThatFails(t *testing.T) {
 	for name, tc := range map[string]struct{ err, want error }{
 		"an error":       {io.ErrNoProgress, io.ErrNoProgress},

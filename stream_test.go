@@ -27,14 +27,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// echoStream sends back what comes until the peer says goodbye.
+// echoStream returns all data to the peer until the peer closes the stream.
 func echoStream(stream net.Conn) error {
 	_, err := io.Copy(stream, stream)
 	return err
 }
 
-// streamPair returns the two ends of a connection in memory, the server's as a
-// stream of binary messages.
+// streamPair returns the two ends of a connection in memory, the server's end as a stream of
+// binary messages.
 func streamPair(t *testing.T, ctx context.Context, options websocket.Options) (*wstest.Raw, net.Conn) { //nolint:revive // t comes first
 	t.Helper()
 	options.PingInterval = cmp.Or(options.PingInterval, -1) // tests wait for longer than a peer may be silent
@@ -42,8 +42,7 @@ func streamPair(t *testing.T, ctx context.Context, options websocket.Options) (*
 	return client, websocket.Stream(ctx, conn, websocket.BinaryMessage)
 }
 
-// peerStream is a client of gorilla's as a net.Conn, as far as these tests need
-// one.
+// peerStream is a gorilla client as a net.Conn, with the methods that these tests need.
 type peerStream struct {
 	*wstest.Client
 	r io.Reader
@@ -223,13 +222,13 @@ func TestStreamReadDeadlines(t *testing.T) {
 		timesOut(0)
 		client.Send(wstest.Binary([]byte("x")))
 		synctest.Wait()
-		timesOut(0) // though there is something
+		timesOut(0) // although there is data
 		require.NoError(t, stream.SetReadDeadline(time.Time{}))
 		n, err := stream.Read(b[:])
 		require.NoError(t, err)
 		assert.Equal(t, "x", string(b[:n]))
 
-		// For reads that wait: earlier, and later.
+		// The deadline of a waiting read is moved, to an earlier time and to a later one.
 		require.NoError(t, stream.SetDeadline(time.Now().Add(time.Hour)))
 		go func() {
 			time.Sleep(time.Second)
@@ -258,7 +257,7 @@ func TestStreamWriteDeadlines(t *testing.T) {
 		name string
 		set  func(t *testing.T, stream net.Conn) // before the write, which waits
 		want time.Duration
-		gone bool // the peer is to blame
+		gone bool // the peer counts as gone
 	}{
 		{name: "none: WriteTimeout", set: func(*testing.T, net.Conn) {}, want: 10 * time.Second, gone: true},
 		{name: "taken away again: WriteTimeout", set: func(t *testing.T, stream net.Conn) {
@@ -399,7 +398,7 @@ func TestStreamCloseIsBounded(t *testing.T) {
 					testws.AssertElapsed(t, start, c.want)
 				})
 				synctest.Wait()
-				waiting.Go(func() { // waits for its turn
+				waiting.Go(func() { // waits for the write before it
 					_, err := stream.Write([]byte("x"))
 					assert.ErrorIs(t, err, net.ErrClosed)
 					testws.AssertElapsed(t, start, 0)
@@ -453,7 +452,7 @@ func TestStreamCloseComesAfterAWholeMessage(t *testing.T) {
 	}
 }
 
-// The two are in each other's way: the peer reads only when it could write.
+// Both ends wait in a write. Close discards what arrives, so that the peer gets to its reads.
 func TestStreamCloseTakesWhatStillArrives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, stream := streamPair(t, t.Context(), websocket.Options{})

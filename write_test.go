@@ -23,8 +23,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestConcurrentWriters has many goroutines write in each way there is, while
-// others ping, and reads every message whole at the client.
+// In TestConcurrentWriters, many goroutines write by all methods while others ping. The client
+// must receive every message whole.
 func TestConcurrentWriters(t *testing.T) {
 	const writers, each = 32, 50
 	body := func(writer, i int) string {
@@ -115,8 +115,8 @@ func TestConcurrentWriters(t *testing.T) {
 	}
 }
 
-// TestConcurrentClosers has goroutines close while many write and ping: what the
-// client gets is whole messages and one close frame.
+// In TestConcurrentClosers, goroutines close the connection while many write and ping. The client
+// must receive whole messages and one close frame.
 func TestConcurrentClosers(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		enough := make(chan struct{})
@@ -198,7 +198,7 @@ func TestOneMessageAtATime(t *testing.T) {
 		waiting := make(chan error, 1)
 		go func() { waiting <- conn.WriteMessage(websocket.BinaryMessage, []byte("second")) }()
 		synctest.Wait()
-		require.NoError(t, w.Close(), "what waited in vain has harmed nobody")
+		require.NoError(t, w.Close(), "a write that gave up must have no effect")
 		require.NoError(t, <-waiting)
 
 		message := readMessage(t, client, func(f wstest.Frame) {
@@ -217,8 +217,8 @@ func TestOneMessageAtATime(t *testing.T) {
 	})
 }
 
-// readMessage reads frames up to the end of a message, whose payload it
-// returns. Control frames are given to control.
+// readMessage reads frames up to the end of a message and returns its payload. It passes control
+// frames to control.
 func readMessage(t *testing.T, client *wstest.Raw, control func(wstest.Frame)) string {
 	t.Helper()
 	var message bytes.Buffer
@@ -464,8 +464,8 @@ func TestWritesAfterTheEnd(t *testing.T) {
 	})
 }
 
-// TestUnfinishedStreamEndsTheConnection has the caller's deadline pass in the
-// middle of a message: another must not follow its beginning.
+// In TestUnfinishedStreamEndsTheConnection, the caller's deadline passes in the middle of a
+// message. No other message may follow an incomplete one.
 func TestUnfinishedStreamEndsTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{})
@@ -489,9 +489,9 @@ func TestUnfinishedStreamEndsTheConnection(t *testing.T) {
 	})
 }
 
-// TestWaitForATurnIsNotPartOfTheWrite has a message wait nine seconds for a ping
-// that the peer takes late, and then six for itself.
-func TestWaitForATurnIsNotPartOfTheWrite(t *testing.T) {
+// In TestWaitForTheLockIsNotPartOfTheWrite, a message waits nine seconds for a ping that the peer
+// takes late. Then its own write takes six seconds.
+func TestWaitForTheLockIsNotPartOfTheWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{})
 		testws.FloodPings(conn)
@@ -509,7 +509,7 @@ func TestWaitForATurnIsNotPartOfTheWrite(t *testing.T) {
 	})
 }
 
-// onePanic is a WriteBufferPool that fails once.
+// onePanic is a WriteBufferPool that panics once.
 type onePanic struct{ n int }
 
 func (*onePanic) Put(any) {}
@@ -536,8 +536,8 @@ func TestPanicOfTheBufferPoolLeavesNoLock(t *testing.T) {
 	})
 }
 
-// A caller's deadline is the socket's, whatever was left there, and ours comes
-// back after it; so does none.
+// The caller's deadline replaces the one that an earlier write left on the socket. After it,
+// WriteTimeout applies again, or no deadline where there is no timeout.
 func TestCallersWriteDeadlineTakesThePlaceOfOurs(t *testing.T) {
 	for name, writeTimeout := range map[string]time.Duration{"with WriteTimeout": 10 * time.Second, "without": -1} {
 		t.Run(name, func(t *testing.T) {
@@ -548,7 +548,7 @@ func TestCallersWriteDeadlineTakesThePlaceOfOurs(t *testing.T) {
 				_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
 				require.NoError(t, write())
 				time.Sleep(time.Second)
-				require.ErrorIs(t, write(), os.ErrDeadlineExceeded) // it did not begin
+				require.ErrorIs(t, write(), os.ErrDeadlineExceeded) // the write had not begun
 				_ = conn.SetWriteDeadline(time.Time{})
 				require.NoError(t, write())
 				ctx, cancel := context.WithCancel(t.Context())
