@@ -40,16 +40,16 @@ func (c *Conn) outcome(errs []error, reported error) (o outcome) {
 // error of an earlier outcome that was reported already, or nil.
 func (c *Conn) decideOutcome(errs []error, reported error) outcome {
 	how, cause := c.t.CloseCause()
-	down := c.t.ShuttingDown()
-	failures, chosen := c.classifyErrors(errs, reported, down || how != transport.CauseNone)
+	shuttingDown := c.t.ShuttingDown()
+	failures, chosen := c.classifyErrors(errs, reported, shuttingDown || how != transport.CauseNone)
 	o := outcome{report: errors.Join(failures...), level: slog.LevelError, frame: normalFrame, failed: len(failures) > 0}
 	if len(failures) == 1 {
 		o.report = failures[0]
 	}
 	switch {
-	case down && chosen != nil:
+	case shuttingDown && chosen != nil:
 		o.frame, o.chosen = chosen, true
-	case down:
+	case shuttingDown:
 		o.frame = shutdownFrame
 	case how == transport.CausePeer:
 		o.frame = &CloseError{Code: CloseStatus(cause)} // the reply, if the read that received the frame has not sent it
@@ -79,7 +79,7 @@ func (c *Conn) classifyErrors(errs []error, reported error, explained bool) (fai
 		case err == nil, c.merelyCanceled(err), errors.Is(err, transport.ErrPanicked): // the panic itself is reported
 		case ce != nil:
 			chosen, explained = ce, true
-		case explained && c.knows(err), repeats(err, reported, failures):
+		case explained && c.isOwnError(err), repeats(err, reported, failures):
 		default:
 			failures, explained = append(failures, err), true
 		}
@@ -131,9 +131,9 @@ func (c *Conn) chosenEnding(err error) *CloseError {
 	return &CloseError{Code: ce.Code, Text: wire.TruncateReason(ce.Text)}
 }
 
-// knows reports whether err contains no news: it wraps an error that a read or write of
+// isOwnError reports whether err contains no news: it wraps an error that a read or write of
 // this connection returned, or the cause or error of its context.
-func (c *Conn) knows(err error) bool {
+func (c *Conn) isOwnError(err error) bool {
 	if isPanic(err) {
 		return false
 	}

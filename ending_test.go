@@ -25,7 +25,7 @@ import (
 func hidden(error) error  { return nil }
 func failing(error) error { return testws.ErrDatabase }
 
-const silence = slog.Level(-100) // nobody is told
+const silence = slog.Level(-100) // not reported
 
 // TestEndings is the table "how connections end", row by row.
 func TestEndings(t *testing.T) {
@@ -40,7 +40,7 @@ func TestEndings(t *testing.T) {
 		hang  bool // the client closes its socket instead
 
 		want   *wstest.Frame // nil: the socket ends without a close frame
-		level  slog.Level    // at which it is told
+		level  slog.Level    // of the report
 		is     error         // what the error told is
 		text   string        // or contains
 		dbg    bool
@@ -306,7 +306,7 @@ func TestOnErrorMayFail(t *testing.T) {
 func TestLogMayPanic(t *testing.T) {
 	u := websocket.New(websocket.ControllerFunc(func(*websocket.Conn, *http.Request) error { return testws.ErrDatabase }))
 	u.Logger = testws.LogTo(func(testws.Logged) { panic("in the logger") })
-	var lines testws.Logs // of the default logger, which is told
+	var lines testws.Logs // of the default logger
 	before := slog.Default()
 	slog.SetDefault(lines.Logger())
 	defer slog.SetDefault(before)

@@ -240,7 +240,7 @@ func (s *differentialServers) compare(t *testing.T, choices []byte) {
 	same("embedded", s.play(t, s.tcp, &script, "embedded", seed+9))
 	same("embedded in memory", s.play(t, s.memory, &script, "embedded", seed+10))
 	same("mixed", s.play(t, s.tcp, &script, "mixed", seed+6))
-	if !script.deflate { // gorilla does not look into compressed messages that nobody wants
+	if !script.deflate { // gorilla does not inflate messages that are abandoned
 		got := s.play(t, s.tcp, &script, "abandoning", seed+7)
 		whole := len(want.Messages)
 		if n := len(got.Messages); n == whole+1 && got.Messages[whole] == "abandoned" {

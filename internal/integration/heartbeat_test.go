@@ -186,7 +186,7 @@ func TestHeartbeatBesideAPing(t *testing.T) {
 			client.Send(testws.KeepAlivePong(uint64(n)))
 			testws.AssertElapsed(t, start, time.Duration(n)*beatInterval)
 		}
-		client.Expect(testws.KeepAlivePing(11), wstest.Text("beat")) // who does not answer is gone all the same
+		client.Expect(testws.KeepAlivePing(11), wstest.Text("beat")) // a peer that does not answer is gone nevertheless
 		client.ExpectEnd()
 		testws.AssertElapsed(t, start, 10*beatInterval+25*time.Second)
 	})

@@ -175,7 +175,7 @@ func (a *aghast) controller(serve func(*websocket.Conn, *http.Request) error) we
 	if a.function == "OnError" {
 		return ctrl
 	}
-	return websocket.ControllerFunc(serve) // the log is told
+	return websocket.ControllerFunc(serve) // the log reports it
 }
 
 // faultyConn is a connection whose Write can be made to fail.

@@ -164,7 +164,7 @@ func TestWhenShutdownIsTold(t *testing.T) {
 		serve   func(conn *websocket.Conn, r *http.Request) error
 		options websocket.Options
 		bound   time.Duration // of Shutdown; 0 for none
-		want    time.Duration // until the client is told
+		want    time.Duration // until the close frame is sent
 		code    int
 		reply   time.Duration // when another message comes before; 0 for none
 	}{
