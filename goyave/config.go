@@ -58,10 +58,9 @@ func register(key string, value int) {
 	})
 }
 
-// configured returns the options with what the configuration says where the code
-// says nothing.
+// configured returns the options, with the entries of the configuration in place of zero fields.
 func configured(options Options, cfg *config.Config) Options {
-	// All are read: a bad entry is refused even where the code wins.
+	// Every entry is read, so that a bad entry panics even if a field overrides it.
 	options.MaxMessageSize = cmp.Or(options.MaxMessageSize, configured64(cfg, maxMessageSizeEntry, math.MaxInt64))
 	options.CloseTimeout = cmp.Or(options.CloseTimeout, configuredSeconds(cfg, closeTimeoutEntry))
 	options.WriteTimeout = cmp.Or(options.WriteTimeout, configuredSeconds(cfg, writeTimeoutEntry))
@@ -82,7 +81,7 @@ func configured(options Options, cfg *config.Config) Options {
 	return options
 }
 
-// configuredSeconds is configured64 for a time.
+// configuredSeconds is configured64 for a duration.
 func configuredSeconds(cfg *config.Config, key string) time.Duration {
 	seconds := configured64(cfg, key, math.MaxInt64/int64(time.Second))
 	if seconds < 0 {
@@ -92,11 +91,11 @@ func configuredSeconds(cfg *config.Config, key string) time.Duration {
 }
 
 // configuredInt is configured64 for an int.
-func configuredInt(cfg *config.Config, key string, most int) int {
-	return int(configured64(cfg, key, int64(most)))
+func configuredInt(cfg *config.Config, key string, limit int) int {
+	return int(configured64(cfg, key, int64(limit)))
 }
 
-// configuredOrigins returns the patterns of the configuration, which are valid.
+// configuredOrigins returns the configured patterns. It panics if one is malformed.
 func configuredOrigins(cfg *config.Config) []string {
 	if !cfg.Has(allowedOriginsEntry) {
 		return nil
@@ -108,17 +107,17 @@ func configuredOrigins(cfg *config.Config) []string {
 	return options.AllowedOrigins
 }
 
-// configured64 returns an entry as fields of Options have it: negative for off
-// and, where the configuration was made before the entry was registered, zero
-// for the default.
-func configured64(cfg *config.Config, key string, most int64) int64 {
+// configured64 returns an entry as a value of a field of Options: negative for off, and zero, the
+// default, if the configuration was loaded before the entry was registered. It panics if the
+// entry is out of range.
+func configured64(cfg *config.Config, key string, limit int64) int64 {
 	if !cfg.Has(key) {
 		return 0
 	}
 	value := int64(cfg.GetInt(key))
 	switch {
-	case value < 0 || value > most:
-		panic(errors.Errorf("websocket: config entry %q is %d: want 1 to %d, or 0 for off", key, value, most))
+	case value < 0 || value > limit:
+		panic(errors.Errorf("websocket: config entry %q is %d: want 1 to %d, or 0 for off", key, value, limit))
 	case value == 0:
 		return -1
 	}

@@ -1,8 +1,7 @@
-// Package websocket turns a Goyave controller with a Serve method into a
-// WebSocket endpoint. It takes the place of goyave.dev/goyave/v5/websocket: an
-// application changes the import line. The upgrade, the origin check, panics,
-// concurrent writers, the closing handshake and shutdown are taken care of; a
-// controller reads and writes messages:
+// Package websocket turns a Goyave controller with a Serve method into a WebSocket endpoint. It
+// replaces goyave.dev/goyave/v5/websocket: an application changes one import line. The package
+// handles the upgrade, the origin check, panics, concurrent writes, the closing handshake and
+// shutdown; the controller reads and writes messages:
 //
 //	import websocket "github.com/goyave-contrib/websocket/goyave"
 //
@@ -24,15 +23,15 @@
 //
 //	router.Subrouter("/echo").Controller(websocket.New(&Echo{}))
 //
-// What else it wants to decide, a controller says by implementing [Registrer],
-// [OriginChecker], [UpgradeChecker], [SubprotocolLister], [HeaderUpgrader],
-// [UpgradeErrorHandler] or [ErrorHandler].
+// A controller can make further decisions by implementing [Registrer], [OriginChecker],
+// [UpgradeChecker], [SubprotocolLister], [HeaderUpgrader], [UpgradeErrorHandler] or
+// [ErrorHandler].
 //
 // # Configuration
 //
-// These entries hold for all Upgraders of a server; a field set in code wins.
-// Times are in seconds, sizes in bytes, 0 means off, and one that is negative or
-// too large panics when a route is registered.
+// These entries apply to all Upgraders of a server. A field that is set in code overrides its
+// entry. Times are in seconds and sizes in bytes; 0 means off. Registering a route panics if an
+// entry is negative or too large.
 //
 //	websocket.maxMessageSize (1 MiB)     Options.MaxMessageSize
 //	server.websocketCloseTimeout (10)    Options.CloseTimeout; Goyave's own entry
@@ -42,30 +41,31 @@
 //	websocket.heartbeatInterval (0)      Options.HeartbeatInterval
 //	websocket.maxConnections (0)         Options.MaxConnections, of each Upgrader
 //	websocket.allowedOrigins ([])        Options.AllowedOrigins, a list of strings;
-//	                                     a malformed pattern panics, too
+//	                                     a malformed pattern also panics
 //	websocket.compressionThreshold (512) Options.CompressionThreshold; 0: all
 //	                                     messages are compressed
 //	websocket.compressionLevel (1)       Options.CompressionLevel, at most 9; 0:
-//	                                     nothing is compressed that is written
+//	                                     written messages are not compressed
 //	websocket.shutdownTimeout (15)       how long a stopping server waits for
-//	                                     connections; 0: as long as they take
+//	                                     connections; 0: without limit
 //
-// The entry app.debug switches Options.Debug on.
+// The entry app.debug enables Options.Debug.
 //
 // # Shutdown
 //
-// When the server stops, and before the application's shutdown hooks run, new upgrades are
-// refused with 503 and all connections begin to end: a client is told 1001, or what its
-// Serve chose with [NewCloseError], as soon as its Serve returns, and 1001 after 3 seconds in
-// any case. [goyave.Server.Start] returns when every Serve has returned, or when
-// websocket.shutdownTimeout has passed; then the connections that are left are cut, which is
-// logged as an error. Make that time longer than the close timeout and these 3 seconds
-// together, so that one silent client is not cut. Hubs are shut down next: see [HubService].
+// When the server stops, and before the application's shutdown hooks run, new upgrades are refused
+// with 503 and all connections begin to end. A client gets its close frame as soon as its Serve
+// returns, with 1001 or the code that Serve chose with [NewCloseError]; if Serve has not returned
+// after 3 seconds, the client gets 1001. [goyave.Server.Start] returns when every Serve has
+// returned, or when websocket.shutdownTimeout has passed. In the latter case the remaining
+// connections are aborted, which is logged as an error. Set that time to more than 3 seconds plus
+// the close timeout, so that a client that does not answer the close frame is not aborted. Hubs are
+// shut down next: see [HubService].
 //
-// Goyave runs shutdown hooks in the order of registration, and the one that waits is
-// registered with the first hub or route. A hook of the application that closes what
-// Serve uses calls [ShutdownAll] first. A Serve that stops the server must do so from
-// another goroutine, because Stop waits for Serve.
+// Goyave runs shutdown hooks in the order of registration, and the hook that waits for connections
+// is registered with the first hub or route. A hook of the application that closes a resource that
+// Serve uses must call [ShutdownAll] first. A Serve that stops the server must do so from another
+// goroutine, because Stop waits for Serve.
 //
-// On net/http, see github.com/goyave-contrib/websocket, whose Conn this is.
+// For net/http, see github.com/goyave-contrib/websocket. Both packages have the same Conn.
 package websocket

@@ -9,9 +9,9 @@ import (
 	"goyave.dev/goyave/v5/util/errors"
 )
 
-// serve returns a function that has the controller serve a connection, and makes Goyave's
-// errors, which have a trace, of its errors and panics. It is one function and calls no
-// other, as the stack of those who wait is small.
+// serve returns a function that calls the controller's Serve and wraps its error or panic in a
+// Goyave error, which has a trace. It calls Serve directly: each further call would be on the stack
+// of every waiting connection.
 func (m *mounted) serve(conn *Conn, request *goyave.Request) func() error {
 	return func() (err error) {
 		defer m.returned(&err)
@@ -19,13 +19,13 @@ func (m *mounted) serve(conn *Conn, request *goyave.Request) func() error {
 	}
 }
 
-// guard does the same for the other functions of a connection.
+// guard calls the other functions that belong to a connection in the same way.
 func (m *mounted) guard(call func() error) (err error) {
 	defer m.returned(&err)
 	return errors.New(call())
 }
 
-// returned recovers the function that defers it.
+// returned is deferred: it recovers a panic and reports the result to the service.
 func (m *mounted) returned(err *error) {
 	if reason := recover(); reason != nil {
 		trace := errors.NewSkip(reason, 4) // skipped: runtime.Callers, NewSkip, this function, runtime.gopanic
@@ -34,9 +34,9 @@ func (m *mounted) returned(err *error) {
 	m.service.returned(*err)
 }
 
-// tracedPanic returns what returned made of a panic.
+// tracedPanic returns the Goyave error of a panic that returned has recovered.
 func tracedPanic(err error) (*errors.Error, bool) {
-	p, ok := err.(*PanicError) //nolint:errorlint // joined with other errors it must not stand for them
+	p, ok := err.(*PanicError) //nolint:errorlint // if it is joined with other errors, it must not replace them
 	if !ok {
 		return nil, false
 	}
@@ -44,8 +44,8 @@ func tracedPanic(err error) (*errors.Error, bool) {
 	return trace, ok && trace != nil
 }
 
-// goyaveError returns the error as one of Goyave's, with a trace: that of the panic if
-// it was one. Several are one with several reasons, each with its own trace.
+// goyaveError returns err as a Goyave error with a trace; for a panic, it is the trace of the
+// panic. Joined errors become one error with several reasons, each with its own trace.
 func goyaveError(err error) error {
 	if trace, ok := tracedPanic(err); ok {
 		return trace
@@ -59,10 +59,10 @@ func goyaveError(err error) error {
 	return errors.New(err)
 }
 
-// joined returns the errors that errors.Join put together, nil if err is another one,
-// which may have a text of its own.
+// joined returns the errors that errors.Join has combined in err. It returns nil for any other
+// error, which may have a text of its own.
 func joined(err error) []error {
-	if _, ok := err.(*errors.Error); ok { //nolint:errorlint // what it wraps has its own text
+	if _, ok := err.(*errors.Error); ok { //nolint:errorlint // its own text would be lost
 		return nil
 	}
 	several, ok := err.(interface{ Unwrap() []error })

@@ -9,24 +9,24 @@ import (
 // HubServiceName is the name of a [HubService].
 const HubServiceName = "goyave-contrib.websocket.hub"
 
-// A HubService is a [hub.Hub] as a service of the server, made with [NewHubService].
-// Any controller finds it with [HubOf], whether it upgrades requests or answers them.
-// Its rooms and keys are the whole application's: controllers that do not know of each
-// other give them different names.
+// A HubService is a [hub.Hub] as a service of the server. [NewHubService] makes one; the zero value
+// is not usable. Every controller gets it with [HubOf], whether it serves WebSockets or not.
+// All controllers of the application share its rooms and keys, so they must choose different names.
 //
-// When the server stops, it is shut down after the Upgraders, within
-// websocket.shutdownTimeout: members get what is queued for them, then 1001, and what
-// Serve sends as it returns still reaches the members of other nodes.
+// When the server stops, it shuts the hub down after the Upgraders, within
+// websocket.shutdownTimeout: members get their queued messages and then 1001, and messages that
+// Serve sends before it returns still reach the members on other nodes.
 //
-// A second one is embedded in a type that has another Name, and found by that name.
+// For a second hub, embed a HubService in a type with a Name of its own, and look it up by that
+// name.
 type HubService struct {
 	*hub.Hub
 }
 
 var _ goyave.Service = (*HubService)(nil)
 
-// NewHubService returns a service with a hub of its own, which the server shuts down.
-// Call it before the start. The service is yours to register:
+// NewHubService returns a service with a new hub, which the server will shut down. Call it before
+// the server starts. The caller registers the service:
 //
 //	server.RegisterService(websocket.NewHubService(server, hub.Options{}))
 func NewHubService(server *goyave.Server, options hub.Options) *HubService {
@@ -38,8 +38,8 @@ func NewHubService(server *goyave.Server, options hub.Options) *HubService {
 // Name returns [HubServiceName].
 func (*HubService) Name() string { return HubServiceName }
 
-// HubOf returns the HubService that is registered: its argument is the server, or a
-// component such as a controller. It panics if none is.
+// HubOf returns the registered HubService. The argument is the server, or a component such as a
+// controller. HubOf panics if no HubService is registered.
 func HubOf(services interface {
 	Service(name string) goyave.Service
 }) *HubService {

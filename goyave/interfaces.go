@@ -6,129 +6,129 @@ import (
 	"goyave.dev/goyave/v5"
 )
 
-// A Controller is a WebSocket endpoint of a Goyave application. The interfaces
-// below are optional: an Upgrader looks for them on its controller.
+// A Controller is a WebSocket endpoint of a Goyave application. It may also implement [Registrer],
+// [OriginChecker], [UpgradeChecker], [SubprotocolLister], [HeaderUpgrader], [UpgradeErrorHandler]
+// and [ErrorHandler].
 type Controller interface {
 	goyave.Composable
 
-	// Serve handles one connection, on a goroutine of its own; calls for
-	// different connections overlap. The request is a copy of the upgraded one, with
-	// all that middleware put into it; its context lives as long as the connection.
-	// Serve may change it: middleware that looks at the other one, such as an access
-	// log, does not see that.
+	// Serve handles one connection. It runs in a goroutine of its own, concurrently with the
+	// calls for other connections. The request is a copy of the upgraded request, with
+	// everything that middleware has added; its context lives as long as the connection.
+	// Serve may change the copy: middleware that holds the original request, such as an
+	// access log, does not see the changes.
 	//
-	// The handler, and the middleware around it, has returned by then, or does so at the
-	// same time: what middleware gives back is not Serve's to use. With
-	// Upgrader.ServeInHandler it returns after Serve.
+	// The handler and the middleware around it return when Serve starts, or have returned
+	// already, so Serve must not use resources that middleware releases. With
+	// Upgrader.ServeInHandler they return after Serve.
 	//
-	// The connection is closed when Serve returns: nil closes it normally
-	// (1000), a *CloseError from NewCloseError with its code and text, any other
-	// error, or a panic, as a failure (1011). Errors of the connection's own
-	// reads and writes may be returned as they are or wrapped.
+	// The connection is closed when Serve returns. Nil closes it normally (1000). A *CloseError
+	// from NewCloseError closes it with its code and text. Any other error, or a panic, closes
+	// it as a failure (1011). Errors of the connection's own reads and writes may be returned,
+	// wrapped or not.
 	//
-	// Goroutines that Serve starts must have returned before it does; those
-	// started with Conn.Go are waited for.
+	// Goroutines that Serve starts must return before it does; for goroutines that were
+	// started with Conn.Go, the connection waits.
 	Serve(conn *Conn, request *goyave.Request) error
 }
 
-// Registrer allows a [Controller] to register its route itself, with
-// validation, middleware, meta or a name.
+// A Registrer is a [Controller] that registers its route itself, with validation, middleware, meta
+// or a name.
 //
-// If not implemented, the route is GET and the router's own path.
+// If the controller does not implement it, the route is GET and the router's own path.
 type Registrer interface {
-	// RegisterRoute registers handler, which upgrades and serves, for GET. It is
-	// called by Upgrader.RegisterRoutes, which panics where the handler is registered
-	// for other methods alone: no handshake would ever come to it.
+	// RegisterRoute registers handler, which upgrades and serves, for GET.
+	// Upgrader.RegisterRoutes calls it, and panics if the handler is registered for other
+	// methods only, because a handshake could never reach it.
 	RegisterRoute(router *goyave.Router, handler goyave.Handler)
 }
 
-// OriginChecker allows a [Controller] to decide which origins may connect.
+// An OriginChecker is a [Controller] that decides which origins may connect.
 //
-// If not implemented, a request is accepted if it has no Origin header (it
-// comes from no browser) or its origin's host is the request's. The host of the
-// config entry server.domain counts as such, with the default port or the
-// server's, and so does the address that the entries server.proxy describe. What
-// the client says of a proxy (X-Forwarded-Host) does not count. Beside these,
-// Options.AllowedOrigins and the entry websocket.allowedOrigins name others.
+// If the controller does not implement it, a request is accepted if it has no Origin header
+// (because it does not come from a browser), or if the host of its origin is one of
+//   - the host of the request
+//   - the host of the config entry server.domain, with the default port or the server's port
+//   - the address of the config entries server.proxy
+//   - the patterns of Options.AllowedOrigins or the entry websocket.allowedOrigins
+//
+// Headers about a proxy, such as X-Forwarded-Host, are ignored, because clients can forge them.
 type OriginChecker interface {
-	// CheckOrigin reports whether the request's Origin header is acceptable. It
-	// decides alone, whatever options and configuration say. It must be careful:
-	// browsers send cookies with every WebSocket handshake, whatever page starts
-	// it. It runs on the HTTP handler's goroutine.
+	// CheckOrigin reports whether the request's Origin header is acceptable. It replaces the
+	// rules above, including options and configuration. A careless implementation is
+	// dangerous: browsers send cookies with every WebSocket handshake, from any page. It runs
+	// on the HTTP handler's goroutine.
 	CheckOrigin(request *goyave.Request) bool
 }
 
-// UpgradeChecker allows a [Controller] to refuse upgrades for reasons of its own:
-// a room that is full, a client that comes too often.
+// An UpgradeChecker is a [Controller] that refuses upgrades for reasons of its own: a full room, or
+// too many requests of a client.
 //
-// If not implemented, every valid handshake is upgraded.
+// If the controller does not implement it, every valid handshake is upgraded.
 type UpgradeChecker interface {
-	// CheckUpgrade returns nil to let the upgrade pass. A *RefusedError, wrapped or not,
-	// refuses it with the status that it has. Any other error is a failure, as it would
-	// be one of Serve's, and refused with 500. What is returned is handled like the reason
-	// of every other refusal with this status: see UpgradeErrorHandler.
+	// CheckUpgrade returns nil to accept the upgrade. A *RefusedError, wrapped or not, refuses
+	// it with the status of the error. Any other error is a failure, like an error of Serve,
+	// and refuses the upgrade with 500. The error is then handled like the reason of any other
+	// refusal with this status: see UpgradeErrorHandler.
 	//
-	// It runs on the HTTP handler's goroutine, once nothing else is wrong with the
-	// handshake, its origin included, and before the connection counts for
-	// MaxConnections. The connection may still fail to come about.
+	// It runs on the HTTP handler's goroutine, after all other checks of the handshake, the
+	// origin included, and before the connection counts for MaxConnections. The upgrade may
+	// still fail afterwards.
 	CheckUpgrade(request *goyave.Request) error
 }
 
-// SubprotocolLister allows a [Controller] to speak other subprotocols with one
-// client than with another.
+// A SubprotocolLister is a [Controller] whose subprotocols depend on the request.
 //
-// If not implemented, they are those of Options.Subprotocols or Settings.Subprotocols.
+// If the controller does not implement it, Options.Subprotocols or Settings.Subprotocols apply.
 type SubprotocolLister interface {
-	// Subprotocols returns the subprotocols for one request, the preferred one
-	// first, in place of those of the Upgrader; nil stands for those. The first
-	// that the client offers is selected. The upgrade fails with 500 where one is empty, no
-	// token (RFC 9110, 5.6.2), or there twice. It runs on the HTTP handler's goroutine,
-	// before the request is checked.
+	// Subprotocols returns the subprotocols for one request, in order of preference, instead
+	// of the Upgrader's; nil means the Upgrader's. The first one that the client offers is
+	// selected. The upgrade fails with 500 if one is empty, is not a token (RFC 9110, 5.6.2),
+	// or is a duplicate. It runs on the HTTP handler's goroutine, before the request is
+	// checked.
 	Subprotocols(request *goyave.Request) []string
 }
 
-// HeaderUpgrader allows a [Controller] to add headers to the 101 response, such
-// as Set-Cookie.
+// A HeaderUpgrader is a [Controller] that adds headers, such as Set-Cookie, to the 101 response.
 type HeaderUpgrader interface {
 	// UpgradeHeaders returns the headers to add. It runs on the HTTP handler's
 	// goroutine, before the request is checked.
 	UpgradeHeaders(request *goyave.Request) http.Header
 }
 
-// UpgradeErrorHandler allows a [Controller] to answer refused upgrades.
+// An UpgradeErrorHandler is a [Controller] that writes the responses to refused upgrades.
 //
-// If not implemented, the answer is the JSON object {"error": "..."} with the
-// status text; with Debug, or where the reason is ErrNotHandshake, with the reason.
+// If the controller does not implement it, the response is the JSON object {"error": "..."} with
+// the status text; with Debug, or if the reason is ErrNotHandshake, with the reason.
 //
-// Status 500 is no refusal but an error like any other in Goyave, with or without
-// this interface: it is logged, and the status handler answers.
+// Status 500 is not a refusal but an error like any other in Goyave, with or without this
+// interface: it is logged, and the status handler writes the response.
 type UpgradeErrorHandler interface {
-	// OnUpgradeError writes the HTTP response of an upgrade that was refused with
-	// the given status: 4xx for the client's mistake (ErrNotHandshake where the request
-	// asks for no upgrade, with 426 if nothing else is wrong); 503 for a server that shuts
-	// down or has too many connections (ErrShutdown, ErrTooManyConnections); or what
-	// CheckUpgrade returned. It runs on the HTTP handler's goroutine; the connection is
-	// not hijacked.
+	// OnUpgradeError writes the HTTP response to an upgrade that was refused with the given
+	// status. The status is 4xx for a mistake of the client (with ErrNotHandshake if the
+	// request is no handshake: 426 if nothing else is wrong); 503 for a server that shuts down
+	// or has too many connections (ErrShutdown, ErrTooManyConnections); or the status that
+	// CheckUpgrade has chosen. It runs on the HTTP handler's goroutine; the connection is not
+	// hijacked.
 	OnUpgradeError(response *goyave.Response, request *goyave.Request, status int, reason error)
 }
 
-// ErrorHandler allows a [Controller] to be told of errors.
+// An ErrorHandler is a [Controller] that handles the errors of connections.
 //
-// If not implemented, they are logged with the server's logger: failures of
-// Serve as errors, breaches of the protocol as warnings, vanished peers at debug
-// level.
+// If the controller does not implement it, the server's logger logs them: failures of Serve as
+// errors, protocol violations as warnings, and lost connections at debug level.
 type ErrorHandler interface {
-	// OnError is told how a connection failed: the error that Serve or a function
-	// given to Conn.Go returned, its panic, or what the peer did. Endings by a
-	// close frame or by the server's shutdown are no errors.
+	// OnError is called when a connection has failed. The error is an error or a panic of
+	// Serve or of a function given to Conn.Go, a protocol violation of the peer, or the loss of
+	// the connection. An end by a close frame or by the server's shutdown is no failure.
 	//
-	// The error is Goyave's, *errors.Error, with a trace. A panic, of Serve or of a
-	// function given to Conn.Go, is what Goyave's own recovery makes of it: the panic's
-	// value and trace. A runtime.Goexit wraps a *PanicError. Several failures are one
-	// error with several reasons, each with a trace of its own.
+	// The error is a *errors.Error of Goyave, with a trace. For a panic, it has the panic's
+	// value and trace, as in Goyave's own recovery. For a runtime.Goexit, it wraps a
+	// *PanicError. Several failures are one error with several reasons, each with a trace of
+	// its own.
 	//
-	// It runs on Serve's goroutine once Serve has returned and before the close
-	// frame is sent, so it may still write: FromContext(request.Context()) is the
-	// connection. A panic in it is recovered and logged.
+	// OnError runs on Serve's goroutine, after Serve has returned and before the close frame is
+	// sent. It may still write: FromContext(request.Context()) returns the connection. A panic
+	// of OnError is recovered and logged.
 	OnError(request *goyave.Request, err error)
 }

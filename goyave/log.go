@@ -13,15 +13,15 @@ import (
 // routeKey is the key of the route in the context of a connection.
 type routeKey struct{}
 
-// logHandler is the handler of Options.Logger where the application set none: it tells the
-// server's logger, which the application may replace at any time before the start. As
-// everywhere in Goyave, the message is the text of the error.
+// logHandler is the default handler of Options.Logger. It passes records to the server's logger,
+// which the application may replace at any time before the start. As everywhere in Goyave, the
+// message of an error is its text.
 type logHandler struct {
 	server *goyave.Server
 	with   []func(*goyaveslog.Logger) *goyaveslog.Logger // WithAttrs and WithGroup, in their order
 }
 
-// logger returns the server's logger of this moment.
+// logger returns the server's current logger.
 func (h logHandler) logger() *goyaveslog.Logger {
 	logger := h.server.Logger
 	for _, with := range h.with {
@@ -77,17 +77,17 @@ func (h logHandler) Handle(ctx context.Context, record slog.Record) error {
 		logger.LogAttrs(ctx, record.Level, record.Message, attrs...)
 		return nil
 	case record.Level < slog.LevelError:
-		logger.LogAttrs(ctx, record.Level, fmt.Sprint(err), attrs...) // fmt survives an Error method that does not
+		logger.LogAttrs(ctx, record.Level, fmt.Sprint(err), attrs...) // fmt recovers a panic of the Error method
 		return nil
 	}
 	if _, panicked := tracedPanic(err); panicked || joined(err) != nil {
 		err = goyaveError(err)
-		attrs = slices.DeleteFunc(attrs, func(a slog.Attr) bool { return a.Key == "stack" }) // the traces say it
+		attrs = slices.DeleteFunc(attrs, func(a slog.Attr) bool { return a.Key == "stack" }) // the traces contain it
 	}
 	args := make([]any, len(attrs))
 	for i, attr := range attrs {
 		args[i] = attr
 	}
-	logger.ErrorCtx(ctx, err, args...) // with the traces that there are
+	logger.ErrorCtx(ctx, err, args...) // it adds the trace, if err has one
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 	"goyave.dev/goyave/v5"
 )
 
-// isOwnOrigin reports whether a request comes from a page of a host that the
-// configuration says is the server's, whatever the request calls the server.
+// isOwnOrigin reports whether the request's origin is a host that belongs to the server according
+// to the configuration. The request's own Host header does not matter.
 func isOwnOrigin(server *goyave.Server, r *http.Request) bool {
 	values := r.Header["Origin"]
 	if len(values) != 1 {
@@ -28,7 +28,7 @@ func isOwnOrigin(server *goyave.Server, r *http.Request) bool {
 
 	cfg := server.Config()
 	if domain := cfg.GetString("server.domain"); domain != "" && name == hostname(domain) {
-		// A proxy that Goyave is not told of listens on the default port.
+		// A proxy that is not configured in Goyave listens on the default port.
 		if port == defaultPort(origin.Scheme) || port == strconv.Itoa(server.Port()) {
 			return true
 		}
@@ -39,8 +39,8 @@ func isOwnOrigin(server *goyave.Server, r *http.Request) bool {
 		port == strconv.Itoa(cfg.GetInt("server.proxy.port"))
 }
 
-// hostname spells a host in the one way of many. An IPv6 address, which browsers
-// shorten, may be configured in any form, and in brackets.
+// hostname returns the canonical spelling of a host. Browsers shorten IPv6 addresses; the
+// configuration may have any form, with or without brackets.
 func hostname(host string) string {
 	if address, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
 		return address.String()
@@ -48,7 +48,7 @@ func hostname(host string) string {
 	return strings.ToLower(host)
 }
 
-// defaultPort is that of a browser's origin, "" for a scheme of another kind.
+// defaultPort returns the default port of a scheme, "" if a browser's origin can't have the scheme.
 func defaultPort(scheme string) string {
 	switch scheme { // in lower case, by url.Parse
 	case "http":

@@ -7,8 +7,8 @@ import (
 	"goyave.dev/goyave/v5"
 )
 
-// servedRequest returns the request for Serve, which is its own to change: middleware
-// and the access log still look at the other one.
+// servedRequest returns a copy of the request that Serve may change. Middleware and the access log
+// still use the original.
 func servedRequest(ctx context.Context, request *goyave.Request) *goyave.Request {
 	served := goyave.NewRequest(request.Request().Clone(ctx))
 	served.Now = request.Now

@@ -10,7 +10,7 @@ import (
 	"goyave.dev/goyave/v5/util/errors"
 )
 
-// routes returns the routes of a router and of those below it.
+// routes returns the routes of a router and of its subrouters.
 func routes(router *goyave.Router) []*goyave.Route {
 	all := router.GetRoutes()
 	for _, subrouter := range router.GetSubrouters() {
@@ -19,9 +19,9 @@ func routes(router *goyave.Router) []*goyave.Route {
 	return all
 }
 
-// mustGet panics where no handshake, which is a GET request, would come to a handler: a
-// route has it for other methods alone or, where the controller wrapped it, none of the
-// routes that were registered is for GET.
+// mustGet panics if a handshake, which is a GET request, can't reach the handler: if a route has
+// the handler for other methods only or, because the controller may have wrapped the handler, if
+// none of the registered routes is for GET.
 func mustGet(handler goyave.Handler, registered []*goyave.Route) {
 	for _, route := range registered {
 		if sameCode(route.GetHandler(), handler) && !isGet(route) {
@@ -35,8 +35,8 @@ func mustGet(handler goyave.Handler, registered []*goyave.Route) {
 
 func isGet(route *goyave.Route) bool { return slices.Contains(route.GetMethods(), http.MethodGet) }
 
-// sameCode reports whether two handlers are made by the same expression: functions can't
-// be compared.
+// sameCode reports whether two handlers come from the same function literal or method. Go can't
+// compare functions themselves.
 func sameCode(a, b goyave.Handler) bool {
 	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
 }

@@ -18,29 +18,28 @@ const (
 	defaultShutdownTimeout = 15 * time.Second
 )
 
-// service is the register of a server's endpoints and hubs, and ends their connections.
-// It is a Goyave service, so that it is found where the server is.
+// service holds the endpoints and hubs of a server and shuts them down. It is a Goyave service, so
+// that it can be looked up in the server.
 type service struct {
 	server  *goyave.Server
-	timeout time.Duration // of the shutdown; negative means none
+	timeout time.Duration // the limit of the shutdown; negative: none
 
 	mu        sync.Mutex
 	endpoints []*root.Endpoint
 	hubs      []*hub.Hub
 
-	watched sync.Once   // the server that runs
-	running atomic.Bool // an upgrade came through it: it was ready
+	watchOnce sync.Once
+	running   atomic.Bool // the server was ready: an upgrade has come through it
 
-	begun    sync.Once
-	ended    chan struct{} // closed when nothing is left to wait for
-	errs     []error       // of the shutdown; written before ended is closed
-	told     sync.Once     // the errors are
-	inOrder  atomic.Bool   // the application called ShutdownAll before anything failed
-	failures atomic.Int64  // while the server stopped, and not in order
+	beginOnce  sync.Once
+	ended      chan struct{} // closed when the shutdown is complete
+	errs       []error       // the errors of the shutdown; written before ended is closed
+	reportOnce sync.Once     // for errs
+	inOrder    atomic.Bool   // the application called ShutdownAll before any failure
+	failures   atomic.Int64  // failures while the server stopped, unless inOrder
 }
 
-// serviceOf returns the service of a server. The first call makes it, with the
-// shutdown hook.
+// serviceOf returns the service of a server. The first call registers it and its shutdown hook.
 func serviceOf(server *goyave.Server) *service {
 	s, ok := lookupService(server)
 	if ok {
@@ -87,28 +86,28 @@ func (s *service) addHub(h *hub.Hub) {
 	s.hubs = append(s.hubs, h)
 }
 
-// all returns what there is to shut down.
+// all returns the endpoints and hubs to shut down.
 func (s *service) all() ([]*root.Endpoint, []*hub.Hub) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.endpoints), slices.Clone(s.hubs)
 }
 
-// ending is what has a Shutdown: an endpoint, a hub.
-type ending interface {
+// A shutdowner is an endpoint or a hub.
+type shutdowner interface {
 	Shutdown(ctx context.Context) error
 }
 
-// shutDown ends the connections of all endpoints, together. The hubs come after them,
-// so that what Serve still has to say to members elsewhere finds the broker open.
+// shutDown shuts down all endpoints concurrently, then all hubs. The hubs come last because Serve
+// may still send messages to other nodes, for which the broker must be open.
 func (s *service) shutDown(ctx context.Context) []error {
 	endpoints, hubs := s.all()
 	return append(together(ctx, endpoints), together(ctx, hubs)...)
 }
 
-// together shuts all of them down at the same time. A panic, which only an application's
-// own broker brings about, is the error of its hub, and no end of the process.
-func together[T ending](ctx context.Context, all []T) []error {
+// together shuts down all of them concurrently. It returns a panic, which only a broker of the
+// application can cause, as the error of the hub.
+func together[T shutdowner](ctx context.Context, all []T) []error {
 	errs := make([]error, len(all))
 	var running sync.WaitGroup
 	for i, one := range all {

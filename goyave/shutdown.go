@@ -10,15 +10,14 @@ import (
 	"goyave.dev/goyave/v5/util/errors"
 )
 
-// ShutdownAll ends all connections of a server's Upgraders, and then its hubs: new
-// upgrades are refused with 503, every client is told 1001 or what its Serve chose, and nil
-// is returned when every Serve has returned. When ctx ends or websocket.shutdownTimeout has
-// passed, the connections that are left are cut, and an error says how many they were.
+// ShutdownAll shuts down all Upgraders of a server, and then its hubs. New upgrades are refused
+// with 503, and every client gets a close frame with 1001 or the code that its Serve chose.
+// ShutdownAll returns nil when every Serve has returned. If ctx ends or websocket.shutdownTimeout
+// passes first, it aborts the remaining connections and returns an error with their number.
 //
-// The server does this by itself when it stops. But Goyave runs shutdown hooks in the
-// order of registration, and an application has registered its own before its routes: if
-// one of them closes what Serve uses, such as a connection to a broker, it calls
-// ShutdownAll first.
+// The server does this by itself when it stops. But Goyave runs shutdown hooks in the order of
+// registration, and an application registers its own hooks before its routes. A hook that closes a
+// resource that Serve uses, such as a connection to a broker, must call ShutdownAll first.
 //
 //	server.RegisterShutdownHook(func(s *goyave.Server) {
 //		if err := websocket.ShutdownAll(context.Background(), s); err != nil {
@@ -27,10 +26,11 @@ import (
 //		broker.Close()
 //	})
 //
-// Where server.Router() is under an http.Server of the application's own, nothing else
-// tells the clients. Where ClearShutdownHooks was called, nothing else waits for them.
+// The application must call it, too, if it uses server.Router() in an http.Server of its own,
+// because connections are not closed otherwise, and if it calls ClearShutdownHooks, because the
+// server does not wait for connections otherwise.
 //
-// It may be called again, also at the same time. There is no way back.
+// It may be called several times, also concurrently. A shutdown can't be undone.
 func ShutdownAll(ctx context.Context, server *goyave.Server) error {
 	s, ok := lookupService(server)
 	if !ok {
@@ -40,17 +40,17 @@ func ShutdownAll(ctx context.Context, server *goyave.Server) error {
 		s.inOrder.Store(true)
 	}
 	s.begin()
-	ctx, cancel := s.bound(ctx)
+	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
-	errs := s.shutDown(ctx) // with the caller's own deadline, before which the clients are told
+	errs := s.shutDown(ctx) // clients get their close frames before the caller's own deadline
 	if len(errs) > 0 {
-		s.told.Do(func() {})
+		s.reportOnce.Do(func() {})
 	}
 	return errors.New(errs)
 }
 
-// bound is how long the shutdown may take.
-func (s *service) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+// withTimeout limits ctx to the timeout of the shutdown.
+func (s *service) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	if s.timeout > 0 {
 		return context.WithTimeout(ctx, s.timeout)
 	}
@@ -61,11 +61,11 @@ func (s *service) bound(ctx context.Context) (context.Context, context.CancelFun
 func (s *service) hook(*goyave.Server) {
 	s.begin()
 	<-s.ended
-	defer func() { _ = recover() }() // a panic of the logger: nobody can be told, and hooks are to follow
+	defer func() { _ = recover() }() // a panic of the logger can't be logged, and other hooks must still run
 	if err := s.outcome(); err != nil {
 		var args []any
 		var p *PanicError
-		if stderrors.As(err, &p) { // a broker's
+		if stderrors.As(err, &p) { // a broker has panicked
 			args = []any{"stack", string(p.Stack)}
 		}
 		s.server.Logger.Error(err, args...)
@@ -76,31 +76,30 @@ func (s *service) hook(*goyave.Server) {
 	}
 }
 
-// watch learns of the server's stop before its hooks run: from the http.Server, which is
-// told first. An http.Server of the application's own is none of ours to watch: it may
-// be one of several.
+// watch makes the shutdown begin before the server's hooks run: Goyave shuts its http.Server down
+// before them. watch ignores an http.Server of the application's own, which may be one of several.
 func (s *service) watch(request context.Context) {
 	if goyave.ServerFromContext(request) != s.server {
 		return
 	}
-	s.watched.Do(func() {
+	s.watchOnce.Do(func() {
 		s.running.Store(true)
 		if server, ok := request.Value(http.ServerContextKey).(*http.Server); ok {
 			server.RegisterOnShutdown(s.begin)
 		}
 	})
-	if s.stopping() { // too late for that
+	if s.stopping() { // the http.Server does not call the function any more
 		s.begin()
 	}
 }
 
-// stopping reports whether the server stops, as far as one can know: from the very
-// beginning, if it has been seen to run.
+// stopping reports whether the server is stopping. That is known from the start of the stop if an
+// upgrade has come through the running server.
 func (s *service) stopping() bool { return s.running.Load() && !s.server.IsReady() }
 
-// returned is told how a function that belongs to a connection ended. While the server
-// stops, that may be due to what the application's hooks have closed, and the client is to
-// be told 1001 all the same.
+// returned is called with the result of each function that belongs to a connection. While the
+// server is stopping, the function may have failed because a hook of the application has closed a
+// resource; the client must still get 1001, so the shutdown begins here at the latest.
 func (s *service) returned(err error) {
 	if !s.stopping() {
 		return
@@ -111,7 +110,7 @@ func (s *service) returned(err error) {
 	s.begin()
 }
 
-// isFailure reports whether an error says more than that the connection has ended.
+// isFailure reports whether err is more than the end of the connection.
 func isFailure(err error) bool {
 	if err == nil || CloseStatus(err) >= 0 || IsDisconnect(err) {
 		return false
@@ -124,10 +123,10 @@ func isFailure(err error) bool {
 	return true
 }
 
-// begin has every connection end, within the configured time, and waits for none. From
-// when it returns, all are marked.
+// begin starts the shutdown, which is limited by the configured time, without waiting for it. When
+// it returns, all endpoints are marked as shutting down.
 func (s *service) begin() {
-	s.begun.Do(func() {
+	s.beginOnce.Do(func() {
 		endpoints, _ := s.all()
 		for _, endpoint := range endpoints {
 			endpoint.BeginShutdown()
@@ -136,16 +135,16 @@ func (s *service) begin() {
 	})
 }
 
-// end waits for the connections. Whoever asks waits for it.
+// end completes the shutdown and closes ended.
 func (s *service) end() {
 	defer close(s.ended)
-	ctx, cancel := s.bound(context.Background())
+	ctx, cancel := s.withTimeout(context.Background())
 	defer cancel()
 	s.errs = s.shutDown(ctx)
 }
 
-// outcome returns the errors of the shutdown that has ended, unless somebody knows.
+// outcome returns the errors of the completed shutdown, unless they have been returned before.
 func (s *service) outcome() (err error) {
-	s.told.Do(func() { err = errors.New(s.errs) })
+	s.reportOnce.Do(func() { err = errors.New(s.errs) })
 	return err
 }

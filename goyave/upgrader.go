@@ -16,70 +16,68 @@ import (
 	"goyave.dev/goyave/v5/util/errors"
 )
 
-// An Upgrader makes a [Controller] an endpoint of a Goyave application. It is a
-// Goyave controller itself: router.Controller mounts it. Set its fields before
-// that.
+// An Upgrader makes a [Controller] an endpoint of a Goyave application. It is a Goyave controller
+// itself: mount it with router.Controller, and set its fields before that. The methods Shutdown
+// and Stats may be called from any goroutine once the route is registered.
 type Upgrader struct {
 	goyave.Component
 	Options
 
 	Controller Controller
 
-	// Settings are gorilla's. Subprotocols, EnableCompression, ReadBufferSize,
-	// WriteBufferSize and HandshakeTimeout count where the Options of the same name say
-	// nothing. A WriteBufferPool is only for what is written through the embedded
-	// connection. Error and CheckOrigin are ignored: see UpgradeErrorHandler and
-	// OriginChecker.
+	// Settings are the settings of gorilla/websocket. Subprotocols, EnableCompression,
+	// ReadBufferSize, WriteBufferSize and HandshakeTimeout apply if the Options of the same
+	// name are not set. WriteBufferPool applies only to writes of the embedded connection.
+	// Error and CheckOrigin are ignored: see UpgradeErrorHandler and OriginChecker.
 	Settings ws.Upgrader
 
-	// ServeInHandler has Serve called on the goroutine of the HTTP handler: the handler
-	// returns when the connection has ended, and so does all the middleware around it; the
-	// access log has its line then. Without it, Serve runs in a goroutine of its own and
-	// the handler returns as soon as the client is told 101, so that nothing of the
-	// request's handling stays in memory.
+	// ServeInHandler makes the Upgrader call Serve on the HTTP handler's goroutine. The handler
+	// and all middleware around it then return when the connection has ended, which is also
+	// when the access log writes its line. By default, Serve runs in a goroutine of its own
+	// and the handler returns right after the 101 response, so that the memory of the request's
+	// handling is released.
 	//
-	// Set it where what middleware holds must last as long as the connection: a span, a
-	// transaction, a throttle. Serve has a copy of the request in any case, whose Data,
-	// User and values of Extra are the request's own.
+	// Set it if a resource of middleware must last as long as the connection: a span, a
+	// transaction, a throttle. In both cases Serve gets a copy of the request, which shares
+	// Data, User and the values of Extra with the original.
 	ServeInHandler bool
 
 	mounted *mounted
 }
 
-// Logger returns the server's logger. It is that of the Component, and no field of the
-// Options: Options.Logger takes its place for the connections.
+// Logger returns the server's logger, as for every Component. It is not Options.Logger, which
+// replaces the server's logger for the connections.
 func (u *Upgrader) Logger() *goyaveslog.Logger { return u.Component.Logger() }
 
-// mounted is what an Upgrader is on one server.
+// mounted is the state of an Upgrader on one server.
 type mounted struct {
 	upgrader *Upgrader
 	server   *goyave.Server
-	options  Options // with what the configuration says
+	options  Options // merged with the configuration
 	endpoint *root.Endpoint
 	service  *service
 }
 
 var _ goyave.Registrer = (*Upgrader)(nil)
 
-// New returns an Upgrader with the default options. It panics where the controller is
-// nil.
+// New returns an Upgrader with the default options. It panics if the controller is nil.
 func New(controller Controller) *Upgrader {
 	u := &Upgrader{Controller: controller}
 	u.mustServe()
 	return u
 }
 
-// mustServe panics where nobody would serve the connections.
+// mustServe panics if the controller is nil.
 func (u *Upgrader) mustServe() {
 	if v := reflect.ValueOf(u.Controller); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		panic(errors.New("websocket: the Upgrader's Controller is nil"))
 	}
 }
 
-// RegisterRoutes mounts the controller on router: for GET at the router's own
-// path, or as its own RegisterRoute says. Goyave's router.Controller calls it. It
-// panics where options or entries of the configuration are not valid, and where
-// RegisterRoute registered the handler for other methods than GET.
+// RegisterRoutes mounts the controller on router: for GET at the router's own path, or with the
+// controller's RegisterRoute. Goyave's router.Controller calls it. It panics if options or entries
+// of the configuration are not valid, and if RegisterRoute has registered the handler for other
+// methods than GET only.
 func (u *Upgrader) RegisterRoutes(router *goyave.Router) {
 	handler := u.Handler()
 	r, ok := u.Controller.(Registrer)
@@ -94,9 +92,8 @@ func (u *Upgrader) RegisterRoutes(router *goyave.Router) {
 	}))
 }
 
-// Validate returns an error that says which of the Options or the Settings makes no sense,
-// nil if all do. What the configuration says is looked at
-// when the route is registered, which panics with such an error.
+// Validate returns an error that names the invalid Options or Settings, nil if all are valid. It
+// does not check the configuration: registering the route does, and panics with such an error.
 func (u *Upgrader) Validate() error { return validate(u.Options, u.Settings) }
 
 func validate(options Options, settings ws.Upgrader) error {
@@ -105,13 +102,13 @@ func validate(options Options, settings ws.Upgrader) error {
 	return u.Validate()
 }
 
-// Handler returns the handler of the route, for those who register it
-// themselves; Init must come first. It initializes the controller. It may be
-// called again, for another route: Shutdown and Stats are of all.
+// Handler returns the handler of the route, for applications that register it themselves. Call Init
+// first; Handler initializes the controller, and panics like RegisterRoutes. It may be called
+// again for another route; Shutdown and Stats then cover all routes.
 //
-// The handler upgrades the request, sets the response's status to 101, and
-// returns when Serve runs, in a goroutine of its own, or with ServeInHandler when the
-// connection has ended: so does all the middleware around it.
+// The handler upgrades the request, sets the response's status to 101, and returns when Serve runs
+// in a goroutine of its own or, with ServeInHandler, when the connection has ended. The middleware
+// around it returns at the same time.
 func (u *Upgrader) Handler() goyave.Handler {
 	u.mustServe()
 	server := u.Server()
@@ -140,11 +137,11 @@ func (u *Upgrader) mount(server *goyave.Server) *mounted {
 	return m
 }
 
-// Shutdown ends all connections of the Upgrader: new upgrades are refused with 503,
-// every client is told 1001 or what its Serve chose, and nil is returned when every
-// Serve has returned. When ctx ends first, the connections that are left are cut and an
-// error says how many they were. The server's own shutdown does this for all
-// Upgraders. Before the route is registered it does nothing.
+// Shutdown ends all connections of the Upgrader for good. New upgrades are refused with 503, and
+// every client gets a close frame with 1001 or the code that its Serve chose. Shutdown returns nil
+// when every Serve has returned. If ctx ends first, it aborts the remaining connections and returns
+// an error with their number. It may be called several times. The server's own shutdown does this
+// for all Upgraders. Before the route is registered, Shutdown does nothing.
 func (u *Upgrader) Shutdown(ctx context.Context) error {
 	if u.mounted == nil {
 		return nil
@@ -152,7 +149,7 @@ func (u *Upgrader) Shutdown(ctx context.Context) error {
 	return u.mounted.endpoint.Shutdown(ctx)
 }
 
-// Stats returns the numbers of this moment.
+// Stats returns the current counters; they are zero before the route is registered.
 func (u *Upgrader) Stats() Stats {
 	if u.mounted == nil {
 		return Stats{}
@@ -172,7 +169,7 @@ func (m *mounted) handle(response *goyave.Response, request *goyave.Request) {
 	if ctrl, ok := m.upgrader.Controller.(SubprotocolLister); ok {
 		h.Subprotocols = ctrl.Subprotocols(request)
 	}
-	if !m.options.RequireSubprotocol { // the marker is none
+	if !m.options.RequireSubprotocol { // the marker is no subprotocol
 		h.Subprotocol = bearer.Selected(request, m.subprotocols(h.Subprotocols), h.Header)
 	}
 	if ctrl, ok := m.upgrader.Controller.(OriginChecker); ok {
@@ -185,11 +182,11 @@ func (m *mounted) handle(response *goyave.Response, request *goyave.Request) {
 	}
 	ctx := context.WithValue(request.Context(), routeKey{}, request.Route) // for the log
 	conn, err := m.endpoint.Accept(response, request.Request().WithContext(ctx), h)
-	if response.Hijacked() { // even if the 101 could not be written: Goyave must not take it for a 204
+	if response.Hijacked() { // even if writing the 101 failed: Goyave would take it for a 204 otherwise
 		response.Status(http.StatusSwitchingProtocols)
 	}
 	if err != nil {
-		return // it was answered
+		return // Accept has written the response
 	}
 	served := servedRequest(conn.Context(), request)
 	var report func(error)
@@ -203,8 +200,7 @@ func (m *mounted) handle(response *goyave.Response, request *goyave.Request) {
 	}
 }
 
-// subprotocols returns the subprotocols for a request for which the controller lists some,
-// or nil.
+// subprotocols returns the subprotocols for a request. listed are the controller's, or nil.
 func (m *mounted) subprotocols(listed []string) []string {
 	switch {
 	case listed != nil:

@@ -1,4 +1,4 @@
-// Command chat serves rooms to talk in, and a small page to try them with:
+// Command chat serves chat rooms and a small page to try them with:
 //
 //	go run ./examples/chat
 package main
@@ -26,37 +26,38 @@ import (
 //go:embed index.html
 var page embed.FS
 
-// Chat is rooms of people who see each other come, talk and leave.
+// Chat is a set of rooms. The members of a room see each other join, talk and leave.
 type Chat struct {
 	hub      *hub.Hub
-	presence sync.Mutex // so that the last word on who is here is true
+	presence sync.Mutex // orders announcements, so that the last one is up to date
 }
 
-// An event is what everybody in a room is sent, as JSON.
+// An event is sent as JSON to everyone in a room.
 type event struct {
 	Type string   `json:"type"` // joined, left, message
-	Name string   `json:"name"` // whose
+	Name string   `json:"name"` // of the member that joined, left or sent the message
 	Text string   `json:"text,omitempty"`
-	Here []string `json:"here,omitempty"` // who is in the room now
+	Here []string `json:"here,omitempty"` // the members that are in the room now
 }
 
-// proper are names and rooms of letters, accents, digits, punctuation, emoji and spaces.
-var proper = regexp.MustCompile(`^[\p{L}\p{M}\p{N}\p{P}\p{So} ]{1,20}$`)
+// validName matches names and rooms: letters, accents, digits, punctuation, emoji and spaces.
+var validName = regexp.MustCompile(`^[\p{L}\p{M}\p{N}\p{P}\p{So} ]{1,20}$`)
 
-var errImproper = errors.New("a name and a room have 1 to 20 letters, digits, punctuation marks or spaces each")
+var errInvalidName = errors.New("a name and a room have 1 to 20 letters, digits, punctuation marks or spaces each")
 
-// CheckUpgrade refuses clients without a proper name or room.
+// CheckUpgrade refuses clients without a valid name or room.
 func (c *Chat) CheckUpgrade(r *http.Request) error {
 	for _, key := range []string{"name", "room"} {
 		value := r.URL.Query().Get(key)
-		if !proper.MatchString(value) || value != strings.TrimSpace(value) {
-			return &websocket.RefusedError{Status: http.StatusUnprocessableEntity, Reason: errImproper}
+		if !validName.MatchString(value) || value != strings.TrimSpace(value) {
+			return &websocket.RefusedError{Status: http.StatusUnprocessableEntity, Reason: errInvalidName}
 		}
 	}
 	return nil
 }
 
-// check tells a page what CheckUpgrade would say: browsers keep that from it.
+// check responds with the result of CheckUpgrade. The page calls it because browsers do not show a
+// page why a handshake was refused.
 func (c *Chat) check(w http.ResponseWriter, r *http.Request) {
 	var refused *websocket.RefusedError
 	if errors.As(c.CheckUpgrade(r), &refused) {
@@ -66,20 +67,20 @@ func (c *Chat) check(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// Serve is the whole life of one member. It reads; the hub writes.
+// Serve handles one member: it reads the member's messages, and the hub writes to the member.
 func (c *Chat) Serve(conn *websocket.Conn, r *http.Request) error {
 	name, room := r.URL.Query().Get("name"), r.URL.Query().Get("room")
 	member, err := c.hub.Join(conn)
 	if err != nil {
 		return err
 	}
-	member.Set("name", name) // before anybody sees the member in the room
+	member.Set("name", name) // before other members can see this one in the room
 	if err := member.Join(room); err != nil {
 		return err
 	}
 	c.announce(room, event{Type: "joined", Name: name})
 	defer func() {
-		member.Leave(room) // which would happen by itself, but maybe later
+		member.Leave(room) // it would happen anyway, but perhaps after the announcement
 		c.announce(room, event{Type: "left", Name: name})
 	}()
 	for {
@@ -93,7 +94,8 @@ func (c *Chat) Serve(conn *websocket.Conn, r *http.Request) error {
 	}
 }
 
-// announce tells all in a room, also the one who has just joined, who is there now.
+// announce sends an event with the current members to all members of a room, including one that
+// has just joined.
 func (c *Chat) announce(room string, e event) {
 	c.presence.Lock()
 	defer c.presence.Unlock()
@@ -101,14 +103,14 @@ func (c *Chat) announce(room string, e event) {
 		name, _ := member.Get("name").(string)
 		e.Here = append(e.Here, name)
 	}
-	_ = c.hub.Broadcast(room, hub.JSON(e)) // only a broker could fail
+	_ = c.hub.Broadcast(room, hub.JSON(e)) // it can fail only with a broker
 }
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on; port 0 takes a free one")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // from then on a second signal kills
+	context.AfterFunc(ctx, stop) // after the first signal, a second one kills the process
 	listener, err := net.Listen("tcp", *addr)
 	if err != nil {
 		log.Fatal(err)
@@ -133,7 +135,7 @@ func run(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	ended := make(chan error, 1)
 	context.AfterFunc(ctx, func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second) // 10 for one who does not answer
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second) // a client that does not answer takes 10
 		defer cancel()
 		ended <- errors.Join(upgrader.Shutdown(ctx), rooms.Shutdown(ctx), server.Shutdown(ctx), server.Close())
 	})

@@ -3,8 +3,8 @@
 //
 //	go run ./examples/echo
 //
-// An interrupt (or SIGTERM) ends it in good order: every connection is closed
-// with code 1001 before the process exits with status 0. A second one kills it.
+// An interrupt (or SIGTERM) shuts it down gracefully: every connection is closed with code 1001
+// before the process exits with status 0. A second signal kills the process.
 package main
 
 import (
@@ -26,18 +26,18 @@ import (
 
 const (
 	readHeaderTimeout = 5 * time.Second
-	// shutdownTimeout is longer than the 10 seconds that one silent client may
-	// take for its closing handshake.
+	// shutdownTimeout is longer than the 10 seconds after which the closing handshake with a
+	// client that does not answer is given up.
 	shutdownTimeout = 15 * time.Second
 )
 
 //go:embed index.html
 var page []byte
 
-// Echo sends every message back as it came.
+// Echo sends every message back unchanged.
 type Echo struct{}
 
-// Serve is the whole life of one connection.
+// Serve handles one connection.
 func (*Echo) Serve(conn *websocket.Conn, _ *http.Request) error {
 	for {
 		messageType, message, err := conn.ReadMessage()
@@ -52,7 +52,7 @@ func (*Echo) Serve(conn *websocket.Conn, _ *http.Request) error {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // from then on a second signal kills
+	context.AfterFunc(ctx, stop) // after the first signal, a second one kills the process
 
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "echo:", err)
@@ -61,7 +61,7 @@ func main() {
 }
 
 // run serves until ctx is done, then closes every connection and returns nil.
-// It writes one line to stdout: the address it listens on.
+// It writes one line to stdout, with its address.
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("echo", flag.ContinueOnError)
 	addr := flags.String("addr", "127.0.0.1:8080", "`address` to listen on; port 0 takes a free one")
@@ -94,18 +94,18 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	go func() { served <- server.Serve(listener) }()
 
 	if _, err := fmt.Fprintf(stdout, "listening on http://%s\n", listener.Addr()); err != nil {
-		return errors.Join(err, shutdown(ctx, server, upgrader), ended(<-served))
+		return errors.Join(err, shutdown(ctx, server, upgrader), ignoreClosed(<-served))
 	}
 	select {
 	case err := <-served: // the listener failed
 		return errors.Join(err, shutdown(ctx, server, upgrader))
 	case <-ctx.Done():
-		return errors.Join(shutdown(ctx, server, upgrader), ended(<-served))
+		return errors.Join(shutdown(ctx, server, upgrader), ignoreClosed(<-served))
 	}
 }
 
-// shutdown ends both: the HTTP server knows nothing of the connections that
-// were upgraded. The upgrader is first, so that clients are told at once.
+// shutdown ends the upgrader and the HTTP server, which does not know the upgraded connections. The
+// upgrader comes first, so that the WebSocket clients get their close frames at once.
 func shutdown(ctx context.Context, server *http.Server, upgrader *websocket.Upgrader) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
@@ -116,8 +116,9 @@ func shutdown(ctx context.Context, server *http.Server, upgrader *websocket.Upgr
 	return err
 }
 
-// ended takes away the error by which Serve says that it was told to end.
-func ended(err error) error {
+// ignoreClosed returns nil for the error of a server that was shut down, and other errors
+// unchanged.
+func ignoreClosed(err error) error {
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -126,5 +127,5 @@ func ended(err error) error {
 
 func servePage(response http.ResponseWriter, _ *http.Request) {
 	response.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = response.Write(page) // the browser has gone: nobody to tell
+	_, _ = response.Write(page) // a write error means that the browser has disconnected
 }

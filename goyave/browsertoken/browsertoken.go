@@ -1,5 +1,5 @@
-// Package browsertoken lets browsers authenticate where they open a WebSocket, with
-// Goyave's authenticators as they are.
+// Package browsertoken lets browsers authenticate when they open a WebSocket. Goyave's
+// authenticators work without changes.
 package browsertoken
 
 import (
@@ -15,37 +15,35 @@ import (
 
 const authorizationHeader = "Authorization" // as http.Header spells it
 
-// Middleware lets browsers authenticate. They can't set an Authorization header on a
-// WebSocket, so the page sends its bearer token as a subprotocol:
+// Middleware moves a browser's token into the Authorization header, where Goyave's auth middleware
+// finds it. Browsers can't set an Authorization header on a WebSocket, so the page sends its bearer
+// token as a subprotocol:
 //
 //	new WebSocket("wss://example.com/chat", ["bearer", token])
 //
-// Or, where the fields below say so, as a query parameter or a cookie. The
-// middleware puts the token into the Authorization header, where Goyave's auth
-// middleware finds it. An Authorization header that is there already is left as
-// it is. Only GET requests that ask for an upgrade to WebSocket are touched.
+// With the fields below, the page may also send it as a query parameter or a cookie. The
+// middleware does not replace an Authorization header that the request has already. It changes only
+// GET requests for an upgrade to WebSocket. The zero value is ready to use.
 //
-// Before anything else sees the request, the token is taken out of
-// Sec-WebSocket-Protocol, the URL, RequestURI and Query, whether or not it is
-// used. The server then selects one of the Upgrader's Subprotocols or,
-// if the client offered none of them, "bearer".
+// The middleware removes the token from Sec-WebSocket-Protocol, the URL, RequestURI and Query,
+// whether or not it uses the token, so that later handlers do not see it. The server then selects
+// one of the Upgrader's Subprotocols or, if the client has offered none of them, "bearer".
 //
-// A token is made of the characters of RFC 6750 (letters, digits and "-._~+/",
-// then any number of "="); in Sec-WebSocket-Protocol without "/" and "=", which
-// a browser can't send there. JSON Web Tokens are. The request is refused with
-// status 400 if a token has other characters, if nothing follows "bearer", or if
-// there is more than one token in the same place. An empty query parameter or
-// cookie is no token. Of several places the first counts: subprotocol, query
-// parameter, cookie.
+// A token consists of the characters of RFC 6750: letters, digits and "-._~+/", followed by any
+// number of "=". In Sec-WebSocket-Protocol, "/" and "=" are not allowed, because a browser can't
+// send them there. JSON Web Tokens are valid in both. The request is refused with status 400 if a
+// token has other characters, if nothing follows "bearer", or if one place has several tokens. An
+// empty query parameter or cookie is ignored. If several places have a token, the order of
+// precedence is subprotocol, query parameter, cookie.
 //
-// The status handler for 400 answers, Goyave's own with a text that holds nothing of what
-// was sent. It is the language line "websocket.token-missing",
-// "websocket.token-malformed" or "websocket.token-several": English ones are built in, an
-// application has them in the locale.json of its other languages. Where the request's
-// language lacks one, the default language stands in, and then English.
+// The status handler for 400 writes the response. The error text of Goyave's own handler is the
+// language line "websocket.token-missing", "websocket.token-malformed" or
+// "websocket.token-several", and contains nothing that the client has sent. The English lines are
+// built in; an application adds them to the locale.json of its other languages. If the request's
+// language lacks a line, the line of the default language is used, and then the English one.
 //
-// Use it as a global middleware, before the auth middleware and all that may
-// answer by itself: what was refused earlier is logged with its URL as it came.
+// Use it as a global middleware, before the auth middleware and before any middleware that may
+// write a response: a request that is refused earlier is logged with its complete URL.
 //
 //	router.GlobalMiddleware(log.CombinedLogMiddleware())
 //	router.GlobalMiddleware(&browsertoken.Middleware{})
@@ -53,15 +51,14 @@ const authorizationHeader = "Authorization" // as http.Header spells it
 type Middleware struct {
 	goyave.Component
 
-	// QueryParam is the name of a query parameter that may carry the token. URLs
-	// end up in browsers' histories and in the logs of proxies: prefer the
-	// subprotocol, or a token that serves once. Empty means none.
+	// QueryParam is the name of a query parameter that may contain the token. URLs end up in the
+	// histories of browsers and in the logs of proxies: prefer the subprotocol, or a token that
+	// can be used only once. Empty means none.
 	QueryParam string
 
-	// Cookie is the name of a cookie that may carry the token. Browsers send
-	// cookies with every handshake, whatever page starts it, so who may connect
-	// then rests on the origin check. The cookie stays in the request. Empty
-	// means none.
+	// Cookie is the name of a cookie that may contain the token. Browsers send cookies with
+	// every handshake, from any page, so the origin check then is the only protection against
+	// other pages. The cookie stays in the request. Empty means none.
 	Cookie string
 }
 
@@ -74,8 +71,8 @@ func (m *Middleware) Handle(next goyave.Handler) goyave.Handler {
 			next(response, request)
 			return
 		}
-		if err := m.lift(request); err != nil {
-			request.Extra[goyave.ExtraParseError{}] = m.localized(request, err) // for the status handler to tell
+		if err := m.moveToken(request); err != nil {
+			request.Extra[goyave.ExtraParseError{}] = m.localized(request, err) // the status handler shows it
 			response.Status(http.StatusBadRequest)
 			return
 		}
@@ -83,9 +80,9 @@ func (m *Middleware) Handle(next goyave.Handler) goyave.Handler {
 	}
 }
 
-// lift moves the request's token into the Authorization header.
-func (m *Middleware) lift(request *goyave.Request) error {
-	// Both first: whatever is wrong with one, the other must not be seen.
+// moveToken moves the request's token into the Authorization header.
+func (m *Middleware) moveToken(request *goyave.Request) error {
+	// Both are removed first: if one is invalid, the other must not stay in the request.
 	token, err := takeFromProtocols(request)
 	inQuery := m.takeFromQuery(request)
 	if err != nil {
@@ -113,8 +110,8 @@ func (m *Middleware) lift(request *goyave.Request) error {
 	return nil
 }
 
-// takeFromProtocols takes the marker and the entry after it out of the
-// subprotocols that the client offers. After a mistake none of them is left.
+// takeFromProtocols removes the marker and the entry after it from the subprotocols that the client
+// offers, and returns that entry. After an error, it has removed all subprotocols.
 func takeFromProtocols(request *goyave.Request) (string, error) {
 	header := request.Header()
 	offered := bearer.Entries(header)
@@ -139,9 +136,9 @@ func takeFromProtocols(request *goyave.Request) (string, error) {
 	return rest[0], nil
 }
 
-// takeFromQuery takes the parameter out of all places that have it, and returns
-// its values. The rest of the query stays as it came: a middleware may have
-// parsed it already, or may do so later.
+// takeFromQuery removes the parameter from every form of the query and returns its values. The rest
+// of the query is unchanged. Earlier middleware may have parsed the query, and later middleware may
+// do so.
 func (m *Middleware) takeFromQuery(request *goyave.Request) []string {
 	if m.QueryParam == "" {
 		return nil
@@ -160,8 +157,8 @@ func (m *Middleware) takeFromQuery(request *goyave.Request) []string {
 	return values
 }
 
-// without returns the raw query with no parameter of this name, and its values;
-// one that is not properly escaped is returned as it came, which is no token.
+// without returns the raw query without the parameters of this name, and their values. A value that
+// is not escaped correctly is returned unchanged; it is not a valid token.
 func without(query, name string) (rest string, values []string) {
 	var others []string
 	for pair := range strings.SplitSeq(query, "&") {
@@ -186,7 +183,7 @@ func cookies(request *goyave.Request, name string) []string {
 	return values
 }
 
-// onlyToken returns the token among the values of one place, "" if all are empty.
+// onlyToken returns the single token among the values of one place, "" if all are empty.
 func onlyToken(values []string) (string, error) {
 	var token string
 	for _, value := range values {

@@ -7,7 +7,7 @@ import (
 	"goyave.dev/goyave/v5/lang"
 )
 
-// Names of the language lines that say why a request is refused.
+// The names of the language lines with the reasons of a refusal.
 const (
 	missingLine   = "websocket.token-missing"
 	malformedLine = "websocket.token-malformed"
@@ -20,7 +20,7 @@ var (
 	errSeveral   = errors.New(severalLine)
 )
 
-// english is the language that Goyave has built in.
+// english are the lines for English, Goyave's built-in language.
 var english = map[string]string{
 	missingLine:   `The authentication token after "bearer" is missing.`,
 	malformedLine: "Your authentication token is malformed.",
@@ -33,13 +33,13 @@ func init() {
 	}
 }
 
-// localized returns the reason with its line in the request's language, in the default
-// one, or in English. Goyave's status handler would show the line's name where the
-// request's language lacks it.
+// localized returns an error with the line of the reason in the request's language, in the default
+// language, or in English. Goyave's status handler would show the name of the line if the request's
+// language lacks it.
 func (m *Middleware) localized(request *goyave.Request, reason error) error {
 	name := reason.Error()
 	for _, language := range []*lang.Language{request.Lang, m.Lang().GetDefault()} {
-		if language == nil { // of a request that a test made
+		if language == nil { // in a request that a test has made
 			continue
 		}
 		if line := language.Get(name); line != name {

@@ -1,8 +1,8 @@
-// Command chat is one room that everybody with a name may join.
+// Command chat serves a chat with one room. Anyone with a name may join.
 //
 //	go run ./examples/chat
 //
-// An interrupt (or SIGTERM) ends it in good order: every client is told 1001
+// An interrupt (or SIGTERM) shuts it down gracefully: every client gets a close frame with 1001
 // before the process exits with status 0.
 package main
 
@@ -22,8 +22,8 @@ import (
 	"goyave.dev/goyave/v5/util/errors"
 )
 
-// Embedded, so that the example runs in any folder; applications of your own
-// leave it to goyave.New to load their config.json.
+// The configuration is embedded so that the example runs in any folder. A real application lets
+// goyave.New load its config.json.
 //
 //go:embed config.json
 var configJSON string
@@ -44,8 +44,7 @@ func main() {
 	}
 }
 
-// newServer returns the application, ready to start. It writes one line to
-// stdout when it listens.
+// newServer returns the application, ready to start. It writes one line to stdout when it listens.
 func newServer(port int, stdout io.Writer) (*goyave.Server, error) {
 	cfg, err := config.LoadJSON(configJSON)
 	if err != nil {
@@ -60,7 +59,7 @@ func newServer(port int, stdout io.Writer) (*goyave.Server, error) {
 	}
 
 	server.RegisterService(websocket.NewHubService(server, hub.Options{
-		Queue: websocket.QueueLimit{Bytes: 256 << 10}, // a client that is farther behind is told to go
+		Queue: websocket.QueueLimit{Bytes: 256 << 10}, // a client that falls behind further is disconnected
 	}))
 	server.RegisterStartupHook(func(s *goyave.Server) {
 		if _, err := fmt.Fprintf(stdout, "listening on http://%s\n", s.Host()); err != nil {
@@ -71,7 +70,7 @@ func newServer(port int, stdout io.Writer) (*goyave.Server, error) {
 		if err := websocket.ShutdownAll(context.Background(), s); err != nil {
 			s.Logger.Error(err)
 		}
-		s.Logger.Info("all clients are gone, goodbye") // what they used may be closed now
+		s.Logger.Info("all clients are gone, goodbye") // shared resources may be closed now
 	})
 	server.RegisterRoutes(route.Register)
 	return server, nil

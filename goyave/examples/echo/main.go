@@ -1,8 +1,8 @@
-// Command echo sends every message back; a small page tries it out.
+// Command echo sends every message back. A small page tries it out.
 //
 //	go run ./examples/echo
 //
-// An interrupt (or SIGTERM) ends it in good order: every client is told 1001
+// An interrupt (or SIGTERM) shuts it down gracefully: every client gets a close frame with 1001
 // before the process exits with status 0.
 package main
 
@@ -21,8 +21,8 @@ import (
 	"goyave.dev/goyave/v5/util/errors"
 )
 
-// Embedded, so that the example runs in any folder; applications of your own
-// leave it to goyave.New to load their config.json.
+// The configuration is embedded so that the example runs in any folder. A real application lets
+// goyave.New load its config.json.
 //
 //go:embed config.json
 var configJSON string
@@ -43,8 +43,7 @@ func main() {
 	}
 }
 
-// newServer returns the application, ready to start. It writes one line to
-// stdout when it listens.
+// newServer returns the application, ready to start. It writes one line to stdout when it listens.
 func newServer(port int, stdout io.Writer) (*goyave.Server, error) {
 	cfg, err := config.LoadJSON(configJSON)
 	if err != nil {
@@ -67,7 +66,7 @@ func newServer(port int, stdout io.Writer) (*goyave.Server, error) {
 		if err := websocket.ShutdownAll(context.Background(), s); err != nil {
 			s.Logger.Error(err)
 		}
-		s.Logger.Info("all clients are gone, goodbye") // what they used may be closed now
+		s.Logger.Info("all clients are gone, goodbye") // shared resources may be closed now
 	})
 	server.RegisterRoutes(route.Register)
 	return server, nil

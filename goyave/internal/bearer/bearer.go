@@ -1,5 +1,5 @@
-// Package bearer is what the package browsertoken and the Upgrader know of each other:
-// that a client offered the marker, which says that a token follows, as a subprotocol.
+// Package bearer passes one fact from the middleware of package browsertoken to the Upgrader: the
+// client has offered the marker, which announces a token, as a subprotocol.
 package bearer
 
 import (
@@ -10,23 +10,22 @@ import (
 	"goyave.dev/goyave/v5"
 )
 
-// Marker is the entry of Sec-WebSocket-Protocol that says that a token follows, and the
-// subprotocol that is selected where there is no real one.
+// Marker is the entry of Sec-WebSocket-Protocol that announces a token. It is also the subprotocol
+// that the server selects if it selects no other.
 const Marker = "bearer"
 
 // Header is Sec-WebSocket-Protocol, as http.Header spells it.
 const Header = "Sec-Websocket-Protocol"
 
-// extraOffered is the key in a request's Extra that says that the client offered the
-// marker.
+// extraOffered is a key in a request's Extra. It is set if the client has offered the marker.
 type extraOffered struct{}
 
-// Offered notes that the client offered the marker: a browser fails the connection if
-// none of the subprotocols that it offered is selected.
+// Offered records that the client has offered the marker. The server must then select a
+// subprotocol: a browser fails the connection if none of its offers is selected.
 func Offered(request *goyave.Request) { request.Extra[extraOffered{}] = struct{}{} }
 
-// Entries returns the subprotocols that the client offers. There may be several
-// lines, and empty entries mean nothing (RFC 9110, 5.6.1).
+// Entries returns the subprotocols that the client offers. The header may have several lines;
+// empty entries are ignored (RFC 9110, 5.6.1).
 func Entries(header http.Header) []string {
 	var all []string
 	for entry := range strings.SplitSeq(strings.Join(header[Header], ","), ",") {
@@ -37,9 +36,9 @@ func Entries(header http.Header) []string {
 	return all
 }
 
-// Selected returns the marker where the client offered it and nothing else would be
-// selected: none of the subprotocols, or where they are nil what the header of the
-// response says. Otherwise it returns "".
+// Selected returns the marker if the client has offered it and no other subprotocol is selected,
+// and "" otherwise. Other subprotocols are selected from the given ones or, if they are nil, by
+// the header of the response.
 func Selected(request *goyave.Request, subprotocols []string, header http.Header) string {
 	if _, offered := request.Extra[extraOffered{}]; !offered {
 		return ""
@@ -47,7 +46,7 @@ func Selected(request *goyave.Request, subprotocols []string, header http.Header
 	if subprotocols == nil {
 		for name, values := range header {
 			if http.CanonicalHeaderKey(name) == Header && len(values) > 0 && values[0] != "" {
-				return "" // the controller selected one
+				return "" // the controller has selected one
 			}
 		}
 	}

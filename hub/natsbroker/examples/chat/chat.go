@@ -14,45 +14,46 @@ import (
 	"github.com/goyave-contrib/websocket/hub"
 )
 
-// announceInterval is the time after which each node says again who is there. The page
-// forgets a node that has said nothing for three times as long.
+// announceInterval is the time between two announcements of a node's members. The page forgets a
+// node that has announced nothing for three times as long.
 const announceInterval = 2 * time.Second
 
-// Chat is rooms of people who see each other come, talk and leave, at whatever node
-// they are. A node knows its own members only: each tells everybody of those, and the
-// pages put the lists together.
+// Chat is a set of rooms. The members of a room see each other join, talk and leave, on all nodes.
+// A node knows only its own members: each node announces them to all, and the pages combine the
+// lists.
 type Chat struct {
 	hub      *hub.Hub
-	node     string     // its name; another one after each start
-	presence sync.Mutex // so that the last word on who is here is true
+	node     string     // the name of this node; a new one after each start
+	presence sync.Mutex // orders announcements, so that the last one is up to date
 }
 
-// An event is what everybody in a room is sent, as JSON.
+// An event is sent as JSON to everyone in a room.
 type event struct {
 	Type string   `json:"type"` // joined, left, message, here
 	Name string   `json:"name,omitempty"`
 	Text string   `json:"text,omitempty"`
 	Node string   `json:"node"`
-	Here []string `json:"here,omitempty"` // who is in the room now, at this node
+	Here []string `json:"here,omitempty"` // the members that are in the room now, on this node
 }
 
-// proper are names and rooms of letters, accents, digits, punctuation, emoji and spaces.
-var proper = regexp.MustCompile(`^[\p{L}\p{M}\p{N}\p{P}\p{So} ]{1,20}$`)
+// validName matches names and rooms: letters, accents, digits, punctuation, emoji and spaces.
+var validName = regexp.MustCompile(`^[\p{L}\p{M}\p{N}\p{P}\p{So} ]{1,20}$`)
 
-var errImproper = errors.New("a name and a room have 1 to 20 letters, digits, punctuation marks or spaces each")
+var errInvalidName = errors.New("a name and a room have 1 to 20 letters, digits, punctuation marks or spaces each")
 
-// CheckUpgrade refuses clients without a proper name or room.
+// CheckUpgrade refuses clients without a valid name or room.
 func (c *Chat) CheckUpgrade(r *http.Request) error {
 	for _, key := range []string{"name", "room"} {
 		value := r.URL.Query().Get(key)
-		if !proper.MatchString(value) || value != strings.TrimSpace(value) {
-			return &websocket.RefusedError{Status: http.StatusUnprocessableEntity, Reason: errImproper}
+		if !validName.MatchString(value) || value != strings.TrimSpace(value) {
+			return &websocket.RefusedError{Status: http.StatusUnprocessableEntity, Reason: errInvalidName}
 		}
 	}
 	return nil
 }
 
-// check tells a page what CheckUpgrade would say: browsers keep that from it.
+// check responds with the result of CheckUpgrade. The page calls it because browsers do not show a
+// page why a handshake was refused.
 func (c *Chat) check(w http.ResponseWriter, r *http.Request) {
 	var refused *websocket.RefusedError
 	if errors.As(c.CheckUpgrade(r), &refused) {
@@ -62,20 +63,20 @@ func (c *Chat) check(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// Serve is the whole life of one member. It reads; the hub writes.
+// Serve handles one member: it reads the member's messages, and the hub writes to the member.
 func (c *Chat) Serve(conn *websocket.Conn, r *http.Request) error {
 	name, room := r.URL.Query().Get("name"), r.URL.Query().Get("room")
 	member, err := c.hub.Join(conn)
 	if err != nil {
 		return err
 	}
-	member.Set("name", name) // before anybody sees the member in the room
+	member.Set("name", name) // before other members can see this one in the room
 	if err := member.Join(room); err != nil {
 		return err
 	}
 	c.announce(room, event{Type: "joined", Name: name})
 	defer func() {
-		member.Leave(room) // which would happen by itself, but maybe later
+		member.Leave(room) // it would happen anyway, but perhaps after the announcement
 		c.announce(room, event{Type: "left", Name: name})
 	}()
 	for {
@@ -87,7 +88,7 @@ func (c *Chat) Serve(conn *websocket.Conn, r *http.Request) error {
 	}
 }
 
-// announce tells all in a room who is there now, at this node.
+// announce sends an event with the current members of this node to all members of a room.
 func (c *Chat) announce(room string, e event) {
 	c.presence.Lock()
 	defer c.presence.Unlock()
@@ -98,8 +99,8 @@ func (c *Chat) announce(room string, e event) {
 	c.broadcast(room, e)
 }
 
-// announceAll says again and again who is there: to those who have joined at other
-// nodes since, and for the case that something was lost.
+// announceAll announces the members of all rooms at intervals, for members that have joined on
+// other nodes in the meantime, and because messages between nodes may be lost.
 func (c *Chat) announceAll(ctx context.Context) {
 	ticker := time.NewTicker(announceInterval)
 	defer ticker.Stop()
@@ -115,8 +116,8 @@ func (c *Chat) announceAll(ctx context.Context) {
 	}
 }
 
-// broadcast sends an event to all in a room. If other nodes do not get it, the members
-// of this one have it all the same, and go on.
+// broadcast sends an event to all members of a room. If it does not reach the other nodes, it still
+// reaches the members of this one, so the connection goes on.
 func (c *Chat) broadcast(room string, e event) {
 	e.Node = c.node
 	if err := c.hub.Broadcast(room, hub.JSON(e)); err != nil {

@@ -1,6 +1,6 @@
-// Command chat is the chat of the root module's examples on several nodes, which NATS
-// connects: people who are at different nodes talk in the same room. It starts with a
-// NATS server inside, or uses one that is there:
+// Command chat is the chat of the root module's examples on several nodes, which NATS connects:
+// users on different nodes talk in the same room. It starts an embedded NATS server, or uses a
+// running one:
 //
 //	go run ./examples/chat -embedded
 //	go run ./examples/chat -addr 127.0.0.1:8081
@@ -41,13 +41,13 @@ func main() {
 	embedded := flag.Bool("embedded", false, "start the NATS server, at that URL; port 0 takes a free one")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // from then on a second signal kills
+	context.AfterFunc(ctx, stop) // after the first signal, a second one kills the process
 	if err := start(ctx, *addr, *natsURL, *embedded); err != nil {
 		log.Fatal(err)
 	}
 }
 
-// start runs everything until ctx is done.
+// start runs the node, and the embedded NATS server if wanted, until ctx is done.
 func start(ctx context.Context, addr, natsURL string, embedded bool) error {
 	if embedded {
 		s, err := startNATS(natsURL)
@@ -71,7 +71,7 @@ func start(ctx context.Context, addr, natsURL string, embedded bool) error {
 	return run(ctx, listener, nc)
 }
 
-// startNATS starts a server. A real cluster has several of them, on their own.
+// startNATS starts an embedded server. In production, NATS servers run on their own, in a cluster.
 func startNATS(natsURL string) (*server.Server, error) {
 	at, err := url.Parse(natsURL)
 	if err != nil {
@@ -96,8 +96,8 @@ func startNATS(natsURL string) (*server.Server, error) {
 	return s, nil
 }
 
-// connect connects with NATS, or begins to: nodes and servers may start in any order,
-// and the chat goes on without, each node alone.
+// connect returns a connection to NATS that connects in the background if there is no server yet:
+// nodes and servers may start in any order, and without NATS, each node works alone.
 func connect(natsURL string) (*nats.Conn, error) {
 	return nats.Connect(natsURL,
 		nats.Name("chat"), nats.NoEcho(),
@@ -135,7 +135,7 @@ func run(ctx context.Context, listener net.Listener, nc *nats.Conn) error {
 	defer stop()
 	ended := make(chan error, 1)
 	context.AfterFunc(ctx, func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second) // 10 for one who does not answer
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second) // a client that does not answer takes 10
 		defer cancel()
 		ended <- errors.Join(upgrader.Shutdown(ctx), chat.hub.Shutdown(ctx), server.Shutdown(ctx), server.Close())
 	})
