@@ -19,24 +19,23 @@ import (
 
 const defaultTimeout = 5 * time.Second
 
-// Options tunes a client. The zero value, and nil, are ready to use.
+// Options configures a client. The zero value and nil are ready to use.
 type Options struct {
-	// Header is added to the request: Origin, Cookie, Authorization, Host.
+	// Header is added to the request, for example Origin, Cookie, Authorization or Host.
 	Header http.Header
 
-	// Subprotocols are offered, in this order.
+	// Subprotocols are offered in this order.
 	Subprotocols []string
 
 	// Compression offers permessage-deflate.
 	Compression bool
 
-	// ReadOnDemand has a [Client] read only while a method waits for a message: it is
-	// slow to take what it is sent, and answers pings and the server's close frame only
-	// then.
+	// ReadOnDemand makes a [Client] read only while one of its methods waits for a message, so
+	// that it is a slow reader. It also answers pings and the server's close frame only then.
 	ReadOnDemand bool
 
-	// Timeout bounds the handshake and each expectation. Zero means 5 seconds;
-	// negative means no bound.
+	// Timeout limits the handshake, each write and each expected message. Zero means 5 seconds;
+	// negative means no limit.
 	Timeout time.Duration
 }
 
@@ -47,7 +46,7 @@ func (o *Options) timeout() time.Duration {
 	return o.Timeout
 }
 
-// deadline is when an expectation that begins now is given up.
+// deadline returns the deadline for an operation that starts now, zero for none.
 func (o *Options) deadline() time.Time {
 	if o.timeout() < 0 {
 		return time.Time{}
@@ -55,16 +54,15 @@ func (o *Options) deadline() time.Time {
 	return time.Now().Add(o.timeout())
 }
 
-// Client is the client's end of a connection, which belongs to one goroutine of
-// the test. The embedded connection is gorilla's, for what is not here: read with the
-// methods of Client, never with its own. The socket is closed when the test ends.
+// Client is the client's end of a connection. One goroutine of the test may use it at a time. The
+// embedded connection of gorilla/websocket is for methods that Client does not have; its own read
+// methods must not be used. The socket is closed when the test ends.
 //
-// A client reads in the background, as a browser does: pings and the server's close
-// frame are answered whatever the test does, and messages wait until they are read or
-// expected. While 1,024 of them wait, or 1 MiB, it reads no more, so that the server
-// feels a peer that does not read, and gets no answer to its pings. Options.ReadOnDemand
-// is for clients that are to be slow, [DialRaw] for those that never read or answer
-// nothing.
+// A client reads in the background, as a browser does: it answers pings and the server's close
+// frame at any time, and keeps messages until the test reads or expects them. While 1,024 messages
+// or 1 MiB wait, it stops reading, so that the server sees a peer that does not read and does not
+// answer pings. Options.ReadOnDemand makes a slow client. For a client that never reads or does not
+// answer, use [DialRaw].
 type Client struct {
 	*ws.Conn
 
@@ -75,16 +73,15 @@ type Client struct {
 	options  Options
 	inbox    inbox
 	handlers handlers
-	answered atomic.Bool // the server's close frame
+	answered atomic.Bool // the client has answered the server's close frame
 }
 
-// Dial connects to a WebSocket endpoint: path (with a query, if any) of an
-// http.Handler, which is served in memory, a [*Server], an
-// [*net/http/httptest.Server] or a URL such as "ws://127.0.0.1:8080". It fails the
-// test if the handshake does.
+// Dial connects to a WebSocket endpoint. The target is an http.Handler, which is served in memory,
+// a [*Server], an [*net/http/httptest.Server], or a URL such as "ws://127.0.0.1:8080". The path may
+// have a query. If the handshake fails, so does the test.
 func Dial(t testing.TB, target any, path string, options *Options) *Client {
 	t.Helper()
-	c, response, err := dial(t, target, path, options) //nolint:bodyclose // gorilla keeps its start in memory
+	c, response, err := dial(t, target, path, options) //nolint:bodyclose // gorilla has read its beginning
 	if err != nil {
 		t.Fatalf("wstest: dial %s: %v%s", path, err, describe(response))
 	}
@@ -92,9 +89,9 @@ func Dial(t testing.TB, target any, path string, options *Options) *Client {
 	return c
 }
 
-// DialRefused expects the handshake to be refused and returns the answer, whose
-// body is read already, at most its first 1,024 bytes. It fails the test if the
-// upgrade succeeds or there is no answer.
+// DialRefused expects the handshake to be refused and returns the response. Its body is in memory,
+// limited to the first 1,024 bytes. The test fails if the upgrade succeeds or if there is no
+// response.
 func DialRefused(t testing.TB, target any, path string, options *Options) *http.Response {
 	t.Helper()
 	_, response, err := dial(t, target, path, options)
@@ -134,18 +131,18 @@ func describe(response *http.Response) string {
 	if response == nil {
 		return ""
 	}
-	body, _ := io.ReadAll(response.Body) // gorilla keeps the start of it in memory
+	body, _ := io.ReadAll(response.Body) // gorilla has read its beginning
 	return fmt.Sprintf(": %s: %s", response.Status, bytes.TrimSpace(body))
 }
 
-// WriteText sends a text message. Once the server's close frame is answered it sends
-// nothing, and the next expectation finds the close frame.
+// WriteText sends a text message. After the server's close frame it sends nothing, and the next
+// expected message fails the test with that close frame.
 func (c *Client) WriteText(message string) {
 	c.t.Helper()
 	c.write(ws.TextMessage, []byte(message))
 }
 
-// WriteBinary is WriteText with a binary message.
+// WriteBinary is [Client.WriteText] with a binary message.
 func (c *Client) WriteBinary(message []byte) {
 	c.t.Helper()
 	c.write(ws.BinaryMessage, message)
@@ -160,19 +157,19 @@ func (c *Client) write(messageType int, message []byte) {
 	}
 }
 
-// hasAnsweredClose reports whether a write failed because the server's close frame has
-// come and was answered, which the test may not know yet.
+// hasAnsweredClose reports whether a write has failed because the client has answered the server's
+// close frame in the background.
 func (c *Client) hasAnsweredClose(err error) bool {
 	return errors.Is(err, ws.ErrCloseSent) && c.answered.Load()
 }
 
-// ExpectText reads the next message, which must be this text.
+// ExpectText reads the next message, which must be the given text message.
 func (c *Client) ExpectText(want string) {
 	c.t.Helper()
 	c.expect(ws.TextMessage, []byte(want))
 }
 
-// ExpectBinary reads the next message, which must be this binary one.
+// ExpectBinary reads the next message, which must be the given binary message.
 func (c *Client) ExpectBinary(want []byte) {
 	c.t.Helper()
 	c.expect(ws.BinaryMessage, want)
@@ -190,7 +187,7 @@ func (c *Client) expect(messageType int, want []byte) {
 	}
 }
 
-// read takes the next message, which may take Timeout to come.
+// read waits up to Timeout for the next message.
 func (c *Client) read() (Message, error) {
 	deadline := c.options.deadline()
 	m, err := c.inbox.next(func() time.Time { return deadline })
@@ -200,9 +197,9 @@ func (c *Client) read() (Message, error) {
 	return m, err
 }
 
-// ExpectJSON reads the next message, which must be a text with the same JSON as want is
-// encoded to: white space and the order of keys do not matter, and numbers are compared
-// as they are written. JSON that is written by hand is given as a [json.RawMessage].
+// ExpectJSON reads the next message, which must be a text message with the same JSON as the
+// encoding of want. White space and the order of keys do not matter; numbers must be spelled alike.
+// For JSON that is encoded already, pass a [json.RawMessage].
 func (c *Client) ExpectJSON(want any) {
 	c.t.Helper()
 	encoded, err := json.Marshal(want)
@@ -218,7 +215,7 @@ func (c *Client) ExpectJSON(want any) {
 	}
 }
 
-// sameJSON compares JSON, with numbers as they are written.
+// sameJSON reports whether two JSON texts are equal, with numbers in the same spelling.
 func sameJSON(got, want []byte) bool {
 	a, err := decodeJSON(got)
 	if err != nil {
@@ -229,7 +226,7 @@ func sameJSON(got, want []byte) bool {
 }
 
 func decodeJSON(p []byte) (v any, err error) {
-	if !json.Valid(p) { // also where something follows
+	if !json.Valid(p) { // Decode would ignore trailing data
 		return nil, errors.New("no JSON")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(p))
@@ -237,10 +234,10 @@ func decodeJSON(p []byte) (v any, err error) {
 	return v, decoder.Decode(&v)
 }
 
-// ExpectNothing fails the test if a message has come that was not read, or comes within
-// that time, or if the connection ends. The connection goes on. In a testing/synctest
-// bubble, zero is enough after [testing/synctest.Wait]: whatever was under way has come then.
-// Elsewhere the time is spent.
+// ExpectNothing fails the test if there is an unread message, or if a message arrives or the
+// connection ends within the given time. The connection can be used afterwards. In a
+// testing/synctest bubble, zero is enough after [testing/synctest.Wait], because everything in
+// transit has arrived then. Outside a bubble, the call takes the whole time.
 func (c *Client) ExpectNothing(within time.Duration) {
 	c.t.Helper()
 	deadline := time.Now().Add(within)
@@ -252,12 +249,12 @@ func (c *Client) ExpectNothing(within time.Duration) {
 	}
 }
 
-// Received takes all messages that have come and were not read yet, in their order, and
-// waits for none. In a testing/synctest bubble, call [testing/synctest.Wait] before.
+// Received removes all unread messages and returns them in order, without waiting. In a
+// testing/synctest bubble, call [testing/synctest.Wait] before.
 func (c *Client) Received() []Message { return c.inbox.all() }
 
-// ExpectClose reads the server's close frame, which must come next and have this
-// code and text.
+// ExpectClose reads the server's close frame, which must come next and have the given code and
+// text.
 func (c *Client) ExpectClose(code int, text string) {
 	c.t.Helper()
 	got, err := c.read()
@@ -270,9 +267,9 @@ func (c *Client) ExpectClose(code int, text string) {
 	}
 }
 
-// Close performs the closing handshake from the client's side: it sends a close
-// frame and expects the server to answer with the same code and no text (RFC
-// 6455, 5.5.1). Messages that arrive in between are dropped.
+// Close performs the closing handshake from the client's side: it sends a close frame and expects
+// the server to answer with the same code and no text (RFC 6455, 5.5.1). It drops messages that
+// arrive in between, and closes the socket.
 func (c *Client) Close(code int, text string) {
 	c.t.Helper()
 	err := c.WriteControl(ws.CloseMessage, ws.FormatCloseMessage(code, text), c.options.deadline())

@@ -1,5 +1,5 @@
-// Package wstest tests WebSocket endpoints: any http.Handler that upgrades, of
-// this library, of a framework, or written by hand.
+// Package wstest has clients and networks for tests of WebSocket endpoints: any http.Handler that
+// upgrades, from this library, from a framework, or written by hand.
 //
 //	func TestEcho(t *testing.T) {
 //		client := wstest.Dial(t, websocket.New(&Echo{}), "/", nil)
@@ -8,14 +8,13 @@
 //		client.Close(websocket.CloseNormalClosure, "bye")
 //	}
 //
-// [Dial] connects in memory, to a handler, or to a server that listens. What the
-// [Client] expects and does not get fails the test, with a message that says
-// what came instead. It reads in the background, as a browser does. [DialRaw] is for
-// tests of the protocol itself: it writes and reads frames, also those that no client
-// would send.
+// [Dial] connects to a handler, in memory, or to a listening server. If a message that the [Client]
+// expects does not arrive, the test fails with a message that shows what arrived instead. The
+// Client reads in the background, as a browser does. [DialRaw] is for tests of the protocol itself:
+// it writes and reads single frames, including invalid ones.
 //
-// The network in memory ([Pipe], [Listener]) behaves like TCP, with a bounded
-// buffer, deadlines, half-close and resets, and works in a testing/synctest
-// bubble, where a timeout is tested to the exact instant in no time. TCP itself
-// does not: its deadlines pass in real time.
+// The in-memory network ([Pipe], [Listener]) behaves like TCP, with bounded buffers, deadlines,
+// half-close and resets. It works in a testing/synctest bubble, where a test checks a timeout to
+// the exact instant without waiting. TCP itself does not work in a bubble: its deadlines pass in
+// real time.
 package wstest

@@ -2,7 +2,7 @@ package wstest
 
 import "syscall"
 
-// The errors of TCP that a Pipe and a Listener have, too. Plan 9 has no numbers for them.
+// These TCP errors are also errors of a Pipe and a Listener. Plan 9 has no error numbers for them.
 var (
 	errRefused = syscall.NewError("connection refused")
 	errReset   = syscall.NewError("connection reset by peer")

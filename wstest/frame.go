@@ -23,50 +23,48 @@ const (
 var ErrFrameTooLarge = errors.New("wstest: frame payload is over 64 MiB")
 
 const (
-	maxPayload = 64 << 20 // bytes that ReadFrame takes
+	maxPayload = 64 << 20 // bytes, the limit of ReadFrame
 	maxShown   = 64       // bytes of a payload that String shows
 
-	noStatus = 1005 // RFC 6455, 7.4.1: stands for a close frame without a code
+	noStatus = 1005 // RFC 6455, 7.4.1: the code of a close frame without a code
 )
 
-// maskKey masks every frame. It is that of the examples in RFC 6455, 5.7.
+// maskKey masks every frame. It is the key of the examples in RFC 6455, 5.7.
 var maskKey = [4]byte{0x37, 0xfa, 0x21, 0x3d}
 
-// Frame is one frame as it is on the wire (RFC 6455, 5.2). Nothing checks it:
-// tests build frames that no well-behaved client sends. The zero value is an
-// empty, unmasked continuation frame that is not final.
+// Frame is one frame on the wire (RFC 6455, 5.2). It is not validated, so that tests can build
+// invalid frames. The zero value is an empty, unmasked continuation frame that is not final.
 type Frame struct {
 	// Fin is set on the last frame of a message and on control frames.
 	Fin bool
-	// RSV holds RSV1, RSV2 and RSV3 as the bits 4, 2 and 1; others are ignored.
+	// RSV contains RSV1, RSV2 and RSV3 as the bits 4, 2 and 1; other bits are ignored.
 	RSV byte
-	// Opcode is one of the Op constants or a reserved one, at most 0xf; higher
-	// bits are ignored.
+	// Opcode is one of the Op constants or a reserved opcode, at most 0xf; higher bits are
+	// ignored.
 	Opcode byte
-	// Masked is set on all that a client sends and on nothing that a server
-	// sends. The key is always 37 fa 21 3d, as in the examples of the RFC.
+	// Masked is set on every frame of a client and on no frame of a server. The key is always
+	// 37 fa 21 3d, as in the examples of the RFC.
 	Masked bool
-	// Payload is not masked, of any length, and nil in an empty frame that was
-	// read or made by a function of this package, so that the two compare equal.
+	// Payload is the unmasked payload, of any length. All functions of this package use nil for
+	// an empty payload, so that frames can be compared.
 	Payload []byte
 }
 
-// Text returns a whole text message as a client sends it. s need not be UTF-8.
+// Text returns a complete text message of a client. s need not be UTF-8.
 func Text(s string) Frame { return fromClient(OpText, s) }
 
-// Binary returns a whole binary message as a client sends it. It keeps a copy
-// of p.
+// Binary returns a complete binary message of a client, with a copy of p.
 func Binary(p []byte) Frame { return fromClient(OpBinary, string(p)) }
 
-// Ping returns a ping as a client sends it; over 125 bytes it is a bad one.
+// Ping returns a ping of a client. With more than 125 bytes it is invalid.
 func Ping(s string) Frame { return fromClient(OpPing, s) }
 
-// Pong returns a pong as a client sends it; over 125 bytes it is a bad one.
+// Pong returns a pong of a client. With more than 125 bytes it is invalid.
 func Pong(s string) Frame { return fromClient(OpPong, s) }
 
-// Close returns a close frame as a client sends it. The code may be any number
-// of 16 bits; 0 and 1005 mean an empty payload, without a code and a reason. A
-// reason over 123 bytes makes a bad frame.
+// Close returns a close frame of a client. The code may be any 16-bit number; 0 and 1005 mean an
+// empty payload, without a code and a reason. With a reason of more than 123 bytes the frame is
+// invalid.
 func Close(code int, reason string) Frame {
 	if code == 0 || code == noStatus {
 		return fromClient(OpClose, "")
@@ -83,17 +81,16 @@ func fromClient(opcode byte, payload string) Frame {
 	return f
 }
 
-// Unmasked returns the frame as a server sends it. It shares the payload.
+// Unmasked returns the frame as a frame of a server. It shares the payload.
 func (f Frame) Unmasked() Frame {
 	f.Masked = false
 	return f
 }
 
-// Bytes returns the frame as it is on the wire.
+// Bytes returns the encoded frame.
 func (f Frame) Bytes() []byte { return f.AppendTo(nil) }
 
-// AppendTo appends the frame as it is on the wire to b. It does not change the
-// payload.
+// AppendTo appends the encoded frame to b and returns the result. It does not change the payload.
 func (f Frame) AppendTo(b []byte) []byte {
 	b = f.AppendHeader(b, uint64(len(f.Payload)))
 	start := len(b)
@@ -104,9 +101,9 @@ func (f Frame) AppendTo(b []byte) []byte {
 	return b
 }
 
-// AppendHeader appends what comes before the payload, in the shortest form, for
-// a payload of length bytes instead of the frame's own. So a test can announce
-// what it never sends, or a length with the top bit set, which is not allowed.
+// AppendHeader appends the header of the frame, in its shortest form, to b and returns the result.
+// It declares the given length instead of the payload's, so that a test can declare a payload that
+// it does not send, or an invalid length with the top bit set.
 func (f Frame) AppendHeader(b []byte, length uint64) []byte {
 	first := f.RSV&0x7<<4 | f.Opcode&0xf
 	if f.Fin {
@@ -132,10 +129,10 @@ func (f Frame) AppendHeader(b []byte, length uint64) []byte {
 	return b
 }
 
-// ReadFrame reads exactly one frame and unmasks it, whatever its key. It checks
-// nothing but the length: an error that is [ErrFrameTooLarge] leaves the
-// payload unread. The error is [io.EOF] where r ends before the frame,
-// [io.ErrUnexpectedEOF] where it ends within, and else that of r.
+// ReadFrame reads exactly one frame and unmasks it with any key. It does not validate the frame,
+// but limits its length: with an error that wraps [ErrFrameTooLarge], it leaves the payload unread.
+// The error is [io.EOF] if r ends before the frame, [io.ErrUnexpectedEOF] if r ends within the
+// frame, or another error of r.
 func ReadFrame(r io.Reader) (Frame, error) {
 	var head [2]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -184,8 +181,7 @@ func ReadFrame(r io.Reader) (Frame, error) {
 	return f, nil
 }
 
-// readWithin fills b in the middle of a frame, where the end of r comes too
-// soon.
+// readWithin fills b from the middle of a frame, where io.EOF is unexpected.
 func readWithin(r io.Reader, b []byte) error {
 	_, err := io.ReadFull(r, b)
 	if err == io.EOF {
@@ -194,16 +190,15 @@ func readWithin(r io.Reader, b []byte) error {
 	return err
 }
 
-// mask masks or unmasks p in place; a key of zeros leaves it as it is.
+// mask masks or unmasks p in place. A zero key changes nothing.
 func mask(p []byte, key [4]byte) {
 	for i := range p {
 		p[i] ^= key[i%len(key)]
 	}
 }
 
-// CloseCode returns the code of a close frame, 1005 for one with an empty
-// payload. It is -1 for a payload of one byte, which is no code, and for frames
-// that are not close frames.
+// CloseCode returns the code of a close frame, or 1005 if its payload is empty. It returns -1 for a
+// close frame with one byte of payload, which is invalid, and for other frames.
 func (f Frame) CloseCode() int {
 	switch {
 	case f.Opcode != OpClose, len(f.Payload) == 1:
@@ -214,8 +209,8 @@ func (f Frame) CloseCode() int {
 	return int(binary.BigEndian.Uint16(f.Payload))
 }
 
-// CloseReason returns the reason of a close frame, which may be no UTF-8. It is
-// empty for frames that are not close frames.
+// CloseReason returns the reason of a close frame, which need not be UTF-8. It returns "" for other
+// frames.
 func (f Frame) CloseReason() string {
 	if f.Opcode != OpClose || len(f.Payload) <= 2 {
 		return ""
@@ -223,9 +218,9 @@ func (f Frame) CloseReason() string {
 	return string(f.Payload[2:])
 }
 
-// String describes the frame for a test's log: text fin "hello", close 1000
-// "bye". Long payloads are cut. Of control frames it tells where Fin is
-// missing, as they must have it. It leaves out Masked.
+// String describes the frame for a test's log, for example: text fin "hello", or close 1000 "bye".
+// It truncates long payloads. For control frames, which must have Fin, it shows only a missing Fin.
+// It does not show Masked.
 func (f Frame) String() string {
 	var b strings.Builder
 	b.WriteString(opcodeName(f.Opcode))

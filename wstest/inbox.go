@@ -10,47 +10,47 @@ import (
 	ws "github.com/gorilla/websocket"
 )
 
-// What may wait for the test before a client reads no more.
+// The numbers of unread messages and bytes at which a client stops reading.
 const (
 	inboxMessages = 1024
 	inboxBytes    = 1 << 20
 )
 
-// A Message is one that a client has received.
+// A Message is a received message.
 type Message struct {
 	Type int // ws.TextMessage or ws.BinaryMessage, 1 or 2
 	Data []byte
 }
 
-// String describes the message, by its start if it is long.
+// String describes the message for a test's log. It truncates long messages.
 func (m Message) String() string {
-	const most = 64
+	const maxShown = 64
 	kind, p, rest := "text", m.Data, ""
 	if m.Type == ws.BinaryMessage {
 		kind = "binary"
 	}
-	if len(p) > most {
-		p, rest = p[:most], fmt.Sprintf("... (%d bytes)", len(m.Data))
+	if len(p) > maxShown {
+		p, rest = p[:maxShown], fmt.Sprintf("... (%d bytes)", len(m.Data))
 	}
 	return fmt.Sprintf("%s %q%s", kind, p, rest)
 }
 
-// An inbox is what has come and was not read by the test yet. A call that must wait
-// gives up the mutex and looks at everything again after each change.
+// An inbox contains the messages that the test has not read yet. A call that must wait releases the
+// mutex and checks its condition again after each change.
 type inbox struct {
 	mu       sync.Mutex
 	waiting  []Message
 	bytes    int           // of waiting
-	onDemand bool          // by ReadOnDemand
-	asking   int           // how many calls wait for a message
-	end      error         // why nothing more will come
-	stopped  bool          // nobody will read any more
-	deadline time.Time     // by SetReadDeadline
-	limit    int64         // by SetReadLimit
-	changed  chan struct{} // closed at the next change; nil while nobody waits
+	onDemand bool          // Options.ReadOnDemand
+	readers  int           // the number of calls of next
+	end      error         // why no more messages will arrive
+	stopped  bool          // the test has ended
+	deadline time.Time     // of SetReadDeadline
+	limit    int64         // of SetReadLimit
+	changed  chan struct{} // closed at the next change; nil while no call waits
 }
 
-// put adds a message when there is room, and reports whether to go on.
+// put waits for room, adds a message, and reports whether to go on reading.
 func (i *inbox) put(m Message) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -63,23 +63,23 @@ func (i *inbox) put(m Message) bool {
 	return !i.stopped
 }
 
-// demanded waits until a message is to be read, and reports whether one is.
+// demanded waits until the client should read a message. It returns false when the test has ended.
 func (i *inbox) demanded() bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	for !i.stopped && i.onDemand && i.asking <= len(i.waiting) {
+	for !i.stopped && i.onDemand && i.readers <= len(i.waiting) {
 		i.wait(time.Time{})
 	}
 	return !i.stopped
 }
 
-// next takes the first message, or returns why there is none. It waits until the
-// deadline that is returned by until, which is asked again after each change.
+// next removes and returns the first message, or returns why there is none. It waits until the
+// deadline that until returns; it calls until again after each change.
 func (i *inbox) next(until func() time.Time) (Message, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.asking++
-	defer func() { i.asking-- }()
+	i.readers++
+	defer func() { i.readers-- }()
 	i.signal()
 	for {
 		deadline := until()
@@ -99,7 +99,7 @@ func (i *inbox) next(until func() time.Time) (Message, error) {
 	}
 }
 
-// all takes all messages.
+// all removes and returns all messages.
 func (i *inbox) all() []Message {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -109,16 +109,16 @@ func (i *inbox) all() []Message {
 	return all
 }
 
-// change has something changed and looked at.
-func (i *inbox) change(something func()) {
+// change calls f with the mutex held and wakes all waiting calls.
+func (i *inbox) change(f func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	something()
+	f()
 	i.signal()
 }
 
-// wait gives up the mutex until something changes or the deadline passes. The caller
-// holds the mutex, and holds it again after.
+// wait releases the mutex, waits for a change or the deadline, and acquires the mutex again. The
+// caller holds the mutex.
 func (i *inbox) wait(deadline time.Time) {
 	if i.changed == nil {
 		i.changed = make(chan struct{})
@@ -138,7 +138,7 @@ func (i *inbox) wait(deadline time.Time) {
 	}
 }
 
-// signal wakes all that wait. The caller holds the mutex.
+// signal wakes all waiting calls. The caller holds the mutex.
 func (i *inbox) signal() {
 	if i.changed != nil {
 		close(i.changed)
@@ -146,7 +146,7 @@ func (i *inbox) signal() {
 	}
 }
 
-// timeout is the error of a read whose deadline passed, as package net has it.
+// timeout returns the error that package net returns for a read after its deadline.
 func timeout(conn *ws.Conn) error {
 	local := conn.LocalAddr()
 	return &net.OpError{Op: "read", Net: local.Network(), Source: local, Addr: conn.RemoteAddr(), Err: os.ErrDeadlineExceeded}

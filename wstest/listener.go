@@ -9,11 +9,10 @@ import (
 
 var _ net.Listener = (*Listener)(nil)
 
-// Listener is a [net.Listener] in memory. Its connections are those of [Pipe].
-// All methods may be called from any goroutine at the same time. Use [Listen];
-// the zero value is not ready to use.
+// Listener is a [net.Listener] in memory. Its connections are made by [Pipe]. All methods may be
+// called concurrently, from any goroutine. [Listen] makes one; the zero value is not usable.
 //
-// It has no goroutines of its own and works in a testing/synctest bubble.
+// A Listener has no goroutines and works in a testing/synctest bubble.
 type Listener struct {
 	dials chan net.Conn
 	done  chan struct{}
@@ -25,8 +24,8 @@ func Listen() *Listener {
 	return &Listener{dials: make(chan net.Conn), done: make(chan struct{})}
 }
 
-// Accept waits for the next dial and returns the server's end. After Close it
-// fails with an error that is [net.ErrClosed].
+// Accept waits for the next dial and returns the server's end of the connection. After Close it
+// returns an error that wraps [net.ErrClosed].
 func (l *Listener) Accept() (net.Conn, error) {
 	if l.closed() {
 		return nil, listenError("accept", net.ErrClosed)
@@ -39,9 +38,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close releases every waiting Accept and DialContext. It does not close
-// connections that were accepted. A second call fails with an error that is
-// [net.ErrClosed].
+// Close makes every waiting Accept and DialContext fail. It does not close accepted connections. A
+// second call returns an error that wraps [net.ErrClosed].
 func (l *Listener) Close() error {
 	err := listenError("close", net.ErrClosed)
 	l.once.Do(func() {
@@ -51,14 +49,12 @@ func (l *Listener) Close() error {
 	return err
 }
 
-// Addr returns the address that the accepted connections have as their local
-// one. It is the same for all listeners.
+// Addr returns the local address of the accepted connections. It is the same for all listeners.
 func (l *Listener) Addr() net.Addr { return serverAddr }
 
-// DialContext waits until the connection is accepted, as there is no backlog,
-// and returns the client's end. It fails with an error that is
-// [syscall.ECONNREFUSED] after Close, or that is the cause of ctx when ctx ends
-// first. Later ctx has no hold on the connection.
+// DialContext waits until the connection is accepted, because there is no backlog, and returns the
+// client's end. The error wraps [syscall.ECONNREFUSED] after Close, or the cause of ctx if ctx ends
+// first. After a successful return, ctx does not affect the connection.
 func (l *Listener) DialContext(ctx context.Context) (net.Conn, error) {
 	if ctx.Err() != nil {
 		return nil, listenError("dial", context.Cause(ctx))
@@ -77,8 +73,8 @@ func (l *Listener) DialContext(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// closed is asked before a select, which would choose at random between an end
-// and a partner.
+// closed reports whether Close was called. A select alone would choose at random if there is also a
+// partner to connect with.
 func (l *Listener) closed() bool {
 	select {
 	case <-l.done:

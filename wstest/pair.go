@@ -8,10 +8,9 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
-// Pair returns the two ends of one connection in memory, for tests of code that
-// is given a Conn. The server's end has the given options and stays open until
-// one of the two is closed or the test ends, which waits until nothing of it is
-// left.
+// Pair returns the two ends of one connection in memory, for tests of functions that take a Conn.
+// The server's end has the given options. It stays open until one of the ends is closed or the test
+// ends; the end of the test waits until the server's end has been released completely.
 func Pair(t testing.TB, options websocket.Options) (*Client, *websocket.Conn) {
 	t.Helper()
 	conns := make(chan *websocket.Conn, 1)

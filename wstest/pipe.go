@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// PipeBuffer is how many bytes each direction of a [Pipe] holds before a write
-// waits for the reader.
+// PipeBuffer is the size, in bytes, of the buffer of each direction of a [Pipe]. A write waits for
+// the reader when the buffer is full.
 const PipeBuffer = 64 << 10
 
-// The addresses of every pipe. Servers and logs take a remote address apart as
-// host:port, so it looks like one.
+// The addresses of every pipe. They look like host:port because servers and loggers parse remote
+// addresses.
 const (
 	clientAddr addr = "127.0.0.1:1"
 	serverAddr addr = "127.0.0.1:80"
@@ -27,37 +27,35 @@ type addr string
 func (addr) Network() string  { return "mem" }
 func (a addr) String() string { return string(a) }
 
-// Pipe returns the two ends of a connection in memory that behaves like TCP.
-// The two differ by their addresses only. All methods of both ends may be
-// called from any goroutine at the same time; concurrent writes to one end are
-// not interleaved.
+// Pipe returns the two ends of a connection in memory that behaves like TCP. The ends differ only
+// in their addresses. All methods of both ends may be called concurrently, from any goroutine;
+// concurrent writes to one end are not interleaved.
 //
-// A write returns once all of it is buffered ([PipeBuffer] bytes in each
-// direction). A larger one waits for the reader until its deadline passes or
-// an end is closed, and then tells how much was buffered. As in TCP a deadline
-// also holds for calls that wait already, a past one fails at once even where
-// bytes could be read, and the zero time removes it.
+// A write returns when all of its bytes are in the buffer, which has [PipeBuffer] bytes in each
+// direction. A write that does not fit waits for the reader until its deadline passes or an end is
+// closed, and then returns the number of buffered bytes. As in TCP, a deadline also applies to
+// waiting calls, a call after its deadline fails at once even if there are bytes to read, and the
+// zero time removes the deadline.
 //
-// Close fails every other call of this end, waiting ones included, and a second
-// Close. The peer reads what is buffered and then [io.EOF], and its writes fail;
-// what it wrote and this end did not read is lost. Both ends also have a method
-// CloseWrite() error: the peer reads what is buffered and then io.EOF, writes of
-// this end fail, the other direction goes on, and a second call does nothing.
-// [Reset] cuts the connection.
+// After Close, every other call of this end fails, including waiting calls and a second Close. The
+// peer can read the buffered bytes and then gets [io.EOF]; its writes fail. Bytes that this end has
+// not read are lost. Both ends also have a method CloseWrite() error: writes of this end then fail,
+// the peer can read the buffered bytes and then gets io.EOF, and the other direction is not
+// affected. A second CloseWrite does nothing. [Reset] resets the connection.
 //
-// Other than io.EOF every error is a [*net.OpError] around one of
+// Every error except io.EOF is a [*net.OpError] that wraps one of
 //   - [net.ErrClosed]: this end is closed
 //   - [os.ErrDeadlineExceeded]: the deadline passed; Timeout is true
 //   - [syscall.EPIPE]: a write after the peer's Close or this end's CloseWrite
 //   - [syscall.ECONNRESET]: Reset was called with the peer
 //
-// Plan 9 has no numbers for the last two: there, their text says the same.
+// Plan 9 has no numbers for the last two; their errors there have the same text.
 //
-// In contrast to TCP the peer knows at once: the first write after a Close
-// fails, and closing an end with unread bytes is not a reset.
+// Unlike in TCP, the peer notices at once: its first write after a Close fails, and closing an end
+// with unread bytes is not a reset.
 //
-// A pipe has no goroutines, and a timer only while a call with a deadline
-// waits. A waiting call is durably blocked in a testing/synctest bubble.
+// A pipe has no goroutines, and a timer only while a call with a deadline waits. A waiting call is
+// durably blocked in a testing/synctest bubble.
 func Pipe() (client, server net.Conn) {
 	mu := new(sync.Mutex)
 	up, down := &stream{mu: mu}, &stream{mu: mu}
@@ -65,13 +63,12 @@ func Pipe() (client, server net.Conn) {
 		&end{in: up, out: down, local: serverAddr, remote: clientAddr}
 }
 
-// Reset cuts a connection as a TCP reset does: what is buffered in either
-// direction is lost, calls of the peer, waiting ones included, fail with
-// [syscall.ECONNRESET] and those of conn with [net.ErrClosed]. It may be called
-// after Close; a second call does nothing.
+// Reset ends a connection as a TCP reset does: the buffered bytes of both directions are lost,
+// calls of the peer fail with [syscall.ECONNRESET], and calls of conn fail with [net.ErrClosed],
+// including waiting calls. It may be called after Close; a second call does nothing.
 //
-// It panics if conn is not an end of a [Pipe]: a test that cut nothing would
-// prove nothing.
+// It panics if conn is not an end of a [Pipe], because a test without the reset would prove
+// nothing.
 func Reset(conn net.Conn) {
 	e, ok := conn.(*end)
 	if !ok {
@@ -115,13 +112,13 @@ func (e *end) Reset() {
 	e.in.mu.Lock()
 	defer e.in.mu.Unlock()
 
-	e.in.cut, e.out.cut = true, true
+	e.in.reset, e.out.reset = true, true
 	e.out.buf = bytes.Buffer{}
 	e.shut()
 }
 
-// shut closes this end in one step for both directions: who is told by one must
-// not find the other open. The caller holds the mutex.
+// shut closes both directions of this end in one step, so that a call that one direction wakes does
+// not find the other one open. The caller holds the mutex.
 func (e *end) shut() {
 	e.in.reader.closed = true
 	e.in.buf = bytes.Buffer{}
@@ -150,7 +147,7 @@ func (e *end) SetWriteDeadline(t time.Time) error {
 	return e.wrap("set", e.out.set(&e.out.writer, t))
 }
 
-// wrap makes errors look as package net's do. io.EOF stays bare, as readers
+// wrap makes errors look like those of package net. It does not wrap io.EOF, because readers
 // compare it with ==.
 func (e *end) wrap(op string, err error) error {
 	if err == nil || errors.Is(err, io.EOF) {
@@ -159,22 +156,21 @@ func (e *end) wrap(op string, err error) error {
 	return &net.OpError{Op: op, Net: e.local.Network(), Source: e.local, Addr: e.remote, Err: err}
 }
 
-// stream is one direction of a pipe. A call that must wait gives up the mutex
-// and looks at everything again after each change, so one broadcast channel is
-// all there is to wait for.
+// stream is one direction of a pipe. A call that must wait releases the mutex and checks its
+// condition again after each change, so one broadcast channel is enough.
 type stream struct {
-	mu      *sync.Mutex   // of both directions, around memory only
-	changed chan struct{} // closed at the next change; nil while nobody waits
+	mu      *sync.Mutex   // shared by both directions; never held while a call waits
+	changed chan struct{} // closed at the next change; nil while no call waits
 
 	buf     bytes.Buffer // at most PipeBuffer bytes
-	writing bool         // a write is under way: others wait for their turn
-	fin     bool         // nothing is written any more: io.EOF after buf
-	cut     bool         // reset by either end
+	writing bool         // a write is in progress; other writes wait for it
+	fin     bool         // the writer has finished: io.EOF follows buf
+	reset   bool         // by either end
 
 	reader, writer side
 }
 
-// side is what an end of the pipe set for its use of a stream.
+// side is the state of one end's use of a stream.
 type side struct {
 	closed   bool
 	deadline time.Time // zero: none
@@ -201,7 +197,7 @@ func (s *stream) read(p []byte) (int, error) {
 		switch {
 		case len(p) == 0:
 			return 0, nil
-		case s.cut:
+		case s.reset:
 			return 0, os.NewSyscallError("read", errReset)
 		case s.buf.Len() > 0:
 			s.signal()
@@ -245,13 +241,13 @@ func (s *stream) write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// writeErr tells why nothing can be written. The caller holds the mutex.
+// writeErr returns why nothing can be written, or nil. The caller holds the mutex.
 func (s *stream) writeErr() error {
 	if err := s.writer.err(); err != nil {
 		return err
 	}
 	switch {
-	case s.cut:
+	case s.reset:
 		return os.NewSyscallError("write", errReset)
 	case s.fin, s.reader.closed:
 		return os.NewSyscallError("write", errPipe)
@@ -259,8 +255,8 @@ func (s *stream) writeErr() error {
 	return nil
 }
 
-// wait gives up the mutex until the stream changes or the deadline passes. The
-// caller holds the mutex, and holds it again after.
+// wait releases the mutex, waits for a change or the deadline, and acquires the mutex again. The
+// caller holds the mutex.
 func (s *stream) wait(deadline time.Time) {
 	if s.changed == nil {
 		s.changed = make(chan struct{})
@@ -281,7 +277,7 @@ func (s *stream) wait(deadline time.Time) {
 	}
 }
 
-// signal wakes all that wait. The caller holds the mutex.
+// signal wakes all waiting calls. The caller holds the mutex.
 func (s *stream) signal() {
 	if s.changed != nil {
 		close(s.changed)
@@ -289,7 +285,7 @@ func (s *stream) signal() {
 	}
 }
 
-// set changes a side's deadline, for calls that wait already too.
+// set changes a side's deadline, also for waiting calls.
 func (s *stream) set(side *side, deadline time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// Raw is the client's end of a connection after the handshake, for one
-// goroutine of the test to write and read frame by frame, or byte by byte. It
-// answers nothing by itself.
+// Raw is the client's end of a connection after the handshake. It writes and reads single frames or
+// bytes, and answers nothing by itself. One goroutine of the test may use it at a time. The socket
+// is closed when the test ends.
 type Raw struct {
 	net.Conn
 
@@ -29,7 +29,7 @@ type Raw struct {
 	options Options
 }
 
-// DialRaw connects as [Dial] does.
+// DialRaw connects like [Dial]. Of the options, ReadOnDemand does not apply.
 func DialRaw(t testing.TB, target any, path string, options *Options) *Raw {
 	t.Helper()
 	c := &Raw{t: t}
@@ -88,7 +88,7 @@ func DialRaw(t testing.TB, target any, path string, options *Options) *Raw {
 	return c
 }
 
-// Send writes frames, all in one write.
+// Send writes frames in one write. If it fails, so does the test.
 func (c *Raw) Send(frames ...Frame) {
 	c.t.Helper()
 	var b []byte
@@ -98,7 +98,7 @@ func (c *Raw) Send(frames ...Frame) {
 	c.SendBytes(b)
 }
 
-// SendBytes writes bytes as they are.
+// SendBytes writes bytes. If it fails, so does the test.
 func (c *Raw) SendBytes(p []byte) {
 	c.t.Helper()
 	_ = c.SetWriteDeadline(c.options.deadline())
@@ -107,17 +107,17 @@ func (c *Raw) SendBytes(p []byte) {
 	}
 }
 
-// Read reads bytes as they come.
+// Read reads the next bytes. It has no deadline but the one of SetReadDeadline.
 func (c *Raw) Read(p []byte) (int, error) { return c.r.Read(p) }
 
-// Receive reads one frame, whatever it is.
+// Receive reads one frame of any kind: see [ReadFrame]. It waits up to Timeout.
 func (c *Raw) Receive() (Frame, error) {
 	_ = c.SetReadDeadline(c.options.deadline())
 	return ReadFrame(c.r)
 }
 
-// Expect reads frames, which must be these, but for the mask, which a server
-// does not use.
+// Expect reads frames, which must be equal to the given ones and unmasked: Masked of the given
+// frames is ignored.
 func (c *Raw) Expect(frames ...Frame) {
 	c.t.Helper()
 	for _, want := range frames {
@@ -132,15 +132,15 @@ func (c *Raw) Expect(frames ...Frame) {
 	}
 }
 
-// ExpectClose reads a close frame, which must come next and have this code and
-// text; code 1005 stands for an empty frame.
+// ExpectClose reads a close frame, which must come next and have the given code and text. Code 1005
+// means an empty frame.
 func (c *Raw) ExpectClose(code int, text string) {
 	c.t.Helper()
 	c.Expect(Close(code, text))
 }
 
-// ExpectEnd reads the end of the connection, which must come next: the server
-// closed its socket, or its half of it, or reset the connection.
+// ExpectEnd expects the end of the connection next: the server has closed its socket or half-closed
+// it, or has reset the connection.
 func (c *Raw) ExpectEnd() {
 	c.t.Helper()
 	_ = c.SetReadDeadline(c.options.deadline())

@@ -12,17 +12,16 @@ import (
 	ws "github.com/gorilla/websocket"
 )
 
-// handlers are what the test has done about control messages. They run in the
-// background, where they are read.
+// handlers are the handlers of control frames. They run in the reading goroutine.
 type handlers struct {
 	ping, pong atomic.Pointer[func(data string) error]
 	closed     atomic.Pointer[func(code int, text string) error]
 }
 
-// errHandler is why nothing is read after a handler called t.FailNow or the like.
+// errHandler is the error of reads after a handler has called t.FailNow or the like.
 var errHandler = errors.New("wstest: a handler has ended the goroutine that reads")
 
-// readInBackground begins to read; the test's end waits for that to end.
+// readInBackground starts the reading goroutine, which the end of the test waits for.
 func (c *Client) readInBackground() {
 	c.inbox.onDemand = c.options.ReadOnDemand
 	c.SetPingHandler(nil)
@@ -49,7 +48,7 @@ func (c *Client) readInBackground() {
 	})
 }
 
-// readAll reads messages into the inbox and returns why there are no more.
+// readAll reads messages into the inbox until the end, and returns its reason.
 func (c *Client) readAll() error {
 	for c.inbox.demanded() {
 		messageType, r, err := c.Conn.NextReader()
@@ -72,7 +71,7 @@ func (c *Client) readAll() error {
 			break
 		}
 	}
-	return os.ErrClosed // the test is over
+	return os.ErrClosed // the test has ended
 }
 
 func (c *Client) readLimit() int64 {
@@ -81,10 +80,9 @@ func (c *Client) readLimit() int64 {
 	return c.inbox.limit
 }
 
-// ReadMessage takes the next message, or waits for it until the deadline that
-// SetReadDeadline has set, zero for none. It fails when nothing more will come: with a
-// [*ws.CloseError] if the server has sent a close frame. A deadline that has passed ends
-// nothing: the next call may succeed.
+// ReadMessage returns the next message. It waits until the deadline of SetReadDeadline, if there is
+// one; after a timeout, the next call may succeed. When the connection has ended, it returns the
+// reason: a [*ws.CloseError] if the server has sent a close frame.
 func (c *Client) ReadMessage() (messageType int, p []byte, err error) {
 	m, err := c.inbox.next(func() time.Time { return c.inbox.deadline })
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -93,7 +91,7 @@ func (c *Client) ReadMessage() (messageType int, p []byte, err error) {
 	return m.Type, m.Data, err
 }
 
-// NextReader is ReadMessage with a reader of the message.
+// NextReader is [Client.ReadMessage], but returns a reader of the message.
 func (c *Client) NextReader() (messageType int, r io.Reader, err error) {
 	messageType, p, err := c.ReadMessage()
 	if err != nil {
@@ -102,35 +100,35 @@ func (c *Client) NextReader() (messageType int, r io.Reader, err error) {
 	return messageType, bytes.NewReader(p), nil
 }
 
-// ReadJSON is ReadMessage, and decodes the message into v.
+// ReadJSON is [Client.ReadMessage], but decodes the message into v.
 func (c *Client) ReadJSON(v any) error {
 	_, p, err := c.ReadMessage()
 	if err != nil {
 		return err
 	}
 	err = json.NewDecoder(bytes.NewReader(p)).Decode(v)
-	if errors.Is(err, io.EOF) { // as gorilla says of a message without a value
+	if errors.Is(err, io.EOF) { // like gorilla, for an empty message
 		err = io.ErrUnexpectedEOF
 	}
 	return err
 }
 
-// SetReadDeadline bounds ReadMessage, NextReader and ReadJSON, also one that waits. It
-// always returns nil.
+// SetReadDeadline sets the deadline of ReadMessage, NextReader and ReadJSON, including a waiting
+// call. The zero time means no deadline. It always returns nil.
 func (c *Client) SetReadDeadline(t time.Time) error {
 	c.inbox.change(func() { c.inbox.deadline = t })
 	return nil
 }
 
-// SetReadLimit bounds messages that come later, in bytes. A longer one is answered with
-// 1009 and ends reading with [ws.ErrReadLimit]. Zero or less means no bound.
+// SetReadLimit limits the length, in bytes, of messages that arrive later. For a longer one, the
+// client sends a close frame with 1009, and reads fail with [ws.ErrReadLimit]. Zero or less means
+// no limit.
 func (c *Client) SetReadLimit(limit int64) {
 	c.inbox.change(func() { c.inbox.limit = limit })
 }
 
-// SetPingHandler sets what is done about pings, in the background where they are read:
-// reading goes on when it returns, and ends where it returns an error. Nil means that
-// they are answered.
+// SetPingHandler sets the handler of pings. It runs in the reading goroutine, which continues when
+// the handler returns nil, and ends with the error that it returns. A nil handler answers pings.
 func (c *Client) SetPingHandler(handler func(data string) error) {
 	if handler == nil {
 		handler = c.answerPing
@@ -138,7 +136,7 @@ func (c *Client) SetPingHandler(handler func(data string) error) {
 	c.handlers.ping.Store(&handler)
 }
 
-// SetPongHandler is SetPingHandler for pongs. Nil means that nothing is done.
+// SetPongHandler is [Client.SetPingHandler] for pongs. A nil handler ignores them.
 func (c *Client) SetPongHandler(handler func(data string) error) {
 	if handler == nil {
 		handler = func(string) error { return nil }
@@ -146,8 +144,8 @@ func (c *Client) SetPongHandler(handler func(data string) error) {
 	c.handlers.pong.Store(&handler)
 }
 
-// SetCloseHandler is SetPingHandler for the server's close frame. Nil means that it is
-// answered with its code.
+// SetCloseHandler is [Client.SetPingHandler] for the server's close frame. A nil handler answers it
+// with the same code.
 func (c *Client) SetCloseHandler(handler func(code int, text string) error) {
 	if handler == nil {
 		handler = c.answerClose
@@ -155,25 +153,25 @@ func (c *Client) SetCloseHandler(handler func(code int, text string) error) {
 	c.handlers.closed.Store(&handler)
 }
 
-// PingHandler returns what is done about pings.
+// PingHandler returns the handler of pings.
 func (c *Client) PingHandler() func(data string) error { return *c.handlers.ping.Load() }
 
-// PongHandler returns what is done about pongs.
+// PongHandler returns the handler of pongs.
 func (c *Client) PongHandler() func(data string) error { return *c.handlers.pong.Load() }
 
-// CloseHandler returns what is done about the server's close frame.
+// CloseHandler returns the handler of the server's close frame.
 func (c *Client) CloseHandler() func(code int, text string) error { return *c.handlers.closed.Load() }
 
-// answerPing sends a pong. Where it can't be written, the next read or write says so.
+// answerPing sends a pong. If that fails, the next read or write returns an error.
 func (c *Client) answerPing(data string) error {
 	_ = c.WriteControl(ws.PongMessage, []byte(data), c.options.deadline())
 	return nil
 }
 
 func (c *Client) answerClose(code int, _ string) error {
-	c.answered.Store(true) // before a write can fail because of it
+	c.answered.Store(true) // set before a write can fail because of it
 	err := c.WriteControl(ws.CloseMessage, ws.FormatCloseMessage(code, ""), c.options.deadline())
-	if errors.Is(err, ws.ErrCloseSent) { // by the test: this is the answer to that
+	if errors.Is(err, ws.ErrCloseSent) { // the test has sent a close frame, which the server has answered
 		c.answered.Store(false)
 	}
 	return nil

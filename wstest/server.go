@@ -10,13 +10,12 @@ import (
 	"testing"
 )
 
-// Server is an HTTP server in memory.
+// Server is an HTTP server in memory. [Serve] starts one; the zero value is not usable.
 type Server struct {
 	listener *Listener
 }
 
-// Serve starts an HTTP server in memory that lives as long as the test. Several
-// clients may be connected to it.
+// Serve starts an HTTP server in memory. It runs until the test ends, for any number of clients.
 func Serve(t testing.TB, handler http.Handler) *Server {
 	t.Helper()
 	s := &Server{listener: Listen()}
@@ -33,20 +32,20 @@ func Serve(t testing.TB, handler http.Handler) *Server {
 	return s
 }
 
-// DialContext opens a connection to the server, whatever the network and address
-// are: it can be the DialContext of a http.Transport.
+// DialContext opens a connection to the server and ignores the network and the address, so that it
+// can be the DialContext of an http.Transport. It may be called from any goroutine.
 func (s *Server) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 	return s.listener.DialContext(ctx)
 }
 
-// endpoint is where Dial connects to.
+// endpoint is the resolved target of Dial.
 type endpoint struct {
 	url  string // with scheme http or https
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 	tls  *tls.Config
 }
 
-// resolve finds out what a target is.
+// resolve returns the endpoint of a target. It fails the test for an unknown type.
 func resolve(t testing.TB, target any, path string) endpoint {
 	t.Helper()
 	if path == "" || path[0] != '/' {

@@ -1,4 +1,4 @@
-// Package resources has the files that are served as they are.
+// Package resources has the static files.
 package resources
 
 import (
@@ -10,5 +10,5 @@ import (
 //go:embed index.html
 var files embed.FS
 
-// FS is the page.
+// FS contains the page.
 var FS = fsutil.NewEmbed(files)

@@ -10,7 +10,7 @@ import (
 	"goyave.dev/goyave/v5/middleware/parse"
 )
 
-// Register all routes.
+// Register registers all routes.
 func Register(_ *goyave.Server, router *goyave.Router) {
 	router.GlobalMiddleware(log.CombinedLogMiddleware())
 	router.GlobalMiddleware(&parse.Middleware{}) // ValidateQuery needs it

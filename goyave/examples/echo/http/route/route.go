@@ -9,7 +9,7 @@ import (
 	"goyave.dev/goyave/v5/log"
 )
 
-// Register all routes.
+// Register registers all routes.
 func Register(_ *goyave.Server, router *goyave.Router) {
 	router.GlobalMiddleware(log.CombinedLogMiddleware())
 

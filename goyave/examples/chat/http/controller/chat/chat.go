@@ -15,37 +15,38 @@ import (
 )
 
 const (
-	room       = "chat" // in the hub
-	maxMessage = 2048   // bytes that a client may send at once
+	room       = "chat" // the hub's room
+	maxMessage = 2048   // bytes of one message of a client
 )
 
-// Controller is one room. The hub writes to the members; what it reads of one, Serve
-// gives to the hub.
+// Controller serves one room. Serve reads a member's messages and passes them to the hub, which
+// writes to all members.
 type Controller struct {
 	goyave.Component
 	hub *websocket.HubService
 
-	// presence is held while somebody joins or leaves, so that each name is taken once
-	// and the last word on who is here is true. It waits for no connection.
+	// presence is held while a member joins or leaves, so that each name is unique and the last
+	// announcement is up to date. The lock holder does not wait for any connection.
 	presence sync.Mutex
 }
 
-// Init finds the hub.
+// Init looks up the hub.
 func (ctrl *Controller) Init(server *goyave.Server) {
 	ctrl.Component.Init(server)
 	ctrl.hub = websocket.HubOf(server)
 }
 
-// RegisterRoute has the name validated before the upgrade. What is wrong with it, the page
-// asks before it connects: browsers keep from it why a handshake is refused.
+// RegisterRoute validates the name before the upgrade. It also registers a route with which the
+// page checks the name before it connects, because browsers do not show a page why a handshake was
+// refused.
 func (ctrl *Controller) RegisterRoute(router *goyave.Router, handler goyave.Handler) {
 	router.Get("", handler).ValidateQuery(JoinRequest)
 	router.Get("/check", ctrl.check).ValidateQuery(JoinRequest)
 }
 
-// check answers 204 where nothing is wrong with the name.
+// check responds with 204 if the name is valid and free.
 func (ctrl *Controller) check(response *goyave.Response, request *goyave.Request) {
-	name, _ := request.Query["name"].(string) // it was validated
+	name, _ := request.Query["name"].(string) // validated as a string
 	if ctrl.taken(name) {
 		response.Status(http.StatusConflict)
 		return
@@ -53,9 +54,9 @@ func (ctrl *Controller) check(response *goyave.Response, request *goyave.Request
 	response.Status(http.StatusNoContent)
 }
 
-// Serve is the whole life of one member.
+// Serve handles one member.
 func (ctrl *Controller) Serve(conn *websocket.Conn, request *goyave.Request) error {
-	name, _ := request.Query["name"].(string) // it was validated
+	name, _ := request.Query["name"].(string) // validated as a string
 	member, err := ctrl.join(conn, name)
 	if err != nil {
 		return err
@@ -82,35 +83,35 @@ func (ctrl *Controller) Serve(conn *websocket.Conn, request *goyave.Request) err
 	}
 }
 
-// nameKey is what a member's name is kept under.
+// nameKey is the key of a member's name in its values.
 type nameKey struct{}
 
-// join lets somebody in, unless the name is taken, and tells everybody.
+// join adds a member, unless its name is taken, and announces it.
 func (ctrl *Controller) join(conn *websocket.Conn, name string) (*hub.Member, error) {
 	ctrl.presence.Lock()
 	defer ctrl.presence.Unlock()
-	if ctrl.taken(name) { // maybe by a connection of the same person whose network died
+	if ctrl.taken(name) { // perhaps by a lost connection of the same user
 		return nil, websocket.NewCloseError(websocket.CloseTryAgainLater, "the name is taken")
 	}
 	member, err := ctrl.hub.Join(conn)
 	if err != nil {
 		return nil, err
 	}
-	member.Set(nameKey{}, name) // before the room has the member
+	member.Set(nameKey{}, name) // before other members can see this one
 	if err := member.Join(room); err != nil {
 		return nil, err
 	}
 	return member, ctrl.hub.Broadcast(room, hub.JSON(event{Type: "joined", Name: name, Here: ctrl.names()}))
 }
 
-// leave tells everybody that a member has left. At shutdown all do, which is no news.
+// leave announces that a member has left. At shutdown, when all members leave, it does nothing.
 func (ctrl *Controller) leave(member *hub.Member, name string) {
 	if errors.Is(context.Cause(member.Conn().Context()), websocket.ErrShutdown) {
 		return
 	}
 	ctrl.presence.Lock()
 	defer ctrl.presence.Unlock()
-	member.Leave(room) // as it does by itself when the connection has ended, but maybe later
+	member.Leave(room) // it would happen anyway, but perhaps after the announcement
 	err := ctrl.hub.Broadcast(room, hub.JSON(event{Type: "left", Name: name, Here: ctrl.names()}))
 	if err != nil {
 		ctrl.Logger().Error(err)
@@ -122,7 +123,7 @@ func (ctrl *Controller) taken(name string) bool {
 	return slices.ContainsFunc(ctrl.names(), func(other string) bool { return strings.EqualFold(name, other) })
 }
 
-// names are those of all members, in the order in which they came.
+// names returns the names of all members, in the order in which they joined.
 func (ctrl *Controller) names() []string {
 	members := ctrl.hub.In(room)
 	names := make([]string, len(members))
@@ -132,10 +133,10 @@ func (ctrl *Controller) names() []string {
 	return names
 }
 
-// An event is what members are sent, as JSON.
+// An event is sent as JSON to the members.
 type event struct {
 	Type string   `json:"type"` // joined, left, message
-	Name string   `json:"name"` // whose
+	Name string   `json:"name"` // of the member that joined, left or sent the message
 	Text string   `json:"text,omitempty"`
 	Here []string `json:"here,omitempty"` // the names of all members now
 }

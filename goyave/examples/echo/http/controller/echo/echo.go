@@ -6,12 +6,12 @@ import (
 	"goyave.dev/goyave/v5"
 )
 
-// Controller sends every message back as it came.
+// Controller sends every message back unchanged.
 type Controller struct {
 	goyave.Component
 }
 
-// Serve is the whole life of one connection.
+// Serve handles one connection.
 func (ctrl *Controller) Serve(conn *websocket.Conn, request *goyave.Request) error {
 	ctrl.Logger().Info("connected", "remote", request.RemoteAddress())
 	for {
