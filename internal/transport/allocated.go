@@ -20,10 +20,10 @@ func (t *Conn) Allocated() Allocated {
 		ReadBuffer:    t.buffer != nil,
 		Loan:          t.lent.Memory != nil,
 		HeldFrames:    t.corked(),
-		Cork:          t.cork.Load() != nil,
-		Queue:         t.queue.Load() != nil,
-		ReadDeadlines: t.deadlines.Load() != nil,
-		Gorilla:       t.gorilla.Load() != nil,
+		Cork:          t.cork.Made() != nil,
+		Queue:         t.queue.Made() != nil,
+		ReadDeadlines: t.deadlines.Made() != nil,
+		Gorilla:       t.gorilla.Made() != nil,
 		Awaited:       t.closed.IsAwaited(),
 	}
 }

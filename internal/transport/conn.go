@@ -20,9 +20,9 @@ type Conn struct {
 	open    bool // the 101 is written; set by Start, before other goroutines have the Conn
 
 	// Fields of reading and writing, placed where they fill a gap.
-	more  atomic.Bool  // the read buffer contains another whole frame
-	under ioFlags      // properties of the read and the write in progress
-	level atomic.Int32 // compression level of later messages, on the scale of package flate
+	moreBuffered atomic.Bool  // the read buffer contains another whole frame
+	flags        ioFlags      // properties of the read and the write in progress
+	level        atomic.Int32 // compression level of later messages, on the scale of package flate
 
 	events Events // noEvents until the 101 is written
 

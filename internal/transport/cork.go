@@ -33,22 +33,19 @@ var corkBuffers = sync.Pool{New: func() any { return new(corkBuffer) }}
 
 // ensureCork returns the cork, which is made when it is first needed: most connections need none.
 func (t *Conn) ensureCork() *cork {
-	if t.cork.Load() == nil {
-		t.cork.CompareAndSwap(nil, &cork{t: t})
-	}
-	return t.cork.Load()
+	return t.cork.Get(func() *cork { return &cork{t: t} })
 }
 
 // corked reports whether frames are held back. frameLock is held.
 func (t *Conn) corked() bool {
-	c := t.cork.Load()
+	c := t.cork.Made()
 	return c != nil && c.held != nil
 }
 
 // canCork reports whether a frame is to be held back instead of being written at once. A
 // deadline or context of the caller's could not bound it then.
 func (t *Conn) canCork(b *WriteDeadline, opcode byte, length int) bool {
-	return t.more.Load() && wire.IsData(opcode) && !b.fromCaller && b.ctx.Done() == nil &&
+	return t.moreBuffered.Load() && wire.IsData(opcode) && !b.fromCaller && b.ctx.Done() == nil &&
 		t.ensureCork().n+wire.MaxHeaderSize+length <= corkMax
 }
 
@@ -94,11 +91,11 @@ func (t *Conn) flushCork() {
 
 // uncorkBeforeWaiting flushes the cork before the reading goroutine waits for the peer.
 func (t *Conn) uncorkBeforeWaiting() {
-	if t.more.Load() {
-		t.more.Store(false)
+	if t.moreBuffered.Load() {
+		t.moreBuffered.Store(false)
 	}
 	// If another goroutine has the lock, it flushes the cork as it unlocks, or the timer does.
-	if c := t.cork.Load(); c != nil && c.holding.Load() && t.frameLock.TryLock() {
+	if c := t.cork.Made(); c != nil && c.holding.Load() && t.frameLock.TryLock() {
 		t.unlockFrame()
 	}
 }
@@ -108,7 +105,7 @@ func (c *cork) Fire() { c.t.events.Guard(c.t.uncorkInTime) }
 
 // uncorkInTime flushes the cork even if the reader finds more frames in the meantime.
 func (t *Conn) uncorkInTime() {
-	t.more.Store(false)
+	t.moreBuffered.Store(false)
 	b := t.ownDeadline()
 	if t.lockFrame(&b) != nil {
 		return

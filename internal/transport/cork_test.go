@@ -20,14 +20,14 @@ func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
 		defer func() { _ = client.Close() }()
 		tr := New(server, nil, newConfig())
 		tr.open = true
-		tr.more.Store(true)
+		tr.moreBuffered.Store(true)
 		b := tr.ownDeadline()
 		require.NoError(t, tr.WriteFrame(&b, wire.OpBinary, []byte("x")))
 
 		require.True(t, tr.frameLock.TryLock())
 		time.Sleep(corkTime)
-		synctest.Wait()     // the timer waits for the lock
-		tr.more.Store(true) // as the reader does
+		synctest.Wait()             // the timer waits for the lock
+		tr.moreBuffered.Store(true) // as the reader does
 		tr.unlockFrame()
 
 		got := make([]byte, 3)

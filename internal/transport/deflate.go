@@ -9,9 +9,9 @@ import (
 // UseDeflate was called.
 func (t *Conn) EnableCompression(enable bool) {
 	if enable {
-		t.under.clear(writeUncompressed)
+		t.flags.clear(writeUncompressed)
 	} else {
-		t.under.set(writeUncompressed)
+		t.flags.set(writeUncompressed)
 	}
 }
 
@@ -23,7 +23,7 @@ func (t *Conn) SetCompressionLevel(level int) { t.level.Store(int32(level)) } //
 func (t *Conn) CompressionLevel() int { return int(t.level.Load()) }
 
 // Compresses reports whether messages that are written are compressed.
-func (t *Conn) Compresses() bool { return t.deflate && !t.under.has(writeUncompressed) }
+func (t *Conn) Compresses() bool { return t.deflate && !t.flags.has(writeUncompressed) }
 
 // CompressesMessage reports whether a whole message of this size, in bytes, is compressed.
 func (t *Conn) CompressesMessage(size int) bool {

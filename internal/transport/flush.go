@@ -9,7 +9,7 @@ const batchesAtOnce = 4
 // can't be tried, it leaves all of it. Any goroutine may call it; while one flushes, another call
 // does nothing.
 func (t *Conn) Flush() {
-	q := t.queue.Load()
+	q := t.queue.Made()
 	switch {
 	case q == nil || !q.begin():
 	case t.Unwritable() != nil:
@@ -97,8 +97,8 @@ func (q *queue) writeBatch(t *Conn, full bool) (more bool, err error) {
 // AwaitFlush returns when the queue is empty, or the socket is closed. While a message is being
 // streamed, which may never be complete, it returns at once: nothing is written behind it.
 func (t *Conn) AwaitFlush() {
-	q := t.queue.Load()
-	if q == nil || t.under.has(writeStreamed) {
+	q := t.queue.Made()
+	if q == nil || t.flags.has(writeStreamed) {
 		return
 	}
 	t.Flush()
@@ -114,7 +114,7 @@ func (t *Conn) AwaitFlush() {
 // socket is closed.
 func (t *Conn) stopFlushing() {
 	t.Flush()
-	if q := t.queue.Load(); q != nil {
+	if q := t.queue.Made(); q != nil {
 		if idle := q.flushed(); idle != nil {
 			<-idle
 		}

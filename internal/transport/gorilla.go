@@ -25,10 +25,7 @@ type gorillaState struct {
 // ensureGorilla returns the state, which is made when it is first needed: most connections need
 // none.
 func (t *Conn) ensureGorilla() *gorillaState {
-	if t.gorilla.Load() == nil {
-		t.gorilla.CompareAndSwap(nil, new(gorillaState))
-	}
-	return t.gorilla.Load()
+	return t.gorilla.Get(func() *gorillaState { return new(gorillaState) })
 }
 
 // A viewedMessage is a message that gorilla reads, as frames. Only the reading goroutine uses it.

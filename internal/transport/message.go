@@ -132,8 +132,8 @@ func (t *Conn) isChecked(opcode byte) bool {
 // without waiting: then small frames that are written are corked.
 func (t *Conn) endMessage() {
 	t.consume(0)
-	if more := t.buffer.hasFrame() && !t.readIsBounded(); more != t.more.Load() {
-		t.more.Store(more)
+	if more := t.buffer.hasFrame() && !t.readIsBounded(); more != t.moreBuffered.Load() {
+		t.moreBuffered.Store(more)
 	}
 }
 

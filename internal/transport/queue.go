@@ -67,18 +67,13 @@ type waiters struct {
 // be enough. ErrFrameTooBig means that a single frame exceeds the limit. Other errors say why
 // nothing can be written any more.
 func (t *Conn) Enqueue(limit QueueLimit, frames [][]byte) (room <-chan struct{}, err error) {
-	q := t.queue.Load()
-	if q == nil {
-		t.queue.CompareAndSwap(nil, new(queue))
-		q = t.queue.Load()
-	}
-	return q.add(t, limit, frames)
+	return t.queue.Get(func() *queue { return new(queue) }).add(t, limit, frames)
 }
 
 // Queued returns the number of messages in the queue, and of bytes of their frames. A message
 // that is being written counts until it is written. Any goroutine may call it.
 func (t *Conn) Queued() (messages, bytes int) {
-	q := t.queue.Load()
+	q := t.queue.Made()
 	if q == nil {
 		return 0, 0
 	}

@@ -168,7 +168,7 @@ func TestQueueKeepsNothing(t *testing.T) {
 			}
 			requireFreed(t, pointers)
 			tr.AwaitFlush()
-			q := tr.queue.Load()
+			q := tr.queue.Made()
 			q.mu.Lock()
 			defer q.mu.Unlock()
 			assert.Nil(t, q.segments)

@@ -43,7 +43,7 @@ type reading struct {
 
 	waiting atomic.Int64 // 1 + the age at which the read of the socket began; zero: no read waits
 
-	deadlines atomic.Pointer[readDeadlines] // nil until one is needed
+	deadlines xsync.Lazy[readDeadlines]
 }
 
 // ReadFailure returns the error of every later read of a message, nil while reads still work.

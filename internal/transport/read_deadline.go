@@ -18,10 +18,7 @@ func (t *Conn) SetReadDeadline(d time.Time) error {
 // readDeadlines returns the read deadlines of the connection, which are made when they are first
 // needed: most connections have none.
 func (t *Conn) readDeadlines() *readDeadlines {
-	if t.deadlines.Load() == nil {
-		t.deadlines.CompareAndSwap(nil, new(readDeadlines))
-	}
-	return t.deadlines.Load()
+	return t.deadlines.Get(func() *readDeadlines { return new(readDeadlines) })
 }
 
 // FailReads makes a read that waits and every later one fail with the cause. Only the first cause
@@ -107,14 +104,14 @@ func (t *Conn) boundRead(ctx context.Context) (release func(succeeded bool)) {
 	if ctx.Done() == nil {
 		return func(bool) {}
 	}
-	t.under.set(readByContext)
+	t.flags.set(readByContext)
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
 		t.events.Guard(func() { t.interruptRead(ctx) })
 	})
 	return func(succeeded bool) {
-		t.under.clear(readByContext)
+		t.flags.clear(readByContext)
 		if stop() {
 			return
 		}
@@ -133,7 +130,7 @@ func (t *Conn) interruptRead(ctx context.Context) {
 	}
 	ended := &contextError{cause}
 	err := t.readDeadlines().end(t.nc, ended)
-	if !reaches(err) && t.under.clear(readByContext) {
+	if !reaches(err) && t.flags.clear(readByContext) {
 		t.FailUnreached("read", ended, err)
 	}
 }
@@ -142,8 +139,8 @@ func (t *Conn) interruptRead(ctx context.Context) {
 // may be corked: the next read would have to write it first, which may take longer than its
 // bound.
 func (t *Conn) readIsBounded() bool {
-	d := t.deadlines.Load()
-	return t.under.has(readByContext) || d != nil && d.bounded.Load()
+	d := t.deadlines.Made()
+	return t.flags.has(readByContext) || d != nil && d.bounded.Load()
 }
 
 // A contextError is the cause of a context that ended a read. It tells endReads that the

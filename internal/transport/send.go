@@ -74,7 +74,7 @@ func (t *Conn) writeChunks(b *WriteDeadline, p, payload []byte) (n int, err erro
 
 // writeChunk writes p and then payload, in one system call if possible.
 func (t *Conn) writeChunk(b *WriteDeadline, p, payload []byte) (n int, err error) {
-	if t.under.has(writeUntimed) {
+	if t.flags.has(writeUntimed) {
 		return t.writeWithoutDeadline(b, p, payload)
 	}
 	n, err = t.writeFrom(0, p, payload)
@@ -118,14 +118,14 @@ var vectors = sync.Pool{New: func() any { return new(vector) }}
 // boundWrite interrupts the write under way when ctx ends, until release is called. The next write
 // sets a deadline of its own then.
 func (t *Conn) boundWrite(ctx context.Context) (release func()) {
-	t.under.set(writeByContext)
+	t.flags.set(writeByContext)
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
 		t.events.Guard(func() { t.interruptWrite(ctx) })
 	})
 	return func() {
-		t.under.clear(writeByContext)
+		t.flags.clear(writeByContext)
 		if !stop() {
 			<-interrupted
 			t.armed = unknownDeadline
@@ -136,7 +136,7 @@ func (t *Conn) boundWrite(ctx context.Context) (release func()) {
 // interruptWrite ends the write under way, whose context has ended.
 func (t *Conn) interruptWrite(ctx context.Context) {
 	err := t.nc.SetWriteDeadline(longAgo)
-	if !reaches(err) && t.under.clear(writeByContext) {
+	if !reaches(err) && t.flags.clear(writeByContext) {
 		t.FailUnreached("write", context.Cause(ctx), err)
 	}
 }

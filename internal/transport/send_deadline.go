@@ -87,9 +87,9 @@ func (t *Conn) setDeadline(at time.Time) error {
 		return err
 	}
 	if !at.IsZero() && !reaches(err) {
-		t.under.set(writeUntimed)
-	} else if t.under.has(writeUntimed) {
-		t.under.clear(writeUntimed)
+		t.flags.set(writeUntimed)
+	} else if t.flags.has(writeUntimed) {
+		t.flags.clear(writeUntimed)
 	}
 	return nil
 }

@@ -25,8 +25,8 @@ type writing struct {
 	// frameLock alone.
 	messageLock, frameLock xsync.Lock
 
-	cork  atomic.Pointer[cork]  // nil until a frame is held back
-	queue atomic.Pointer[queue] // nil until something is enqueued
+	cork  xsync.Lazy[cork]  // made when a frame is first held back
+	queue xsync.Lazy[queue] // made when something is first enqueued
 
 	progressAt atomic.Int64 // LastProgress
 	sentAt     atomic.Int64 // LastSent
@@ -35,7 +35,7 @@ type writing struct {
 
 	callers atomic.Pointer[time.Time] // the caller's deadline; nil: WriteTimeout counts
 
-	gorilla atomic.Pointer[gorillaState] // nil until gorilla reads or writes
+	gorilla xsync.Lazy[gorillaState] // made when gorilla first reads or writes
 
 	watch *watch // nil: there is no socket beneath, or a write on it can be resumed
 }

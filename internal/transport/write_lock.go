@@ -48,7 +48,7 @@ func (t *Conn) lockCloseFrame(b *WriteDeadline) error {
 // unlockFrame releases the lock of a frame. It first writes frames that are held back if the
 // reader expects no more answers: no other goroutine might write them.
 func (t *Conn) unlockFrame() {
-	if t.corked() && !t.more.Load() {
+	if t.corked() && !t.moreBuffered.Load() {
 		t.flushCork()
 	}
 	t.frameLock.Unlock()
@@ -159,7 +159,7 @@ func (t *Conn) waitLeft(lock *xsync.Lock, b *WriteDeadline) (left time.Duration,
 // one before it left. Progress of a streamed message does not count, as it may never end.
 func (t *Conn) lastMessageProgress() time.Duration {
 	left := t.LastSent()
-	if t.under.has(writeStreamed) {
+	if t.flags.has(writeStreamed) {
 		return left
 	}
 	return max(left, t.LastProgress())

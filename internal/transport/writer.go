@@ -58,7 +58,7 @@ func (t *Conn) NextWriter(b *WriteDeadline, messageType int) (*messageWriter, er
 		w.compressor = compressor
 		w.opcode |= wire.BitRSV1
 	}
-	t.under.set(writeStreamed)
+	t.flags.set(writeStreamed)
 	return w, nil
 }
 
@@ -116,7 +116,7 @@ func (w *messageWriter) close(b WriteDeadline) error {
 	}
 	w.release()
 	w.err = ErrWriterClosed
-	w.t.under.clear(writeStreamed)
+	w.t.flags.clear(writeStreamed)
 	w.t.unlockMessage()
 	return err
 }
