@@ -27,8 +27,8 @@ func (b *panickyBroker) Subscribe(hub.Topic) error       { return b.call("Subscr
 func (b *panickyBroker) Unsubscribe(hub.Topic) error     { return b.call("Unsubscribe") }
 func (b *panickyBroker) Close() error                    { return b.call("Close") }
 
-// A panic of a broker is an error of what was asked of it, or nobody's: members leave all
-// the same, whatever goroutine they do that in, and nothing stays locked.
+// A panic of a broker becomes the error of the call, if the call returns one. Members still leave,
+// in any goroutine, and no lock stays locked.
 func TestPanickingBroker(t *testing.T) {
 	for _, method := range []string{"Publish", "Subscribe", "Unsubscribe", "Close"} {
 		t.Run(method, func(t *testing.T) {

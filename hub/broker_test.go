@@ -21,7 +21,7 @@ func TestMemory(t *testing.T) {
 	})
 }
 
-// Three hubs are as one for those who send, and three for those who count.
+// Three connected hubs send like one hub, and count their own members.
 func TestSeveralHubs(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		var broker hub.Memory
@@ -43,7 +43,7 @@ func TestSeveralHubs(t *testing.T) {
 		require.NoError(t, hubs[1].Send("ann", hub.Text("to ann")))
 		require.NoError(t, hubs[2].BroadcastAll(hub.Binary([]byte("to all"))))
 		expect(t, clients[0], "to ann")
-		expect(t, clients[1], "to the lobby", "to the board") // the exceptions are those of the first hub
+		expect(t, clients[1], "to the lobby", "to the board") // the except members are in the first hub only
 		expect(t, clients[2], "to the lobby", "to ann")
 		for _, client := range clients {
 			client.ExpectBinary([]byte("to all"))
@@ -73,7 +73,7 @@ func TestSeveralHubs(t *testing.T) {
 	})
 }
 
-// What goes from one node to another is encoded, and arrives as it was.
+// Messages and close frames survive the encoding for other nodes.
 func TestMessagesBetweenHubs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var broker hub.Memory
@@ -93,7 +93,7 @@ func TestMessagesBetweenHubs(t *testing.T) {
 	})
 }
 
-// recorder is a broker that keeps what the hub tells it.
+// recorder is a broker that records the calls of its methods.
 type recorder struct {
 	mu      sync.Mutex
 	calls   []string
@@ -125,7 +125,7 @@ func (b *recorder) Subscribe(t hub.Topic) error         { return b.record("subsc
 func (b *recorder) Unsubscribe(t hub.Topic) error       { return b.record("unsubscribe " + t.Name) }
 func (b *recorder) Close() error                        { return b.record("close") }
 
-// A hub subscribes to what its members are interested in, and to nothing else.
+// A hub subscribes to exactly the rooms and keys of its members.
 func TestSubscriptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broker := new(recorder)
@@ -157,7 +157,7 @@ func TestSubscriptions(t *testing.T) {
 	})
 }
 
-// What a broker brings and the hub can't make sense of, it ignores.
+// The hub ignores malformed payloads.
 func TestReceiveIgnores(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broker := new(recorder)
@@ -196,8 +196,8 @@ func TestReceiveIgnores(t *testing.T) {
 	})
 }
 
-// Joins, leaves and broadcasts on two nodes at once neither wait for each other for ever
-// nor leave anything behind.
+// Concurrent joins, leaves and broadcasts on two nodes do not deadlock, and both hubs are empty at
+// the end.
 func TestHubsAtOnce(t *testing.T) {
 	var broker hub.Memory
 	r := newRig(t, testws.TCP, websocket.Options{})

@@ -20,10 +20,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A member is a Serve of a connection that is in a hub.
+// A member is a Serve function for a connection that has joined a hub.
 type memberFunc func(conn *websocket.Conn, h *hub.Hub) error
 
-// serveMembers serves connections with f, and fails the test if anybody is alarmed.
+// serveMembers serves connections with f, and fails the test if OnError is called.
 func serveMembers(t *testing.T, n testws.Network, h *hub.Hub, options websocket.Options, f memberFunc) any {
 	t.Helper()
 	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
@@ -44,8 +44,8 @@ func serveMembers(t *testing.T, n testws.Network, h *hub.Hub, options websocket.
 	return target
 }
 
-// refusal sends to a member, whose client does not read, until the hub refuses, and
-// returns the error of a later call.
+// refusal sends to a member whose client does not read until the hub refuses a message, and returns
+// the error of a later call.
 func refusal(m *hub.Member, call func(*hub.Member) error) error {
 	message := hub.Binary(make([]byte, 32<<10))
 	for {
@@ -71,8 +71,8 @@ func readToClose(t *testing.T, client *wstest.Client, code int, text string) {
 	}
 }
 
-// What the hub's calls return to a slow member may be returned from Serve, wrapped or
-// not, at once or later.
+// Serve may return the errors that the hub's methods return for a slow member, wrapped or not, at
+// once or later.
 func TestSlowMemberReturnsTheError(t *testing.T) {
 	for name, call := range map[string]func(*hub.Member) error{
 		"Send":        nil,
@@ -125,8 +125,8 @@ func TestSlowMemberReturnsTheError(t *testing.T) {
 	}
 }
 
-// A member that was disconnected ends with the code that Disconnect was given, whatever
-// its calls return then.
+// A disconnected member ends with the code of Disconnect, whichever error of its calls Serve
+// returns.
 func TestDisconnectedMemberReturnsTheError(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		for range 20 {
@@ -149,7 +149,8 @@ func TestDisconnectedMemberReturnsTheError(t *testing.T) {
 	})
 }
 
-// Who comes when the hub shuts down is told 1001, whether or not the Upgrader does.
+// A connection that joins during the hub's shutdown ends with 1001, whether or not the Upgrader
+// shuts down, too.
 func TestJoinAfterShutdownReturnsTheError(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		for name, call := range map[string]func(*hub.Hub, *websocket.Conn) error{
@@ -175,8 +176,8 @@ func TestJoinAfterShutdownReturnsTheError(t *testing.T) {
 	})
 }
 
-// Members that go on sending, joining and publishing while the hub shuts down return
-// what the calls say.
+// Members that send, join and publish during the hub's shutdown may return the errors of these
+// calls.
 func TestCallsDuringShutdownReturnTheError(t *testing.T) {
 	for range 20 {
 		var network hub.Memory
@@ -218,7 +219,7 @@ func TestCallsDuringShutdownReturnTheError(t *testing.T) {
 	}
 }
 
-// What MaxMessageSize lets in by default may be passed on by default.
+// A message that the default MaxMessageSize accepts fits into the default queue.
 func TestDefaultsFitTogether(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		for _, compression := range []bool{false, true} {
@@ -264,8 +265,8 @@ func synctestWait(u *websocket.Upgrader) {
 	}
 }
 
-// A message that MaxMessageSize let in and the queue does not take is the sender's
-// mistake: 1009, and nobody is alarmed.
+// A message that MaxMessageSize accepts but that is too long for the queue ends the sender's
+// connection with 1009, without a call of OnError.
 func TestTooLongMessageReturned(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		for name, call := range map[string]func(h *hub.Hub, m *hub.Member, message hub.Message) error{
@@ -301,7 +302,7 @@ func TestTooLongMessageReturned(t *testing.T) {
 	})
 }
 
-// A failure of the broker's is one of the application, which is told.
+// An error of the broker is a failure of the application: OnError is called.
 func TestBrokerFailureIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.Options{Broker: brokerFunc(func(hub.Topic) error { return nil })})

@@ -10,7 +10,7 @@ import (
 	"github.com/goyave-contrib/websocket/hub"
 )
 
-// chat sends what one member says to the others in the room.
+// chat sends each message of a member to the other members of the room.
 type chat struct{ hub *hub.Hub }
 
 func (ctrl *chat) Serve(conn *websocket.Conn, r *http.Request) error {
@@ -36,20 +36,20 @@ func Example() {
 	mux := http.NewServeMux()
 	upgrader.RegisterRoutes(mux, "/chat/{room}")
 
-	// When the server ends:
+	// When the server shuts down:
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
 	fmt.Println(rooms.Shutdown(ctx), upgrader.Shutdown(ctx))
 	// Output: <nil> <nil>
 }
 
-// Presence: the others in a room learn who comes and goes. A user may be there several
-// times, on a phone and a laptop.
+// Presence: the members of a room learn which users join and leave. A user may have several
+// connections, for example of a phone and a laptop.
 func ExampleMember_SetKey() {
-	type name struct{} // a type of its own, as for the values of a context
+	type name struct{} // a type of its own, as for a context key
 	rooms := hub.New(hub.Options{})
 	serve := func(conn *websocket.Conn, r *http.Request) error {
-		user := r.URL.Query().Get("user") // of a session, in earnest
+		user := r.URL.Query().Get("user") // a real application asks its session
 		member, err := rooms.Join(conn, "lobby")
 		if err != nil {
 			return err
@@ -62,8 +62,8 @@ func ExampleMember_SetKey() {
 			return err
 		}
 		defer func() {
-			_ = member.SetKey("")              // taking away always works
-			if len(rooms.WithKey(user)) == 0 { // that was the last one here
+			_ = member.SetKey("")              // removing a key never fails
+			if len(rooms.WithKey(user)) == 0 { // the user has no other connection
 				_ = rooms.Broadcast("lobby", hub.JSON(map[string]any{"left": user}))
 			}
 		}()
@@ -73,7 +73,7 @@ func ExampleMember_SetKey() {
 	http.Handle("GET /presence", websocket.New(websocket.ControllerFunc(serve)))
 }
 
-// A member that asked for much waits for itself; nobody else waits for it.
+// SendContext waits for a member that has asked for many messages; other members do not wait.
 func ExampleMember_SendContext() {
 	rooms := hub.New(hub.Options{})
 	serve := func(conn *websocket.Conn, _ *http.Request) error {
@@ -93,7 +93,7 @@ func ExampleMember_SendContext() {
 	http.Handle("GET /history", websocket.New(websocket.ControllerFunc(serve)))
 }
 
-// A user whose account is closed is thrown out everywhere.
+// All connections of a user whose account is closed are disconnected, on all nodes.
 func ExampleHub_Disconnect() {
 	rooms := hub.New(hub.Options{})
 	http.HandleFunc("DELETE /users/{id}", func(w http.ResponseWriter, r *http.Request) {
@@ -103,8 +103,8 @@ func ExampleHub_Disconnect() {
 	})
 }
 
-// Two hubs that are as one: in earnest, each is in a process of its own, with a broker
-// that reaches the other.
+// Two hubs work like one. In a real application, each hub is in a process of its own, with a broker
+// that connects them.
 func ExampleMemory() {
 	var network hub.Memory
 	one := hub.New(hub.Options{Broker: network.Node()})

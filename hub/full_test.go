@@ -17,11 +17,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// small is a queue that is full soon.
+// small is the limit of a queue that is soon full.
 var small = websocket.QueueLimit{Messages: 8, Bytes: 256 << 10}
 
-// A member whose queue is full is disconnected with 1013, once it has read what was
-// queued. The others get everything.
+// A member whose queue is full is disconnected with 1013, after it has read the queued messages.
+// The other members receive all messages.
 func TestSlowMemberIsDisconnected(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		full := make(chan *hub.Member, 10)
@@ -51,7 +51,7 @@ func TestSlowMemberIsDisconnected(t *testing.T) {
 	})
 }
 
-// With Drop, a member misses what found its queue full, and gets on.
+// With Drop, a member misses the messages that did not fit into its queue, and stays.
 func TestDrop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		full := make(chan *hub.Member, 10)
@@ -63,7 +63,7 @@ func TestDrop(t *testing.T) {
 			accepted := 0
 			for member.Send(message) == nil {
 				accepted++
-				synctest.Wait() // what can be written is
+				synctest.Wait() // wait for all possible writes
 			}
 			require.ErrorIs(t, member.Send(message), websocket.ErrQueueFull)
 			require.NoError(t, h.Broadcast("lobby", message))
@@ -81,8 +81,8 @@ func TestDrop(t *testing.T) {
 	})
 }
 
-// Of messages that come together and do not fit, those that do are queued, in order.
-// Nobody whose socket takes them is slow.
+// If the messages of one pass do not fit together, those that fit are queued, in order. A member
+// whose socket accepts them all does not count as slow.
 func TestBurstsAreNoReason(t *testing.T) {
 	const messages = 2000
 	h := hub.New(hub.Options{Queue: websocket.QueueLimit{Messages: 3}})
@@ -149,7 +149,7 @@ func TestDefaultQueue(t *testing.T) {
 				r := newRig(t, testws.Memory, websocket.Options{})
 				client, member := r.joinSlow(h)
 				const first = 2 * wstest.PipeBuffer
-				require.NoError(t, member.Send(hub.Binary(make([]byte, first)))) // is being written
+				require.NoError(t, member.Send(hub.Binary(make([]byte, first)))) // it is being written
 				synctest.Wait()
 				message := hub.Binary(make([]byte, size))
 				length := len(wstest.Binary(make([]byte, size)).Unmasked().Bytes())
@@ -165,8 +165,8 @@ func TestDefaultQueue(t *testing.T) {
 	}
 }
 
-// A client that reads at once is never too slow for what fits into the queue, whatever
-// its connection is, and however the messages are sent.
+// A client that reads without delay can take a full queue in one burst, on any network and with any
+// way to send.
 func TestBurstsThatFitAreNoReason(t *testing.T) {
 	for name, send := range map[string]func(h *hub.Hub, m *hub.Member, message hub.Message) error{
 		"Broadcast":    func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.Broadcast("lobby", message) },
@@ -198,7 +198,7 @@ func TestBurstsThatFitAreNoReason(t *testing.T) {
 	}
 }
 
-// A panic of OnFull is the connection's, which is closed all the same.
+// A panic of OnFull counts as one of Serve, and the connection is closed with the same code.
 func TestOnFullPanics(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		h := hub.New(hub.Options{Queue: small, OnFull: func(*hub.Member) { panic("oh") }})
@@ -212,7 +212,7 @@ func TestOnFullPanics(t *testing.T) {
 	})
 }
 
-// SendContext waits for the reader, but no longer than its context.
+// SendContext waits for the peer to read, until its context ends.
 func TestSendContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.Options{Queue: small})
@@ -262,7 +262,7 @@ func TestSendContext(t *testing.T) {
 	})
 }
 
-// Negative means off, as everywhere.
+// Negative means no limit.
 func TestQueueWithoutBounds(t *testing.T) {
 	r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{Queue: websocket.QueueLimit{Messages: -1, Bytes: -1}})
 	client := wstest.DialRaw(t, r.target, "/", nil)

@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// heap is how many bytes are in use, and goroutines are there.
+// heap returns the number of bytes in use, and the number of goroutines.
 func heap() (bytes uint64, goroutines int) {
-	for range 3 { // pools are emptied by the second
+	for range 3 { // the second one empties the pools
 		runtime.GC()
 	}
 	var stats runtime.MemStats
@@ -24,15 +24,15 @@ func heap() (bytes uint64, goroutines int) {
 	return stats.HeapAlloc + stats.StackInuse, runtime.NumGoroutine()
 }
 
-// A member that is quiet costs no goroutine, no buffer and at most 300 bytes, also once
-// it has got something.
+// An idle member uses no goroutine, no buffer and at most 300 bytes, also after it has received a
+// message.
 func TestQuietMembersAreSmall(t *testing.T) {
 	const members, most = 4000, 300
 	r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{})
 	clients := make([]*wstest.Raw, members)
 	conns := make([]*websocket.Conn, members)
 	for i := range clients {
-		clients[i] = wstest.DialRaw(t, r.target, "/", &wstest.Options{Timeout: -1}) // timers have memory of their own
+		clients[i] = wstest.DialRaw(t, r.target, "/", &wstest.Options{Timeout: -1}) // a timer would use memory
 		conns[i] = <-r.conns
 	}
 	bare, goroutines := heap()

@@ -24,7 +24,7 @@ func TestBroadcast(t *testing.T) {
 		b, inB := r.join(h, "b")
 		both, inBoth := r.join(h, "a", "b")
 		none, _ := r.join(h)
-		other, _ := r.connect() // no member
+		other, _ := r.connect() // not a member
 
 		require.NoError(t, h.Broadcast("a", hub.Text("to a")))
 		require.NoError(t, h.Broadcast("b", hub.Text("to b")))
@@ -53,7 +53,7 @@ func TestBroadcast(t *testing.T) {
 func TestKeys(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		r, h := newRig(t, n, websocket.Options{}), hub.New(hub.Options{})
-		phone, onPhone := r.join(h, "ann") // the name of a room is no key
+		phone, onPhone := r.join(h, "ann") // a room may have the same name as a key
 		laptop, onLaptop := r.join(h)
 		other, _ := r.join(h, "ann")
 		assert.Empty(t, onPhone.Key())
@@ -105,7 +105,7 @@ func TestRooms(t *testing.T) {
 		assert.Equal(t, "ann", a.Key())
 		assert.Equal(t, []string{"", "lobby"}, h.Rooms())
 		a.Leave("lobby", "lobby")
-		require.NoError(t, a.Join("lobby")) // at the end again
+		require.NoError(t, a.Join("lobby")) // it is now the last one in order
 		assert.Equal(t, []*hub.Member{b, a}, h.In("lobby"))
 		assert.Equal(t, hub.Stats{Members: 2, Rooms: 2, Keys: 1}, h.Stats())
 	})
@@ -179,7 +179,7 @@ func TestMessages(t *testing.T) {
 	})
 }
 
-// Encoding happens once, whoever gets the message.
+// A message is encoded once for all its recipients.
 func TestJSONIsEncodedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, h := newRig(t, testws.Memory, websocket.Options{}), hub.New(hub.Options{})
@@ -222,7 +222,7 @@ func TestValues(t *testing.T) {
 	})
 }
 
-// A member that joins or leaves twice at once is in a room once, and has one key.
+// A member whose joins or leaves overlap is in a room once, and has one key.
 func TestJoinsAtOnce(t *testing.T) {
 	r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{})
 	client, member := r.join(h)
@@ -244,8 +244,8 @@ func TestJoinsAtOnce(t *testing.T) {
 	nothing(t, h, client)
 }
 
-// Nothing of a room is queued for a member once Leave has returned; what was before
-// comes ahead of what is sent later.
+// Once Leave has returned, no more messages of the room are queued for the member. The messages
+// that were queued before arrive ahead of later ones.
 func TestNothingAfterLeave(t *testing.T) {
 	r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{WhenFull: hub.Drop})
 	client, member := r.join(h)
@@ -291,7 +291,7 @@ func TestNothingAfterLeave(t *testing.T) {
 	publishing.Wait()
 }
 
-// A goroutine's messages to a room arrive in order, whoever else is sending.
+// The messages of one goroutine to a room arrive in order, also while other goroutines send.
 func TestOrder(t *testing.T) {
 	const publishers, each = 4, 300
 	r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{Queue: websocket.QueueLimit{Messages: 1 << 20}})
@@ -323,7 +323,7 @@ func TestOrder(t *testing.T) {
 	nothing(t, h, clients...)
 }
 
-// Join may be called before Serve: the member is there from the start.
+// Join may be called before Serve.
 func TestJoinBeforeServe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.Options{})
@@ -382,8 +382,8 @@ func TestDisconnect(t *testing.T) {
 	})
 }
 
-// What was sent before is sent before the close frame, also when it is somebody else's
-// round.
+// Disconnect sends the close frame after all earlier messages, also if another goroutine runs the
+// pass that delivers them.
 func TestDisconnectComesLast(t *testing.T) {
 	r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{WhenFull: hub.Drop})
 	_, crowd := r.join(h)
@@ -401,7 +401,7 @@ func TestDisconnectComesLast(t *testing.T) {
 
 var errBroker = errors.New("broker is down")
 
-// brokerFunc is a broker on which nobody else is.
+// brokerFunc is a broker without other nodes.
 type brokerFunc func(t hub.Topic) error
 
 func (brokerFunc) Open(func(hub.Topic, []byte))    {}
@@ -410,7 +410,7 @@ func (b brokerFunc) Subscribe(t hub.Topic) error   { return b(t) }
 func (brokerFunc) Unsubscribe(hub.Topic) error     { return errBroker }
 func (brokerFunc) Close() error                    { return errBroker }
 
-// What the broker can't do undoes a Join, and nothing else.
+// An error of the broker undoes the Join that caused it, and nothing else.
 func TestBrokerFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.Options{Broker: brokerFunc(func(t hub.Topic) error {
@@ -434,7 +434,7 @@ func TestBrokerFails(t *testing.T) {
 		require.ErrorIs(t, err, errBroker)
 		assert.Equal(t, []*hub.Member{member}, h.Members())
 		assert.Equal(t, []*hub.Member{member}, h.In("a"))
-		_, err = h.Join(conn, "a") // it may try again
+		_, err = h.Join(conn, "a") // a second attempt is allowed
 		require.NoError(t, err)
 
 		require.ErrorIs(t, h.Broadcast("a", hub.Text("here at least")), errBroker)

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// requireNobody requires that nobody is in any list of a hub.
+// requireNobody requires that all lists of a hub are empty.
 func requireNobody(t *testing.T, h *hub.Hub) {
 	t.Helper()
 	require.Equal(t, hub.Stats{}, h.Stats())
@@ -28,8 +28,8 @@ func requireNobody(t *testing.T, h *hub.Hub) {
 	require.Empty(t, h.WithKey("ann"))
 }
 
-// Who is disconnected is out of everything when the call returns, and nothing is read from
-// it any more, though its client takes neither what is queued nor the close frame.
+// When Disconnect returns, the member has left all groups and Serve receives no more messages, even
+// if the client reads neither the queued messages nor the close frame.
 func TestDisconnectedIsOutAtOnce(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		h := hub.New(hub.Options{Queue: websocket.QueueLimit{Bytes: 32 << 20}})
@@ -77,8 +77,8 @@ func TestDisconnectedIsOutAtOnce(t *testing.T) {
 	})
 }
 
-// A member whose Serve has returned is out of everything, though its client takes neither
-// what is queued nor the close frame.
+// A member whose Serve has returned has left all groups, even if the client reads neither the
+// queued messages nor the close frame.
 func TestServeHasReturned(t *testing.T) {
 	for name, err := range map[string]error{"nil": nil, "a chosen ending": websocket.NewCloseError(4000, ""), "a failure": errors.New("oh")} {
 		t.Run(name, func(t *testing.T) {
@@ -110,8 +110,8 @@ func TestServeHasReturned(t *testing.T) {
 	}
 }
 
-// Deferred functions of Serve know whom to tell that somebody has left, however the
-// connection ended.
+// Deferred functions of Serve can still ask for the member's rooms and key, after any end of the
+// connection.
 func TestDeferredFunctionsOfServe(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		type left struct {
@@ -126,7 +126,7 @@ func TestDeferredFunctionsOfServe(t *testing.T) {
 				return err
 			}
 			defer func() {
-				time.Sleep(time.Millisecond) // others have left long ago
+				time.Sleep(time.Millisecond) // time in which the member could have left
 				gone <- left{member.Rooms(), member.Key(), member.Get("name")}
 			}()
 			member.Set("name", "Ann")
@@ -164,8 +164,7 @@ func TestDeferredFunctionsOfServe(t *testing.T) {
 	})
 }
 
-// OnError, which is told before the close frame is sent, may still send something to the
-// member, though that has left.
+// OnError runs before the close frame is sent and can still send to the member, which has left.
 func TestSendInOnError(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		h := hub.New(hub.Options{})
@@ -197,8 +196,8 @@ func (ctrl *apologizing) OnError(*http.Request, error) {
 	assert.ErrorIs(ctrl.t, ctrl.member.Join("lobby"), websocket.ErrCloseSent)
 }
 
-// A function of the application's that hangs holds up neither Disconnect nor Shutdown for
-// longer than a closing handshake.
+// A BeforeClose function of the application that hangs delays neither Disconnect nor Shutdown by
+// more than the close timeout.
 func TestFunctionBeforeCloseHangs(t *testing.T) {
 	for name, end := range map[string]func(h *hub.Hub) error{
 		"Disconnect": func(h *hub.Hub) error { return h.Disconnect("key", 4000, "") },

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// check compares what the clients got with what they should have.
+// check compares the received messages of the clients with the expected ones.
 func (m *model) check() {
 	slices.SortFunc(m.kicks, func(a, b kick) int { return cmp.Compare(a.at.call, b.at.call) })
 	got := 0
@@ -40,8 +40,8 @@ func (m *model) fail(p *player, s *span, format string, args ...any) {
 	m.t.Errorf("seed %d: player %d in %v, from %v to %v: %s", m.seed, p.name, s.topic, s.join, s.leave, fmt.Sprintf(format, args...))
 }
 
-// kick ends the player's spans, where it may have been meant: it may have left since then,
-// and if it was meant for certain, it has.
+// kick ends the player's spans that the kick may have affected: the player may have left from the
+// beginning of the call on, and if the kick has certainly affected it, it has left at the end.
 func (p *player) kick(k kick) {
 	if k.node != p.node {
 		return
@@ -63,7 +63,7 @@ func (p *player) kick(k kick) {
 	}
 }
 
-// sort finds the span of each message that came.
+// sort assigns each received message to its span.
 func (p *player) sort(m *model) {
 	left := make(map[string]int) // how many spans of a topic are over
 	for _, text := range p.got {
@@ -90,8 +90,8 @@ func (p *player) sort(m *model) {
 	}
 }
 
-// checkSpan checks that a player got all that was sent while it was there, and nothing
-// else, in the order of the calls.
+// checkSpan checks that a player has received exactly the messages that were sent during a span, in
+// the order of the calls.
 func (m *model) checkSpan(p *player, s *span) {
 	var last int64
 	for i, id := range s.got {
@@ -118,8 +118,8 @@ func (m *model) checkSpan(p *player, s *span) {
 	}
 }
 
-// checkOrder checks that what came to two players came to them in one order, and without
-// gaps: between two messages that came to both, all that came to one came to the other.
+// checkOrder checks that two players have received their common messages in the same order and
+// without gaps: between two common messages, both have received the same messages.
 func (m *model) checkOrder(p, other *player) {
 	for _, a := range p.spans {
 		for _, b := range other.spans {

@@ -22,9 +22,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A message is for exactly those who are members when it is sent, in one order for all,
-// and whoever leaves or ends afterwards gets it first: publishers, joins, leaves and all
-// ways to end are random, on two nodes, and the model knows what each client must get.
+// A message goes to exactly the members of the moment when it is sent, in the same order for all. A
+// member that leaves, or whose connection ends, afterwards receives it first. On two nodes, the
+// test publishes, joins, leaves and ends connections at random, and the model computes what each
+// client must receive.
 func TestModel(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		for seed := range uint64(3) {
@@ -41,7 +42,8 @@ const (
 	modelMessages   = 150
 )
 
-// A model is what is done to the hubs of two nodes, when, and what the clients get.
+// A model records the calls of the hubs of two nodes, with their times, and what the clients
+// receive.
 type model struct {
 	t     *testing.T
 	seed  uint64
@@ -54,20 +56,20 @@ type model struct {
 	players  []*player
 }
 
-// An interval is when a call was under way, on the model's clock: what it does is done
-// within. A call that never was is at zero.
+// An interval is the time of a call on the model's clock. The call takes effect within it. The zero
+// interval means that there was no call.
 type interval struct{ call, ret int64 }
 
 const never = math.MaxInt64
 
-// A modelMessage is sent to a topic. To the other node, it comes when that receives it.
+// A modelMessage is sent to a topic. On the other node, its time is that of the call of receive.
 type modelMessage struct {
 	topic  hub.Topic
 	except *player
 	at     [modelNodes]interval
 }
 
-// A kick ends all members with a key on a node, or all there are.
+// A kick disconnects all members with a key on one node, or on both.
 type kick struct {
 	node int
 	key  string
@@ -79,7 +81,7 @@ type kick struct {
 type span struct {
 	topic       hub.Topic
 	join, leave interval
-	got         []int // messages, in the order in which they came
+	got         []int // messages, in the order of arrival
 }
 
 // A player is a member and its client.
@@ -88,11 +90,11 @@ type player struct {
 	node   int
 	random *rand.Rand
 	member *hub.Member
-	dead   atomic.Bool // nothing may be read from it any more
-	rude   bool        // its end drops what is queued
+	dead   atomic.Bool // Serve must not receive any more messages
+	rude   bool        // its end drops the queued messages
 
 	spans []*span
-	got   []string // what came to the client
+	got   []string // what the client has received
 }
 
 type modelNode struct {
@@ -124,7 +126,7 @@ func (m *model) newRandom(who int) *rand.Rand {
 	return rand.New(rand.NewPCG(m.seed, uint64(who))) //nolint:gosec // a test can be repeated
 }
 
-// call notes when something is done.
+// call calls a function and records its interval.
 func (m *model) call(f func()) interval {
 	begun := m.clock.Add(1)
 	f()
@@ -143,14 +145,14 @@ func (m *model) run() {
 		publishers.Go(func() {
 			for range modelMessages {
 				m.send(i%modelNodes, anyTopic(random), nil)
-				if random.IntN(4) == 0 { // they come in bursts
+				if random.IntN(4) == 0 { // the messages are sent in bursts
 					pause(random)
 				}
 			}
 		})
 	}
 	publishers.Wait()
-	for i, node := range m.nodes { // as it is recommended
+	for i, node := range m.nodes { // in the recommended order
 		m.send(i, hub.Topic{Kind: hub.Everyone}, nil)
 		down := m.call(func() { assert.NoError(m.t, node.upgrader.Shutdown(m.t.Context())) })
 		m.kicked(kick{node: i, all: true, at: down})
@@ -163,7 +165,7 @@ func (m *model) run() {
 	m.check()
 }
 
-// pause is now and then long enough for others.
+// pause sometimes waits long enough for other goroutines to run.
 func pause(random *rand.Rand) {
 	if n := random.IntN(4); n > 0 {
 		time.Sleep(time.Duration(n*n) * 50 * time.Microsecond)
@@ -217,7 +219,7 @@ func (m *model) send(node int, topic hub.Topic, except *player) {
 	message.at[node] = at
 }
 
-// received notes what comes from the other node, and when.
+// received records a message of the other node and its time.
 func (m *model) received(node int, topic hub.Topic, payload []byte, at interval) {
 	if payload[0] == websocket.CloseMessage {
 		m.kicked(kick{node: node, key: topic.Name, at: at})
@@ -241,12 +243,12 @@ func (m *model) disconnect(node int, key string) {
 	m.kicked(kick{node: node, key: key, at: at})
 }
 
-// serve is the player's life: it ends in one of many ways.
+// serve handles the player's connection, and ends it in one of many ways.
 func (p *player) serve(m *model, conn *websocket.Conn) error {
 	everyone := &span{topic: hub.Topic{Kind: hub.Everyone}, leave: interval{never, never}}
 	var err error
 	everyone.join = m.call(func() { p.member, err = m.nodes[p.node].Join(conn) })
-	if err != nil { // it shuts down
+	if err != nil { // the hub shuts down
 		return nil //nolint:nilerr // which is no failure
 	}
 	p.spans = append(p.spans, everyone)
@@ -264,9 +266,9 @@ func (p *player) serve(m *model, conn *websocket.Conn) error {
 
 func (p *player) end(m *model, conn *websocket.Conn, how int) {
 	if how < 2 {
-		<-conn.Context().Done() // it stays
+		<-conn.Context().Done() // it stays until the end
 	}
-	m.send(p.node, anyTopic(p.random), nil) // its last word
+	m.send(p.node, anyTopic(p.random), nil) // a last message
 	key, rooms := "", []string(nil)
 	now := m.clock.Add(1)
 	for _, s := range p.spans {
@@ -290,7 +292,7 @@ func (p *player) end(m *model, conn *websocket.Conn, how int) {
 		p.rude = true
 		assert.NoError(m.t, conn.CloseNow())
 	default:
-		return // which is an end, too
+		return // the return ends the connection, too
 	}
 	now = m.clock.Add(1)
 	for _, s := range p.spans {
@@ -302,8 +304,7 @@ func (p *player) end(m *model, conn *websocket.Conn, how int) {
 	assert.Equal(m.t, key, p.member.Key())
 }
 
-// reader reads what the client says. What is read after a Disconnect has returned was
-// never to be delivered.
+// reader reads the client's messages. After Disconnect has returned, no message may be delivered.
 func (p *player) reader(m *model, conn *websocket.Conn) func() error {
 	return func() error {
 		for {
@@ -317,7 +318,7 @@ func (p *player) reader(m *model, conn *websocket.Conn) func() error {
 	}
 }
 
-// step does one thing. Its error is that of a member that has left with its connection.
+// step makes one random call. It returns the error of a member whose connection has ended.
 func (p *player) step(m *model) error {
 	switch p.random.IntN(10) {
 	case 0, 1, 2:
@@ -366,7 +367,7 @@ func (p *player) leave(m *model, room hub.Topic) error {
 	}
 	s.leave = m.call(func() { p.member.Leave(room.Name) })
 	assert.False(m.t, slices.Contains(m.nodes[p.node].In(room.Name), p.member), "it is in no list")
-	return p.member.Send(hub.Text("left " + mark(room))) // from then on it is another span
+	return p.member.Send(hub.Text("left " + mark(room))) // a later Join begins another span
 }
 
 func (p *player) setKey(m *model, key hub.Topic) (err error) {
@@ -388,7 +389,7 @@ func (p *player) setKey(m *model, key hub.Topic) (err error) {
 
 func mark(topic hub.Topic) string { return fmt.Sprint(int(topic.Kind), " ", topic.Name) }
 
-// listen is the client: it gets all that comes, and answers the close frame.
+// listen is the client: it reads all messages and answers the close frame.
 func (p *player) listen(client *wstest.Client) {
 	for {
 		_, text, err := client.ReadMessage()
@@ -406,7 +407,7 @@ func (p *player) talk(client *wstest.Client) {
 	}
 }
 
-// A lateBroker hands on what the other node publishes when it likes to, in order.
+// A lateBroker delivers the other node's messages with random delays, in order.
 type lateBroker struct {
 	hub.Broker
 	model    *model

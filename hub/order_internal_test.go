@@ -218,14 +218,14 @@ func TestPositionsWrapAround(t *testing.T) {
 	s.down()
 }
 
-// A Join that the hub's Shutdown overtakes returns ErrShutdown, and not how the shutdown
-// has closed the connection.
+// A Join that the hub's Shutdown overtakes returns ErrShutdown, and not the error of the connection
+// that the shutdown has closed.
 func TestJoinOvertakenByShutdown(t *testing.T) {
 	s := newStage(t)
 	client := wstest.Dial(t, s.server, "/", &wstest.Options{Timeout: 20 * time.Second})
 	conn := (<-s.conns).conn
 	go testws.Drain(client)
-	m := &Member{hub: s.hub, conn: conn} // as Join has it after the first step
+	m := &Member{hub: s.hub, conn: conn} // the first step of Join
 	_, err := m.enter(Topic{Kind: Everyone})
 	require.NoError(t, err)
 	require.NoError(t, s.hub.Shutdown(t.Context()))

@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A log checks what one client gets: each publisher's messages to a room in order and
-// once, none of a room that the member has left.
+// A log checks the messages of one client: those of each publisher to a room arrive in order and
+// once, and none arrives from a room that the member has left.
 type log struct {
 	last map[string]int  // by publisher and room
 	left map[string]bool // rooms
@@ -50,8 +50,8 @@ func (l *log) check(text string) error {
 	return nil
 }
 
-// Two thousand members come and go in fifty rooms; some read slowly or not at all, some
-// vanish. The others get all that they should, and nothing is left in the end.
+// Two thousand members join and leave fifty rooms; some read slowly or not at all, some disconnect.
+// The others receive all their messages, and the hub is empty at the end.
 func TestRandom(t *testing.T) {
 	const members, rooms, publishers, each, movers = 2000, 50, 8, 40, 4
 	r := newRig(t, testws.TCP, websocket.Options{CloseTimeout: time.Second})
@@ -66,7 +66,7 @@ func TestRandom(t *testing.T) {
 		all[i], err = h.Join(conn, fmt.Sprint("room", i%rooms), fmt.Sprint("room", i*7%rooms))
 		require.NoError(t, err)
 		switch i % 100 {
-		case 0: // hangs
+		case 0: // never reads
 			running.Go(func() {
 				for all[i].Send(large) == nil { //nolint:revive // until the queue is full
 				}
@@ -103,7 +103,7 @@ func TestRandom(t *testing.T) {
 			for range mine {
 				m, name := mine[random.IntN(len(mine))], room(random)
 				if !slices.Contains(m.Rooms(), name) {
-					_ = m.Send(hub.Text("joining " + name)) // some are gone: so are their clients
+					_ = m.Send(hub.Text("joining " + name)) // some connections have ended
 					_ = m.Join(name)
 				} else {
 					m.Leave(name)
@@ -136,8 +136,8 @@ func TestRandom(t *testing.T) {
 	eventually(t, func() bool { return r.upgrader.Stats().Open == 0 })
 }
 
-// Nobody who publishes waits for readers that hang. Those that do not are in both rooms,
-// which are measured in turn: what else the machine does slows down both.
+// A publisher does not wait for clients that never read. The other members are in both rooms, and
+// the test measures the rooms in turn, so that other load on the machine slows down both.
 func TestHangingReadersCostNothing(t *testing.T) {
 	r := newRig(t, testws.TCP, websocket.Options{WriteTimeout: time.Hour, PingInterval: -1})
 	h := hub.New(hub.Options{Queue: websocket.QueueLimit{Messages: 4, Bytes: 32 << 20}, WhenFull: hub.Drop})

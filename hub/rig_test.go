@@ -18,14 +18,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A rig is a server whose connections read until they end. Who is in which hub is the
-// test's business.
+// A rig is a server whose connections read until they end. The test joins them to hubs.
 type rig struct {
 	t        *testing.T
 	upgrader *websocket.Upgrader
 	target   any
 	conns    chan *websocket.Conn
-	told     chan error // what OnError is told
+	told     chan error // the errors of OnError
 }
 
 func (r *rig) Serve(conn *websocket.Conn, _ *http.Request) error {
@@ -50,10 +49,10 @@ func newRig(t *testing.T, n testws.Network, options websocket.Options) *rig {
 	r.upgrader.Options = options
 	r.upgrader.Logger = testws.Silent
 	r.target = n.Serve(t, r.upgrader)
-	t.Cleanup(func() { // before the servers'
+	t.Cleanup(func() { // runs before the cleanup of the server
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		_ = r.upgrader.Shutdown(ctx) // it cuts
+		_ = r.upgrader.Shutdown(ctx) // it aborts the connections at once
 	})
 	return r
 }
@@ -64,7 +63,7 @@ func (r *rig) connect() (*wstest.Client, *websocket.Conn) {
 	return client, <-r.conns
 }
 
-// connectRaw connects a client that answers nothing by itself.
+// connectRaw connects a client that does not answer control frames by itself.
 func (r *rig) connectRaw() (*wstest.Raw, *websocket.Conn) {
 	r.t.Helper()
 	client := wstest.DialRaw(r.t, r.target, "/", &wstest.Options{Timeout: 20 * time.Second})
@@ -79,7 +78,7 @@ func (r *rig) join(h *hub.Hub, rooms ...string) (*wstest.Client, *hub.Member) {
 	return client, member
 }
 
-// joinSlow is join with a client that reads when it is told to.
+// joinSlow is join with a client that reads only on demand.
 func (r *rig) joinSlow(h *hub.Hub, rooms ...string) (*wstest.Client, *hub.Member) {
 	r.t.Helper()
 	client := wstest.Dial(r.t, r.target, "/", &wstest.Options{ReadOnDemand: true, Timeout: 20 * time.Second})
@@ -95,7 +94,7 @@ func expect(t *testing.T, client *wstest.Client, texts ...string) {
 	}
 }
 
-// nothing expects that nothing was sent to clients so far: what comes next is this.
+// nothing expects that no message is on its way to the clients: the next one is its own.
 func nothing(t *testing.T, h *hub.Hub, clients ...*wstest.Client) {
 	t.Helper()
 	require.NoError(t, h.BroadcastAll(hub.Text("nothing before")))
@@ -109,14 +108,14 @@ func eventually(t *testing.T, condition func() bool) {
 	require.Eventually(t, condition, 20*time.Second, time.Millisecond)
 }
 
-// flood fills what lies between a member and a client that does not read, until a
-// message finds the queue full, and returns how many messages did not.
+// flood sends messages to a member whose client does not read until one does not fit into the
+// queue. It returns the number of messages that did fit.
 func flood(t *testing.T, m *hub.Member, size int) int {
 	t.Helper()
 	return floodWith(t, m, hub.Binary(make([]byte, size)))
 }
 
-// floodWith is flood with a message.
+// floodWith is flood with a given message.
 func floodWith(t *testing.T, m *hub.Member, message hub.Message) int {
 	t.Helper()
 	for i := range 1 << 22 {
@@ -137,7 +136,7 @@ func numbers(prefix string, n int) []string {
 	return texts
 }
 
-// noise has goroutines publish again and again, once each of them has.
+// noise starts goroutines that publish until stop. It returns when each has published once.
 func noise(t *testing.T, publish func() error) (stop func()) {
 	t.Helper()
 	const publishers = 4

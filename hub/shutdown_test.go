@@ -43,20 +43,20 @@ func TestShutdown(t *testing.T) {
 
 		_, err := h.Join(left, "lobby")
 		require.ErrorIs(t, err, websocket.ErrShutdown)
-		require.NoError(t, left.Context().Err(), "it was no member")
+		require.NoError(t, left.Context().Err(), "it is not a member")
 		require.NoError(t, h.Broadcast("lobby", hub.Text("too late")))
 		require.NoError(t, h.Disconnect("ann", 4000, ""))
 		require.NoError(t, h.Shutdown(t.Context()))
 	})
 }
 
-// What was sent before Shutdown is sent before the close frame, also when it is somebody
-// else's round.
+// Shutdown sends the close frames after all earlier messages, also if another goroutine runs the
+// pass that delivers them.
 func TestShutdownComesLast(t *testing.T) {
 	for range 10 {
 		r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{WhenFull: hub.Drop})
 		_, crowd := r.join(h, "lobby")
-		for range 100 { // as many members, for rounds that take their time
+		for range 100 { // many members make the passes slow
 			_, err := h.Join(crowd.Conn(), "lobby")
 			require.NoError(t, err)
 		}
@@ -73,8 +73,8 @@ func TestShutdownComesLast(t *testing.T) {
 	}
 }
 
-// Clients that do not answer, or do not read, are cut when the context ends; others that
-// are being closed for another reason, too.
+// When the context ends, Shutdown aborts the connections of clients that do not answer or do not
+// read, including connections that are being closed for another reason.
 func TestShutdownIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		options := websocket.Options{CloseTimeout: time.Hour, WriteTimeout: time.Hour, PingInterval: -1}
@@ -109,7 +109,7 @@ func TestShutdownIsBounded(t *testing.T) {
 	})
 }
 
-// Without an answer, a connection is closed after the close timeout.
+// If a client does not answer the close frame, its connection is closed after the close timeout.
 func TestShutdownWaitsForCloseTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, h := newRig(t, testws.Memory, websocket.Options{CloseTimeout: 7 * time.Second}), hub.New(hub.Options{})
@@ -122,7 +122,7 @@ func TestShutdownWaitsForCloseTimeout(t *testing.T) {
 	})
 }
 
-// Shutdown twice, with joins, disconnects and broadcasts at the same time, leaves nobody.
+// Two concurrent Shutdowns, with concurrent joins, disconnects and broadcasts, leave no members.
 func TestShutdownAtOnce(t *testing.T) {
 	for range 20 {
 		r, h := newRig(t, testws.TCP, websocket.Options{CloseTimeout: time.Second}), hub.New(hub.Options{})
@@ -157,7 +157,7 @@ func TestShutdownAtOnce(t *testing.T) {
 	}
 }
 
-// The end of the Upgrader alone sends what is queued, too.
+// The shutdown of the Upgrader alone also sends the queued messages.
 func TestUpgraderShutsDown(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		r, h := newRig(t, n, websocket.Options{}), hub.New(hub.Options{})
@@ -172,7 +172,8 @@ func TestUpgraderShutsDown(t *testing.T) {
 	})
 }
 
-// An Upgrader may have used up the time, and left nobody.
+// Without members, Shutdown succeeds even if the context has ended, for example because the
+// Upgrader's shutdown has used up the time.
 func TestShutdownOfNobodyIsNeverLate(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

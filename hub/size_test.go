@@ -16,7 +16,7 @@ import (
 
 const many = 100_000
 
-// fastest is how long a function takes at best, as a computer has other things to do.
+// fastest returns the shortest of several durations of f, which other load affects least.
 func fastest(times int, f func()) time.Duration {
 	best := time.Hour
 	for range times {
@@ -27,11 +27,11 @@ func fastest(times int, f func()) time.Duration {
 	return best
 }
 
-// roomForOne is a queue that has no room beside one large message.
+// roomForOne is the limit of a queue that has room for one large message only.
 var roomForOne = websocket.QueueLimit{Messages: 1, Bytes: 32 << 20}
 
-// A few connections stand for many members. Nobody reads, and their queues are full:
-// what is sent to a member is counted, and costs nothing but the hub's own work.
+// A few connections stand for many members. Their clients do not read and their queues are full, so
+// a message is only counted, and the test measures the hub's own work.
 func crowd(t *testing.T, connections int) []*websocket.Conn {
 	t.Helper()
 	r := newRig(t, testws.TCP, websocket.Options{WriteTimeout: -1, PingInterval: -1})

@@ -28,13 +28,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds what takes a moment on a slow machine.
+// patience is a limit that is generous even on a slow machine.
 const patience = 30 * time.Second
 
 var options = &wstest.Options{Timeout: patience}
 
-// start runs the example in this process, on a free port, until stop is called or the
-// test ends.
+// start runs the example in this process, on a free port, until stop is called or the test ends.
 func start(t *testing.T) (address string, stop func()) {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -57,7 +56,7 @@ func path(name, room string) string {
 	return "/chat?" + url.Values{"name": {name}, "room": {room}}.Encode()
 }
 
-// check is what the page asks before it joins.
+// check makes the request that the page makes before it joins.
 func check(name, room string) string {
 	return "/chat/check?" + url.Values{"name": {name}, "room": {room}}.Encode()
 }
@@ -75,7 +74,7 @@ func get(t *testing.T, address string) (status int, body string) {
 	return response.StatusCode, string(content)
 }
 
-// said is an event as members are sent it.
+// said is a received event.
 func said(t *testing.T, kind, name, text string, here ...string) string {
 	t.Helper()
 	encoded, err := json.Marshal(event{Type: kind, Name: name, Text: text, Here: here})
@@ -83,7 +82,7 @@ func said(t *testing.T, kind, name, text string, here ...string) string {
 	return string(encoded)
 }
 
-// join has somebody enter a room, who is told who is there.
+// join connects a member, which must receive the names in its room.
 func join(t *testing.T, target any, name, room string, here ...string) *wstest.Client {
 	t.Helper()
 	client := wstest.Dial(t, target, path(name, room), options)
@@ -114,11 +113,11 @@ func TestRoomsKnowNothingOfEachOther(t *testing.T) {
 	bob.ExpectText(said(t, "message", "Bob", "nobody hears me"))
 	bob.Close(ws.CloseNormalClosure, "")
 
-	ada.WriteText("who is there?") // the first that Ada hears since she came
+	ada.WriteText("who is there?") // the first event for Ada since she joined
 	ada.ExpectText(said(t, "message", "Ada", "who is there?"))
 }
 
-// However many come and go at the same time, the last word on who is here is true.
+// After many concurrent joins and leaves, the last announcement is up to date.
 func TestPresenceOfManyAtOnce(t *testing.T) {
 	const others = 30
 	address, _ := start(t)
@@ -153,7 +152,7 @@ func TestTwoMayHaveOneName(t *testing.T) {
 	first.ExpectText(said(t, "left", "Ada", "", "Ada"))
 }
 
-// They are refused before the upgrade, and the page can ask why.
+// Invalid names are refused before the upgrade, and the page can ask for the reason.
 func TestNamesAndRoomsThatAreNotTaken(t *testing.T) {
 	address, _ := start(t)
 	long := strings.Repeat("a", 21)
@@ -179,7 +178,7 @@ func TestNamesAndRoomsThatAreNotTaken(t *testing.T) {
 	}
 }
 
-// Names are as people have them.
+// Names may have letters of any language.
 func TestNamesThatAreTaken(t *testing.T) {
 	address, _ := start(t)
 	for _, name := range []string{"O'Brien", "O’Brien", "Zoë", "Zoe\u0308", "Anne-Marie", "J. R. R.", "Renée & Bob", "陈", "नेहा", "🙂", "007", strings.Repeat("é", 20)} {
@@ -211,7 +210,7 @@ func TestConnectionThatBreaksIsAMemberThatLeaves(t *testing.T) {
 	ada.ExpectText(said(t, "left", "Bob", "", "Ada"))
 }
 
-// Who vanishes without a word leaves when a ping has found no answer.
+// A member that disconnects without a close frame leaves when it has not answered a ping.
 func TestMemberThatVanishesLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := wstest.Serve(t, websocket.New(&Chat{hub: hub.New(hub.Options{})}))
@@ -221,7 +220,7 @@ func TestMemberThatVanishesLeaves(t *testing.T) {
 		bob.Expect(wstest.Text(said(t, "joined", "Bob", "", "Ada", "Bob")))
 		ada.ExpectText(said(t, "joined", "Bob", "", "Ada", "Bob"))
 		require.NoError(t, ada.SetReadDeadline(time.Time{}))
-		_, left, err := ada.ReadMessage() // which answers pings
+		_, left, err := ada.ReadMessage() // reading also answers pings
 		require.NoError(t, err)
 		assert.JSONEq(t, said(t, "left", "Bob", "", "Ada"), string(left))
 		assert.Equal(t, 40*time.Second, time.Since(vanished))
@@ -229,7 +228,7 @@ func TestMemberThatVanishesLeaves(t *testing.T) {
 	})
 }
 
-// Everybody is told, in every room.
+// At shutdown, all members of all rooms get a close frame.
 func TestShutdown(t *testing.T) {
 	address, stop := start(t)
 	ada := join(t, address, "Ada", "lobby", "Ada")
@@ -266,7 +265,7 @@ func TestPage(t *testing.T) {
 
 var listening = regexp.MustCompile(`listening on (http://127\.0\.0\.1:[1-9][0-9]*)\n$`)
 
-// As its users run it: Ctrl-C, every member is told, and the exit status is 0.
+// After Ctrl-C in the compiled example, every member gets a close frame, and the exit status is 0.
 func TestInterrupt(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("on Windows a process cannot be sent an interrupt")
@@ -279,7 +278,7 @@ func TestInterrupt(t *testing.T) {
 	stderr, err := command.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, command.Start())
-	t.Cleanup(func() { _ = command.Process.Kill() }) // fails where it has ended: as it should
+	t.Cleanup(func() { _ = command.Process.Kill() }) // it fails if the process has ended, as expected
 	line := make([]byte, 256)
 	n, err := stderr.Read(line)
 	require.NoError(t, err)

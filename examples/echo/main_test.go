@@ -21,13 +21,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience bounds what takes a moment on a slow machine. Nothing waits for it
-// unless the test is about to fail.
+// patience is a limit that is generous even on a slow machine. Only a failing test waits that long.
 const patience = 30 * time.Second
 
 var listening = regexp.MustCompile(`^listening on (http://127\.0\.0\.1:[1-9][0-9]*)\n$`)
 
-// lines is a stdout that hands on what is written, one write at a time.
+// lines is a stdout that passes on each write.
 type lines chan string
 
 func (l lines) Write(p []byte) (int, error) {
@@ -35,14 +34,14 @@ func (l lines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// example is one call of run, in this process.
+// example is a call of run in this process.
 type example struct {
 	url    string
 	cancel context.CancelFunc
 	ended  chan error
 }
 
-// start runs the example on a free port and ends it with the test.
+// start runs the example on a free port until the test ends.
 func start(t *testing.T, args ...string) *example {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -76,7 +75,7 @@ func parseLine(t *testing.T, line string) string {
 	return match[1]
 }
 
-// dial connects to the endpoint as the page would, closed with the test.
+// dial connects to the endpoint like the page. The end of the test closes the connection.
 func dial(t *testing.T, url, origin string) (*ws.Conn, *http.Response, error) {
 	t.Helper()
 	dialer := ws.Dialer{HandshakeTimeout: patience, EnableCompression: true}
@@ -107,7 +106,7 @@ func requireEcho(t *testing.T, conn *ws.Conn, messageType int, message []byte) {
 
 func requireGoingAway(t *testing.T, conn *ws.Conn) {
 	t.Helper()
-	_, _, err := conn.ReadMessage() // answers the close frame, too
+	_, _, err := conn.ReadMessage() // reading also answers the close frame
 	var closeErr *ws.CloseError
 	require.ErrorAs(t, err, &closeErr)
 	require.Equal(t, ws.CloseGoingAway, closeErr.Code)
@@ -190,7 +189,7 @@ func TestLimit(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		args    []string
-		longest int // 0: any
+		longest int // 0: no limit
 	}{
 		{name: "1 MiB by default", longest: mebibyte},
 		{name: "-limit 0", args: []string{"-limit", "0"}, longest: mebibyte},
@@ -248,15 +247,15 @@ func TestArguments(t *testing.T) {
 	require.Error(t, run(t.Context(), []string{"-addr", taken}, io.Discard), "the port is taken")
 }
 
-// process is the example as its users run it.
+// process is a process of the compiled example.
 type process struct {
 	*os.Process
 	url    string
-	stdout *os.File // what follows the line with the address
+	stdout *os.File // the output after the line with the address
 	ended  chan error
 }
 
-// startProcess builds and starts the example and kills it with the test.
+// startProcess builds and starts the example. The end of the test kills it.
 func startProcess(t *testing.T) *process {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -281,7 +280,7 @@ func startProcess(t *testing.T) *process {
 		p.ended <- command.Wait()
 	}()
 	t.Cleanup(func() {
-		_ = command.Process.Kill() // fails where it has ended: as it should
+		_ = command.Process.Kill() // it fails if the process has ended, as expected
 		<-stopped
 	})
 	require.NoError(t, writer.Close())
@@ -314,12 +313,12 @@ func TestInterruptEndsTheProcess(t *testing.T) {
 func TestSecondSignalKills(t *testing.T) {
 	p := startProcess(t)
 	conn := mustDial(t, p.url)
-	conn.SetCloseHandler(func(int, string) error { return nil }) // never answers: the process waits
+	conn.SetCloseHandler(func(int, string) error { return nil }) // no answer, so that the process waits
 	require.NoError(t, p.Signal(os.Interrupt))
 	requireGoingAway(t, conn)
 
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		_ = p.Signal(syscall.SIGTERM) // again, as the first one may still be under way
+		_ = p.Signal(syscall.SIGTERM) // repeated, because the first signal may not have been handled yet
 		select {
 		case err := <-p.ended:
 			var exit *exec.ExitError

@@ -44,7 +44,7 @@ func TestBroker(t *testing.T) {
 	})
 }
 
-// echo takes nats.NoEcho back.
+// echo undoes nats.NoEcho.
 func echo(o *nats.Options) error {
 	o.NoEcho = false
 	return nil

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hubNode is a node as an application has it: a hub, and the connections of clients
-// that say in which room they are and with which key.
+// hubNode is a node like in an application: a hub, and connections of clients, whose requests name
+// their room and key.
 type hubNode struct {
 	*hub.Hub
 	server *wstest.Server
@@ -60,7 +60,7 @@ func newHubNode(t *testing.T, nc *nats.Conn) *hubNode {
 	return n
 }
 
-// dial returns a client that is in a room and has a key. The cluster knows it.
+// dial returns a client with a room and a key. It waits until the cluster knows its subscriptions.
 func (n *hubNode) dial(t *testing.T, nc *nats.Conn, query string) *wstest.Client {
 	t.Helper()
 	client := wstest.Dial(t, n.server, query, nil)
@@ -70,7 +70,7 @@ func (n *hubNode) dial(t *testing.T, nc *nats.Conn, query string) *wstest.Client
 	return client
 }
 
-// reaches returns when what the node sends to a key reaches its client.
+// reaches waits until a message that the node sends to a key reaches its client.
 func (n *hubNode) reaches(t *testing.T, key string, client *wstest.Client) {
 	t.Helper()
 	stop := make(chan struct{})
@@ -134,17 +134,17 @@ func TestMessageTooBigForTheServer(t *testing.T) {
 	a, b := newHubNode(t, ncA), newHubNode(t, ncB)
 	alice := a.dial(t, ncA, "/?room=lobby&key=alice")
 	bob := b.dial(t, ncB, "/?room=lobby&key=bob")
-	big := make([]byte, 1000-9) // with what the hub and the Broker put in front, the most
+	big := make([]byte, 1000-9) // the limit, less the prefixes of the hub and the Broker
 	require.NoError(t, b.Send("alice", hub.Binary(big)))
 	alice.ExpectBinary(big)
 	big = append(big, 0)
 	require.ErrorIs(t, b.Send("alice", hub.Binary(big)), nats.ErrMaxPayload)
 	require.ErrorIs(t, b.Send("bob", hub.Binary(big)), nats.ErrMaxPayload)
-	bob.ExpectBinary(big) // on the same node it does arrive
+	bob.ExpectBinary(big) // on the same node, it arrives
 }
 
-// A cluster of two servers with a node each, one of which is cut off and comes back:
-// members of its own go on talking meanwhile.
+// In a cluster of two servers with one node each, one node loses its connection for a while. Its
+// own members can send to each other in the meantime.
 func TestNodeIsCutOff(t *testing.T) {
 	one, two := startCluster(t)
 	network := startProxy(t, two.Addr().String())

@@ -23,7 +23,7 @@ func TestSubscribedOnlyWhileThereAreMembers(t *testing.T) {
 		t.Helper()
 		require.Eventually(t, func() bool { return n.nc.NumSubscriptions() == want }, patience, moment)
 	}
-	settles(1) // to what is for everyone
+	settles(1) // the subscription to Everyone
 	n.subscribe(t, room("x"))
 	n.subscribe(t, hub.Topic{Kind: hub.Key, Name: "x"})
 	settles(3)
@@ -31,7 +31,7 @@ func TestSubscribedOnlyWhileThereAreMembers(t *testing.T) {
 	require.NoError(t, n.Unsubscribe(room("x")))
 	settles(2)
 	require.NoError(t, n.Unsubscribe(room("never was")))
-	for range 1000 { // somebody who comes and goes
+	for range 1000 { // a member that enters and leaves
 		require.NoError(t, n.Subscribe(room("y")))
 		require.NoError(t, n.Unsubscribe(room("y")))
 	}
@@ -71,7 +71,7 @@ func TestMaxPayload(t *testing.T) {
 	to.await(t, most)
 }
 
-// Hubs that do not receive as fast as others publish lose messages, and nats.go says so.
+// A hub that receives more slowly than others publish loses messages, and nats.go reports it.
 func TestIncomingIsFull(t *testing.T) {
 	s := startServer(t)
 	told := new(errorList)
@@ -132,7 +132,7 @@ func TestWhatWasPublishedLastArrives(t *testing.T) {
 	to := newNode(t, connect(t, s.ClientURL()), natsbroker.Options{})
 	to.subscribe(t, room("x"))
 	nc := connect(t, s.ClientURL())
-	for i := range 200 { // nodes that say goodbye
+	for i := range 200 { // nodes that publish before they end
 		from := newNode(t, nc, natsbroker.Options{})
 		for range i % 4 {
 			require.NoError(t, from.Publish(room("x"), []byte("bye")))
@@ -145,7 +145,7 @@ func TestWhatWasPublishedLastArrives(t *testing.T) {
 	assert.Equal(t, 300, to.count("bye"))
 }
 
-// Servers take no line of more than 4 KiB.
+// NATS servers accept no protocol line over 4 KiB.
 func TestLongNames(t *testing.T) {
 	s := startServer(t)
 	from := newNode(t, connect(t, s.ClientURL()), natsbroker.Options{})
@@ -182,7 +182,7 @@ func TestPrefix(t *testing.T) {
 	assert.Zero(t, other.count("hello"))
 }
 
-// Whoever else publishes to the subjects is heard, or ignored, but breaks nothing.
+// Foreign messages to the subjects are delivered or ignored, and do no harm.
 func TestForeignMessages(t *testing.T) {
 	s := startServer(t)
 	foreign := connect(t, s.ClientURL())

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// prompt is less than anything that waits for the network.
+// prompt is shorter than any wait for the network.
 const prompt = time.Second
 
 func TestServerRestarts(t *testing.T) {
@@ -36,12 +36,12 @@ func TestServerRestarts(t *testing.T) {
 	require.Equal(t, uint32(1+3), clientSubscriptions(t, s))
 }
 
-// What a node publishes while it is cut off comes, in order and once, when it is back:
-// what nats.go keeps, and behind it what the Broker does.
+// The messages that a node publishes during an outage arrive afterwards, in order and once: first
+// those in the buffer of nats.go, then those in the queue of the Broker.
 func TestPublishWhileCutOff(t *testing.T) {
 	rows := []struct {
 		name   string
-		buffer int // of nats.go
+		buffer int // the buffer of nats.go, in bytes
 	}{
 		{"nats.go keeps everything", 1 << 20},
 		{"nats.go keeps some", 1 << 10},
@@ -81,7 +81,7 @@ func TestPublishWhileCutOff(t *testing.T) {
 	}
 }
 
-// Who is back first decides what the others get of what was published meanwhile.
+// The order in which the nodes reconnect decides which messages of the outage they receive.
 func TestWhoIsBackFirst(t *testing.T) {
 	for _, senderFirst := range []bool{false, true} {
 		t.Run(fmt.Sprintf("the sender: %t", senderFirst), func(t *testing.T) {
@@ -140,7 +140,7 @@ func TestOutgoingIsFull(t *testing.T) {
 	}
 }
 
-// A network that takes nothing, and says nothing, has nats.go hold its lock.
+// While the network accepts no data and reports no error, nats.go holds its lock.
 func TestNobodyWaitsForTheNetwork(t *testing.T) {
 	s := startServer(t)
 	network := startProxy(t, s.Addr().String())
@@ -152,7 +152,7 @@ func TestNobodyWaitsForTheNetwork(t *testing.T) {
 	network.freeze()
 	var err error
 	begun := time.Now()
-	for err == nil && time.Since(begun) < patience { // sockets take some MiB
+	for err == nil && time.Since(begun) < patience { // the buffers of the sockets hold some MiB
 		call := time.Now()
 		err = from.Publish(room("x"), make([]byte, 100_000))
 		assert.Less(t, time.Since(call), prompt, "Publish")

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A panic of whoever receives is told to the connection's error handler, and one of that
-// to nobody: what comes next is received all the same.
+// A panic of receive goes to the connection's error handler. A panic of the handler is ignored. In
+// both cases, later messages are received.
 func TestPanicsOfOthers(t *testing.T) {
 	s := startServer(t)
 	from := newNode(t, connect(t, s.ClientURL()), natsbroker.Options{})

@@ -16,11 +16,11 @@ type proxy struct {
 
 	mu     sync.Mutex
 	away   bool          // connections are refused
-	frozen chan struct{} // closed where the network takes what is sent; nil at first
+	frozen chan struct{} // closed while the network accepts data; nil at first
 	conns  []net.Conn
 }
 
-// startProxy starts one in front of a server's address.
+// startProxy starts a proxy in front of a server's address.
 func startProxy(t *testing.T, server string) *proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -84,7 +84,7 @@ func (p *proxy) copy(to, from net.Conn) {
 	}
 }
 
-// cut ends all connections and refuses others, until the network is back.
+// cut ends all connections and refuses new ones until the network is restored.
 func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,7 +101,7 @@ func (p *proxy) back() {
 	p.away = false
 }
 
-// freeze has the network take nothing any more, without an error.
+// freeze makes the network accept no more data, without an error.
 func (p *proxy) freeze() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -16,12 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience bounds what takes a moment on a slow machine.
+// patience is a limit that is generous even on a slow machine.
 const patience = 20 * time.Second
 
-const moment = 5 * time.Millisecond // between two looks
+const moment = 5 * time.Millisecond // the interval of polling
 
-// startServer starts a NATS server on a free port, or on one that it has had before.
+// startServer starts a NATS server on a free port, or on the port of an earlier one.
 func startServer(t *testing.T, set ...func(*server.Options)) *server.Server {
 	t.Helper()
 	options := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true}
@@ -41,7 +41,7 @@ func stopServer(s *server.Server) {
 	s.WaitForShutdown()
 }
 
-// again starts a server where one was.
+// again starts a server at the address of an earlier one.
 func again(t *testing.T, s *server.Server) *server.Server {
 	t.Helper()
 	was, err := url.Parse(s.ClientURL())
@@ -51,7 +51,7 @@ func again(t *testing.T, s *server.Server) *server.Server {
 	return startServer(t, func(o *server.Options) { o.Port = port })
 }
 
-// clientSubscriptions is how many subscriptions of clients a server has.
+// clientSubscriptions returns the number of clients' subscriptions on a server.
 func clientSubscriptions(t *testing.T, s *server.Server) uint32 {
 	t.Helper()
 	connections, err := s.Connz(nil)
@@ -63,7 +63,7 @@ func clientSubscriptions(t *testing.T, s *server.Server) uint32 {
 	return n
 }
 
-// errorList is what an error handler is told.
+// errorList records the errors of an error handler.
 type errorList struct {
 	mu   sync.Mutex
 	errs []error
@@ -81,7 +81,7 @@ func (l *errorList) has(want error) bool {
 	return errors.Is(errors.Join(l.errs...), want)
 }
 
-// connect connects with a server, for the time of a test.
+// connect connects to a server until the test ends.
 func connect(t *testing.T, url string, options ...nats.Option) *nats.Conn {
 	t.Helper()
 	told := new(errorList)
@@ -94,19 +94,19 @@ func connect(t *testing.T, url string, options ...nats.Option) *nats.Conn {
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		nc.Close()
-		<-closed // its goroutines end behind that
+		<-closed // the goroutines of the connection end after that
 	})
 	return nc
 }
 
-// node is a Broker, and what it receives.
+// node is a Broker and a record of its received messages.
 type node struct {
 	*natsbroker.Broker
 	nc *nats.Conn
 
 	mu       sync.Mutex
 	received []string
-	hook     func() // called before, if there is one
+	hook     func() // called before each record; may be nil
 }
 
 func newNode(t *testing.T, nc *nats.Conn, options natsbroker.Options) *node {
@@ -147,13 +147,13 @@ func (n *node) count(payload string) int {
 	return count
 }
 
-// await waits until a message has come.
+// await waits until a message has arrived.
 func (n *node) await(t *testing.T, payload string) {
 	t.Helper()
 	require.Eventually(t, func() bool { return n.count(payload) > 0 }, patience, moment, "%q does not come", payload)
 }
 
-// subscribe subscribes, and waits until the server knows.
+// subscribe subscribes, and waits until the server has the subscription.
 func (n *node) subscribe(t *testing.T, topic hub.Topic) {
 	t.Helper()
 	subscriptions := n.nc.NumSubscriptions()
@@ -162,7 +162,7 @@ func (n *node) subscribe(t *testing.T, topic hub.Topic) {
 	require.NoError(t, n.nc.FlushTimeout(patience))
 }
 
-// reaches waits until what one publishes arrives at the other, trying again and again.
+// reaches publishes repeatedly until a message of one node arrives at the other.
 func (n *node) reaches(t *testing.T, topic hub.Topic, to *node, payload string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -172,12 +172,12 @@ func (n *node) reaches(t *testing.T, topic hub.Topic, to *node, payload string) 
 
 func room(name string) hub.Topic { return hub.Topic{Kind: hub.Room, Name: name} }
 
-// startCluster starts two servers that are one cluster.
+// startCluster starts a cluster of two servers.
 func startCluster(t *testing.T) (one, two *server.Server) {
 	t.Helper()
 	cluster := func(o *server.Options) {
 		o.Cluster = server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: server.RANDOM_PORT}
-		o.Cluster.NoAdvertise = true // clients know one server only
+		o.Cluster.NoAdvertise = true // each client knows one server only
 	}
 	one = startServer(t, cluster)
 	two = startServer(t, cluster, func(o *server.Options) {

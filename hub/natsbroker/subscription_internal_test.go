@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Rooms that nobody is in any more leave nothing behind.
+// Subscriptions of rooms without members are deleted.
 func TestForgottenRooms(t *testing.T) {
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true})
 	require.NoError(t, err)
@@ -30,7 +30,7 @@ func TestForgottenRooms(t *testing.T) {
 	for i := range 100 {
 		room := hub.Topic{Kind: hub.Room, Name: string(rune('a' + i))}
 		require.NoError(t, b.Subscribe(room))
-		if i%2 == 0 { // this one is subscribed to before it ends
+		if i%2 == 0 { // this one is subscribed before it ends
 			require.Eventually(t, func() bool { return nc.NumSubscriptions() == 2 }, 10*time.Second, time.Millisecond)
 		}
 		require.NoError(t, b.Unsubscribe(room))

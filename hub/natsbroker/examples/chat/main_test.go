@@ -24,10 +24,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-// patience bounds what takes a moment on a slow machine.
+// patience is a limit that is generous even on a slow machine.
 const patience = 30 * time.Second
 
-// binary is the example, as its users run it.
+// binary is the path of the compiled example.
 var binary string
 
 func TestMain(m *testing.M) {
@@ -63,7 +63,7 @@ func startServer(t *testing.T) string {
 type process struct {
 	*exec.Cmd
 	url, nats string
-	said      chan struct{} // closed when all that it said has been read
+	said      chan struct{} // closed when all of its output has been read
 }
 
 var listening = regexp.MustCompile(`listening on (http://127\.0\.0\.1:[1-9][0-9]*), with NATS at (nats://.*)$`)
@@ -101,7 +101,7 @@ func startNode(t *testing.T, arguments ...string) *process {
 
 // kill is kill -9.
 func (p *process) kill() {
-	_ = p.Process.Kill() // fails where it has ended
+	_ = p.Process.Kill() // it fails if the process has ended
 	<-p.said
 	_ = p.Wait()
 }
@@ -110,7 +110,7 @@ func (p *process) kill() {
 type member struct {
 	*wstest.Client
 	t    *testing.T
-	here map[string][]string // by node, as the page has it
+	here map[string][]string // by node, like in the page
 }
 
 func (p *process) join(t *testing.T, name string) *member {
@@ -124,7 +124,7 @@ func (p *process) join(t *testing.T, name string) *member {
 	return m
 }
 
-// expect reads up to an event. All others must be about who is there.
+// expect reads up to the given event. All events before it must be announcements.
 func (m *member) expect(kind, name, text string) {
 	m.t.Helper()
 	for {
@@ -149,7 +149,7 @@ func (m *member) next() event {
 	return e
 }
 
-// sees reads until somebody is there.
+// sees reads until a member is announced.
 func (m *member) sees(name string) {
 	m.t.Helper()
 	for {
@@ -181,7 +181,7 @@ func TestTwoNodes(t *testing.T) {
 	ada.expect("left", "Bob", "")
 }
 
-// The node of some is killed. The others talk on, and it comes back.
+// One node is killed and restarted. The members of the other node can chat in the meantime.
 func TestNodeIsKilled(t *testing.T) {
 	natsURL := startServer(t)
 	one, two := startNode(t, "-nats", natsURL), startNode(t, "-nats", natsURL)
@@ -190,7 +190,7 @@ func TestNodeIsKilled(t *testing.T) {
 	ada.sees("Bob")
 	two.kill()
 	_, _, err := bob.ReadMessage()
-	for err == nil { // what was under way
+	for err == nil { // messages that were in transit
 		_, _, err = bob.ReadMessage()
 	}
 
@@ -215,8 +215,8 @@ func TestNodeIsKilled(t *testing.T) {
 	bob.expect("message", "Grace", "welcome back")
 }
 
-// The node with the NATS server inside is killed. Those at the other one talk on, and
-// find it again when it is back.
+// The node with the embedded NATS server is killed and restarted. The members of the other node can
+// chat in the meantime, and the nodes reconnect.
 func TestServerIsKilled(t *testing.T) {
 	one := startNode(t, "-nats", "nats://127.0.0.1:0", "-embedded")
 	two := startNode(t, "-nats", one.nats)
