@@ -54,7 +54,7 @@ var arrivals = sync.Pool{New: func() any {
 // newArrival returns an arrival for a message that is to be lent or not. The caller must call
 // end.
 func newArrival(lent bool) *arrival {
-	a := arrivals.Get().(*arrival) //nolint:errcheck // it is
+	a := arrivals.Get().(*arrival) //nolint:errcheck // the pool has nothing else
 	a.lent = lent
 	return a
 }

@@ -3,8 +3,14 @@ package transport
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"sync"
+	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/stretchr/testify/assert"
 )
 
 // testPanic is an error of a panic, as the layer above would make it.
@@ -25,3 +31,32 @@ func newConfig(changes ...func(*Config)) *Config {
 	}
 	return c
 }
+
+// Each call of close returns when the socket is closed, with the same error.
+func TestCloseReturnsWhenTheSocketIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := New(&slowToClose{}, nil, newConfig())
+		start := time.Now()
+		var closing sync.WaitGroup
+		for range 3 {
+			closing.Go(func() {
+				assert.ErrorIs(t, tr.close(), io.ErrNoProgress)
+				assert.Equal(t, time.Second, time.Since(start))
+			})
+		}
+		synctest.Wait()
+		assert.True(t, tr.isClosed(), "since the first call")
+		closing.Wait()
+		assert.ErrorIs(t, tr.close(), io.ErrNoProgress)
+	})
+}
+
+// slowToClose takes a second to close.
+type slowToClose struct{ net.Conn }
+
+func (*slowToClose) Close() error {
+	time.Sleep(time.Second)
+	return io.ErrNoProgress
+}
+func (*slowToClose) LocalAddr() net.Addr  { return nil }
+func (*slowToClose) RemoteAddr() net.Addr { return nil }

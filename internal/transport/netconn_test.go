@@ -74,8 +74,8 @@ func TestStrictConnWrites(t *testing.T) {
 	}
 }
 
-// A Read that returns nothing has not come to the end. How often that may happen in a row
-// is bounded.
+// A Read that returns nothing is not at the end of the stream, and is repeated a bounded number of
+// times.
 func TestStrictConnReadsTryAgain(t *testing.T) {
 	empty, tries := maxEmptyReads-1, 0
 	g := Strict(&scripted{read: func(p []byte) (int, error) {
@@ -106,7 +106,7 @@ func (netTimeout) Error() string   { return "i/o deadline reached" }
 func (netTimeout) Timeout() bool   { return true }
 func (netTimeout) Temporary() bool { return false }
 
-// A timeout is that of a deadline where there is one that has passed, to the instant.
+// A timeout is an expired deadline from the instant of the deadline on, and not before.
 func TestStrictConnDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := Strict(&scripted{read: returns(0, netTimeout{}), write: returns(0, netTimeout{})}, testPanics)
@@ -147,7 +147,7 @@ func TestStrictConnDeadlines(t *testing.T) {
 
 func TestSocketsAreTrusted(t *testing.T) {
 	for _, nc := range []net.Conn{&net.TCPConn{}, &net.UnixConn{}} {
-		assert.Equal(t, nc, Strict(nc, testPanics), "they keep their promises, and are faster bare")
+		assert.Equal(t, nc, Strict(nc, testPanics), "a plain socket keeps the contract, and is faster as it is")
 	}
 	nc := &scripted{}
 	assert.Same(t, nc, accepted(Strict(nc, testPanics)))
@@ -189,8 +189,8 @@ func TestAddressesAreKnown(t *testing.T) {
 	}
 }
 
-// What an address is now is what it was when the connection began: gVisor's has none any
-// more after a reset.
+// The addresses stay those from the beginning of the connection: one of gVisor's has none after a
+// reset.
 func TestAddressesStay(t *testing.T) {
 	nc := &addressed{addr: &net.TCPAddr{Port: 1}}
 	tr := New(nc, nil, newConfig())

@@ -8,7 +8,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,14 +17,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the layer above ends connections with.
+// Errors and a close frame with which the layer above ends connections.
 var (
 	errTestShutdown   = errors.New("the server shuts down")
 	errTestPeerGone   = errors.New("the peer is gone")
 	testShutdownFrame = &ws.CloseError{Code: ws.CloseGoingAway}
 )
 
-// Errors of the events, of which each has its own.
+// The errors of the events: each event has its own, so that a test can tell them apart.
 var (
 	ownFrame     = &ws.CloseError{Code: 4000, Text: "Close"}
 	sentFrame    = &ws.CloseError{Code: 4001, Text: "CloseMessage"}
@@ -67,8 +66,8 @@ var eventNames = [stateEvents]string{
 	eventSocketClosed: "socket closed",
 }
 
-// The end is decided by the first event of a row, and the column says what decides it when
-// the second one follows.
+// Each row has the events that happened before, and the causes that decide the end when each of
+// the events in seconds follows.
 func TestFirstCauseHoldsButForAHangUp(t *testing.T) {
 	seconds := []stateEvent{eventClose, eventCloseNow, eventCloseFrame, eventPeerClose, eventViolation, eventReadEnd, eventHangUp, eventPeerGone, eventFailure}
 	for first, want := range map[string]struct {
@@ -118,7 +117,7 @@ func stateAfter(events []stateEvent) *state {
 	return s
 }
 
-// Shutdown counts where nothing has happened, or just a Close that has sent nothing yet.
+// A shutdown counts if nothing has decided the end, or only a Close whose frame was not sent.
 func TestShutdownCountsUntilTheEndIsDecided(t *testing.T) {
 	for name, tc := range map[string]struct {
 		before []stateEvent
@@ -138,7 +137,7 @@ func TestShutdownCountsUntilTheEndIsDecided(t *testing.T) {
 		"the end of the stream":              {[]stateEvent{eventReadEnd}, false},
 		"a hang-up":                          {[]stateEvent{eventHangUp}, false},
 		"a peer that does not answer":        {[]stateEvent{eventPeerGone}, false},
-		"a call that the caller has cut":     {[]stateEvent{eventFailure, eventSocketClosed}, true},
+		"a call that the caller has ended":   {[]stateEvent{eventFailure, eventSocketClosed}, true},
 		"Close, and then the peer hung up":   {[]stateEvent{eventClose, eventHangUp}, true},
 		"Close, a hang-up, the peer's frame": {[]stateEvent{eventClose, eventHangUp, eventPeerClose}, false},
 	} {
@@ -146,7 +145,7 @@ func TestShutdownCountsUntilTheEndIsDecided(t *testing.T) {
 			s := stateAfter(tc.before)
 			assert.Equal(t, tc.counts, s.apply(eventShutdown, errTestShutdown))
 			assert.Equal(t, tc.counts, s.has(factShutdown))
-			for e := range stateEvents { // what comes later does not take it back
+			for e := range stateEvents { // no later event changes that
 				s.apply(e, eventErrors[e])
 			}
 			assert.Equal(t, tc.counts, s.has(factShutdown))
@@ -154,13 +153,13 @@ func TestShutdownCountsUntilTheEndIsDecided(t *testing.T) {
 	}
 }
 
-// Every event, in every state that there is: the states are found by walking all of them,
-// and what holds in each is told from the events that led to it.
+// Every event is tried in every state. The states are found by a walk through all transitions, and
+// what must hold in a state follows from the events that led to it.
 func TestEveryEventInEveryState(t *testing.T) {
 	type key struct {
 		facts fact
 		how   CloseCause
-		first stateEvent // that has failed
+		first stateEvent // the first failure
 	}
 	keyOf := func(events []stateEvent) key {
 		s := stateAfter(events)
@@ -180,13 +179,13 @@ func TestEveryEventInEveryState(t *testing.T) {
 			}
 		}
 		if t.Failed() {
-			return // one is enough to read
+			return // the first failed state is enough to read
 		}
 	}
 	assert.Greater(t, len(histories), 500, "states")
 }
 
-// firstOf returns the first of events that is one of those asked for.
+// firstOf returns the first event that is one of asked.
 func firstOf(events []stateEvent, asked ...stateEvent) (first stateEvent, ok bool) {
 	for _, e := range events {
 		if slices.Contains(asked, e) {
@@ -196,6 +195,7 @@ func firstOf(events []stateEvent, asked ...stateEvent) (first stateEvent, ok boo
 	return stateEvents, false
 }
 
+// describe names the events for the message of a test.
 func describe(events []stateEvent) string {
 	names := make([]string, len(events))
 	for i, e := range events {
@@ -204,7 +204,7 @@ func describe(events []stateEvent) string {
 	return fmt.Sprintf("after [%s]", strings.Join(names, ", "))
 }
 
-// checkState checks what reads, writes and the outcome see of a state.
+// checkState checks what reads, writes and the layer above see of a state.
 func checkState(t *testing.T, events []stateEvent) {
 	t.Helper()
 	s, after := stateAfter(events), describe(events)
@@ -248,13 +248,13 @@ func checkState(t *testing.T, events []stateEvent) {
 		assert.Nil(t, s.chosenFrame(), after)
 	}
 
-	assert.Equal(t, happened(eventPeerClose), s.peerClosed.IsSet(), "who waits for the peer's close frame is woken %s", after)
-	assert.Equal(t, failed || happened(eventSocketClosed), s.writeEnded.IsSet(), "who waits to write is woken %s", after)
-	assert.Equal(t, happened(eventSocketClosed), s.closed.IsSet(), "who waits for the socket is woken %s", after)
+	assert.Equal(t, happened(eventPeerClose), s.peerClosed.IsSet(), "waiters for the peer's close frame are woken %s", after)
+	assert.Equal(t, failed || happened(eventSocketClosed), s.writeEnded.IsSet(), "waiting writers are woken %s", after)
+	assert.Equal(t, happened(eventSocketClosed), s.closed.IsSet(), "waiters for the socket are woken %s", after)
 }
 
-// checkTransition checks what one event changes: what is known stays known, and the event
-// reports whether it was the first of its kind.
+// checkTransition checks what one event changes: facts only accumulate, and apply reports whether
+// there is a new one.
 func checkTransition(t *testing.T, events []stateEvent, e stateEvent) {
 	t.Helper()
 	s, after := stateAfter(events), describe(append(slices.Clone(events), e))
@@ -277,12 +277,12 @@ func checkTransition(t *testing.T, events []stateEvent, e stateEvent) {
 	assert.Equal(t, facts, fact(s.facts.Load()), "the second time %s", after)
 }
 
-// A contextEvents keeps what ended the context, and when.
+// A contextEvents records why and when the context was canceled.
 type contextEvents struct {
 	noEvents
 	s     *state
 	cause error
-	woken bool // somebody was woken before the context ended
+	woken bool // a waiter was woken before the context was canceled
 }
 
 func (o *contextEvents) CancelContext(cause error) {
@@ -292,9 +292,9 @@ func (o *contextEvents) CancelContext(cause error) {
 	}
 }
 
-// The context ends with the error of the event, and before those who wait learn of it: who
-// is woken finds it done.
-func TestContextEndsBeforeThoseWhoWaitAreWoken(t *testing.T) {
+// The context is canceled with the error of the event, before waiters are woken: a goroutine that
+// is woken finds the context canceled.
+func TestContextEndsBeforeWaitersAreWoken(t *testing.T) {
 	ends := []stateEvent{eventShutdown, eventCloseNow, eventCloseFrame, eventPeerClose, eventViolation, eventReadEnd, eventHangUp, eventPeerGone, eventFailure}
 	for e := range stateEvents {
 		tr := &Conn{}
@@ -310,8 +310,8 @@ func TestContextEndsBeforeThoseWhoWaitAreWoken(t *testing.T) {
 	}
 }
 
-// Writers that wait for their turn are woken by what ends writing, and by nothing else.
-func TestWhatWakesWritersThatWait(t *testing.T) {
+// Writers that wait for a lock are woken by events that end writing, and by no other.
+func TestEventsThatWakeWaitingWriters(t *testing.T) {
 	wakes := map[stateEvent]error{
 		eventHangUp: hangUp, eventPeerGone: peerGone, eventFailure: failure, eventSocketClosed: ErrClosed,
 	}
@@ -340,8 +340,7 @@ func TestWhatWakesWritersThatWait(t *testing.T) {
 	}
 }
 
-// What Close is to send can be replaced until it is sent, but by nothing that another call
-// of Close chose.
+// The chosen frame can be replaced until it is sent, but only by a caller that knows it.
 func TestFrameOfShutdownIsReplaced(t *testing.T) {
 	s := stateAfter(nil)
 	s.ReplaceFrame(testShutdownFrame, ownFrame)
@@ -354,31 +353,3 @@ func TestFrameOfShutdownIsReplaced(t *testing.T) {
 	s.ReplaceFrame(testShutdownFrame, sentFrame)
 	assert.Equal(t, ownFrame, s.chosenFrame())
 }
-
-// All calls that close the socket return when it is closed, with the same error.
-func TestCloseReturnsWhenTheSocketIsClosed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		tr := New(&slowToClose{}, nil, newConfig())
-		start := time.Now()
-		var closing sync.WaitGroup
-		for range 3 {
-			closing.Go(func() {
-				assert.ErrorIs(t, tr.close(), io.ErrNoProgress)
-				assert.Equal(t, time.Second, time.Since(start))
-			})
-		}
-		synctest.Wait()
-		assert.True(t, tr.isClosed(), "from the first call on")
-		closing.Wait()
-		assert.ErrorIs(t, tr.close(), io.ErrNoProgress)
-	})
-}
-
-type slowToClose struct{ net.Conn }
-
-func (*slowToClose) Close() error {
-	time.Sleep(time.Second)
-	return io.ErrNoProgress
-}
-func (*slowToClose) LocalAddr() net.Addr  { return nil }
-func (*slowToClose) RemoteAddr() net.Addr { return nil }
