@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds what takes a moment on a slow machine.
+// patience is a limit that is generous even on a slow machine.
 const patience = 20 * time.Second
 
 // records is a log, one JSON object for each record.
@@ -85,7 +85,7 @@ func start(t *testing.T, register func(*goyave.Server, *goyave.Router), settings
 	return a
 }
 
-// newApp makes an application that does not run yet.
+// newApp returns an application that is not started yet.
 func newApp(t *testing.T, settings ...setting) *app {
 	t.Helper()
 	cfg := config.LoadDefault()
@@ -132,13 +132,13 @@ func (a *app) dialWith(path string, header http.Header) *wstest.Client {
 	return wstest.Dial(a.t, a.url, path, &wstest.Options{Header: header, Timeout: patience})
 }
 
-// reply is an answer, whose body is apart.
+// reply is a response and its body.
 type reply struct {
 	StatusCode int
 	Header     http.Header
 }
 
-// refused is the answer to a handshake that is not upgraded.
+// refused returns the response to a handshake that must be refused.
 func (a *app) refused(path string, header http.Header) (answer reply, body string) {
 	a.t.Helper()
 	response := wstest.DialRefused(a.t, a.url, path, &wstest.Options{Header: header, Timeout: patience})
@@ -148,7 +148,7 @@ func (a *app) refused(path string, header http.Header) (answer reply, body strin
 	return reply{response.StatusCode, response.Header}, strings.TrimSpace(string(content))
 }
 
-// answer is the answer to a request that asks for no upgrade.
+// answer returns the response to a request that is no handshake.
 func (a *app) answer(method, path string) (answer reply, body string) {
 	a.t.Helper()
 	request, err := http.NewRequestWithContext(a.t.Context(), method, a.url+path, http.NoBody)
@@ -194,7 +194,7 @@ func echo(conn *websocket.Conn, _ *goyave.Request) error {
 	}
 }
 
-// told is a plain controller that is told of errors.
+// told is a plain controller with an ErrorHandler.
 type told struct {
 	plain
 	onError func(request *goyave.Request, err error)
@@ -202,7 +202,7 @@ type told struct {
 
 func (ctrl *told) OnError(request *goyave.Request, err error) { ctrl.onError(request, err) }
 
-// receive takes the next value, which must come soon.
+// receive returns the next value, which must arrive soon.
 func receive[T any](t *testing.T, from <-chan T) T {
 	t.Helper()
 	select {

@@ -139,7 +139,7 @@ func TestConfigCodeWins(t *testing.T) {
 	}
 }
 
-// An empty list in the code is something that the code says.
+// An empty list in the code overrides the configuration, too.
 func TestConfigEmptyListInTheCodeWins(t *testing.T) {
 	cfg := config.LoadDefault()
 	cfg.Set("websocket.allowedOrigins", []string{"config.test"})
@@ -147,8 +147,8 @@ func TestConfigEmptyListInTheCodeWins(t *testing.T) {
 	assert.Equal(t, []string{"config.test"}, configured(Options{}, cfg).AllowedOrigins)
 }
 
-// A configuration may be older than the entries: packages are initialized in an
-// order of their own.
+// A configuration may be loaded before the entries are registered, because of the order in which
+// packages are initialized.
 func TestConfigWithoutEntries(t *testing.T) {
 	assert.Zero(t, configuredSeconds(config.LoadDefault(), "websocket.noSuchEntry"))
 }
@@ -157,7 +157,7 @@ type idle struct{ goyave.Component }
 
 func (*idle) Serve(*Conn, *goyave.Request) error { return nil }
 
-// registration mounts an upgrader and returns what it panics with.
+// registration mounts an upgrader and returns the value of its panic.
 func registration(t *testing.T, cfg *config.Config, options Options) (failure *errors.Error) {
 	t.Helper()
 	server, err := goyave.New(goyave.Options{Config: cfg, Logger: slog.DiscardLogger()})
@@ -191,7 +191,7 @@ func TestConfigBadEntriesAreRefused(t *testing.T) {
 			t.Run(fmt.Sprint(key, " ", value), func(t *testing.T) {
 				cfg := config.LoadDefault()
 				cfg.Set(key, value)
-				failure := registration(t, cfg, Options{ // does not help
+				failure := registration(t, cfg, Options{ // the options do not prevent the panic
 					CloseTimeout: time.Second, WriteTimeout: time.Second, PingInterval: time.Second, PongTimeout: time.Second,
 					HeartbeatInterval: time.Second, MaxConnections: 1, AllowedOrigins: []string{"example.com"}, CompressionThreshold: 1, CompressionLevel: 1,
 				})
@@ -201,7 +201,7 @@ func TestConfigBadEntriesAreRefused(t *testing.T) {
 	}
 }
 
-// Goyave lets a string pass for a list of strings.
+// Goyave accepts a string as a list of strings.
 func TestConfigOriginThatIsNoListIsRefused(t *testing.T) {
 	cfg, err := config.LoadJSON(`{"websocket": {"allowedOrigins": "example.com"}}`)
 	require.NoError(t, err)

@@ -20,13 +20,13 @@ import (
 // ends when the handler has returned.
 type handledKey struct{}
 
-// counting asks the database how many users there are.
+// counting queries the number of users.
 type counting struct {
 	goyave.Component
 	results chan error
 }
 
-// count waits until the HTTP handler has returned, then asks.
+// count waits until the HTTP handler has returned, then queries.
 func (ctrl *counting) count(request *goyave.Request) {
 	handled, _ := request.Extra[handledKey{}].(context.Context)
 	<-handled.Done()
@@ -43,8 +43,7 @@ type ourCounting struct{ counting }
 func (ctrl *ourCounting) Serve(conn *websocket.Conn, request *goyave.Request) error {
 	ctrl.count(request)
 	err := echo(conn, request)
-	// The connection has ended, and so has its context: what must still be done
-	// takes another one.
+	// The connection has ended, and so has its context: later work needs another context.
 	if request.Context().Err() == nil {
 		err = assert.AnError
 	}
@@ -66,7 +65,7 @@ func TestDatabase(t *testing.T) {
 	theirs := &theirCounting{counting{results: make(chan error, 1)}}
 	a := newApp(t, setting{"database.connection", "sqlite3"}, setting{"database.name", t.Name()},
 		setting{"database.options", "mode=memory&cache=shared"},
-		setting{"database.config.prepareStmt", false}) // whose cache has a goroutine that never ends
+		setting{"database.config.prepareStmt", false}) // its cache has a goroutine that never ends
 	require.NoError(t, a.DB().Exec("CREATE TABLE users (name TEXT)").Error)
 	require.NoError(t, a.DB().Exec("INSERT INTO users VALUES ('Ada'), ('Grace')").Error)
 	a.RegisterRoutes(func(_ *goyave.Server, router *goyave.Router) {

@@ -14,8 +14,8 @@ import (
 	"goyave.dev/goyave/v5/config"
 )
 
-// documents have snippets that must compile. Of the repository's README those for
-// Goyave must: the root module compiles the others.
+// documents contain snippets that must compile. From the repository's README, only the snippets for
+// Goyave are compiled here, and the others in the root module.
 var documents = []string{"README.md", "../README.md", "../docs/goyave.md", "../docs/migrating.md"}
 
 var fence = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$")
@@ -34,8 +34,8 @@ func snippets(t *testing.T, document, language string) []string {
 	return found
 }
 
-// file makes a file of a snippet, which has to show what it imports: an editor would
-// choose among packages of one name.
+// file returns a source file with a snippet. The snippet must show its imports, because an editor
+// could not choose between packages of the same name.
 func file(t *testing.T, document, snippet string) string {
 	t.Helper()
 	switch {
@@ -48,9 +48,8 @@ func file(t *testing.T, document, snippet string) string {
 	return ""
 }
 
-// Each snippet compiles alone, with the imports that it shows, and tests among them pass.
-// Each is a package of its own, in an overlay, so that nothing is written into the
-// repository.
+// Each snippet compiles alone, with the imports that it shows, and snippets that are tests pass.
+// Each is a package of its own, in an overlay, so that nothing is written into the repository.
 func TestDocumentsCompile(t *testing.T) {
 	here, err := os.Getwd()
 	require.NoError(t, err)

@@ -34,8 +34,8 @@ func (ctrl *Echo) Serve(conn *websocket.Conn, _ *goyave.Request) error {
 	}
 }
 
-// A controller is mounted like any other. When the server stops, its clients
-// are told.
+// A WebSocket controller is mounted like any other. When the server stops, its clients get a close
+// frame.
 func Example() {
 	visit("/echo", func(_ *goyave.Server, router *goyave.Router) {
 		router.Subrouter("/echo").Controller(websocket.New(&Echo{}))
@@ -86,7 +86,7 @@ func ExampleRegistrer() {
 	//  websocket: close 1003 (unsupported data): English only, sorry
 }
 
-// Careful decides about all there is to decide.
+// Careful implements all optional interfaces.
 type Careful struct {
 	Echo
 }
@@ -106,7 +106,7 @@ func (ctrl *Careful) OnUpgradeError(response *goyave.Response, _ *goyave.Request
 
 func (ctrl *Careful) OnError(request *goyave.Request, err error) {
 	if websocket.IsDisconnect(err) {
-		return // people close their laptops
+		return // a lost connection is no error here
 	}
 	ctrl.Logger().Error(err, "user", request.User)
 }
@@ -114,7 +114,7 @@ func (ctrl *Careful) OnError(request *goyave.Request, err error) {
 func ExampleUpgrader() {
 	register := func(_ *goyave.Server, router *goyave.Router) {
 		upgrader := websocket.New(&Careful{})
-		upgrader.WriteTimeout = 5 * time.Second // wins over websocket.writeTimeout
+		upgrader.WriteTimeout = 5 * time.Second // overrides websocket.writeTimeout
 		upgrader.Settings.Subprotocols = []string{"v2", "v1"}
 		router.Subrouter("/careful").Controller(upgrader)
 	}
@@ -126,15 +126,15 @@ func ExampleUpgrader() {
 	// Output: hello
 }
 
-// Clock writes the time while it waits for the client to go.
+// Clock writes the time until the client disconnects.
 type Clock struct {
 	goyave.Component
 }
 
 func (ctrl *Clock) Serve(conn *websocket.Conn, request *goyave.Request) error {
 	defer func() {
-		// The request's context has ended with the connection: what is still to be
-		// done takes another one.
+		// The request's context has ended with the connection: later work needs another
+		// context.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(request.Context()), time.Second)
 		defer cancel()
 		fmt.Println("left:", context.Cause(request.Context()), ctx.Err())
@@ -160,7 +160,7 @@ func (ctrl *Clock) Serve(conn *websocket.Conn, request *goyave.Request) error {
 	}
 }
 
-// A connection's context says when it ends, and why.
+// A connection's context ends with the connection, and has the reason as its cause.
 func ExampleController() {
 	visit("/clock", func(_ *goyave.Server, router *goyave.Router) {
 		router.Subrouter("/clock").Controller(websocket.New(&Clock{}))
@@ -179,8 +179,8 @@ func ExampleController() {
 	// left: websocket: server shutting down <nil>
 }
 
-// visit runs an application until a client has been there. Its stop function
-// makes the server stop; it does not wait for that.
+// visit runs an application until the visit of a client is over. The stop function makes the server
+// stop and does not wait for it.
 func visit(path string, register func(*goyave.Server, *goyave.Router), client func(conn *ws.Conn, stop func())) {
 	cfg := config.LoadDefault()
 	cfg.Set("server.port", 0)

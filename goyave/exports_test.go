@@ -23,8 +23,7 @@ import (
 	original "goyave.dev/goyave/v5/websocket"
 )
 
-// The signatures of the original, in the words of an application: what it does
-// with them compiles.
+// The exported signatures of the original: code of an application that uses them compiles.
 var (
 	_ func(websocket.Controller) *websocket.Upgrader = websocket.New
 	_ func(*websocket.Upgrader, *goyave.Router)      = (*websocket.Upgrader).RegisterRoutes
@@ -34,7 +33,7 @@ var (
 	_ goyave.Registrer                               = (*websocket.Upgrader)(nil)
 	_ goyave.Composable                              = websocket.Controller(nil)
 
-	// Interfaces without a type of the package are the same ones.
+	// Interfaces that do not mention a type of the package are identical.
 	_ original.Registrer            = websocket.Registrer(nil)
 	_ websocket.Registrer           = original.Registrer(nil)
 	_ original.OriginChecker        = websocket.OriginChecker(nil)
@@ -56,7 +55,7 @@ var (
 	_ connMethods = (*original.Conn)(nil)
 	_ connMethods = (*websocket.Conn)(nil)
 	_ *ws.Conn    = websocket.Conn{}.Conn
-	_ *root.Conn  = (*websocket.Conn)(nil) // code for either face can share it
+	_ *root.Conn  = (*websocket.Conn)(nil) // code for both packages can share it
 
 	_ *browsertoken.Middleware = (*websocket.BrowserToken)(nil) // until v1
 )
@@ -126,11 +125,11 @@ func TestNamesOfTheOriginal(t *testing.T) {
 	assert.Subset(t, exported(t, "github.com/goyave-contrib/websocket/goyave"), names)
 }
 
-// One import is enough: what the root package has is here too.
+// One import is enough: the package has all names of the root package.
 func TestNamesOfTheRoot(t *testing.T) {
 	names := slices.DeleteFunc(exported(t, "github.com/goyave-contrib/websocket"), func(name string) bool {
 		switch name {
-		case "ControllerFunc": // a function is no Component
+		case "ControllerFunc": // a function can't be a Component
 			return true
 		case "Endpoint", "NewEndpoint", "Handshake", "DefaultOptions": // for adapters of other frameworks
 			return true

@@ -11,11 +11,11 @@ import (
 	"goyave.dev/goyave/v5"
 )
 
-// spans is a middleware that does something as long as the handler runs.
+// spans is a middleware with a span that lasts as long as the handler runs.
 type spans struct {
 	goyave.Component
 	open     atomic.Int32
-	statuses chan int // of those that have ended
+	statuses chan int // of the ended spans
 }
 
 func (m *spans) Handle(next goyave.Handler) goyave.Handler {
@@ -29,7 +29,8 @@ func (m *spans) Handle(next goyave.Handler) goyave.Handler {
 	}
 }
 
-// What middleware does lasts as long as the connection, or the upgrade alone.
+// The handler, and the middleware around it, lasts as long as the connection with ServeInHandler,
+// and as long as the upgrade without.
 func TestServeInHandler(t *testing.T) {
 	for _, tc := range []struct {
 		name      string
@@ -66,7 +67,7 @@ func TestServeInHandler(t *testing.T) {
 	}
 }
 
-// A panic of Serve is the connection's matter, and none of Goyave's recovery.
+// A panic of Serve ends the connection and does not reach Goyave's recovery.
 func TestServeInHandlerPanics(t *testing.T) {
 	around := &spans{statuses: make(chan int, 1)}
 	upgrader := websocket.New(&plain{serve: func(*websocket.Conn, *goyave.Request) error { panic("out of coffee") }})
@@ -80,7 +81,7 @@ func TestServeInHandlerPanics(t *testing.T) {
 	assert.Len(t, a.log.with("out of coffee"), 1)
 }
 
-// The end of the server ends the connection, and the handler with it.
+// The server's shutdown ends the connection, and with it the handler.
 func TestShutdownOfServeInHandler(t *testing.T) {
 	around := &spans{statuses: make(chan int, 1)}
 	upgrader := websocket.New(&plain{})

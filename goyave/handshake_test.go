@@ -111,7 +111,7 @@ func TestMaxConnections(t *testing.T) {
 	a.dial("/ws").Close(websocket.CloseNormalClosure, "")
 }
 
-// checking has the last word on upgrades.
+// checking is a controller with an UpgradeChecker.
 type checking struct {
 	plain
 	check func(request *goyave.Request) error
@@ -160,7 +160,7 @@ func TestCheckUpgrade(t *testing.T) {
 	}
 }
 
-// A panic of the check is Goyave's to recover, and takes no place.
+// Goyave recovers a panic of CheckUpgrade, and the request does not count for MaxConnections.
 func TestCheckUpgradePanics(t *testing.T) {
 	a := start(t, with(&checking{check: func(request *goyave.Request) error {
 		if request.Header().Get("X-Good") == "" {
@@ -176,7 +176,7 @@ func TestCheckUpgradePanics(t *testing.T) {
 	a.dialWith("/ws", http.Header{"X-Good": {"yes"}}).Close(websocket.CloseNormalClosure, "")
 }
 
-// listing speaks other subprotocols with each client.
+// listing is a controller whose subprotocols depend on the request.
 type listing struct {
 	plain
 	list   func(request *goyave.Request) []string
@@ -204,7 +204,7 @@ func TestSubprotocolLister(t *testing.T) {
 		{path: "/ws", offered: []string{"chat.v2", "chat.v1"}, want: "chat.v1"},
 		{path: "/ws?version=2", offered: []string{"chat.v1", "chat.v2"}, want: "chat.v2"},
 		{path: "/ws?version=none", offered: []string{"chat.v1"}},
-		{path: "/ws", offered: []string{"chat.v2", "chat.v1"}, want: "chat.v1"}, // the settings are left as they are
+		{path: "/ws", offered: []string{"chat.v2", "chat.v1"}, want: "chat.v1"}, // the settings are unchanged
 		{path: "/ws?version=2", offered: []string{"bearer", "token", "chat.v2"}, want: "chat.v2"},
 		{path: "/ws?version=2", offered: []string{"bearer", "token", "chat.v1"}, want: "bearer"},
 		{path: "/ws?version=none", offered: []string{"bearer", "token", "chat.v1"}, want: "bearer"},
@@ -215,8 +215,7 @@ func TestSubprotocolLister(t *testing.T) {
 	}
 }
 
-// The Upgrader's own subprotocols win over those of gorilla's settings, with a token in
-// front of them and without.
+// Options.Subprotocols override Settings.Subprotocols, with and without a token in front of them.
 func TestSubprotocolsOfTheOptions(t *testing.T) {
 	var list []string
 	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
@@ -247,7 +246,7 @@ func TestSubprotocolsOfTheOptions(t *testing.T) {
 	}
 }
 
-// The marker of BrowserToken is no subprotocol that could be required.
+// The marker of BrowserToken does not satisfy RequireSubprotocol.
 func TestRequireSubprotocol(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
@@ -256,7 +255,7 @@ func TestRequireSubprotocol(t *testing.T) {
 		header  http.Header
 		offered []string
 		want    string   // "": refused
-		reasons []string // what the reason mentions
+		reasons []string // parts of the reason
 	}{
 		{name: "one in common", ours: []string{"v1"}, offered: []string{"v1"}, want: "v1"},
 		{name: "one in common, after the token", ours: []string{"v1"}, offered: []string{"bearer", "s3cr3t", "v1"}, want: "v1"},
@@ -295,7 +294,8 @@ func TestRequireSubprotocol(t *testing.T) {
 	}
 }
 
-// A request that is no handshake is told what is here, and so is the log.
+// The response to a request that is no handshake explains that this is a WebSocket endpoint, and so
+// does the log.
 func TestRequestThatIsNoHandshake(t *testing.T) {
 	for _, debug := range []bool{false, true} {
 		upgrader := websocket.New(&plain{})
@@ -317,7 +317,7 @@ func TestRequestThatIsNoHandshake(t *testing.T) {
 	}
 }
 
-// A body that is announced and does not come is not waited for.
+// The upgrade does not wait for the declared body of a request.
 func TestBodyIsNotWaitedFor(t *testing.T) {
 	a := start(t, at("/ws", &plain{}))
 	for _, body := range []string{"Content-Length: 5", "Transfer-Encoding: chunked"} {
@@ -336,7 +336,7 @@ func TestBodyIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// Subprotocols that can't be chosen are a mistake of the application's.
+// Invalid subprotocols are a mistake of the application.
 func TestSubprotocolsThatAreNone(t *testing.T) {
 	for _, list := range [][]string{{""}, {"chat v2"}, {"a", "a"}} {
 		upgrader := websocket.New(&plain{})

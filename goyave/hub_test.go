@@ -17,7 +17,8 @@ import (
 	"goyave.dev/goyave/v5"
 )
 
-// talker is a member of a room of its server's hub. It says goodbye, and why.
+// talker serves a member of a room of its server's hub. At the end it broadcasts a goodbye with the
+// reason.
 type talker struct {
 	goyave.Component
 	t    *testing.T
@@ -48,7 +49,7 @@ func (ctrl *talker) Serve(conn *websocket.Conn, request *goyave.Request) error {
 	}
 }
 
-// caller is a controller without WebSockets that sends to those who have one.
+// caller is a controller without WebSockets that sends to members of the hub.
 type caller struct {
 	goyave.Component
 }
@@ -65,7 +66,7 @@ func (ctrl *caller) call(response *goyave.Response, request *goyave.Request) {
 	response.String(http.StatusOK, strconv.Itoa(rooms.CountIn(room)))
 }
 
-// startTalk runs an application whose hub has those options.
+// startTalk runs an application with a hub with the given options.
 func startTalk(t *testing.T, options hub.Options) *app {
 	t.Helper()
 	a := newApp(t)
@@ -80,7 +81,7 @@ func startTalk(t *testing.T, options hub.Options) *app {
 	return a
 }
 
-// welcomed dials and expects to be let in.
+// welcomed connects and expects the welcome message.
 func (a *app) welcomed(path string) *wstest.Client {
 	a.t.Helper()
 	client := a.dial(path)
@@ -104,10 +105,10 @@ func TestEveryControllerFindsTheHub(t *testing.T) {
 	ada.ExpectText("goodbye: websocket: close 1000 (normal)")
 	_, body = a.answer(http.MethodPost, "/rooms/cellar")
 	assert.Equal(t, "1", body)
-	cid.ExpectText("dinner is ready") // the first that is heard in the cellar
+	cid.ExpectText("dinner is ready") // the first message to the cellar
 }
 
-// diary is a broker that keeps what it is told, in order.
+// diary is a broker that records its calls in order.
 type diary struct {
 	mu      sync.Mutex
 	entries []string
@@ -136,7 +137,7 @@ func (d *diary) Subscribe(t hub.Topic) error   { return d.add("subscribe " + t.N
 func (d *diary) Unsubscribe(t hub.Topic) error { return d.add("unsubscribe " + t.Name) }
 func (d *diary) Close() error                  { return d.add("close") }
 
-// What Serve has to say in the end still goes to other nodes: the broker is closed last.
+// The broker is closed last, so that the last messages of Serve still reach other nodes.
 func TestHubShutsDownAfterTheUpgraders(t *testing.T) {
 	broker := &diary{}
 	a := startTalk(t, hub.Options{Broker: broker})
@@ -162,7 +163,7 @@ type stubborn struct{ diary }
 
 func (*stubborn) Close() error { panic("stuck") }
 
-// What a broker does wrong at the end is logged, and the server stops all the same.
+// Errors and panics of the broker's Close are logged, and the server still stops.
 func TestBrokerThatPanicsAtTheEnd(t *testing.T) {
 	a := startTalk(t, hub.Options{Broker: &stubborn{}})
 	a.stop()
@@ -171,9 +172,9 @@ func TestBrokerThatPanicsAtTheEnd(t *testing.T) {
 	assert.Contains(t, line["stack"], "stubborn")
 }
 
-// Members get what is queued for them, however slow they are, and then 1001.
+// Slow members get their queued messages, and then 1001.
 func TestHubSendsWhatIsQueuedBeforeTheShutdown(t *testing.T) {
-	const messages, size = 16, 1 << 20 // more than the socket takes
+	const messages, size = 16, 1 << 20 // more than the buffers of the socket hold
 	a := startTalk(t, hub.Options{Queue: websocket.QueueLimit{Bytes: 2 * messages * size}})
 	client := a.welcomed("/lobby")
 	rooms := websocket.HubOf(a.Server)

@@ -19,9 +19,8 @@ import (
 	"goyave.dev/goyave/v5/middleware/parse"
 )
 
-// A connection that waits for its first message makes do with the smallest stack, as one
-// without Goyave does, though the wait lies deeper. A hundred bytes more would cost two
-// thousand.
+// A connection that waits for its first message has the smallest stack, as without Goyave, although
+// the call is deeper. A hundred bytes more would double the stack, by two thousand bytes.
 func TestWaitIsShallow(t *testing.T) {
 	const many = 500
 	upgrader := websocket.New(&plain{})
@@ -52,9 +51,9 @@ func TestWaitIsShallow(t *testing.T) {
 	t.Logf("%d bytes", each)
 }
 
-// stacks are the bytes of all stacks.
+// stacks returns the number of bytes in all stacks.
 func stacks() int64 {
-	runtime.GC() // gives back those of goroutines that are gone
+	runtime.GC() // frees the stacks of goroutines that have ended
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/stacks:bytes"}}
 	metrics.Read(sample)
 	return int64(sample[0].Value.Uint64()) //nolint:gosec // it is far from overflowing

@@ -23,9 +23,8 @@ import (
 	v "goyave.dev/goyave/v5/validation"
 )
 
-// These tests are what the package goyave.dev/goyave/v5/websocket says of
-// itself, sentence by sentence: its doc comments, then Goyave's manual. Where a
-// sentence is quoted with something in brackets, that is what differs.
+// These tests check each sentence of the documentation of goyave.dev/goyave/v5/websocket: its doc
+// comments, then Goyave's manual. Brackets in a quoted sentence contain a difference.
 
 const internalError = "Internal Server Error"
 
@@ -50,8 +49,8 @@ func (ctrl *full) OnUpgradeError(response *goyave.Response, request *goyave.Requ
 	ctrl.onUpgradeError(response, request, status, reason)
 }
 
-// closing serves one connection by serve and returns the client's raw end and
-// what serve returned of its call.
+// closing serves one connection with serve. It returns the client's raw end and the result of the
+// call that serve made.
 func closing(t *testing.T, call func(conn *websocket.Conn) error, settings ...setting) (client *wstest.Raw, result <-chan error) {
 	t.Helper()
 	results := make(chan error, 1)
@@ -92,7 +91,7 @@ func TestOriginalConn(t *testing.T) {
 			assert.Equal(t, 3*time.Second, conn.GetCloseHandshakeTimeout(), "server.websocketCloseTimeout")
 			conn.SetCloseHandshakeTimeout(time.Millisecond)
 			assert.Equal(t, time.Millisecond, conn.GetCloseHandshakeTimeout())
-			return conn.CloseNormal() // nobody answers
+			return conn.CloseNormal() // the client does not answer
 		}, setting{"server.websocketCloseTimeout", 3})
 		require.NoError(t, receive(t, result))
 		client.ExpectClose(websocket.CloseNormalClosure, websocket.NormalClosureMessage)
@@ -533,7 +532,7 @@ func TestOriginalHandler(t *testing.T) {
 		client.ExpectClose(1011, internalError)
 		client.Send(wstest.Close(1011, ""))
 		client.ExpectEnd()
-		a.dial("/ws").ExpectClose(1011, internalError) // the server lives
+		a.dial("/ws").ExpectClose(1011, internalError) // the server is still running
 	})
 
 	t.Run("This HTTP Handler returns once the connection has been successfully upgraded: logging middleware will log the request right away", func(t *testing.T) {
@@ -713,7 +712,7 @@ func TestOriginalManual(t *testing.T) {
 	})
 }
 
-// manualEcho is the controller of the manual, as it is there.
+// manualEcho is the controller of the manual, unchanged.
 type manualEcho struct {
 	goyave.Component
 }
@@ -732,8 +731,7 @@ func (ctrl *manualEcho) Serve(c *websocket.Conn, _ *goyave.Request) error {
 	}
 }
 
-// The manual's section on testing, as it is there but for the server's
-// configuration.
+// The test of the manual's section on testing, unchanged except for the server's configuration.
 func TestOriginalManualTesting(t *testing.T) {
 	server := newApp(t)
 	server.RegisterRoutes(func(_ *goyave.Server, router *goyave.Router) {

@@ -17,9 +17,8 @@ import (
 	"goyave.dev/goyave/v5/middleware/parse"
 )
 
-// What Serve does to its request is nobody else's business, though the access log and
-// middleware still look at theirs. The race detector watches, and a map that two
-// goroutines use is fatal without it.
+// Serve may change its request while the access log and middleware read theirs. The race detector
+// finds shared data; concurrent use of a map is fatal even without it.
 func TestServeMayChangeItsRequest(t *testing.T) {
 	type key struct{}
 	const rounds = 50
@@ -63,7 +62,7 @@ func TestServeMayChangeItsRequest(t *testing.T) {
 	assert.Empty(t, a.log.with("changed"))
 }
 
-// Nothing of the request is forgotten, also when Goyave adds to it.
+// The copy of the request has all fields, including fields that Goyave may add.
 func TestServeReceivesEveryField(t *testing.T) {
 	fields := make(chan map[string]any, 2)
 	all := func(request *goyave.Request) map[string]any {

@@ -12,7 +12,7 @@ import (
 	errorutil "goyave.dev/goyave/v5/util/errors"
 )
 
-// panicText is the message of Goyave's error that f panics with, "" if it does not.
+// panicText returns the message of the Goyave error with which f panics, "" if it does not panic.
 func panicText(t *testing.T, f func()) (text string) {
 	t.Helper()
 	defer func() {
@@ -26,7 +26,7 @@ func panicText(t *testing.T, f func()) (text string) {
 	return ""
 }
 
-// A controller that is forgotten is found when it is given, not by the first client.
+// A missing controller panics in New or at the registration, and not for the first client.
 func TestNilController(t *testing.T) {
 	const said = "websocket: the Upgrader's Controller is nil"
 	server := newApp(t).Server
@@ -44,7 +44,7 @@ func TestNilController(t *testing.T) {
 	}
 }
 
-// A route that no handshake comes to is refused when it is registered.
+// Registering a route that no handshake can reach panics.
 func TestRouteOfAnotherMethod(t *testing.T) {
 	other := func(response *goyave.Response, _ *goyave.Request) { response.Status(http.StatusNoContent) }
 	for _, tc := range []struct {
@@ -94,7 +94,7 @@ func TestRouteOfAnotherMethod(t *testing.T) {
 			a := newApp(t)
 			a.RegisterRoutes(func(_ *goyave.Server, router *goyave.Router) {
 				ws := router.Subrouter("/ws")
-				ws.Post("/before", other) // not the controller's doing
+				ws.Post("/before", other) // not registered by the controller
 				assert.Equal(t, tc.want, panicText(t, func() {
 					ws.Controller(websocket.New(&registering{register: tc.register}))
 				}))

@@ -17,8 +17,7 @@ import (
 	"goyave.dev/goyave/v5"
 )
 
-// template makes an application as Goyave's template does: its hooks come before its
-// routes.
+// template returns an application like Goyave's template: it registers its hooks before its routes.
 func template(t *testing.T, hook func(*goyave.Server), routes func(*goyave.Server, *goyave.Router)) *app {
 	t.Helper()
 	a := newApp(t)
@@ -28,8 +27,7 @@ func template(t *testing.T, hook func(*goyave.Server), routes func(*goyave.Serve
 	return a
 }
 
-// Who waits for messages is told when the server stops, and not when the application's
-// hooks are done.
+// Clients get their close frames when the server stops, and not only after the application's hooks.
 func TestIdleClientsAreToldBeforeTheHooks(t *testing.T) {
 	var clients []*wstest.Client
 	told := make(chan struct{})
@@ -53,8 +51,8 @@ func TestIdleClientsAreToldBeforeTheHooks(t *testing.T) {
 
 var errGone = errors.New("the database is closed")
 
-// A Serve that fails because a hook has closed what it uses ends as the shutdown has it.
-// The failure is told, and what to do about it.
+// A Serve that fails because a hook has closed a resource still ends with 1001. The failure is
+// logged, with advice.
 func TestBusyClientsAreToldOfTheShutdown(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -105,7 +103,7 @@ func TestBusyClientsAreToldOfTheShutdown(t *testing.T) {
 	}
 }
 
-// A first hook that calls ShutdownAll closes nothing before the last Serve has returned.
+// After ShutdownAll, a hook can close resources, because every Serve has returned.
 func TestShutdownAllInTheFirstHook(t *testing.T) {
 	var open, served atomic.Int32
 	open.Store(1)
@@ -146,7 +144,7 @@ func TestShutdownAllInTheFirstHook(t *testing.T) {
 	require.NoError(t, websocket.ShutdownAll(t.Context(), a.Server), "again")
 }
 
-// Without hooks the clients are told all the same, and ShutdownAll waits for them.
+// After ClearShutdownHooks, clients still get their close frames, and ShutdownAll waits for them.
 func TestShutdownWithoutHooks(t *testing.T) {
 	for _, waits := range []bool{false, true} {
 		var served atomic.Bool
@@ -175,8 +173,7 @@ func TestShutdownWithoutHooks(t *testing.T) {
 	}
 }
 
-// The first upgrade of all is refused if the server stops meanwhile, whatever the hooks
-// are doing.
+// The very first upgrade is refused if the server is stopping, even while hooks are running.
 func TestFirstUpgradeDuringShutdown(t *testing.T) {
 	arrived, release, inHook, done := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
 	a := template(t, func(*goyave.Server) { close(inHook); <-done }, func(_ *goyave.Server, router *goyave.Router) {
@@ -198,7 +195,7 @@ func TestFirstUpgradeDuringShutdown(t *testing.T) {
 	receive(t, a.stopped)
 }
 
-// Under an http.Server of the application's own, ShutdownAll is all that there is.
+// With an http.Server of the application's own, only ShutdownAll ends the connections.
 func TestShutdownAllOfOwnServer(t *testing.T) {
 	for _, tc := range []struct {
 		name  string

@@ -35,8 +35,8 @@ func (a *app) stop() {
 	receive(a.t, stopped)
 }
 
-// entered makes a controller's function say that it runs: one that would begin
-// after the shutdown never does.
+// entered makes a controller's function signal its start. A function that has not started before
+// the shutdown would never start.
 func entered(running chan<- struct{}, serve func(conn *websocket.Conn, request *goyave.Request) error) *plain {
 	return &plain{serve: func(conn *websocket.Conn, request *goyave.Request) error {
 		running <- struct{}{}
@@ -44,11 +44,11 @@ func entered(running chan<- struct{}, serve func(conn *websocket.Conn, request *
 	}}
 }
 
-// begin makes the application stop, and lets the test go on.
+// begin makes the application stop, without waiting for it.
 func (a *app) begin() { go a.Stop() }
 
-// Every client is told, every Serve has returned before Start does, and the
-// cause of the contexts says why.
+// Every client gets a close frame, every Serve returns before Start does, and ErrShutdown is the
+// cause of the contexts.
 func TestShutdown(t *testing.T) {
 	var serving atomic.Int32
 	causes := make(chan error, 10)
@@ -84,7 +84,7 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// All Upgraders end together: each of these two waits for the other.
+// All Upgraders shut down concurrently: in this test, each of two waits for the other.
 func TestShutdownIsParallel(t *testing.T) {
 	first, second := make(chan struct{}), make(chan struct{})
 	waiting := func(own, other chan struct{}) *plain {
@@ -114,7 +114,7 @@ func TestShutdownIsParallel(t *testing.T) {
 	assert.Empty(t, a.log.with("connections cut"))
 }
 
-// What does not end in time is cut, and Start returns.
+// Connections that do not end in time are aborted, and Start returns.
 func TestShutdownTimeout(t *testing.T) {
 	running, release, returned := make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
@@ -147,7 +147,7 @@ func TestShutdownTimeout(t *testing.T) {
 	receive(t, returned)
 }
 
-// A noLogger is the handler of a logger that can't be told of errors.
+// A noLogger is the handler of a logger that panics for errors.
 type noLogger struct{ stdslog.Handler }
 
 func (noLogger) Handle(_ context.Context, record stdslog.Record) error {
@@ -157,8 +157,8 @@ func (noLogger) Handle(_ context.Context, record stdslog.Record) error {
 	return nil
 }
 
-// A logger that panics when it is told of what was cut does not end the process: the
-// other hooks are called, and Start returns.
+// A logger that panics when it logs the aborted connections does not end the process: the other
+// hooks are called, and Start returns.
 func TestShutdownWithPanickingLogger(t *testing.T) {
 	running, release, returned := make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	var hooked atomic.Bool
@@ -181,7 +181,7 @@ func TestShutdownWithPanickingLogger(t *testing.T) {
 	receive(t, returned)
 }
 
-// Without a bound it takes what it takes.
+// Without a timeout, the shutdown waits for as long as Serve takes.
 func TestShutdownTimeoutOff(t *testing.T) {
 	running, release := make(chan struct{}, 1), make(chan struct{})
 	var returned atomic.Bool
@@ -200,7 +200,7 @@ func TestShutdownTimeoutOff(t *testing.T) {
 	assert.Empty(t, a.log.with("connections cut"))
 }
 
-// An upgrade that is under way when the shutdown begins is refused.
+// An upgrade that is in progress when the shutdown begins is refused.
 func TestUpgradeDuringShutdown(t *testing.T) {
 	running, arrived, release, ended := make(chan struct{}, 1), make(chan struct{}), make(chan struct{}), make(chan struct{})
 	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
@@ -241,7 +241,7 @@ func TestUpgradeDuringShutdown(t *testing.T) {
 	receive(t, a.stopped)
 }
 
-// Servers of one process have nothing to do with each other.
+// The shutdown of one server does not affect another server of the process.
 func TestTwoServers(t *testing.T) {
 	one, two := start(t, at("/ws", &plain{})), start(t, at("/ws", &plain{}))
 	first, second := one.dial("/ws"), two.dial("/ws")
@@ -266,8 +266,8 @@ func TestUpgraderOfTwoServers(t *testing.T) {
 	assert.Equal(t, uint64(1), upgrader.Stats().Upgrades)
 }
 
-// An application that closes its connections itself, as the original's manual
-// advises, keeps working, whether its hook comes first or last.
+// An application that closes its connections itself, as the original's manual advises, still works,
+// whether its hook runs first or last.
 func TestApplicationsOwnShutdownHook(t *testing.T) {
 	for _, first := range []bool{true, false} {
 		name := map[bool]string{true: "first", false: "last"}[first]
@@ -304,7 +304,7 @@ func TestApplicationsOwnShutdownHook(t *testing.T) {
 			}
 			a.begin()
 			for _, client := range clients {
-				if first { // at the same time as the server's own shutdown
+				if first { // concurrently with the server's own shutdown
 					_, _, err := client.ReadMessage()
 					assert.True(t, ws.IsCloseError(err, websocket.CloseNormalClosure, websocket.CloseGoingAway), "%v", err)
 				} else {
@@ -318,7 +318,7 @@ func TestApplicationsOwnShutdownHook(t *testing.T) {
 	}
 }
 
-// A panic of Serve during the shutdown is still told.
+// OnError is called for a panic of Serve during the shutdown.
 func TestFailureDuringShutdown(t *testing.T) {
 	running := make(chan struct{}, 1)
 	a := start(t, at("/ws", entered(running, func(_ *websocket.Conn, request *goyave.Request) error {

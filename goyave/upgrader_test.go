@@ -43,7 +43,7 @@ func TestHandlerBeforeInitPanics(t *testing.T) {
 	websocket.New(&plain{}).Handler()
 }
 
-// An Upgrader serves any number of routes, as one.
+// An Upgrader can serve several routes, with common Stats and a common Shutdown.
 func TestHandlerForSeveralRoutes(t *testing.T) {
 	upgrader := websocket.New(&plain{})
 	a := start(t, func(server *goyave.Server, router *goyave.Router) {
@@ -87,7 +87,7 @@ func TestShutdownAndStatsBeforeHandler(t *testing.T) {
 	a.dial("/ws").Close(websocket.CloseNormalClosure, "")
 }
 
-// seenRequest is what middleware finds in a request.
+// seenRequest is the data of a request that middleware has seen.
 type seenRequest struct {
 	Query       map[string]any
 	Data        any
@@ -122,7 +122,7 @@ func look(request *goyave.Request) seenRequest {
 	return seen
 }
 
-// tokenUser is whom the authenticator finds.
+// tokenUser is the user that the authenticator returns.
 type tokenUser struct{ Name string }
 
 // tokenAuthenticator accepts any bearer token and makes it the user's name.
@@ -165,8 +165,8 @@ func (ctrl *registering) RegisterRoute(router *goyave.Router, handler goyave.Han
 	ctrl.register(router, handler)
 }
 
-// Serve sees what the middleware saw, while ten of them look at the request at
-// the same time and the access log is written. The race detector watches.
+// Serve sees the same data as the middleware, while ten goroutines of middleware read the request
+// and the access log is written. The race detector checks this.
 func TestServeReceivesTheRequest(t *testing.T) {
 	const rounds = 20
 	var (
@@ -237,7 +237,7 @@ func TestServeReceivesTheRequest(t *testing.T) {
 	}
 }
 
-// Goyave parses cookies when it is first asked for them, wherever that is.
+// Goyave parses cookies at the first use, which may be in Serve or in middleware.
 func TestCookiesAreNoRace(t *testing.T) {
 	names := make(chan string, 2)
 	first := func(request *goyave.Request) { names <- request.Cookies()[0].Name }
@@ -254,7 +254,7 @@ func TestCookiesAreNoRace(t *testing.T) {
 	client.Close(websocket.CloseNormalClosure, "")
 }
 
-// statusHandler tells of the responses it is called for.
+// statusHandler records its calls.
 type statusHandler struct {
 	goyave.Component
 	handle func(response *goyave.Response, request *goyave.Request)
@@ -264,7 +264,7 @@ func (h *statusHandler) Handle(response *goyave.Response, request *goyave.Reques
 	h.handle(response, request)
 }
 
-// All that Goyave puts around a handler sees the status 101 and writes nothing.
+// Everything that Goyave runs around a handler sees the status 101 and writes nothing.
 func TestMiddlewareAroundAnUpgrade(t *testing.T) {
 	status := make(chan int, 10)
 	after := make(chan int, 10)
@@ -296,8 +296,7 @@ func TestMiddlewareAroundAnUpgrade(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, response.StatusCode)
 }
 
-// A middleware that fails when the connection is hijacked already spoils its
-// own log line only.
+// A middleware that fails after the connection was hijacked affects its own log line only.
 func TestPanicOfMiddlewareAfterTheUpgrade(t *testing.T) {
 	for _, debug := range []bool{false, true} {
 		a := start(t, func(_ *goyave.Server, router *goyave.Router) {
@@ -327,7 +326,7 @@ type unwritableConn struct{ net.Conn }
 
 func (unwritableConn) Write([]byte) (int, error) { return 0, errors.New("unwritable") }
 
-// Where the 101 can't be written, nothing is left to answer.
+// If writing the 101 fails, no other response is written.
 func TestResponseThatCannotBeWritten(t *testing.T) {
 	status := make(chan int, 10)
 	a := newApp(t)
@@ -371,7 +370,7 @@ func (ctrl *refusing) CheckOrigin(request *goyave.Request) bool {
 	return ctrl.origin == nil || ctrl.origin(request)
 }
 
-// answering answers refused upgrades itself.
+// answering is a controller with an UpgradeErrorHandler.
 type answering struct {
 	refusing
 	answer func(response *goyave.Response, request *goyave.Request, status int, reason error)
@@ -381,12 +380,12 @@ func (ctrl *answering) OnUpgradeError(response *goyave.Response, request *goyave
 	ctrl.answer(response, request, status, reason)
 }
 
-// extensions are headers that no upgrade may have: the controller's mistake,
-// which is status 500.
+// extensions are invalid headers for a 101 response. They are a mistake of the controller, with
+// status 500.
 var extensions = http.Header{"Sec-Websocket-Extensions": {"x"}}
 
-// Status 500 is answered as the original does, also where the application
-// handles the status itself, and where the controller answers refusals.
+// The response with status 500 is the same as the original's, also if the application has a handler
+// for the status, and if the controller has an UpgradeErrorHandler.
 func TestServerErrorIsGoyaves(t *testing.T) {
 	never := func(*goyave.Response, *goyave.Request, int, error) { panic("asked for its opinion") }
 	for _, debug := range []bool{false, true} {
@@ -439,13 +438,14 @@ type originalRefusing struct {
 
 func (*originalRefusing) Serve(*original.Conn, *goyave.Request) error { return nil }
 
-// originalAnswering is one that answers refusals.
+// originalAnswering is originalRefusing with an UpgradeErrorHandler.
 type originalAnswering struct {
 	originalRefusing
 	websocket.UpgradeErrorHandler
 }
 
-// A controller that refuses with 500, or with an error that has no status, has failed: its reason is for the log.
+// CheckUpgrade that returns status 500, or an error without a status, has failed: the reason is
+// logged and not sent.
 func TestCheckUpgradeFails(t *testing.T) {
 	secret := errors.New("the secret")
 	for _, err := range []error{
@@ -465,14 +465,14 @@ func TestCheckUpgradeFails(t *testing.T) {
 	}
 }
 
-// checkingAnswers is a controller that refuses, and answers refusals with the reason.
+// checkingAnswers is a controller that refuses, and responds with the reason.
 type checkingAnswers struct{ checking }
 
 func (*checkingAnswers) OnUpgradeError(response *goyave.Response, _ *goyave.Request, status int, reason error) {
 	response.String(status, reason.Error())
 }
 
-// All but 500, which is no refusal.
+// Every status except 500 is a refusal.
 func TestUpgradeErrorHandlerAnswersEveryStatus(t *testing.T) {
 	ctrl := &answering{answer: func(response *goyave.Response, request *goyave.Request, status int, reason error) {
 		assert.NotNil(t, request)
@@ -500,8 +500,7 @@ func TestUpgradeErrorHandlerAnswersEveryStatus(t *testing.T) {
 	assert.Empty(t, a.log.with("custom"))
 }
 
-// A panic before the upgrade is Goyave's to recover, and shutdown does not wait
-// for the request.
+// Goyave recovers a panic before the upgrade, and the shutdown does not wait for the request.
 func TestPanicBeforeTheUpgrade(t *testing.T) {
 	ctrl := &refusing{origin: func(*goyave.Request) bool { panic("unchecked") }}
 	upgrader := websocket.New(ctrl)
@@ -579,7 +578,7 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
-// The controller decides, whatever the configuration says.
+// The controller's CheckOrigin overrides the configuration.
 func TestOriginCheckerWins(t *testing.T) {
 	var asked atomic.Int32
 	ctrl := &refusing{origin: func(request *goyave.Request) bool {
@@ -601,14 +600,15 @@ type errCustom struct{ code int }
 
 func (e *errCustom) Error() string { return fmt.Sprintf("custom %d", e.code) }
 
-// OnError is told goyave errors, with message and trace, however Serve fails.
+// The error of OnError is a Goyave error, with message and trace, for every kind of failure of
+// Serve.
 func TestOnErrorIsToldGoyaveErrors(t *testing.T) {
 	traced := errorutil.New("traced where it happened")
 	for _, tc := range []struct {
 		name    string
 		serve   func(conn *websocket.Conn, request *goyave.Request) error
 		message string
-		first   string // function in the trace; "" where it does not matter
+		first   string // the first function in the trace; "": any
 		in      string // a function somewhere in it
 		check   func(t *testing.T, err error)
 	}{
@@ -756,7 +756,7 @@ func TestOnErrorIsToldGoyaveErrors(t *testing.T) {
 	}
 }
 
-// Two failures are two, each with its own trace.
+// Two failures are two reasons, each with its own trace.
 func TestTwoFailures(t *testing.T) {
 	both := func(conn *websocket.Conn, request *goyave.Request) error {
 		conn.Go(func(context.Context) error { return panicking(conn, request) })
@@ -788,7 +788,7 @@ func TestTwoFailures(t *testing.T) {
 	checkText(t, a.log.with("something failed")[0], "trace", "mounted).serve")
 }
 
-// What happens to the connection is told as an error of Goyave's as well.
+// Failures of the connection itself are Goyave errors, too.
 func TestOnErrorIsToldOfThePeer(t *testing.T) {
 	failures := make(chan error, 2)
 	ctrl := &told{plain: plain{serve: func(conn *websocket.Conn, _ *goyave.Request) error {
@@ -816,7 +816,7 @@ func TestDefaultLog(t *testing.T) {
 		name        string
 		serve       func(conn *websocket.Conn, request *goyave.Request) error
 		level, text string
-		trace       string // "" where there is none
+		trace       string // "" for none
 		stack       string
 	}{
 		{
@@ -921,7 +921,7 @@ func TestDefaultLogOfThePeer(t *testing.T) {
 	assert.Equal(t, "/ws", line["route"])
 }
 
-// A logger that takes the original's place until the start is the one.
+// The server's logger may be replaced until the start.
 func TestDefaultLogIsTheServers(t *testing.T) {
 	a := newApp(t)
 	a.RegisterRoutes(at("/ws", &plain{serve: panicking}))
@@ -971,7 +971,7 @@ func TestDebug(t *testing.T) {
 	}
 }
 
-// The options that hold are those of the moment the route was registered.
+// Changes of the options after the registration of the route have no effect.
 func TestMessageLimit(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -1042,7 +1042,7 @@ func TestSettings(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				if err := conn.Conn.WriteMessage(messageType, message); err != nil { // which takes from the pool
+				if err := conn.Conn.WriteMessage(messageType, message); err != nil { // this write uses the pool
 					return err
 				}
 			}
@@ -1072,7 +1072,7 @@ func (p *countingPool) Get() any { p.got.Add(1); return nil }
 
 func (*countingPool) Put(any) {}
 
-// errorHandler passes on the errors of what is logged.
+// errorHandler passes on the errors of log records.
 type errorHandler struct {
 	stdslog.Handler
 	errs chan<- error
@@ -1090,8 +1090,7 @@ func (h errorHandler) Handle(_ context.Context, record stdslog.Record) error {
 	return nil
 }
 
-// An application's own log gets everything. The server's is that of the component all the
-// same.
+// Options.Logger gets all records. Upgrader.Logger still returns the server's logger.
 func TestLoggerOption(t *testing.T) {
 	lines := make(chan error, 10)
 	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
@@ -1111,7 +1110,7 @@ func TestLoggerOption(t *testing.T) {
 	assert.Same(t, a.Server.Logger, upgrader.Logger())
 }
 
-// In memory, without a listener, and through a router of its own.
+// The Upgrader works in memory, without a listener, and with a router outside a server.
 func TestRouterInMemory(t *testing.T) {
 	a := newApp(t)
 	a.RegisterRoutes(at("/ws", &plain{}))

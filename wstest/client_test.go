@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// echo answers each message, and does what some of them say.
+// echo sends each message back; some messages are commands.
 var echo = websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 	for {
 		messageType, message, err := conn.ReadMessage()
@@ -35,7 +35,7 @@ var echo = websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) 
 	}
 })
 
-// failure runs a test function and returns how it failed, "" if it did not.
+// failure runs a test function and returns the message of its failure, "" if it passes.
 func failure(t *testing.T, test func(t testing.TB)) string {
 	t.Helper()
 	fake := &fakeT{TB: t}
@@ -48,7 +48,7 @@ func failure(t *testing.T, test func(t testing.TB)) string {
 	return fake.message
 }
 
-// fakeT keeps a failure to itself.
+// fakeT records a failure and does not fail the real test.
 type fakeT struct {
 	testing.TB
 	message string

@@ -2,7 +2,7 @@ package wstest_test
 
 import "syscall"
 
-// The errors of TCP that a Pipe and a Listener have, too.
+// These TCP errors are also errors of a Pipe and a Listener.
 var (
 	errRefused = syscall.NewError("connection refused")
 	errReset   = syscall.NewError("connection reset by peer")

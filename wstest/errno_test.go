@@ -4,7 +4,7 @@ package wstest_test
 
 import "syscall"
 
-// The errors of TCP that a Pipe and a Listener have, too.
+// These TCP errors are also errors of a Pipe and a Listener.
 const (
 	errRefused = syscall.ECONNREFUSED
 	errReset   = syscall.ECONNRESET

@@ -2,5 +2,5 @@ package wstest
 
 import "testing"
 
-// SetT has a client fail another test.
+// SetT makes a client's failures fail another test.
 func SetT(c *Client, t testing.TB) { c.t = t }

@@ -32,7 +32,7 @@ func TestListenerConnectsDialAndAccept(t *testing.T) {
 		start := time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
 		conn, err := l.DialContext(ctx)
-		cancel() // has no hold on the connection any more
+		cancel() // it must not affect the connection
 		require.NoError(t, err)
 		require.Equal(t, time.Second, time.Since(start), "a dial waits for Accept")
 		require.Equal(t, l.Addr(), conn.RemoteAddr())
@@ -87,7 +87,7 @@ func TestListenerDialEndsWithItsContext(t *testing.T) {
 		start := time.Now()
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 5*time.Second, errCause)
 		defer cancel()
-		for range 2 { // while waiting, and before
+		for range 2 { // during the wait, and before it
 			_, err := l.DialContext(ctx)
 			require.ErrorIs(t, err, errCause)
 			require.Equal(t, 5*time.Second, time.Since(start))
@@ -136,7 +136,7 @@ func TestListenerServesHTTP(t *testing.T) {
 		}
 		require.Equal(t, 3*time.Second, time.Since(start))
 
-		// A client that sends no request is dropped in time.
+		// The server closes the connection of a client that sends no request in time.
 		silent, err := l.DialContext(t.Context())
 		require.NoError(t, err)
 		start = time.Now()

@@ -16,8 +16,7 @@ import (
 	"github.com/goyave-contrib/websocket/wstest"
 )
 
-// bubble runs test with a fresh pipe in a synctest bubble, which fails where a
-// goroutine is left.
+// bubble runs test with a new pipe in a synctest bubble, which fails if a goroutine is left.
 func bubble(t *testing.T, test func(t *testing.T, client, server net.Conn)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -28,15 +27,15 @@ func bubble(t *testing.T, test func(t *testing.T, client, server net.Conn)) {
 	})
 }
 
-// result is what a Read or Write returned, and when.
+// result is the result of a Read or Write and its time.
 type result struct {
 	n   int
 	err error
 	at  time.Duration
 }
 
-// async starts call in a goroutine, waits until it is blocked and returns where
-// its result will arrive.
+// async starts call in a goroutine, waits until it is blocked, and returns a channel for its
+// result.
 func async(t *testing.T, call func([]byte) (int, error), p []byte) <-chan result {
 	t.Helper()
 	start := time.Now()
@@ -198,8 +197,7 @@ func TestPipeReadersShareTheBytes(t *testing.T) {
 	})
 }
 
-// deadlineCases are the calls that wait: a read of nothing and a write without
-// room.
+// deadlineCases are calls that wait: a read without data and a write without room.
 var deadlineCases = []struct {
 	name    string
 	prepare func(t *testing.T, conn net.Conn)
@@ -433,7 +431,7 @@ func TestPipeCloseReleasesBothEnds(t *testing.T) {
 		fill(t, client)
 		fill(t, server)
 		own := async(t, client.Write, make([]byte, 1))
-		ownTurn := async(t, client.Write, make([]byte, 1)) // waits for the one before
+		ownTurn := async(t, client.Write, make([]byte, 1)) // waits for the previous write
 		peers := async(t, server.Write, make([]byte, 1))
 		time.Sleep(time.Second)
 		require.NoError(t, client.Close())
@@ -530,7 +528,7 @@ func TestResetOfAnotherConnPanics(t *testing.T) {
 	require.PanicsWithValue(t, "wstest: Reset: *net.pipe is not an end of a Pipe", func() { wstest.Reset(other) })
 }
 
-// Everything at once from everywhere, for the race detector; outside a bubble.
+// All methods are called concurrently, for the race detector, outside a bubble.
 func TestPipeUnderLoad(t *testing.T) {
 	client, server := wstest.Pipe()
 	const total = 4 << 20

@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A test may wait for an hour, as a person does between two clicks.
+// A test may be idle for an hour, like a user between two clicks.
 func TestPingsAreAnsweredWhileATestWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := wstest.Dial(t, websocket.New(echo), "/", nil)
@@ -66,11 +66,11 @@ func TestExpectNothing(t *testing.T) {
 		go func() { _ = conn.Close(4000, "bye") }()
 		synctest.Wait()
 		assert.Equal(t, `wstest: got websocket: close 4000: bye, want nothing`, failureOf(t, client, func(client *wstest.Client) { client.ExpectNothing(0) }))
-		client.ExpectClose(4000, "bye") // which is not lost
+		client.ExpectClose(4000, "bye") // the close frame is not lost
 	})
 }
 
-// failureOf returns how an expectation of a client failed.
+// failureOf returns the failure message of a client's expectation.
 func failureOf(t *testing.T, client *wstest.Client, expect func(*wstest.Client)) string {
 	t.Helper()
 	return failure(t, func(tb testing.TB) {
@@ -145,8 +145,8 @@ func TestReceived(t *testing.T) {
 	})
 }
 
-// What waits is bounded: then the server feels a peer that does not read, also by its
-// pings, and nothing is lost.
+// The inbox is bounded. When it is full, the server sees a peer that does not read, also in its
+// pings, and no message is lost.
 func TestReadingIsBounded(t *testing.T) {
 	for name, tt := range map[string]struct{ messages, size int }{
 		"by messages": {messages: 1024, size: 8},
@@ -156,7 +156,7 @@ func TestReadingIsBounded(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client, conn := wstest.Pair(t, websocket.Options{WriteTimeout: -1, PingInterval: -1})
 				message := func(n int) []byte { return append(make([]byte, tt.size-4), fmt.Sprintf("%04d", n)...) }
-				fits := tt.messages + 1 + wstest.PipeBuffer/tt.size + 4096/tt.size // one at the door, the pipe, gorilla's buffer
+				fits := tt.messages + 1 + wstest.PipeBuffer/tt.size + 4096/tt.size // one that put holds, the pipe, gorilla's buffer
 				sent := 0
 				go func() {
 					for conn.WriteMessage(websocket.BinaryMessage, message(sent)) == nil {
@@ -208,7 +208,7 @@ func TestReadOnDemand(t *testing.T) {
 	})
 }
 
-// A read that was given up on takes nothing from the next one.
+// A read that has timed out does not take the message of the next read.
 func TestDeadlineOfARead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := wstest.Pair(t, websocket.Options{})
@@ -220,13 +220,13 @@ func TestDeadlineOfARead(t *testing.T) {
 		assert.Equal(t, "read mem 127.0.0.1:1->127.0.0.1:80: i/o timeout", err.Error())
 
 		require.NoError(t, client.SetReadDeadline(time.Time{}))
-		time.AfterFunc(time.Minute, func() { _ = client.SetReadDeadline(time.Now()) }) // for one that waits already
+		time.AfterFunc(time.Minute, func() { _ = client.SetReadDeadline(time.Now()) }) // it also applies to a waiting call
 		_, _, err = client.ReadMessage()
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		assert.Equal(t, time.Minute+time.Second, time.Since(start))
 
 		require.NoError(t, conn.WriteJSON(42))
-		client.ExpectText("42\n") // has a bound of its own
+		client.ExpectText("42\n") // it has a timeout of its own
 		require.NoError(t, conn.WriteJSON(43))
 		require.NoError(t, client.SetReadDeadline(time.Time{}))
 		var number int
@@ -264,7 +264,7 @@ func TestReadLimit(t *testing.T) {
 	require.ErrorIs(t, err, ws.ErrReadLimit)
 }
 
-// Handlers may be set at any time, and are called in the background.
+// Handlers may be set at any time, and run in the reading goroutine.
 func TestHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		told := make(chan string, 10)
@@ -295,7 +295,7 @@ func TestHandlers(t *testing.T) {
 
 		client.SetCloseHandler(func(code int, text string) error {
 			told <- "close " + strconv.Itoa(code) + " " + text
-			return nil // and no answer
+			return nil // without an answer
 		})
 		start := time.Now()
 		require.NoError(t, conn.Close(4000, "bye"))
@@ -328,7 +328,7 @@ func TestHandlerThatEndsReading(t *testing.T) {
 	}
 }
 
-// A handler that never returns is told, and the test ends.
+// A handler that never returns fails the test, which ends.
 func TestHandlerThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		told := make(chan string, 1)
@@ -346,7 +346,7 @@ func TestHandlerThatHangs(t *testing.T) {
 	})
 }
 
-// cleaningT cleans up when it is told to.
+// cleaningT runs its cleanup functions on demand.
 type cleaningT struct {
 	testing.TB
 	told     chan string
@@ -363,8 +363,8 @@ func (c *cleaningT) clean() {
 	}
 }
 
-// The server's close frame is answered when it comes. What a test writes then is lost, as
-// it was before it knew; the next expectation tells.
+// The client answers the server's close frame at once. Messages that the test writes afterwards are
+// lost, and the next expectation fails with the close frame.
 func TestWriteAfterTheServersCloseFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := wstest.Dial(t, websocket.New(echo), "/", nil)

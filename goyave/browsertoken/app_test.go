@@ -31,10 +31,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const opaqueToken = "s3cr3t-._~1" // all the special characters that both rules allow
 
-// tokenUser is whom the authenticators find.
+// tokenUser is the user that the authenticators return.
 type tokenUser struct{ Name string }
 
-// tokenUsers finds everybody.
+// tokenUsers finds a user for every name.
 type tokenUsers struct{}
 
 func (tokenUsers) FindByUsername(_ context.Context, username any) (*tokenUser, error) {
@@ -56,7 +56,7 @@ func (*tokenAuthenticator) Authenticate(request *goyave.Request) (*tokenUser, er
 	return &tokenUser{Name: token}, nil
 }
 
-// tokenSeen is what Serve saw of a request.
+// tokenSeen is the data of a request that Serve has seen.
 type tokenSeen struct {
 	User        *tokenUser
 	Subprotocol string
@@ -67,7 +67,7 @@ type tokenSeen struct {
 	Form        url.Values
 }
 
-// tokenCtrl tells what Serve sees and waits for the client to go.
+// tokenCtrl records the data that Serve sees and waits for the client to disconnect.
 type tokenCtrl struct {
 	goyave.Component
 	header http.Header
@@ -99,7 +99,7 @@ func (ctrl *tokenCtrl) Serve(conn *websocket.Conn, request *goyave.Request) erro
 	return err
 }
 
-// logLines is a log's writer that hands on what is written.
+// logLines is the writer of a log that passes on each line.
 type logLines chan string
 
 func (l logLines) Write(p []byte) (int, error) {
@@ -210,7 +210,7 @@ func (a *tokenApp) dial(t *testing.T, path string, header http.Header, offered .
 	return client, <-a.ctrl.seen
 }
 
-// refused is the answer to a handshake that is not upgraded.
+// refused returns the response to a handshake that must be refused.
 func (a *tokenApp) refused(t *testing.T, path string, options *wstest.Options) (status int, header http.Header, body string) {
 	t.Helper()
 	response := wstest.DialRefused(t, a.url, path, options)

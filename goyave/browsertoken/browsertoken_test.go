@@ -68,7 +68,7 @@ func TestLiftsJWT(t *testing.T) {
 	})
 }
 
-// Whatever the order, no log line and nothing that Serve sees has the token.
+// With any order of middleware, neither a log line nor the request of Serve contains the token.
 func TestIsGoneWhateverTheOrder(t *testing.T) {
 	orders := map[string][]func() goyave.Middleware{}
 	parts := map[string]func() goyave.Middleware{
@@ -127,8 +127,7 @@ func TestIsGoneWhateverTheOrder(t *testing.T) {
 	}
 }
 
-// The token is gone, too, from the log of a request that has no route or is
-// refused.
+// The log of a request that has no route or is refused does not contain the token either.
 func TestIsNotLoggedWithRefusals(t *testing.T) {
 	app := startTokenApp(t, tokenAppOptions{middleware: []goyave.Middleware{
 		log.CombinedLogMiddleware(),
@@ -195,7 +194,7 @@ func TestSelectsSubprotocol(t *testing.T) {
 	}
 }
 
-// A client that offers no marker is negotiated with as without the middleware.
+// The middleware does not change the negotiation with a client that does not offer the marker.
 func TestLeavesOtherSubprotocolsAlone(t *testing.T) {
 	app := startTokenApp(t, tokenAppOptions{settings: ws.Upgrader{Subprotocols: []string{"v1"}}})
 	authorization := http.Header{"Authorization": {"Bearer ada"}}
@@ -209,7 +208,7 @@ func TestLeavesOtherSubprotocolsAlone(t *testing.T) {
 	assert.Equal(t, "v1", seen.Subprotocol)
 }
 
-// Lines and white space that no browser sends, but a proxy may make.
+// A proxy may send several lines and white space, which no browser sends.
 func TestReadsAllLines(t *testing.T) {
 	app := startTokenApp(t, tokenAppOptions{settings: ws.Upgrader{Subprotocols: []string{"v1"}}})
 	for name, lines := range map[string][]string{
@@ -243,8 +242,8 @@ func (m *offering) Handle(next goyave.Handler) goyave.Handler {
 	}
 }
 
-// The lines that are there in the end count: a real subprotocol on one of them is
-// selected, and not the marker.
+// Lines that other middleware adds count: a real subprotocol on one of them is selected instead of
+// the marker.
 func TestSelectsFromAllLines(t *testing.T) {
 	app := startTokenApp(t, tokenAppOptions{
 		middleware: []goyave.Middleware{&browsertoken.Middleware{}, &offering{protocol: "v2"}, auth.Middleware(&tokenAuthenticator{})},
@@ -369,7 +368,7 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// The application's own status handler answers, if it has one.
+// The status handler of the application, if any, writes the response.
 func TestRefusalIsTheStatusHandlers(t *testing.T) {
 	server := testutil.NewTestServerWithOptions(t, goyave.Options{Config: config.LoadDefault()})
 	server.Router().StatusHandler(&teapotHandler{}, http.StatusBadRequest)
@@ -451,7 +450,7 @@ func TestOnlyActsOnUpgrades(t *testing.T) {
 	}
 }
 
-// What was parsed from the query earlier has it no more either.
+// The token is also removed from a query that was parsed earlier.
 func TestIsGoneFromForm(t *testing.T) {
 	server := testutil.NewTestServerWithOptions(t, goyave.Options{Config: config.LoadDefault()})
 	request := server.NewTestRequest(http.MethodGet, "/", http.NoBody)
@@ -466,7 +465,7 @@ func TestIsGoneFromForm(t *testing.T) {
 	require.NoError(t, response.Body.Close())
 }
 
-// Twice, globally and on a route, does no harm.
+// The middleware may be used twice, globally and on a route.
 func TestTwice(t *testing.T) {
 	app := startTokenApp(t, tokenAppOptions{middleware: slices.Concat(
 		[]goyave.Middleware{&browsertoken.Middleware{}, &browsertoken.Middleware{QueryParam: "token"}},
@@ -477,7 +476,7 @@ func TestTwice(t *testing.T) {
 	assert.Equal(t, "bearer", seen.Subprotocol)
 }
 
-// Clients that connect at the same time have their own negotiation.
+// The negotiations of concurrent clients are independent.
 func TestIsOfOneRequest(t *testing.T) {
 	app := startTokenApp(t, tokenAppOptions{settings: ws.Upgrader{Subprotocols: []string{"v1"}}})
 	app.ctrl.seen = make(chan tokenSeen, 20)
@@ -495,7 +494,7 @@ func TestIsOfOneRequest(t *testing.T) {
 	}
 }
 
-// The answer that goes over the wire has the token nowhere.
+// No part of the response contains the token.
 func TestIsNotInTheAnswer(t *testing.T) {
 	app := startTokenApp(t, tokenAppOptions{token: &browsertoken.Middleware{QueryParam: "token"}})
 	client := wstest.DialRaw(t, app.url, "/ws?token=from-query", &wstest.Options{Subprotocols: []string{"bearer", "from-protocol"}})

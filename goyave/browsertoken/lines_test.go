@@ -13,7 +13,7 @@ import (
 	"goyave.dev/goyave/v5/util/testutil"
 )
 
-// A refusal is told in the language of the request, as far as there are lines.
+// The reason of a refusal is in the language of the request, if that has the line.
 func TestRefusalIsLocalized(t *testing.T) {
 	const (
 		english = `The authentication token after "bearer" is missing.`
@@ -66,7 +66,7 @@ func TestRefusalIsLocalized(t *testing.T) {
 	}
 }
 
-// A request that a test made has no language.
+// A request that a test has made has no language.
 func TestRefusalWithoutLanguage(t *testing.T) {
 	server := testutil.NewTestServerWithOptions(t, goyave.Options{Config: config.LoadDefault()})
 	middleware := &browsertoken.Middleware{}

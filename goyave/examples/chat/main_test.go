@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience bounds what takes a moment on a slow machine.
+// patience is a limit that is generous even on a slow machine.
 const patience = 30 * time.Second
 
 var (
@@ -30,8 +30,7 @@ var (
 	options   = &wstest.Options{Timeout: patience}
 )
 
-// start runs the application in this process, on a free port, and ends it with
-// the test.
+// start runs the application in this process, on a free port, until the test ends.
 func start(t *testing.T) (address string) {
 	t.Helper()
 	reader, writer := io.Pipe()
@@ -57,13 +56,13 @@ func readURL(t *testing.T, stdout io.Reader) string {
 
 func path(name string) string { return "/chat?" + url.Values{"name": {name}}.Encode() }
 
-// joined is what everybody is told when somebody has joined.
+// joined is the announcement of a new member to all members.
 func joined(t *testing.T, name string, here ...string) string {
 	t.Helper()
 	return presence(t, "joined", name, here)
 }
 
-// left is what the others are told when somebody has left.
+// left is the announcement to the other members that a member has left.
 func left(t *testing.T, name string, here ...string) string {
 	t.Helper()
 	return presence(t, "left", name, here)
@@ -78,7 +77,7 @@ func presence(t *testing.T, kind, name string, here []string) string {
 	return `{"type":"` + kind + `","name":` + string(encoded) + `,"here":` + string(names) + `}`
 }
 
-// join connects and expects to be told who is there.
+// join connects and expects the announcement with the names of all members.
 func join(t *testing.T, address any, name string, here ...string) *wstest.Client {
 	t.Helper()
 	client := wstest.Dial(t, address, path(name), options)
@@ -95,7 +94,7 @@ func TestJoinTalkLeave(t *testing.T) {
 	grace.WriteText(" hello \"you\" ")
 	ada.ExpectText(`{"type":"message","name":"Grace Hopper","text":"hello \"you\""}`)
 	grace.ExpectText(`{"type":"message","name":"Grace Hopper","text":"hello \"you\""}`)
-	ada.WriteText("  ") // says nothing
+	ada.WriteText("  ") // an empty message
 	ada.WriteText("世界")
 	ada.ExpectText(`{"type":"message","name":"Ada","text":"世界"}`)
 	grace.ExpectText(`{"type":"message","name":"Ada","text":"世界"}`)
@@ -131,7 +130,7 @@ func TestNameIsValidated(t *testing.T) {
 	}
 }
 
-// check asks as the page does before it joins, and returns what the page reads.
+// check makes the request that the page makes before it joins, and returns the result.
 func check(t *testing.T, address, name string) (status int, reasons []string) {
 	t.Helper()
 	query := url.Values{"name": {name}}.Encode()
@@ -160,7 +159,7 @@ func TestNameIsTaken(t *testing.T) {
 	assert.Equal(t, http.StatusConflict, status)
 	wstest.Dial(t, address, path("ada"), options).ExpectClose(ws.CloseTryAgainLater, "the name is taken")
 	ada.WriteText("alone")
-	ada.ExpectText(`{"type":"message","name":"Ada","text":"alone"}`) // nobody joined, nobody left
+	ada.ExpectText(`{"type":"message","name":"Ada","text":"alone"}`) // no other announcement before
 }
 
 func TestMessagesThatAreNotTaken(t *testing.T) {
@@ -181,8 +180,8 @@ func TestMessagesThatAreNotTaken(t *testing.T) {
 	ada.ExpectText(left(t, "Long", "Ada"))
 }
 
-// fallBehind has Ada say the same again and again to one who does not read. The network
-// is in memory, because its buffers are small.
+// fallBehind makes Ada send messages to a member that does not read. The network is in memory,
+// because its buffers are small.
 func fallBehind(t *testing.T) (ada *wstest.Client, slow *wstest.Raw, said string) {
 	t.Helper()
 	server, err := newServer(0, io.Discard)
@@ -201,8 +200,8 @@ func fallBehind(t *testing.T) (ada *wstest.Client, slow *wstest.Raw, said string
 	return ada, slow, said
 }
 
-// A member that does not read is told to go, and leaves when it does not answer; the
-// others notice nothing else.
+// A member that does not read is disconnected, and leaves even if it does not answer the close
+// frame. The other members are not affected.
 func TestSlowMemberIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ada, _, _ := fallBehind(t)
@@ -215,7 +214,8 @@ func TestSlowMemberIsDropped(t *testing.T) {
 	})
 }
 
-// One that awakes gets what was queued, and is told why it has to go.
+// A slow member that reads again gets its queued messages, and then the close frame with the
+// reason.
 func TestSlowMemberAwakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ada, slow, said := fallBehind(t)
@@ -250,7 +250,7 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// As its users run it: Ctrl-C, every member is told, and the exit status is 0.
+// After Ctrl-C in the compiled example, every member gets a close frame, and the exit status is 0.
 func TestInterrupt(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("on Windows a process cannot be sent an interrupt")
@@ -260,11 +260,11 @@ func TestInterrupt(t *testing.T) {
 	require.NoError(t, err, "%s", output)
 
 	command := exec.CommandContext(t.Context(), binary, "-port", "0")
-	command.Dir = t.TempDir() // any folder does
+	command.Dir = t.TempDir() // the example runs in any folder
 	stdout, err := command.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, command.Start())
-	t.Cleanup(func() { _ = command.Process.Kill() }) // fails where it has ended: as it should
+	t.Cleanup(func() { _ = command.Process.Kill() }) // it fails if the process has ended, as expected
 	address := readURL(t, stdout)
 
 	ada := join(t, address, "Ada", "Ada")

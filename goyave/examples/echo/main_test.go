@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience bounds what takes a moment on a slow machine.
+// patience is a limit that is generous even on a slow machine.
 const patience = 30 * time.Second
 
 var (
@@ -28,8 +28,7 @@ var (
 	options   = &wstest.Options{Timeout: patience}
 )
 
-// start runs the application in this process, on a free port, and ends it with
-// the test.
+// start runs the application in this process, on a free port, until the test ends.
 func start(t *testing.T) (url string) {
 	t.Helper()
 	reader, writer := io.Pipe()
@@ -97,8 +96,8 @@ func (l *lines) String() string {
 	return l.all.String()
 }
 
-// As its users run it: Ctrl-C, and the exit status is 0. It says goodbye when the last
-// client has answered.
+// After Ctrl-C in the compiled example, the exit status is 0. It logs a goodbye after the last
+// client has answered the close frame.
 func TestInterrupt(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("on Windows a process cannot be sent an interrupt")
@@ -108,13 +107,13 @@ func TestInterrupt(t *testing.T) {
 	require.NoError(t, err, "%s", output)
 
 	command := exec.CommandContext(t.Context(), binary, "-port", "0")
-	command.Dir = t.TempDir() // any folder does
+	command.Dir = t.TempDir() // the example runs in any folder
 	stdout, err := command.StdoutPipe()
 	require.NoError(t, err)
 	var log lines
 	command.Stderr = &log
 	require.NoError(t, command.Start())
-	t.Cleanup(func() { _ = command.Process.Kill() }) // fails where it has ended: as it should
+	t.Cleanup(func() { _ = command.Process.Kill() }) // it fails if the process has ended, as expected
 	url := readURL(t, stdout)
 
 	first, second := wstest.Dial(t, url, "/echo", options), wstest.DialRaw(t, url, "/echo", options)
