@@ -15,7 +15,7 @@ type viewedFrame struct {
 	n       int // bytes of header that are known
 	payload bufpool.Buffer
 
-	message *messageWriter // of the fragmented message under way; nil without one
+	message *Writer // of the fragmented message under way; nil without one
 }
 
 // SetWriteDeadline sets the deadline of the next frame: gorilla calls it before each. Conn's

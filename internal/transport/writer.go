@@ -23,10 +23,10 @@ const (
 // ErrWriterClosed is the error of a Write or Close after Close.
 var ErrWriterClosed = errors.New("websocket: write to a closed message")
 
-// A messageWriter writes one message piece by piece, in frames. It holds messageLock from
+// A Writer writes one message piece by piece, in frames. It holds messageLock from
 // NextWriter to Close, and has a buffer only while that has something in it. One goroutine at a
 // time may use it.
-type messageWriter struct {
+type Writer struct {
 	t          *Conn
 	ctx        context.Context
 	opcode     byte            // of the next frame, with BitRSV1 in the first one of a compressed message
@@ -44,11 +44,11 @@ type messageWriter struct {
 // NextWriter returns a writer of a message of the given type, TextMessage or BinaryMessage. It
 // waits until the message before is complete. Close must be called in any case: no other message
 // can be written before.
-func (t *Conn) NextWriter(b *WriteDeadline, messageType int) (*messageWriter, error) {
+func (t *Conn) NextWriter(b *WriteDeadline, messageType int) (*Writer, error) {
 	if err := t.lockMessage(b); err != nil {
 		return nil, err
 	}
-	w := &messageWriter{t: t, ctx: b.ctx, opcode: byte(messageType)} //nolint:gosec // it was checked
+	w := &Writer{t: t, ctx: b.ctx, opcode: byte(messageType)} //nolint:gosec // it was checked
 	if t.Compresses() {
 		compressor, err := deflate.NewWriter((*compressedWriter)(w), int(t.level.Load()))
 		if err != nil {
@@ -64,13 +64,13 @@ func (t *Conn) NextWriter(b *WriteDeadline, messageType int) (*messageWriter, er
 
 // Write adds p to the message. It sends a frame when the buffer is full, bounded by the context of
 // NextWriter and WriteDeadline. After an error all calls return that error.
-func (w *messageWriter) Write(p []byte) (int, error) { return w.write(w.t.WriteDeadline(w.ctx), p) }
+func (w *Writer) Write(p []byte) (int, error) { return w.write(w.t.WriteDeadline(w.ctx), p) }
 
 // Close sends the last frame of the message. A second call returns ErrWriterClosed.
-func (w *messageWriter) Close() error { return w.close(w.t.WriteDeadline(w.ctx)) }
+func (w *Writer) Close() error { return w.close(w.t.WriteDeadline(w.ctx)) }
 
 // ReadFrom adds all that it reads from r to the message, up to io.EOF.
-func (w *messageWriter) ReadFrom(r io.Reader) (n int64, err error) {
+func (w *Writer) ReadFrom(r io.Reader) (n int64, err error) {
 	piece := bufpool.Get(bufpool.MaxChunk)
 	defer bufpool.Put(piece)
 	for {
@@ -91,7 +91,7 @@ func (w *messageWriter) ReadFrom(r io.Reader) (n int64, err error) {
 }
 
 // write is Write with a bound.
-func (w *messageWriter) write(b WriteDeadline, p []byte) (n int, err error) {
+func (w *Writer) write(b WriteDeadline, p []byte) (n int, err error) {
 	if w.err != nil {
 		return 0, w.err
 	}
@@ -105,7 +105,7 @@ func (w *messageWriter) write(b WriteDeadline, p []byte) (n int, err error) {
 }
 
 // close is Close with a bound. It unlocks messageLock.
-func (w *messageWriter) close(b WriteDeadline) error {
+func (w *Writer) close(b WriteDeadline) error {
 	if errors.Is(w.err, ErrWriterClosed) {
 		return w.err
 	}
@@ -123,7 +123,7 @@ func (w *messageWriter) close(b WriteDeadline) error {
 
 // finish sends the last frame. If no other frame was sent, it is the whole message, and may be
 // held back.
-func (w *messageWriter) finish() error {
+func (w *Writer) finish() error {
 	if w.compressor != nil {
 		if err := w.compressor.Flush(); err != nil {
 			return w.failed(err)
@@ -141,7 +141,7 @@ func (w *messageWriter) finish() error {
 }
 
 // failed releases all memory after an error, which all later calls return.
-func (w *messageWriter) failed(err error) error {
+func (w *Writer) failed(err error) error {
 	if err != nil {
 		w.release()
 		w.err = err
@@ -149,7 +149,7 @@ func (w *messageWriter) failed(err error) error {
 	return err
 }
 
-func (w *messageWriter) release() {
+func (w *Writer) release() {
 	if w.compressor != nil {
 		w.compressor.Release()
 		w.compressor = nil
@@ -158,12 +158,12 @@ func (w *messageWriter) release() {
 }
 
 // compressedWriter is what the compressor writes to.
-type compressedWriter messageWriter
+type compressedWriter Writer
 
-func (c *compressedWriter) Write(p []byte) (int, error) { return (*messageWriter)(c).collect(p) }
+func (c *compressedWriter) Write(p []byte) (int, error) { return (*Writer)(c).collect(p) }
 
 // collect adds p to the payload of the next frame. It sends frames that are full.
-func (w *messageWriter) collect(p []byte) (int, error) {
+func (w *Writer) collect(p []byte) (int, error) {
 	all := len(p)
 	for len(p) > 0 {
 		if w.compressor == nil && len(p) > 2*w.t.writeBufferSize() {
@@ -189,7 +189,7 @@ func (w *messageWriter) collect(p []byte) (int, error) {
 }
 
 // room returns the memory for the payload of a frame, which it makes if there is none.
-func (w *messageWriter) room() []byte {
+func (w *Writer) room() []byte {
 	size := w.t.writeBufferSize()
 	if w.compressor != nil && size < 2*len(deflate.Tail) { // part of the buffer is for what may be the tail
 		size += len(deflate.Tail)
@@ -206,7 +206,7 @@ func (w *messageWriter) room() []byte {
 
 // buffer returns the memory for a frame. The header is put right before the payload, which begins
 // at MaxHeaderSize.
-func (w *messageWriter) buffer() []byte {
+func (w *Writer) buffer() []byte {
 	switch {
 	case w.small != nil:
 		return w.small[:]
@@ -218,14 +218,14 @@ func (w *messageWriter) buffer() []byte {
 }
 
 // payload returns what is collected.
-func (w *messageWriter) payload() []byte {
+func (w *Writer) payload() []byte {
 	if w.n == 0 {
 		return nil
 	}
 	return w.buffer()[wire.MaxHeaderSize:][:w.n]
 }
 
-func (w *messageWriter) releaseBuffer() {
+func (w *Writer) releaseBuffer() {
 	if w.small != nil {
 		smallFrames.Put(w.small)
 		w.small = nil
@@ -239,7 +239,7 @@ func (w *messageWriter) releaseBuffer() {
 
 // sendLarge sends a frame of what is collected and, behind it, p or the beginning of it. It returns
 // how many bytes of p were sent.
-func (w *messageWriter) sendLarge(p []byte) (int, error) {
+func (w *Writer) sendLarge(p []byte) (int, error) {
 	if !w.t.client {
 		return len(p), w.send(false, p)
 	}
@@ -254,7 +254,7 @@ func (w *messageWriter) sendLarge(p []byte) (int, error) {
 
 // send sends a frame of what is collected and, on a server, of the bytes behind it. It keeps the
 // end of a compressed message, which may be the tail that is not to be sent.
-func (w *messageWriter) send(fin bool, behind []byte) error {
+func (w *Writer) send(fin bool, behind []byte) error {
 	var tail [len(deflate.Tail)]byte
 	held := 0
 	if w.compressor != nil && !fin {
@@ -273,7 +273,7 @@ func (w *messageWriter) send(fin bool, behind []byte) error {
 
 // sendFrame sends a frame. Its payload is in frame, after room for the header, and goes on in
 // behind. A client masks it in place, and has nothing behind.
-func (w *messageWriter) sendFrame(fin bool, frame, behind []byte) error {
+func (w *Writer) sendFrame(fin bool, frame, behind []byte) error {
 	payload := frame[wire.MaxHeaderSize:]
 	var memory [wire.MaxHeaderSize]byte
 	header := wire.AppendHeader(memory[:0], w.opcode, len(payload)+len(behind))
