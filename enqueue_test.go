@@ -1,17 +1,12 @@
 package websocket_test
 
 import (
-	"bufio"
-	"bytes"
-	"compress/flate"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -87,69 +82,6 @@ func TestNothingIsWrittenBeforeFlush(t *testing.T) {
 	})
 }
 
-// TestEnqueuedFramesLeaveTogether checks the calls of Write of the network connection.
-func TestEnqueuedFramesLeaveTogether(t *testing.T) {
-	sizes := func(calls [][]string) (all []int) {
-		for _, call := range calls {
-			all = append(all, len(call))
-		}
-		return all
-	}
-	for _, tc := range []struct {
-		name  string
-		sizes []int // of the messages
-		want  []int // messages of each call
-	}{
-		{name: "one", sizes: []int{5}, want: []int{1}},
-		{name: "small ones", sizes: []int{1, 2, 3}, want: []int{3}},
-		{name: "just what fits into 32 KiB", sizes: []int{32<<10 - 4 - 2, 0, 0}, want: []int{2, 1}},
-		{name: "one byte more", sizes: []int{32<<10 - 4 - 1, 0, 0}, want: []int{1, 2}},
-		{name: "one that is longer than that", sizes: []int{1, 40_000, 1, 1}, want: []int{1, 1, 2}},
-		{name: "long ones", sizes: []int{40_000, 40_000}, want: []int{1, 1}},
-		{name: "many", sizes: slicesOf(40, 1020), want: []int{32, 8}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				conns := make(chan *websocket.Conn, 1)
-				client, server := testws.RecordWrites(t, func(conn *websocket.Conn, r *http.Request) error {
-					conns <- conn
-					return testws.ReadLoop(testws.Returned)(conn, r)
-				})
-				go func() { _, _ = io.Copy(io.Discard, client) }()
-				conn := <-conns
-				for _, size := range tc.sizes {
-					require.NoError(t, conn.Enqueue(testws.Unlimited, testws.EncodeSize(t, size)))
-				}
-				conn.Flush()
-				synctest.Wait()
-				calls, _ := server.Reset(t)
-				assert.Equal(t, tc.want, sizes(calls))
-			})
-		})
-	}
-	t.Run("on a socket itself", func(t *testing.T) {
-		begin := make(chan struct{})
-		server := httptest.NewServer(websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
-			<-begin
-			for i := range 100 {
-				if err := conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, fmt.Sprint(i%10))); err != nil {
-					return err
-				}
-			}
-			conn.Flush()
-			return testws.ReadLoop(testws.Returned)(conn, nil)
-		})))
-		defer server.Close()
-		client := wstest.DialRaw(t, server, "/", nil)
-		close(begin)
-		all := make([]byte, 1000)
-		_ = client.SetReadDeadline(time.Now().Add(5 * time.Second))
-		n, err := client.Conn.Read(all)
-		require.NoError(t, err)
-		assert.Equal(t, 300, n, "one write is one segment")
-	})
-}
-
 func slicesOf(n, size int) (sizes []int) {
 	for range n {
 		sizes = append(sizes, size)
@@ -211,109 +143,6 @@ func TestQueueLimit(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A peer that reads nothing is gone after WriteTimeout, and delays no caller.
-func TestReaderThatTakesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctrl := &testws.Controller{}
-		conns := make(chan *websocket.Conn, 1)
-		ctrl.ServeFunc = func(conn *websocket.Conn, r *http.Request) error {
-			conns <- conn
-			return testws.ReadLoop(testws.Wrapped)(conn, r)
-		}
-		u := websocket.New(ctrl)
-		u.WriteTimeout = 3 * time.Second
-		_ = wstest.DialRaw(t, u, "/", nil)
-		conn := <-conns
-		start := time.Now()
-		message := testws.EncodeSize(t, 10_000)
-		limit := websocket.QueueLimit{Messages: 10}
-		for range 10 { // of which the network takes six
-			require.NoError(t, conn.Enqueue(limit, message))
-			conn.Flush()
-		}
-		synctest.Wait()
-		left, _ := conn.Queued()
-		require.GreaterOrEqual(t, left, 4)
-		require.NoError(t, conn.Enqueue(limit, testws.Repeat(10-left, message)...))
-		require.ErrorIs(t, conn.Enqueue(limit, message), websocket.ErrQueueFull)
-		conn.Flush()
-		waiting := make(chan error, 1)
-		go func() { waiting <- conn.EnqueueContext(context.Background(), limit, message) }()
-		synctest.Wait()
-		testws.AssertElapsed(t, start, 0)
-
-		err := <-waiting
-		testws.AssertElapsed(t, start, 3*time.Second)
-		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-		assert.True(t, websocket.IsDisconnect(err))
-		assert.Equal(t, err, context.Cause(conn.Context()))
-		assert.Equal(t, err, conn.WriteMessage(websocket.TextMessage, nil), "later writes")
-		assert.Equal(t, err, conn.Enqueue(limit, message), "later messages")
-		assert.Equal(t, err, conn.EnqueueContext(context.Background(), limit, message), "later messages")
-		conn.Flush()
-		testws.AwaitEnd(t, u)
-		assert.Equal(t, err, conn.Enqueue(limit, message), "and when all is over")
-		testws.RequireQueued(t, conn, 0, 0)
-		require.Len(t, ctrl.Told.All(), 1)
-		assert.ErrorIs(t, ctrl.Told.All()[0], err)
-	})
-}
-
-// In TestWriteTimeoutIsForEachWrite, the peer reads a little from time to time.
-func TestWriteTimeoutIsForEachWrite(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, conn := testws.RawPair(t, websocket.Options{WriteTimeout: 3 * time.Second, PingInterval: -1})
-		start := time.Now()
-		for i := range 20 {
-			require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, fmt.Sprint(i)+strings.Repeat(" ", 32<<10))))
-		}
-		conn.Flush()
-		for i := range 20 {
-			time.Sleep(2 * time.Second)
-			f, err := client.Receive()
-			require.NoError(t, err)
-			require.Equal(t, fmt.Sprint(i), strings.TrimSpace(string(f.Payload)))
-		}
-		testws.AssertElapsed(t, start, 40*time.Second)
-		require.NoError(t, conn.WriteMessage(websocket.TextMessage, nil))
-	})
-}
-
-// In TestSlowReader, the peer does not read until the queue is full, then receives all messages
-// that were enqueued.
-func TestSlowReader(t *testing.T) {
-	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		full := make(chan int, 1)
-		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
-			taken := 0
-			for size := 0; ; size = (size*7 + 1) % 50_000 {
-				err := conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, fmt.Sprint(taken, strings.Repeat(" ", size))))
-				if errors.Is(err, websocket.ErrQueueFull) {
-					break
-				}
-				if err != nil {
-					return err
-				}
-				taken++
-				conn.Flush()
-			}
-			full <- taken
-			return testws.ReadLoop(testws.Returned)(conn, r)
-		}))
-		client := wstest.Dial(t, serve(u), "/", nil)
-		taken := <-full
-		require.Positive(t, taken)
-		for i := range taken {
-			_, p, err := client.ReadMessage()
-			require.NoError(t, err)
-			require.Equal(t, fmt.Sprint(i), string(bytes.TrimSpace(p)))
-		}
-		client.Close(1000, "")
-		testws.AwaitEnd(t, u)
-		assert.EqualValues(t, taken, u.Stats().MessagesSent)
-	})
 }
 
 func TestEnqueueContext(t *testing.T) {
@@ -387,91 +216,6 @@ func TestEnqueueContext(t *testing.T) {
 			require.NoError(t, conn.CloseNow())
 			require.ErrorIs(t, <-waiting, net.ErrClosed)
 			testws.AssertElapsed(t, start, 0)
-		})
-	})
-}
-
-// TestOneMessageForAll writes one message to clients with and without compression.
-func TestOneMessageForAll(t *testing.T) {
-	text := strings.Repeat("all the same ", 1000)
-	message, short := testws.Encode(t, text), testws.Encode(t, "short")
-	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
-			for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
-				if err := conn.SetCompressionLevel(level); err != nil {
-					return err
-				}
-				if err := conn.Enqueue(testws.Unlimited, message, short); err != nil {
-					return err
-				}
-			}
-			conn.EnableWriteCompression(false)
-			if err := conn.Enqueue(testws.Unlimited, message); err != nil {
-				return err
-			}
-			conn.Flush()
-			return testws.ReadLoop(testws.Returned)(conn, r)
-		}))
-		u.Settings.EnableCompression = true
-		server := serve(u)
-		for _, compression := range []bool{true, false, true} {
-			client := wstest.DialRaw(t, server, "/", &wstest.Options{Compression: compression})
-			for range flate.BestCompression - flate.HuffmanOnly + 1 {
-				got, compressed := testws.ReceiveMessage(t, client)
-				require.Equal(t, text, got)
-				require.Equal(t, compression, compressed)
-				client.Expect(wstest.Text("short"))
-			}
-			client.Expect(wstest.Text(text))
-			client.Send(wstest.Close(1000, ""))
-			client.ExpectClose(1000, "")
-		}
-		testws.AwaitEnd(t, u)
-	})
-}
-
-// In TestEnqueueByAClient, the server checks the masks and the messages.
-func TestEnqueueByAClient(t *testing.T) {
-	text := strings.Repeat("from a client ", 100)
-	message := testws.Encode(t, text)
-	for name, compression := range map[string]bool{"plain": false, "compressed": true} {
-		t.Run(name, func(t *testing.T) {
-			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
-				u := websocket.New(websocket.ControllerFunc(testws.Echo))
-				u.Settings.EnableCompression = compression
-				conn := testws.Dial(t, serve(u), func(o *websocket.DialOptions) { o.EnableCompression = compression })
-				for range 10 {
-					require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, message, testws.Encode(t, "short")))
-					conn.Flush()
-				}
-				for range 10 {
-					for _, want := range []string{text, "short"} {
-						_, p, err := conn.ReadMessage()
-						require.NoError(t, err)
-						require.Equal(t, want, string(p))
-					}
-				}
-				require.NoError(t, conn.Close(1000, ""))
-				testws.AwaitEnd(t, u)
-			})
-		})
-	}
-	t.Run("with a mask for each", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			masks := make(chan [2]string, 1)
-			conn := testws.Dial(t, wstest.Serve(t, testws.BareServer(func(r *http.Request, conn net.Conn, rw *bufio.ReadWriter) {
-				_, _ = io.WriteString(conn, testws.Switching(r))
-				var frames [2][2 + 4 + len("same")]byte
-				for i := range frames {
-					_, err := io.ReadFull(rw, frames[i][:])
-					assert.NoError(t, err)
-				}
-				masks <- [2]string{string(frames[0][2:6]), string(frames[1][2:6])}
-			})), nil)
-			require.NoError(t, conn.Enqueue(websocket.QueueLimit{}, testws.Encode(t, "same"), testws.Encode(t, "same")))
-			conn.Flush()
-			got := <-masks
-			assert.NotEqual(t, got[0], got[1])
 		})
 	})
 }
