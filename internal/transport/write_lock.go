@@ -124,6 +124,9 @@ func (t *Conn) acquireSlow(lock *xsync.Lock, b *WriteDeadline) error {
 			return nil
 		case <-t.writeEnded.Done():
 			lock.Cancel()
+			if !b.deadline.IsZero() && !time.Now().Before(b.deadline) {
+				return errBusy // the timer of a closing handshake closes the socket at that instant
+			}
 			return t.Unwritable()
 		case <-b.ctx.Done():
 			lock.Cancel()
