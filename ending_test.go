@@ -41,7 +41,7 @@ func TestEndings(t *testing.T) {
 
 		want   *wstest.Frame // nil: the socket ends without a close frame
 		level  slog.Level    // of the report
-		is     error         // what the error told is
+		is     error         // a target of errors.Is for the reported error
 		text   string        // or contains
 		dbg    bool
 		answer bool // the client answers the close frame
