@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// A census is what a process holds.
+// A census counts the resources of the process.
 type census struct {
 	goroutines  int
-	descriptors int // -1 where the system does not say
+	descriptors int // -1 if the system does not tell
 	heap        uint64
 }
 
@@ -30,8 +30,8 @@ func descriptors() int {
 	return len(open)
 }
 
-// heap is the bytes that are in use, pools without users left out: they are emptied
-// by the second collection.
+// heap returns the bytes in use after two garbage collections, the second of which empties the
+// pools.
 func heap() uint64 {
 	runtime.GC()
 	runtime.GC()
@@ -40,12 +40,11 @@ func heap() uint64 {
 	return stats.HeapAlloc
 }
 
-// heapLeft is how much more the heap may hold at the end than after the warm-up, in
-// bytes.
+// heapLeft is by how many bytes the heap may be larger at the end than after the warm-up.
 const heapLeft = 1 << 20
 
-// checkCensus compares with the census of the start. What ends by itself, as
-// goroutines of net/http, gets a moment.
+// checkCensus compares the resources with those at the start. It waits a moment for what ends by
+// itself, such as goroutines of net/http.
 func (s *soak) checkCensus(before census) {
 	var now census
 	for range 50 {
@@ -73,8 +72,8 @@ func (s *soak) checkCensus(before census) {
 // samples is how often the heap is measured under the load.
 const samples = 40
 
-// watchMemory measures the heap all the time, at least once a second, until the
-// returned function is called, which returns the sizes in bytes.
+// watchMemory measures the heap repeatedly, at least once a second, until the returned function is
+// called. That function returns the sizes in bytes.
 func watchMemory(ctx context.Context, length time.Duration) func() []uint64 {
 	ctx, stop := context.WithCancel(ctx)
 	var watching sync.WaitGroup
@@ -100,9 +99,8 @@ func watchMemory(ctx context.Context, length time.Duration) func() []uint64 {
 	}
 }
 
-// checkMemory compares the heap of the last quarter with that of the first, by their
-// medians. It holds messages and connections of the moment, so it varies; what leaks
-// adds up.
+// checkMemory compares the median sizes of the heap in the first and in the last quarter. The heap
+// varies, because it has the current messages and connections, but a leak adds up.
 func (s *soak) checkMemory(sizes []uint64) {
 	quarter := len(sizes) / 4
 	if quarter < 3 {

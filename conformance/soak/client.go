@@ -21,7 +21,7 @@ import (
 	"github.com/goyave-contrib/websocket/wstest"
 )
 
-// A kind is one of clients.
+// A kind is a kind of client.
 type kind struct {
 	name string
 	run  func(c *client)
@@ -33,7 +33,7 @@ const (
 	kindStream  = "byte stream"
 )
 
-// healthy are those that do everything right.
+// healthy are the kinds of clients that make no mistake.
 var healthy = []kind{
 	{kindHealthy, (*client).exchange},
 	{kindHealthy, (*client).exchange},
@@ -51,7 +51,7 @@ type client struct {
 	compress bool
 }
 
-// url is where the client connects, with what it asks for.
+// url returns the URL of the server with the query of the client.
 func (c *client) url(scheme, query string) string {
 	server := c.s.plain
 	if c.secure {
@@ -61,9 +61,9 @@ func (c *client) url(scheme, query string) string {
 }
 
 func (c *client) tls() *tls.Config {
-	transport := c.s.secure.Client().Transport.(*http.Transport) //nolint:errcheck // httptest's is one
+	transport := c.s.secure.Client().Transport.(*http.Transport) //nolint:errcheck // the client of httptest has one
 	config := transport.TLSClientConfig.Clone()
-	config.ServerName = "example.com" // which its certificate is for
+	config.ServerName = "example.com" // the name in its certificate
 	return config
 }
 
@@ -71,7 +71,7 @@ func (c *client) problem(format string, args ...any) {
 	c.s.problems.add("%s %d: "+format, append([]any{c.l.kind, c.l.id}, args...)...)
 }
 
-// A wire is what gorilla's connections and ours have in common.
+// A wire has the methods that gorilla's connections and ours have in common.
 type wire interface {
 	ReadMessage() (int, []byte, error)
 	WriteMessage(messageType int, p []byte) error
@@ -80,8 +80,8 @@ type wire interface {
 	SetPongHandler(handle func(payload string) error)
 }
 
-// dial connects by gorilla or by Dial. It returns nil if that was refused because
-// the server is shutting down, and how to hang up.
+// dial connects by gorilla or by Dial. It returns the connection, nil if the server refused it
+// because of a shutdown, and a function that hangs up.
 func (c *client) dial(query string) (conn wire, hangUp func() error) {
 	var response *http.Response
 	var err error
@@ -89,10 +89,10 @@ func (c *client) dial(query string) (conn wire, hangUp func() error) {
 		dialer := ws.Dialer{TLSClientConfig: c.tls(), EnableCompression: c.compress, HandshakeTimeout: patience}
 		var theirs *ws.Conn
 		if theirs, response, err = dialer.Dial(c.url("ws", query), nil); err == nil { //nolint:bodyclose // gorilla keeps its start in memory
-			theirs.SetPingHandler(func(payload string) error { // its own gives up after a second
+			theirs.SetPingHandler(func(payload string) error { // gorilla's own handler gives up after a second
 				err := theirs.WriteControl(ws.PongMessage, []byte(payload), time.Now().Add(patience))
 				if errors.Is(err, ws.ErrCloseSent) {
-					return nil // as its own has it
+					return nil // like gorilla's own handler
 				}
 				return err
 			})
@@ -122,7 +122,7 @@ func (c *client) dial(query string) (conn wire, hangUp func() error) {
 	return conn, hangUp
 }
 
-// exchange sends numbered messages and checks those that come, until one side says
+// exchange sends numbered messages and checks the messages that it receives, until one side says
 // goodbye.
 func (c *client) exchange() {
 	conn, hangUp := c.dial("do=exchange")
@@ -143,9 +143,9 @@ func (c *client) exchange() {
 	reading.Wait()
 }
 
-// unread is how many bytes a client writes at most: so many fit into the buffers of
-// the network. Otherwise two peers that do nothing wrong may wait for each other: one
-// does not read while it answers a message, the other while it answers a ping.
+// unread bounds the bytes that a client writes and the server has not read, to what the buffers of
+// the network hold. Otherwise two correct peers could wait for each other: one does not read while
+// it answers a message, the other while it answers a ping.
 const unread = 512 << 10
 
 // talk sends numbered messages and pings, and goodbye.
@@ -201,7 +201,7 @@ func (c *client) check(conn wire) {
 	}
 }
 
-// closed takes in the error that ended reading, which must be a close frame.
+// closed records the error that ended reading, which must be a close frame.
 func (c *client) closed(err error) {
 	var ce *ws.CloseError
 	if !errors.As(err, &ce) || ce.Code != ws.CloseNormalClosure && ce.Code != ws.CloseGoingAway {
@@ -211,7 +211,7 @@ func (c *client) closed(err error) {
 	c.l.closed(ce.Code)
 }
 
-// stream sends bytes and checks that the same come back.
+// stream sends bytes and checks that it receives the same bytes.
 func (c *client) stream() {
 	conn, hangUp := c.dial("do=stream")
 	if conn == nil {
@@ -223,7 +223,7 @@ func (c *client) stream() {
 	for i := range sent {
 		sent[i] = byte(c.random.Uint32())
 	}
-	cut := rand.New(rand.NewPCG(c.l.id, 3)) //nolint:gosec // it shall be foreseeable
+	cut := rand.New(rand.NewPCG(c.l.id, 3)) //nolint:gosec // must be reproducible
 	var writing sync.WaitGroup
 	writing.Go(func() {
 		for rest := sent; len(rest) > 0; {
@@ -265,15 +265,14 @@ func (c *client) stream() {
 	}
 }
 
-// A raw is a connection on which frames are written as they are.
+// A raw is a connection for frames that the library would not send.
 type raw struct {
 	net.Conn
 	tcp *net.TCPConn
 	r   *bufio.Reader
 }
 
-// dialRaw performs the opening handshake by hand. It returns nil if that was
-// refused.
+// dialRaw performs the opening handshake itself. It returns nil if the server refused it.
 func (c *client) dialRaw(query string, change func(r *http.Request)) *raw {
 	request, err := http.NewRequest(http.MethodGet, c.url("http", query), http.NoBody)
 	if err != nil {
@@ -296,7 +295,7 @@ func (c *client) dialRaw(query string, change func(r *http.Request)) *raw {
 		return nil
 	}
 	w := &raw{Conn: conn, tcp: conn.(*net.TCPConn)} //nolint:errcheck // it is one
-	_ = w.tcp.SetReadBuffer(16 << 10)               // who does not read shall stall soon
+	_ = w.tcp.SetReadBuffer(16 << 10)               // so that a client that does not read stalls the server soon
 	if c.secure {
 		w.Conn = tls.Client(conn, c.tls())
 	}
@@ -329,8 +328,8 @@ func (w *raw) send(frames ...wstest.Frame) error {
 	return err
 }
 
-// drain reads to the end and returns the messages that came, and the code of the
-// close frame, 1006 where there was none. It answers the frame.
+// drain reads to the end. It returns the messages and the code of the close frame, 1006 without
+// one. It answers the close frame.
 func (c *client) drain(w *raw) (messages []string, code int) {
 	code = ws.CloseAbnormalClosure
 	for {

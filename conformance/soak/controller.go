@@ -15,10 +15,10 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
-// A controller serves all clients of a generation, each as it asks for.
+// A controller serves all clients of a generation, as their queries say.
 type controller struct{ g *generation }
 
-// errExpected is what controllers fail with on purpose.
+// errExpected is the error with which controllers fail on purpose.
 var errExpected = errors.New("soak: on purpose")
 
 func isExpectedPanic(err error) bool {
@@ -29,8 +29,8 @@ func isExpectedPanic(err error) bool {
 // Serve does what the query says.
 func (ctrl *controller) Serve(conn *websocket.Conn, r *http.Request) error {
 	l := ledgerOf(r.Context())
-	v := &server{g: ctrl.g, conn: conn, l: l, random: rand.New(rand.NewPCG(l.id, 2))} //nolint:gosec // it shall be foreseeable
-	if l.healthy() {                                                                  // a slow reader must come to the close frame
+	v := &server{g: ctrl.g, conn: conn, l: l, random: rand.New(rand.NewPCG(l.id, 2))} //nolint:gosec // must be reproducible
+	if l.healthy() {                                                                  // a slow reader needs time to reach the close frame
 		conn.SetCloseHandshakeTimeout(patience)
 	}
 	switch do := r.URL.Query().Get("do"); do {
@@ -63,7 +63,7 @@ func (ctrl *controller) Serve(conn *websocket.Conn, r *http.Request) error {
 	}
 }
 
-// OnError keeps what it is told. It may panic, too.
+// OnError records the error. Sometimes it panics, too.
 func (ctrl *controller) OnError(r *http.Request, err error) {
 	l := ledgerOf(r.Context())
 	l.tell(err)
@@ -81,10 +81,10 @@ type server struct {
 	conn *websocket.Conn
 	l    *ledger
 
-	random *rand.Rand // of Serve's goroutine
+	random *rand.Rand // only for Serve's goroutine
 }
 
-// exchange reads numbered messages and answers some, while others write, too.
+// exchange reads numbered messages and answers some, while other goroutines write, too.
 func (v *server) exchange() error {
 	v.g.mu.Lock()
 	v.g.crowd[v.conn] = v.l
@@ -99,7 +99,7 @@ func (v *server) exchange() error {
 	talking, quit := context.WithCancel(v.conn.Context()) // until the client has said goodbye
 	defer quit()
 	for i := range v.random.IntN(4) {
-		random := rand.New(rand.NewPCG(v.l.id, uint64(10+i))) //nolint:gosec // it shall be foreseeable
+		random := rand.New(rand.NewPCG(v.l.id, uint64(10+i))) //nolint:gosec // must be reproducible
 		writers.Add(1)
 		v.conn.Go(func(context.Context) error {
 			defer writers.Done()
@@ -117,7 +117,7 @@ func (v *server) exchange() error {
 			return err
 		}
 		if string(p) == goodbye {
-			return nil // which waits for the writers and closes with 1000
+			return nil // the end of Serve waits for the writers and closes with 1000
 		}
 		if err := v.l.up.arrived(p); err != nil {
 			v.g.s.problems.add("%s %d: to the server: %v", v.l.kind, v.l.id, err)
@@ -130,7 +130,7 @@ func (v *server) exchange() error {
 	}
 }
 
-// read reads a message in one of the ways that there are.
+// read reads a message by one of the methods for it.
 func (v *server) read() (messageType int, p []byte, err error) {
 	switch v.random.IntN(4) {
 	case 0:
@@ -153,7 +153,7 @@ func (v *server) read() (messageType int, p []byte, err error) {
 	return messageType, p, err
 }
 
-// write writes the next message of a stream, in one of the ways that there are.
+// write writes the next message of a stream by one of the methods for it.
 func (v *server) write(stream string, random *rand.Rand) error {
 	kind := messageType(random)
 	p := message(stream, v.l.down.next(stream), body(random, kind))
@@ -272,7 +272,7 @@ func (v *server) echo() error {
 	}
 }
 
-// push writes what the peer does not read.
+// push writes messages that the peer does not read.
 func (v *server) push() error {
 	p := make([]byte, 1<<20)
 	ctx := context.Background()
@@ -292,7 +292,7 @@ func (v *server) push() error {
 // idle reads, sometimes with a deadline.
 func (v *server) idle() error {
 	if v.random.IntN(2) == 0 {
-		_ = v.conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond)) // a failure is the read's
+		_ = v.conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond)) // if it fails, so does the read
 	}
 	for {
 		if _, _, err := v.read(); err != nil {
@@ -301,7 +301,7 @@ func (v *server) idle() error {
 	}
 }
 
-// closeManyTimes has goroutines close the connection that is being read.
+// closeManyTimes closes the connection from several goroutines while it is being read.
 func (v *server) closeManyTimes() error {
 	for i := range 3 {
 		v.conn.Go(func(context.Context) error {

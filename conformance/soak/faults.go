@@ -14,7 +14,7 @@ import (
 	"github.com/goyave-contrib/websocket/wstest"
 )
 
-// faults are kinds of clients, or of controllers, that do something wrong.
+// faults are the kinds of clients that make a mistake, or have a controller that does.
 var faults = []kind{
 	{"reset", (*client).reset},
 	{"vanishing", (*client).vanish},
@@ -30,13 +30,13 @@ var faults = []kind{
 	{"error of Serve", func(c *client) { c.failing("do=fail", 1011) }},
 	{"closed many times", func(c *client) { c.failing("do=close", 4000, 4001, 4002, 1006) }},
 	{"no answer to a close frame", (*client).mute},
-	{"breach", (*client).breach},
+	{"violation", (*client).violation},
 	{"refused", (*client).refused},
 	{"too late", (*client).late},
 	{"half a handshake", (*client).halfHandshake},
 }
 
-// chat has a few messages echoed.
+// chat sends a few messages and checks their echoes.
 func (c *client) chat(w *raw) (sent []string) {
 	for i := range c.random.IntN(20) {
 		text := fmt.Sprint("message ", i, strings.Repeat("!", c.random.IntN(1000)))
@@ -58,7 +58,7 @@ func (c *client) reset() {
 	}
 	c.chat(w)
 	_, _ = w.Write(half()[:c.random.IntN(500)])
-	_ = w.tcp.SetLinger(0) // which makes it a reset
+	_ = w.tcp.SetLinger(0) // so that Close resets the connection
 	_ = w.tcp.Close()
 }
 
@@ -72,7 +72,7 @@ func (c *client) vanish() {
 	_ = w.tcp.Close()
 }
 
-// wait waits until the server's end has ended.
+// wait waits until the server's end of the connection has ended.
 func (c *client) wait() {
 	select {
 	case <-c.l.ended:
@@ -104,8 +104,8 @@ func (c *client) stallWriting() {
 	c.wait()
 }
 
-// flood writes until the server hangs up. It reads nothing: the kernel need not tell
-// it of that.
+// flood writes until the server hangs up. It reads nothing, so that the kernel may not report the
+// end.
 func (c *client) flood(frame wstest.Frame) {
 	w := c.dialRaw("do=echo", nil)
 	if w == nil {
@@ -124,7 +124,7 @@ func (c *client) flood(frame wstest.Frame) {
 	writing.Wait()
 }
 
-// halfClose says that no more will come, and wants all answers nevertheless.
+// halfClose closes its direction of the socket, and still expects all answers.
 func (c *client) halfClose() {
 	w := c.dialRaw("do=echo", nil)
 	if w == nil {
@@ -132,13 +132,13 @@ func (c *client) halfClose() {
 	}
 	defer func() { _ = w.tcp.Close() }()
 	sent := c.chat(w)
-	_ = w.Conn.(interface{ CloseWrite() error }).CloseWrite() //nolint:errcheck // both kinds can
+	_ = w.Conn.(interface{ CloseWrite() error }).CloseWrite() //nolint:errcheck // TCP and TLS connections have it
 	got, code := c.drain(w)
 	if !slices.Contains([]int{1001, 1006}, code) {
 		c.problem("close code %d", code)
 	}
 	if c.compress {
-		return // they may be compressed
+		return // the frames may be compressed
 	}
 	if len(got) > len(sent) || !slices.Equal(sent[:len(got)], got) || len(got) < len(sent) && code != ws.CloseGoingAway {
 		c.problem("%d messages were sent, %d echoed, close code %d", len(sent), len(got), code)
@@ -166,11 +166,11 @@ func (c *client) mute() {
 	_ = w.tcp.Close()
 }
 
-// deflated is a compressed text.
+// deflated returns the payload of a compressed text.
 func deflated(text string) wstest.Frame {
 	var b bytes.Buffer
 	w, _ := flate.NewWriter(&b, flate.BestSpeed) // the level is valid
-	_, _ = w.Write([]byte(text))                 // to memory
+	_, _ = w.Write([]byte(text))                 // to memory, which never fails
 	_ = w.Flush()
 	return wstest.Frame{Fin: true, RSV: 4, Opcode: wstest.OpText, Masked: true, Payload: bytes.TrimSuffix(b.Bytes(), []byte("\x00\x00\xff\xff"))}
 }
@@ -178,8 +178,8 @@ func deflated(text string) wstest.Frame {
 // bomb is a compressed message of 3 MiB.
 var bomb = deflated(strings.Repeat("x", 3<<20))
 
-// breach breaks the protocol after a few good messages, and reads the close frame.
-func (c *client) breach() {
+// violation breaks the protocol after a few good messages, and reads the close frame.
+func (c *client) violation() {
 	w := c.dialRaw("do=echo", nil)
 	if w == nil {
 		return
@@ -221,7 +221,7 @@ func (c *client) breach() {
 	c.drain(w)
 }
 
-// refused sends a handshake that is none.
+// refused sends an invalid opening handshake.
 func (c *client) refused() {
 	changes := map[int]func(r *http.Request){
 		http.StatusBadRequest:       func(r *http.Request) { r.Header.Set("Sec-Websocket-Version", "8") },
@@ -237,7 +237,7 @@ func (c *client) refused() {
 	}
 }
 
-// late comes when the Upgrader is shutting down, if one is.
+// late connects to an Upgrader that is shutting down, if there is one.
 func (c *client) late() {
 	w := c.dialRaw("do=echo&late", nil)
 	if w == nil {

@@ -28,18 +28,18 @@ type generation struct {
 	handlers sync.WaitGroup
 	written  atomic.Uint64 // messages, by the controllers
 	read     atomic.Uint64
-	gone     atomic.Uint64 // peers, as the controllers were told
+	gone     atomic.Uint64 // peers, by the errors that controllers received
 
 	mu      sync.Mutex
-	sealed  bool // no request comes any more
+	sealed  bool // no more requests are accepted
 	ledgers []*ledger
 	conns   []weak.Pointer[websocket.Conn]
 	opened  int
 	ended   int
-	crowd   map[*websocket.Conn]*ledger // who gets what is broadcast
+	crowd   map[*websocket.Conn]*ledger // the receivers of broadcasts
 }
 
-// newGeneration has an Upgrader with the timeouts of a server or, every other time,
+// newGeneration returns a generation whose Upgrader has the default timeouts or, every other time,
 // short ones.
 func newGeneration(s *soak, number int) *generation {
 	g := &generation{s: s, number: number, crowd: make(map[*websocket.Conn]*ledger)}
@@ -52,14 +52,14 @@ func newGeneration(s *soak, number int) *generation {
 	}
 	if number%2 == 0 {
 		g.upgrader.PingInterval = time.Second
-		g.upgrader.PongTimeout = 8 * time.Second // a machine may have other things to do
+		g.upgrader.PongTimeout = 8 * time.Second // the machine may be busy
 		g.upgrader.WriteTimeout = 5 * time.Second
 	}
 	g.upgrader.Settings.EnableCompression = true
 	return g
 }
 
-// An alarm is the handler of a generation's log: what it is told are bugs.
+// An alarm is the log handler of a generation. Whatever the library logs is a bug.
 type alarm struct{ g *generation }
 
 func (alarm) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
@@ -82,7 +82,7 @@ func (a alarm) Handle(_ context.Context, record slog.Record) error {
 	return nil
 }
 
-// enter takes a request in, unless it comes too late.
+// enter counts a request in, unless the generation is sealed.
 func (g *generation) enter(l *ledger) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -94,7 +94,7 @@ func (g *generation) enter(l *ledger) bool {
 	return true
 }
 
-// tellOpened and tellEnded are the observer: they count.
+// tellOpened and tellEnded are the observer, which counts.
 func (g *generation) tellOpened(conn *websocket.Conn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -113,8 +113,8 @@ func (g *generation) tellEnded(conn *websocket.Conn, _ websocket.Ending) {
 	close(l.ended)
 }
 
-// isClosed reports whether the socket is. One that is not would be by the garbage
-// collector: counting descriptors at the end is not enough.
+// isClosed reports whether the socket is closed. The garbage collector closes forgotten sockets, so
+// that it is not enough to count descriptors at the end.
 func isClosed(conn *websocket.Conn) bool {
 	return errors.Is(conn.NetConn().SetReadDeadline(time.Time{}), net.ErrClosed)
 }
@@ -125,8 +125,8 @@ func ledgerOf(ctx context.Context) *ledger {
 	return ctx.Value(ledgerKey{}).(*ledger) //nolint:errcheck // it is one
 }
 
-// ServeHTTP hands a request to the Upgrader of the moment, a late one to the one that
-// shuts down.
+// ServeHTTP passes a request to the current Upgrader, or a request of a late client to the Upgrader
+// that is shutting down.
 func (s *soak) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id, _ := strconv.ParseUint(r.URL.Query().Get("id"), 10, 64)
 	found, ok := s.ledgers.Load(id)
@@ -138,7 +138,7 @@ func (s *soak) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g := s.previous.Load()
 	if !r.URL.Query().Has("late") || g == nil || !g.enter(l) {
 		for g = s.current.Load(); !g.enter(l); g = s.current.Load() {
-			if g == s.current.Load() { // all is over
+			if g == s.current.Load() { // the run has ended
 				w.WriteHeader(http.StatusServiceUnavailable)
 				return
 			}
@@ -174,7 +174,7 @@ func (g *generation) broadcast(ctx context.Context) {
 		var writing sync.WaitGroup
 		for conn, l := range crowd {
 			writing.Go(func() {
-				if conn.WritePreparedMessage(prepared) == nil { // otherwise it is ending
+				if conn.WritePreparedMessage(prepared) == nil { // otherwise the connection is ending
 					l.down.wrote("broadcast")
 					g.written.Add(1)
 				}
@@ -184,8 +184,8 @@ func (g *generation) broadcast(ctx context.Context) {
 	}
 }
 
-// live replaces the generation before, lives for a while, until it is replaced, and
-// comes to its end: all that was counted is compared and nothing may be left.
+// live runs the generation: it replaces the one before, serves until it is replaced itself, and
+// shuts down. Then it compares all counts, and nothing may be left.
 func (g *generation) live(ctx context.Context, replaced <-chan struct{}) {
 	broadcasting, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -205,7 +205,7 @@ func (g *generation) live(ctx context.Context, replaced <-chan struct{}) {
 	g.checkReachable()
 }
 
-// seal waits for what is under way and lets nothing more in.
+// seal accepts no more requests, and waits for the current ones.
 func (g *generation) seal() {
 	g.s.previous.CompareAndSwap(g, nil)
 	g.mu.Lock()
@@ -223,7 +223,7 @@ func (g *generation) seal() {
 	}
 }
 
-// audit compares what the Upgrader counted with what its clients saw.
+// audit compares the counts of the Upgrader with those of its clients.
 func (g *generation) audit() {
 	stats := g.upgrader.Stats()
 	statuses, codes := make(map[int]uint64), make(map[int]uint64)
@@ -246,7 +246,7 @@ func (g *generation) audit() {
 	g.s.tally.add("connections", stats.Upgrades)
 	equal := func(what string, got, want uint64) {
 		if got != want {
-			g.s.problems.add("generation %d: %s: the Upgrader counts %d, it were %d", g.number, what, got, want)
+			g.s.problems.add("generation %d: %s: the Upgrader counts %d, there were %d", g.number, what, got, want)
 		}
 	}
 	equal("open connections", uint64(stats.Open), 0)
@@ -258,7 +258,7 @@ func (g *generation) audit() {
 		g.s.tally.add("refusals", statuses[status])
 	}
 	equal("messages sent", stats.MessagesSent, g.written.Load())
-	for _, code := range []int{1002, 1007, 1009} { // whose clients read on until they have it
+	for _, code := range []int{1002, 1007, 1009} { // clients that break these rules read up to the close frame
 		equal("close frames with "+strconv.Itoa(code), stats.CloseSent[code], codes[code])
 	}
 	atLeast := func(what string, got, want uint64) {
@@ -274,8 +274,7 @@ func (g *generation) audit() {
 	g.s.tally.add("peers gone", stats.PeersGone)
 }
 
-// checkReachable checks that nothing holds a connection any more, which a timer that
-// is set would, and a goroutine.
+// checkReachable checks that no timer, goroutine or other object still refers to a connection.
 func (g *generation) checkReachable() {
 	conns := g.conns
 	for _, l := range g.ledgers {

@@ -9,26 +9,26 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
-// patience is how long anything may take that is bound to happen.
+// patience bounds every wait for something that must happen.
 const patience = 40 * time.Second
 
-// A ledger is what both ends know of one connection, or of an attempt at one. The
-// server finds it by its number in the request.
+// A ledger records what both ends know of a connection, or of a failed attempt. The server finds it
+// by its number in the request.
 type ledger struct {
 	id   uint64
 	kind string // of client
 
 	up, down direction // of messages: to the server, to the client
 
-	left  chan struct{} // closed when the client has done with it
+	left  chan struct{} // closed when the client has finished
 	ended chan struct{} // closed when the server's end of the connection has ended
 
 	mu       sync.Mutex
-	client   weak.Pointer[websocket.Conn] // where it is one of ours
-	status   int                          // of the answer to the handshake; 0: none was read
+	client   weak.Pointer[websocket.Conn] // if the client is one of ours
+	status   int                          // of the response to the handshake; 0 if none was read
 	code     int                          // of the close frame that the client read
 	writeErr error                        // of a write on either end that failed
-	told     []error                      // by OnError
+	told     []error                      // errors passed to OnError
 
 	pings, pongs atomic.Uint64 // of the client
 }
@@ -37,7 +37,7 @@ func newLedger(id uint64, kind string) *ledger {
 	return &ledger{id: id, kind: kind, left: make(chan struct{}), ended: make(chan struct{})}
 }
 
-// healthy reports whether nothing may go wrong.
+// healthy reports whether neither end makes a mistake, so that nothing may fail.
 func (l *ledger) healthy() bool {
 	return l.kind == kindHealthy || l.kind == kindSlow || l.kind == kindStream
 }
@@ -61,7 +61,7 @@ func (l *ledger) writeFailed(err error) {
 	})
 }
 
-// judge says what is wrong with a connection that is over.
+// judge reports the problems of a connection that has ended.
 func (l *ledger) judge(report func(format string, args ...any)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,5 +1,5 @@
-// Command soak puts an endpoint under a mixed load with faults for a given time,
-// and looks at the end whether anything was lost or is left.
+// Command soak puts an endpoint under a mixed load with faults for a given time. At the end it
+// checks that nothing was lost and nothing is left.
 //
 //	go run ./conformance/soak -for 30s
 //
@@ -7,14 +7,14 @@
 // compression. Healthy ones exchange numbered messages with checksums, in both
 // directions, over all ways to read and to write. Faulty ones reset, vanish, stall,
 // flood, half-close, break the protocol, or are served by a controller that panics.
-// All the while the Upgrader is shut down and replaced by a fresh one.
+// Again and again, the Upgrader is shut down and replaced by a new one.
 //
-// What must hold: on healthy connections every message arrives once and in order,
-// to the last that was sent before the close frame. The Upgraders count what the
-// clients saw. After each Shutdown no Conn is reachable, and at the end descriptors,
-// goroutines and the heap are as at the start, and the heap did not grow meanwhile.
+// On healthy connections, every message must arrive once and in order, up to the last one before
+// the close frame. The counts of the Upgraders must agree with those of the clients. After each
+// Shutdown, no Conn may be reachable. At the end, descriptors, goroutines and the heap must be as
+// at the start, and the heap must not have grown during the run.
 //
-// It exits with status 1 and says what was wrong, if anything was.
+// If there are problems, it prints them and exits with status 1.
 package main
 
 import (
@@ -42,7 +42,7 @@ func main() {
 	}
 }
 
-// warmUp is how long a first load is put on. What is made once is made then.
+// warmUp is how long the first load lasts, which makes everything that is only made once.
 const warmUp = 2 * time.Second
 
 func run(ctx context.Context, length time.Duration, seed uint64, clients int) error {

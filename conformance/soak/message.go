@@ -13,9 +13,8 @@ import (
 	ws "github.com/gorilla/websocket"
 )
 
-// A message is a line with the stream that it belongs to, its number there and the
-// checksum of both and of the body, and then the body. Streams are what one writer
-// writes.
+// A message is a line, then a body. The line has the message's stream, its number in the stream and
+// a checksum of all. A stream has the messages of one writer.
 func message(stream string, number uint64, body []byte) []byte {
 	return fmt.Appendf(nil, "%s %d %08x\n%s", stream, number, checksum(stream, number, body), body)
 }
@@ -28,16 +27,16 @@ func checksum(stream string, number uint64, body []byte) uint32 {
 // goodbye is the last message of a client.
 const goodbye = "goodbye"
 
-// A direction is the messages of one connection that go one way.
+// A direction records the messages of one connection in one direction.
 type direction struct {
 	mu       sync.Mutex
 	sent     map[string]uint64 // by stream
 	received map[string]uint64
 
-	announcement uint64 // the number of the next one that is broadcast
+	announcement uint64 // number of the next broadcast message
 }
 
-// next is the number of the next message of a stream. Only its writer asks.
+// next returns the number of the next message of a stream. Only its writer may call it.
 func (d *direction) next(stream string) uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -54,7 +53,7 @@ func (d *direction) wrote(stream string) {
 	d.sent[stream]++
 }
 
-// arrived checks that a message is whole and the next one of its stream.
+// arrived checks that a message is complete and the next one of its stream.
 func (d *direction) arrived(p []byte) error {
 	head, body, ok := strings.Cut(string(p), "\n")
 	var stream string
@@ -101,8 +100,8 @@ func (d *direction) announced(p []byte) error {
 	return nil
 }
 
-// check compares both ends, when all is over. Where the receiver had stopped to
-// listen, the last ones may be missing.
+// check compares both ends of a connection that has ended. If the receiver had stopped reading, the
+// last messages may be missing.
 func (d *direction) check(mayMiss bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -131,11 +130,10 @@ func (d *direction) total() (sent, received uint64) {
 	return sent, received
 }
 
-// alphabet is of characters of all lengths. All of it is text.
+// alphabet has characters of all lengths in UTF-8.
 var alphabet = []string{"a", "e", " ", "é", "ß", "日", "本", "😀"}
 
-// body is that of a message: mostly small, sometimes large, and of text where it is
-// one.
+// body returns the body of a message, mostly a small one, sometimes a large one.
 func body(random *rand.Rand, messageType int) []byte {
 	most := []int{10, 120, 200, 1000, 5000}[random.IntN(5)]
 	switch random.IntN(60) {
@@ -158,7 +156,7 @@ func body(random *rand.Rand, messageType int) []byte {
 
 func messageType(random *rand.Rand) int { return ws.TextMessage + random.IntN(2) }
 
-// A tally counts things by name, from many goroutines.
+// A tally counts by name. Any number of goroutines may use it.
 type tally struct {
 	mu     sync.Mutex
 	counts map[string]uint64
@@ -173,7 +171,7 @@ func (t *tally) add(name string, n uint64) {
 	t.counts[name] += n
 }
 
-// problems are what is wrong. All are counted, some are kept.
+// problems collects what is wrong. It counts all problems and keeps some.
 type problems struct {
 	n     atomic.Int64
 	mu    sync.Mutex

@@ -24,7 +24,7 @@ type soak struct {
 	plain, secure *httptest.Server
 	dialer        net.Dialer
 
-	current, previous atomic.Pointer[generation] // previous shuts down; nil: none does
+	current, previous atomic.Pointer[generation] // previous is shutting down; nil if none is
 	ledgers           sync.Map                   // of connections, by id
 	last              atomic.Uint64              // id
 
@@ -34,7 +34,7 @@ type soak struct {
 
 func newSoak(seed uint64, clients int) *soak { return &soak{seed: seed, clients: clients} }
 
-// run puts the load on until the time is over or ctx ends, and ends all of it.
+// run applies the load until the time is over or ctx ends, then ends everything.
 func (s *soak) run(ctx context.Context, length time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
@@ -51,11 +51,11 @@ func (s *soak) run(ctx context.Context, length time.Duration) {
 	var clients sync.WaitGroup
 	for i := range s.clients {
 		clients.Go(func() {
-			random := rand.New(rand.NewPCG(s.seed, uint64(i))) //nolint:gosec // it shall be foreseeable
+			random := rand.New(rand.NewPCG(s.seed, uint64(i))) //nolint:gosec // must be reproducible
 			for ctx.Err() == nil {
 				if i%2 == 0 {
 					s.connect(random, healthy[random.IntN(len(healthy))])
-				} else { // which takes some of them much longer
+				} else { // some kinds take much longer
 					s.connect(random, faults[random.IntN(len(faults))])
 				}
 			}
@@ -67,16 +67,16 @@ func (s *soak) run(ctx context.Context, length time.Duration) {
 
 func (s *soak) listen() *httptest.Server {
 	server := httptest.NewUnstartedServer(s)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that fail within TLS
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // for clients that fail during the TLS handshake
 	return server
 }
 
-// replace has one generation follow another until ctx ends: the last one is shut down
-// with all clients that are left.
+// replace starts one generation after another until ctx ends. The last one is shut down with all
+// remaining clients.
 func (s *soak) replace(ctx context.Context) {
 	var generations sync.WaitGroup
 	defer generations.Wait()
-	random := rand.New(rand.NewPCG(s.seed, 1<<32)) //nolint:gosec // it shall be foreseeable
+	random := rand.New(rand.NewPCG(s.seed, 1<<32)) //nolint:gosec // must be reproducible
 	for number := 1; ; number++ {
 		g, replaced := s.current.Load(), make(chan struct{})
 		generations.Go(func() { g.live(ctx, replaced) })
@@ -91,7 +91,7 @@ func (s *soak) replace(ctx context.Context) {
 	}
 }
 
-// connect is the life of one client.
+// connect runs one client.
 func (s *soak) connect(random *rand.Rand, k kind) {
 	c := &client{
 		s: s, l: newLedger(s.last.Add(1), k.name),
@@ -103,7 +103,7 @@ func (s *soak) connect(random *rand.Rand, k kind) {
 	s.tally.add("client: "+k.name, 1)
 }
 
-// report tells what was done.
+// report prints what was done.
 func (s *soak) report(w io.Writer) {
 	s.tally.mu.Lock()
 	defer s.tally.mu.Unlock()
