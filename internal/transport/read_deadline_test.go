@@ -101,3 +101,43 @@ func TestContextsBoundReads(t *testing.T) {
 		tr.StopBackground()
 	})
 }
+
+// cancelingEvents cancels a context when a ping comes, and lets time pass.
+type cancelingEvents struct {
+	noEvents
+	cancel context.CancelFunc
+}
+
+func (e cancelingEvents) Control(int, string) error {
+	e.cancel()
+	time.Sleep(time.Second) // the read is interrupted meanwhile
+	return nil
+}
+
+// A context that ends while the message is in the buffer already does not take it away, and leaves
+// no trace in later reads.
+func TestContextEndsAndTheReadSucceeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		defer func() { _ = client.Close() }()
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		tr := New(server, nil, newConfig())
+		tr.Start(cancelingEvents{cancel: cancel})
+		message := wire.MaskedFrame(wire.OpText, []byte("x"))
+		go func() {
+			_, _ = client.Write(append(wire.MaskedFrame(wire.OpPing, nil), message...))
+			time.Sleep(time.Minute)
+			_, _ = client.Write(message)
+		}()
+		_, p, err := tr.ReadMessage(ctx, false)
+		require.NoError(t, err)
+		assert.Equal(t, "x", string(p))
+		require.Error(t, ctx.Err())
+		_, p, err = tr.ReadMessage(context.Background(), false)
+		require.NoError(t, err)
+		assert.Equal(t, "x", string(p))
+		tr.Abort()
+		tr.StopBackground()
+	})
+}

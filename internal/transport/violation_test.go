@@ -75,6 +75,7 @@ func TestViolationIsAnswered(t *testing.T) {
 			require.NoError(t, err)
 			_, err = client.Read(make([]byte, 1))
 			require.ErrorIs(t, err, io.EOF, "this end closes its half, and does not reset")
+			assert.False(t, tr.isClosed(), "it waits for the peer to close the other half")
 			_ = client.Close()
 
 			err = <-read
