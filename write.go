@@ -151,7 +151,7 @@ func (c *Conn) writeControl(b *transport.WriteDeadline, messageType int, data []
 	default:
 		return errControlType
 	}
-	return c.t.WriteFrame(b, byte(messageType), data)
+	return c.t.WriteControl(b, byte(messageType), data)
 }
 
 // A controlWriter collects a control message, because it must be sent in one frame.

@@ -51,7 +51,7 @@ func (t *Conn) CloseHandshake() error {
 		return err
 	}
 	defer t.abortAfter(timeout)()
-	t.AwaitFlush()
+	t.awaitFlush()
 	err := t.sendChosen(timeout)
 	if err == nil || t.HungUp() {
 		t.awaitPeerClose()

@@ -22,7 +22,7 @@ func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
 		tr.open = true
 		tr.moreBuffered.Store(true)
 		b := tr.ownDeadline()
-		require.NoError(t, tr.WriteFrame(&b, wire.OpBinary, []byte("x")))
+		require.NoError(t, tr.writeFrame(&b, wire.OpBinary, []byte("x")))
 
 		require.True(t, tr.frameLock.TryLock())
 		time.Sleep(corkTime)

@@ -32,5 +32,5 @@ func (t *Conn) CompressesMessage(size int) bool {
 
 // writeDeflated compresses a message and writes it in one frame. messageLock is held.
 func (t *Conn) writeDeflated(b *WriteDeadline, opcode byte, p []byte) error {
-	return deflate.Compress(p, t.CompressionLevel(), func(p []byte) error { return t.WriteFrame(b, opcode|wire.BitRSV1, p) })
+	return deflate.Compress(p, t.CompressionLevel(), func(p []byte) error { return t.writeFrame(b, opcode|wire.BitRSV1, p) })
 }

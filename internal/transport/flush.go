@@ -94,9 +94,9 @@ func (q *queue) writeBatch(t *Conn, full bool) (more bool, err error) {
 	return q.written(t, len(b.p)), nil
 }
 
-// AwaitFlush returns when the queue is empty, or the socket is closed. While a message is being
+// awaitFlush returns when the queue is empty, or the socket is closed. While a message is being
 // streamed, which may never be complete, it returns at once: nothing is written behind it.
-func (t *Conn) AwaitFlush() {
+func (t *Conn) awaitFlush() {
 	q := t.queue.Made()
 	if q == nil || t.flags.has(writeStreamed) {
 		return

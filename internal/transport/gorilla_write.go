@@ -86,7 +86,7 @@ func (t *Conn) writeViewed(f *viewedFrame) error {
 	case h.Opcode == wire.OpClose:
 		return t.WriteCloseMessage(&b, payload)
 	case h.IsControl():
-		return t.WriteFrame(&b, h.Opcode, payload)
+		return t.writeFrame(&b, h.Opcode, payload)
 	case f.message == nil && h.Fin:
 		return t.WriteMessage(&b, h.Opcode, payload)
 	default:

@@ -49,5 +49,5 @@ func (t *Conn) WriteIfQuiet(quiet time.Duration, opcode byte, payload []byte) er
 		return nil
 	}
 	b := t.ownDeadline()
-	return t.WriteFrame(&b, opcode, payload)
+	return t.writeFrame(&b, opcode, payload)
 }

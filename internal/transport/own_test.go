@@ -21,7 +21,7 @@ func TestWhatIsFlushedAtOnceCountsForHeartbeats(t *testing.T) {
 			_, err := tr.Enqueue(QueueLimit{Messages: 1, Bytes: 100}, [][]byte{frame})
 			require.NoError(t, err)
 			tr.Flush()
-			tr.AwaitFlush()
+			tr.awaitFlush()
 			assert.Equal(t, heartbeats, tr.LastSent() > before)
 			got := make([]byte, len(frame))
 			_, err = client.Read(got)

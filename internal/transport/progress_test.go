@@ -26,7 +26,7 @@ func TestWriteGoesOnWhileTheSocketTakesSomething(t *testing.T) {
 		errs := make(chan error, 1)
 		go func() {
 			b := tr.WriteDeadline(ctx)
-			errs <- tr.WriteFrame(&b, wire.OpBinary, make([]byte, 10_000))
+			errs <- tr.writeFrame(&b, wire.OpBinary, make([]byte, 10_000))
 		}()
 		return client, errs
 	}

@@ -167,7 +167,7 @@ func TestQueueKeepsNothing(t *testing.T) {
 				require.True(t, bytes.Equal(make([]byte, size), readFrame(t, client)))
 			}
 			requireFreed(t, pointers)
-			tr.AwaitFlush()
+			tr.awaitFlush()
 			q := tr.queue.Made()
 			q.mu.Lock()
 			defer q.mu.Unlock()

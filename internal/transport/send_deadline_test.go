@@ -35,7 +35,7 @@ func TestWriteDeadlinesAreCoarse(t *testing.T) {
 		tr.open = true
 		write := func() error {
 			b := tr.ownDeadline()
-			return tr.WriteFrame(&b, wire.OpBinary, []byte("x"))
+			return tr.writeFrame(&b, wire.OpBinary, []byte("x"))
 		}
 		for range 10 {
 			require.NoError(t, write())

@@ -49,7 +49,7 @@ func (t *Conn) WriteMessage(b *WriteDeadline, opcode byte, p []byte) error {
 	if t.CompressesMessage(len(p)) {
 		return t.writeDeflated(b, opcode, p)
 	}
-	return t.WriteFrame(b, opcode, p)
+	return t.writeFrame(b, opcode, p)
 }
 
 // WriteEncoded writes a whole message as it is. The opcode has BitRSV1 if the payload is
@@ -59,12 +59,17 @@ func (t *Conn) WriteEncoded(b *WriteDeadline, opcode byte, p []byte) error {
 		return err
 	}
 	defer t.unlockMessage()
-	return t.WriteFrame(b, opcode, p)
+	return t.writeFrame(b, opcode, p)
 }
 
-// WriteFrame writes a frame, with the FIN bit. The caller holds messageLock if it is a data
-// frame.
-func (t *Conn) WriteFrame(b *WriteDeadline, opcode byte, payload []byte) error {
+// WriteControl writes a ping or pong of the application's, of at most wire.MaxControlPayload bytes. It
+// needs no messageLock: control frames pass between the frames of a message (RFC 6455, 5.4).
+func (t *Conn) WriteControl(b *WriteDeadline, opcode byte, payload []byte) error {
+	return t.writeFrame(b, opcode, payload)
+}
+
+// writeFrame writes a frame with the FIN bit. The caller holds messageLock if it is a data frame.
+func (t *Conn) writeFrame(b *WriteDeadline, opcode byte, payload []byte) error {
 	if err := t.lockFrame(b); err != nil {
 		return err
 	}
@@ -72,7 +77,7 @@ func (t *Conn) WriteFrame(b *WriteDeadline, opcode byte, payload []byte) error {
 	return t.writeLocked(b, opcode, payload)
 }
 
-// writeLocked is WriteFrame with frameLock held.
+// writeLocked is writeFrame with frameLock held.
 func (t *Conn) writeLocked(b *WriteDeadline, opcode byte, payload []byte) error {
 	err := t.sendFrame(b, opcode, payload)
 	if err == nil && wire.IsData(opcode) {
