@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The timer may fire while somebody writes. By the time it has the lock, the
-// reader may have found another whole frame.
+// The timer may fire while another goroutine writes. Once it has the lock, the reader may have
+// found another whole frame.
 func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each level is understood by the standard library.
+// The standard library inflates messages of each level.
 func TestDeflatedMessages(t *testing.T) {
 	for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
 		for _, size := range []int{0, 1, 100, 4096, 70_000} {

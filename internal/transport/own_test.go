@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Over TCP, what is enqueued leaves on another path than in memory, and counts as well.
-// The time is kept for heartbeats alone.
+// Over TCP, Flush itself writes what was enqueued. That counts for heartbeats as well, for which
+// alone the time is kept.
 func TestWhatIsFlushedAtOnceCountsForHeartbeats(t *testing.T) {
 	frame := append(wire.AppendHeader(nil, wire.OpText, 4), "news"...)
 	for name, heartbeats := range map[string]bool{"with heartbeats": true, "without": false} {

@@ -62,8 +62,9 @@ func (t *Conn) WriteEncoded(b *WriteDeadline, opcode byte, p []byte) error {
 	return t.writeFrame(b, opcode, p)
 }
 
-// WriteControl writes a ping or pong of the application's, of at most wire.MaxControlPayload bytes. It
-// needs no messageLock: control frames pass between the frames of a message (RFC 6455, 5.4).
+// WriteControl writes a ping or pong of the application's, of at most wire.MaxControlPayload
+// bytes. It needs no messageLock: control frames may be sent between the frames of a message
+// (RFC 6455, 5.4).
 func (t *Conn) WriteControl(b *WriteDeadline, opcode byte, payload []byte) error {
 	return t.writeFrame(b, opcode, payload)
 }

@@ -29,7 +29,7 @@ var ErrWriterClosed = errors.New("websocket: write to a closed message")
 type Writer struct {
 	t          *Conn
 	ctx        context.Context
-	opcode     byte            // of the next frame, with BitRSV1 in the first one of a compressed message
+	opcode     byte            // of the next frame; with BitRSV1 in the first of a compressed message
 	begun      bool            // a frame was sent
 	compressor *deflate.Writer // nil: the message is not compressed, or is over
 	deadline   WriteDeadline   // of the call under way
@@ -191,7 +191,7 @@ func (w *Writer) collect(p []byte) (int, error) {
 // room returns the memory for the payload of a frame, which it makes if there is none.
 func (w *Writer) room() []byte {
 	size := w.t.writeBufferSize()
-	if w.compressor != nil && size < 2*len(deflate.Tail) { // part of the buffer is for what may be the tail
+	if w.compressor != nil && size < 2*len(deflate.Tail) { // send keeps the size of a tail in it
 		size += len(deflate.Tail)
 	}
 	switch {

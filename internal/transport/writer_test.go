@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// writerPair returns a transport, and the frames that came from it once that is closed.
+// writerPair returns a connection, and a function that closes it and returns the frames that it sent.
 func writerPair(t *testing.T, client, compressed bool, size int) (*Conn, func() []wireFrame) {
 	t.Helper()
 	peer, nc := pipe(t)
@@ -47,7 +47,7 @@ type wireFrame struct {
 	payload []byte
 }
 
-// messageOf puts the frames of one message together.
+// messageOf returns the message that the frames are of.
 func messageOf(t *testing.T, frames []wireFrame, compressed bool) []byte {
 	t.Helper()
 	require.NotEmpty(t, frames)
@@ -74,7 +74,7 @@ func messageOf(t *testing.T, frames []wireFrame, compressed bool) []byte {
 	}
 }
 
-// A message may be written in pieces of any sizes, and in any way.
+// A message may be written in pieces of any sizes, by Write and ReadFrom.
 func TestMessageWriterKeepsWhatIsWritten(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, client := range []bool{false, true} {
@@ -82,7 +82,7 @@ func TestMessageWriterKeepsWhatIsWritten(t *testing.T) {
 			for _, size := range []int{0, 1, 5, 100, 4096, 4097, 20_000} {
 				for _, length := range []int{0, 1, 4, 5, 100, 4095, 4096, 4097, 30_000, 200_000} {
 					if length > 1000*max(size, 100) {
-						continue // of which there would be too many frames
+						continue // there would be too many frames
 					}
 					message := make([]byte, length)
 					for i := range message {
@@ -104,7 +104,7 @@ func TestMessageWriterKeepsWhatIsWritten(t *testing.T) {
 							m, err := w.Write(given)
 							require.NoError(t, err)
 							require.Equal(t, n, m)
-							require.True(t, bytes.Equal(given, rest[:n]), "what is given is left as it is")
+							require.True(t, bytes.Equal(given, rest[:n]), "Write does not change its argument")
 						}
 						rest = rest[n:]
 					}
@@ -124,7 +124,7 @@ func TestMessageWriterKeepsWhatIsWritten(t *testing.T) {
 	}
 }
 
-// What does not fill the buffer is one frame.
+// A message that does not fill the buffer is one frame.
 func TestSmallStreamedMessageIsOneFrame(t *testing.T) {
 	for _, compressed := range []bool{false, true} {
 		tr, sent := writerPair(t, false, compressed, 0)
@@ -140,7 +140,7 @@ func TestSmallStreamedMessageIsOneFrame(t *testing.T) {
 	}
 }
 
-// Frames that gorilla writes come out as messages of ours, however they are cut.
+// Frames that gorilla writes are sent as messages of the engine, however the calls of Write cut them.
 func TestViewedFrames(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for _, client := range []bool{false, true} {
