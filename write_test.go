@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,7 +61,16 @@ func TestConcurrentWriters(t *testing.T) {
 	for name, compression := range map[string]bool{"plain": false, "compressed": true} {
 		t.Run(name, func(t *testing.T) {
 			testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+				const allPinged = "all pings are sent"
+				handled := make(chan struct{}) // the client counts pings: it reads from the beginning
 				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+					<-handled
+					var pinging sync.WaitGroup
+					pinging.Add(writers)
+					conn.Go(func(context.Context) error {
+						pinging.Wait()
+						return conn.WriteMessage(websocket.TextMessage, []byte(allPinged))
+					})
 					for w := range writers {
 						conn.Go(func(context.Context) error {
 							for i := range each {
@@ -75,6 +85,7 @@ func TestConcurrentWriters(t *testing.T) {
 							return nil
 						})
 						conn.Go(func(context.Context) error {
+							defer pinging.Done()
 							for range each {
 								if err := conn.WriteControl(websocket.PingMessage, []byte("still there?"), time.Time{}); err != nil {
 									return err
@@ -95,11 +106,15 @@ func TestConcurrentWriters(t *testing.T) {
 					pings++
 					return nil
 				})
+				close(handled)
 				next := make([]int, writers)
-				for range writers * each {
+				for range writers*each + 1 {
 					_, p, err := client.ReadMessage()
 					require.NoError(t, err)
 					message := string(p)
+					if message == allPinged {
+						continue
+					}
 					var w, i int
 					_, err = fmt.Sscanf(message, "%d/%d/", &w, &i)
 					require.NoError(t, err)
