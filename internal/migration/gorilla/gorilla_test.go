@@ -3,6 +3,7 @@ package gorilla_test
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -221,12 +222,27 @@ func TestBusyReaders(t *testing.T) {
 			time.Sleep(time.Second)
 			client.WriteText("are you done?")
 			if err := <-ended; i == 0 {
-				assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
+				var timeout net.Error // gorilla hides what it wraps
+				require.ErrorAs(t, err, &timeout)
+				assert.True(t, timeout.Timeout())
+				assert.NotErrorIs(t, err, os.ErrDeadlineExceeded)
 			} else {
 				assert.NoError(t, err)
 			}
 		})
 	}
+}
+
+func TestReadDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, conn := wstest.Pair(t, websocket.Options{})
+		require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Second)))
+		for range 2 { // it is final
+			_, _, err := conn.ReadMessage()
+			assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			require.NoError(t, conn.SetReadDeadline(time.Time{}))
+		}
+	})
 }
 
 func TestLegacyShutdown(t *testing.T) {
