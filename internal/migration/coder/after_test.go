@@ -10,7 +10,7 @@ import (
 
 type Echo struct{}
 
-func (ctrl *Echo) Serve(conn *websocket.Conn, request *http.Request) error {
+func (ctrl *Echo) Serve(conn *websocket.Conn, _ *http.Request) error {
 	for {
 		messageType, message, err := conn.ReadMessage()
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 
 type Echo struct{}
 
-func (ctrl *Echo) Serve(conn *websocket.Conn, request *http.Request) error {
+func (ctrl *Echo) Serve(conn *websocket.Conn, _ *http.Request) error {
 	for {
 		messageType, message, err := conn.ReadMessage()
 		if err != nil {
@@ -35,7 +35,7 @@ func routes(mux *http.ServeMux) {
 
 type Quotes struct{ feed <-chan []byte }
 
-func (ctrl *Quotes) Serve(conn *websocket.Conn, request *http.Request) error {
+func (ctrl *Quotes) Serve(conn *websocket.Conn, _ *http.Request) error {
 	conn.Go(func(ctx context.Context) error {
 		for {
 			select {
@@ -135,7 +135,7 @@ func TestSilentClientIsDropped(t *testing.T) {
 // A Legacy has the pumps that were written for gorilla.
 type Legacy struct{ feed <-chan []byte }
 
-func (ctrl *Legacy) Serve(conn *websocket.Conn, request *http.Request) error {
+func (ctrl *Legacy) Serve(conn *websocket.Conn, _ *http.Request) error {
 	s := &session{conn: conn.Conn, answers: make(chan []byte), ended: make(chan struct{})}
 	conn.Go(func(context.Context) error {
 		s.readPump()

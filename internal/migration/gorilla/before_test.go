@@ -124,7 +124,6 @@ type room struct {
 }
 
 type visitor struct {
-	conn *websocket.Conn
 	send chan []byte // what waits for the visitor's writePump
 }
 
