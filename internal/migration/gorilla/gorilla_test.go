@@ -294,6 +294,91 @@ func TestPingHandlers(t *testing.T) {
 	client.Expect(wstest.Pong("a").Unmasked(), wstest.Text("b").Unmasked())
 }
 
+func TestCloseHandlers(t *testing.T) {
+	nothing := func(int, string) error { return nil }
+	before := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := upgrader.Upgrade(w, r, nil)
+		if !assert.NoError(t, err) {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		conn.SetCloseHandler(nothing)
+		_, _, err = conn.ReadMessage()
+		assert.Error(t, err)
+	})
+	client := wstest.DialRaw(t, before, "/", nil)
+	client.Send(wstest.Close(4002, "bye"))
+	client.ExpectEnd() // and no answer
+
+	client = wstest.DialRaw(t, websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+		conn.SetCloseHandler(nothing)
+		_, _, err := conn.ReadMessage()
+		return err
+	})), "/", nil)
+	client.Send(wstest.Close(4002, "bye"))
+	client.ExpectClose(4002, "")
+	client.ExpectEnd()
+}
+
+func TestSecondWriters(t *testing.T) {
+	type writer interface {
+		NextWriter(messageType int) (io.WriteCloser, error)
+	}
+	halves := func(conn writer) (second error) {
+		first, err := conn.NextWriter(ws.TextMessage)
+		if !assert.NoError(t, err) {
+			return err
+		}
+		_, err = io.WriteString(first, "half")
+		assert.NoError(t, err)
+		w, err := conn.NextWriter(ws.TextMessage)
+		if err == nil {
+			assert.NoError(t, w.Close())
+		} else {
+			assert.NoError(t, first.Close())
+		}
+		return err
+	}
+	for i, handler := range []http.Handler{
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			conn, err := upgrader.Upgrade(w, r, nil)
+			if !assert.NoError(t, err) {
+				return
+			}
+			defer func() { _ = conn.Close() }()
+			assert.NoError(t, halves(conn))
+		}),
+		websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+			assert.ErrorIs(t, halves(conn), os.ErrDeadlineExceeded)
+			return nil
+		})),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			client := wstest.Dial(t, handler, "/", unbounded)
+			client.ExpectText("half")
+			if i == 1 {
+				assert.Equal(t, 10*time.Second, time.Since(start))
+				client.ExpectClose(websocket.CloseNormalClosure, websocket.NormalClosureMessage)
+			} else {
+				assert.Zero(t, time.Since(start))
+			}
+		})
+	}
+}
+
+func TestLongMessages(t *testing.T) {
+	long := strings.Repeat("a", 1<<20+1)
+	client := wstest.Dial(t, old(nil), "/echo", nil)
+	client.SetReadLimit(0)
+	client.WriteText(long)
+	client.ExpectText(long)
+	client = wstest.Dial(t, now(nil), "/echo", nil)
+	client.WriteText(long)
+	_, _, err := client.ReadMessage()
+	assert.Equal(t, websocket.CloseMessageTooBig, websocket.CloseStatus(err))
+}
+
 func TestManyMayWrite(t *testing.T) {
 	const writers = 20
 	client := wstest.Dial(t, websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
