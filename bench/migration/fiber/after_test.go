@@ -45,3 +45,10 @@ func (ctrl *Room) Serve(conn *websocket.Conn, request *http.Request) error {
 		}
 	}
 }
+
+func inFront(upgrader *websocket.Upgrader, app *fiber.App) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /rooms/{room}", upgrader)
+	mux.Handle("/", adaptor.FiberApp(app))
+	return mux
+}

@@ -2,8 +2,10 @@ package fiber_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -88,6 +90,29 @@ func TestAfter(t *testing.T) {
 	defer cancel()
 	require.NoError(t, upgrader.Shutdown(ctx))
 	client.ExpectClose(ws.CloseGoingAway, "Server shutting down")
+}
+
+// A mux of net/http before the application.
+func TestInFront(t *testing.T) {
+	app := fiber.New()
+	app.Get("/about", func(c fiber.Ctx) error { return c.SendString("all about it") })
+	upgrader := ours.New(ours.ControllerFunc(func(conn *ours.Conn, request *http.Request) error {
+		return conn.WriteMessage(ours.TextMessage, []byte(request.PathValue("room")))
+	}))
+	server := httptest.NewServer(inFront(upgrader, app))
+	defer server.Close()
+	client := wstest.Dial(t, server, "/rooms/lobby", nil)
+	client.ExpectText("lobby")
+	client.ExpectClose(ws.CloseNormalClosure, ours.NormalClosureMessage)
+
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/about", http.NoBody)
+	require.NoError(t, err)
+	response, err := server.Client().Do(request)
+	require.NoError(t, err)
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	assert.Equal(t, "all about it", string(body))
 }
 
 // What a client sends before it has the 101 is lost in the adaptor.
