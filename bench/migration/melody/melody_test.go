@@ -59,6 +59,8 @@ func TestFullQueue(t *testing.T) {
 		}
 		require.ErrorIs(t, <-errs, melody.ErrMessageBufferFull)
 		client.ExpectText(string(text))
+		require.NoError(t, client.NetConn().Close())
+		synctest.Wait() // a session that ends while melody closes may wait for its hub forever
 		require.NoError(t, m.Close())
 	})
 }
