@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -71,11 +72,13 @@ func TestLogin(t *testing.T) {
 	assert.True(t, ws.IsCloseError(err, ws.CloseInvalidFramePayloadData), "%v", err)
 	<-names
 
-	ended, end := context.WithCancel(t.Context())
-	client = wstest.Dial(t, handler(ended), "/", nil)
-	end()
-	_, _, err = client.ReadMessage()
-	assert.True(t, ws.IsCloseError(err, ws.CloseAbnormalClosure), "no close frame comes: %v", err)
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		client := wstest.Dial(t, handler(context.Background()), "/", &wstest.Options{Timeout: -1})
+		_, _, err = client.ReadMessage()
+		assert.True(t, ws.IsCloseError(err, ws.CloseAbnormalClosure), "no close frame comes: %v", err)
+		assert.Equal(t, 5*time.Second, time.Since(start))
+	})
 	<-names
 }
 
