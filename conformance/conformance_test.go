@@ -1,6 +1,6 @@
 // Package conformance_test checks an endpoint against RFC 6455 and RFC 7692, with raw bytes on
 // real sockets. The cases are rows of tables, in groups, and each row runs on every variant of
-// the endpoint. docs/conformance.md lists the rows.
+// the endpoint. docs/conformance-results.md lists the rows.
 package conformance_test
 
 import (

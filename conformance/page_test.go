@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -15,12 +16,22 @@ import (
 )
 
 const (
-	page      = "../docs/conformance.md"
-	pageBegin = "<!-- results: written by `go test ./conformance -write` -->\n"
-	pageEnd   = "<!-- end of results -->\n"
+	page    = "../docs/conformance.md"         // has one line of result
+	details = "../docs/conformance-results.md" // is written by this test
+	preface = `# Conformance: the cases
+
+<!-- written by ` + "`go test ./conformance -write`" + ` -->
+
+Every case of the [conformance suite](conformance.md#what-is-tested), with the number of
+endpoints on which it passed.
+
+`
 )
 
-var write = flag.Bool("write", false, "write the results of the run to docs/conformance.md")
+var (
+	write    = flag.Bool("write", false, "write the results of the run to docs/conformance-results.md")
+	headline = regexp.MustCompile(`All \d+ cases pass, on \d+ connections`)
+)
 
 // results counts the variants on which each row passed.
 type results struct {
@@ -54,39 +65,47 @@ func (r *results) hopeless() bool {
 	return len(r.again) >= 50
 }
 
-// write writes the results into the page, if all rows ran and passed.
+// write writes the results into the pages, if all rows ran and passed.
 func (r *results) write(t *testing.T) {
 	t.Helper()
 	require.False(t, t.Failed(), "only results without a failure are written")
 	results := tables(func(g group, row *row) int { return r.passed[g.name+"/"+row.name] })
 	require.Equal(t, tables(expected), results, "only results of all rows are written")
-	before, _, after := readPage(t)
-	summary := fmt.Sprintf("\n%d cases passed, on %d connections. What must come at once came within %v.\n\n",
+	summary := fmt.Sprintf("%d cases passed, on %d connections. What must come at once came within %v.\n\n",
 		len(r.passed), r.all, r.slowest.Round(time.Millisecond))
-	content := before + pageBegin + summary + results + pageEnd + after
-	require.NoError(t, os.WriteFile(page, []byte(content), 0o600))
+	require.NoError(t, os.WriteFile(details, []byte(preface+summary+results), 0o600))
+	require.NoError(t, os.WriteFile(page, headline.ReplaceAll(read(t, page), []byte(result())), 0o600))
 }
 
-// TestPage checks that the page has exactly the rows of the tables.
+// TestPage checks that the pages have exactly the rows of the tables.
 func TestPage(t *testing.T) {
-	_, results, _ := readPage(t)
-	_, got, _ := strings.Cut(results, "\n\n") // after the summary, which differs from run to run
-	if got != tables(expected) {
-		assert.ElementsMatch(t, strings.Split(tables(expected), "\n"), strings.Split(got, "\n"))
-		t.Fatal("docs/conformance.md is not up to date: go test ./conformance -write")
+	got, found := strings.CutPrefix(string(read(t, details)), preface)
+	require.True(t, found, "%s begins with something else", details)
+	_, got, _ = strings.Cut(got, "\n\n") // after the summary, which differs from run to run
+	if want := tables(expected); got != want {
+		assert.ElementsMatch(t, strings.Split(want, "\n"), strings.Split(got, "\n"))
+		t.Fatalf("%s is not up to date: go test ./conformance -write", details)
 	}
+	assert.Equal(t, result(), string(headline.Find(read(t, page))), "%s: go test ./conformance -write", page)
 }
 
-// readPage returns the page in three parts: the results, and what is before and after them.
-func readPage(t *testing.T) (before, results, after string) {
+func read(t *testing.T, path string) []byte {
 	t.Helper()
-	content, err := os.ReadFile(page)
+	content, err := os.ReadFile(path)
 	require.NoError(t, err)
-	before, rest, found := strings.Cut(string(content), pageBegin)
-	require.True(t, found, "%s has no %s", page, pageBegin)
-	results, after, found = strings.Cut(rest, pageEnd)
-	require.True(t, found, "%s has no %s", page, pageEnd)
-	return before, strings.TrimPrefix(results, "\n"), after
+	return content
+}
+
+// result is what the headline says when all rows have passed.
+func result() string {
+	cases, connections := 0, 0
+	for _, g := range groups() {
+		for i := range g.rows {
+			cases++
+			connections += expected(g, &g.rows[i])
+		}
+	}
+	return fmt.Sprintf("All %d cases pass, on %d connections", cases, connections)
 }
 
 // expected returns on how many variants the row must pass.
@@ -99,16 +118,18 @@ func expected(_ group, row *row) (n int) {
 	return n
 }
 
-// tables returns the tables of the page.
+// tables are those of the results.
 func tables(passed func(group, *row) int) string {
 	var b strings.Builder
-	for _, g := range groups() {
-		fmt.Fprintf(&b, "### %s\n\n| the client sends | [RFC %d](https://www.rfc-editor.org/rfc/rfc%d) | must come back | passed |\n| --- | --- | --- | ---: |\n", g.name, g.rfc, g.rfc)
+	for i, g := range groups() {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "## %s\n\n| the client sends | [RFC %d](https://www.rfc-editor.org/rfc/rfc%d) | must come back | passed |\n| --- | --- | --- | ---: |\n", g.name, g.rfc, g.rfc)
 		for i := range g.rows {
 			row := &g.rows[i]
 			fmt.Fprintf(&b, "| %s | %s | %s | %d |\n", row.name, row.rfc, row.describe(), passed(g, row))
 		}
-		b.WriteString("\n")
 	}
 	return b.String()
 }
