@@ -6,10 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/goyave-contrib/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -128,6 +130,19 @@ func complete(snippet string) string {
 	return "package snippet\n\n" + imports.String() + snippet
 }
 
+// compiled are the documents whose snippets are for the root module.
+var compiled = []string{
+	"README.md",
+	"docs/endings.md",
+	"docs/faq.md",
+	"docs/guide.md",
+	"docs/hub.md",
+	"docs/operations.md",
+	"docs/security.md",
+	"docs/settings.md",
+	"docs/troubleshooting.md",
+}
+
 var fence = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
 
 // Each snippet is a package of its own, in an overlay, so that nothing is written
@@ -139,7 +154,7 @@ func TestDocumentsCompile(t *testing.T) {
 	temp := t.TempDir()
 	overlay := map[string]map[string]string{"Replace": {}}
 	arguments := []string{"build", "-overlay=" + filepath.Join(temp, "overlay.json")}
-	for _, document := range []string{"README.md", "docs/guide.md", "docs/security.md", "docs/operations.md", "docs/endings.md", "docs/hub.md"} {
+	for _, document := range compiled {
 		content, err := os.ReadFile(document)
 		require.NoError(t, err)
 		for i, match := range fence.FindAllStringSubmatch(string(content), -1) {
@@ -196,6 +211,20 @@ func TestDocumentsLinks(t *testing.T) {
 				assert.Contains(t, anchors, match[2], "%s: %s", document, match[0])
 			}
 		}
+	}
+}
+
+// docs/settings.md has a row for each setting of a server, and names those of a client.
+func TestSettingsAreDocumented(t *testing.T) {
+	content, err := os.ReadFile("docs/settings.md")
+	require.NoError(t, err)
+	server, client, found := strings.Cut(string(content), "\n## Of a client\n")
+	require.True(t, found)
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[websocket.Options]()) {
+		assert.Regexp(t, "(?m)^\\| `"+field.Name+"`", server)
+	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[websocket.DialOptions]()) {
+		assert.Contains(t, client, "`"+field.Name+"`")
 	}
 }
 

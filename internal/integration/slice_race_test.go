@@ -4,6 +4,7 @@ package integration_test
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 // A caller that uses a slice after the next read should notice.
 func TestSliceIsOverwrittenByTheNextRead(t *testing.T) {
 	spoiled := bytes.Repeat([]byte{0xdb}, 70_000)
+	quoted(t, "My message changes", fmt.Sprintf("%q", spoiled[:5]))
 	for name, read := range readers {
 		t.Run(name, func(t *testing.T) {
 			server := sliceServer(t, nil, func(conn *websocket.Conn, _ *http.Request) error {
