@@ -47,12 +47,16 @@ soak: ## a mixed load with faults, for SOAK_TIME (30s)
 	@bash .ci/run soak
 
 .PHONY: example
-example: ## the echo example as a running process
+example: ## the echo example as a running process, and the chat behind nginx
 	@bash .ci/run example
 
 .PHONY: interop
 interop: ## the tests with clients and servers of others: Node, a browser
 	@bash .ci/run interop
+
+.PHONY: release
+release: ## a release of the last commit, rehearsed: nothing is published
+	@bash .ci/run release
 
 .PHONY: bench-quick
 bench-quick: ## the benchmarks in their shortest form: two minutes, on Linux
