@@ -186,7 +186,7 @@ func TestDocumentsCompile(t *testing.T) {
 func TestDocumentsLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]*)(?:#([^)]*))?\)`)
 	heading := regexp.MustCompile(`(?m)^#+ (.*)$`)
-	for _, pattern := range []string{"*.md", "docs/*.md", "goyave/*.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "goyave/*.md", "examples/*.md", "examples/*/*.md"} {
 		documents, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		require.NotEmpty(t, documents)
