@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -308,12 +309,13 @@ func TestProcessThatIsRefused(t *testing.T) {
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	serveOn(t, listener)
-	program := testws.StartProgram(t, "-origin", "http://evil.test", "ws://"+listener.Addr().String()+"/")
+	binary := testws.BuildProgram(t)
+	program := testws.StartCommand(t, exec.Command(binary, "-origin", "http://evil.test", "ws://"+listener.Addr().String()+"/"))
 	program.ExpectText("the server refused the connection: 403 Forbidden")
 	program.ExpectExit(1)
 
 	for _, arguments := range [][]string{{}, {"one", "two"}, {"localhost:8080"}, {"ftp://localhost"}} {
-		program = testws.StartProgram(t, arguments...)
+		program = testws.StartCommand(t, exec.Command(binary, arguments...))
 		program.ExpectText("usage: client")
 		program.ExpectExit(2)
 	}

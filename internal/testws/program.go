@@ -33,17 +33,25 @@ type Program struct {
 	waited  bool
 }
 
-// StartProgram builds the package in the test's folder and runs it with the arguments. It
-// is killed at the end of the test if it still runs then.
-func StartProgram(t *testing.T, arguments ...string) *Program {
+// BuildProgram builds the package in the test's folder and returns the path of the program.
+func BuildProgram(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "program")
+	if runtime.GOOS == "windows" {
+		binary += ".exe"
+	}
 	output, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
 	require.NoError(t, err, "%s", output)
-	return StartCommand(t, exec.Command(binary, arguments...))
+	return binary
 }
 
-// StartCommand is StartProgram with a command that is there already.
+// StartProgram starts the program that BuildProgram builds, as StartCommand does.
+func StartProgram(t *testing.T, arguments ...string) *Program {
+	t.Helper()
+	return StartCommand(t, exec.Command(BuildProgram(t), arguments...))
+}
+
+// StartCommand starts a command. It is killed at the end of the test if it still runs then.
 func StartCommand(t *testing.T, command *exec.Cmd) *Program {
 	t.Helper()
 	if runtime.GOOS == "windows" {
