@@ -260,7 +260,7 @@ func TestSilenceIsQuoted(t *testing.T) {
 		for range 20 {
 			_ = wstest.DialRaw(t, server, "/", nil).Conn.Close()
 		}
-		assert.Equal(t, 20, u.Stats().Open)
+		require.Eventually(t, func() bool { return u.Stats().Open == 20 }, 5*time.Second, time.Millisecond)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
 		quoted(t, "Memory grows", u.Shutdown(ctx).Error())
