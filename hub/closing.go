@@ -57,7 +57,12 @@ func (h *Hub) closeLocked(m *Member, code int, reason string) {
 	left := make(chan struct{})
 	h.closing[m] = left
 	h.running.Go(func() {
-		hasLeft := sync.OnceFunc(func() { close(left) })
+		hasLeft := sync.OnceFunc(func() {
+			m.mu.Lock()
+			m.sendingEnded = true // the queue of the connection may take messages for a moment longer
+			m.mu.Unlock()
+			close(left)
+		})
 		if !m.conn.BeforeClose(hasLeft) { // it is called after the leave of Join
 			m.leave()
 			hasLeft()

@@ -22,6 +22,7 @@ type Member struct {
 	queueFull     bool        // the last message did not fit into the queue
 	disconnecting bool        // the member is too slow: it gets no more messages and is disconnected
 	left          bool        // the member has left all groups, for good
+	sendingEnded  bool        // Disconnect is about to return: nothing is sent any more
 }
 
 // Conn returns the member's connection.

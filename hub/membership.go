@@ -132,6 +132,8 @@ func (m *Member) sendErrorLocked() error {
 		return context.Cause(ctx)
 	case m.disconnecting:
 		return websocket.ErrQueueFull
+	case m.sendingEnded:
+		return websocket.ErrCloseSent // or is about to be
 	default:
 		return nil
 	}
