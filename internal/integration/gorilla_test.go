@@ -1,8 +1,10 @@
 package integration_test
 
 import (
+	"bytes"
 	"context"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"testing"
@@ -245,4 +247,39 @@ func TestErrorOfAHandlerIsNoCorruptData(t *testing.T) {
 	client := wstest.DialRaw(t, u, "/", nil)
 	client.Send(testws.Part(wstest.OpText, false, "a"), wstest.Ping(""))
 	client.ExpectClose(1011, "Internal Server Error")
+}
+
+// The application may read a part of a compressed message by the embedded connection, and then the
+// next message by the Conn. What gorilla has of the first one stays what the peer sent.
+func TestNextMessageWhileGorillaHasPartOfACompressedOne(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	message := make([]byte, 20_000)
+	for i := range message {
+		message[i] = byte('a' + random.IntN(16))
+	}
+	u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+		_, r, err := conn.Conn.NextReader()
+		if !assert.NoError(t, err) {
+			return err
+		}
+		got := make([]byte, 10)
+		_, err = io.ReadFull(r, got)
+		assert.NoError(t, err)
+		for range 2 {
+			_, next, err := conn.ReadMessage()
+			assert.NoError(t, err)
+			assert.Equal(t, strings.Repeat("next", 1000), string(next))
+		}
+		rest, err := io.ReadAll(r)
+		assert.NoError(t, err)
+		got = append(got, rest...)
+		assert.Greater(t, len(got), 100)
+		assert.True(t, bytes.HasPrefix(message, got))
+		return nil
+	}))
+	u.Settings.EnableCompression = true
+	client := wstest.DialRaw(t, u, "/", &wstest.Options{Compression: true})
+	client.Send(testws.Deflated(string(message)))
+	client.Send(testws.Deflated(strings.Repeat("next", 1000)), testws.Deflated(strings.Repeat("next", 1000)))
+	client.ExpectClose(1000, "Server closed connection")
 }

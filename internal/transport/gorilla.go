@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -92,6 +93,14 @@ func (t *Conn) viewFrame(m *viewedMessage) error {
 		m.rest = append(m.rest, 0, 0, 0, 0) // a mask of zeros leaves the payload as it is
 	}
 	return nil
+}
+
+// keepViewed copies what gorilla has not read yet of the frame under way, if the inflater of the
+// message m has it: the inflater is about to be released, and gorilla knows the length of the frame.
+func (t *Conn) keepViewed(m *messageReader) {
+	if g := t.gorilla.Made(); g != nil && m == &g.read.messageReader && m.inflater != nil {
+		g.read.payload = bytes.Clone(g.read.payload)
+	}
 }
 
 // Close closes the connection without a closing handshake. Gorilla calls it when the application

@@ -79,6 +79,7 @@ func (t *Conn) skipMessage() error {
 	if m == nil || m.ended {
 		return nil
 	}
+	t.keepViewed(m)
 	rest := *m // m is stale now, and must not look complete
 	m.inflater, m.piece = nil, nil
 	if rest.content.text {
