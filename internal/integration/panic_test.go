@@ -263,3 +263,44 @@ func TestPanicOfTheConnection(t *testing.T) {
 		})
 	}
 }
+
+// If a handler panics within a message, the application may recover and read on: the next read drops
+// the rest of that message, and returns the next one.
+func TestHandlerThatPanicsWithinAMessage(t *testing.T) {
+	plain := []wstest.Frame{testws.Part(wstest.OpText, false, "hello "), testws.Part(wstest.OpContinuation, true, "world")}
+	deflated := []wstest.Frame{testws.Deflated("hello world"), testws.Deflated("hello world")}
+	deflated[0].Fin, deflated[0].Payload = false, deflated[0].Payload[:6]
+	deflated[1].Opcode, deflated[1].RSV, deflated[1].Payload = wstest.OpContinuation, 0, deflated[1].Payload[6:]
+	reads := map[string]func(conn *websocket.Conn) (int, []byte, error){
+		"ReadMessage": (*websocket.Conn).ReadMessage,
+		"ReadSlice":   (*websocket.Conn).ReadSlice,
+		"NextReader": func(conn *websocket.Conn) (int, []byte, error) {
+			messageType, r, err := conn.NextReader()
+			if err != nil {
+				return messageType, nil, err
+			}
+			p, err := io.ReadAll(r)
+			return messageType, p, err
+		},
+	}
+	for name, frames := range map[string][]wstest.Frame{"plain": plain, "compressed": deflated} {
+		for method, read := range reads {
+			t.Run(name+"/"+method, func(t *testing.T) {
+				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+					conn.SetPingHandler(func(string) error { panic("x") })
+					assert.PanicsWithValue(t, "x", func() { _, _, _ = read(conn) })
+					conn.SetPingHandler(nil)
+					messageType, p, err := read(conn)
+					assert.NoError(t, err)
+					assert.Equal(t, websocket.TextMessage, messageType)
+					assert.Equal(t, "next", string(p))
+					return nil
+				}))
+				u.Settings.EnableCompression = true
+				client := wstest.DialRaw(t, u, "/", &wstest.Options{Compression: true})
+				client.Send(frames[0], wstest.Ping(""), frames[1], wstest.Text("next"))
+				client.ExpectClose(1000, "Server closed connection")
+			})
+		}
+	}
+}

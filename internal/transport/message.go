@@ -184,7 +184,14 @@ func (t *Conn) deliverArrival(a *arrival) []byte {
 // gather reads a message that has several frames, or is too long to be inflated whole. Its
 // first frame has begun.
 func (t *Conn) gather(messageType int, lend bool) ([]byte, error) {
+	returned := false
+	defer func() {
+		if !returned { // a handler panicked: the next read drops what is left of the message
+			t.current = &messageReader{t: t, messageType: messageType}
+		}
+	}()
 	p, err := t.gatherFrames(messageType, lend)
+	returned = true
 	if err != nil {
 		return nil, t.endReads(err)
 	}
@@ -247,12 +254,8 @@ func (t *Conn) gatherLocked(a *arrival, c *content) (p []byte, ctrl controlFrame
 
 // gatherInflated is gather for a compressed message.
 func (t *Conn) gatherInflated(c *content, lend bool) ([]byte, error) {
-	z := deflate.NewReader((*compressedPayload)(t), true)
-	err := t.inflate(z, c)
-	out := z.Take()
-	z.Close()
+	out, err := t.inflateArriving(c)
 	if err != nil {
-		out.Release()
 		return nil, t.RefuseMessage(err)
 	}
 	if !t.lockRead() { // the socket was closed: no later read would end a loan
@@ -260,4 +263,14 @@ func (t *Conn) gatherInflated(c *content, lend bool) ([]byte, error) {
 	}
 	defer t.unlockRead()
 	return t.deliver(out, lend), nil
+}
+
+// inflateArriving returns the content of a compressed message, which the caller must release.
+func (t *Conn) inflateArriving(c *content) (out bufpool.Buffer, err error) {
+	z := deflate.NewReader((*compressedPayload)(t), true)
+	defer z.Close() // even if a handler panics
+	if err := t.inflate(z, c); err != nil {
+		return out, err
+	}
+	return z.Take(), nil
 }
