@@ -283,3 +283,22 @@ func TestNextMessageWhileGorillaHasPartOfACompressedOne(t *testing.T) {
 	client.Send(testws.Deflated(strings.Repeat("next", 1000)), testws.Deflated(strings.Repeat("next", 1000)))
 	client.ExpectClose(1000, "Server closed connection")
 }
+
+// Gorilla writes nothing after an error. So the connection ends if that is within a message: no other
+// message can be written.
+func TestGorillasControlFrameFailsWithinItsMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, conn := testws.RawPair(t, websocket.Options{})
+		w, err := conn.Conn.NextWriter(websocket.TextMessage)
+		require.NoError(t, err)
+		_, err = io.WriteString(w, strings.Repeat("x", 20_000))
+		require.NoError(t, err)
+		bad := websocket.FormatCloseMessage(999, "")
+		require.ErrorContains(t, conn.Conn.WriteControl(websocket.CloseMessage, bad, time.Time{}), "invalid close message")
+		start := time.Now()
+		require.Error(t, conn.WriteMessage(websocket.TextMessage, nil))
+		testws.AssertElapsed(t, start, 0)
+		require.Error(t, conn.Context().Err())
+		require.Error(t, w.Close())
+	})
+}

@@ -48,10 +48,24 @@ func (v *GorillaView) Write(p []byte) (n int, err error) {
 		f.n = 0
 		f.payload.Release()
 		if err != nil {
+			t.abandonViewed(f, err)
 			return n, err
 		}
 	}
 	return n, nil
+}
+
+// abandonViewed ends the connection if a control frame failed within a message: gorilla writes
+// nothing after an error, so the message will never be complete.
+func (t *Conn) abandonViewed(f *viewedFrame, err error) {
+	if f.message == nil {
+		return
+	}
+	if t.Unwritable() == nil {
+		_ = t.Fail(&Error{Op: "write", Err: err})
+	}
+	_ = f.message.close(t.ownDeadline()) // it releases the lock
+	f.message = nil
 }
 
 // take takes what belongs to the frame: its header first, and what is there of its payload. It
