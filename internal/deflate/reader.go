@@ -178,6 +178,7 @@ func (z *Reader) window() []byte {
 // first releases memory.
 func (z *Reader) fetch() error {
 	n := copy(z.in[:], z.src)
+	z.src = z.in[:n] // also if a handler panics that the Read below calls
 	if z.source != nil {
 		if bufpool.MaxKept(z.total) < z.held() && !z.source.HasMore() {
 			z.shrink()
