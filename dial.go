@@ -88,9 +88,9 @@ type DialOptions struct {
 	CompressionThreshold int
 	CompressionLevel     int
 
-	// ReadBufferSize is the size of a read buffer, and WriteBufferSize that of the frames
-	// of a message that is written in parts, both in bytes: see [Options]. Zero means the
-	// defaults given there.
+	// ReadBufferSize is the size of a read buffer in bytes. WriteBufferSize is the size, in
+	// bytes, of the frames into which NextWriter splits a message. Zero means the defaults
+	// that [Options] gives.
 	ReadBufferSize  int
 	WriteBufferSize int
 

@@ -55,8 +55,8 @@
 // for: 1000 (normal closure) after nil, the code of a [CloseError] made by
 // [NewCloseError], and 1011 (internal error) after any other error or a panic.
 // Errors of the connection's own reads and writes may be returned as they are:
-// they repeat how the connection ended, and nobody is told again. A peer that
-// violates the protocol is told 1002, 1007 or 1009. Every failure goes to the
+// the library knows them, and reports nothing a second time. A peer that violates the
+// protocol gets a close frame with code 1002, 1007 or 1009. Every failure goes to the
 // [ErrorHandler], or else to Options.Logger.
 //
 // # Shutdown

@@ -36,7 +36,7 @@ type group struct {
 	rows []row
 }
 
-// groups returns the cases, in groups like those of the Autobahn test suite.
+// groups returns the cases, grouped as the Autobahn test suite groups its own.
 var groups = sync.OnceValue(func() []group {
 	return []group{
 		{name: "Opening handshake", rfc: 6455, rows: openings()},

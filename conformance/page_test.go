@@ -118,7 +118,7 @@ func expected(_ group, row *row) (n int) {
 	return n
 }
 
-// tables are those of the results.
+// tables returns the tables of results in Markdown.
 func tables(passed func(group, *row) int) string {
 	var b strings.Builder
 	for i, g := range groups() {

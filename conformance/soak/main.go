@@ -10,7 +10,7 @@
 // Again and again, the Upgrader is shut down and replaced by a new one.
 //
 // On healthy connections, every message must arrive once and in order, up to the last one before
-// the close frame. The counts of the Upgraders must agree with those of the clients. After each
+// the close frame. The Upgraders and the clients must count the same. After each
 // Shutdown, no Conn may be reachable. At the end, descriptors, goroutines and the heap must be as
 // at the start, and the heap must not have grown during the run.
 //
