@@ -45,8 +45,11 @@ func (t *Conn) corked() bool {
 // canCork reports whether a frame is to be held back instead of being written at once. A
 // deadline or context of the caller's could not bound it then.
 func (t *Conn) canCork(b *WriteDeadline, opcode byte, length int) bool {
-	return t.moreBuffered.Load() && wire.IsData(opcode) && !b.fromCaller && b.ctx.Done() == nil &&
-		t.ensureCork().n+wire.MaxHeaderSize+length <= corkMax
+	if !t.moreBuffered.Load() || !wire.IsData(opcode) || b.fromCaller || b.ctx.Done() != nil {
+		return false
+	}
+	c := t.cork.Made()
+	return c == nil || c.n+wire.MaxHeaderSize+length <= corkMax
 }
 
 // appendCorked holds a frame back for which canCork has reported true.

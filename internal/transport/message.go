@@ -145,7 +145,7 @@ func (t *Conn) readBuffered(c *content, lend bool) ([]byte, error) {
 	p := t.buffer.bytes()[:n:n]
 	t.buffer.r += n
 	t.frameLeft = 0
-	t.unmask(p)
+	wire.Mask(p, t.maskKey) // to the end of the frame: the key is not needed any more
 	err := c.take(p, 0) // measure has checked the limit
 	if err == nil {
 		err = c.end()
