@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -115,17 +114,7 @@ func TestConnectionDoesNotOutliveItsToken(t *testing.T) {
 // login asks the server for a first message.
 func login(t *testing.T, address, name, password string) (status int, answer string) {
 	t.Helper()
-	form := strings.NewReader(url.Values{"name": {name}, "password": {password}}.Encode())
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address+"/login", form)
-	require.NoError(t, err)
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: options.Timeout}
-	response, err := client.Do(request)
-	require.NoError(t, err)
-	body, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	require.NoError(t, response.Body.Close())
-	return response.StatusCode, strings.TrimSpace(string(body))
+	return testws.Post(t, address+"/login", url.Values{"name": {name}, "password": {password}})
 }
 
 // As its users run it.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -90,25 +89,12 @@ func TestMessagesAreRefused(t *testing.T) {
 	client.ExpectClose(ws.ClosePolicyViolation, "no messages, please")
 }
 
-func post(t *testing.T, address string) (status int, answer string) {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, http.NoBody)
-	require.NoError(t, err)
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: options.Timeout}
-	response, err := client.Do(request)
-	require.NoError(t, err)
-	body, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	require.NoError(t, response.Body.Close())
-	return response.StatusCode, strings.TrimSpace(string(body))
-}
-
 // As its users run it.
 func TestProcess(t *testing.T) {
 	program := testws.StartProgram(t, "-addr", "127.0.0.1:0", "-step", "1ms")
 	address := program.URL()
 	for _, nobody := range []string{"/jobs", "/jobs?user=" + strings.Repeat("a", 101)} {
-		status, _ := post(t, address+nobody)
+		status, _ := testws.Post(t, address+nobody, nil)
 		assert.Equal(t, http.StatusUnauthorized, status)
 	}
 	response := wstest.DialRefused(t, address, "/events", options)
@@ -116,7 +102,7 @@ func TestProcess(t *testing.T) {
 	assert.Equal(t, http.StatusUnauthorized, response.StatusCode)
 
 	ada := wstest.Dial(t, address, "/events?user=Ada", options)
-	status, answer := post(t, address+"/jobs?user=Ada")
+	status, answer := testws.Post(t, address+"/jobs?user=Ada", nil)
 	require.Equal(t, http.StatusAccepted, status)
 	assert.JSONEq(t, `{"job":1,"done":0}`, answer)
 	for done := range 101 {

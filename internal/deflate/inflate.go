@@ -9,8 +9,8 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// WindowSize is the greatest distance of a copy, in bytes (RFC 1951, section 2).
-const WindowSize = 32 << 10
+// windowSize is the greatest distance of a copy, in bytes (RFC 1951, section 2).
+const windowSize = 32 << 10
 
 // An inflater inflates data (RFC 1951) that arrives in pieces, cut anywhere. It can stop at any bit,
 // and release the tables of codes while the caller waits for more: a reader of package flate keeps

@@ -23,7 +23,7 @@ import (
 func inflateCut(data []byte, random *rand.Rand) (out []byte, left int, ended bool, err error) {
 	var f inflater
 	defer f.forget()
-	p := make([]byte, WindowSize+1+random.IntN(WindowSize))
+	p := make([]byte, windowSize+1+random.IntN(windowSize))
 	n := 0
 	var src []byte
 	for rest := data; ; {
@@ -37,7 +37,7 @@ func inflateCut(data []byte, random *rand.Rand) (out []byte, left int, ended boo
 		case f.stage == atEnd:
 			return out, f.left() + len(src) + len(rest), true, nil
 		case n == len(p):
-			n = copy(p, p[n-WindowSize:])
+			n = copy(p, p[n-windowSize:])
 		case used == 0 && n == before && random.IntN(2) == 0:
 			if len(rest) == 0 && room > 0 {
 				return out, 0, false, nil

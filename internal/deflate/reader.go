@@ -19,7 +19,7 @@ const (
 
 	// outSize is the size in bytes of the memory for output that is not kept: a window, and as
 	// much of new output.
-	outSize = 2 * WindowSize
+	outSize = 2 * windowSize
 
 	// tablesSize is what the tables of the codes take, in bytes.
 	tablesSize = 8 << 10
@@ -171,7 +171,7 @@ func (z *Reader) window() []byte {
 	if z.keepAll {
 		return p
 	}
-	return p[max(0, len(p)-WindowSize):]
+	return p[max(0, len(p)-windowSize):]
 }
 
 // fetch reads more of the message into src, or adds its tail. If it has to wait for the peer, it

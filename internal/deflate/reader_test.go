@@ -33,11 +33,11 @@ func TestLastBlocks(t *testing.T) {
 	const level = flate.BestCompression
 	final, flushed := compressedPart(t, "hello", level, true), compressedPart(t, "hello", level, false)
 	huffman := strings.TrimSuffix(final, "\x01\x00\x00\xff\xff")
-	random := string(sevenBits(3*WindowSize + 1000))
+	random := string(sevenBits(3*windowSize + 1000))
 	var farCopy bytes.Buffer
-	w, err := flate.NewWriterDict(&farCopy, level, []byte(random[len(random)-WindowSize:]))
+	w, err := flate.NewWriterDict(&farCopy, level, []byte(random[len(random)-windowSize:]))
 	require.NoError(t, err)
-	_, _ = w.Write([]byte(random[len(random)-WindowSize:])) // to memory
+	_, _ = w.Write([]byte(random[len(random)-windowSize:])) // to memory
 	_ = w.Close()
 	cases := []struct {
 		name    string
@@ -57,7 +57,7 @@ func TestLastBlocks(t *testing.T) {
 		{name: "no end", payload: huffman[:len(huffman)-2], corrupt: true},
 		{name: "a last one that ends within the tail", payload: "\x01\x01\x00\xfe\xff", corrupt: true},
 		{name: "a last one longer than the tail", payload: "\x01\x09\x00\xf6\xff", corrupt: true},
-		{name: "copies from the far end of the window", payload: compressedPart(t, random, level, true) + farCopy.String() + "\x00", want: random + random[len(random)-WindowSize:]},
+		{name: "copies from the far end of the window", payload: compressedPart(t, random, level, true) + farCopy.String() + "\x00", want: random + random[len(random)-windowSize:]},
 		{name: "garbage behind one", payload: final + "\x07garbage", corrupt: true},
 	}
 	for _, tc := range cases {
@@ -84,7 +84,7 @@ func TestAttackByLastBlocks(t *testing.T) {
 		"coded":  "\x03\x00",
 	} {
 		t.Run(name, func(t *testing.T) {
-			text := compressedPart(t, strings.Repeat("x", WindowSize), flate.BestCompression, true)
+			text := compressedPart(t, strings.Repeat("x", windowSize), flate.BestCompression, true)
 			payload := text + strings.Repeat(block, (64<<10-len(text))/len(block)) + "\x00"
 			start := time.Now()
 			_, err := inflateAll(NewBytesReader([]byte(payload)), 1<<20)

@@ -3,6 +3,8 @@ package testws
 import (
 	"bufio"
 	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,4 +141,20 @@ func (p *Program) ExpectExit(status int) {
 	p.waited = true
 	assert.True(p.t, late.Stop(), "the program does not end")
 	assert.Equal(p.t, status, p.command.ProcessState.ExitCode(), "exit status")
+}
+
+// Post sends a form and returns the status and the trimmed body of the response. The connection is
+// not kept.
+func Post(t *testing.T, address string, form url.Values) (status int, body string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(form.Encode()))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
+	response, err := client.Do(request)
+	require.NoError(t, err)
+	all, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	return response.StatusCode, strings.TrimSpace(string(all))
 }

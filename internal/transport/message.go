@@ -146,7 +146,7 @@ func (t *Conn) readBuffered(c *content, lend bool) ([]byte, error) {
 	t.buffer.r += n
 	t.frameLeft = 0
 	wire.Mask(p, t.maskKey) // to the end of the frame: the key is not needed any more
-	err := c.take(p, 0) // measure has checked the limit
+	err := c.take(p, 0)     // measure has checked the limit
 	if err == nil {
 		err = c.end()
 	}
