@@ -38,7 +38,7 @@ func (c *Conn) GetCloseHandshakeTimeout() time.Duration {
 func (c *Conn) CloseNormal() error { return c.Close(CloseNormalClosure, NormalClosureMessage) }
 
 // CloseWithError is Close with code 1011 and the text "Internal Server Error". With
-// Options.Debug, the text is that of err instead; for a *PanicError, its value.
+// Options.Debug, the text is the message of err, or the value of a *PanicError.
 func (c *Conn) CloseWithError(err error) error {
 	return c.Close(CloseInternalServerErr, c.failureText(err))
 }

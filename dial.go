@@ -123,7 +123,7 @@ func (o *DialOptions) connection() *Options {
 // If the server refuses the upgrade or its response is not valid, the error wraps
 // ErrBadHandshake and the response is returned. Its body holds at most 1,024 bytes, as far
 // as they arrived within one second. Dial does not follow redirects: they are refusals. The body of
-// a returned response is in memory and need not be closed; that of an upgrade is empty. On
+// a returned response is in memory and need not be closed. The body of a 101 response is empty. On
 // every error the socket is closed. On errors other than ErrBadHandshake the response is
 // nil.
 //

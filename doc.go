@@ -38,8 +38,8 @@
 // connection are started with [Conn.Go], and are waited for when it ends.
 //
 // Serve runs in a goroutine of its own, and the HTTP handler returns as soon as the
-// client is told 101. With Upgrader.ServeInHandler, and [Endpoint.Serve], it runs in the
-// handler, for routers and middleware that keep something for as long as that.
+// 101 response is written. With Upgrader.ServeInHandler or [Endpoint.Serve], Serve runs in
+// the handler, for routers and middleware that hold something until their handler returns.
 //
 // # Defaults
 //

@@ -48,7 +48,7 @@ func NewEndpoint(options Options) *Endpoint {
 
 // Guard sets a function f that calls the functions given to Conn.Go and Conn.BeforeClose.
 // It is for adapters to frameworks with error types of their own: such an adapter converts
-// the errors that Serve returns, and f converts those of these functions.
+// the errors that Serve returns, and f converts the errors of these functions.
 //
 // f calls its argument once, and returns that error or another one in its place. f may
 // recover a panic and must then return a *PanicError; the Endpoint recovers a panic that f
@@ -87,7 +87,7 @@ type Handshake struct {
 	Settings *ws.Upgrader
 
 	// Subprotocols are the subprotocols for this request, in order of preference; they
-	// replace those of the Options and the Settings. Nil keeps those.
+	// replace the subprotocols of the Options and the Settings. Nil leaves these in place.
 	Subprotocols []string
 
 	// Subprotocol is the subprotocol of the connection if the adapter has selected it,

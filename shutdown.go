@@ -20,7 +20,7 @@ const serveGrace = 3 * time.Second
 //
 // Shutdown returns nil when every Serve has returned and every socket is closed: then no
 // goroutine of the Endpoint is left. If ctx ends first, Shutdown closes the remaining
-// sockets, including those of upgrades in progress, and returns an error that contains
+// sockets, also of upgrades in progress, and returns an error that contains
 // their number and wraps the cause of ctx. It does not wait for a Serve that is still
 // running then.
 //

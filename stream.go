@@ -81,7 +81,7 @@ func Stream(ctx context.Context, conn *Conn, messageType int) net.Conn {
 //
 // After a read of the Conn that timed out no other can succeed, unlike with a net.Conn. So one
 // goroutine reads all messages, without a deadline, and feeds their payloads to a net.Pipe.
-// Read and its deadlines are those of the pipe.
+// Read reads from the pipe, and the pipe keeps its deadlines.
 type stream struct {
 	conn        *Conn
 	messageType int

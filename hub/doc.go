@@ -1,5 +1,5 @@
-// Package hub sends messages to many WebSocket connections: to all of them, to those in a room,
-// or to those of one user. It works on one node or, with a [Broker], on several.
+// Package hub sends messages to many WebSocket connections: to all of them, to a room, or to
+// one user. It works on one node or, with a [Broker], on several.
 //
 //	var rooms = hub.New(hub.Options{})
 //

@@ -147,7 +147,7 @@ func (e *end) SetWriteDeadline(t time.Time) error {
 	return e.wrap("set", e.out.set(&e.out.writer, t))
 }
 
-// wrap makes errors look like those of package net. It does not wrap io.EOF, because readers
+// wrap makes errors look like errors of package net. It does not wrap io.EOF, because readers
 // compare it with ==.
 func (e *end) wrap(op string, err error) error {
 	if err == nil || errors.Is(err, io.EOF) {

@@ -92,8 +92,8 @@ func (j *Jobs) progress(job *Job, done int) {
 	j.push(job)
 }
 
-// push sends a job to all connections of its user. If there are none, nobody gets it: Welcome
-// sends the job when one comes. The caller holds the mutex.
+// push sends a job to all connections of its user. If there are none, Welcome sends the
+// job to the next one. The caller holds the mutex.
 func (j *Jobs) push(job *Job) {
 	if err := j.hub.Send(job.user, hub.JSON(job)); err != nil { // possible only with a broker
 		log.Printf("job %d: %v", job.ID, err)

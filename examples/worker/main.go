@@ -6,7 +6,7 @@
 //	curl -X POST 'http://127.0.0.1:8080/jobs?user=Ada'
 //
 // The second command prints the progress of the jobs that the third one creates. Start several
-// clients, stop one and start it again: it is told where each job is now.
+// clients, stop one and start it again: the server sends it the state of each job.
 //
 // Neither the handler nor the workers know a connection. They need only the hub and the name of
 // the user. With a broker, such as hub/natsbroker, they may run in another process.
@@ -51,7 +51,7 @@ func authenticated(next http.Handler) http.Handler {
 	})
 }
 
-// Events serves the connections on which users are told of their jobs.
+// Events serves the connections on which users receive the state of their jobs.
 type Events struct {
 	hub  *hub.Hub
 	jobs *Jobs

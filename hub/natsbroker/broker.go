@@ -76,7 +76,7 @@ type origin [8]byte
 // Broker fails with it: set nats.MaxReconnects(-1).
 //
 // Errors that occur after the method has returned go to the connection's error handler
-// (nats.ErrorHandler), like those of nats.go itself. The handler must not block.
+// (nats.ErrorHandler), as errors of nats.go itself do. The handler must not block.
 func New(nc *nats.Conn, options Options) (*Broker, error) {
 	if nc == nil || nc.IsClosed() || nc.IsDraining() {
 		return nil, fmt.Errorf("natsbroker: %w", nats.ErrConnectionClosed)

@@ -31,8 +31,8 @@ func Get(n int) *[]byte {
 	return &p
 }
 
-// Put gives memory back, which the caller must not use any more. Memory whose size is not
-// that of a pool is left to the garbage collector.
+// Put gives memory back, which the caller must not use any more. Memory of a size
+// that no pool has is left to the garbage collector.
 func Put(p *[]byte) {
 	if class := classOf(len(*p)); class < len(pools) && len(*p) == 1<<(minSizeBits+class) {
 		pools[class].Put(p)
@@ -48,7 +48,7 @@ type Buffer struct {
 	Memory    *[]byte // nil: none
 	Len       int     // of the part, in bytes
 	Offset    int32   // of the part within Memory, in bytes
-	NotPooled bool    // the memory belongs to somebody else, and is not given back
+	NotPooled bool    // Memory has another owner, and is not given back
 }
 
 // Bytes returns the part.

@@ -204,7 +204,7 @@ func (z *Reader) held() int {
 	return tablesSize + len(*z.out.Memory)
 }
 
-// shrink releases all memory but that of a window.
+// shrink releases all memory except a window.
 func (z *Reader) shrink() {
 	z.inflater.forget()
 	var kept bufpool.Buffer

@@ -56,7 +56,7 @@ func (w *Writer) Release() {
 }
 
 // Compress compresses a message and calls use with the result, without Tail, whose memory must not
-// be retained. It returns the error of use. The level is that of NewWriter.
+// be retained. It returns the error of use. NewWriter says what level means.
 func Compress(p []byte, level int, use func(p []byte) error) error {
 	w, err := NewWriter(nil, level)
 	if err != nil {

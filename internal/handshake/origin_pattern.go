@@ -168,8 +168,8 @@ func parseIPv6(bracketed string) (string, error) {
 	return address.String(), nil
 }
 
-// checkHostname returns an error for a host that no browser sends: the pattern would allow
-// nobody. Hosts of http and https are DNS names or addresses; apps and extensions may use any
+// checkHostname returns an error for a host that no browser sends: the pattern would match
+// no request. Hosts of http and https are DNS names or addresses; apps and extensions may use any
 // name.
 func (p *originPattern) checkHostname() error {
 	for _, c := range p.host {

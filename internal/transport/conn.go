@@ -9,7 +9,7 @@ import (
 // Conn is one connection of the WebSocket protocol. The package comment says which goroutine
 // may call what.
 //
-// Its size is that of a class of Go's allocator: TestConnectionsAreSmall of the root checks it.
+// A Conn fills a size class of Go's allocator: TestConnectionsAreSmall of the root checks it.
 type Conn struct {
 	nc      net.Conn // what New was given, made strict
 	begun   time.Time
@@ -54,8 +54,8 @@ func New(nc net.Conn, early []byte, config *Config) *Conn {
 	return t
 }
 
-// Start opens the connection once the 101 is written: events is told of what happens from now
-// on. It is called once, before other goroutines have the Conn.
+// Start opens the connection once the 101 is written: the Conn reports to events from
+// now on. Start is called once, before other goroutines have the Conn.
 func (t *Conn) Start(events Events) {
 	t.events = events
 	t.open = true
@@ -143,7 +143,7 @@ func (t *Conn) Abort() {
 	_ = t.close()
 }
 
-// isPanic reports whether err is that of a call of the socket which panicked.
+// isPanic reports whether a call of the socket panicked, and err stands for the panic.
 func (t *Conn) isPanic(err error) bool { return err != nil && t.config.Panics.Is(err) }
 
 // Panicked returns the error of the first panic of the net.Conn beneath, nil if there was none.

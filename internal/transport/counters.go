@@ -2,8 +2,8 @@ package transport
 
 import "sync/atomic"
 
-// counters count the traffic of one connection. An Endpoint sums up those of its connections
-// when it is asked: counters that all share would be contended.
+// counters count the traffic of one connection. An Endpoint adds up the counters of its
+// connections when it is asked, because shared counters would be contended.
 type counters struct {
 	messagesReceived, messagesSent atomic.Uint64
 	bytesReceived, bytesSent       atomic.Uint64

@@ -71,8 +71,8 @@ func (q *queue) drain(t *Conn, full bool) {
 }
 
 // writeBatch writes the next batch, and unlocks both locks. It reports whether there is more.
-// While it waits for a socket that can be tried without waiting, it has no memory but that of a
-// frame, which all connections share: many of them may wait for slow peers.
+// While it waits for a socket that can be tried without waiting, it holds no memory but
+// the frame, which all connections share: many connections may wait for slow peers.
 func (q *queue) writeBatch(t *Conn, full bool) (more bool, err error) {
 	defer t.unlockBoth()
 	if !full {

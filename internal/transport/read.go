@@ -180,8 +180,8 @@ func (t *Conn) WaitingSince() (since time.Duration, waiting bool) {
 }
 
 // readFailed returns the error of a read of the socket that returned no byte and err. After a
-// deadline that passed, or a context that ended, the closing handshake can still read. Any
-// other error is that of every later read. The read lock is held.
+// deadline that passed, or a context that ended, the closing handshake can still read. Every
+// later read returns any other error again. The read lock is held.
 func (t *Conn) readFailed(err error) error {
 	t.putBuffer()
 	switch {

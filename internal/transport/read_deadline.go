@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// SetReadDeadline bounds later reads and one that waits. A zero time means no bound. The error is
-// that of the network; then the bound may have no effect.
+// SetReadDeadline bounds later reads and one that waits. A zero time means no bound. If the network
+// returns an error, so does SetReadDeadline, and the bound may have no effect.
 func (t *Conn) SetReadDeadline(d time.Time) error {
 	return t.readDeadlines().set(t.nc, d)
 }
@@ -54,8 +54,8 @@ func (d *readDeadlines) take(nc net.Conn) {
 	_ = nc.SetReadDeadline(time.Time{})
 }
 
-// fail makes a read that waits and every later one fail with err, or with that of an earlier call.
-// It returns the error of setting the deadline.
+// fail makes a read that waits and every later one fail with err, or with the err of an
+// earlier call. It returns the error of setting the deadline.
 func (d *readDeadlines) fail(nc net.Conn, err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

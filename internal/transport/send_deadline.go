@@ -15,7 +15,7 @@ const (
 	unknownDeadline = -time.Duration(1) << 60
 )
 
-// arm sets the deadline of the socket for a write. Its error is that of setDeadline.
+// arm sets the deadline of the socket for a write. It returns the error of setDeadline.
 func (t *Conn) arm(b *WriteDeadline) error {
 	at := b.deadline
 	if at.IsZero() && b.timeout > 0 {
@@ -46,8 +46,8 @@ func (t *Conn) disarm() error {
 	}
 }
 
-// renew gives the rest of a frame a new timeout, because a part of it was taken. Its error is that
-// of setDeadline, or that of a deadline if the context has ended: boundWrite may have interrupted
+// renew gives the rest of a frame a new timeout, because a part of it was taken. It returns the
+// error of setDeadline, or os.ErrDeadlineExceeded if the context has ended: boundWrite may have interrupted
 // the write before the new deadline was set.
 func (t *Conn) renew(b *WriteDeadline) (err error) {
 	switch {
@@ -75,8 +75,8 @@ func interrupted(b *WriteDeadline) error {
 	return nil
 }
 
-// setDeadline sets the write deadline of the socket. The only error that it returns is that of a
-// panic. If the net.Conn beneath refuses a deadline, writeWithoutDeadline keeps it.
+// setDeadline sets the write deadline of the socket. It returns an error only if the
+// net.Conn panicked. If the net.Conn beneath refuses a deadline, writeWithoutDeadline keeps it.
 func (t *Conn) setDeadline(at time.Time) error {
 	t.armed = 0
 	if !at.IsZero() {

@@ -36,7 +36,7 @@ func (t *Conn) WriteDeadline(ctx context.Context) WriteDeadline {
 }
 
 // WriteDeadlineAt returns the bound of a write with a deadline of its own, in place of the one
-// that SetWriteDeadline set. If at is zero, it is that of WriteDeadline, without a context.
+// that SetWriteDeadline set. If at is zero, it returns what WriteDeadline does without a context.
 func (t *Conn) WriteDeadlineAt(at time.Time) WriteDeadline {
 	if at.IsZero() {
 		return t.WriteDeadline(context.Background())

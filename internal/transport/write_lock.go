@@ -9,7 +9,7 @@ import (
 	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
-// lockMessage acquires the lock of a message. It must be acquired before that of a frame.
+// lockMessage acquires the lock of a message. It must be acquired before the lock of a frame.
 func (t *Conn) lockMessage(b *WriteDeadline) error {
 	if err := t.Unwritable(); err != nil {
 		return err
