@@ -72,7 +72,7 @@ type UpgradeChecker interface {
 
 // SubprotocolLister lets a [Controller] choose the subprotocols for each request.
 //
-// If not implemented, Options.Subprotocols are offered to every request.
+// If not implemented, Options.Subprotocols are the subprotocols for every request.
 type SubprotocolLister interface {
 	// Subprotocols returns the subprotocols for one request, in order of preference; they
 	// replace Options.Subprotocols. Nil selects Options.Subprotocols. The first subprotocol

@@ -90,8 +90,8 @@ func (z *Reader) Take() (out bufpool.Buffer) {
 }
 
 // Next returns the next part of the output, which is valid until the next call. At the end it
-// returns nothing, and io.EOF. Data that can't be inflated is wire.ErrCorrupt; other errors are those
-// of the Source. Output may come with an error that is not io.EOF.
+// returns nothing, and io.EOF. For data that can't be inflated the error is wire.ErrCorrupt. All
+// other errors are errors of the Source. Output may come with an error that is not io.EOF.
 func (z *Reader) Next() ([]byte, error) {
 	for !z.ended {
 		if z.inflater.stage == atEnd {

@@ -47,8 +47,8 @@ func (t *Conn) disarm() error {
 }
 
 // renew gives the rest of a frame a new timeout, because a part of it was taken. It returns the
-// error of setDeadline, or os.ErrDeadlineExceeded if the context has ended: boundWrite may have interrupted
-// the write before the new deadline was set.
+// error of setDeadline, or os.ErrDeadlineExceeded if the context has ended: boundWrite may have
+// interrupted the write before the new deadline was set.
 func (t *Conn) renew(b *WriteDeadline) (err error) {
 	switch {
 	case !b.deadline.IsZero() || b.timeout <= 0:
