@@ -56,7 +56,7 @@ func (c *Conn) cancelContext(cause error) {
 	g := &c.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c.life().cancel(cause)
+	c.endLife(cause)
 	c.startHooksLocked()
 }
 

@@ -31,10 +31,14 @@ func (*connContext) Deadline() (deadline time.Time, ok bool) { return time.Time{
 func (c *connContext) Done() <-chan struct{} { return (*Conn)(c).life().Done() }
 
 func (c *connContext) Err() error {
-	if l := c.lifetime.Load(); l != nil {
+	switch l := c.lifetime.Load(); {
+	case l == nil:
+		return nil
+	case l.Context == nil:
+		return context.Canceled
+	default:
 		return l.Err()
 	}
-	return nil // to cancel the context is to make it
 }
 
 func (c *connContext) Value(key any) any {
@@ -46,17 +50,35 @@ func (c *connContext) Value(key any) any {
 
 func (*connContext) String() string { return "websocket.Conn.Context" }
 
-// A lifetime is the context of a connection, with the function that cancels it.
+// A lifetime is the context of a connection, with the function that cancels it. If the
+// connection ends before its context is needed, there is only the cause.
 type lifetime struct {
 	context.Context
 	cancel context.CancelCauseFunc
+	cause  error // why the connection has ended; used if there is no context
 }
 
-// life returns the lifetime of the connection. The first call makes it.
+// life returns the lifetime of the connection, with its context. The first call makes it.
 func (c *Conn) life() *lifetime {
-	if c.lifetime.Load() == nil {
+	for {
+		l := c.lifetime.Load()
+		if l != nil && l.Context != nil {
+			return l
+		}
 		ctx, cancel := context.WithCancelCause(context.WithoutCancel(c.request))
-		c.lifetime.CompareAndSwap(nil, &lifetime{ctx, cancel})
+		if l != nil {
+			cancel(l.cause)
+		}
+		c.lifetime.CompareAndSwap(l, &lifetime{Context: ctx, cancel: cancel})
 	}
-	return c.lifetime.Load()
+}
+
+// endLife cancels the context of the connection. If there is none, it notes the cause alone.
+func (c *Conn) endLife(cause error) {
+	if c.lifetime.Load() == nil && c.lifetime.CompareAndSwap(nil, &lifetime{cause: cause}) {
+		return
+	}
+	if l := c.lifetime.Load(); l.Context != nil { // otherwise it has ended before
+		l.cancel(cause)
+	}
 }

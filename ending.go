@@ -52,7 +52,7 @@ func (c *Conn) decideOutcome(errs []error, reported error) outcome {
 	case shuttingDown:
 		o.frame = shutdownFrame
 	case how == transport.CausePeer:
-		o.frame = &CloseError{Code: CloseStatus(cause)} // the reply, if the read that received the frame has not sent it
+		o.frame = wire.CloseAnswer(asCloseError(cause)) // the reply, if the read that received the frame has not sent it
 	case how == transport.CauseLocal:
 		o.frame, _ = cause.(*CloseError) //nolint:errorlint // nil after CloseNow
 	case how == transport.CauseProtocol:
@@ -118,8 +118,8 @@ func violationFrame(cause error) *CloseError {
 // connection. It returns nil if err wraps none, if its code may not be sent, or if it only
 // repeats the close frame of the peer or of Shutdown.
 func (c *Conn) chosenEnding(err error) *CloseError {
-	var ce *CloseError
-	if !errors.As(err, &ce) || ce == nil || ce == c.t.PeerCloseRead() || isPanic(err) {
+	ce := asCloseError(err)
+	if ce == nil || ce == c.t.PeerCloseRead() || isPanic(err) {
 		return nil
 	}
 	if ce == shutdownFrame && c.t.ShuttingDown() {

@@ -88,11 +88,21 @@ func IsCloseError(err error) bool {
 // CloseStatus returns the code of the *CloseError that err is or wraps, or -1 if there is
 // none.
 func CloseStatus(err error) int {
-	var ce *CloseError
-	if errors.As(err, &ce) && ce != nil {
+	if ce := asCloseError(err); ce != nil {
 		return ce.Code
 	}
 	return -1
+}
+
+// asCloseError returns the *CloseError that err is or wraps, nil if there is none. One that is
+// not wrapped costs no allocation.
+func asCloseError(err error) *CloseError {
+	if ce, ok := err.(*CloseError); ok { //nolint:errorlint // the wrapped ones follow
+		return ce
+	}
+	var ce *CloseError
+	_ = errors.As(err, &ce)
+	return ce
 }
 
 // IsDisconnect reports whether err is or wraps an error that a read or write of a
@@ -134,7 +144,8 @@ func newPanicError(value any) error { return &PanicError{Value: value, Stack: de
 
 // isPanic reports whether err is or wraps a *PanicError.
 func isPanic(err error) bool {
-	if err == nil { // the common case, without an allocation
+	switch err.(type) { //nolint:errorlint // the common cases, which need no allocation
+	case nil, *CloseError:
 		return false
 	}
 	var p *PanicError

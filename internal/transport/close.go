@@ -5,6 +5,7 @@ import (
 	"time"
 
 	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
 // SetCloseTimeout bounds later closing handshakes. With zero or less, a closing handshake tries
@@ -67,7 +68,7 @@ func (t *Conn) sendChosen(timeout time.Duration) error {
 	err := t.lockCloseFrame(&b)
 	if err == nil {
 		frame := t.chosenFrame()
-		err = t.sendClose(&b, ws.FormatCloseMessage(frame.Code, frame.Text))
+		err = t.sendClose(&b, frame)
 		t.unlockFrame()
 	}
 	if errors.Is(err, ws.ErrCloseSent) {
@@ -84,7 +85,7 @@ func (t *Conn) AnswerClose(ce *ws.CloseError) {
 	if !t.socketEnforces(&b) {
 		defer t.abortAfter(max(timeout, CloseGrace))()
 	}
-	_ = t.writeClose(&b, ws.FormatCloseMessage(ce.Code, "")) // ErrCloseSent: it was an answer itself
+	_ = t.writeClose(&b, wire.CloseAnswer(ce)) // ErrCloseSent: it was an answer itself
 	_ = t.close()
 }
 

@@ -132,7 +132,8 @@ func (t *Conn) release() {
 		t.watch.timer.Cancel()
 	}
 	if err := t.nc.Close(); err != nil {
-		t.closeErr = &err
+		failed := err // the copy alone is on the heap
+		t.closeErr = &failed
 	}
 }
 
@@ -160,7 +161,9 @@ func (t *Conn) Panicked() error {
 // starts later. The socket must be closed.
 func (t *Conn) StopBackground() {
 	t.stopFlushing()
-	t.ensureCork().timer.Stop() // even if there is none: a frame that is corked later must not set it
+	if c := t.cork.Made(); c != nil { // otherwise none sets its timer later: the socket is closed
+		c.timer.Stop()
+	}
 	t.mu.Lock()
 	e := t.expiry
 	t.mu.Unlock()

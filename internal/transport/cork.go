@@ -58,7 +58,9 @@ func (t *Conn) appendCorked(opcode byte, payload []byte) {
 	if c.held == nil {
 		c.held = corkBuffers.Get().(*corkBuffer) //nolint:errcheck // it is
 		c.holding.Store(true)
-		c.timer.Reset(corkTime, c)
+		if !t.isClosed() { // otherwise StopBackground may have been called before there was a cork
+			c.timer.Reset(corkTime, c)
+		}
 	}
 	c.n = len(append(wire.AppendHeader(c.held[:c.n], opcode, len(payload)), payload...))
 }

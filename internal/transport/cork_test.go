@@ -38,3 +38,21 @@ func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
 		tr.StopBackground()
 	})
 }
+
+// A writer that was about to hold a frame back when the connection ended sets no timer: nothing
+// would stop it any more.
+func TestNoTimerIsSetOnceBackgroundIsStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		defer func() { _ = client.Close() }()
+		tr := New(server, nil, newConfig())
+		tr.open = true
+		tr.Abort()
+		tr.StopBackground()
+		tr.moreBuffered.Store(true)
+		tr.appendCorked(wire.OpBinary, []byte("x"))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		assert.True(t, tr.moreBuffered.Load(), "the timer would have cleared it")
+	})
+}

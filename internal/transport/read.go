@@ -70,12 +70,21 @@ func (t *Conn) endReads(err error) error {
 	if err == io.EOF { //nolint:errorlint // of a handler: a bare io.EOF would mean the end of a message
 		err = &Error{Op: "read", Err: err}
 	}
-	var ended *contextError
-	if errors.As(err, &ended) {
+	if ended := endedContext(err); ended != nil {
 		t.events.CancelContext(ended.error)
 	}
 	t.failed.Store(&err)
 	return err
+}
+
+// endedContext returns the contextError that err is or wraps, nil if there is none.
+func endedContext(err error) *contextError {
+	if _, ok := err.(*ws.CloseError); ok { //nolint:errorlint // an unwrapped one: how most connections end
+		return nil
+	}
+	var ended *contextError
+	_ = errors.As(err, &ended)
+	return ended
 }
 
 // unreadable returns why a read within ctx cannot begin: an earlier read failed, or ctx has

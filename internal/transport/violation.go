@@ -28,9 +28,8 @@ func (t *Conn) failProtocol(violation *wire.ProtocolError) error {
 	wait := min(lingerTime, t.CloseTimeout())
 	end := time.Now().Add(wait)
 	defer t.abortAfter(max(wait, CloseGrace))()
-	frame := violation.CloseFrame()
 	b := closeDeadline(wait)
-	err := t.writeClose(&b, ws.FormatCloseMessage(frame.Code, frame.Text))
+	err := t.writeClose(&b, violation.CloseFrame())
 	if wait > 0 && (err == nil || errors.Is(err, ws.ErrCloseSent)) {
 		t.linger(&seeker, found, end)
 	}

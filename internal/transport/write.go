@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/wire"
 	"github.com/goyave-contrib/websocket/internal/xsync"
 )
@@ -105,10 +106,11 @@ func (t *Conn) sent(messages uint64) {
 // WriteCloseMessage writes a close frame of the application's own, outside of a closing
 // handshake. If the peer does not answer within the close timeout, the socket is closed.
 func (t *Conn) WriteCloseMessage(b *WriteDeadline, payload []byte) error {
-	if _, violation := wire.ParseClose(payload); violation != nil {
+	frame, violation := wire.ParseClose(payload)
+	if violation != nil {
 		return wire.InvalidCloseError(violation)
 	}
-	err := t.writeClose(b, payload)
+	err := t.writeClose(b, frame)
 	if err == nil {
 		t.expire()
 	}
@@ -116,24 +118,25 @@ func (t *Conn) WriteCloseMessage(b *WriteDeadline, payload []byte) error {
 }
 
 // writeClose writes our close frame. No frame can be written after it.
-func (t *Conn) writeClose(b *WriteDeadline, payload []byte) error {
+func (t *Conn) writeClose(b *WriteDeadline, frame *ws.CloseError) error {
 	if err := t.lockCloseFrame(b); err != nil {
 		return err
 	}
 	defer t.unlockFrame()
-	return t.sendClose(b, payload)
+	return t.sendClose(b, frame)
 }
 
 // sendClose is writeClose with frameLock held.
-func (t *Conn) sendClose(b *WriteDeadline, payload []byte) error {
-	ce, _ := wire.ParseClose(payload) // it was checked
-	t.happens(eventCloseFrame, ce)
+func (t *Conn) sendClose(b *WriteDeadline, frame *ws.CloseError) error {
+	t.happens(eventCloseFrame, frame)
 	if !t.socketEnforces(b) {
 		defer t.abortAfter(max(t.CloseTimeout(), CloseGrace))()
 	}
-	err := t.sendFrame(b, wire.OpClose, payload)
+	payload := smallFrames.Get().(*smallFrame) //nolint:errcheck // it is
+	err := t.sendFrame(b, wire.OpClose, wire.AppendClose(payload[:0], frame))
+	smallFrames.Put(payload)
 	if err == nil {
-		t.counts.closeSent.Store(int32(ce.Code)) //nolint:gosec // it has two bytes
+		t.counts.closeSent.Store(int32(frame.Code)) //nolint:gosec // it has two bytes
 	}
 	return err
 }

@@ -42,6 +42,23 @@ func ParseClose(p []byte) (*ws.CloseError, *ProtocolError) {
 	return &ws.CloseError{Code: code, Text: string(reason)}, nil
 }
 
+// AppendClose appends the payload of a close frame to p: the code and the text, nothing for 1005.
+func AppendClose(p []byte, frame *ws.CloseError) []byte {
+	if frame.Code == ws.CloseNoStatusReceived {
+		return p
+	}
+	return append(binary.BigEndian.AppendUint16(p, uint16(frame.Code)), frame.Text...) //nolint:gosec // it has two bytes
+}
+
+// CloseAnswer returns the close frame that answers the peer's: its code without a text. It is
+// the peer's own if that has no text.
+func CloseAnswer(peers *ws.CloseError) *ws.CloseError {
+	if peers.Text == "" {
+		return peers
+	}
+	return &ws.CloseError{Code: peers.Code}
+}
+
 // closeBadGateway is the last code of its range in the IANA registry. gorilla has no name for it.
 const closeBadGateway = 1014
 

@@ -176,7 +176,8 @@ func FuzzClosePayload(f *testing.F) {
 			assert.Equal(t, len(payload) == 0, breach == nil, "half a code")
 			if breach == nil {
 				assert.Equal(t, &ws.CloseError{Code: 1005}, ce)
-				assert.Empty(t, ws.FormatCloseMessage(ce.Code, "dropped"))
+				assert.Empty(t, AppendClose(nil, ce))
+				assert.Same(t, ce, CloseAnswer(ce))
 			}
 			return
 		}
@@ -191,7 +192,8 @@ func FuzzClosePayload(f *testing.F) {
 		default:
 			require.Nil(t, breach)
 			assert.Equal(t, &ws.CloseError{Code: code, Text: text}, ce)
-			assert.Equal(t, payload, ws.FormatCloseMessage(code, text))
+			assert.Equal(t, payload, AppendClose(nil, ce))
+			assert.Equal(t, &ws.CloseError{Code: code}, CloseAnswer(ce))
 		}
 		if breach != nil {
 			answer, another := ParseClose(ws.FormatCloseMessage(breach.CloseFrame().Code, breach.CloseFrame().Text))
