@@ -125,7 +125,7 @@ func TestSilentClientIsDropped(t *testing.T) {
 		if ping, err := client.Receive(); err != nil || ping.Opcode != wstest.OpPing {
 			t.Fatal(ping, err)
 		}
-		client.ExpectEnd() // nobody has answered
+		client.ExpectEnd() // no pong has come
 		if waited := time.Since(start); waited != 40*time.Second {
 			t.Errorf("dropped after %v", waited)
 		}
