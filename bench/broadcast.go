@@ -16,6 +16,7 @@ const (
 )
 
 func broadcastWorkload(s scale, inFlight int) workload {
+	rest := [][]byte{binaryPayload(newRandom(0), broadcastSize-idSize)}
 	return workload{
 		name:  fmt.Sprintf("broadcast %d", inFlight),
 		table: fmt.Sprintf("Broadcast of %d B to %s connections, %d in flight", broadcastSize, thousands(s.members), inFlight),
@@ -23,24 +24,40 @@ func broadcastWorkload(s scale, inFlight int) workload {
 			"delivery.",
 		unit: deliveryUnit, mode: broadcast, columns: costColumns(deliveryUnit), conns: s.members, charted: inFlight == 1,
 		run: func(ctx context.Context, l *load) (sample, error) {
-			b, err := l.newBroadcasts(ctx, inFlight)
-			if err != nil {
-				return nil, err
-			}
-			defer b.stop()
-			if _, err := b.repeat(l.warmup); err != nil {
-				return nil, err
-			}
-			return l.cost(func() (int64, error) { return b.repeat(l.phase) })
+			return l.broadcast(ctx, inFlight, rest)
 		},
 	}
+}
+
+func (l *load) broadcast(ctx context.Context, inFlight int, rests [][]byte) (sample, error) {
+	b, err := l.newBroadcasts(ctx, inFlight, rests)
+	if err != nil {
+		return nil, err
+	}
+	defer b.stop()
+	if _, err := b.repeat(l.warmup); err != nil {
+		return nil, err
+	}
+	before := b.wireSize.Load()
+	var deliveries int64
+	s, err := l.cost(func() (_ int64, err error) {
+		deliveries, err = b.repeat(l.phase)
+		return deliveries, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s[replySize] = float64(b.wireSize.Load()-before) / float64(deliveries)
+	return s, nil
 }
 
 // broadcasts sends messages that every member receives. Each sender has one message in flight.
 type broadcasts struct {
 	load      *load
-	rest      []byte // of the payload, after the ID
+	rests     [][]byte    // of the payloads, after the ID; they have turns
+	deflaters []*deflater // one for each sender, if there is context takeover
 	delivered []atomic.Int64
+	wireSize  atomic.Int64    // bytes that were delivered, with the headers of frames
 	complete  []chan struct{} // one for each sender, sent to when all members have its message
 	turns     []uint64        // number of the current message of each sender, from 0
 	stopping  atomic.Bool
@@ -49,10 +66,10 @@ type broadcasts struct {
 	readers   sync.WaitGroup
 }
 
-func (l *load) newBroadcasts(ctx context.Context, senders int) (*broadcasts, error) {
+func (l *load) newBroadcasts(ctx context.Context, senders int, rests [][]byte) (*broadcasts, error) {
 	b := &broadcasts{
 		load:      l,
-		rest:      binaryPayload(newRandom(0), broadcastSize-idSize),
+		rests:     rests,
 		delivered: make([]atomic.Int64, senders),
 		complete:  make([]chan struct{}, senders),
 		turns:     make([]uint64, senders),
@@ -61,8 +78,20 @@ func (l *load) newBroadcasts(ctx context.Context, senders int) (*broadcasts, err
 	for i := range b.complete {
 		b.complete[i] = make(chan struct{}, 1)
 	}
-	if err := l.connect(ctx, l.members, len(b.wire(0))); err != nil {
+	wire, err := b.wire(0)
+	if err != nil {
 		return nil, err
+	}
+	if err := l.connect(ctx, l.members, len(wire)); err != nil {
+		return nil, err
+	}
+	if bits := l.mode.WindowBits(); bits > 0 {
+		b.deflaters = make([]*deflater, senders)
+		for i := range b.deflaters {
+			if b.deflaters[i], err = newDeflater(bits); err != nil {
+				return nil, err
+			}
+		}
 	}
 	// A server may add a connection to its members after it has answered the handshake, but
 	// does so before it reads from the connection.
@@ -81,13 +110,25 @@ func (l *load) newBroadcasts(ctx context.Context, senders int) (*broadcasts, err
 	return b, nil
 }
 
-// wire encodes the next message of a sender.
-func (b *broadcasts) wire(sender int) []byte {
+// wire encodes the next message of a sender. It is called once for each, because what is compressed
+// is in the context from then on.
+func (b *broadcasts) wire(sender int) ([]byte, error) {
 	payload := make([]byte, 0, broadcastSize)
 	payload = binary.BigEndian.AppendUint64(append(payload, byte(sender)), b.turns[sender])
-	payload = append(payload, b.rest...)
-	return appendFrame(nil, finalBit|opBinary, payload, maskingKey(newRandom(sender), b.load.im.raw))
+	payload = append(payload, b.rest(b.turns[sender])...)
+	first := byte(finalBit | opBinary)
+	if b.deflaters != nil {
+		compressed, err := b.deflaters[sender].deflate(payload)
+		if err != nil {
+			return nil, err
+		}
+		first, payload = first|compressedBit, compressed
+	}
+	return appendFrame(nil, first, payload, maskingKey(newRandom(sender), b.load.im.raw)), nil
 }
+
+// rest returns the payload of a turn, after the ID.
+func (b *broadcasts) rest(turn uint64) []byte { return b.rests[turn%uint64(len(b.rests))] }
 
 // repeat broadcasts from all senders for the time d. It returns the number of deliveries, all
 // of which are complete then.
@@ -96,7 +137,11 @@ func (b *broadcasts) repeat(d time.Duration) (int64, error) {
 	var messages atomic.Int64
 	err := parallel(len(b.turns), func(sender int) error {
 		for turn := 0; turn == 0 || time.Now().Before(end); turn++ {
-			if _, err := b.load.clients[sender].nc.Write(b.wire(sender)); err != nil {
+			wire, err := b.wire(sender)
+			if err != nil {
+				return err
+			}
+			if _, err := b.load.clients[sender].nc.Write(wire); err != nil {
 				return err
 			}
 			select {
@@ -121,14 +166,21 @@ func (b *broadcasts) receive(c *client) error {
 		if err != nil {
 			return err
 		}
-		if op != opBinary || len(payload) != broadcastSize || !bytes.Equal(payload[idSize:], b.rest) {
+		if op != opBinary || len(payload) != broadcastSize {
 			return fmt.Errorf("wrong message: type %d, %d bytes", op, len(payload))
 		}
-		sender := int(payload[0])
-		if turn := binary.BigEndian.Uint64(payload[1:]); sender >= len(next) || turn != next[sender] {
+		sender, turn := int(payload[0]), binary.BigEndian.Uint64(payload[1:])
+		switch {
+		case sender >= len(next) || turn != next[sender]:
 			return fmt.Errorf("message %d of sender %d came out of order", turn, sender)
+		case !bytes.Equal(payload[idSize:], b.rest(turn)):
+			return fmt.Errorf("wrong message: %d bytes, but not those of turn %d", len(payload), turn)
 		}
 		next[sender]++
+		b.wireSize.Add(int64(c.wireSize))
+		if b.deflaters != nil {
+			c.remember(payload)
+		}
 		if b.delivered[sender].Add(1) == int64(len(b.load.clients)) {
 			b.delivered[sender].Store(0)
 			b.complete[sender] <- struct{}{}

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"compress/flate"
 	"context"
 	"crypto/rand"
 	"crypto/sha1"
@@ -14,7 +13,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -37,6 +35,7 @@ type message struct {
 	wire    []byte // one frame, masked
 	op      byte
 	payload []byte
+	window  []byte // what the server has sent before the reply and may refer to
 }
 
 // newMessage encodes a frame of a client; compressed may be nil.
@@ -74,15 +73,15 @@ type client struct {
 	nc       net.Conn
 	r        *bufio.Reader
 	deflate  bool
-	inflater io.ReadCloser
+	window   []byte // what the server may refer to in the next message
 	payload  []byte // of the last message
 	inflated []byte
-	wireSize int // of the last message's payload
+	wireSize int // of the last message's frames
 }
 
 // dial connects and, unless the server is raw TCP, performs the opening handshake. frame is the
 // length of each frame that will be sent, which a raw TCP server must know.
-func dial(ctx context.Context, addr string, raw, compress bool, frame int) (*client, error) {
+func dial(ctx context.Context, addr string, raw bool, m mode, frame int) (*client, error) {
 	nc, err := new(net.Dialer).DialContext(ctx, "tcp4", addr)
 	if err != nil {
 		return nil, err
@@ -94,7 +93,7 @@ func dial(ctx context.Context, addr string, raw, compress bool, frame int) (*cli
 	if raw {
 		err = c.announce(frame)
 	} else {
-		err = c.upgrade(addr, compress)
+		err = c.upgrade(addr, m)
 	}
 	if err != nil {
 		_ = nc.Close()
@@ -119,17 +118,14 @@ func (c *client) announce(frame int) error {
 	return nil
 }
 
-// offer is the extension offer of browsers.
-const offer = "permessage-deflate; client_max_window_bits"
-
-func (c *client) upgrade(addr string, compress bool) error {
+func (c *client) upgrade(addr string, m mode) error {
 	var nonce [16]byte
 	_, _ = rand.Read(nonce[:]) // never fails
 	key := base64.StdEncoding.EncodeToString(nonce[:])
 	request := "GET / HTTP/1.1\r\nHost: " + addr + "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + "\r\n"
-	if compress {
-		request += "Sec-WebSocket-Extensions: " + offer + "\r\n"
+	if m.Compresses() {
+		request += "Sec-WebSocket-Extensions: " + offer(m) + "\r\n"
 	}
 	if _, err := io.WriteString(c.nc, request+"\r\n"); err != nil {
 		return err
@@ -140,26 +136,20 @@ func (c *client) upgrade(addr string, compress bool) error {
 	}
 	_ = response.Body.Close() // a 101 has no body; after any other status the connection is not used
 	accept := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	switch extension := response.Header.Get("Sec-WebSocket-Extensions"); {
+	switch {
 	case response.StatusCode != http.StatusSwitchingProtocols:
 		return fmt.Errorf("upgrade: status %s", response.Status)
 	case response.Header.Get("Sec-WebSocket-Accept") != base64.StdEncoding.EncodeToString(accept[:]):
 		return errors.New("upgrade: wrong Sec-WebSocket-Accept")
-	case !compress && extension != "":
-		return fmt.Errorf("upgrade: extension %q was not offered", extension)
-	case compress && !strings.HasPrefix(extension, "permessage-deflate"):
-		return fmt.Errorf("upgrade: no permessage-deflate but %q", extension)
-	case compress && !strings.Contains(extension, "server_no_context_takeover"):
-		return fmt.Errorf("upgrade: the server keeps its context: %q", extension)
 	}
-	c.deflate = compress
-	return nil
+	c.deflate = m.Compresses()
+	return checkExtensions(m, response.Header.Get("Sec-WebSocket-Extensions"))
 }
 
 // read returns the next message; the payload is valid until the next call. It
 // answers pings. A close frame is an error.
 func (c *client) read() (op byte, payload []byte, err error) {
-	c.payload = c.payload[:0]
+	c.payload, c.wireSize = c.payload[:0], 0
 	compressed := false
 	for {
 		first, err := c.readFrame()
@@ -177,15 +167,14 @@ func (c *client) read() (op byte, payload []byte, err error) {
 			break
 		}
 	}
-	c.wireSize = len(c.payload)
 	if compressed != c.deflate {
 		return 0, nil, fmt.Errorf("compressed: %t, agreed on: %t", compressed, c.deflate)
 	}
 	if !compressed {
 		return op, c.payload, nil
 	}
-	payload, err = c.inflate()
-	return op, payload, err
+	c.inflated, err = inflate(c.inflated[:0], c.payload, c.window)
+	return op, c.inflated, err
 }
 
 // readFrame appends the payload of the next data frame to c.payload and returns the first byte
@@ -199,6 +188,7 @@ func (c *client) readFrame() (first byte, err error) {
 		if first&0xF < opClose {
 			from := len(c.payload)
 			c.payload = grow(c.payload, from+length)
+			c.wireSize += headerLength(length) + length
 			_, err = io.ReadFull(c.r, c.payload[from:])
 			return first, err
 		}
@@ -259,23 +249,21 @@ func (c *client) readHeader() (first byte, length int, err error) {
 	return first, length, err
 }
 
-// inflate returns the last message decompressed. It adds the empty block that the sender removed
-// (RFC 7692, 7.2.2), and a final block, without which the reader would not return io.EOF.
-func (c *client) inflate() ([]byte, error) {
-	r := io.MultiReader(bytes.NewReader(c.payload), strings.NewReader("\x00\x00\xff\xff\x01\x00\x00\xff\xff"))
-	if c.inflater == nil {
-		c.inflater = flate.NewReader(r)
-	} else if err := c.inflater.(flate.Resetter).Reset(r, nil); err != nil { //nolint:errcheck // the documentation of NewReader promises the type
-		return nil, err
+// headerLength returns the length of the header of a server's frame with so long a payload.
+func headerLength(payload int) int {
+	switch {
+	case payload <= 125:
+		return 2
+	case payload <= 0xffff:
+		return 4
+	default:
+		return 10
 	}
-	b := bytes.NewBuffer(c.inflated[:0])
-	_, err := b.ReadFrom(c.inflater)
-	c.inflated = b.Bytes()
-	return c.inflated, err
 }
 
 // expect reads one message and checks that it is the reply to m.
 func (c *client) expect(m *message) error {
+	c.window = m.window
 	op, payload, err := c.read()
 	switch {
 	case err != nil:
@@ -294,6 +282,15 @@ func (c *client) exchange(m *message) error {
 		return err
 	}
 	return c.expect(m)
+}
+
+// remember adds a message to what the server may refer to in the next one.
+func (c *client) remember(payload []byte) {
+	const size = 1 << maxWindowBits
+	if len(c.window)+len(payload) > 2*size {
+		c.window = c.window[:copy(c.window, c.window[len(c.window)-size:])]
+	}
+	c.window = append(c.window, payload...)
 }
 
 // ping sends a ping and waits for the pong. No other message may be in flight.

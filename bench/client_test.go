@@ -36,12 +36,18 @@ func TestOnlyTheRightReplyIsAccepted(t *testing.T) {
 	tests := []struct {
 		name, sent string
 		deflate    bool
+		window     string
 		want       string // of the error
 	}{
 		{name: "the reply", sent: "\x81\x05hello"},
 		{name: "the reply in fragments", sent: "\x01\x02he\x80\x03llo"},
 		{name: "a pong before it", sent: "\x8a\x00\x81\x05hello"},
 		{name: "compressed", sent: "\xc1\x07\xcaH\xcd\xc9\xc9\x07\x00", deflate: true},
+		{name: "compressed with what was sent before", sent: "\xc1\x05\xca\x00\x11\x00\x00", deflate: true, window: "hello"},
+		{
+			name: "compressed with what was not sent before", sent: "\xc1\x05\xca\x00\x11\x00\x00", deflate: true,
+			window: "llo", want: "flate: corrupt input",
+		},
 		{name: "nothing", sent: "", want: "EOF"},
 		{name: "half a reply", sent: "\x81\x05hel", want: "unexpected EOF"},
 		{name: "other bytes", sent: "\x81\x05hullo", want: "wrong reply"},
@@ -61,7 +67,9 @@ func TestOnlyTheRightReplyIsAccepted(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := reading(t, test.sent)
 			c.deflate = test.deflate
-			err := c.expect(&hello)
+			m := hello
+			m.window = []byte(test.window)
+			err := c.expect(&m)
 			if test.want == "" {
 				require.NoError(t, err)
 			} else {
@@ -100,7 +108,7 @@ func TestBroadcastsThatAreWrongAreErrors(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			b := &broadcasts{
 				load:      &load{clients: make([]*client, 2)}, // one member alone completes no message
-				rest:      []byte(right),
+				rests:     [][]byte{[]byte(right)},
 				delivered: make([]atomic.Int64, 1),
 				complete:  []chan struct{}{make(chan struct{}, 1)},
 				turns:     make([]uint64, 1),

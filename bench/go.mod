@@ -10,6 +10,7 @@ require (
 	github.com/gofiber/fiber/v3 v3.0.0
 	github.com/gorilla/websocket v1.5.3
 	github.com/goyave-contrib/websocket v0.1.0
+	github.com/klauspost/compress v1.18.6
 	github.com/lesismal/nbio v1.6.7
 	github.com/lxzan/gws v1.8.9
 	github.com/olahol/melody v1.1.4
@@ -25,7 +26,6 @@ require (
 	github.com/gofiber/schema v1.6.0 // indirect
 	github.com/gofiber/utils/v2 v2.0.1 // indirect
 	github.com/google/uuid v1.6.0 // indirect
-	github.com/klauspost/compress v1.18.6 // indirect
 	github.com/lesismal/llib v1.2.2 // indirect
 	github.com/mattn/go-colorable v0.1.14 // indirect
 	github.com/mattn/go-isatty v0.0.20 // indirect

@@ -14,16 +14,23 @@ var _ = register(implementation{
 	module: "github.com/coder/websocket",
 	config: "`Read` and `Write` with a context that does not end (its buffers have no setting); UTF-8 checked by the " +
 		"loop; it has no prepared messages: broadcast writes the message to each connection",
-	serve: serveCoder,
+	lacks: map[mode]string{
+		context12: "it has windows of 15 bits only", context9: "it has windows of 15 bits only",
+	},
+	contextConns: 1000, // 1.2 MB each
+	serve:        serveCoder,
 })
 
 func serveCoder(l net.Listener, m mode) error {
-	options := &websocket.AcceptOptions{}
-	if m == deflate {
+	options := &websocket.AcceptOptions{CompressionThreshold: compressionThreshold}
+	switch {
+	case m.WindowBits() > 0:
+		options.CompressionMode = websocket.CompressionContextTakeover
+	case m.Compresses():
 		options.CompressionMode = websocket.CompressionNoContextTakeover
 	}
 	serve := coderEcho
-	if m == broadcast {
+	if m.Broadcasts() {
 		serve = new(coderBroadcast).serve
 	}
 	return serveHTTP(l, func(w http.ResponseWriter, r *http.Request) {

@@ -16,12 +16,13 @@ var _ = register(implementation{
 	below:  []string{"github.com/gofiber/fiber/v3", "github.com/fasthttp/websocket", "github.com/valyala/fasthttp"},
 	config: "the example of its README on Fiber v3, with a read limit; UTF-8 checked by the loop; broadcast: prepared " +
 		"messages, one lock a connection",
+	lacks: withoutContext("it has no context takeover"),
 	serve: serveFiber,
 })
 
 func serveFiber(l net.Listener, m mode) error {
 	serve := fiberEcho
-	if m == broadcast {
+	if m.Broadcasts() {
 		serve = new(fiberBroadcast).serve
 	}
 	app := fiber.New()
@@ -31,7 +32,7 @@ func serveFiber(l net.Listener, m mode) error {
 	}, websocket.Config{
 		ReadBufferSize:    bufferSize,
 		WriteBufferSize:   bufferSize,
-		EnableCompression: m == deflate,
+		EnableCompression: m.Compresses(),
 	}))
 	return app.Listener(l, fiber.ListenConfig{DisableStartupMessage: true})
 }

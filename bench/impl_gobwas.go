@@ -16,20 +16,21 @@ var _ = register(implementation{
 	module: "github.com/gobwas/ws",
 	config: "the first example of its README: `UpgradeHTTP`, `wsutil.ReadClientData` (which checks UTF-8) and " +
 		"`WriteServerMessage`, without buffers; deflate: the README's example with `wsflate`; broadcast: compiled frames",
+	lacks: withoutContext("its package wsflate has no context takeover"),
 	serve: serveGobwas,
 })
 
 func serveGobwas(l net.Listener, m mode) error {
 	serve := gobwasEcho
-	switch m {
-	case broadcast:
+	switch {
+	case m.Broadcasts():
 		serve = new(gobwasBroadcast).serve
-	case deflate:
+	case m.Compresses():
 		serve = gobwasDeflate
 	}
 	return serveHTTP(l, func(w http.ResponseWriter, r *http.Request) {
 		var upgrader ws.HTTPUpgrader
-		if m == deflate {
+		if m.Compresses() {
 			extension := wsflate.Extension{Parameters: wsflate.DefaultParameters} // no context takeover
 			upgrader.Negotiate = extension.Negotiate
 		}

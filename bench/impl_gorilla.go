@@ -16,13 +16,14 @@ var _ = register(implementation{
 	module: "github.com/gorilla/websocket",
 	config: "the loop of its echo example with a read limit; UTF-8 checked by the loop; broadcast: prepared messages, " +
 		"one lock a connection",
+	lacks: withoutContext("it has no context takeover"),
 	serve: serveGorilla,
 })
 
 func serveGorilla(l net.Listener, m mode) error {
-	upgrader := ws.Upgrader{ReadBufferSize: bufferSize, WriteBufferSize: bufferSize, EnableCompression: m == deflate}
+	upgrader := ws.Upgrader{ReadBufferSize: bufferSize, WriteBufferSize: bufferSize, EnableCompression: m.Compresses()}
 	serve := gorillaEcho
-	if m == broadcast {
+	if m.Broadcasts() {
 		serve = new(gorillaBroadcast).serve
 	}
 	return serveHTTP(l, func(w http.ResponseWriter, r *http.Request) {

@@ -12,6 +12,7 @@ var (
 		below:  []string{"github.com/gorilla/websocket"},
 		config: "the loop of its documentation with a read limit, default options; UTF-8 checked by the loop; broadcast: " +
 			"prepared messages, one lock a connection",
+		lacks:   withoutContext("it has no context takeover"),
 		program: goyaveProgram,
 	})
 	_ = register(implementation{
@@ -19,6 +20,7 @@ var (
 		module:  oursModule,
 		below:   []string{goyaveModule, "github.com/gorilla/websocket", "github.com/klauspost/compress"},
 		config:  "a controller of a Goyave server; else as goyave-contrib/websocket",
+		lacks:   withoutContext("it has no context takeover"),
 		ours:    true,
 		program: goyaveProgram,
 	})

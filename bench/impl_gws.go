@@ -16,13 +16,13 @@ var _ = register(implementation{
 })
 
 func serveGws(l net.Listener, m mode) error {
-	handler := &gwsHandler{broadcast: m == broadcast}
+	handler := &gwsHandler{broadcast: m.Broadcasts()}
 	upgrader := gws.NewUpgrader(handler, &gws.ServerOption{
 		Recovery:           gws.Recovery,
 		ReadBufferSize:     bufferSize,
 		ReadMaxPayloadSize: maxMessageSize,
 		CheckUtf8Enabled:   true,
-		PermessageDeflate:  gws.PermessageDeflate{Enabled: m == deflate},
+		PermessageDeflate:  gwsDeflate(m),
 	})
 	return serveHTTP(l, func(w http.ResponseWriter, r *http.Request) {
 		socket, err := upgrader.Upgrade(w, r)
@@ -31,6 +31,18 @@ func serveGws(l net.Listener, m mode) error {
 		}
 		go socket.ReadLoop() // on a goroutine, as in its README, so that the request is released
 	})
+}
+
+func gwsDeflate(m mode) gws.PermessageDeflate {
+	bits := m.WindowBits()
+	return gws.PermessageDeflate{
+		Enabled:               m.Compresses(),
+		Threshold:             compressionThreshold,
+		ServerContextTakeover: bits > 0,
+		ClientContextTakeover: bits > 0,
+		ServerMaxWindowBits:   bits, // 0: its default
+		ClientMaxWindowBits:   bits,
+	}
 }
 
 type gwsHandler struct {

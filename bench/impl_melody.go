@@ -13,6 +13,7 @@ var _ = register(implementation{
 	module: "github.com/olahol/melody",
 	below:  []string{"github.com/gorilla/websocket"},
 	config: "its defaults but for buffers and message size; UTF-8 checked by the handler; broadcast: its own",
+	lacks:  withoutContext("it has no context takeover"),
 	serve:  serveMelody,
 })
 
@@ -20,9 +21,9 @@ func serveMelody(l net.Listener, m mode) error {
 	server := melody.New()
 	server.Upgrader.ReadBufferSize = bufferSize
 	server.Upgrader.WriteBufferSize = bufferSize
-	server.Upgrader.EnableCompression = m == deflate
+	server.Upgrader.EnableCompression = m.Compresses()
 	server.Config.MaxMessageSize = maxMessageSize
-	if m == broadcast {
+	if m.Broadcasts() {
 		server.HandleMessageBinary(func(_ *melody.Session, message []byte) {
 			_ = server.BroadcastBinary(message) // fails only once the server is closed
 		})

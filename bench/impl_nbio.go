@@ -14,6 +14,7 @@ var _ = register(implementation{
 	module: "github.com/lesismal/nbio",
 	config: "its own HTTP engine without blocking (its default, one read buffer of 64 KiB a poller), payloads released; it checks UTF-8 itself; it has no " +
 		"prepared messages: broadcast writes the message to each connection",
+	lacks: withoutContext("it has no context takeover"),
 	serve: serveNbio,
 })
 
@@ -22,9 +23,9 @@ func serveNbio(l net.Listener, m mode) error {
 	var conns set[*websocket.Conn]
 	upgrader := websocket.NewUpgrader()
 	upgrader.MessageLengthLimit = maxMessageSize
-	upgrader.EnableCompression(m == deflate)
+	upgrader.EnableCompression(m.Compresses())
 	upgrader.OnMessage(func(conn *websocket.Conn, messageType websocket.MessageType, message []byte) {
-		if m != broadcast {
+		if !m.Broadcasts() {
 			_ = conn.WriteMessage(messageType, message) // it closes the connection itself
 			return
 		}
@@ -32,7 +33,7 @@ func serveNbio(l net.Listener, m mode) error {
 			_ = member.WriteMessage(messageType, message)
 		}
 	})
-	if m == broadcast {
+	if m.Broadcasts() {
 		upgrader.OnOpen(func(conn *websocket.Conn) { conns.add(conn) })
 		upgrader.OnClose(func(conn *websocket.Conn, _ error) { conns.remove(conn) })
 	}

@@ -17,6 +17,7 @@ var _ = register(implementation{
 	config: "`ReadMessage`, `WriteMessage`; default options and buffers, so with write timeout, keep-alive and UTF-8 check; " +
 		"broadcast: its hub",
 	ours:  true,
+	lacks: withoutContext("it has no context takeover"),
 	serve: func(l net.Listener, m mode) error { return serveOurs(l, m, echoMessages) },
 })
 
@@ -24,13 +25,14 @@ var _ = register(implementation{
 // with a loop of its own.
 func serveOurs(l net.Listener, m mode, echoLoop func(*websocket.Conn) error) error {
 	serve := echoLoop
-	if m == broadcast {
+	if m.Broadcasts() {
 		serve = (&oursBroadcast{hub.New(hub.Options{})}).serve
 	}
 	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 		return serve(conn)
 	}))
-	upgrader.Settings.EnableCompression = m == deflate // with the default buffers, which connections share
+	upgrader.EnableCompression = m.Compresses()
+	upgrader.CompressionThreshold = compressionThreshold
 	upgrader.MaxMessageSize = maxMessageSize
 	return serveHTTP(l, upgrader.ServeHTTP)
 }

@@ -13,9 +13,16 @@ var _ = register(implementation{
 	config: "no WebSocket at all: it is told the length of a frame once, reads so many bytes, moves the header over " +
 		"the masking key (which is zero here) and writes the rest back, one write for all whole frames of a read",
 	raw:   true,
-	lacks: map[mode]string{deflate: "it does not look at the bytes"},
+	lacks: lackedByRaw(),
 	serve: serveRaw,
 })
+
+func lackedByRaw() map[mode]string {
+	const why = "it does not look at the bytes"
+	lacked := withoutContext(why)
+	lacked[deflate] = why
+	return lacked
+}
 
 func serveRaw(l net.Listener, m mode) error {
 	var conns set[net.Conn]

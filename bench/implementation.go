@@ -16,15 +16,26 @@ import (
 const (
 	bufferSize     = 4096 // bytes, read and write buffer
 	maxMessageSize = serving.MaxMessageSize
+
+	compressionThreshold = serving.CompressionThreshold
 )
 
 type mode = serving.Mode
 
 const (
-	echo      = serving.Echo
-	deflate   = serving.Deflate
-	broadcast = serving.Broadcast
+	echo             = serving.Echo
+	deflate          = serving.Deflate
+	context15        = serving.Context15
+	context12        = serving.Context12
+	context9         = serving.Context9
+	broadcast        = serving.Broadcast
+	broadcastContext = serving.BroadcastContext
 )
+
+// withoutContext returns the reason for each mode with context takeover.
+func withoutContext(why string) map[mode]string {
+	return map[mode]string{context15: why, context12: why, context9: why, broadcastContext: why}
+}
 
 // An implementation is one way to serve WebSockets. Each is registered by a file of its own.
 type implementation struct {
@@ -37,6 +48,10 @@ type implementation struct {
 
 	// lacks has the reason for each mode that the implementation does not have.
 	lacks map[mode]string
+
+	// contextConns is how many connections with context takeover there may be, because of what each
+	// takes; 0 means any number.
+	contextConns int
 
 	// serve accepts connections from l until that fails. It is nil if program is set.
 	serve func(l net.Listener, m mode) error

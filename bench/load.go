@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ var (
 	}
 )
 
-// cellTimeout bounds one measurement, from the start of its server to its end.
+// cellTimeout bounds one measurement unless its workload says otherwise, from the start of its server to its end.
 const cellTimeout = time.Minute
 
 // A sample has the values of one measurement by the keys of their columns.
@@ -48,7 +49,7 @@ type load struct {
 
 // measure starts a server, runs the workload against it and stops both.
 func measure(ctx context.Context, im *implementation, w *workload, s scale) (result sample, err error) {
-	ctx, cancel := context.WithTimeout(ctx, cellTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(w.timeout, cellTimeout))
 	defer cancel()
 	l := &load{scale: s, im: im, mode: w.mode}
 	if l.server, err = startServer(ctx, im, w.mode); err != nil {
@@ -83,7 +84,7 @@ func (l *load) connect(ctx context.Context, n, frame int) error {
 			if i >= n {
 				return nil
 			}
-			c, err := dial(ctx, l.server.addr, l.im.raw, l.mode == deflate, frame)
+			c, err := dial(ctx, l.server.addr, l.im.raw, l.mode, frame)
 			if err != nil {
 				return fmt.Errorf("connection %d: %w", i, err)
 			}

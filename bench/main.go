@@ -145,7 +145,7 @@ func measureAll(ctx context.Context, s settings, r *report, log io.Writer) error
 		}
 		if need := w.conns + spareDescriptors; need > s.descriptors {
 			r.Skipped = append(r.Skipped, fmt.Sprintf("%s: it needs %d descriptors in each process, the limit is %d",
-				w.table, need, s.descriptors))
+				w.title(), need, s.descriptors))
 			continue
 		}
 		r.Workloads = append(r.Workloads, w)
@@ -157,7 +157,13 @@ func measureAll(ctx context.Context, s settings, r *report, log io.Writer) error
 	for round := range s.rounds {
 		for i := range r.Workloads {
 			w := &r.Workloads[i]
+			if w.once && round > 0 {
+				continue
+			}
 			for _, im := range rotated(r.Implementations, round+i) {
+				if !w.has(&im) {
+					continue
+				}
 				r.measure(ctx, &im, w, scale)
 				if err := ctx.Err(); err != nil {
 					return err

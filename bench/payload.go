@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"compress/flate"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -113,21 +112,4 @@ func fill(b []byte, size int) []byte {
 		b = b[:end]
 	}
 	return append(b, bytes.Repeat([]byte(" "), size-len(b))...)
-}
-
-// deflated returns the payload of a compressed message, without the empty block at its end (RFC
-// 7692, 7.2.1).
-func deflated(payload []byte) ([]byte, error) {
-	var b bytes.Buffer
-	w, err := flate.NewWriter(&b, flate.DefaultCompression)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := w.Write(payload); err != nil {
-		return nil, err
-	}
-	if err := w.Flush(); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\x00\x00\xff\xff")), nil
 }

@@ -261,7 +261,9 @@ func (r *report) writeTable(b *strings.Builder, first int) {
 	b.WriteString(align.String() + "\n")
 	for ii := range r.Implementations {
 		for wi := first; wi < len(r.Workloads) && r.Workloads[wi].table == w.table; wi++ {
-			r.writeRow(b, &r.Workloads[wi], &r.Implementations[ii])
+			if w, im := &r.Workloads[wi], &r.Implementations[ii]; w.has(im) {
+				r.writeRow(b, w, im)
+			}
 		}
 	}
 	b.WriteString("\n")

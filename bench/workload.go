@@ -17,6 +17,9 @@ type workload struct {
 	about   string
 	unit    string // what the costs are for
 	mode    mode
+	among   func(im *implementation) bool // reports for which implementations there is a row; nil: for all
+	once    bool                          // it is measured in one round only, because it takes long
+	timeout time.Duration                 // of one measurement; zero means cellTimeout
 	columns []column
 	charted bool
 	conns   int // number of connections, each of which is a descriptor in both processes
@@ -28,6 +31,9 @@ type column struct {
 	key, title string
 	compared   bool
 }
+
+// has reports whether the report has a row for an implementation.
+func (w *workload) has(im *implementation) bool { return w.among == nil || w.among(im) }
 
 func costColumns(unit string) []column {
 	return []column{
@@ -44,6 +50,9 @@ func plural(unit string) string {
 	return unit + "s"
 }
 
+// replySize is the key of the size of a reply, in bytes with the headers of its frames.
+const replySize = "reply"
+
 const (
 	echoConns    = 16
 	burstSize    = 64
@@ -58,8 +67,14 @@ func workloads(s scale) []workload {
 	for _, size := range []int{64, 1 << 10, 16 << 10, 256 << 10, 1 << 20} {
 		all = append(all, echoWorkload(size, opBinary), echoWorkload(size, opText))
 	}
-	all = append(all, burstWorkload(), deflateWorkload(), broadcastWorkload(s, 1), broadcastWorkload(s, 8),
-		memoryWorkload(s), latencyWorkload())
+	all = append(all, burstWorkload(), deflateWorkload())
+	all = append(all, chatWorkloads(200)...)
+	all = append(all, chatWorkloads(1<<10)...)
+	all = append(all, broadcastWorkload(s, 1), broadcastWorkload(s, 8))
+	all = append(all, chatBroadcastWorkloads(s)...)
+	all = append(all, memoryWorkload(s))
+	all = append(all, chatMemoryWorkloads(s)...)
+	all = append(all, latencyWorkload())
 	for conns := 100; conns <= s.growth; conns *= 10 {
 		all = append(all, growthWorkload(conns))
 	}
@@ -147,14 +162,13 @@ func burstWorkload() workload {
 
 func deflateWorkload() workload {
 	const size = 4 << 10
-	const replySize = "reply"
 	return workload{
 		name:  "deflate",
 		table: "Echo of 4 KiB of JSON, compressed",
-		about: "permessage-deflate as browsers offer it (`" + offer + "`), no context takeover. The size of the " +
+		about: "permessage-deflate as browsers offer it (`" + offer(deflate) + "`), no context takeover. The size of the " +
 			"replies says what the time was spent on.",
 		unit: messageUnit, mode: deflate, conns: echoConns, charted: true,
-		columns: append(costColumns(messageUnit), column{key: replySize, title: "reply, bytes"}),
+		columns: append(costColumns(messageUnit), column{key: replySize, title: "reply on the wire, bytes"}),
 		run: func(ctx context.Context, l *load) (sample, error) {
 			m, err := compressedMessages(size)
 			if err != nil {
@@ -188,7 +202,7 @@ func handshakeWorkload() workload {
 		run: func(ctx context.Context, l *load) (sample, error) {
 			m := messages(opBinary, size, l.im.raw)
 			once := func() error {
-				c, err := dial(ctx, l.server.addr, l.im.raw, false, len(m[0].wire))
+				c, err := dial(ctx, l.server.addr, l.im.raw, l.mode, len(m[0].wire))
 				if err != nil {
 					return err
 				}
@@ -241,20 +255,7 @@ func memoryWorkload(s scale) workload {
 				return nil, err
 			}
 			result := sample{}
-			count := func(key string) error {
-				time.Sleep(settle)
-				u, err := l.server.usage(serving.AskMemory)
-				if err != nil {
-					return err
-				}
-				perConn := func(bytes, base uint64) float64 {
-					return (float64(bytes) - float64(base)) / 1024 / float64(l.idle)
-				}
-				result[key] = perConn(u.Heap+u.Stack, base.Heap+base.Stack)
-				result[key+" rss"] = perConn(u.RSS, base.RSS)
-				return nil
-			}
-			if err := count("fresh"); err != nil {
+			if err := l.countMemory(result, "fresh", base); err != nil {
 				return nil, err
 			}
 			// A few at a time: this measures what idle connections need, not a burst of handshakes.
@@ -270,7 +271,22 @@ func memoryWorkload(s scale) workload {
 			if err != nil {
 				return nil, err
 			}
-			return result, count("used")
+			return result, l.countMemory(result, "used", base)
 		},
 	}
+}
+
+// countMemory sets what each connection takes, in KiB.
+func (l *load) countMemory(result sample, key string, base serving.Usage) error {
+	time.Sleep(settle)
+	u, err := l.server.usage(serving.AskMemory)
+	if err != nil {
+		return err
+	}
+	perConn := func(bytes, base uint64) float64 {
+		return (float64(bytes) - float64(base)) / 1024 / float64(len(l.clients))
+	}
+	result[key] = perConn(u.Heap+u.Stack, base.Heap+base.Stack)
+	result[key+" rss"] = perConn(u.RSS, base.RSS)
+	return nil
 }

@@ -10,11 +10,12 @@ import (
 // face serves with this library's package for Goyave.
 func face(m serving.Mode) upgrader {
 	var controller websocket.Controller = new(faceEcho)
-	if m == serving.Broadcast {
+	if m.Broadcasts() {
 		controller = &faceBroadcast{hub: hub.New(hub.Options{})}
 	}
 	u := websocket.New(controller)
 	u.Settings.EnableCompression = m == serving.Deflate // with the default buffers, which connections share
+	u.CompressionThreshold = serving.CompressionThreshold
 	u.MaxMessageSize = serving.MaxMessageSize
 	return u
 }

@@ -19,7 +19,7 @@ func eachImplementation(t *testing.T, m serving.Mode, test func(t *testing.T, di
 			server, err := newServer(name, m)
 			require.NoError(t, err)
 			test(t, func() *wstest.Client {
-				return wstest.Dial(t, server.Router(), "/", &wstest.Options{Compression: m == serving.Deflate})
+				return wstest.Dial(t, server.Router(), "/", &wstest.Options{Compression: m.Compresses()})
 			})
 		})
 	}

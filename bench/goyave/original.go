@@ -14,11 +14,11 @@ import (
 // original serves with the WebSocket package of Goyave itself.
 func original(m serving.Mode) upgrader {
 	var controller websocket.Controller = new(originalEcho)
-	if m == serving.Broadcast {
+	if m.Broadcasts() {
 		controller = new(originalBroadcast)
 	}
 	u := websocket.New(controller)
-	u.Settings.EnableCompression = m == serving.Deflate // with the default buffers, which are those of net/http
+	u.Settings.EnableCompression = m.Compresses() // with the default buffers, which are those of net/http
 	return u
 }
 

@@ -17,6 +17,10 @@ import (
 // setting: the longest message that is sent, in bytes.
 const MaxMessageSize = 1 << 20
 
+// CompressionThreshold is the length in bytes from which on messages are compressed, where an
+// implementation has such a setting: shorter than any that is sent in such a mode.
+const CompressionThreshold = 128
+
 // A Mode is what a server does with the messages it receives. In all of them
 // text is checked: one that is not UTF-8 ends the connection.
 type Mode string
@@ -25,8 +29,35 @@ type Mode string
 const (
 	Echo      Mode = "echo"      // sends it back
 	Deflate   Mode = "deflate"   // the same, with permessage-deflate and no context takeover
+	Context15 Mode = "context15" // the same, with context takeover and windows of 15 bits
+	Context12 Mode = "context12"
+	Context9  Mode = "context9"
 	Broadcast Mode = "broadcast" // sends it to every connection, its sender too
+
+	// BroadcastContext is Broadcast with permessage-deflate, context takeover and windows of 15 bits.
+	BroadcastContext Mode = "broadcast-context"
 )
+
+// Broadcasts reports whether a message goes to every connection.
+func (m Mode) Broadcasts() bool { return m == Broadcast || m == BroadcastContext }
+
+// Compresses reports whether there is permessage-deflate.
+func (m Mode) Compresses() bool { return m == Deflate || m.WindowBits() > 0 }
+
+// WindowBits returns the size of both windows if there is context takeover, else 0. It is the
+// logarithm of a number of bytes.
+func (m Mode) WindowBits() int {
+	switch m {
+	case Context15, BroadcastContext:
+		return 15
+	case Context12:
+		return 12
+	case Context9:
+		return 9
+	default:
+		return 0
+	}
+}
 
 // command is the first argument of a server process.
 const command = "serve"
