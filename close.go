@@ -19,6 +19,8 @@ var (
 	normalFrame   = &CloseError{Code: CloseNormalClosure, Text: NormalClosureMessage}
 	shutdownFrame = &CloseError{Code: CloseGoingAway, Text: "Server shutting down"}
 	failureFrame  = &CloseError{Code: CloseInternalServerErr, Text: http.StatusText(http.StatusInternalServerError)}
+
+	unexpectedFrame = &CloseError{Code: ClosePolicyViolation, Text: "unexpected data message"} // after CloseRead
 )
 
 // SetCloseHandshakeTimeout sets the close timeout of this connection in place of

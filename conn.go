@@ -41,6 +41,7 @@ type Conn struct {
 	lifetime atomic.Pointer[lifetime] // nil until the application uses the context
 
 	handling    bool // a handler is running; only used by the reading goroutine
+	byMessage   bool // a MessageHandler has the messages; set before other goroutines have the Conn
 	onClose     atomic.Pointer[func(code int, text string) error]
 	onPing      atomic.Pointer[func(data string) error]
 	onPong      atomic.Pointer[func(data string) error]

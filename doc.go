@@ -19,6 +19,8 @@
 //
 //	websocket.New(&Echo{}).RegisterRoutes(mux, "/echo")
 //
+// A [MessageController] has no loop: the library calls its handler with each message.
+//
 // A controller decides more by implementing optional interfaces: [Registrer],
 // [OriginChecker], [UpgradeChecker], [SubprotocolLister], [HeaderUpgrader],
 // [UpgradeErrorHandler] or [ErrorHandler].

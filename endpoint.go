@@ -22,7 +22,8 @@ import (
 // An adapter calls Accept on the HTTP handler's goroutine, gives its request the
 // connection's context and calls Serve, which returns when the connection has ended. It may
 // call Run instead, which returns at once, if the framework does not reuse anything that
-// the connection's Serve uses when the handler returns.
+// the connection's Serve uses when the handler returns. ServeMessages and RunMessages are
+// the same for a [MessageController].
 type Endpoint struct {
 	options Options
 	invalid error                    // of Options.Validate
@@ -46,11 +47,12 @@ func NewEndpoint(options Options) *Endpoint {
 	return e
 }
 
-// Guard sets a function f that calls the functions given to Conn.Go and Conn.BeforeClose.
-// It is for adapters to frameworks with error types of their own: such an adapter converts
-// the errors that Serve returns, and f converts the errors of these functions.
+// Guard sets a function f that calls the functions given to Conn.Go and Conn.BeforeClose,
+// and those given to RunMessages with the handlers that they return. It is for adapters to
+// frameworks with error types of their own: such an adapter converts the errors that Serve
+// returns, and f converts the errors of these functions.
 //
-// f calls its argument once, and returns that error or another one in its place. f may
+// f calls its argument once, which may handle many messages, and returns that error or another one in its place. f may
 // recover a panic and must then return a *PanicError; the Endpoint recovers a panic that f
 // does not. f must not stop a runtime.Goexit. Call Guard before the first Accept. Nil, the
 // default, means that the functions are called directly.
@@ -115,10 +117,10 @@ type Handshake struct {
 }
 
 // Accept upgrades a request. It returns the connection once the 101 response is sent; the
-// caller must then call Run or Serve, once, or Shutdown waits for the connection until its
-// context ends. If Accept returns an error, nothing is left to do: either h.Refuse has
-// written the response, or the response could not be written and the hijacked connection is
-// closed.
+// caller must then call Run, Serve, RunMessages or ServeMessages, once, or Shutdown waits
+// for the connection until its context ends. If Accept returns an error, nothing is left to
+// do: either h.Refuse has written the response, or the response could not be written and the
+// hijacked connection is closed.
 //
 // Panics of the functions in h are passed on; they occur before anything is hijacked.
 // Nothing of the handshake is retained.

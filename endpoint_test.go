@@ -56,6 +56,7 @@ type adapter struct {
 	endpoint  websocket.Endpoint
 	handshake websocket.Handshake
 	serve     func(conn *websocket.Conn) error
+	open      func(conn *websocket.Conn) (websocket.MessageHandler, error) // in place of serve
 	told      testws.ErrorList
 	accepted  testws.ErrorList // what Accept returned
 }
@@ -66,6 +67,10 @@ func (a *adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	conn, err := a.endpoint.Accept(w, r, h)
 	a.accepted.Add(err)
 	if err != nil {
+		return
+	}
+	if a.open != nil {
+		a.endpoint.RunMessages(conn, func() (websocket.MessageHandler, error) { return a.open(conn) }, a.told.Add)
 		return
 	}
 	a.endpoint.Run(conn, func() error { return a.serve(conn) }, a.told.Add)
@@ -120,22 +125,31 @@ func TestEndpointGuard(t *testing.T) {
 		{name: "a panic that is let pass", call: func() error { panic(testws.ErrDatabase) }, want: "websocket: panic: database is away"},
 		{name: "Goexit", call: func() error { runtime.Goexit(); return nil }, want: "websocket: controller left by runtime.Goexit"},
 	} {
-		for place, serve := range map[string]func(conn *websocket.Conn) error{
-			"Go": func(conn *websocket.Conn) error {
+		must := func() {
+			if err := c.call(); err != nil {
+				panic(err)
+			}
+		}
+		handled := func(h *testws.MessageHandler) *adapter {
+			return &adapter{open: func(*websocket.Conn) (websocket.MessageHandler, error) { return h, nil }}
+		}
+		for place, a := range map[string]*adapter{
+			"Go": {serve: func(conn *websocket.Conn) error {
 				conn.Go(func(context.Context) error { return c.call() })
 				return testws.ReadLoop(testws.Wrapped)(conn, nil)
-			},
-			"BeforeClose": func(conn *websocket.Conn) error {
-				conn.BeforeClose(func() {
-					if err := c.call(); err != nil {
-						panic(err)
-					}
-				})
+			}},
+			"BeforeClose": {serve: func(conn *websocket.Conn) error {
+				conn.BeforeClose(must)
 				return nil
-			},
+			}},
+			"Open":      {open: func(*websocket.Conn) (websocket.MessageHandler, error) { return nil, c.call() }},
+			"OnMessage": handled(&testws.MessageHandler{MessageFunc: func(int, []byte) error { return c.call() }}),
+			"OnClose": handled(&testws.MessageHandler{
+				MessageFunc: func(int, []byte) error { return websocket.NewCloseError(websocket.CloseNormalClosure, "") },
+				CloseFunc:   func(error) { must() },
+			}),
 		} {
 			t.Run(c.name+"/"+place, func(t *testing.T) {
-				a := &adapter{serve: serve}
 				a.endpoint.Guard(func(call func() error) (err error) {
 					defer func() {
 						if reason := recover(); reason == "oh" {
@@ -149,14 +163,16 @@ func TestEndpointGuard(t *testing.T) {
 					}
 					return nil
 				})
-				client := wstest.Dial(t, a, "/", nil)
-				_, _, err := client.ReadMessage()
-				require.Error(t, err)
+				client := wstest.DialRaw(t, a, "/", nil)
+				_, _ = client.Write(wstest.Text("hello").Bytes()) // it may be closed already
+				frame, err := client.Receive()
+				require.NoError(t, err)
+				require.Equal(t, wstest.OpClose, frame.Opcode)
 				_ = client.Conn.Close()
 				require.NoError(t, a.endpoint.Shutdown(t.Context()))
 				require.Len(t, a.told.All(), 1)
 				want := c.want
-				if place == "BeforeClose" && c.name == "an error" {
+				if (place == "BeforeClose" || place == "OnClose") && c.name == "an error" {
 					want = "websocket: panic: database is away" // it has none to return
 				}
 				require.EqualError(t, a.told.All()[0], want)

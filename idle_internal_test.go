@@ -25,21 +25,30 @@ import (
 // An idle connection over TCP holds no memory of messages, however large they were. The test
 // looks at fields of the waiting reading goroutine, which the race detector would report.
 func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
-	for name, read := range map[string]func(*Conn) (int, []byte, error){"ReadMessage": (*Conn).ReadMessage, "ReadSlice": (*Conn).ReadSlice} {
-		t.Run(name, func(t *testing.T) {
-			conns := make(chan *Conn, 1)
-			u := New(ControllerFunc(func(conn *Conn, _ *http.Request) error {
-				conns <- conn
-				for {
-					messageType, p, err := read(conn)
-					if err != nil {
-						return err
-					}
-					if err := conn.WriteMessage(messageType, p[:1]); err != nil {
-						return err
-					}
+	conns := make(chan *Conn, 1)
+	serve := func(read func(*Conn) (int, []byte, error)) *Upgrader {
+		return New(ControllerFunc(func(conn *Conn, _ *http.Request) error {
+			conns <- conn
+			for {
+				messageType, p, err := read(conn)
+				if err != nil {
+					return err
 				}
-			}))
+				if err := conn.WriteMessage(messageType, p[:1]); err != nil {
+					return err
+				}
+			}
+		}))
+	}
+	for name, u := range map[string]*Upgrader{
+		"ReadMessage": serve((*Conn).ReadMessage),
+		"ReadSlice":   serve((*Conn).ReadSlice),
+		"OnMessage": NewMessages(MessageControllerFunc(func(conn *Conn, _ *http.Request) (MessageHandler, error) {
+			conns <- conn
+			return MessageHandlerFunc(func(messageType int, p []byte) error { return conn.WriteMessage(messageType, p[:1]) }), nil
+		})),
+	} {
+		t.Run(name, func(t *testing.T) {
 			u.MaxMessageSize = -1
 			server := httptest.NewServer(u)
 			defer server.Close()
@@ -120,11 +129,21 @@ func TestConnectionsShareTheirSettings(t *testing.T) {
 
 // A goroutine that waits for a message has a stack of 2 KiB, also after it has received pongs.
 func TestWaitIsShallow(t *testing.T) {
+	t.Run("Serve", func(t *testing.T) {
+		waitIsShallow(t, New(ControllerFunc(func(conn *Conn, _ *http.Request) error {
+			_, _, err := conn.ReadMessage()
+			return err
+		})))
+	})
+	t.Run("OnMessage", func(t *testing.T) {
+		waitIsShallow(t, NewMessages(MessageControllerFunc(func(*Conn, *http.Request) (MessageHandler, error) {
+			return MessageHandlerFunc(func(int, []byte) error { return nil }), nil
+		})))
+	})
+}
+
+func waitIsShallow(t *testing.T, u *Upgrader) {
 	const many = 500
-	u := New(ControllerFunc(func(conn *Conn, _ *http.Request) error {
-		_, _, err := conn.ReadMessage()
-		return err
-	}))
 	server := httptest.NewServer(u)
 	defer server.Close()
 	before := stacks()

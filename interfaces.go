@@ -3,7 +3,8 @@ package websocket
 import "net/http"
 
 // A Controller serves the WebSocket connections of an [Upgrader] on net/http. The
-// interfaces below are optional: the Upgrader uses those that its controller implements.
+// interfaces from [Registrer] on are optional: the Upgrader uses those that its controller
+// implements, whether it is a Controller or a [MessageController].
 type Controller interface {
 	// Serve handles one connection. It runs on a goroutine of its own, so calls for
 	// different connections overlap. The request is the upgraded one; its context lives as
@@ -28,6 +29,92 @@ type ControllerFunc func(conn *Conn, request *http.Request) error
 
 // Serve calls f.
 func (f ControllerFunc) Serve(conn *Conn, request *http.Request) error { return f(conn, request) }
+
+// A MessageController handles the connections of an [Upgrader] message by message, without
+// a loop of its own: [NewMessages] takes it. A connection is served as by a [Controller]
+// with this Serve, without anything that is kept from the request:
+//
+//	handler, err := ctrl.Open(conn, request)
+//	if err != nil {
+//		return err
+//	}
+//	for {
+//		messageType, message, err := conn.ReadSlice()
+//		if err == nil {
+//			err = handler.OnMessage(messageType, message)
+//		}
+//		if err != nil {
+//			handler.OnClose(err) // if it is a CloseHandler; also after a panic
+//			return err
+//		}
+//	}
+type MessageController interface {
+	// Open is called once for each connection and returns what handles its messages: a
+	// value that has what the connection needs, such as the conn. The request is the
+	// upgraded one. The library does not retain it once Open has returned, unless the
+	// controller is an ErrorHandler; its context lives as long as the connection.
+	//
+	// Open runs on a goroutine of the connection, like Serve, and may write, start
+	// goroutines with Conn.Go, and read: what it reads, OnMessage does not receive. An error
+	// ends the connection and has the meaning of an error of Serve: NewCloseError chooses
+	// the close frame. No method of a handler is called then. Neither a handler nor an error
+	// is a failure.
+	//
+	// If the connection ends before it is served, because the Upgrader shuts down, Open is
+	// not called.
+	Open(conn *Conn, request *http.Request) (MessageHandler, error)
+}
+
+// MessageControllerFunc adapts a function to a [MessageController].
+type MessageControllerFunc func(conn *Conn, request *http.Request) (MessageHandler, error)
+
+// Open calls f.
+func (f MessageControllerFunc) Open(conn *Conn, request *http.Request) (MessageHandler, error) {
+	return f(conn, request)
+}
+
+// A MessageHandler handles the messages of one connection. It may be a [CloseHandler], too.
+type MessageHandler interface {
+	// OnMessage handles one message, of type TextMessage or BinaryMessage. It is called with
+	// one message after the other, as they were sent, and never twice at the same time, but
+	// not always on the same goroutine. Pings, pongs and the peer's close frame are not
+	// handled while it runs.
+	//
+	// The message is only valid until OnMessage returns, or reads from the connection. After
+	// that, its memory is used for other messages, also of other connections: copy what is
+	// needed for longer. OnMessage may write to it. Under the race detector, the memory is
+	// overwritten when the message becomes invalid.
+	//
+	// An error ends the connection and has the meaning of an error of Serve: NewCloseError
+	// chooses the close frame, also a normal one, and any other error but those of the
+	// connection itself is a failure (1011). So is a panic. No goroutine but that of
+	// OnMessage may read from the connection.
+	OnMessage(messageType int, message []byte) error
+}
+
+// MessageHandlerFunc adapts a function to a [MessageHandler].
+type MessageHandlerFunc func(messageType int, message []byte) error
+
+// OnMessage calls f.
+func (f MessageHandlerFunc) OnMessage(messageType int, message []byte) error {
+	return f(messageType, message)
+}
+
+// CloseHandler lets a [MessageHandler] learn that its connection ends. It is what deferred
+// functions are for Serve.
+type CloseHandler interface {
+	// OnClose is called once for each handler that Open returned, after the last call of
+	// OnMessage and on the same goroutine, however the connection ends. The error is never
+	// nil: it is what the read or OnMessage returned, or a panic or runtime.Goexit of
+	// OnMessage as a *PanicError. [CloseStatus], [IsDisconnect] and errors.Is tell errors
+	// apart; the peer's close frame is a *CloseError, and ErrShutdown a Shutdown.
+	//
+	// OnClose runs before OnError and before the close frame is sent, unless one was sent
+	// already: it may still write. Functions that were started with Conn.Go may still run. A
+	// panic in OnClose is a failure of the connection, like one in OnMessage. As with Serve,
+	// Shutdown waits for OnClose.
+	OnClose(err error)
+}
 
 // Registrer lets a [Controller] register its own route, with middleware around the handler
 // or under another pattern.

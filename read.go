@@ -117,6 +117,10 @@ func (j *joinedReader) Read(p []byte) (int, error) {
 // of the connection's context. If ctx ends, the goroutine stops reading: pings are no longer
 // answered, and the connection can only be written to and closed.
 //
+// With a [MessageController], the connection is read anyway, and no goroutine is started: a
+// message ends the connection with code 1008 in place of a call of OnMessage. If ctx ends,
+// the connection ends as if OnMessage had returned its cause.
+//
 // CloseRead may be called from any goroutine. A second call returns the context of the first.
 func (c *Conn) CloseRead(ctx context.Context) context.Context {
 	derived, cancel := context.WithCancelCause(ctx)
@@ -125,11 +129,19 @@ func (c *Conn) CloseRead(ctx context.Context) context.Context {
 		return *c.closeRead.Load()
 	}
 	c.whenDone(c.Context(), func() { cancel(context.Cause(c.Context())) })
+	if c.byMessage {
+		c.whenDone(derived, func() {
+			if ctx.Err() != nil {
+				_ = c.failReads(context.Cause(ctx))
+			}
+		})
+		return derived
+	}
 	c.Go(func(context.Context) error {
 		_, _, err := c.NextReaderContext(ctx)
 		switch {
 		case err == nil:
-			return c.Close(ClosePolicyViolation, "unexpected data message")
+			return c.closeWith(unexpectedFrame)
 		case ctx.Err() != nil:
 			return nil // the application wanted it
 		default:

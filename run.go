@@ -11,8 +11,8 @@ import (
 // Run serves a connection that Accept returned, on a new goroutine, and returns at once.
 // When serve returns, the connection is closed; what happened on the wire and the error of
 // serve decide how. A panic of serve is recovered, and its runtime.Goexit is noticed. If
-// Shutdown came first, serve is not called. Call Run or Serve exactly once for each
-// connection: until then, Shutdown waits for it.
+// Shutdown came first, serve is not called. Call Run, Serve, RunMessages or ServeMessages
+// exactly once for each connection: until then, Shutdown waits for it.
 //
 // Run calls report with each failure, on the same goroutine as serve and, but for failures
 // that come later, before the close frame is sent. A panic of report is recovered. If
@@ -63,16 +63,19 @@ func (r *run) serveFunc(serve func() error) func() error {
 	}
 }
 
-// served ends the connection after serve has returned. Every step runs, even if an earlier
-// one panics.
-func (r *run) served(err error) {
-	errs := append(r.conn.group.stop(), err)
+// served ends the connection after serve has returned err.
+func (r *run) served(err error) { r.complete([]error{err}) }
+
+// complete ends the connection after the functions that served it have returned errs. Every
+// step runs, even if an earlier one panics.
+func (r *run) complete(errs []error) {
+	errs = append(r.conn.group.stop(), errs...)
 	callEach(func(failure error) {
 		r.log(slog.LevelError, logEndFailed, fmt.Errorf("websocket: ending the connection failed: %w", failure))
 	},
 		r.conn.beginClosing,
-		func() { r.end(errs) },
-		r.conn.t.Abort, // has no effect unless end has failed
+		func() { r.conclude(errs) },
+		r.conn.t.Abort, // has no effect unless conclude has failed
 		r.conn.stopBackground,
 		r.join,
 		r.ended,
@@ -80,9 +83,9 @@ func (r *run) served(err error) {
 	)
 }
 
-// end decides how the connection ends, reports it, and closes the connection, even if a
+// conclude decides how the connection ends, reports it, and closes the connection, even if a
 // function of the application panics or calls runtime.Goexit.
-func (r *run) end(errs []error) {
+func (r *run) conclude(errs []error) {
 	o := outcome{frame: failureFrame}
 	defer func() { r.conn.finish(o) }()
 	r.conn.t.FindPeerClose(r.conn.GetCloseHandshakeTimeout())

@@ -13,7 +13,7 @@ import (
 	"github.com/goyave-contrib/websocket/internal/handshake"
 )
 
-// An Upgrader serves a [Controller] on net/http. It is an http.Handler; RegisterRoutes
+// An Upgrader serves a [Controller] or a [MessageController] on net/http. It is an http.Handler; RegisterRoutes
 // registers it on a mux. Set its fields before the first request and before RegisterRoutes.
 // All methods but RegisterRoutes may be called from any goroutine.
 //
@@ -22,8 +22,13 @@ import (
 type Upgrader struct {
 	Options
 
-	// Controller serves the connections. It must not be nil.
+	// Controller serves the connections. It must not be nil, unless MessageController is
+	// set.
 	Controller Controller
+
+	// MessageController handles the connections in place of a Controller, message by
+	// message. Only one of the two may be set.
+	MessageController MessageController
 
 	// Settings are the settings of gorilla, for code that already has them. Subprotocols,
 	// EnableCompression, ReadBufferSize, WriteBufferSize and HandshakeTimeout apply if the
@@ -33,7 +38,7 @@ type Upgrader struct {
 	// at each request.
 	Settings ws.Upgrader
 
-	// ServeInHandler runs Serve on the goroutine of the HTTP handler: ServeHTTP returns
+	// ServeInHandler runs Serve, or Open and the MessageHandler, on the goroutine of the HTTP handler: ServeHTTP returns
 	// when the connection has ended. Without it, Serve runs on its own goroutine and
 	// ServeHTTP returns as soon as the 101 response is sent, so that nothing of the
 	// request's handling stays in memory.
@@ -58,11 +63,32 @@ func New(controller Controller) *Upgrader {
 	return u
 }
 
-// mustServe panics if there is no controller to serve the connections.
+// NewMessages is New for a controller that handles messages one by one. It panics if the
+// controller is nil.
+func NewMessages(controller MessageController) *Upgrader {
+	u := &Upgrader{MessageController: controller}
+	u.mustServe()
+	return u
+}
+
+// mustServe panics unless there is one controller to serve the connections.
 func (u *Upgrader) mustServe() {
-	if f, ok := u.Controller.(ControllerFunc); u.Controller == nil || ok && f == nil {
+	serve, isServe := u.Controller.(ControllerFunc)
+	open, isOpen := u.MessageController.(MessageControllerFunc)
+	switch {
+	case u.Controller != nil && u.MessageController != nil:
+		panic("websocket: the Upgrader has a Controller and a MessageController")
+	case u.Controller == nil && u.MessageController == nil, isServe && serve == nil, isOpen && open == nil:
 		panic("websocket: the Upgrader's Controller is nil")
 	}
+}
+
+// controller returns the Controller or the MessageController, for its optional interfaces.
+func (u *Upgrader) controller() any {
+	if u.MessageController != nil {
+		return u.MessageController
+	}
+	return u.Controller
 }
 
 // Validate returns an error that names an invalid value in the Options or the Settings, or
@@ -93,47 +119,61 @@ func (u *Upgrader) RegisterRoutes(mux *http.ServeMux, pattern string) {
 	if strings.ContainsAny(pattern, " \t") {
 		panic("websocket: pattern " + pattern + " has a method: the route is always GET")
 	}
-	if r, ok := u.Controller.(Registrer); ok {
+	if r, ok := u.controller().(Registrer); ok {
 		r.RegisterRoute(mux, pattern, u)
 		return
 	}
 	mux.Handle("GET "+pattern, u)
 }
 
-// ServeHTTP upgrades the request and has Serve handle the connection. It returns once Serve
-// has its own goroutine or, with ServeInHandler, when the connection has ended.
+// ServeHTTP upgrades the request and has the controller serve the connection. It returns
+// once the connection has its own goroutine or, with ServeInHandler, has ended.
 func (u *Upgrader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.mustServe()
 	h := Handshake{
 		Settings: &u.Settings,
 		Refuse:   func(status int, reason error) { u.writeRefusal(w, r, status, reason) },
 	}
-	if ctrl, ok := u.Controller.(SubprotocolLister); ok {
+	if ctrl, ok := u.controller().(SubprotocolLister); ok {
 		h.Subprotocols = ctrl.Subprotocols(r)
 	}
-	if ctrl, ok := u.Controller.(HeaderUpgrader); ok {
+	if ctrl, ok := u.controller().(HeaderUpgrader); ok {
 		h.Header = ctrl.UpgradeHeaders(r)
 	}
-	if ctrl, ok := u.Controller.(OriginChecker); ok {
+	if ctrl, ok := u.controller().(OriginChecker); ok {
 		h.CheckOrigin = func() bool { return ctrl.CheckOrigin(r) }
 	}
-	if ctrl, ok := u.Controller.(UpgradeChecker); ok {
+	if ctrl, ok := u.controller().(UpgradeChecker); ok {
 		h.CheckUpgrade = func() error { return ctrl.CheckUpgrade(r) }
 	}
 	conn, err := u.lazyEndpoint().Accept(w, r, h)
 	if err != nil {
 		return // the response has been written
 	}
-	request := r.WithContext(conn.Context())
+	u.serve(conn, r.WithContext(conn.Context()))
+}
+
+// serve has the controller serve a connection.
+func (u *Upgrader) serve(conn *Conn, request *http.Request) {
+	e := u.lazyEndpoint()
 	var report func(error)
-	if ctrl, ok := u.Controller.(ErrorHandler); ok {
+	if ctrl, ok := u.controller().(ErrorHandler); ok {
 		report = func(err error) { ctrl.OnError(request, err) }
+	}
+	if ctrl := u.MessageController; ctrl != nil {
+		open := func() (MessageHandler, error) { return ctrl.Open(conn, request) }
+		if u.ServeInHandler {
+			e.ServeMessages(conn, open, report)
+		} else {
+			e.RunMessages(conn, open, report)
+		}
+		return
 	}
 	serve := func() error { return u.Controller.Serve(conn, request) }
 	if u.ServeInHandler {
-		u.lazyEndpoint().Serve(conn, serve, report)
+		e.Serve(conn, serve, report)
 	} else {
-		u.lazyEndpoint().Run(conn, serve, report)
+		e.Run(conn, serve, report)
 	}
 }
 
@@ -153,7 +193,7 @@ func (u *Upgrader) lazyEndpoint() *Endpoint {
 }
 
 func (u *Upgrader) writeRefusal(w http.ResponseWriter, r *http.Request, status int, reason error) {
-	if ctrl, ok := u.Controller.(UpgradeErrorHandler); ok {
+	if ctrl, ok := u.controller().(UpgradeErrorHandler); ok {
 		ctrl.OnUpgradeError(w, r, status, reason)
 		return
 	}

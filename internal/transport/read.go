@@ -128,6 +128,15 @@ func (t *Conn) lockReadable() error {
 	return nil
 }
 
+// EndLoan ends the loan of ReadMessage before the next read does. If a closing handshake reads, the
+// loan stays. Only the reading goroutine may call it.
+func (t *Conn) EndLoan() {
+	if t.reading.lock.TryLock() {
+		t.lent.Release()
+		t.unlockRead()
+	}
+}
+
 // lockRead acquires the read lock. It returns false if the socket is closed before it gets it.
 func (t *Conn) lockRead() bool {
 	return t.reading.lock.TryLock() || t.waitToRead()

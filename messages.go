@@ -1,0 +1,108 @@
+package websocket
+
+import (
+	"context"
+	"errors"
+)
+
+// RunMessages is Run for a connection that is handled message by message: see
+// [MessageController]. It calls open on the new goroutine, and then the MessageHandler that
+// open returned. The errors and panics of open and of the handler are treated like those of
+// Run's serve. Nothing of open is retained once open has returned.
+func (e *Endpoint) RunMessages(conn *Conn, open func() (MessageHandler, error), report func(error)) {
+	go e.newMessages(conn, open, report).serve()
+}
+
+// ServeMessages is RunMessages on the caller's goroutine: it returns when the connection is
+// closed. See [Endpoint.Serve] for its use and its price.
+func (e *Endpoint) ServeMessages(conn *Conn, open func() (MessageHandler, error), report func(error)) {
+	e.newMessages(conn, open, report).serve()
+}
+
+// errNoHandler is the failure of an open that returned nothing to serve the connection with.
+var errNoHandler = errors.New("websocket: Open returned neither a MessageHandler nor an error")
+
+// messages is the run of a connection that is handled message by message. Its state is here
+// and not on a stack.
+type messages struct {
+	run
+	open    func() (MessageHandler, error) // nil once it is called
+	handler MessageHandler                 // nil until open has succeeded
+}
+
+func (e *Endpoint) newMessages(conn *Conn, open func() (MessageHandler, error), report func(error)) *messages {
+	conn.byMessage = true
+	return &messages{run: run{e: e, conn: conn, report: report}, open: open}
+}
+
+// serve reads messages until the connection ends.
+func (m *messages) serve() { callRecovering(m.guarded, m.end) }
+
+// guarded calls loop within the guard of the options, if there is one.
+func (m *messages) guarded() error {
+	if guard := m.conn.options.guard; guard != nil {
+		return guard(m.loop)
+	}
+	return m.loop()
+}
+
+// loop handles messages. It returns why the connection ends, never nil.
+func (m *messages) loop() error {
+	if err := m.begin(); err != nil {
+		return err
+	}
+	for {
+		// Not by way of ReadSlice: each call is on the stack of every connection that waits.
+		messageType, message, err := m.conn.t.ReadMessage(context.Background(), true)
+		if err != nil {
+			return err
+		}
+		if m.conn.closeRead.Load() != nil {
+			return unexpectedFrame
+		}
+		if err := m.handler.OnMessage(messageType, message); err != nil {
+			return err
+		}
+	}
+}
+
+// begin notifies the observer, and opens the connection.
+func (m *messages) begin() error {
+	m.opened()
+	if m.conn.t.ShuttingDown() {
+		return ErrShutdown // the connection is about to be closed
+	}
+	open := m.open
+	m.open = nil // it may hold the request
+	handler, err := open()
+	if err == nil && handler == nil {
+		err = errNoHandler
+	}
+	if err == nil {
+		m.handler = handler
+	}
+	return err
+}
+
+// end ends the connection once the loop has ended with err.
+func (m *messages) end(err error) {
+	m.open = nil
+	m.conn.t.EndLoan()
+	errs := []error{err}
+	defer func() { m.complete(errs) }() // also if OnClose calls runtime.Goexit
+	if ctrl, ok := m.handler.(CloseHandler); ok {
+		callRecovering(func() error { return m.close(ctrl, err) }, func(failure error) { errs = append(errs, failure) })
+	}
+}
+
+// close calls OnClose within the guard of the options, if there is one.
+func (m *messages) close(ctrl CloseHandler, err error) error {
+	call := func() error {
+		ctrl.OnClose(err)
+		return nil
+	}
+	if guard := m.conn.options.guard; guard != nil {
+		return guard(call)
+	}
+	return call()
+}
