@@ -24,6 +24,9 @@ type queue struct {
 	watches map[*byte]Watch
 }
 
+// Exists reports whether the system has a poller.
+const Exists = true
+
 func newQueue() (*queue, error) {
 	syscall.ForkLock.RLock() // until all are closed in children
 	defer syscall.ForkLock.RUnlock()

@@ -23,6 +23,9 @@ type queue struct {
 	failed atomic.Bool
 }
 
+// Exists reports whether the system has a poller.
+const Exists = true
+
 func newQueue() (*queue, error) {
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {

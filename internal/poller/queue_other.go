@@ -7,6 +7,9 @@ import "errors"
 // A queue is missing on this system.
 type queue struct{}
 
+// Exists reports whether the system has a poller.
+const Exists = false
+
 func newQueue() (*queue, error)                    { return nil, errors.ErrUnsupported }
 func (*queue) add(uintptr, Watch) error            { return errors.ErrUnsupported }
 func (*queue) arm(uintptr, Watch) error            { return errors.ErrUnsupported }

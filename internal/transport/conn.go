@@ -70,8 +70,15 @@ func (t *Conn) UseDeflate() { t.deflate = true }
 // 6455, 5.3).
 func (t *Conn) IsClient() bool { return t.client }
 
-// NetConn returns the connection that was given to New.
-func (t *Conn) NetConn() net.Conn { return accepted(t.nc) }
+// NetConn returns the connection that was given to New. From then on the Conn is not parked: if the
+// application closes the connection, only a goroutine that waits for it notices.
+func (t *Conn) NetConn() net.Conn {
+	if !t.flags.has(socketShown) {
+		t.flags.set(socketShown)
+		t.unpark()
+	}
+	return accepted(t.nc)
+}
 
 // Age returns the time since New was called. Other times of a Conn are such ages, too.
 func (t *Conn) Age() time.Duration { return time.Since(t.begun) }
@@ -85,6 +92,7 @@ func (t *Conn) happens(e stateEvent, err error) (changed bool) {
 		t.events.CancelContext(err)
 	}
 	t.state.wake()
+	t.unpark()
 	return changed
 }
 
@@ -131,6 +139,7 @@ func (t *Conn) release() {
 	if t.watch != nil {
 		t.watch.timer.Cancel()
 	}
+	t.removeSocket()
 	if err := t.nc.Close(); err != nil {
 		failed := err // the copy alone is on the heap
 		t.closeErr = &failed

@@ -58,6 +58,7 @@
 //
 //   - read.go: the read lock, the wait for the peer, and what a failed read means
 //   - read_deadline.go: deadlines and contexts of reads
+//   - park.go: connections that wait without a goroutine
 //   - buffer.go: the read buffer
 //   - socket_unix.go, socket_other.go: reading from a socket without holding memory
 //   - frame.go: headers, control frames, the peer's close frame

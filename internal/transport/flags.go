@@ -10,6 +10,7 @@ const (
 	writeByContext                       // a context bounds the write; set by the holder of frameLock
 	writeUntimed                         // the network did not set the deadline of the write; likewise
 	writeStreamed                        // a message is written piece by piece; set by the holder of messageLock
+	socketShown                          // the application has the connection beneath, and may close it
 	writeUncompressed                    // later messages are not compressed, although that was negotiated
 )
 

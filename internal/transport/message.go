@@ -3,12 +3,16 @@ package transport
 import (
 	"context"
 	"math"
+	"time"
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/bufpool"
 	"github.com/goyave-contrib/websocket/internal/deflate"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
+
+// never is the time after which a connection that is not to be parked is quiet.
+const never time.Duration = -1
 
 // NoMessage is the message type that is returned with an error, as by gorilla.
 const NoMessage = -1
@@ -28,7 +32,7 @@ func (t *Conn) ReadMessage(ctx context.Context, lend bool) (messageType int, p [
 	for {
 		if ctx.Done() != nil {
 			messageType, p, err = t.readMessageBounded(ctx, lend)
-		} else if messageType, p, err = t.readWhole(lend); p == nil && err == nil {
+		} else if messageType, p, err = t.readWhole(lend, never); p == nil && err == nil {
 			p, err = t.gather(messageType, lend)
 		}
 		switch {
@@ -45,7 +49,7 @@ func (t *Conn) readMessageBounded(ctx context.Context, lend bool) (messageType i
 	release := t.boundRead(ctx)
 	succeeded := false
 	defer func() { release(succeeded) }() // a handler may panic
-	if messageType, p, err = t.readWhole(lend); p == nil && err == nil {
+	if messageType, p, err = t.readWhole(lend, never); p == nil && err == nil {
 		if err = t.checkContext(ctx); err == nil { // a handler may have canceled it
 			p, err = t.gather(messageType, lend)
 		}
@@ -56,16 +60,18 @@ func (t *Conn) readMessageBounded(ctx context.Context, lend bool) (messageType i
 
 // readWhole reads the next message, if that is one frame which is not too long to be inflated
 // whole. Of any other message it begins the first frame, and returns the type and nil: gather
-// must read it.
-func (t *Conn) readWhole(lend bool) (messageType int, p []byte, err error) {
+// must read it. If no message begins to arrive for the time quiet, it returns errQuiet.
+func (t *Conn) readWhole(lend bool, quiet time.Duration) (messageType int, p []byte, err error) {
 	if t.current != nil {
 		if err := t.skipMessage(); err != nil {
 			return NoMessage, nil, err
 		}
 	}
 	for {
-		messageType, p, err := t.readWholeLocked(lend)
+		messageType, p, err := t.readWholeLocked(lend, quiet)
 		switch {
+		case err == errQuiet: //nolint:errorlint // of our own, never wrapped
+			return NoMessage, nil, err
 		case err != nil:
 		case messageType == ws.PingMessage, messageType == ws.PongMessage:
 			if err = t.events.Control(messageType, string(p)); err == nil {
@@ -81,12 +87,18 @@ func (t *Conn) readWhole(lend bool) (messageType int, p []byte, err error) {
 
 // readWholeLocked is readWhole, but returns pings and pongs, too, as loans. It waits for a frame
 // before it calls what handles one, so that the stack of a connection that waits stays small.
-func (t *Conn) readWholeLocked(lend bool) (int, []byte, error) {
-	if err := t.lockReadable(); err != nil {
+func (t *Conn) readWholeLocked(lend bool, quiet time.Duration) (int, []byte, error) {
+	err := t.lockReadable()
+	if err != nil {
 		return NoMessage, nil, err
 	}
 	defer t.unlockRead()
-	if err := t.peek(2); err != nil {
+	if quiet >= 0 {
+		err = t.awaitMessage(quiet)
+	} else {
+		err = t.peek(2)
+	}
+	if err != nil {
 		return NoMessage, nil, err
 	}
 	return t.readNext(lend)

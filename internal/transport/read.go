@@ -155,24 +155,28 @@ func (t *Conn) waitToRead() bool {
 func (t *Conn) unlockRead() { t.reading.lock.Unlock() }
 
 // peek waits until the buffer contains n bytes. The read lock is held.
-func (t *Conn) peek(n int) (err error) {
+func (t *Conn) peek(n int) error {
 	for t.buffer.buffered() < n {
 		if t.reading.err != nil {
 			return t.reading.err
 		}
 		t.uncorkBeforeWaiting()
-		m := 0
-		if t.socket != nil {
-			m, err = t.fillRaw(n)
-		} else {
-			m, err = t.fillPlain(n)
-		}
+		m, err := t.fill(n)
 		if m == 0 {
 			return t.readFailed(err)
 		}
 		t.buffer.w += m
 	}
 	return nil
+}
+
+// fill reads from the socket into the buffer, which it makes large enough for n bytes. It returns
+// the number of bytes read.
+func (t *Conn) fill(n int) (int, error) {
+	if t.socket != nil {
+		return t.fillRaw(n)
+	}
+	return t.fillPlain(n)
 }
 
 // fillPlain reads into the buffer, which it makes large enough for n bytes. It returns the
@@ -184,14 +188,33 @@ func (t *Conn) fillPlain(n int) (int, error) {
 
 // readSocket reads from the connection beneath, and waits for the peer.
 func (t *Conn) readSocket(p []byte) (int, error) {
-	t.waiting.Store(1 + int64(t.Age()))
+	t.beginWait()
 	n, err := t.nc.Read(p)
-	t.waiting.Store(0)
+	for n == 0 && err != nil && t.outlasts(err) {
+		n, err = t.nc.Read(p)
+	}
+	t.endWait()
 	t.counts.bytesReceived.Add(uint64(n))
 	return n, err
 }
 
-// WaitingSince reports whether a read waits for the peer, and the age at which it began to wait.
+// beginWait notes that a read waits for the peer from now on, if none does. It is called for each
+// read of the socket.
+func (t *Conn) beginWait() {
+	if t.waiting.Load() == 0 {
+		t.waiting.Store(1 + int64(t.Age()))
+	}
+}
+
+// endWait notes that the read has returned, unless it goes on or the connection is parked.
+func (t *Conn) endWait() {
+	if d := t.deadlines.Made(); d == nil || !d.parker.isQuiet {
+		t.waiting.Store(0)
+	}
+}
+
+// WaitingSince reports whether a read waits for the peer, and the age at which it began to wait. One
+// that is parked waits.
 func (t *Conn) WaitingSince() (since time.Duration, waiting bool) {
 	w := t.waiting.Load()
 	return time.Duration(w - 1), w != 0

@@ -25,16 +25,21 @@ func (t *Conn) readDeadlines() *readDeadlines {
 // has an effect. An error says that the waiting read could not be interrupted: see FailUnreached.
 func (t *Conn) FailReads(cause error) error { return t.readDeadlines().fail(t.nc, cause) }
 
-// readDeadlines decides which read deadline the socket has: the caller's; one that has passed, to
-// interrupt a read; or none, once a closing handshake reads, which is bounded by a timer.
+// readDeadlines decides which read deadline the socket has: the caller's, or that of a wait which
+// ends with the connection parked, whichever comes first; one that has passed, to interrupt a
+// read; or none, once a closing handshake reads, which is bounded by a timer. A change of any of
+// them wakes a connection that is parked.
 type readDeadlines struct {
 	bounded atomic.Bool // caller is not zero
 
 	mu     sync.Mutex
-	caller time.Time // the caller's deadline; zero: none
-	failed error     // of FailReads: every later read fails with it
-	ended  error     // the cause of the context of the read in progress, which has ended
-	taken  bool      // a closing handshake reads: the deadline must not change any more
+	caller time.Time     // the caller's deadline; zero: none
+	quiet  time.Duration // age at which a connection that waits for a message is quiet; zero: none
+	failed error         // of FailReads: every later read fails with it
+	ended  error         // the cause of the context of the read in progress, which has ended
+	taken  bool          // a closing handshake reads: the deadline must not change any more
+
+	parker parker
 }
 
 // set sets the caller's deadline.
@@ -50,7 +55,7 @@ func (d *readDeadlines) set(nc net.Conn, at time.Time) error {
 func (d *readDeadlines) take(nc net.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.taken = true
+	d.taken, d.quiet = true, 0
 	_ = nc.SetReadDeadline(time.Time{})
 }
 
@@ -74,14 +79,49 @@ func (d *readDeadlines) end(nc net.Conn, err error) error {
 
 // apply sets the deadline of the socket. The mutex is held.
 func (d *readDeadlines) apply(nc net.Conn) error {
+	d.Ready()
 	switch {
 	case d.taken:
 		return nil
 	case d.failed != nil || d.ended != nil:
 		return nc.SetReadDeadline(longAgo)
-	default:
+	case d.quiet == 0:
 		return nc.SetReadDeadline(d.caller)
 	}
+	at := d.parker.t.begun.Add(d.quiet)
+	if !d.caller.IsZero() && d.caller.Before(at) {
+		at = d.caller
+	}
+	return nc.SetReadDeadline(at)
+}
+
+// setQuiet sets the age at which the read that waits for a message is to end. Only the reading
+// goroutine may call it, with the read lock held. If the network can't set the deadline, the
+// connection is not parked.
+func (d *readDeadlines) setQuiet(nc net.Conn, at time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.taken {
+		d.quiet = at
+		_ = d.apply(nc)
+	}
+}
+
+// quietPassed reports whether a read has timed out only because of setQuiet, and takes that back.
+// If that read waited for a message, the connection is quiet. The read lock is held.
+func (d *readDeadlines) quietPassed(nc net.Conn) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.quiet == 0 || d.failed != nil || d.ended != nil {
+		return false
+	}
+	if !d.caller.IsZero() && !time.Now().Before(d.caller) {
+		return false
+	}
+	d.quiet = 0
+	_ = d.apply(nc)
+	d.parker.isQuiet = d.parker.waits
+	return true
 }
 
 // reason returns why a read timed out. timeout is its own error.

@@ -32,9 +32,12 @@ func (t *Conn) fillRaw(need int) (int, error) {
 		t.tryRead = t.newTryRead()
 	}
 	t.getBuffer(need) // here and not only in the callback, where it would grow the stack of each connection that waits
-	t.waiting.Store(1 + int64(t.Age()))
+	t.beginWait()
 	err := t.socket.Read(t.tryRead)
-	t.waiting.Store(0)
+	for err != nil && t.outlasts(err) {
+		err = t.socket.Read(t.tryRead)
+	}
+	t.endWait()
 	if err != nil {
 		return 0, err
 	}
@@ -78,13 +81,16 @@ func (t *Conn) newTryRead() func(fd uintptr) bool {
 // arriveRaw reads some bytes of a payload from the socket into a. While it waits for the peer, the
 // connection holds no more memory than it may keep.
 func (t *Conn) arriveRaw(a *arrival) (int, error) {
-	t.waiting.Store(1 + int64(t.Age()))
+	t.beginWait()
 	err := t.socket.Read(a.try)
 	if err == nil && a.tried < 0 { // other goroutines may run first, perhaps the peer
 		runtime.Gosched()
 		err = t.socket.Read(a.try)
 	}
-	t.waiting.Store(0)
+	for err != nil && t.outlasts(err) {
+		err = t.socket.Read(a.try)
+	}
+	t.endWait()
 	switch {
 	case err != nil:
 		return 0, err

@@ -1,0 +1,309 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/goyave-contrib/websocket/internal/poller"
+)
+
+// ErrParked is what ReadOrPark returns when the connection is parked.
+var ErrParked = errors.New("websocket: the connection is parked")
+
+// errQuiet is the error of a wait that has been long enough for the connection to be parked.
+var errQuiet = errors.New("websocket: the connection is quiet")
+
+// minHold is how long a goroutine that was woken for nothing waits at least before the connection
+// is parked again.
+const minHold = time.Second
+
+// A Waker is the layer above of a connection that is parked.
+type Waker interface {
+	// Wake is called once for each time that the connection was parked, on a new goroutine. That
+	// is the reading goroutine from now on, and must call ReadOrPark: there is something to read,
+	// or the connection ends. Wake must recover its panics.
+	Wake()
+}
+
+// A Pollable is a net.Conn that is no socket and can be parked all the same.
+type Pollable interface {
+	net.Conn
+	// NotifyReadable has ready called once, as soon as a Read would not wait, perhaps at once. It
+	// replaces the function of an earlier call; nil takes that back. ready does not block, and may
+	// be called with locks held.
+	NotifyReadable(ready func())
+}
+
+// ReadOrPark is ReadMessage with lend, without a context, but does not wait for long. When no
+// message has begun to arrive for the time quiet, it parks the connection: it returns ErrParked,
+// and the reading goroutine may end. While a connection is parked it has no read buffer and no
+// reading goroutine, and w.Wake is called as soon as there is something to read, a deadline passes,
+// or anything happens to the connection that a read has to return. Pings and pongs do not count as
+// messages: once they are handled, a connection that they woke is parked again.
+//
+// For all else, a connection that is parked is one on which a read waits, since before it was
+// parked: for WaitingSince, deadlines, FailReads, and closing handshakes. It is not parked while it
+// ends.
+//
+// ReadOrPark never returns ErrParked if quiet is negative, or if the connection can't be parked:
+// TLS and other connections that wrap a socket, networks in memory, systems without a poller, and a
+// connection whose NetConn the application has, which may close it behind our back. w must be the
+// same in all calls for a connection.
+func (t *Conn) ReadOrPark(quiet time.Duration, w Waker) (messageType int, p []byte, err error) {
+	if quiet < 0 || !t.isPollable() {
+		return t.ReadMessage(context.Background(), true)
+	}
+	d := t.readDeadlines()
+	if d.parker.t == nil {
+		d.serve(t, w)
+	}
+	if err := t.unreadable(context.Background()); err != nil {
+		return NoMessage, nil, err
+	}
+	for {
+		messageType, p, err = t.readWhole(true, quiet)
+		if p == nil && err == nil {
+			p, err = t.gather(messageType, true)
+		}
+		switch {
+		case err == errQuiet: //nolint:errorlint // of our own, never wrapped
+			if d.park() {
+				return NoMessage, nil, ErrParked
+			}
+		case err != nil:
+			return NoMessage, nil, err
+		default:
+			d.parker.since = 0
+			if t.delivers() {
+				return messageType, p, nil
+			}
+		}
+	}
+}
+
+// isPollable reports whether something can tell when the connection beneath can be read.
+func (t *Conn) isPollable() bool {
+	if t.socket != nil {
+		return poller.Exists
+	}
+	_, ok := accepted(t.nc).(Pollable)
+	return ok
+}
+
+// endingFacts are those with which a connection ends, or is about to.
+const endingFacts = factShutdown | factClosing | factCloseCalled | factCloseFrame | factPeerClosed | factFailed | factClosed
+
+// mayPark reports whether nothing is known that forbids to park the connection. A connection that
+// ends has a goroutine: it has only a while to live.
+func (t *Conn) mayPark() bool { return !t.has(endingFacts) && !t.flags.has(socketShown) }
+
+// unpark wakes the connection if it is parked. Locks may be held.
+func (t *Conn) unpark() {
+	if d := t.deadlines.Made(); d != nil {
+		d.Ready()
+	}
+}
+
+// parker is the part of the read deadlines that parks a connection.
+type parker struct {
+	t     *Conn // nil before the first ReadOrPark; set with the mutex held
+	waker Waker
+
+	parked  atomic.Bool  // the reading goroutine has given the connection up
+	removed bool         // the socket is about to be closed; guarded by the mutex
+	watch   poller.Watch // zero: the socket is not registered; guarded by the mutex
+	expiry  *time.Timer  // wakes the connection when the caller's deadline passes; likewise
+
+	// Fields of the reading goroutine.
+	since  time.Duration // 1 + the age at which the wait for the next message began; zero: it did not
+	awakes bool          // the connection was woken, and nothing has been read since
+
+	// Fields that the read lock guards.
+	waits   bool // a read of the socket waits for a message
+	isQuiet bool // that read is over, because the quiet deadline passed, but the wait goes on
+}
+
+// serve notes whose deadlines these are, and whom to wake.
+func (d *readDeadlines) serve(t *Conn, w Waker) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.parker.t, d.parker.waker = t, w
+}
+
+// awaitMessage is peek(2) for the beginning of a message. It returns errQuiet when none has begun
+// to arrive for the given time. The read lock is held.
+func (t *Conn) awaitMessage(quiet time.Duration) error {
+	d := t.deadlines.Made()
+	d.parker.isQuiet = false
+	for t.buffer.buffered() == 0 && t.mayPark() {
+		if t.reading.err != nil {
+			return t.reading.err
+		}
+		t.uncorkBeforeWaiting()
+		if !d.boundQuiet(quiet) {
+			return errQuiet
+		}
+		d.parker.waits = true
+		m, err := t.fill(2)
+		d.parker.waits = false
+		switch {
+		case m > 0:
+			d.parker.awakes = false
+			t.buffer.w += m
+		case d.parker.isQuiet:
+			t.putBuffer()
+		default:
+			return t.readFailed(err)
+		}
+	}
+	return t.peek(2)
+}
+
+// boundQuiet bounds the next read of the socket, within which a message should begin to arrive. It
+// returns false if the time is over. The bound of an earlier read may stay, if that has not half of
+// the time left: to set it takes longer than all else about it.
+func (d *readDeadlines) boundQuiet(quiet time.Duration) bool {
+	k := &d.parker
+	now := k.t.Age()
+	if k.since == 0 {
+		k.since = 1 + now
+	}
+	k.isQuiet = false
+	at := k.since - 1 + quiet
+	switch {
+	case k.awakes:
+		k.awakes = false
+		at = max(at, now+max(quiet, minHold))
+	case at <= now:
+		k.isQuiet = true // the wait goes on
+		k.t.beginWait()
+		return false
+	}
+	if d.quiet == 0 || d.quiet > at || d.quiet-now < quiet/2 {
+		d.setQuiet(k.t.nc, at)
+	}
+	return true
+}
+
+// outlasts reports whether a read of the socket that failed with err has to be repeated, because
+// only the time is over within which a message should have begun to arrive, and the read is for
+// something else.
+func (t *Conn) outlasts(err error) bool {
+	d := t.deadlines.Made()
+	return d != nil && isDeadline(err) && d.quietPassed(t.nc) && !d.parker.isQuiet
+}
+
+// park parks the connection, and reports whether it did. Then another goroutine may be the reading
+// goroutine already.
+func (d *readDeadlines) park() bool {
+	k := &d.parker
+	if !d.beginPark() {
+		return false
+	}
+	if k.t.mayPark() && k.t.registerSocket(d) == nil {
+		return true
+	}
+	if !k.parked.CompareAndSwap(true, false) {
+		return true // it has been woken
+	}
+	d.stopExpiry()
+	return false
+}
+
+// beginPark lets others wake the connection from now on, unless a read would fail.
+func (d *readDeadlines) beginPark() bool {
+	k := &d.parker
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	k.awakes = true
+	if d.failed != nil || d.ended != nil || d.taken {
+		return false
+	}
+	if d.quiet != 0 {
+		d.quiet = 0
+		_ = d.apply(k.t.nc)
+	}
+	if !d.caller.IsZero() {
+		k.expiry = time.AfterFunc(time.Until(d.caller), d.Ready)
+	}
+	k.parked.Store(true)
+	return true
+}
+
+// Ready wakes the connection, if it is parked. It is the Ready of a [poller.Waiter], and called for
+// everything else that wakes one. Locks may be held.
+func (d *readDeadlines) Ready() {
+	if d.parker.parked.CompareAndSwap(true, false) {
+		go d.wake()
+	}
+}
+
+func (d *readDeadlines) wake() {
+	d.stopExpiry()
+	d.parker.waker.Wake()
+}
+
+func (d *readDeadlines) stopExpiry() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if k := &d.parker; k.expiry != nil {
+		k.expiry.Stop()
+		k.expiry = nil
+	}
+}
+
+// registerSocket has Ready called when the connection beneath can be read.
+func (t *Conn) registerSocket(d *readDeadlines) (err error) {
+	if t.socket == nil {
+		accepted(t.nc).(Pollable).NotifyReadable(d.Ready) //nolint:errcheck // see isPollable
+		return nil
+	}
+	if closed := t.socket.Control(func(fd uintptr) { err = d.register(fd) }); closed != nil {
+		return closed
+	}
+	return err
+}
+
+func (d *readDeadlines) register(fd uintptr) (err error) {
+	k := &d.parker
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case k.removed:
+		return ErrClosed
+	case k.watch.IsZero():
+		k.watch, err = poller.Add(fd, d)
+		return err
+	default:
+		return poller.Arm(fd, k.watch)
+	}
+}
+
+// removeSocket takes back what registerSocket did, for good. It must be called before the socket is
+// closed: then no event can reach another connection.
+func (t *Conn) removeSocket() {
+	d := t.deadlines.Made()
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	watch, used := d.parker.watch, d.parker.t != nil
+	d.parker.removed, d.parker.watch = true, poller.Watch{}
+	d.mu.Unlock()
+	switch {
+	case !watch.IsZero():
+		removed := t.socket.Control(func(fd uintptr) { poller.Remove(fd, watch) })
+		if removed != nil { // the application has closed it
+			poller.Forget(watch)
+		}
+	case t.socket == nil && used:
+		if nc, ok := accepted(t.nc).(Pollable); ok {
+			nc.NotifyReadable(nil)
+		}
+	}
+}
+
+var _ poller.Waiter = (*readDeadlines)(nil)
