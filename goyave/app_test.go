@@ -202,6 +202,42 @@ type told struct {
 
 func (ctrl *told) OnError(request *goyave.Request, err error) { ctrl.onError(request, err) }
 
+// byMessage is a MessageController with none of the optional interfaces.
+type byMessage struct {
+	goyave.Component
+	open func(conn *websocket.Conn, request *goyave.Request) (websocket.MessageHandler, error)
+}
+
+func (ctrl *byMessage) Open(conn *websocket.Conn, request *goyave.Request) (websocket.MessageHandler, error) {
+	if ctrl.open == nil {
+		return websocket.MessageHandlerFunc(conn.WriteMessage), nil
+	}
+	return ctrl.open(conn, request)
+}
+
+// toldByMessage is a byMessage with an ErrorHandler.
+type toldByMessage struct {
+	byMessage
+	onError func(request *goyave.Request, err error)
+}
+
+func (ctrl *toldByMessage) OnError(request *goyave.Request, err error) { ctrl.onError(request, err) }
+
+// closingHandler is a handler of messages with an OnClose.
+type closingHandler struct {
+	websocket.MessageHandlerFunc
+	onClose func(err error)
+}
+
+func (h *closingHandler) OnClose(err error) { h.onClose(err) }
+
+// atMessages mounts one controller that handles messages.
+func atMessages(path string, ctrl websocket.MessageController) func(*goyave.Server, *goyave.Router) {
+	return func(_ *goyave.Server, router *goyave.Router) {
+		router.Subrouter(path).Controller(websocket.NewMessages(ctrl))
+	}
+}
+
 // receive returns the next value, which must arrive soon.
 func receive[T any](t *testing.T, from <-chan T) T {
 	t.Helper()

@@ -23,6 +23,8 @@
 //
 //	router.Subrouter("/echo").Controller(websocket.New(&Echo{}))
 //
+// A [MessageController] has no loop: the package calls its handler with each message.
+//
 // A controller can make further decisions by implementing [Registrer], [OriginChecker],
 // [UpgradeChecker], [SubprotocolLister], [HeaderUpgrader], [UpgradeErrorHandler] or
 // [ErrorHandler].

@@ -9,17 +9,18 @@ import (
 	"goyave.dev/goyave/v5/util/errors"
 )
 
-// serve returns a function that calls the controller's Serve and wraps its error or panic in a
+// serveFunc returns a function that calls the controller's Serve and wraps its error or panic in a
 // Goyave error, which has a trace. It calls Serve directly: each further call would be on the stack
 // of every waiting connection.
-func (m *mounted) serve(conn *Conn, request *goyave.Request) func() error {
+func (m *mounted) serveFunc(conn *Conn, request *goyave.Request) func() error {
 	return func() (err error) {
 		defer m.returned(&err)
 		return errors.New(m.upgrader.Controller.Serve(conn, request))
 	}
 }
 
-// guard calls the other functions that belong to a connection in the same way.
+// guard calls the other functions that belong to a connection in the same way, among them the loop
+// that handles its messages.
 func (m *mounted) guard(call func() error) (err error) {
 	defer m.returned(&err)
 	return errors.New(call())

@@ -119,6 +119,20 @@ type (
 	// [Conn.Enqueue].
 	EncodedMessage = root.EncodedMessage
 
+	// A MessageHandler handles the messages of one connection: see [MessageController]. Its
+	// OnMessage is called with one message after the other. The message is only valid until
+	// OnMessage returns: copy what is needed for longer. An error ends the connection and has
+	// the meaning of an error of Serve.
+	MessageHandler = root.MessageHandler
+
+	// MessageHandlerFunc adapts a function to a [MessageHandler].
+	MessageHandlerFunc = root.MessageHandlerFunc
+
+	// A CloseHandler is a [MessageHandler] with an OnClose, which is called once, after the last
+	// call of OnMessage, however the connection ends. Its error is that of OnMessage or of the
+	// read, as a Goyave error, and for a panic a *PanicError.
+	CloseHandler = root.CloseHandler
+
 	// A QueueLimit limits the messages that wait to be written to a connection: see
 	// [Conn.Enqueue].
 	QueueLimit = root.QueueLimit

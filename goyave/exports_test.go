@@ -129,7 +129,7 @@ func TestNamesOfTheOriginal(t *testing.T) {
 func TestNamesOfTheRoot(t *testing.T) {
 	names := slices.DeleteFunc(exported(t, "github.com/goyave-contrib/websocket"), func(name string) bool {
 		switch name {
-		case "ControllerFunc": // a function can't be a Component
+		case "ControllerFunc", "MessageControllerFunc": // a function can't be a Component
 			return true
 		case "Endpoint", "NewEndpoint", "Handshake", "DefaultOptions": // for adapters of other frameworks
 			return true

@@ -34,11 +34,17 @@ func (m *spans) Handle(next goyave.Handler) goyave.Handler {
 func TestServeInHandler(t *testing.T) {
 	for _, tc := range []struct {
 		name      string
+		upgrader  *websocket.Upgrader
 		inHandler bool
-	}{{"in the handler", true}, {"in a goroutine of its own", false}} {
+	}{
+		{"Serve in the handler", websocket.New(&plain{}), true},
+		{"Serve in a goroutine of its own", websocket.New(&plain{}), false},
+		{"OnMessage in the handler", websocket.NewMessages(&byMessage{}), true},
+		{"OnMessage in a goroutine of its own", websocket.NewMessages(&byMessage{}), false},
+	} {
 		t.Run(tc.name, func(t *testing.T) {
 			around := &spans{statuses: make(chan int, 10)}
-			upgrader := websocket.New(&plain{})
+			upgrader := tc.upgrader
 			upgrader.ServeInHandler = tc.inHandler
 			a := start(t, func(_ *goyave.Server, router *goyave.Router) {
 				router.Subrouter("/ws").Middleware(around).Controller(upgrader)

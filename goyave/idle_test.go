@@ -22,8 +22,12 @@ import (
 // A connection that waits for its first message has the smallest stack, as without Goyave, although
 // the call is deeper. A hundred bytes more would double the stack, by two thousand bytes.
 func TestWaitIsShallow(t *testing.T) {
+	t.Run("Serve", func(t *testing.T) { waitIsShallow(t, websocket.New(&plain{})) })
+	t.Run("OnMessage", func(t *testing.T) { waitIsShallow(t, websocket.NewMessages(&byMessage{})) })
+}
+
+func waitIsShallow(t *testing.T, upgrader *websocket.Upgrader) {
 	const many = 500
-	upgrader := websocket.New(&plain{})
 	a := start(t, func(_ *goyave.Server, router *goyave.Router) {
 		router.GlobalMiddleware(log.CombinedLogMiddleware(), &parse.Middleware{})
 		router.Subrouter("/ws").Controller(upgrader)

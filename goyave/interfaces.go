@@ -32,6 +32,26 @@ type Controller interface {
 	Serve(conn *Conn, request *goyave.Request) error
 }
 
+// A MessageController is a WebSocket endpoint whose connections are handled message by message,
+// without a loop of its own: [NewMessages] takes it. It may implement the same interfaces as a
+// [Controller].
+type MessageController interface {
+	goyave.Composable
+
+	// Open is called once for each connection and returns what handles its messages: a value
+	// that has what the connection needs, such as the conn. The request is a copy of the
+	// upgraded request, as for Serve. The library does not retain it once Open has returned,
+	// unless the controller is an ErrorHandler.
+	//
+	// Open runs in a goroutine of the connection, like Serve, and may write, start goroutines
+	// with Conn.Go, and read: what it reads, OnMessage does not receive. An error ends the
+	// connection and has the meaning of an error of Serve. No method of a handler is called
+	// then. Neither a handler nor an error is a failure.
+	//
+	// Open is not called if the server stops before the connection is served.
+	Open(conn *Conn, request *goyave.Request) (MessageHandler, error)
+}
+
 // A Registrer is a [Controller] that registers its route itself, with validation, middleware, meta
 // or a name.
 //

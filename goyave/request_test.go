@@ -5,9 +5,11 @@ import (
 	"fmt"
 	stdslog "log/slog"
 	"reflect"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/goyave-contrib/websocket/goyave"
 	"github.com/stretchr/testify/assert"
@@ -90,4 +92,43 @@ func TestServeReceivesEveryField(t *testing.T) {
 	a.dial("/ws/1?a=b").ExpectClose(websocket.CloseNormalClosure, websocket.NormalClosureMessage)
 	before, served := receive(t, fields), receive(t, fields)
 	assert.Equal(t, before, served)
+}
+
+// After Open, nothing of the package holds the request, unless OnError may still use it.
+func TestMessagesDoNotHoldTheRequest(t *testing.T) {
+	for _, handlesErrors := range []bool{false, true} {
+		t.Run(fmt.Sprint(handlesErrors), func(t *testing.T) {
+			var original, opened weak.Pointer[goyave.Request]
+			open := func(conn *websocket.Conn, request *goyave.Request) (websocket.MessageHandler, error) {
+				opened = weak.Make(request)
+				assert.Equal(t, "room", request.RouteParams["name"])
+				return websocket.MessageHandlerFunc(conn.WriteMessage), nil
+			}
+			var ctrl websocket.MessageController = &byMessage{open: open}
+			if handlesErrors {
+				ctrl = &toldByMessage{byMessage: byMessage{open: open}, onError: func(*goyave.Request, error) {}}
+			}
+			a := start(t, func(_ *goyave.Server, router *goyave.Router) {
+				router.GlobalMiddleware(log.CombinedLogMiddleware(), &parse.Middleware{}, &around{
+					before: func(_ *goyave.Response, request *goyave.Request) { original = weak.Make(request) },
+				})
+				router.Subrouter("/ws/{name}").Controller(websocket.NewMessages(ctrl))
+			})
+			client := a.dial("/ws/room")
+			client.WriteText("hello")
+			client.ExpectText("hello")
+			released := func() bool {
+				runtime.GC()
+				return original.Value() == nil && opened.Value() == nil
+			}
+			if handlesErrors {
+				assert.Never(t, released, 50*time.Millisecond, 10*time.Millisecond)
+				assert.NotNil(t, opened.Value())
+			} else {
+				assert.Eventually(t, released, patience, 10*time.Millisecond)
+			}
+			client.WriteText("again")
+			client.ExpectText("again")
+		})
+	}
 }

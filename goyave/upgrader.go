@@ -16,14 +16,19 @@ import (
 	"goyave.dev/goyave/v5/util/errors"
 )
 
-// An Upgrader makes a [Controller] an endpoint of a Goyave application. It is a Goyave controller
+// An Upgrader makes a [Controller] or a [MessageController] an endpoint of a Goyave application. It is a Goyave controller
 // itself: mount it with router.Controller, and set its fields before that. The methods Shutdown
 // and Stats may be called from any goroutine once the route is registered.
 type Upgrader struct {
 	goyave.Component
 	Options
 
+	// Controller serves the connections. It must not be nil, unless MessageController is set.
 	Controller Controller
+
+	// MessageController handles the connections message by message, in place of a Controller.
+	// Only one of the two may be set.
+	MessageController MessageController
 
 	// Settings are the settings of gorilla/websocket. Subprotocols, EnableCompression,
 	// ReadBufferSize, WriteBufferSize and HandshakeTimeout apply if the Options of the same
@@ -31,7 +36,8 @@ type Upgrader struct {
 	// Error and CheckOrigin are ignored: see UpgradeErrorHandler and OriginChecker.
 	Settings ws.Upgrader
 
-	// ServeInHandler makes the Upgrader call Serve on the HTTP handler's goroutine. The handler
+	// ServeInHandler makes the Upgrader call Serve, or Open and the MessageHandler, on the HTTP
+	// handler's goroutine. The handler
 	// and all middleware around it then return when the connection has ended, which is also
 	// when the access log writes its line. By default, Serve runs in a goroutine of its own
 	// and the handler returns right after the 101 response, so that the memory of the request's
@@ -67,11 +73,30 @@ func New(controller Controller) *Upgrader {
 	return u
 }
 
-// mustServe panics if the controller is nil.
+// NewMessages is New for a controller that handles messages one by one. It panics if the controller
+// is nil.
+func NewMessages(controller MessageController) *Upgrader {
+	u := &Upgrader{MessageController: controller}
+	u.mustServe()
+	return u
+}
+
+// mustServe panics unless there is exactly one controller, which is not nil.
 func (u *Upgrader) mustServe() {
-	if v := reflect.ValueOf(u.Controller); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+	if u.Controller != nil && u.MessageController != nil {
+		panic(errors.New("websocket: the Upgrader has a Controller and a MessageController"))
+	}
+	if v := reflect.ValueOf(u.controller()); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		panic(errors.New("websocket: the Upgrader's Controller is nil"))
 	}
+}
+
+// controller returns the Controller or the MessageController, for its optional interfaces.
+func (u *Upgrader) controller() goyave.Composable {
+	if u.MessageController != nil {
+		return u.MessageController
+	}
+	return u.Controller
 }
 
 // RegisterRoutes mounts the controller on router: for GET at the router's own path, or with the
@@ -80,7 +105,7 @@ func (u *Upgrader) mustServe() {
 // methods than GET only.
 func (u *Upgrader) RegisterRoutes(router *goyave.Router) {
 	handler := u.Handler()
-	r, ok := u.Controller.(Registrer)
+	r, ok := u.controller().(Registrer)
 	if !ok {
 		router.Get("", handler)
 		return
@@ -115,7 +140,7 @@ func (u *Upgrader) Handler() goyave.Handler {
 	if server == nil {
 		panic(errors.New("websocket: the Upgrader is not initialized: call Init before Handler"))
 	}
-	u.Controller.Init(server)
+	u.controller().Init(server)
 	if u.mounted == nil || u.mounted.server != server {
 		u.mounted = u.mount(server)
 	}
@@ -163,21 +188,21 @@ func (m *mounted) handle(response *goyave.Response, request *goyave.Request) {
 		Settings: &m.upgrader.Settings,
 		Refuse:   func(status int, reason error) { m.writeRefusal(response, request, status, reason) },
 	}
-	if ctrl, ok := m.upgrader.Controller.(HeaderUpgrader); ok {
+	if ctrl, ok := m.upgrader.controller().(HeaderUpgrader); ok {
 		h.Header = ctrl.UpgradeHeaders(request)
 	}
-	if ctrl, ok := m.upgrader.Controller.(SubprotocolLister); ok {
+	if ctrl, ok := m.upgrader.controller().(SubprotocolLister); ok {
 		h.Subprotocols = ctrl.Subprotocols(request)
 	}
 	if !m.options.RequireSubprotocol { // the marker is no subprotocol
 		h.Subprotocol = bearer.Selected(request, m.subprotocols(h.Subprotocols), h.Header)
 	}
-	if ctrl, ok := m.upgrader.Controller.(OriginChecker); ok {
+	if ctrl, ok := m.upgrader.controller().(OriginChecker); ok {
 		h.CheckOrigin = func() bool { return ctrl.CheckOrigin(request) }
 	} else if isOwnOrigin(m.server, request.Request()) {
 		h.CheckOrigin = func() bool { return true }
 	}
-	if ctrl, ok := m.upgrader.Controller.(UpgradeChecker); ok {
+	if ctrl, ok := m.upgrader.controller().(UpgradeChecker); ok {
 		h.CheckUpgrade = func() error { return ctrl.CheckUpgrade(request) }
 	}
 	ctx := context.WithValue(request.Context(), routeKey{}, request.Route) // for the log
@@ -188,15 +213,29 @@ func (m *mounted) handle(response *goyave.Response, request *goyave.Request) {
 	if err != nil {
 		return // Accept has written the response
 	}
-	served := servedRequest(conn.Context(), request)
+	m.serve(conn, servedRequest(conn.Context(), request))
+}
+
+// serve has the controller serve a connection.
+func (m *mounted) serve(conn *Conn, request *goyave.Request) {
 	var report func(error)
-	if ctrl, ok := m.upgrader.Controller.(ErrorHandler); ok {
-		report = func(err error) { ctrl.OnError(served, goyaveError(err)) }
+	if ctrl, ok := m.upgrader.controller().(ErrorHandler); ok {
+		report = func(err error) { ctrl.OnError(request, goyaveError(err)) }
 	}
-	if m.upgrader.ServeInHandler {
-		m.endpoint.Serve(conn, m.serve(conn, served), report)
+	inHandler := m.upgrader.ServeInHandler
+	if ctrl := m.upgrader.MessageController; ctrl != nil {
+		open := func() (MessageHandler, error) { return ctrl.Open(conn, request) }
+		if inHandler {
+			m.endpoint.ServeMessages(conn, open, report)
+		} else {
+			m.endpoint.RunMessages(conn, open, report)
+		}
+		return
+	}
+	if inHandler {
+		m.endpoint.Serve(conn, m.serveFunc(conn, request), report)
 	} else {
-		m.endpoint.Run(conn, m.serve(conn, served), report)
+		m.endpoint.Run(conn, m.serveFunc(conn, request), report)
 	}
 }
 
@@ -216,7 +255,7 @@ func (m *mounted) writeRefusal(response *goyave.Response, request *goyave.Reques
 	if status == http.StatusInternalServerError {
 		panic(errors.New(reason)) // Goyave's recovery logs it and its status handler answers
 	}
-	if ctrl, ok := m.upgrader.Controller.(UpgradeErrorHandler); ok {
+	if ctrl, ok := m.upgrader.controller().(UpgradeErrorHandler); ok {
 		ctrl.OnUpgradeError(response, request, status, reason)
 		return
 	}

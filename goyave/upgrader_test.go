@@ -600,8 +600,25 @@ type errCustom struct{ code int }
 
 func (e *errCustom) Error() string { return fmt.Sprintf("custom %d", e.code) }
 
+// failing returns what mounts a controller whose OnError is onError and whose serve runs in Serve,
+// Open or OnMessage.
+func failing(
+	place string, serve func(*websocket.Conn, *goyave.Request) error, onError func(*goyave.Request, error),
+) func(*goyave.Server, *goyave.Router) {
+	if place == "Serve" {
+		return at("/ws", &told{plain: plain{serve: serve}, onError: onError})
+	}
+	open := func(conn *websocket.Conn, request *goyave.Request) (websocket.MessageHandler, error) {
+		if place == "Open" {
+			return nil, serve(conn, request)
+		}
+		return websocket.MessageHandlerFunc(func(int, []byte) error { return serve(conn, request) }), nil
+	}
+	return atMessages("/ws", &toldByMessage{byMessage: byMessage{open: open}, onError: onError})
+}
+
 // The error of OnError is a Goyave error, with message and trace, for every kind of failure of
-// Serve.
+// Serve, Open and OnMessage.
 func TestOnErrorIsToldGoyaveErrors(t *testing.T) {
 	traced := errorutil.New("traced where it happened")
 	for _, tc := range []struct {
@@ -723,35 +740,97 @@ func TestOnErrorIsToldGoyaveErrors(t *testing.T) {
 			check:   func(t *testing.T, err error) { t.Helper(); assert.Same(t, traced, err) },
 		},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			failures := make(chan error, 2)
-			ctrl := &told{plain: plain{serve: tc.serve}, onError: func(request *goyave.Request, err error) {
-				conn, ok := websocket.FromContext(request.Context())
-				if assert.True(t, ok) {
-					assert.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("last words")))
+		for _, place := range []string{"Serve", "Open", "OnMessage"} {
+			t.Run(tc.name+" in "+place, func(t *testing.T) {
+				failures := make(chan error, 2)
+				a := start(t, failing(place, tc.serve, func(request *goyave.Request, err error) {
+					conn, ok := websocket.FromContext(request.Context())
+					if assert.True(t, ok) {
+						assert.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("last words")))
+					}
+					failures <- err
+				}))
+				client := a.dial("/ws")
+				if place == "OnMessage" {
+					client.WriteText("fail")
 				}
-				failures <- err
-			}}
-			a := start(t, at("/ws", ctrl))
-			client := a.dial("/ws")
-			client.ExpectText("last words")
-			client.ExpectClose(websocket.CloseInternalServerErr, http.StatusText(http.StatusInternalServerError))
+				client.ExpectText("last words")
+				client.ExpectClose(websocket.CloseInternalServerErr, http.StatusText(http.StatusInternalServerError))
 
-			err := receive(t, failures)
-			failure, ok := err.(*errorutil.Error) //nolint:errorlint // the type itself is promised
-			require.True(t, ok, "%T", err)
-			assert.Equal(t, 1, strings.Count(failure.Error(), tc.message), "%v", failure)
-			assert.Equal(t, 1, failure.Len())
-			frames := failure.StackFrames()
-			require.NotEmpty(t, frames)
-			assert.Contains(t, frames[0].Function, tc.first)
-			assert.Contains(t, frames.String(), tc.in)
-			if tc.check != nil {
-				tc.check(t, err)
+				err := receive(t, failures)
+				failure, ok := err.(*errorutil.Error) //nolint:errorlint // the type itself is promised
+				require.True(t, ok, "%T", err)
+				assert.Equal(t, 1, strings.Count(failure.Error(), tc.message), "%v", failure)
+				assert.Equal(t, 1, failure.Len())
+				frames := failure.StackFrames()
+				require.NotEmpty(t, frames)
+				assert.Contains(t, frames[0].Function, tc.first)
+				assert.Contains(t, frames.String(), tc.in)
+				if tc.check != nil {
+					tc.check(t, err)
+				}
+				a.stop()
+				assert.Empty(t, failures, "it is told once")
+				assert.Empty(t, a.log.with(tc.message), "who is told does not find it in the log, too")
+			})
+		}
+	}
+}
+
+// OnClose receives what ended the connection.
+func TestOnClose(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		serve func() error
+		check func(t *testing.T, err error)
+	}{
+		{
+			name:  "an error",
+			serve: func() error { return &errCustom{7} },
+			check: func(t *testing.T, err error) { t.Helper(); var custom *errCustom; assert.ErrorAs(t, err, &custom) },
+		},
+		{
+			name:  "a panic",
+			serve: func() error { panic("the value") },
+			check: func(t *testing.T, err error) {
+				t.Helper()
+				var p *websocket.PanicError
+				require.ErrorAs(t, err, &p)
+				assert.Contains(t, fmt.Sprint(p.Value), "the value")
+			},
+		},
+		{
+			name:  "the client closes",
+			check: func(t *testing.T, err error) { t.Helper(); assert.Equal(t, 4000, websocket.CloseStatus(err)) },
+		},
+		{
+			name:  "the server stops",
+			serve: func() error { return nil },
+			check: func(t *testing.T, err error) { t.Helper(); assert.ErrorIs(t, err, websocket.ErrShutdown) },
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			closed := make(chan error, 2)
+			a := start(t, atMessages("/ws", &byMessage{open: func(*websocket.Conn, *goyave.Request) (websocket.MessageHandler, error) {
+				return &closingHandler{
+					MessageHandlerFunc: func(int, []byte) error { return tc.serve() },
+					onClose:            func(err error) { closed <- err },
+				}, nil
+			}}))
+			client := a.dial("/ws")
+			if tc.serve == nil {
+				client.Close(4000, "")
+			} else {
+				client.WriteText("go")
 			}
-			a.stop()
-			assert.Empty(t, failures, "it is told once")
-			assert.Empty(t, a.log.with(tc.message), "who is told does not find it in the log, too")
+			if tc.name != "the server stops" {
+				tc.check(t, receive(t, closed))
+				a.stop()
+			} else {
+				a.stop()
+				tc.check(t, receive(t, closed))
+			}
+			assert.Empty(t, closed, "it is called once")
 		})
 	}
 }
@@ -1118,4 +1197,54 @@ func TestRouterInMemory(t *testing.T) {
 	client.WriteBinary(bytes.Repeat([]byte{0}, 100_000))
 	client.ExpectBinary(bytes.Repeat([]byte{0}, 100_000))
 	client.Close(websocket.CloseNormalClosure, "")
+}
+
+// talented is a MessageController with all optional interfaces.
+type talented struct {
+	byMessage
+	refusing
+	answers chan int
+}
+
+func (*talented) Init(*goyave.Server) {}
+
+func (*talented) RegisterRoute(router *goyave.Router, handler goyave.Handler) {
+	router.Get("/{name}", handler)
+}
+func (*talented) CheckUpgrade(request *goyave.Request) error {
+	if request.RouteParams["name"] == "nobody" {
+		return &websocket.RefusedError{Status: http.StatusNotFound}
+	}
+	return nil
+}
+func (*talented) Subprotocols(*goyave.Request) []string { return []string{"v2"} }
+func (ctrl *talented) OnUpgradeError(response *goyave.Response, _ *goyave.Request, status int, _ error) {
+	ctrl.answers <- status
+	response.Status(status)
+}
+
+// A MessageController may have the optional interfaces of a Controller.
+func TestMessageControllersHaveTheOptionalInterfaces(t *testing.T) {
+	ctrl := &talented{answers: make(chan int, 1)}
+	ctrl.refusing.header = http.Header{"X-Talent": {"many"}}
+	ctrl.refusing.origin = func(request *goyave.Request) bool { return request.Header().Get("Origin") == "" }
+	ctrl.open = func(conn *websocket.Conn, request *goyave.Request) (websocket.MessageHandler, error) {
+		return nil, websocket.NewCloseError(4000, request.RouteParams["name"]+" speaks "+conn.Subprotocol())
+	}
+	a := start(t, atMessages("/ws", ctrl))
+	client := a.dialWith("/ws/ada", http.Header{"Sec-Websocket-Protocol": {"v2"}})
+	assert.Equal(t, "many", client.Response.Header.Get("X-Talent"))
+	client.ExpectClose(4000, "ada speaks v2")
+	response, _ := a.refused("/ws/nobody", nil)
+	assert.Equal(t, http.StatusNotFound, response.StatusCode)
+	assert.Equal(t, http.StatusNotFound, receive(t, ctrl.answers))
+	response, _ = a.refused("/ws/ada", http.Header{"Origin": {"https://evil.test"}})
+	assert.Equal(t, http.StatusForbidden, response.StatusCode)
+}
+
+func TestNewMessagesNeedsAController(t *testing.T) {
+	assert.Panics(t, func() { websocket.NewMessages(nil) })
+	assert.Panics(t, func() { websocket.NewMessages((*byMessage)(nil)) })
+	both := &websocket.Upgrader{Controller: &plain{}, MessageController: &byMessage{}}
+	assert.Panics(t, func() { both.Handler() })
 }
