@@ -7,10 +7,12 @@ import (
 	"errors"
 	"math"
 	"net"
+	"net/http"
 	"sync/atomic"
 	"time"
 
 	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket/internal/handshake"
 	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
@@ -40,6 +42,8 @@ type Conn struct {
 	request  context.Context          // of the request, for its values
 	lifetime atomic.Pointer[lifetime] // nil until the application uses the context
 
+	membership membership // of the connSet; guarded by it
+
 	handling    bool // a handler is running; only used by the reading goroutine
 	byMessage   bool // a MessageHandler has the messages; set before other goroutines have the Conn
 	onClose     atomic.Pointer[func(code int, text string) error]
@@ -54,16 +58,32 @@ type Conn struct {
 	group     group
 }
 
-// newConn returns the Conn of a connection whose opening handshake is complete, and starts its
-// keep-alive. The connection's context takes its values from the request's, but not its end.
-func newConn(request context.Context, gorilla *ws.Conn, t *transport.Conn, options *connOptions) *Conn {
-	c := &Conn{Conn: gorilla, t: t, options: options, request: request}
+// init makes c the connection of a transport, before other goroutines have either. The
+// connection's context takes its values from the request's, but not its end.
+func (c *Conn) init(request context.Context, gorilla *ws.Conn, t *transport.Conn, options *connOptions) {
+	c.Conn, c.t, c.options, c.request = gorilla, t, options, request
 	c.initCompression()
 	t.SetReadLimit(options.maxMessageSize)
 	c.installHandlers()
-	t.Start((*connEvents)(c))
+	t.SetEvents((*connEvents)(c))
+}
+
+// open ends the opening handshake and starts the keep-alive.
+func (c *Conn) open() {
+	c.t.Open()
 	c.keepalive.start(c)
-	return c
+}
+
+// switchProtocols writes the 101 response, which it makes in p if that is large enough, and opens
+// the connection. The timeout bounds the write; zero means the write timeout, negative no bound.
+// After an error, the caller must abort the connection.
+func (c *Conn) switchProtocols(p []byte, agreed *agreement, header http.Header, timeout time.Duration) error {
+	p = handshake.AppendResponse(p, agreed.key, agreed.subprotocol, agreed.extensions(), header)
+	if err := c.t.WriteResponse(p, cmp.Or(timeout, c.options.writeTimeout)); err != nil {
+		return err
+	}
+	c.open()
+	return nil
 }
 
 // NetConn returns the network connection as it was accepted or dialed. Reading from it or

@@ -2,88 +2,104 @@ package websocket
 
 import (
 	"maps"
+	"slices"
 	"sync"
 )
 
-// connSet is the set of the live upgrades and connections of an Endpoint. An upgrade enters
-// it before anything else is done with its request. Its connection replaces it, and leaves
-// when the socket is closed and Serve has returned. Shutdown waits until the set is empty.
+// connSet is the set of the live upgrades and connections of an Endpoint. An upgrade is counted
+// before anything else is done with its request, and becomes a member once there is a connection.
+// The connection leaves when its socket is closed and Serve has returned. Shutdown waits until the
+// set is empty.
 //
 // All methods may be called from any goroutine.
 type connSet struct {
 	mu       sync.Mutex
-	members  map[member]struct{}
-	admitted int           // members that count toward MaxConnections
+	upgrades int           // that are no members yet
+	members  []*Conn       // each knows its place
+	admitted int           // upgrades and members that count toward MaxConnections
 	total    Stats         // of connections that have ended, and of upgrades
-	empty    chan struct{} // nil until stopAccepting; closed when no member remains
+	empty    chan struct{} // nil until stopAccepting; closed when nothing remains
+	aborted  bool          // abort was called
 }
 
-// A member of a connSet is an *upgrade or a *Conn.
-type member interface {
-	// abort closes the socket at once. It may be called at any time, more than once.
-	abort()
+// A membership is what a connSet knows of a connection.
+type membership struct {
+	place    int32 // in members
+	accepted bool  // the 101 is written
 }
 
-// begin adds an upgrade, and reports false if stopAccepting was called. The caller must
-// call replace or abandon later.
-func (s *connSet) begin(u *upgrade) bool {
+// begin counts an upgrade, and reports false if stopAccepting was called. The caller must call
+// abandon later, or else add, accept and remove.
+func (s *connSet) begin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.empty != nil {
 		return false
 	}
-	if s.members == nil {
-		s.members = make(map[member]struct{})
-	}
-	s.members[u] = struct{}{}
+	s.upgrades++
 	return true
 }
 
-// admit lets an upgrade count toward MaxConnections. It reports false if limit members
-// count already; a limit of 0 or less means no limit.
-func (s *connSet) admit(u *upgrade, limit int) bool {
+// admit lets an upgrade count toward MaxConnections. It reports false if limit upgrades and
+// connections count already; a limit of 0 or less means no limit.
+func (s *connSet) admit(limit int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if limit > 0 && s.admitted >= limit {
 		return false
 	}
-	u.admitted = true
 	s.admitted++
 	return true
 }
 
-// release undoes admit for an upgrade whose refusal still has to be written, which may take
-// a while.
-func (s *connSet) release(u *upgrade) {
+// release undoes admit.
+func (s *connSet) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.releaseLocked(u)
+	s.admitted--
 }
 
-func (s *connSet) releaseLocked(u *upgrade) {
-	if u.admitted {
-		u.admitted = false
-		s.admitted--
+// add makes the connection of an upgrade a member, before its 101 is written. If abort was
+// called, add aborts the connection.
+func (s *connSet) add(conn *Conn) {
+	s.mu.Lock()
+	s.upgrades--
+	conn.membership.place = int32(len(s.members)) //nolint:gosec // there are fewer connections
+	s.members = append(s.members, conn)
+	aborted := s.aborted
+	s.mu.Unlock()
+	if aborted {
+		conn.abort()
 	}
 }
 
-// replace replaces an admitted upgrade by its connection. It reports whether stopAccepting
-// was called in the meantime.
-func (s *connSet) replace(u *upgrade, conn *Conn) (stopped bool) {
+// accept notes that the 101 of a member is written. It reports whether stopAccepting was called
+// in the meantime.
+func (s *connSet) accept(conn *Conn) (stopped bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.members, u)
-	s.members[conn] = struct{}{}
+	conn.membership.accepted = true
 	s.total.Upgrades++
 	return s.empty != nil
 }
 
-// abandon removes an upgrade that did not become a connection.
-func (s *connSet) abandon(u *upgrade) {
+// abandon ends an upgrade that did not become a connection. conn is a member whose 101 could not
+// be written, nil if there is none: abandon aborts it.
+func (s *connSet) abandon(conn *Conn, admitted bool) {
+	if conn != nil {
+		conn.abort()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.releaseLocked(u)
-	s.removeLocked(u)
+	if admitted {
+		s.admitted--
+	}
+	if conn != nil {
+		s.leave(conn)
+	} else {
+		s.upgrades--
+	}
+	s.checkEmpty()
 }
 
 // remove removes a connection that has ended.
@@ -92,53 +108,61 @@ func (s *connSet) remove(conn *Conn) {
 	defer s.mu.Unlock()
 	s.admitted--
 	s.total.add(conn.t)
-	s.removeLocked(conn)
+	s.leave(conn)
+	s.checkEmpty()
 }
 
-// removeLocked removes a member, and closes empty if none remains. That happens once,
-// because no member is added after stopAccepting.
-func (s *connSet) removeLocked(m member) {
-	delete(s.members, m)
-	if s.empty != nil && len(s.members) == 0 {
+// leave removes a member. The last one takes its place.
+func (s *connSet) leave(conn *Conn) {
+	last := len(s.members) - 1
+	moved := s.members[last]
+	s.members[conn.membership.place] = moved
+	moved.membership.place = conn.membership.place
+	s.members[last] = nil
+	s.members = s.members[:last]
+}
+
+// checkEmpty closes empty if nothing remains. That happens once, because nothing is added after
+// stopAccepting.
+func (s *connSet) checkEmpty() {
+	if s.empty != nil && s.upgrades+len(s.members) == 0 {
 		close(s.empty)
 	}
 }
 
 // stopAccepting makes begin reject all later upgrades. It returns a channel that is closed
-// when no member remains, and the current connections. It may be called again.
+// when nothing remains, and the current connections. It may be called again.
 func (s *connSet) stopAccepting() (empty <-chan struct{}, conns []*Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.empty == nil {
 		s.empty = make(chan struct{})
-		if len(s.members) == 0 {
-			close(s.empty)
-		}
+		s.checkEmpty()
 	}
-	return s.empty, s.connsLocked()
+	return s.empty, s.accepted()
 }
 
-func (s *connSet) connsLocked() (conns []*Conn) {
-	for m := range s.members {
-		if conn, ok := m.(*Conn); ok {
+// accepted returns the connections whose 101 is written.
+func (s *connSet) accepted() (conns []*Conn) {
+	for _, conn := range s.members {
+		if conn.membership.accepted {
 			conns = append(conns, conn)
 		}
 	}
 	return conns
 }
 
-// abort closes the sockets of all members and returns the number of members.
+// abort closes the sockets of all members, and of those that upgrades in progress still add. It
+// returns the number of both.
 func (s *connSet) abort() int {
 	s.mu.Lock()
-	members := make([]member, 0, len(s.members))
-	for m := range s.members {
-		members = append(members, m)
-	}
+	s.aborted = true
+	members, upgrades := slices.Clone(s.members), s.upgrades
 	s.mu.Unlock()
-	for _, m := range members {
-		m.abort()
+	for _, conn := range members {
+		conn.abort()
 	}
-	return len(members)
+	return upgrades + len(members)
 }
 
 // countRefusal counts an upgrade that was refused with the given status.
@@ -156,7 +180,7 @@ func (s *connSet) stats() Stats {
 	all.Refusals = maps.Clone(all.Refusals)
 	all.CloseReceived = maps.Clone(all.CloseReceived)
 	all.CloseSent = maps.Clone(all.CloseSent)
-	for _, conn := range s.connsLocked() {
+	for _, conn := range s.accepted() {
 		all.add(conn.t)
 		all.Open++
 	}

@@ -167,7 +167,10 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 	case err != nil:
 		return nil, nil, err
 	}
-	return newConn(ctx, gorilla, d.t, settings), d.response, nil
+	conn := new(Conn)
+	conn.init(ctx, gorilla, d.t, settings)
+	conn.open()
+	return conn, d.response, nil
 }
 
 // request returns the request of the opening handshake, without its key.

@@ -116,13 +116,8 @@ func encodedOf(message *PreparedMessage) (*EncodedMessage, error) {
 // does not export the frame, so preparedFrame has gorilla write it to a connection.
 func preparedFrame(message *PreparedMessage) ([]byte, error) {
 	r := &frameRecorder{}
-	upgrader := ws.Upgrader{ReadBufferSize: adoptedReadBuffer, WriteBufferPool: new(sync.Pool)}
-	conn, err := upgrader.Upgrade(r, &http.Request{Method: http.MethodGet, Header: http.Header{
-		"Connection":            {"Upgrade"},
-		"Upgrade":               {"websocket"},
-		"Sec-Websocket-Version": {"13"},
-		"Sec-Websocket-Key":     {"AAAAAAAAAAAAAAAAAAAAAA=="},
-	}}, nil)
+	upgrader := ws.Upgrader{ReadBufferSize: gorillaReadBuffer, WriteBufferPool: new(sync.Pool)}
+	conn, err := upgrader.Upgrade(r, gorillaRequest, nil)
 	if err != nil {
 		return nil, err
 	}

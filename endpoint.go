@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -125,38 +126,43 @@ type Handshake struct {
 // Panics of the functions in h are passed on; they occur before anything is hijacked.
 // Nothing of the handshake is retained.
 func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (*Conn, error) {
-	u := new(upgrade)
-	if !e.live.begin(u) {
+	if !e.live.begin() {
 		return nil, e.rejectUpgrade(w, r, &h, &refusal{status: http.StatusServiceUnavailable, reason: ErrShutdown})
 	}
 	var conn *Conn
+	admitted, accepted := false, false
 	defer func() {
-		if conn == nil { // also if a function in h panics
-			u.abort() // closes the connection if it is hijacked
-			e.live.abandon(u)
+		if !accepted { // also if a function in h panics
+			e.live.abandon(conn, admitted)
 		}
 	}()
+	settings := e.settings(&h)
 	h.Header = handshake.CanonicalHeader(h.Header)
-	h.Settings = e.settings(&h)
-	agreed, refused := e.check(r, &h)
-	if refused == nil && !e.live.admit(u, e.options.MaxConnections) {
-		refused = &refusal{status: http.StatusServiceUnavailable, reason: ErrTooManyConnections}
+	agreed, refused := e.check(r, &h, &settings)
+	if refused == nil {
+		if admitted = e.live.admit(e.options.MaxConnections); !admitted {
+			refused = &refusal{status: http.StatusServiceUnavailable, reason: ErrTooManyConnections}
+		}
 	}
 	if refused != nil {
 		return nil, e.rejectUpgrade(w, r, &h, refused)
 	}
 	nc, rw, err := hijack(w)
 	if err != nil {
-		e.live.release(u)
+		e.live.release() // the response may take a while
+		admitted = false
 		return nil, e.rejectUpgrade(w, r, &h, &refusal{status: http.StatusInternalServerError, reason: err})
 	}
-	u.adopt(nc, rw, e.transportConfig(h.Settings.ReadBufferSize, h.Settings.WriteBufferSize), agreed)
-	gorilla, err := u.switchProtocols(e.upgrader(h.Settings), agreed, h.Header)
+	config := e.transportConfig(settings.ReadBufferSize, settings.WriteBufferSize)
+	if conn, err = e.adopt(r, nc, rw, config, e.writeBufferPool(h.Settings), &agreed); err == nil {
+		e.live.add(conn) // from now on, Shutdown may abort it
+		err = conn.switchProtocols(rw.Writer.AvailableBuffer(), &agreed, h.Header, settings.HandshakeTimeout)
+	}
 	if err != nil {
 		return nil, e.switchFailed(r, err)
 	}
-	conn = u.connection(r, gorilla, e.connOptions())
-	if stopped := e.live.replace(u, conn); stopped {
+	accepted = true
+	if stopped := e.live.accept(conn); stopped {
 		conn.shutDown()
 	}
 	return conn, nil
@@ -181,7 +187,7 @@ func (e *Endpoint) switchFailed(r *http.Request, err error) error {
 // check returns what the handshake agrees on, or why it is refused. It checks everything
 // that can be known before the connection is hijacked, and asks the application last, when
 // nothing else is wrong.
-func (e *Endpoint) check(r *http.Request, h *Handshake) (agreed agreement, refused *refusal) {
+func (e *Endpoint) check(r *http.Request, h *Handshake, settings *ws.Upgrader) (agreed agreement, refused *refusal) {
 	if e.invalid != nil {
 		return agreed, &refusal{status: http.StatusInternalServerError, reason: e.invalid}
 	}
@@ -189,7 +195,7 @@ func (e *Endpoint) check(r *http.Request, h *Handshake) (agreed agreement, refus
 	if reason != nil {
 		return agreed, &refusal{status: status, reason: reason}
 	}
-	ours := h.Settings.Subprotocols
+	ours := settings.Subprotocols
 	if h.Subprotocol != "" {
 		ours = []string{h.Subprotocol}
 	}
@@ -201,11 +207,11 @@ func (e *Endpoint) check(r *http.Request, h *Handshake) (agreed agreement, refus
 	}
 	offered := r.Header["Sec-Websocket-Protocol"]
 	agreed.key = opening.Key
-	agreed.subprotocol = cmp.Or(h.Subprotocol, handshake.SelectSubprotocol(offered, ours, h.Header))
+	agreed.subprotocol = strings.Clone(cmp.Or(h.Subprotocol, handshake.SelectSubprotocol(offered, ours, h.Header))) // the copy keeps h on the stack
 	if e.options.RequireSubprotocol && !handshake.IsOffered(offered, agreed.subprotocol) {
 		return agreed, &refusal{status: http.StatusBadRequest, reason: handshake.NoSubprotocolError(offered, ours, h.Header)}
 	}
-	if h.Settings.EnableCompression {
+	if settings.EnableCompression {
 		agreed.deflate, agreed.window = handshake.OffersDeflate(opening.Extensions)
 	}
 	if h.CheckUpgrade != nil {
@@ -216,32 +222,27 @@ func (e *Endpoint) check(r *http.Request, h *Handshake) (agreed agreement, refus
 	return agreed, nil
 }
 
-// settings returns the settings for a request: the adapter's take precedence over the
-// Options, and those over gorilla's. The caller may change the result.
-func (e *Endpoint) settings(h *Handshake) *ws.Upgrader {
-	s := &ws.Upgrader{}
+// settings returns the settings for a request, but for the WriteBufferPool: the adapter's take
+// precedence over the Options, and those over gorilla's.
+func (e *Endpoint) settings(h *Handshake) (s ws.Upgrader) {
 	if given := h.Settings; given != nil {
 		s.HandshakeTimeout, s.Subprotocols, s.EnableCompression = given.HandshakeTimeout, given.Subprotocols, given.EnableCompression
-		s.ReadBufferSize, s.WriteBufferSize, s.WriteBufferPool = given.ReadBufferSize, given.WriteBufferSize, given.WriteBufferPool
+		s.ReadBufferSize, s.WriteBufferSize = given.ReadBufferSize, given.WriteBufferSize
 	}
-	e.options.override(s)
+	e.options.override(&s)
 	if h.Subprotocols != nil {
 		s.Subprotocols = h.Subprotocols
 	}
 	return s
 }
 
-// upgrader completes the settings for gorilla. Everything for which gorilla could refuse
-// the request has been checked before.
-func (e *Endpoint) upgrader(settings *ws.Upgrader) *ws.Upgrader {
-	settings.ReadBufferSize = 0 // adopt provides the reader
-	if settings.WriteBufferPool == nil {
-		settings.WriteBufferPool = &e.buffers
+// writeBufferPool returns the pool of gorilla's write buffers. It is no part of what settings
+// returns, because it outlives the request, and all of that would have to be on the heap then.
+func (e *Endpoint) writeBufferPool(given *ws.Upgrader) ws.BufferPool {
+	if given != nil && given.WriteBufferPool != nil {
+		return given.WriteBufferPool
 	}
-	if settings.HandshakeTimeout == 0 {
-		settings.HandshakeTimeout = e.connOptions().writeTimeout
-	}
-	return settings
+	return &e.buffers
 }
 
 // checkOrigin returns an error unless pages of the request's origin may connect. If decide

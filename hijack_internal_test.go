@@ -3,6 +3,7 @@ package websocket
 import (
 	"bufio"
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -38,18 +39,19 @@ func TestRefusalOfGorillas(t *testing.T) {
 	e := NewEndpoint(Options{})
 	client, server := net.Pipe()
 	defer func() { _ = client.Close() }()
-	u := new(upgrade)
+	good := gorillaRequest
+	gorillaRequest = &http.Request{Method: http.MethodPost}
+	defer func() { gorillaRequest = good }()
 	rw := bufio.NewReadWriter(bufio.NewReader(server), bufio.NewWriter(server))
-	agreed := agreement{key: []string{"no key"}}
-	u.adopt(server, rw, e.transportConfig(0, 0), agreed)
-	_, err := u.switchProtocols(e.upgrader(&ws.Upgrader{}), agreed, nil)
-	u.abort()
+	request := httptest.NewRequest(http.MethodGet, "/", nil)
+	conn, err := e.adopt(request, server, rw, e.transportConfig(0, 0), &e.buffers, &agreement{})
+	assert.Nil(t, conn)
 
 	var refused ws.HandshakeError
 	require.ErrorAs(t, err, &refused)
-	n, _ := client.Read(make([]byte, 1))
-	assert.Zero(t, n)
-	err = e.switchFailed(httptest.NewRequest(http.MethodGet, "/", nil), err)
+	_, closed := client.Read(make([]byte, 1))
+	require.ErrorIs(t, closed, io.EOF)
+	err = e.switchFailed(request, err)
 	require.ErrorIs(t, err, refused)
 	require.ErrorContains(t, err, "gorilla refuses a handshake that was checked")
 	assert.Equal(t, slog.LevelError, records.last.Level)

@@ -55,12 +55,15 @@ func TestDialOptionsAreThoseOfTheConnection(t *testing.T) {
 func TestSettingsOfARequest(t *testing.T) {
 	given := &ws.Upgrader{
 		HandshakeTimeout: time.Second, ReadBufferSize: 1024, WriteBufferSize: 1024,
-		Subprotocols: []string{"settings"}, WriteBufferPool: &sync.Pool{},
+		Subprotocols: []string{"settings"},
 	}
 	e := NewEndpoint(Options{})
-	assert.Equal(t, given, e.settings(&Handshake{Settings: given}))
-	assert.NotSame(t, given, e.settings(&Handshake{Settings: given}))
-	assert.Equal(t, &ws.Upgrader{}, e.settings(&Handshake{}))
+	settings := func(h *Handshake) *ws.Upgrader {
+		s := e.settings(h)
+		return &s
+	}
+	assert.Equal(t, given, settings(&Handshake{Settings: given}))
+	assert.Equal(t, &ws.Upgrader{}, settings(&Handshake{}))
 
 	e = NewEndpoint(Options{
 		HandshakeTimeout: time.Minute, ReadBufferSize: 512, WriteBufferSize: 256,
@@ -68,11 +71,15 @@ func TestSettingsOfARequest(t *testing.T) {
 	})
 	want := &ws.Upgrader{
 		HandshakeTimeout: time.Minute, ReadBufferSize: 512, WriteBufferSize: 256,
-		Subprotocols: []string{"options"}, WriteBufferPool: given.WriteBufferPool, EnableCompression: true,
+		Subprotocols: []string{"options"}, EnableCompression: true,
 	}
-	assert.Equal(t, want, e.settings(&Handshake{Settings: given}))
+	assert.Equal(t, want, settings(&Handshake{Settings: given}))
+	assert.Same(t, &e.buffers, e.writeBufferPool(nil))
+	assert.Same(t, &e.buffers, e.writeBufferPool(given))
+	given.WriteBufferPool = new(sync.Pool)
+	assert.Same(t, given.WriteBufferPool, e.writeBufferPool(given))
 	want.Subprotocols = []string{"request"}
-	assert.Equal(t, want, e.settings(&Handshake{Settings: given, Subprotocols: []string{"request"}}))
+	assert.Equal(t, want, settings(&Handshake{Settings: given, Subprotocols: []string{"request"}}))
 }
 
 // Zero resolves to the default, and a negative value to off: zero, or forever.

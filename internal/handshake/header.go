@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 )
 
 // CanonicalHeader returns a copy of h with canonical names. A map literal may have
@@ -27,7 +28,7 @@ func CheckHeader(subprotocols []string, header http.Header) error {
 		return err
 	}
 	if selected := header.Get("Sec-Websocket-Protocol"); subprotocols == nil && selected != "" && !IsToken(selected) {
-		return fmt.Errorf("websocket: the header of the response selects subprotocol %q, which is no token", selected)
+		return fmt.Errorf("websocket: the header of the response selects subprotocol %s, which is no token", strconv.Quote(selected))
 	}
 	if _, ok := header["Sec-Websocket-Extensions"]; ok {
 		return errors.New("websocket: application specific 'Sec-WebSocket-Extensions' headers are unsupported")

@@ -16,7 +16,7 @@ var ErrNotHandshake = errors.New("websocket: the client is not using the websock
 
 // A Request is what a server needs of a client's opening handshake.
 type Request struct {
-	Key        []string    // one valid key
+	Key        string      // a valid one
 	Extensions []Extension // offered by the client
 }
 
@@ -27,18 +27,18 @@ func ReadRequest(r *http.Request) (o Request, status int, reason error) {
 		return o, status, reason
 	}
 	header := r.Header
-	o.Key = header["Sec-Websocket-Key"]
-	version := header["Sec-Websocket-Version"]
+	key, version := header["Sec-Websocket-Key"], header["Sec-Websocket-Version"]
 	switch {
 	case len(version) != 1 || version[0] != "13": // RFC 6455, 4.2.1 and 11.3.5
 		reason = fmt.Errorf("websocket: unsupported version: 'Sec-WebSocket-Version' is %q, not 13 alone", version)
-	case len(o.Key) > 1: // 11.3.1
+	case len(key) > 1: // 11.3.1
 		reason = errors.New("websocket: more than one 'Sec-WebSocket-Key' header")
-	case len(o.Key) == 0 || !isChallenge(o.Key[0]):
+	case len(key) == 0 || !isChallenge(key[0]):
 		reason = errors.New("websocket: the 'Sec-WebSocket-Key' header is not 16 bytes in base64")
 	case r.ContentLength != 0: // we would read it as frames, a proxy on the way as the body
 		reason = errors.New("websocket: the request has a body")
 	default:
+		o.Key = key[0]
 		if o.Extensions, reason = parseExtensions(header["Sec-Websocket-Extensions"]); reason != nil {
 			reason = fmt.Errorf("websocket: %w", reason)
 		}

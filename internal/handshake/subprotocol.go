@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // SelectSubprotocol returns the subprotocol of a connection, "" for none. offered are the
@@ -39,8 +41,12 @@ func NoSubprotocolError(offered, list []string, header http.Header) error {
 	if selected := header.Get("Sec-Websocket-Protocol"); list == nil && selected != "" {
 		list = []string{selected}
 	}
-	return fmt.Errorf("websocket: no subprotocol in common: the client offers %q, the server has %q",
-		slices.Collect(listElements(offered)), list)
+	quoted := make([]string, len(list)) // it has copies: an error that is hardly ever made must not move the list to the heap
+	for i, subprotocol := range list {
+		quoted[i] = strconv.Quote(subprotocol)
+	}
+	return fmt.Errorf("websocket: no subprotocol in common: the client offers %q, the server has [%s]",
+		slices.Collect(listElements(offered)), strings.Join(quoted, " "))
 }
 
 // CheckSubprotocols returns an error unless all elements of a list are tokens and no two are
@@ -49,9 +55,9 @@ func CheckSubprotocols(list []string) error {
 	for i, subprotocol := range list {
 		switch {
 		case !IsToken(subprotocol):
-			return fmt.Errorf("websocket: subprotocol %q is no token: letters, digits and !#$%%&'*+-.^_`|~", subprotocol)
+			return fmt.Errorf("websocket: subprotocol %s is no token: letters, digits and !#$%%&'*+-.^_`|~", strconv.Quote(subprotocol))
 		case slices.Contains(list[:i], subprotocol):
-			return fmt.Errorf("websocket: subprotocol %q is listed twice", subprotocol)
+			return fmt.Errorf("websocket: subprotocol %s is listed twice", strconv.Quote(subprotocol))
 		}
 	}
 	return nil

@@ -17,14 +17,14 @@ type Conn struct {
 	client  bool // this end is the client: it masks what it writes, and the peer does not
 	coarse  bool // a plain socket: its write deadline may stay set, because its reads never write
 	deflate bool // permessage-deflate was negotiated
-	open    bool // the 101 is written; set by Start, before other goroutines have the Conn
+	open    bool // the opening handshake is complete; set by Open
 
 	// Fields of reading and writing, placed where they fill a gap.
 	moreBuffered atomic.Bool  // the read buffer contains another whole frame
 	flags        ioFlags      // properties of the read and the write in progress
 	level        atomic.Int32 // compression level of later messages, on the scale of package flate
 
-	events Events // noEvents until the 101 is written
+	events Events // noEvents until SetEvents
 
 	closeTimeout atomic.Int64 // nanoseconds; zero or less: a closing handshake does not wait
 
@@ -54,16 +54,40 @@ func New(nc net.Conn, early []byte, config *Config) *Conn {
 	return t
 }
 
-// Start opens the connection once the 101 is written: the Conn reports to events from
-// now on. Start is called once, before other goroutines have the Conn.
-func (t *Conn) Start(events Events) {
-	t.events = events
+// SetEvents makes the Conn report to events. It is called once, before other goroutines have the
+// Conn.
+func (t *Conn) SetEvents(events Events) { t.events = events }
+
+// Open says that the opening handshake is complete. Only the goroutine that does the handshake may
+// call it, before any goroutine reads or writes messages.
+func (t *Conn) Open() {
 	t.open = true
 	t.sentAt.Store(int64(t.Age()))
 }
 
+// WriteResponse writes the response of a server to the opening handshake, in the time given; zero
+// or less means no bound. It also takes back the deadlines that the HTTP server has left. If it
+// fails, the caller must abort the Conn.
+func (t *Conn) WriteResponse(p []byte, timeout time.Duration) error {
+	_ = t.nc.SetReadDeadline(time.Time{}) // a read that it bounds all the same fails
+	var at time.Time
+	if timeout > 0 {
+		at = t.begun.Add(t.Age() + timeout)
+	}
+	t.boundResponse(at)
+	_, err := t.nc.Write(p)
+	switch {
+	case at.IsZero():
+	case t.coarse: // the next write sets its own
+		t.armed = at.Sub(t.begun)
+	default:
+		t.boundResponse(time.Time{})
+	}
+	return err
+}
+
 // UseDeflate says that permessage-deflate was negotiated (RFC 7692). It must be called before
-// Start.
+// Open.
 func (t *Conn) UseDeflate() { t.deflate = true }
 
 // IsClient reports whether this end is the client, which masks each frame with a new key (RFC

@@ -5,9 +5,9 @@
 //
 // # The life of a Conn
 //
-// [New] takes the connection over, with what the peer sent early. Until the 101 is written,
-// only the opening handshake uses it, by way of a [GorillaView]. [Conn.Start] then hands it to
-// the layer above. When the socket is closed, [Conn.StopBackground] waits for what the Conn
+// [New] takes the connection over, with what the peer sent early. [Conn.SetEvents] connects it to
+// the layer above. A server then writes its 101 with [Conn.WriteResponse]; a client has read it
+// before. [Conn.Open] ends the opening handshake. When the socket is closed, [Conn.StopBackground] waits for what the Conn
 // runs by itself. Only the calls that close need to be made: Conn has no finalizer.
 //
 // # Goroutines
@@ -17,8 +17,9 @@
 // that it calls, Control and PeerClosed, run on it.
 //
 // One goroutine at a time may use a message that [Conn.NextWriter] returned, and the writing
-// half of a GorillaView. The caller of UseDeflate and Start must be the only one that has the
-// Conn. All other methods may be called from any goroutine at any time.
+// half of a GorillaView. The caller of UseDeflate and SetEvents must be the only one that has the
+// Conn. One goroutine does the opening handshake, to Open; others may only end the Conn
+// meanwhile. All other methods may be called from any goroutine at any time.
 //
 // # Locks
 //

@@ -20,7 +20,7 @@ type Events interface {
 	Guard(f func())
 }
 
-// noEvents is the Events of a connection whose opening handshake is in progress.
+// noEvents is the Events of a connection before SetEvents.
 type noEvents struct{}
 
 func (noEvents) CancelContext(error)             {}

@@ -29,7 +29,7 @@ func TestExpiry(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				_, server := net.Pipe()
 				tr := New(server, nil, newConfig())
-				tr.Start(noEvents{})
+				tr.Open()
 				start := time.Now()
 				tc.set(tr)
 				select {

@@ -11,10 +11,13 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// A GorillaView is the net.Conn that gorilla's connection is made of, for the opening handshake
-// and for code that was written for that connection. Gorilla reads uncompressed frames from it,
-// even if compression was agreed on. The frames that it writes are parsed, and written by the
-// engine. One goroutine at a time may read, and one may write.
+// A GorillaView is the net.Conn that gorilla's connection is made of, for code that was written
+// for that connection. Gorilla reads uncompressed frames from it, even if compression was agreed
+// on. The frames that it writes are parsed, and written by the engine. One goroutine at a time may
+// read, and one may write.
+//
+// Before Open, what gorilla writes is dropped, and its deadlines have no effect: to make its
+// connection, gorilla must perform an opening handshake, but the engine does the real one.
 type GorillaView Conn
 
 // gorillaState is the state of what gorilla reads and writes.
@@ -104,7 +107,7 @@ func (t *Conn) keepViewed(m *messageReader) {
 }
 
 // Close closes the connection without a closing handshake. Gorilla calls it when the application
-// calls its Close, and when an opening handshake fails.
+// calls its Close.
 func (v *GorillaView) Close() error {
 	t := (*Conn)(v)
 	t.FindPeerClose(CloseGrace)
@@ -126,7 +129,7 @@ func (v *GorillaView) SetDeadline(d time.Time) error {
 func (v *GorillaView) SetReadDeadline(d time.Time) error {
 	t := (*Conn)(v)
 	if !t.open {
-		return t.nc.SetReadDeadline(d)
+		return nil
 	}
 	return t.SetReadDeadline(d)
 }

@@ -47,16 +47,14 @@ func (t *Conn) writeWithoutDeadline(b *WriteDeadline, p, behind []byte) (int, er
 	return t.writeFrom(0, p, behind)
 }
 
-// boundSwitching bounds the write of the 101, by a deadline or by a timer in its place. A zero
+// boundResponse bounds the write of the 101, by a deadline or by a timer in its place. A zero
 // time takes the bound away.
-func (t *Conn) boundSwitching(at time.Time) error {
+func (t *Conn) boundResponse(at time.Time) {
 	err := t.nc.SetWriteDeadline(at)
 	switch {
 	case at.IsZero():
 		t.cancelExpiry()
-	case !reaches(err) && !t.isPanic(err):
+	case !reaches(err) && !t.isPanic(err): // the end of the connection reports a panic
 		t.expireAfter(time.Until(at))
-		return nil
 	}
-	return err
 }

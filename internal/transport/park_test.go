@@ -135,7 +135,8 @@ func inBubble(t *testing.T, test func(t *testing.T, client net.Conn, l *parkingL
 		client, server := newParkedPipe()
 		tr := New(server, nil, newConfig())
 		var controls atomic.Int64
-		tr.Start(parkingEvents{controls: &controls, t: tr})
+		tr.SetEvents(parkingEvents{controls: &controls, t: tr})
+		tr.Open()
 		l := startLoop(tr, 5*time.Second)
 		go func() { _, _ = io.Copy(io.Discard, client) }()
 		test(t, client, l, &controls)
@@ -361,7 +362,7 @@ func TestConnectionThatCannotBeParked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
 		tr := New(server, nil, newConfig())
-		tr.Start(noEvents{})
+		tr.Open()
 		l := startLoop(tr, 5*time.Second)
 		time.Sleep(time.Hour)
 		assert.False(t, l.isParked())
@@ -406,7 +407,7 @@ func overTCP(t *testing.T, quiet time.Duration, early []byte, test func(t *testi
 	nc, err := listener.Accept()
 	require.NoError(t, err)
 	tr := New(nc, early, newConfig())
-	tr.Start(noEvents{})
+	tr.Open()
 	l := startLoop(tr, quiet)
 	test(t, client, l)
 	tr.Abort()

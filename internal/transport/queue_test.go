@@ -44,7 +44,7 @@ func tcpPair(t *testing.T, changes ...func(*Config)) (*net.TCPConn, *Conn) {
 	server, err := listener.AcceptTCP()
 	require.NoError(t, err)
 	tr := New(server, nil, newConfig(changes...))
-	tr.Start(noEvents{})
+	tr.Open()
 	t.Cleanup(func() { end(tr) })
 	return client, tr
 }

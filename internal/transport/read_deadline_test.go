@@ -65,7 +65,7 @@ func TestContextsBoundReads(t *testing.T) {
 		client, server := net.Pipe()
 		defer func() { _ = client.Close() }()
 		tr := New(server, nil, newConfig())
-		tr.Start(noEvents{})
+		tr.Open()
 		write := func(after time.Duration) {
 			time.Sleep(after)
 			_, _ = client.Write(wire.MaskedFrame(wire.OpText, []byte("x")))
@@ -123,7 +123,8 @@ func TestContextEndsAndTheReadSucceeds(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		tr := New(server, nil, newConfig())
-		tr.Start(cancelingEvents{cancel: cancel})
+		tr.SetEvents(cancelingEvents{cancel: cancel})
+		tr.Open()
 		message := wire.MaskedFrame(wire.OpText, []byte("x"))
 		go func() {
 			_, _ = client.Write(append(wire.MaskedFrame(wire.OpPing, nil), message...))

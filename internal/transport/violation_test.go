@@ -119,7 +119,7 @@ func TestHowLongAViolationLingers(t *testing.T) {
 				client, server := net.Pipe()
 				defer func() { _ = client.Close() }()
 				tr := New(server, nil, newConfig(func(c *Config) { c.CloseTimeout = tc.timeout }))
-				tr.Start(noEvents{})
+				tr.Open()
 				start := time.Now()
 				read := make(chan error, 1)
 				go func() {

@@ -21,7 +21,7 @@ func writerPair(t *testing.T, client, compressed bool, size int) (*Conn, func() 
 	tr := New(nc, nil, newConfig(func(c *Config) { c.WriteBufferSize = size }))
 	tr.client, tr.deflate = client, compressed
 	tr.level.Store(1)
-	tr.Start(noEvents{})
+	tr.Open()
 	all := make(chan []byte, 1)
 	go func() {
 		p, _ := io.ReadAll(peer)
