@@ -53,10 +53,12 @@ func NewEndpoint(options Options) *Endpoint {
 // frameworks with error types of their own: such an adapter converts the errors that Serve
 // returns, and f converts the errors of these functions.
 //
-// f calls its argument once, which may handle many messages, and returns that error or another one in its place. f may
-// recover a panic and must then return a *PanicError; the Endpoint recovers a panic that f
-// does not. f must not stop a runtime.Goexit. Call Guard before the first Accept. Nil, the
-// default, means that the functions are called directly.
+// f calls its argument once, and returns that error or another one in its place. For
+// RunMessages, the argument handles many messages, and returns nil if the connection goes on
+// later, on another goroutine: what f returns has no effect then. f may recover a panic and
+// must then return a *PanicError; the Endpoint recovers a panic that f does not. f must not
+// stop a runtime.Goexit. Call Guard before the first Accept. Nil, the default, means that the
+// functions are called directly.
 func (e *Endpoint) Guard(f func(call func() error) error) { e.guard = f }
 
 // connOptions returns the settings of connections. The first call resolves them, because

@@ -1,63 +1,87 @@
 package websocket
 
 import (
-	"context"
 	"errors"
+	"time"
+
+	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
 // RunMessages is Run for a connection that is handled message by message: see
 // [MessageController]. It calls open on the new goroutine, and then the MessageHandler that
 // open returned. The errors and panics of open and of the handler are treated like those of
 // Run's serve. Nothing of open is retained once open has returned.
+//
+// The goroutine ends when the connection has been quiet for Options.ParkAfter, and the handler
+// goes on, on another one, when the peer sends something.
 func (e *Endpoint) RunMessages(conn *Conn, open func() (MessageHandler, error), report func(error)) {
-	go e.newMessages(conn, open, report).serve()
+	go e.newMessages(conn, open, report, e.connOptions().parkAfter).serve()
 }
 
-// ServeMessages is RunMessages on the caller's goroutine: it returns when the connection is
-// closed. See [Endpoint.Serve] for its use and its price.
+// ServeMessages is RunMessages on the caller's goroutine alone: it returns when the connection
+// is closed. See [Endpoint.Serve] for its use and its price.
 func (e *Endpoint) ServeMessages(conn *Conn, open func() (MessageHandler, error), report func(error)) {
-	e.newMessages(conn, open, report).serve()
+	e.newMessages(conn, open, report, -1).serve()
 }
 
 // errNoHandler is the failure of an open that returned nothing to serve the connection with.
 var errNoHandler = errors.New("websocket: Open returned neither a MessageHandler nor an error")
 
 // messages is the run of a connection that is handled message by message. Its state is here
-// and not on a stack.
+// and not on a stack, because its goroutine ends when the connection is parked. From then on,
+// another one may have the state.
 type messages struct {
 	run
-	open    func() (MessageHandler, error) // nil once it is called
-	handler MessageHandler                 // nil until open has succeeded
+	parkAfter time.Duration                  // negative: never
+	open      func() (MessageHandler, error) // nil once it is called
+	handler   MessageHandler                 // nil until open has succeeded
 }
 
-func (e *Endpoint) newMessages(conn *Conn, open func() (MessageHandler, error), report func(error)) *messages {
+func (e *Endpoint) newMessages(
+	conn *Conn, open func() (MessageHandler, error), report func(error), parkAfter time.Duration,
+) *messages {
 	conn.byMessage = true
-	return &messages{run: run{e: e, conn: conn, report: report}, open: open}
+	return &messages{run: run{e: e, conn: conn, report: report}, parkAfter: parkAfter, open: open}
 }
 
-// serve reads messages until the connection ends.
-func (m *messages) serve() { callRecovering(m.guarded, m.end) }
+// Wake goes on with a connection that was parked: it is a [transport.Waker].
+func (m *messages) Wake() { m.serve() }
+
+// serve handles messages until the connection is parked or ends.
+func (m *messages) serve() {
+	parked := false
+	callRecovering(func() error { return m.guarded(&parked) }, func(err error) {
+		if !parked {
+			m.end(err)
+		}
+	})
+}
 
 // guarded calls loop within the guard of the options, if there is one.
-func (m *messages) guarded() error {
+func (m *messages) guarded(parked *bool) error {
 	if guard := m.conn.options.guard; guard != nil {
-		return guard(m.loop)
+		return guard(func() error { return m.loop(parked) })
 	}
-	return m.loop()
+	return m.loop(parked)
 }
 
-// loop handles messages. It returns why the connection ends, never nil.
-func (m *messages) loop() error {
-	if err := m.begin(); err != nil {
-		return err
+// loop handles messages. It returns why the connection ends, or nil when it is parked.
+func (m *messages) loop(parked *bool) error {
+	if m.handler == nil {
+		if err := m.begin(); err != nil {
+			return err
+		}
 	}
 	for {
 		// Not by way of ReadSlice: each call is on the stack of every connection that waits.
-		messageType, message, err := m.conn.t.ReadMessage(context.Background(), true)
-		if err != nil {
+		messageType, message, err := m.conn.t.ReadOrPark(m.parkAfter, m)
+		switch {
+		case err == transport.ErrParked: //nolint:errorlint // it is never wrapped
+			*parked = true
+			return nil
+		case err != nil:
 			return err
-		}
-		if m.conn.closeRead.Load() != nil {
+		case m.conn.closeRead.Load() != nil:
 			return unexpectedFrame
 		}
 		if err := m.handler.OnMessage(messageType, message); err != nil {

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,8 +172,10 @@ type life struct {
 	Lasted               time.Duration
 }
 
-// live runs a case, in a bubble, and returns what can be seen.
-func (tc *messageCase) live(t *testing.T, byMessage bool) (seen life) {
+// live runs a case, in a bubble, and returns what can be seen. With a parkAfter, it is served
+// message by message. It counts how often the connection was parked. A client that is late waits
+// for a second before it does anything.
+func (tc *messageCase) live(t *testing.T, parkAfter time.Duration, late bool) (seen life, parked int64) {
 	start := time.Now()
 	open := func(conn *websocket.Conn, _ *http.Request) (websocket.MessageHandler, error) {
 		h := &testws.MessageHandler{
@@ -187,19 +192,24 @@ func (tc *messageCase) live(t *testing.T, byMessage bool) (seen life) {
 	ctrl := &testws.Controller{ServeFunc: testws.AsServe(open)}
 	messages := &testws.MessageController{OpenFunc: open}
 	u := websocket.New(ctrl)
-	if byMessage {
+	if parkAfter != 0 {
 		u = websocket.NewMessages(messages)
+		u.ParkAfter = parkAfter
 	}
 	var observed testws.Observed
 	u.Observer = observed.Observer()
 	u.Logger = testws.Silent
 	u.MaxMessageSize = 1000
 	u.CloseTimeout = 2 * time.Second
-	client := wstest.DialRaw(t, u, "/", &wstest.Options{Timeout: 24 * time.Hour})
+	handler := &testws.Parkable{Handler: u}
+	client := wstest.DialRaw(t, handler, "/", &wstest.Options{Timeout: 24 * time.Hour})
+	if late {
+		time.Sleep(time.Second + time.Microsecond) // not when something else happens
+	}
 	if tc.client != nil {
 		tc.client(client)
 	} else {
-		client.Send(wstest.Text("hello"), wstest.Text("again"))
+		_, _ = client.Write(append(wstest.Text("hello").Bytes(), wstest.Text("again").Bytes()...))
 		synctest.Wait()
 		time.Sleep(1500 * time.Millisecond)
 		_, _ = client.Write(wstest.Close(1000, "").Bytes())
@@ -224,21 +234,33 @@ func (tc *messageCase) live(t *testing.T, byMessage bool) (seen life) {
 	}
 	ending := observed.Only(t)
 	seen.Ending = fmt.Sprint(ending.Code, " ", told(ending.Cause), " ", ending.Panicked, " ", ending.Duration)
-	return seen
+	return seen, handler.Parked.Load()
 }
 
 // Whatever happens to a connection, a MessageController sees it as the Serve of its
 // documentation would, and so does the peer.
 func TestMessagesAreServedAsDocumented(t *testing.T) {
+	times := make(map[time.Duration]int64) // that connections were parked
 	for _, tc := range messageCases {
-		t.Run(tc.name, func(t *testing.T) {
-			var want, got life
-			synctest.Test(t, func(t *testing.T) { want = tc.live(t, false) })
-			synctest.Test(t, func(t *testing.T) { got = tc.live(t, true) })
-			assert.Equal(t, want, got)
-			assert.NotEmpty(t, want.Ending)
-		})
+		for _, late := range []bool{false, true} {
+			t.Run(fmt.Sprint(tc.name, ", late: ", late), func(t *testing.T) {
+				var want life
+				synctest.Test(t, func(t *testing.T) { want, _ = tc.live(t, 0, late) })
+				assert.NotEmpty(t, want.Ending)
+				for _, parkAfter := range []time.Duration{-1, time.Millisecond, 100 * time.Millisecond} {
+					synctest.Test(t, func(t *testing.T) {
+						got, parked := tc.live(t, parkAfter, late)
+						assert.Equal(t, want, got, parkAfter)
+						times[parkAfter] += parked
+					})
+				}
+			})
+		}
 	}
+	assert.Zero(t, times[-1])
+	assert.Greater(t, times[time.Millisecond], int64(40))
+	assert.Greater(t, times[100*time.Millisecond], int64(40))
+	t.Log(times)
 }
 
 func TestNewMessagesNeedsAController(t *testing.T) {
@@ -418,12 +440,15 @@ func TestMessagesInTheHandler(t *testing.T) {
 				}}
 				u := websocket.NewMessages(ctrl)
 				u.ServeInHandler = true
+				u.ParkAfter = time.Millisecond // it has no effect
 				var events testws.ErrorList
-				client := wstest.DialRaw(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				handler := &testws.Parkable{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					defer func() { events.Add(fmt.Errorf("returned with %d open", u.Stats().Open)) }()
 					u.ServeHTTP(w, r)
 					events.Add(errors.New("normally"))
-				}), "/", nil)
+				})}
+				client := wstest.DialRaw(t, handler, "/", nil)
+				time.Sleep(time.Second)
 				client.Send(wstest.Text("a"))
 				if exits {
 					client.ExpectClose(websocket.CloseInternalServerErr, "Internal Server Error")
@@ -436,6 +461,7 @@ func TestMessagesInTheHandler(t *testing.T) {
 				}
 				testws.AwaitEnd(t, u)
 				synctest.Wait()
+				assert.Zero(t, handler.Parked.Load())
 				if exits {
 					assert.EqualError(t, errors.Join(events.All()...), "returned with 0 open")
 					assert.Len(t, ctrl.Told.All(), 1)
@@ -445,6 +471,64 @@ func TestMessagesInTheHandler(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A connection over a plain socket that is quiet has no goroutine. Its messages are handled all the
+// same, and at the end nothing is left. Over TLS, it keeps its goroutine.
+func TestQuietConnectionsHaveNoGoroutine(t *testing.T) {
+	switch runtime.GOOS {
+	case "linux", "darwin", "freebsd", "netbsd", "openbsd", "dragonfly":
+	default:
+		t.Skip("sockets can't be waited for without a goroutine here")
+	}
+	const many = 100
+	testws.OnNetworks(t, func(t *testing.T, serve func(http.Handler) any) {
+		var opened, closed atomic.Int64
+		u := websocket.NewMessages(websocket.MessageControllerFunc(func(conn *websocket.Conn, _ *http.Request) (websocket.MessageHandler, error) {
+			opened.Add(1)
+			return &testws.MessageHandler{
+				MessageFunc: conn.WriteMessage,
+				CloseFunc: func(err error) {
+					assert.ErrorIs(t, err, websocket.ErrShutdown)
+					closed.Add(1)
+				},
+			}, nil
+		}))
+		u.ParkAfter = 20 * time.Millisecond
+		server := serve(u)
+		var clients []*wstest.Raw
+		for range many {
+			clients = append(clients, wstest.DialRaw(t, server, "/", nil))
+		}
+		for round := range 3 {
+			for _, client := range clients {
+				client.Send(wstest.Text(fmt.Sprint("round ", round)))
+				client.Expect(wstest.Text(fmt.Sprint("round ", round)))
+			}
+			loops := func() int { return strings.Count(goroutines(), ".ReadOrPark(") }
+			if strings.HasPrefix(server.(*httptest.Server).URL, "https") { //nolint:errcheck // it is one
+				time.Sleep(100 * time.Millisecond)
+				assert.Equal(t, many, loops())
+			} else {
+				assert.Eventually(t, func() bool { return loops() == 0 }, 10*time.Second, 10*time.Millisecond)
+			}
+		}
+		stopped := make(chan error, 1)
+		go func() { stopped <- u.Shutdown(context.Background()) }()
+		for _, client := range clients {
+			client.ExpectClose(websocket.CloseGoingAway, "Server shutting down")
+			client.Send(wstest.Close(websocket.CloseGoingAway, ""))
+		}
+		assert.NoError(t, <-stopped)
+		assert.Equal(t, int64(many), opened.Load())
+		assert.Equal(t, int64(many), closed.Load())
+	}, testws.TCP, testws.TLS)
+}
+
+// goroutines returns the stacks of all goroutines.
+func goroutines() string {
+	b := make([]byte, 16<<20)
+	return string(b[:runtime.Stack(b, true)])
 }
 
 // CloseRead starts no second reader of the connection.

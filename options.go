@@ -26,6 +26,7 @@ func DefaultOptions() Options {
 		WriteTimeout:         10 * time.Second,
 		PingInterval:         30 * time.Second,
 		PongTimeout:          10 * time.Second,
+		ParkAfter:            5 * time.Second,
 		CompressionThreshold: 512,
 		CompressionLevel:     flate.BestSpeed,
 	}
@@ -80,6 +81,14 @@ type Options struct {
 	// the ping, is not gone. With TLS, a record counts once it has arrived completely. Zero
 	// means 10 seconds; negative means that pings are sent and no answer is expected.
 	PongTimeout time.Duration
+
+	// ParkAfter is how long a connection of a [MessageController] waits for a message until
+	// its goroutine ends; its next message is handled on another one. A connection that is
+	// parked has neither a goroutine nor a buffer, and all else goes on: pings, timeouts,
+	// writes, Shutdown. Zero means 5 seconds; negative means never. So does a connection
+	// whose goroutine is needed to wait: over TLS or a connection that wraps the socket, on
+	// systems without epoll or kqueue, with ServeInHandler, and once Conn.NetConn was called.
+	ParkAfter time.Duration
 
 	// HeartbeatInterval is the time since the last outgoing text or binary message was
 	// completed after which Heartbeat is sent. Scripts in a page do not see pings; on a
@@ -224,6 +233,7 @@ type connOptions struct {
 	writeTimeout      time.Duration // without progress; 0: unlimited
 	pingInterval      time.Duration // 0: no pings
 	pongTimeout       time.Duration // 0: no answer expected
+	parkAfter         time.Duration // negative: never
 	heartbeatInterval time.Duration // forever: no heartbeats
 	heartbeat         []byte
 
@@ -244,6 +254,7 @@ func (o *Options) resolve() *connOptions {
 		writeTimeout:         orDefault(o.WriteTimeout, d.WriteTimeout),
 		pingInterval:         min(orDefault(o.PingInterval, d.PingInterval), forever),
 		pongTimeout:          min(orDefault(o.PongTimeout, d.PongTimeout), forever),
+		parkAfter:            min(cmp.Or(o.ParkAfter, d.ParkAfter), forever),
 		heartbeatInterval:    forever,
 		heartbeat:            []byte(o.Heartbeat),
 		compressionThreshold: orDefault(o.CompressionThreshold, d.CompressionThreshold),

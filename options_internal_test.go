@@ -16,7 +16,7 @@ import (
 func TestDialOptionsAreThoseOfTheConnection(t *testing.T) {
 	ofServers := map[string]bool{
 		"MaxConnections": true, "AllowedOrigins": true, "InsecureSkipOriginCheck": true,
-		"RequireSubprotocol": true, "Logger": true, "Observer": true,
+		"RequireSubprotocol": true, "Logger": true, "Observer": true, "ParkAfter": true,
 	}
 	ofHandshakes := map[string]bool{"Subprotocols": true, "EnableCompression": true, "HandshakeTimeout": true}
 	options := reflect.TypeFor[Options]()
@@ -86,7 +86,7 @@ func TestSettingsOfARequest(t *testing.T) {
 func TestResolvedOptions(t *testing.T) {
 	want := &connOptions{
 		maxMessageSize: 1 << 20, closeTimeout: 10 * time.Second, writeTimeout: 10 * time.Second,
-		pingInterval: 30 * time.Second, pongTimeout: 10 * time.Second,
+		pingInterval: 30 * time.Second, pongTimeout: 10 * time.Second, parkAfter: 5 * time.Second,
 		heartbeatInterval: forever, heartbeat: []byte{},
 		compressionThreshold: 512, compressionLevel: 1,
 	}
@@ -97,21 +97,23 @@ func TestResolvedOptions(t *testing.T) {
 
 	off := Options{
 		MaxMessageSize: -1, CloseTimeout: -1, WriteTimeout: -1, PingInterval: -1, PongTimeout: -1,
-		HeartbeatInterval: -1, CompressionThreshold: -1, CompressionLevel: CompressionOff,
+		HeartbeatInterval: -1, CompressionThreshold: -1, CompressionLevel: CompressionOff, ParkAfter: -1,
 	}
-	assert.Equal(t, &connOptions{heartbeatInterval: forever, heartbeat: []byte{}, compressionLevel: CompressionOff}, off.resolve())
+	assert.Equal(t, &connOptions{parkAfter: -1, heartbeatInterval: forever, heartbeat: []byte{}, compressionLevel: CompressionOff}, off.resolve())
 
-	long := Options{PingInterval: math.MaxInt64, PongTimeout: math.MaxInt64, HeartbeatInterval: math.MaxInt64}
+	long := Options{PingInterval: math.MaxInt64, PongTimeout: math.MaxInt64, HeartbeatInterval: math.MaxInt64, ParkAfter: math.MaxInt64}
 	resolved := long.resolve()
-	assert.Equal(t, []time.Duration{forever, forever, forever}, []time.Duration{resolved.pingInterval, resolved.pongTimeout, resolved.heartbeatInterval})
+	for _, d := range []time.Duration{resolved.pingInterval, resolved.pongTimeout, resolved.heartbeatInterval, resolved.parkAfter} {
+		assert.Equal(t, forever, d)
+	}
 
 	set := Options{
 		MaxMessageSize: 1, CloseTimeout: 2, WriteTimeout: 3, PingInterval: 4, PongTimeout: 5, HeartbeatInterval: 6,
-		Heartbeat: "beat", CompressionThreshold: 7, CompressionLevel: 8, SkipUTF8Validation: true, Debug: true,
+		Heartbeat: "beat", CompressionThreshold: 7, CompressionLevel: 8, SkipUTF8Validation: true, Debug: true, ParkAfter: 9,
 	}
 	assert.Equal(t, &connOptions{
 		maxMessageSize: 1, closeTimeout: 2, writeTimeout: 3, pingInterval: 4, pongTimeout: 5, heartbeatInterval: 6,
-		heartbeat: []byte("beat"), compressionThreshold: 7, compressionLevel: 8, skipUTF8Validation: true, debug: true,
+		heartbeat: []byte("beat"), compressionThreshold: 7, compressionLevel: 8, skipUTF8Validation: true, debug: true, parkAfter: 9,
 	}, set.resolve())
 }
 

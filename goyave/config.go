@@ -19,6 +19,7 @@ const (
 	writeTimeoutEntry         = "websocket.writeTimeout"
 	pingIntervalEntry         = "websocket.pingInterval"
 	pongTimeoutEntry          = "websocket.pongTimeout"
+	parkAfterEntry            = "websocket.parkAfter"
 	heartbeatIntervalEntry    = "websocket.heartbeatInterval"
 	maxConnectionsEntry       = "websocket.maxConnections"
 	allowedOriginsEntry       = "websocket.allowedOrigins"
@@ -33,6 +34,7 @@ func init() {
 	register(writeTimeoutEntry, inSeconds(defaults.WriteTimeout))
 	register(pingIntervalEntry, inSeconds(defaults.PingInterval))
 	register(pongTimeoutEntry, inSeconds(defaults.PongTimeout))
+	register(parkAfterEntry, inSeconds(defaults.ParkAfter))
 	register(heartbeatIntervalEntry, inSeconds(defaults.HeartbeatInterval))
 	register(maxConnectionsEntry, defaults.MaxConnections)
 	register(compressionThresholdEntry, defaults.CompressionThreshold)
@@ -66,6 +68,7 @@ func configured(options Options, cfg *config.Config) Options {
 	options.WriteTimeout = cmp.Or(options.WriteTimeout, configuredSeconds(cfg, writeTimeoutEntry))
 	options.PingInterval = cmp.Or(options.PingInterval, configuredSeconds(cfg, pingIntervalEntry))
 	options.PongTimeout = cmp.Or(options.PongTimeout, configuredSeconds(cfg, pongTimeoutEntry))
+	options.ParkAfter = cmp.Or(options.ParkAfter, configuredSeconds(cfg, parkAfterEntry))
 	options.HeartbeatInterval = cmp.Or(options.HeartbeatInterval, configuredSeconds(cfg, heartbeatIntervalEntry))
 	options.MaxConnections = cmp.Or(options.MaxConnections, configuredInt(cfg, maxConnectionsEntry, math.MaxInt))
 	options.CompressionThreshold = cmp.Or(options.CompressionThreshold, configuredInt(cfg, compressionThresholdEntry, math.MaxInt))

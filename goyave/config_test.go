@@ -21,6 +21,7 @@ func TestConfigDefaults(t *testing.T) {
 	assert.Equal(t, 1<<20, cfg.GetInt("websocket.maxMessageSize"))
 	assert.Equal(t, 30, cfg.GetInt("websocket.pingInterval"))
 	assert.Equal(t, 10, cfg.GetInt("websocket.pongTimeout"))
+	assert.Equal(t, 5, cfg.GetInt("websocket.parkAfter"))
 	assert.Equal(t, 0, cfg.GetInt("websocket.heartbeatInterval"))
 	assert.Equal(t, 0, cfg.GetInt("websocket.maxConnections"))
 	assert.Equal(t, []string{}, cfg.GetStringSlice("websocket.allowedOrigins"))
@@ -33,6 +34,7 @@ func TestConfigDefaults(t *testing.T) {
 	assert.EqualValues(t, 1<<20, o.MaxMessageSize)
 	assert.Equal(t, 30*time.Second, o.PingInterval)
 	assert.Equal(t, 10*time.Second, o.PongTimeout)
+	assert.Equal(t, 5*time.Second, o.ParkAfter)
 	assert.Negative(t, o.HeartbeatInterval)
 	assert.Negative(t, o.MaxConnections)
 	assert.Empty(t, o.AllowedOrigins)
@@ -48,7 +50,7 @@ func TestConfigFromFile(t *testing.T) {
 		"server": {"websocketCloseTimeout": 3},
 		"websocket": {
 			"writeTimeout": 4, "pingInterval": 5, "pongTimeout": 6, "maxConnections": 7,
-			"heartbeatInterval": 20,
+			"heartbeatInterval": 20, "parkAfter": 21,
 			"allowedOrigins": ["example.com", "https://*.example.com", "capacitor://localhost"],
 			"compressionThreshold": 8, "compressionLevel": 9
 		}
@@ -60,6 +62,7 @@ func TestConfigFromFile(t *testing.T) {
 	assert.Equal(t, 5*time.Second, o.PingInterval)
 	assert.Equal(t, 6*time.Second, o.PongTimeout)
 	assert.Equal(t, 20*time.Second, o.HeartbeatInterval)
+	assert.Equal(t, 21*time.Second, o.ParkAfter)
 	assert.Equal(t, 7, o.MaxConnections)
 	assert.Equal(t, []string{"example.com", "https://*.example.com", "capacitor://localhost"}, o.AllowedOrigins)
 	require.NoError(t, o.Validate())
@@ -181,6 +184,7 @@ func TestConfigBadEntriesAreRefused(t *testing.T) {
 		shutdownTimeoutEntry:      {-1, tooLong},
 		pingIntervalEntry:         {-1, tooLong},
 		pongTimeoutEntry:          {-1, tooLong},
+		parkAfterEntry:            {-1, tooLong},
 		heartbeatIntervalEntry:    {-1, tooLong},
 		maxConnectionsEntry:       {-1},
 		compressionThresholdEntry: {-1},

@@ -40,6 +40,7 @@
 //	websocket.writeTimeout (10)          Options.WriteTimeout
 //	websocket.pingInterval (30)          Options.PingInterval
 //	websocket.pongTimeout (10)           Options.PongTimeout
+//	websocket.parkAfter (5)              Options.ParkAfter
 //	websocket.heartbeatInterval (0)      Options.HeartbeatInterval
 //	websocket.maxConnections (0)         Options.MaxConnections, of each Upgrader
 //	websocket.allowedOrigins ([])        Options.AllowedOrigins, a list of strings;

@@ -1242,6 +1242,51 @@ func TestMessageControllersHaveTheOptionalInterfaces(t *testing.T) {
 	assert.Equal(t, http.StatusForbidden, response.StatusCode)
 }
 
+// A connection that was quiet goes on on another goroutine, with the same traces of its failures.
+func TestQuietConnectionGoesOn(t *testing.T) {
+	failures, closed := make(chan error, 2), make(chan error, 2)
+	upgrader := websocket.NewMessages(&toldByMessage{
+		byMessage: byMessage{open: func(conn *websocket.Conn, request *goyave.Request) (websocket.MessageHandler, error) {
+			return &closingHandler{
+				MessageHandlerFunc: func(messageType int, message []byte) error {
+					if string(message) == "panic" {
+						return panicking(conn, request)
+					}
+					return conn.WriteMessage(messageType, message)
+				},
+				onClose: func(err error) { closed <- err },
+			}, nil
+		}},
+		onError: func(_ *goyave.Request, err error) { failures <- err },
+	})
+	upgrader.ParkAfter = time.Millisecond
+	a := start(t, func(_ *goyave.Server, router *goyave.Router) { router.Subrouter("/ws").Controller(upgrader) })
+	clients := []*wstest.Client{a.dial("/ws"), a.dial("/ws")}
+	for range 3 {
+		for _, client := range clients {
+			client.WriteText("hello")
+			client.ExpectText("hello")
+		}
+		if runtime.GOOS == "linux" {
+			require.Eventually(t, func() bool {
+				b := make([]byte, 16<<20)
+				return !strings.Contains(string(b[:runtime.Stack(b, true)]), ".ReadOrPark(")
+			}, patience, time.Millisecond)
+		}
+	}
+	clients[0].WriteText("panic")
+	clients[0].ExpectClose(websocket.CloseInternalServerErr, http.StatusText(http.StatusInternalServerError))
+	var p *websocket.PanicError
+	require.ErrorAs(t, receive(t, closed), &p)
+	failure, ok := receive(t, failures).(*errorutil.Error) //nolint:errorlint // the type itself is promised
+	require.True(t, ok)
+	assert.Contains(t, failure.StackFrames()[0].Function, "goyave_test.panicking")
+	a.stop()
+	clients[1].ExpectClose(websocket.CloseGoingAway, shuttingDown)
+	require.ErrorIs(t, receive(t, closed), websocket.ErrShutdown)
+	assert.Empty(t, failures)
+}
+
 func TestNewMessagesNeedsAController(t *testing.T) {
 	assert.Panics(t, func() { websocket.NewMessages(nil) })
 	assert.Panics(t, func() { websocket.NewMessages((*byMessage)(nil)) })
