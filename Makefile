@@ -58,6 +58,10 @@ interop: ## the tests with clients and servers of others: Node, a browser
 release: ## a release of the last commit, rehearsed: nothing is published
 	@bash .ci/run release
 
+.PHONY: autobahn
+autobahn: ## the Autobahn Testsuite, which must be installed (WSTEST=FILE): 20 minutes
+	@bash .ci/run autobahn
+
 .PHONY: bench-quick
 bench-quick: ## the benchmarks in their shortest form: two minutes, on Linux
 	@bash .ci/run bench-quick
