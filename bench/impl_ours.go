@@ -28,9 +28,12 @@ func serveOurs(l net.Listener, m mode, echoLoop func(*websocket.Conn) error) err
 	if m.Broadcasts() {
 		serve = (&oursBroadcast{hub.New(hub.Options{})}).serve
 	}
-	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+	return serveUpgrader(l, m, websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 		return serve(conn)
-	}))
+	})))
+}
+
+func serveUpgrader(l net.Listener, m mode, upgrader *websocket.Upgrader) error {
 	upgrader.EnableCompression = m.Compresses()
 	upgrader.CompressionThreshold = compressionThreshold
 	upgrader.MaxMessageSize = maxMessageSize

@@ -53,6 +53,10 @@ type implementation struct {
 	// takes; 0 means any number.
 	contextConns int
 
+	// quietAfter is how long a connection must have been quiet until it takes less memory; 0 means
+	// that it never does.
+	quietAfter time.Duration
+
 	// serve accepts connections from l until that fails. It is nil if program is set.
 	serve func(l net.Listener, m mode) error
 

@@ -236,7 +236,8 @@ func memoryWorkload(s scale) workload {
 		name:  "memory",
 		table: "Memory of an idle connection",
 		about: fmt.Sprintf("KiB for each of %s connections after garbage collection: heap in use and stacks of the "+
-			"server (runtime/metrics), and its resident size; just upgraded, and after one echo of %s on each. Raw TCP "+
+			"server (runtime/metrics), and its resident size; just upgraded, after one echo of %s on each, and once they have "+
+			"been quiet for so long that an implementation needs less for them, where one does. Raw TCP "+
 			"has a buffer of one message for each connection and is no limit here.", thousands(s.idle), bytesName(size)),
 		unit: connUnit, mode: echo, conns: s.idle, charted: true,
 		columns: []column{
@@ -244,6 +245,7 @@ func memoryWorkload(s scale) workload {
 			{key: "used", title: "heap and stacks, after an echo", compared: true},
 			{key: "fresh rss", title: "resident, fresh", compared: true},
 			{key: "used rss", title: "resident, after an echo", compared: true},
+			{key: "quiet", title: "heap and stacks, quiet", compared: true},
 		},
 		run: func(ctx context.Context, l *load) (sample, error) {
 			m := messages(opBinary, size, l.im.raw)
@@ -271,7 +273,11 @@ func memoryWorkload(s scale) workload {
 			if err != nil {
 				return nil, err
 			}
-			return result, l.countMemory(result, "used", base)
+			if err := l.countMemory(result, "used", base); err != nil {
+				return nil, err
+			}
+			time.Sleep(l.im.quietAfter)
+			return result, l.countMemory(result, "quiet", base)
 		},
 	}
 }
