@@ -82,8 +82,10 @@ type Options struct {
 	// means 10 seconds; negative means that pings are sent and no answer is expected.
 	PongTimeout time.Duration
 
-	// ParkAfter is how long a connection of a [MessageController] waits for a message until
-	// its goroutine ends; its next message is handled on another one. A connection that is
+	// ParkAfter is how long a busy connection of a [MessageController] waits for a message
+	// until its goroutine ends; its next message is handled on another one. It is busy if its
+	// last two messages came within that time; the goroutine of any other connection ends
+	// when there is nothing to read. A connection that is
 	// parked has neither a goroutine nor a buffer, and all else goes on: pings, timeouts,
 	// writes, Shutdown. Zero means 5 seconds; negative means never. So does a connection
 	// whose goroutine is needed to wait: over TLS or a connection that wraps the socket, on

@@ -39,7 +39,9 @@ type Pollable interface {
 
 // ReadOrPark is ReadMessage with lend, without a context, but does not wait for long. When no
 // message has begun to arrive for the time quiet, it parks the connection: it returns ErrParked,
-// and the reading goroutine may end. While a connection is parked it has no read buffer and no
+// and the reading goroutine may end. Only a connection that is busy waits with its goroutine: one
+// whose last two messages came within that time. Any other one is parked as soon as there is
+// nothing to read. While a connection is parked it has no read buffer and no
 // reading goroutine, and w.Wake is called as soon as there is something to read, a deadline passes,
 // or anything happens to the connection that a read has to return. Pings and pongs do not count as
 // messages: once they are handled, a connection that they woke is parked again.
@@ -76,12 +78,20 @@ func (t *Conn) ReadOrPark(quiet time.Duration, w Waker) (messageType int, p []by
 		case err != nil:
 			return NoMessage, nil, err
 		default:
-			d.parker.since = 0
+			d.parker.arrived(quiet)
 			if t.delivers() {
 				return messageType, p, nil
 			}
 		}
 	}
+}
+
+// arrived notes that a message has arrived.
+func (k *parker) arrived(quiet time.Duration) {
+	if k.gap {
+		k.busy = k.any && k.t.Age() <= k.since-1+quiet
+	}
+	k.since, k.gap, k.any = 0, false, true
 }
 
 // isPollable reports whether something can tell when the connection beneath can be read.
@@ -120,6 +130,9 @@ type parker struct {
 	// Fields of the reading goroutine.
 	since  time.Duration // 1 + the age at which the wait for the next message began; zero: it did not
 	awakes bool          // the connection was woken, and nothing has been read since
+	gap    bool          // it was parked while it waited for the next message
+	any    bool          // there was a message
+	busy   bool          // the last message came no later than quiet after the one before
 
 	// Fields that the read lock guards.
 	waits   bool // a read of the socket waits for a message
@@ -144,6 +157,7 @@ func (t *Conn) awaitMessage(quiet time.Duration) error {
 		}
 		t.uncorkBeforeWaiting()
 		if !d.boundQuiet(quiet) {
+			t.putBuffer()
 			return errQuiet
 		}
 		d.parker.waits = true
@@ -163,7 +177,7 @@ func (t *Conn) awaitMessage(quiet time.Duration) error {
 }
 
 // boundQuiet bounds the next read of the socket, within which a message should begin to arrive. It
-// returns false if the time is over. The bound of an earlier read may stay, if that has not half of
+// returns false if the time is over, and no time at all is left to a connection that is not busy. The bound of an earlier read may stay, if that has not half of
 // the time left: to set it takes longer than all else about it.
 func (d *readDeadlines) boundQuiet(quiet time.Duration) bool {
 	k := &d.parker
@@ -172,7 +186,10 @@ func (d *readDeadlines) boundQuiet(quiet time.Duration) bool {
 		k.since = 1 + now
 	}
 	k.isQuiet = false
-	at := k.since - 1 + quiet
+	at := k.since - 1
+	if k.busy {
+		at += quiet
+	}
 	switch {
 	case k.awakes:
 		k.awakes = false
@@ -218,7 +235,7 @@ func (d *readDeadlines) beginPark() bool {
 	k := &d.parker
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	k.awakes = true
+	k.awakes, k.gap = true, true
 	if d.failed != nil || d.ended != nil || d.taken {
 		return false
 	}

@@ -153,6 +153,16 @@ func send(t *testing.T, client net.Conn, opcode byte, text string) {
 	synctest.Wait()
 }
 
+// makeBusy has two messages come one soon after the other.
+func makeBusy(t *testing.T, client net.Conn, l *parkingLoop) {
+	t.Helper()
+	for range 2 {
+		send(t, client, wire.OpText, "busy")
+		assert.Equal(t, "busy", <-l.got)
+	}
+	l.runs.Store(1)
+}
+
 func isParkedAfter(t *testing.T, l *parkingLoop, d time.Duration) {
 	t.Helper()
 	time.Sleep(d - 1)
@@ -163,29 +173,47 @@ func isParkedAfter(t *testing.T, l *parkingLoop, d time.Duration) {
 	assert.True(t, l.isParked())
 }
 
-// A connection is parked when no message has come for a while, to the instant, and gives its
-// goroutine up. The next message gets another one.
+// A connection that is busy is parked when no message has come for a while, to the instant, and
+// gives its goroutine up. The next message gets another one.
 func TestQuietConnectionIsParked(t *testing.T) {
 	inBubble(t, func(t *testing.T, client net.Conn, l *parkingLoop, _ *atomic.Int64) {
+		makeBusy(t, client, l)
 		isParkedAfter(t, l, 5*time.Second)
 		time.Sleep(time.Hour)
 		send(t, client, wire.OpText, "a")
 		assert.Equal(t, "a", <-l.got)
-		assert.False(t, l.isParked())
-		for range 10 { // it is busy
+		assert.True(t, l.isParked(), "one message is not busy")
+		time.Sleep(5 * time.Second)
+		send(t, client, wire.OpText, "a")
+		assert.Equal(t, "a", <-l.got)
+		assert.False(t, l.isParked(), "two are")
+		for range 10 {
 			time.Sleep(4 * time.Second)
 			send(t, client, wire.OpText, "b")
 			assert.Equal(t, "b", <-l.got)
 		}
-		assert.EqualValues(t, 2, l.runs.Load())
+		assert.EqualValues(t, 3, l.runs.Load())
 		isParkedAfter(t, l, 5*time.Second)
 		assert.Nil(t, l.t.buffer)
 		for range 10 {
 			time.Sleep(6 * time.Second)
 			send(t, client, wire.OpText, "c")
 			assert.Equal(t, "c", <-l.got)
+			assert.True(t, l.isParked())
 		}
-		assert.EqualValues(t, 12, l.runs.Load())
+		assert.EqualValues(t, 13, l.runs.Load())
+	})
+}
+
+// A connection on which no message, or only one, has come is parked at once.
+func TestFreshConnectionIsParked(t *testing.T) {
+	inBubble(t, func(t *testing.T, client net.Conn, l *parkingLoop, _ *atomic.Int64) {
+		synctest.Wait()
+		assert.True(t, l.isParked())
+		send(t, client, wire.OpText, "first")
+		assert.Equal(t, "first", <-l.got)
+		assert.True(t, l.isParked())
+		assert.EqualValues(t, 2, l.runs.Load())
 	})
 }
 
@@ -193,6 +221,7 @@ func TestQuietConnectionIsParked(t *testing.T) {
 // connection is parked again.
 func TestControlFramesOfParkedConnections(t *testing.T) {
 	inBubble(t, func(t *testing.T, client net.Conn, l *parkingLoop, controls *atomic.Int64) {
+		makeBusy(t, client, l)
 		time.Sleep(3 * time.Second)
 		send(t, client, wire.OpPing, "x")
 		isParkedAfter(t, l, 2*time.Second)
@@ -213,7 +242,6 @@ func TestControlFramesOfParkedConnections(t *testing.T) {
 // What has begun to arrive keeps its goroutine until it is complete, however slowly it comes.
 func TestBeginningOfAMessageIsNotParked(t *testing.T) {
 	inBubble(t, func(t *testing.T, client net.Conn, l *parkingLoop, _ *atomic.Int64) {
-		isParkedAfter(t, l, 5*time.Second)
 		frame := wire.MaskedFrame(wire.OpText, []byte("slowly"))
 		for i := range frame {
 			_, err := client.Write(frame[i : i+1])
@@ -223,21 +251,21 @@ func TestBeginningOfAMessageIsNotParked(t *testing.T) {
 		}
 		assert.Equal(t, "slowly", <-l.got)
 		long := wire.MaskedFrame(wire.OpText, make([]byte, 100_000))
-		send(t, client, wire.OpText, "busy") // with a deadline that is left from here
+		makeBusy(t, client, l) // with a deadline that is left from here
 		for at := 0; at < len(long); at += 25_000 {
 			_, err := client.Write(long[at:min(len(long), at+25_000)])
 			require.NoError(t, err)
 			time.Sleep(4 * time.Second)
 		}
-		assert.Equal(t, "busy", <-l.got)
 		assert.Len(t, <-l.got, 100_000)
-		assert.EqualValues(t, 3, l.runs.Load())
+		assert.EqualValues(t, 1, l.runs.Load())
 	})
 }
 
 // For the keep-alive, the wait of a connection that is parked began when its last read did.
 func TestParkedConnectionWaits(t *testing.T) {
 	inBubble(t, func(t *testing.T, client net.Conn, l *parkingLoop, _ *atomic.Int64) {
+		makeBusy(t, client, l)
 		for _, opcode := range []byte{wire.OpText, wire.OpPong, wire.OpPong} {
 			time.Sleep(20 * time.Second)
 			send(t, client, opcode, "x")
@@ -280,7 +308,8 @@ func TestReadDeadlineOfAParkedConnection(t *testing.T) {
 		})
 	})
 	t.Run("earlier than the connection is quiet", func(t *testing.T) {
-		inBubble(t, func(t *testing.T, _ net.Conn, l *parkingLoop, _ *atomic.Int64) {
+		inBubble(t, func(t *testing.T, client net.Conn, l *parkingLoop, _ *atomic.Int64) {
+			makeBusy(t, client, l)
 			start := time.Now()
 			require.NoError(t, l.t.SetReadDeadline(start.Add(time.Second)))
 			require.ErrorIs(t, <-l.ended, os.ErrDeadlineExceeded)
