@@ -148,27 +148,22 @@ func chatBroadcastWorkloads(s scale) []workload {
 	return all
 }
 
-func chatMemoryWorkloads(s scale) []workload {
+func chatMemoryWorkload(s scale) workload {
 	const size = 1 << 10
-	var all []workload
-	for _, variant := range chatModes[:3] {
-		all = append(all, workload{
-			name:    "memory-chat " + variant.name,
-			table:   fmt.Sprintf("Memory of a connection after %d messages of a chat, compressed", chatMessages),
-			variant: variant.name,
-			about: fmt.Sprintf("KiB for each of %s connections (coder/websocket: at most 1,000), counted as in the table "+
-				"above, after %d messages of %s in each direction. Two windows of 15 bits are 64 KiB. %s It is measured once.",
-				thousands(s.idle), chatMessages, bytesName(size), chatAbout),
-			unit: connUnit, mode: variant.mode, conns: s.idle, among: amongChats(variant.mode),
-			once: true, timeout: 3 * cellTimeout,
-			columns: []column{
-				{key: "used", title: "heap and stacks", compared: true},
-				{key: "used rss", title: "resident", compared: true},
-			},
-			run: func(ctx context.Context, l *load) (sample, error) { return l.chatMemory(ctx, size) },
-		})
+	return workload{
+		name:  "memory-chat",
+		table: "Memory of a connection with context",
+		about: fmt.Sprintf("KiB for each of %s connections (coder/websocket: at most 1,000), counted as in the table above, "+
+			"after %d messages of %s in each direction. Two windows of 15 bits are 64 KiB. It is measured once. %s",
+			thousands(s.idle), chatMessages, bytesName(size), chatAbout),
+		unit: connUnit, mode: context15, conns: s.idle, among: amongChats(context15),
+		once: true, timeout: 3 * cellTimeout,
+		columns: []column{
+			{key: "used", title: "heap and stacks", compared: true},
+			{key: "used rss", title: "resident", compared: true},
+		},
+		run: func(ctx context.Context, l *load) (sample, error) { return l.chatMemory(ctx, size) },
 	}
-	return all
 }
 
 func (l *load) chatMemory(ctx context.Context, size int) (sample, error) {

@@ -72,9 +72,7 @@ func workloads(s scale) []workload {
 	all = append(all, chatWorkloads(1<<10)...)
 	all = append(all, broadcastWorkload(s, 1), broadcastWorkload(s, 8))
 	all = append(all, chatBroadcastWorkloads(s)...)
-	all = append(all, memoryWorkload(s))
-	all = append(all, chatMemoryWorkloads(s)...)
-	all = append(all, latencyWorkload())
+	all = append(all, memoryWorkload(s), chatMemoryWorkload(s), latencyWorkload())
 	for conns := 100; conns <= s.growth; conns *= 10 {
 		all = append(all, growthWorkload(conns))
 	}
