@@ -40,10 +40,13 @@ type Conn struct {
 	t        *transport.Conn
 	options  *connOptions
 	request  context.Context          // of the request, for its values
-	lifetime atomic.Pointer[lifetime] // nil until the application uses the context
+	lifetime atomic.Pointer[lifetime] // nil until the application uses the context, or it ends
+	endedBy  error                    // why it has ended, if lifetime is endedUnused
 
-	membership membership // of the connSet; guarded by it
+	place    int32 // in the connSet; guarded by it
+	accepted bool  // the 101 is written; guarded by the connSet
 
+	isPong      bool // the control frame that is handled is a pong; only used by the reading goroutine
 	handling    bool // a handler is running; only used by the reading goroutine
 	byMessage   bool // a MessageHandler has the messages; set before other goroutines have the Conn
 	onClose     atomic.Pointer[func(code int, text string) error]
@@ -170,10 +173,10 @@ func (e *connEvents) SocketClosing() { e.keepalive.timer.Cancel() }
 // is dropped: what else had arrived is still to be read.
 func (e *connEvents) Control(messageType int, data string) error {
 	var err error
-	if messageType == PingMessage {
-		err = e.Conn.PingHandler()(data)
-	} else {
+	if e.isPong = messageType == PongMessage; e.isPong {
 		err = e.Conn.PongHandler()(data)
+	} else {
+		err = e.Conn.PingHandler()(data)
 	}
 	if (*Conn)(e).merelyHungUp(err) {
 		return nil

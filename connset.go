@@ -22,12 +22,6 @@ type connSet struct {
 	aborted  bool          // abort was called
 }
 
-// A membership is what a connSet knows of a connection.
-type membership struct {
-	place    int32 // in members
-	accepted bool  // the 101 is written
-}
-
 // begin counts an upgrade, and reports false if stopAccepting was called. The caller must call
 // abandon later, or else add, accept and remove.
 func (s *connSet) begin() bool {
@@ -64,7 +58,7 @@ func (s *connSet) release() {
 func (s *connSet) add(conn *Conn) {
 	s.mu.Lock()
 	s.upgrades--
-	conn.membership.place = int32(len(s.members)) //nolint:gosec // there are fewer connections
+	conn.place = int32(len(s.members)) //nolint:gosec // there are fewer connections
 	s.members = append(s.members, conn)
 	aborted := s.aborted
 	s.mu.Unlock()
@@ -78,7 +72,7 @@ func (s *connSet) add(conn *Conn) {
 func (s *connSet) accept(conn *Conn) (stopped bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	conn.membership.accepted = true
+	conn.accepted = true
 	s.total.Upgrades++
 	return s.empty != nil
 }
@@ -116,8 +110,8 @@ func (s *connSet) remove(conn *Conn) {
 func (s *connSet) leave(conn *Conn) {
 	last := len(s.members) - 1
 	moved := s.members[last]
-	s.members[conn.membership.place] = moved
-	moved.membership.place = conn.membership.place
+	s.members[conn.place] = moved
+	moved.place = conn.place
 	s.members[last] = nil
 	s.members = s.members[:last]
 }
@@ -145,7 +139,7 @@ func (s *connSet) stopAccepting() (empty <-chan struct{}, conns []*Conn) {
 // accepted returns the connections whose 101 is written.
 func (s *connSet) accepted() (conns []*Conn) {
 	for _, conn := range s.members {
-		if conn.membership.accepted {
+		if conn.accepted {
 			conns = append(conns, conn)
 		}
 	}

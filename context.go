@@ -34,7 +34,7 @@ func (c *connContext) Err() error {
 	switch l := c.lifetime.Load(); {
 	case l == nil:
 		return nil
-	case l.Context == nil:
+	case l == endedUnused:
 		return context.Canceled
 	default:
 		return l.Err()
@@ -50,35 +50,40 @@ func (c *connContext) Value(key any) any {
 
 func (*connContext) String() string { return "websocket.Conn.Context" }
 
-// A lifetime is the context of a connection, with the function that cancels it. If the
-// connection ends before its context is needed, there is only the cause.
+// A lifetime is the context of a connection, with the function that cancels it.
 type lifetime struct {
 	context.Context
 	cancel context.CancelCauseFunc
-	cause  error // why the connection has ended; used if there is no context
 }
 
-// life returns the lifetime of the connection, with its context. The first call makes it.
+// endedUnused stands for the lifetime of a connection that has ended before its context was used.
+var endedUnused = new(lifetime)
+
+// life returns the lifetime of the connection. The first call makes it.
 func (c *Conn) life() *lifetime {
 	for {
 		l := c.lifetime.Load()
-		if l != nil && l.Context != nil {
+		if l != nil && l != endedUnused {
 			return l
 		}
 		ctx, cancel := context.WithCancelCause(context.WithoutCancel(c.request))
-		if l != nil {
-			cancel(l.cause)
+		if l == endedUnused {
+			cancel(c.endedBy)
 		}
-		c.lifetime.CompareAndSwap(l, &lifetime{Context: ctx, cancel: cancel})
+		c.lifetime.CompareAndSwap(l, &lifetime{ctx, cancel})
 	}
 }
 
-// endLife cancels the context of the connection. If there is none, it notes the cause alone.
+// endLife cancels the context of the connection. If it was not used, endLife notes the cause
+// alone. The mutex of the group is held.
 func (c *Conn) endLife(cause error) {
-	if c.lifetime.Load() == nil && c.lifetime.CompareAndSwap(nil, &lifetime{cause: cause}) {
-		return
+	if c.lifetime.Load() == nil {
+		c.endedBy = cause
+		if c.lifetime.CompareAndSwap(nil, endedUnused) {
+			return
+		}
 	}
-	if l := c.lifetime.Load(); l.Context != nil { // otherwise it has ended before
+	if l := c.lifetime.Load(); l != endedUnused { // otherwise it has ended before
 		l.cancel(cause)
 	}
 }

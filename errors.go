@@ -97,8 +97,11 @@ func CloseStatus(err error) int {
 // asCloseError returns the *CloseError that err is or wraps, nil if there is none. One that is
 // not wrapped costs no allocation.
 func asCloseError(err error) *CloseError {
-	if ce, ok := err.(*CloseError); ok { //nolint:errorlint // the wrapped ones follow
-		return ce
+	switch err := err.(type) { //nolint:errorlint // the wrapped ones follow
+	case nil:
+		return nil
+	case *CloseError:
+		return err
 	}
 	var ce *CloseError
 	_ = errors.As(err, &ce)

@@ -20,11 +20,12 @@ type handledPing struct {
 // installHandlers sets our handlers on gorilla's connection. gorilla never sees a control
 // frame and so never calls them. The engine calls what gorilla's getters return: a handler
 // that the application set on the embedded connection, or else ours, which calls the handler
-// that the application set on the Conn.
+// that the application set on the Conn. Pings and pongs share a function, to save its memory.
 func (c *Conn) installHandlers() {
 	c.Conn.SetCloseHandler(c.handleClose)
-	c.Conn.SetPingHandler(c.handlePing)
-	c.Conn.SetPongHandler(c.handlePong)
+	handle := c.handleControl
+	c.Conn.SetPingHandler(handle)
+	c.Conn.SetPongHandler(handle)
 }
 
 // A handler of the application may call the one that it replaced, which it got from the
@@ -38,6 +39,14 @@ func (c *Conn) handleClose(code int, text string) error {
 	c.handling = true
 	defer func() { c.handling = false }()
 	return (*h)(code, text)
+}
+
+// handleControl handles a ping, or a pong while the engine reports one.
+func (c *Conn) handleControl(data string) error {
+	if c.isPong {
+		return c.handlePong(data)
+	}
+	return c.handlePing(data)
 }
 
 // handlePing calls the application's handler, then answers the ping unless the handler did.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 
 	"github.com/goyave-contrib/websocket/internal/transport"
 )
@@ -18,8 +19,7 @@ import (
 // that come later, before the close frame is sent. A panic of report is recovered. If
 // report is nil, failures are logged.
 func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
-	r := &run{e: e, conn: conn, report: report}
-	go callRecovering(r.serveFunc(serve), r.served)
+	go e.newServing(conn, served(serve), nil, report).serve()
 }
 
 // Serve is like Run on the caller's goroutine: it returns when serve has returned and the
@@ -37,8 +37,7 @@ func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
 // A panic of serve is recovered and reported as in Run. A runtime.Goexit is reported, and
 // resumes when the connection is closed.
 func (e *Endpoint) Serve(conn *Conn, serve func() error, report func(error)) {
-	r := &run{e: e, conn: conn, report: report}
-	callRecovering(r.serveFunc(serve), r.served)
+	e.newServing(conn, served(serve), nil, report).serve()
 }
 
 // A run serves one connection from its beginning to its end.
@@ -51,25 +50,53 @@ type run struct {
 	panicked bool
 }
 
-// serveFunc returns the function that notifies the observer and calls serve. It retains
-// nothing that serve does not need, such as the request.
-func (r *run) serveFunc(serve func() error) func() error {
-	return func() error {
-		r.opened()
-		if r.conn.t.ShuttingDown() {
-			return nil // the connection is about to be closed
-		}
-		return serve()
-	}
+// serving is the run of a connection that a Controller serves. Its state is here and not on the
+// stack, which is 2 KiB as long as little is on it.
+type serving struct {
+	run
+	controller Controller    // nil once it is called
+	request    *http.Request // likewise: a Serve that does not need it does not retain it
+
+	err      error // of Serve
+	returned bool  // Serve has returned
 }
 
-// served ends the connection after serve has returned err.
-func (r *run) served(err error) { r.complete([]error{err}) }
+// served is the function of [Endpoint.Run] as a Controller.
+type served func() error
+
+func (f served) Serve(*Conn, *http.Request) error { return f() }
+
+func (e *Endpoint) newServing(conn *Conn, ctrl Controller, request *http.Request, report func(error)) *serving {
+	return &serving{run: run{e: e, conn: conn, report: report}, controller: ctrl, request: request}
+}
+
+// serve has the controller serve the connection, until that has ended.
+func (s *serving) serve() {
+	defer s.end()
+	s.opened()
+	ctrl, request := s.controller, s.request
+	s.controller, s.request = nil, nil
+	if !s.conn.t.ShuttingDown() { // otherwise the connection is about to be closed
+		s.err = ctrl.Serve(s.conn, request)
+	}
+	s.returned = true
+}
+
+// end ends the connection after Serve has returned, panicked or called runtime.Goexit: see
+// callRecovering. It must be deferred.
+func (s *serving) end() {
+	if !s.returned {
+		s.err = newPanicError(recover())
+	}
+	s.complete([]error{s.err})
+}
 
 // complete ends the connection after the functions that served it have returned errs. Every
 // step runs, even if an earlier one panics.
 func (r *run) complete(errs []error) {
-	errs = append(r.conn.group.stop(), errs...)
+	if earlier := r.conn.group.stop(); earlier != nil {
+		errs = append(earlier, errs...)
+	}
 	callEach(func(failure error) {
 		r.log(slog.LevelError, logEndFailed, fmt.Errorf("websocket: ending the connection failed: %w", failure))
 	},

@@ -169,11 +169,11 @@ func (u *Upgrader) serve(conn *Conn, request *http.Request) {
 		}
 		return
 	}
-	serve := func() error { return u.Controller.Serve(conn, request) }
+	s := e.newServing(conn, u.Controller, request, report)
 	if u.ServeInHandler {
-		e.Serve(conn, serve, report)
+		s.serve()
 	} else {
-		e.Run(conn, serve, report)
+		go s.serve()
 	}
 }
 
