@@ -78,11 +78,10 @@ func (c *Conn) open() {
 }
 
 // switchProtocols writes the 101 response, which it makes in p if that is large enough, and opens
-// the connection. The timeout bounds the write; zero means the write timeout, negative no bound.
-// After an error, the caller must abort the connection.
-func (c *Conn) switchProtocols(p []byte, agreed *agreement, header http.Header, timeout time.Duration) error {
+// the connection. After an error, the caller must abort it.
+func (c *Conn) switchProtocols(p []byte, agreed *agreement, header http.Header) error {
 	p = handshake.AppendResponse(p, agreed.key, agreed.subprotocol, agreed.extensions(), header)
-	if err := c.t.WriteResponse(p, cmp.Or(timeout, c.options.writeTimeout)); err != nil {
+	if err := c.t.WriteResponse(p, cmp.Or(agreed.timeout, c.options.writeTimeout)); err != nil {
 		return err
 	}
 	c.open()

@@ -31,10 +31,10 @@ func (*connContext) Deadline() (deadline time.Time, ok bool) { return time.Time{
 func (c *connContext) Done() <-chan struct{} { return (*Conn)(c).life().Done() }
 
 func (c *connContext) Err() error {
-	switch l := c.lifetime.Load(); {
-	case l == nil:
+	switch l := c.lifetime.Load(); l {
+	case nil:
 		return nil
-	case l == endedUnused:
+	case endedUnused:
 		return context.Canceled
 	default:
 		return l.Err()

@@ -128,8 +128,15 @@ type Handshake struct {
 // Panics of the functions in h are passed on; they occur before anything is hijacked.
 // Nothing of the handshake is retained.
 func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (*Conn, error) {
+	return e.upgrade(w, r, &h)
+}
+
+// upgrade is Accept. gorilla's handshake is deep in the stack of the HTTP server's goroutine. To
+// keep that stack from growing, what needs much of it is done by functions that have returned
+// before, and h is not copied.
+func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, h *Handshake) (*Conn, error) {
 	if !e.live.begin() {
-		return nil, e.rejectUpgrade(w, r, &h, &refusal{status: http.StatusServiceUnavailable, reason: ErrShutdown})
+		return nil, e.rejectUpgrade(w, r, h, unavailable(ErrShutdown))
 	}
 	var conn *Conn
 	admitted, accepted := false, false
@@ -138,27 +145,25 @@ func (e *Endpoint) Accept(w http.ResponseWriter, r *http.Request, h Handshake) (
 			e.live.abandon(conn, admitted)
 		}
 	}()
-	settings := e.settings(&h)
 	h.Header = handshake.CanonicalHeader(h.Header)
-	agreed, refused := e.check(r, &h, &settings)
+	agreed, refused := e.check(r, h)
 	if refused == nil {
 		if admitted = e.live.admit(e.options.MaxConnections); !admitted {
-			refused = &refusal{status: http.StatusServiceUnavailable, reason: ErrTooManyConnections}
+			refused = unavailable(ErrTooManyConnections)
 		}
 	}
 	if refused != nil {
-		return nil, e.rejectUpgrade(w, r, &h, refused)
+		return nil, e.rejectUpgrade(w, r, h, refused)
 	}
 	nc, rw, err := hijack(w)
 	if err != nil {
 		e.live.release() // the response may take a while
 		admitted = false
-		return nil, e.rejectUpgrade(w, r, &h, &refusal{status: http.StatusInternalServerError, reason: err})
+		return nil, e.rejectUpgrade(w, r, h, failed(err))
 	}
-	config := e.transportConfig(settings.ReadBufferSize, settings.WriteBufferSize)
-	if conn, err = e.adopt(r, nc, rw, config, e.writeBufferPool(h.Settings), &agreed); err == nil {
+	if conn, err = e.adopt(r, nc, rw, e.writeBufferPool(h.Settings), &agreed); err == nil {
 		e.live.add(conn) // from now on, Shutdown may abort it
-		err = conn.switchProtocols(rw.Writer.AvailableBuffer(), &agreed, h.Header, settings.HandshakeTimeout)
+		err = conn.switchProtocols(rw.Writer.AvailableBuffer(), &agreed, h.Header)
 	}
 	if err != nil {
 		return nil, e.switchFailed(r, err)
@@ -189,9 +194,12 @@ func (e *Endpoint) switchFailed(r *http.Request, err error) error {
 // check returns what the handshake agrees on, or why it is refused. It checks everything
 // that can be known before the connection is hijacked, and asks the application last, when
 // nothing else is wrong.
-func (e *Endpoint) check(r *http.Request, h *Handshake, settings *ws.Upgrader) (agreed agreement, refused *refusal) {
+func (e *Endpoint) check(r *http.Request, h *Handshake) (agreed agreement, refused *refusal) {
+	settings := e.settings(h)
+	agreed.config = e.transportConfig(settings.ReadBufferSize, settings.WriteBufferSize)
+	agreed.timeout = settings.HandshakeTimeout
 	if e.invalid != nil {
-		return agreed, &refusal{status: http.StatusInternalServerError, reason: e.invalid}
+		return agreed, failed(e.invalid)
 	}
 	opening, status, reason := handshake.ReadRequest(r)
 	if reason != nil {
@@ -202,7 +210,7 @@ func (e *Endpoint) check(r *http.Request, h *Handshake, settings *ws.Upgrader) (
 		ours = []string{h.Subprotocol}
 	}
 	if err := handshake.CheckHeader(ours, h.Header); err != nil {
-		return agreed, &refusal{status: http.StatusInternalServerError, reason: err}
+		return agreed, failed(err)
 	}
 	if err := e.checkOrigin(r, h.CheckOrigin); err != nil {
 		return agreed, &refusal{status: http.StatusForbidden, reason: err}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/handshake"
@@ -17,8 +18,11 @@ import (
 // makes. gorilla reads only the headers of data frames through it and everything else past it.
 const gorillaReadBuffer = 16
 
-// An agreement is what the two peers have agreed on in a handshake.
+// An agreement is what the two peers have agreed on in a handshake, and the settings for it.
 type agreement struct {
+	config  *transport.Config
+	timeout time.Duration // of the 101: Options.HandshakeTimeout
+
 	key         string // the client's Sec-WebSocket-Key
 	subprotocol string // "" for none
 	deflate     bool   // permessage-deflate
@@ -63,24 +67,31 @@ type acceptedConn struct {
 	reader bufio.Reader
 }
 
-// adopt makes the Conn of a hijacked connection. What the client sent early goes to the
-// transport, because gorilla would hang up if it saw any. Nothing is written.
-func (e *Endpoint) adopt(r *http.Request, nc net.Conn, rw *bufio.ReadWriter, config *transport.Config, pool ws.BufferPool, agreed *agreement) (*Conn, error) {
-	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // no error: these bytes are buffered
-	t := transport.New(nc, early, config)
-	if agreed.deflate {
-		t.UseDeflate()
-	}
-	_, _ = rw.Reader.Discard(len(early)) // nc itself may read through this buffer
-	upgrader := ws.Upgrader{WriteBufferSize: config.WriteBufferSize, WriteBufferPool: pool, CheckOrigin: anyOrigin, Error: noResponse}
+// adopt makes the Conn of a hijacked connection. Nothing is written.
+func (e *Endpoint) adopt(r *http.Request, nc net.Conn, rw *bufio.ReadWriter, pool ws.BufferPool, agreed *agreement) (*Conn, error) {
+	t := newTransport(nc, rw, agreed)
 	a := new(acceptedConn)
-	gorilla, err := newGorilla(&upgrader, (*transport.GorillaView)(t), &a.reader, rw.Writer, agreed.subprotocol)
+	gorilla, err := newGorilla((*transport.GorillaView)(t), &a.reader, rw.Writer, pool, agreed)
 	if err != nil {
 		t.Abort()
 		return nil, err
 	}
 	a.init(r.Context(), gorilla, t, e.connOptions())
 	return &a.Conn, nil
+}
+
+// newTransport makes the transport of a hijacked connection. What the client sent early goes to
+// the transport, because gorilla would hang up if it saw any.
+//
+//go:noinline
+func newTransport(nc net.Conn, rw *bufio.ReadWriter, agreed *agreement) *transport.Conn {
+	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // no error: these bytes are buffered
+	t := transport.New(nc, early, agreed.config)
+	if agreed.deflate {
+		t.UseDeflate()
+	}
+	_, _ = rw.Reader.Discard(len(early)) // nc itself may read through this buffer
+	return t
 }
 
 // gorillaRequest is the request that gorilla is given, which it does not change. It never sees
@@ -102,11 +113,12 @@ var unusedReader = bufio.NewReaderSize(nil, 257)
 //
 // gorilla needs a read buffer that holds control frames. On top of a view it never sees any, so
 // the connection gets a smaller one once it is made. gorilla has no setting for that.
-func newGorilla(u *ws.Upgrader, view *transport.GorillaView, reader *bufio.Reader, writer *bufio.Writer, subprotocol string) (*ws.Conn, error) {
+func newGorilla(view *transport.GorillaView, reader *bufio.Reader, writer *bufio.Writer, pool ws.BufferPool, agreed *agreement) (*ws.Conn, error) {
+	u := ws.Upgrader{WriteBufferSize: agreed.config.WriteBufferSize, WriteBufferPool: pool, CheckOrigin: anyOrigin, Error: noResponse}
 	w := gorillaHijackers.Get().(*gorillaHijacker) //nolint:errcheck // it is
 	*reader = *unusedReader
 	w.view, w.buffers.Reader, w.buffers.Writer = view, reader, writer
-	conn, err := u.Upgrade(w, gorillaRequest, gorillaHeader(subprotocol))
+	conn, err := u.Upgrade(w, gorillaRequest, gorillaHeader(agreed.subprotocol))
 	*w = gorillaHijacker{}
 	gorillaHijackers.Put(w)
 	shrinkReader(reader, view)

@@ -44,7 +44,7 @@ func TestRefusalOfGorillas(t *testing.T) {
 	defer func() { gorillaRequest = good }()
 	rw := bufio.NewReadWriter(bufio.NewReader(server), bufio.NewWriter(server))
 	request := httptest.NewRequest(http.MethodGet, "/", nil)
-	conn, err := e.adopt(request, server, rw, e.transportConfig(0, 0), &e.buffers, &agreement{})
+	conn, err := e.adopt(request, server, rw, &e.buffers, &agreement{config: e.transportConfig(0, 0)})
 	assert.Nil(t, conn)
 
 	var refused ws.HandshakeError

@@ -66,6 +66,20 @@ type refusal struct {
 	retryAfter time.Duration // as in RefusedError
 }
 
+// unavailable returns the refusal of an upgrade for which there is no room at the moment.
+//
+//go:noinline
+func unavailable(reason error) *refusal {
+	return &refusal{status: http.StatusServiceUnavailable, reason: reason}
+}
+
+// failed returns the refusal of an upgrade that is not the client's fault.
+//
+//go:noinline
+func failed(reason error) *refusal {
+	return &refusal{status: http.StatusInternalServerError, reason: reason}
+}
+
 // refusedByCheck converts an error of CheckUpgrade to a refusal. An error that is not a
 // RefusedError is a failure, as an error of Serve is.
 func refusedByCheck(err error) *refusal {

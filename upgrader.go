@@ -141,16 +141,29 @@ func (u *Upgrader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Header = ctrl.UpgradeHeaders(r)
 	}
 	if ctrl, ok := u.controller().(OriginChecker); ok {
-		h.CheckOrigin = func() bool { return ctrl.CheckOrigin(r) }
+		h.CheckOrigin = originCheck(ctrl, r)
 	}
 	if ctrl, ok := u.controller().(UpgradeChecker); ok {
-		h.CheckUpgrade = func() error { return ctrl.CheckUpgrade(r) }
+		h.CheckUpgrade = upgradeCheck(ctrl, r)
 	}
-	conn, err := u.lazyEndpoint().Accept(w, r, h)
+	conn, err := u.lazyEndpoint().upgrade(w, r, &h)
 	if err != nil {
 		return // the response has been written
 	}
 	u.serve(conn, r.WithContext(conn.Context()))
+}
+
+// originCheck and upgradeCheck make functions of a controller's optional methods. Within
+// ServeHTTP, they would take a part of its stack, also for a controller without these methods.
+
+//go:noinline
+func originCheck(ctrl OriginChecker, r *http.Request) func() bool {
+	return func() bool { return ctrl.CheckOrigin(r) }
+}
+
+//go:noinline
+func upgradeCheck(ctrl UpgradeChecker, r *http.Request) func() error {
+	return func() error { return ctrl.CheckUpgrade(r) }
 }
 
 // serve has the controller serve a connection.

@@ -85,51 +85,5 @@ func BenchmarkEcho(b *testing.B) {
 	}
 }
 
-// BenchmarkHandshake has one raw client connect, be upgraded and close.
-func BenchmarkHandshake(b *testing.B) {
-	upgrader := ws.Upgrader{}
-	servers := []struct {
-		name    string
-		handler http.Handler
-	}{
-		{"ours", websocket.New(websocket.ControllerFunc(testws.Echo))},
-		{"gorilla", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			conn, err := upgrader.Upgrade(w, r, nil)
-			if err != nil {
-				return
-			}
-			defer func() { _ = conn.Close() }()
-			_, _, _ = conn.ReadMessage() // the close frame
-		})},
-	}
-	for _, server := range servers {
-		b.Run(server.name, func(b *testing.B) {
-			s := httptest.NewServer(server.handler)
-			defer s.Close()
-			closing := wstest.Close(websocket.CloseNormalClosure, "").Bytes()
-			b.ReportAllocs()
-			for b.Loop() {
-				conn, err := net.Dial("tcp", s.Listener.Addr().String())
-				if err != nil {
-					b.Fatal(err)
-				}
-				if _, err := io.WriteString(conn, benchRequest); err != nil {
-					b.Fatal(err)
-				}
-				if _, err := conn.Read(make([]byte, 512)); err != nil {
-					b.Fatal(err)
-				}
-				if _, err := conn.Write(closing); err != nil {
-					b.Fatal(err)
-				}
-				if _, err := io.Copy(io.Discard, conn); err != nil {
-					b.Fatal(err)
-				}
-				_ = conn.Close()
-			}
-		})
-	}
-}
-
 const benchRequest = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
