@@ -63,5 +63,5 @@ autobahn: ## the Autobahn Testsuite, which must be installed (WSTEST=FILE): 20 m
 	@bash .ci/run autobahn
 
 .PHONY: bench-quick
-bench-quick: ## the benchmarks in their shortest form: two minutes, on Linux
+bench-quick: ## the first table of the benchmarks, compared with the page: two minutes, on Linux
 	@bash .ci/run bench-quick

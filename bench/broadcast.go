@@ -22,7 +22,8 @@ func broadcastWorkload(s scale, inFlight int) workload {
 		table: fmt.Sprintf("Broadcast of %d B to %s connections, %d in flight", broadcastSize, thousands(s.members), inFlight),
 		about: "A message of one connection is sent to all, itself too; the next follows when all have it. For each " +
 			"delivery.",
-		unit: deliveryUnit, mode: broadcast, columns: costColumns(deliveryUnit), conns: s.members, charted: inFlight == 1,
+		unit: deliveryUnit, mode: broadcast, columns: costColumns(deliveryUnit), conns: s.members,
+		first: true, charted: inFlight == 1,
 		run: func(ctx context.Context, l *load) (sample, error) {
 			return l.broadcast(ctx, inFlight, rest)
 		},

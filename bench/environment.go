@@ -11,14 +11,14 @@ import (
 
 // An environment describes the machine and the versions of a measurement.
 type environment struct {
-	Command  string
-	Date     string
-	CPU      string
-	CPUs     int
-	Kernel   string
-	Go       string
-	Others   float64           // share of the processor time that other programs used during the run
-	Versions map[string]string // of modules, in this program
+	Command  string            `json:"command"`
+	Date     string            `json:"date"`
+	CPU      string            `json:"cpu"`
+	CPUs     int               `json:"cpus"`
+	Kernel   string            `json:"kernel"`
+	Go       string            `json:"go"`
+	Others   float64           `json:"others"` // share of the processor time that other programs used during the run
+	Versions map[string]string `json:"-"`      // of modules, in this program
 }
 
 func currentEnvironment(command string, now time.Time) environment {
@@ -63,6 +63,15 @@ func watchOthers() (func() (float64, error), error) {
 		others := (allNow - all) - (ownNow - own)
 		return max(0, others.Seconds()/time.Since(start).Seconds()/float64(runtime.NumCPU())), err
 	}, err
+}
+
+// versions returns the versions of an implementation's modules, that of its own first.
+func (env *environment) versions(im *implementation) []string {
+	versions := []string{env.version(im, im.module)}
+	for _, module := range im.below {
+		versions = append(versions, module+" "+env.version(im, module))
+	}
+	return versions
 }
 
 // version returns the version of a module in the program that serves the implementation.

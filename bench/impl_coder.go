@@ -9,8 +9,10 @@ import (
 	"github.com/coder/websocket"
 )
 
+const coderName = "coder/websocket"
+
 var _ = register(implementation{
-	name:   "coder/websocket",
+	name:   coderName,
 	module: "github.com/coder/websocket",
 	config: "`Read` and `Write` with a context that does not end (its buffers have no setting); UTF-8 checked by the " +
 		"loop; it has no prepared messages: broadcast writes the message to each connection",

@@ -7,8 +7,10 @@ import (
 	"github.com/lxzan/gws"
 )
 
+const gwsName = "lxzan/gws"
+
 var _ = register(implementation{
-	name:   "lxzan/gws",
+	name:   gwsName,
 	module: "github.com/lxzan/gws",
 	config: "as its README's best practice, but without `ParallelEnabled` (an echo keeps the order), with its UTF-8 " +
 		"check and without deadlines; broadcast: its `Broadcaster`",

@@ -9,8 +9,10 @@ import (
 	"github.com/lesismal/nbio/nbhttp/websocket"
 )
 
+const nbioName = "lesismal/nbio"
+
 var _ = register(implementation{
-	name:   "lesismal/nbio",
+	name:   nbioName,
 	module: "github.com/lesismal/nbio",
 	config: "its own HTTP engine without blocking (its default, one read buffer of 64 KiB a poller), payloads released; it checks UTF-8 itself; it has no " +
 		"prepared messages: broadcast writes the message to each connection",

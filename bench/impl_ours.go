@@ -8,10 +8,13 @@ import (
 	"github.com/goyave-contrib/websocket/hub"
 )
 
-const oursModule = "github.com/goyave-contrib/websocket"
+const (
+	oursModule = "github.com/goyave-contrib/websocket"
+	oursName   = "goyave-contrib/websocket"
+)
 
 var _ = register(implementation{
-	name:   "goyave-contrib/websocket",
+	name:   oursName,
 	module: oursModule,
 	below:  []string{"github.com/gorilla/websocket", "github.com/klauspost/compress"},
 	config: "`ReadMessage`, `WriteMessage`; default options and buffers, so with write timeout, keep-alive and UTF-8 check; " +

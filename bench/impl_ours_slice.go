@@ -6,8 +6,10 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
+const sliceName = "goyave-contrib/websocket, ReadSlice"
+
 var _ = register(implementation{
-	name:   "goyave-contrib/websocket, ReadSlice",
+	name:   sliceName,
 	module: oursModule,
 	below:  []string{"github.com/gorilla/websocket", "github.com/klauspost/compress"},
 	config: "`ReadSlice`, `WriteMessage`: messages are lent until the next read; else as goyave-contrib/websocket",

@@ -19,10 +19,10 @@ func latencyWorkload() workload {
 		table: fmt.Sprintf("Latency at %s messages a second", thousands(latencyRate)),
 		about: fmt.Sprintf("%s on %d connections at a fixed rate, whatever the replies do. From the instant a message was "+
 			"due, so that a late one counts, to the reply.", bytesName(latencySize), latencyConns),
-		unit: messageUnit, mode: echo, conns: latencyConns,
+		unit: messageUnit, mode: echo, conns: latencyConns, first: true,
 		columns: []column{
-			{key: "p50", title: "p50, µs", compared: true},
-			{key: "p99", title: "p99, µs", compared: true},
+			{key: "p50", title: "p50, µs", compared: true, label: "p50, µs"},
+			{key: "p99", title: "p99, µs", compared: true, label: "p99, µs"},
 			{key: serverCPU, title: "server CPU, µs per message", compared: true},
 		},
 		run: func(ctx context.Context, l *load) (sample, error) {

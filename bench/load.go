@@ -28,7 +28,7 @@ var (
 	}
 	quickScale = scale{
 		warmup: 50 * time.Millisecond, phase: 150 * time.Millisecond,
-		idle: 1_000, members: 500, growth: 1_000, latency: 500 * time.Millisecond,
+		idle: 10_000, members: 1_000, growth: 1_000, latency: 500 * time.Millisecond,
 	}
 )
 

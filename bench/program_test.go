@@ -94,7 +94,7 @@ func TestProgramOfAFolderHasItsRow(t *testing.T) {
 	text := reported(t)
 	assert.Regexp(t, `\n\| of a folder \| [\d.]+ \|`, text)
 	assert.Regexp(t, `\n\| raw TCP \| [\d.]+ \|`, text)
-	assert.NotContains(t, text, "## What is missing")
+	assert.NotContains(t, text, "### What is missing")
 }
 
 func TestProgramThatCannotBeBuiltIsMissingAndTheRunGoesOn(t *testing.T) {

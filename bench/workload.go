@@ -21,6 +21,7 @@ type workload struct {
 	once    bool                          // it is measured in one round only, because it takes long
 	timeout time.Duration                 // of one measurement; zero means cellTimeout
 	columns []column
+	first   bool // its columns with a label are rows of the report's first table
 	charted bool
 	conns   int // number of connections, each of which is a descriptor in both processes
 	run     func(ctx context.Context, l *load) (sample, error)
@@ -30,6 +31,7 @@ type workload struct {
 type column struct {
 	key, title string
 	compared   bool
+	label      string // what the number is and its unit, for a table with numbers of several kinds; "" where it is in none
 }
 
 // has reports whether the report has a row for an implementation.
@@ -37,7 +39,7 @@ func (w *workload) has(im *implementation) bool { return w.among == nil || w.amo
 
 func costColumns(unit string) []column {
 	return []column{
-		{key: serverCPU, title: "server CPU, µs per " + unit, compared: true},
+		{key: serverCPU, title: "server CPU, µs per " + unit, compared: true, label: "µs"},
 		{key: loadCPU, title: "load CPU, µs"},
 		{key: rate, title: plural(unit) + " per second"},
 	}
@@ -85,6 +87,7 @@ func echoWorkload(size int, op byte) workload {
 		table: "Echo of " + bytesName(size),
 		about: fmt.Sprintf("%d connections, each sends a message and awaits the reply before the next.", echoConns),
 		unit:  messageUnit, mode: echo, columns: costColumns(messageUnit), conns: echoConns,
+		first:   op == opBinary || size == 1<<10,
 		charted: op == opBinary,
 		run: func(ctx context.Context, l *load) (sample, error) {
 			return l.echo(ctx, echoConns, messages(op, size, l.im.raw))
@@ -103,6 +106,7 @@ func growthWorkload(conns int) workload {
 		table: fmt.Sprintf("Echo of 1 KiB on %s connections", thousands(conns)),
 		about: "Each connection sends a message and awaits the reply before the next, all at once.",
 		unit:  messageUnit, mode: echo, columns: costColumns(messageUnit), conns: conns,
+		first: conns == 1000,
 		run: func(ctx context.Context, l *load) (sample, error) {
 			return l.echo(ctx, conns, messages(opBinary, 1<<10, l.im.raw))
 		},
@@ -126,7 +130,8 @@ func burstWorkload() workload {
 		name:  "bursts",
 		table: fmt.Sprintf("Bursts of %d messages of %s", burstSize, bytesName(size)),
 		about: fmt.Sprintf("%d connections, each sends a burst in one write and awaits all replies.", echoConns),
-		unit:  messageUnit, mode: echo, columns: costColumns(messageUnit), conns: echoConns, charted: true,
+		unit:  messageUnit, mode: echo, columns: costColumns(messageUnit), conns: echoConns,
+		first: true, charted: true,
 		run: func(ctx context.Context, l *load) (sample, error) {
 			m := messages(opBinary, size, l.im.raw)
 			if err := l.connect(ctx, echoConns, len(m[0].wire)); err != nil {
@@ -165,7 +170,7 @@ func deflateWorkload() workload {
 		table: "Echo of 4 KiB of JSON, compressed",
 		about: "permessage-deflate as browsers offer it (`" + offer(deflate) + "`), no context takeover. The size of the " +
 			"replies says what the time was spent on.",
-		unit: messageUnit, mode: deflate, conns: echoConns, charted: true,
+		unit: messageUnit, mode: deflate, conns: echoConns, first: true, charted: true,
 		columns: append(costColumns(messageUnit), column{key: replySize, title: "reply on the wire, bytes"}),
 		run: func(ctx context.Context, l *load) (sample, error) {
 			m, err := compressedMessages(size)
@@ -196,7 +201,8 @@ func handshakeWorkload() workload {
 		table: "Handshake",
 		about: fmt.Sprintf("A new connection, its upgrade and its closing handshake, %d at a time. Raw TCP: a new "+
 			"connection, one exchange of %d bytes, and its end.", dialers, size),
-		unit: connUnit, mode: echo, columns: costColumns(connUnit), conns: dialers, charted: true,
+		unit: connUnit, mode: echo, columns: costColumns(connUnit), conns: dialers,
+		first: true, charted: true,
 		run: func(ctx context.Context, l *load) (sample, error) {
 			m := messages(opBinary, size, l.im.raw)
 			once := func() error {
@@ -237,13 +243,14 @@ func memoryWorkload(s scale) workload {
 			"server (runtime/metrics), and its resident size; just upgraded, after one echo of %s on each, and once they have "+
 			"been quiet for so long that an implementation needs less for them, where one does. Raw TCP "+
 			"has a buffer of one message for each connection and is no limit here.", thousands(s.idle), bytesName(size)),
-		unit: connUnit, mode: echo, conns: s.idle, charted: true,
+		unit: connUnit, mode: echo, conns: s.idle, first: true, charted: true,
 		columns: []column{
-			{key: "fresh", title: "heap and stacks, fresh", compared: true},
-			{key: "used", title: "heap and stacks, after an echo", compared: true},
-			{key: "fresh rss", title: "resident, fresh", compared: true},
-			{key: "used rss", title: "resident, after an echo", compared: true},
-			{key: "quiet", title: "heap and stacks, quiet", compared: true},
+			{key: "fresh", title: "heap and stacks, fresh, KiB", compared: true},
+			{key: "used", title: "heap and stacks, after an echo, KiB", compared: true},
+			{key: "fresh rss", title: "resident, fresh, KiB", compared: true, label: "resident, fresh, KiB"},
+			{key: "used rss", title: "resident, after an echo, KiB", compared: true, label: "resident, after an echo, KiB"},
+			{key: "quiet", title: "heap and stacks, quiet, KiB", compared: true},
+			{key: "quiet rss", title: "resident, quiet, KiB", compared: true},
 		},
 		run: func(ctx context.Context, l *load) (sample, error) {
 			m := messages(opBinary, size, l.im.raw)
