@@ -66,7 +66,7 @@ func (b *oursBroadcast) serve(conn *websocket.Conn) error {
 		if err != nil {
 			return err
 		}
-		if err := b.hub.BroadcastAll(hub.Binary(message)); err != nil {
+		if err := b.hub.To(hub.Everyone()).Send(hub.Binary(message)); err != nil {
 			return err
 		}
 	}

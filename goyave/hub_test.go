@@ -33,7 +33,7 @@ func (ctrl *talker) Serve(conn *websocket.Conn, request *goyave.Request) error {
 	}
 	defer func() {
 		why := context.Cause(request.Context())
-		assert.NoError(ctrl.t, rooms.Broadcast(ctrl.room, hub.Text("goodbye: "+why.Error())))
+		assert.NoError(ctrl.t, rooms.To(hub.Room(ctrl.room)).Send(hub.Text("goodbye: "+why.Error())))
 	}()
 	if err := member.Send(hub.Text("welcome")); err != nil {
 		return err
@@ -43,7 +43,7 @@ func (ctrl *talker) Serve(conn *websocket.Conn, request *goyave.Request) error {
 		if err != nil {
 			return err
 		}
-		if err := rooms.Broadcast(ctrl.room, hub.Text(string(text)), member); err != nil {
+		if err := rooms.To(hub.Room(ctrl.room)).Except(member).Send(hub.Text(string(text))); err != nil {
 			return err
 		}
 	}
@@ -59,7 +59,7 @@ func (ctrl *caller) RegisterRoutes(router *goyave.Router) { router.Post("/rooms/
 func (ctrl *caller) call(response *goyave.Response, request *goyave.Request) {
 	rooms := websocket.HubOf(ctrl)
 	room := request.RouteParams["room"]
-	if err := rooms.Broadcast(room, hub.Text("dinner is ready")); err != nil {
+	if err := rooms.To(hub.Room(room)).Send(hub.Text("dinner is ready")); err != nil {
 		response.Error(err)
 		return
 	}
@@ -180,7 +180,7 @@ func TestHubSendsWhatIsQueuedBeforeTheShutdown(t *testing.T) {
 	rooms := websocket.HubOf(a.Server)
 	long := hub.Text(strings.Repeat("a", size))
 	for range messages {
-		require.NoError(t, rooms.Broadcast("lobby", long))
+		require.NoError(t, rooms.To(hub.Room("lobby")).Send(long))
 	}
 	queued, _ := rooms.In("lobby")[0].Conn().Queued()
 	require.Positive(t, queued)

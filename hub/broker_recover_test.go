@@ -54,14 +54,14 @@ func TestPanickingBroker(t *testing.T) {
 					check("Subscribe", m.Join("lobby", m.Conn().RemoteAddr().String()))
 					check("Subscribe", m.SetKey("ann"))
 				}
-				check("Publish", h.BroadcastAll(hub.Text("hello")))
+				check("Publish", h.To(hub.Everyone()).Send(hub.Text("hello")))
 				expect(t, gone, "hello")
 				member.Leave("lobby")
 				gone.Close(1000, "")
 				synctest.Wait()
 				assert.Equal(t, 2, h.Stats().Members)
 
-				check("Publish", h.Disconnect("ann", 4000, ""))
+				check("Publish", h.To(hub.Key("ann")).Disconnect(4000, ""))
 				if method != "Subscribe" {
 					expect(t, kicked, "hello")
 					kicked.ExpectClose(4000, "")

@@ -38,10 +38,10 @@ func TestSeveralHubs(t *testing.T) {
 		require.NoError(t, members[2].SetKey("ann"))
 		require.NoError(t, members[1].Join("chess"))
 
-		require.NoError(t, hubs[0].Broadcast("lobby", hub.Text("to the lobby"), members[0], members[1]))
-		require.NoError(t, hubs[0].Broadcast("chess", hub.Text("to the board")))
-		require.NoError(t, hubs[1].Send("ann", hub.Text("to ann")))
-		require.NoError(t, hubs[2].BroadcastAll(hub.Binary([]byte("to all"))))
+		require.NoError(t, hubs[0].To(hub.Room("lobby")).Except(members[0], members[1]).Send(hub.Text("to the lobby")))
+		require.NoError(t, hubs[0].To(hub.Room("chess")).Send(hub.Text("to the board")))
+		require.NoError(t, hubs[1].To(hub.Key("ann")).Send(hub.Text("to ann")))
+		require.NoError(t, hubs[2].To(hub.Everyone()).Send(hub.Binary([]byte("to all"))))
 		expect(t, clients[0], "to ann")
 		expect(t, clients[1], "to the lobby", "to the board") // the except members are in the first hub only
 		expect(t, clients[2], "to the lobby", "to ann")
@@ -54,12 +54,12 @@ func TestSeveralHubs(t *testing.T) {
 		assert.Len(t, hubs[2].In("lobby"), 1)
 
 		members[1].Leave("lobby")
-		require.NoError(t, hubs[0].Broadcast("lobby", hub.Text("to the rest")))
+		require.NoError(t, hubs[0].To(hub.Room("lobby")).Send(hub.Text("to the rest")))
 		expect(t, clients[0], "to the rest")
 		expect(t, clients[2], "to the rest")
 		nothing(t, hubs[2], clients...)
 
-		require.NoError(t, hubs[1].Disconnect("ann", 4000, "signed out"))
+		require.NoError(t, hubs[1].To(hub.Key("ann")).Disconnect(4000, "signed out"))
 		clients[0].ExpectClose(4000, "signed out")
 		clients[2].ExpectClose(4000, "signed out")
 		eventually(t, func() bool { return hubs[0].Stats() == hub.Stats{} && hubs[2].Stats() == hub.Stats{} })
@@ -67,8 +67,8 @@ func TestSeveralHubs(t *testing.T) {
 		again, _ := r.join(hubs[0], "lobby")
 		go testws.Drain(clients[1])
 		require.NoError(t, hubs[1].Shutdown(t.Context()))
-		require.NoError(t, hubs[1].BroadcastAll(hub.Text("too late")))
-		require.NoError(t, hubs[2].Broadcast("lobby", hub.Text("still here")))
+		require.NoError(t, hubs[1].To(hub.Everyone()).Send(hub.Text("too late")))
+		require.NoError(t, hubs[2].To(hub.Room("lobby")).Send(hub.Text("still here")))
 		expect(t, again, "still here")
 	})
 }
@@ -80,15 +80,15 @@ func TestMessagesBetweenHubs(t *testing.T) {
 		r, here, there := newRig(t, testws.Memory, websocket.Options{}), hub.New(hub.Options{Broker: broker.Node()}), hub.New(hub.Options{Broker: broker.Node()})
 		client, member := r.join(there, "")
 		require.NoError(t, member.SetKey("\xff"))
-		require.NoError(t, here.Broadcast("", hub.Text("")))
-		require.NoError(t, here.Broadcast("", hub.Binary(nil)))
-		require.NoError(t, here.Send("\xff", hub.JSON([]string{"é"})))
-		require.NoError(t, here.Send("\xff", hub.Binary([]byte{0xff, 0})))
+		require.NoError(t, here.To(hub.Room("")).Send(hub.Text("")))
+		require.NoError(t, here.To(hub.Room("")).Send(hub.Binary(nil)))
+		require.NoError(t, here.To(hub.Key("\xff")).Send(hub.JSON([]string{"é"})))
+		require.NoError(t, here.To(hub.Key("\xff")).Send(hub.Binary([]byte{0xff, 0})))
 		expect(t, client, "")
 		client.ExpectBinary([]byte{})
 		expect(t, client, `["é"]`)
 		client.ExpectBinary([]byte{0xff, 0})
-		require.NoError(t, here.Disconnect("\xff", websocket.CloseNoStatusReceived, ""))
+		require.NoError(t, here.To(hub.Key("\xff")).Disconnect(websocket.CloseNoStatusReceived, ""))
 		client.ExpectClose(websocket.CloseNoStatusReceived, "")
 	})
 }
@@ -141,7 +141,7 @@ func TestSubscriptions(t *testing.T) {
 		a.Leave("lobby", "nowhere")
 		require.NoError(t, a.SetKey("ann"))
 		assert.Equal(t, []string{"unsubscribe bob"}, broker.take())
-		require.NoError(t, h.Broadcast("nowhere", hub.Text("hello")))
+		require.NoError(t, h.To(hub.Room("nowhere")).Send(hub.Text("hello")))
 		require.NoError(t, a.Send(hub.Text("hello")))
 		assert.Equal(t, []string{"publish nowhere"}, broker.take())
 		client.Close(websocket.CloseNormalClosure, "")
@@ -152,7 +152,7 @@ func TestSubscriptions(t *testing.T) {
 		assert.Equal(t, []string{"unsubscribe ann"}, broker.take())
 		require.NoError(t, h.Shutdown(t.Context()))
 		require.NoError(t, h.Shutdown(t.Context()))
-		require.NoError(t, h.Broadcast("nowhere", hub.Text("too late")))
+		require.NoError(t, h.To(hub.Room("nowhere")).Send(hub.Text("too late")))
 		assert.Equal(t, []string{"close"}, broker.take())
 	})
 }
@@ -165,7 +165,7 @@ func TestReceiveIgnores(t *testing.T) {
 		r := newRig(t, testws.Memory, websocket.Options{})
 		client, member := r.join(h, "x")
 		require.NoError(t, member.SetKey("x"))
-		for _, kind := range []hub.Kind{hub.Room, hub.Key, hub.Everyone, -1, 3} {
+		for _, kind := range []hub.Kind{hub.KindRoom, hub.KindKey, hub.KindEveryone, hub.KindNode, -1, 5} {
 			for name, payload := range map[string]string{
 				"nothing":                "",
 				"a continuation":         "\x00hello",
@@ -182,10 +182,10 @@ func TestReceiveIgnores(t *testing.T) {
 				switch {
 				case name == "to nobody":
 					topic.Name = "y"
-					if kind == hub.Everyone {
+					if kind == hub.KindEveryone {
 						continue
 					}
-				case name == "a close, but to no key" && kind == hub.Key:
+				case name == "a close, but to no key" && kind == hub.KindKey:
 					continue
 				}
 				broker.receive(topic, []byte(payload))
@@ -212,9 +212,9 @@ func TestHubsAtOnce(t *testing.T) {
 			running.Go(func() {
 				for range 300 {
 					assert.NoError(t, member.Join("a", "b"))
-					assert.NoError(t, h.Broadcast("a", hub.Text("hello"), member))
+					assert.NoError(t, h.To(hub.Room("a")).Except(member).Send(hub.Text("hello")))
 					assert.NoError(t, member.SetKey("ann"))
-					assert.NoError(t, h.Send("ann", hub.Text("hello")))
+					assert.NoError(t, h.To(hub.Key("ann")).Send(hub.Text("hello")))
 					member.Leave("b", "a")
 					assert.NoError(t, member.SetKey(""))
 				}

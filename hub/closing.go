@@ -1,39 +1,6 @@
 package hub
 
-import (
-	"fmt"
-	"sync"
-
-	"github.com/goyave-contrib/websocket"
-)
-
-// Disconnect closes the connections of all members with a key. The close frame follows the
-// messages that were sent to them before. When Disconnect returns, these members have left
-// all rooms and lists of this node, and their Serve receives no more messages. It does not wait
-// for the closing handshakes, nor for other nodes.
-//
-// A code that may not be sent (see [websocket.ValidCloseCode]) is an error, and no connection
-// is closed. If the broker fails, Disconnect returns its error, and the connections on this
-// node are still closed. A key without members is no error.
-func (h *Hub) Disconnect(key string, code int, reason string) error {
-	if !websocket.ValidCloseCode(code) {
-		return fmt.Errorf("hub: close code %d may not be sent", code)
-	}
-	h.disconnect(key, code, reason)
-	return h.publish(Topic{Key, key}, func() []byte { return closePayload(code, reason) })
-}
-
-func (h *Hub) disconnect(key string, code int, reason string) {
-	var members []<-chan struct{}
-	for _, m := range h.WithKey(key) {
-		if left := h.close(m, code, reason); left != nil {
-			members = append(members, left)
-		}
-	}
-	for _, left := range members {
-		<-left
-	}
-}
+import "sync"
 
 // close closes a member's connection in a goroutine that Shutdown waits for. The returned
 // channel is closed as soon as the member has left and its Serve receives no more messages.

@@ -10,6 +10,10 @@ import (
 // left in the meantime. If they don't fit into the queue together, it flushes after each
 // one, so that the socket can take what it has room for.
 func (m *Member) deliver(ms *membership, p *pass) {
+	if p.unions {
+		m.deliverSteps(ms, p.end())
+		return
+	}
 	enqueued, done := m.enqueueTogether(ms, p)
 	if enqueued {
 		m.conn.Flush()
@@ -53,16 +57,91 @@ func (m *Member) enqueueOne(ms *membership, p *pass, position uint32) {
 		return
 	}
 	ms.next = position + 1
-	if d := p.deliveries[i]; !m.disconnecting && d.isFor(m) {
+	if d := &p.deliveries[i]; !m.disconnecting && d.isFor(m) {
 		_ = m.enqueue(d.message) // enqueue counts the message if it does not fit
 	}
 }
 
-// enqueueUndelivered enqueues the undelivered messages of groups that the member leaves,
-// ahead of any later message. The caller holds the mutex.
-func (m *Member) enqueueUndelivered(passes []*pass) {
-	for _, p := range passes {
-		messages := p.messagesFor(m, p.start)
+// deliverSteps is deliver for a pass with messages that are in other groups, too: up to a position
+// in the group, it delivers them one by one.
+func (m *Member) deliverSteps(ms *membership, end uint32) {
+	for flushed := false; ; {
+		more, full := m.step(ms, end, flushed)
+		if !more {
+			break
+		}
+		if flushed = full; full {
+			m.conn.Flush() // so that the socket can take what it has room for
+		}
+	}
+	m.conn.Flush()
+}
+
+// step delivers one message on the way to a position. It reports whether to go on. If the message
+// does not fit into the queue, it is not delivered, unless this was the last attempt.
+func (m *Member) step(ms *membership, end uint32, lastAttempt bool) (more, full bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.left || ms.group == nil {
+		return false, false
+	}
+	return m.stepLocked(ms, end, nil, lastAttempt)
+}
+
+func (m *Member) stepLocked(ms *membership, end uint32, l leftovers, lastAttempt bool) (more, full bool) {
+	ms, d, ok := m.next(ms, end, l)
+	if !ok {
+		return false, false
+	}
+	if !lastAttempt && !m.disconnecting && m.isFull(&d) {
+		return true, true
+	}
+	if m.advance(ms, &d) && !m.disconnecting {
+		_ = m.enqueue(d.message) // enqueue counts the message if it does not fit
+	}
+	return true, false
+}
+
+// isFull reports whether a message does not fit into the queue now.
+func (m *Member) isFull(d *delivery) bool {
+	messages, bytes := m.conn.Queued()
+	return messages > 0 && !m.hub.options.Queue.Allows(messages+1, bytes+len(d.message.Data())+maxFrameOverhead)
+}
+
+// deliverDirect delivers a message of a union to a member that is named itself, behind what was
+// sent to groups of the union before, unless the member has reached the message in one of them.
+func (m *Member) deliverDirect(d *delivery) {
+	defer m.conn.Flush()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	u := d.union()
+	if !m.left {
+		for ms, p := range u.memberships(m) {
+			for more := isBefore(ms.next, p.position+1); more; {
+				more, _ = m.stepLocked(ms, p.position+1, nil, true)
+			}
+		}
+	}
+	if reached := u.direct[m]; !*reached {
+		*reached = true
+		if d.isFor(m) && m.sendErrorLocked() == nil {
+			_ = m.enqueue(d.message)
+		}
+	}
+}
+
+// enqueueUndelivered enqueues the undelivered messages of groups that the member leaves, ahead of
+// any later message. The caller holds the mutex.
+func (m *Member) enqueueUndelivered(l leftovers) {
+	for ms, p := range l {
+		if p.unions {
+			for more := true; more; {
+				more, _ = m.stepLocked(ms, p.end(), l, true)
+			}
+			continue
+		}
+		messages := p.messagesFor(m, ms.next)
+		ms.next = p.end()
 		if m.disconnecting || len(messages) == 0 {
 			continue
 		}

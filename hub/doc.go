@@ -13,7 +13,7 @@
 //			if err != nil {
 //				return err
 //			}
-//			if err := rooms.Broadcast("lobby", hub.Text(string(text)), member); err != nil {
+//			if err := rooms.To(hub.Room("lobby")).Except(member).Send(hub.Text(string(text))); err != nil {
 //				return err
 //			}
 //		}

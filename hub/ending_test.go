@@ -136,7 +136,7 @@ func TestDisconnectedMemberReturnsTheError(t *testing.T) {
 					err = m.SetKey("ann")
 				}
 				if err == nil {
-					err = h.Disconnect("ann", 4001, "logged out")
+					err = h.To(hub.Key("ann")).Disconnect(4001, "logged out")
 				}
 				for err == nil {
 					err = m.Send(hub.Text("more"))
@@ -197,7 +197,7 @@ func TestCallsDuringShutdownReturnTheError(t *testing.T) {
 				case 2:
 					err = m.SetKey(fmt.Sprint("key ", i))
 				default:
-					err = h.Broadcast("lobby", hub.Text("to all"), m)
+					err = h.To(hub.Room("lobby")).Except(m).Send(hub.Text("to all"))
 				}
 			}
 			return err
@@ -233,7 +233,7 @@ func TestDefaultsFitTogether(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					if err := h.Broadcast("lobby", hub.Text(string(text))); err != nil {
+					if err := h.To(hub.Room("lobby")).Send(hub.Text(string(text))); err != nil {
 						return err
 					}
 				}
@@ -270,10 +270,10 @@ func synctestWait(u *websocket.Upgrader) {
 func TestTooLongMessageReturned(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		for name, call := range map[string]func(h *hub.Hub, m *hub.Member, message hub.Message) error{
-			"Broadcast":    func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.Broadcast("lobby", message) },
-			"BroadcastAll": func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.BroadcastAll(message) },
+			"Broadcast":    func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.To(hub.Room("lobby")).Send(message) },
+			"BroadcastAll": func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.To(hub.Everyone()).Send(message) },
 			"Send to a key": func(h *hub.Hub, _ *hub.Member, message hub.Message) error {
-				return fmt.Errorf("passing on: %w", h.Send("ann", message))
+				return fmt.Errorf("passing on: %w", h.To(hub.Key("ann")).Send(message))
 			},
 			"Send": func(_ *hub.Hub, m *hub.Member, message hub.Message) error { return m.Send(message) },
 			"SendContext": func(_ *hub.Hub, m *hub.Member, message hub.Message) error {
@@ -311,7 +311,7 @@ func TestBrokerFailureIsTold(t *testing.T) {
 			if _, err := h.Join(conn, "lobby"); err != nil {
 				return err
 			}
-			return h.Broadcast("lobby", hub.Text("hello"))
+			return h.To(hub.Room("lobby")).Send(hub.Text("hello"))
 		}))
 		upgrader.Logger = testws.LogTo(func(line testws.Logged) {
 			assert.Equal(t, slog.LevelError, line.Level)

@@ -24,7 +24,7 @@ func (ctrl *chat) Serve(conn *websocket.Conn, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if err := ctrl.hub.Broadcast(room, hub.Text(string(text)), member); err != nil {
+		if err := ctrl.hub.To(hub.Room(room)).Except(member).Send(hub.Text(string(text))); err != nil {
 			return err
 		}
 	}
@@ -58,13 +58,13 @@ func ExampleMember_SetKey() {
 			return err
 		}
 		member.Set(name{}, user)
-		if err := rooms.Broadcast("lobby", hub.JSON(map[string]any{"came": user}), member); err != nil {
+		if err := rooms.To(hub.Room("lobby")).Except(member).Send(hub.JSON(map[string]any{"came": user})); err != nil {
 			return err
 		}
 		defer func() {
 			_ = member.SetKey("")              // removing a key never fails
 			if len(rooms.WithKey(user)) == 0 { // the user has no other connection
-				_ = rooms.Broadcast("lobby", hub.JSON(map[string]any{"left": user}))
+				_ = rooms.To(hub.Room("lobby")).Send(hub.JSON(map[string]any{"left": user}))
 			}
 		}()
 		<-conn.CloseRead(conn.Context()).Done()
@@ -94,10 +94,10 @@ func ExampleMember_SendContext() {
 }
 
 // All connections of a user whose account is closed are disconnected, on all nodes.
-func ExampleHub_Disconnect() {
+func ExampleAudience_Disconnect() {
 	rooms := hub.New(hub.Options{})
 	http.HandleFunc("DELETE /users/{id}", func(w http.ResponseWriter, r *http.Request) {
-		if err := rooms.Disconnect(r.PathValue("id"), 4001, "account closed"); err != nil {
+		if err := rooms.To(hub.Key(r.PathValue("id"))).Disconnect(4001, "account closed"); err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 		}
 	})
@@ -109,7 +109,7 @@ func ExampleMemory() {
 	var network hub.Memory
 	one := hub.New(hub.Options{Broker: network.Node()})
 	two := hub.New(hub.Options{Broker: network.Node()})
-	fmt.Println(one.Broadcast("lobby", hub.Text("to members of both")))
+	fmt.Println(one.To(hub.Room("lobby")).Send(hub.Text("to members of both")))
 	fmt.Println(one.Shutdown(context.Background()), two.Shutdown(context.Background()))
 	// Output:
 	// <nil>

@@ -36,7 +36,7 @@ func TestSlowMemberIsDisconnected(t *testing.T) {
 		require.ErrorIs(t, member.Send(hub.Text("more")), websocket.ErrQueueFull, "it fits, but would come after a gap")
 		require.ErrorIs(t, member.SendContext(t.Context(), hub.Text("more")), websocket.ErrQueueFull)
 		require.ErrorIs(t, member.Join("another"), websocket.ErrQueueFull)
-		require.NoError(t, h.BroadcastAll(hub.Text("more")))
+		require.NoError(t, h.To(hub.Everyone()).Send(hub.Text("more")))
 		assert.Same(t, member, <-full)
 		stats := h.Stats()
 		assert.EqualValues(t, 1, stats.Dropped)
@@ -66,7 +66,7 @@ func TestDrop(t *testing.T) {
 				synctest.Wait() // wait for all possible writes
 			}
 			require.ErrorIs(t, member.Send(message), websocket.ErrQueueFull)
-			require.NoError(t, h.Broadcast("lobby", message))
+			require.NoError(t, h.To(hub.Room("lobby")).Send(message))
 			assert.Same(t, member, <-full)
 			assert.Equal(t, hub.Stats{Members: 1, Rooms: 1, Dropped: uint64(3 * (i + 1))}, h.Stats())
 			for range accepted {
@@ -97,7 +97,7 @@ func TestBurstsAreNoReason(t *testing.T) {
 	for p := range published {
 		go func() {
 			for _, text := range numbers(string(rune('a'+p)), messages/len(published)) {
-				assert.NoError(t, h.Broadcast("lobby", hub.Text(text)))
+				assert.NoError(t, h.To(hub.Room("lobby")).Send(hub.Text(text)))
 			}
 			done <- struct{}{}
 		}()
@@ -127,16 +127,16 @@ func TestTooLongMessage(t *testing.T) {
 		client, member := r.join(h, "lobby")
 		for _, size := range []int{1001, 1000, 950} {
 			m := hub.Binary(make([]byte, size))
-			require.ErrorIs(t, h.Broadcast("lobby", m), hub.ErrTooLong)
-			require.ErrorIs(t, h.BroadcastAll(m), hub.ErrTooLong)
+			require.ErrorIs(t, h.To(hub.Room("lobby")).Send(m), hub.ErrTooLong)
+			require.ErrorIs(t, h.To(hub.Everyone()).Send(m), hub.ErrTooLong)
 			require.ErrorIs(t, member.Send(m), hub.ErrTooLong)
 			require.ErrorIs(t, member.SendContext(t.Context(), m), hub.ErrTooLong)
 		}
-		require.NoError(t, h.Broadcast("lobby", hub.Binary(make([]byte, 900))))
+		require.NoError(t, h.To(hub.Room("lobby")).Send(hub.Binary(make([]byte, 900))))
 		client.ExpectBinary(make([]byte, 900))
 		assert.Equal(t, hub.Stats{Members: 1, Rooms: 1}, h.Stats())
-		require.ErrorIs(t, hub.New(hub.Options{}).BroadcastAll(hub.Binary(make([]byte, 2<<20))), hub.ErrTooLong)
-		require.NoError(t, hub.New(hub.Options{}).BroadcastAll(hub.Binary(make([]byte, 2<<20-1<<12))))
+		require.ErrorIs(t, hub.New(hub.Options{}).To(hub.Everyone()).Send(hub.Binary(make([]byte, 2<<20))), hub.ErrTooLong)
+		require.NoError(t, hub.New(hub.Options{}).To(hub.Everyone()).Send(hub.Binary(make([]byte, 2<<20-1<<12))))
 	})
 }
 
@@ -169,9 +169,9 @@ func TestDefaultQueue(t *testing.T) {
 // way to send.
 func TestBurstsThatFitAreNoReason(t *testing.T) {
 	for name, send := range map[string]func(h *hub.Hub, m *hub.Member, message hub.Message) error{
-		"Broadcast":    func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.Broadcast("lobby", message) },
-		"BroadcastAll": func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.BroadcastAll(message) },
-		"to a key":     func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.Send("ann", message) },
+		"Broadcast":    func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.To(hub.Room("lobby")).Send(message) },
+		"BroadcastAll": func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.To(hub.Everyone()).Send(message) },
+		"to a key":     func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.To(hub.Key("ann")).Send(message) },
 		"to a member":  func(_ *hub.Hub, m *hub.Member, message hub.Message) error { return m.Send(message) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -269,6 +269,6 @@ func TestQueueWithoutBounds(t *testing.T) {
 	_, err := h.Join(<-r.conns, "lobby")
 	require.NoError(t, err)
 	long := make([]byte, 3<<20) // more than the default
-	require.NoError(t, h.Broadcast("lobby", hub.Binary(long)))
+	require.NoError(t, h.To(hub.Room("lobby")).Send(hub.Binary(long)))
 	client.Expect(wstest.Binary(long))
 }

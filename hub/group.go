@@ -1,10 +1,6 @@
 package hub
 
-import (
-	"sync"
-
-	"github.com/goyave-contrib/websocket"
-)
+import "sync"
 
 const (
 	// chunk is how many members a pass copies at once under the lock of the group.
@@ -34,12 +30,6 @@ type group struct {
 	inPass      int        // how many deliveries of log the running pass delivers
 	passing     bool       // a pass is running or about to start
 	passStarted sync.Cond  // signaled when a pass has fixed its deliveries
-}
-
-// A delivery is a message to the members of a group, except some.
-type delivery struct {
-	message *websocket.EncodedMessage
-	except  []*Member
 }
 
 func newGroup(h *Hub, topic Topic) *group {
@@ -72,6 +62,13 @@ func (g *group) remove(ms *membership) (undelivered *pass, empty bool) {
 		g.compact()
 	}
 	return g.undeliveredLocked(ms), g.members == 0
+}
+
+// at returns the published message at a position, which some member has not received.
+func (g *group) at(position uint32) delivery {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.log[position-g.logStart]
 }
 
 // undelivered returns the published messages that a member has not received, nil if there
@@ -137,14 +134,40 @@ func (g *group) len() int {
 // message; otherwise publish runs the pass itself.
 func (g *group) publish(d delivery) {
 	g.mu.Lock()
+	g.awaitSpaceLocked()
+	first := g.appendLocked(d)
+	g.mu.Unlock()
+	if first {
+		g.pass()
+	}
+}
+
+// awaitSpaceLocked waits until fewer than maxPending messages wait for the next pass. The caller
+// holds the mutex, and must not be about to call pass.
+func (g *group) awaitSpaceLocked() {
 	for len(g.log)-g.inPass >= maxPending {
 		g.passStarted.Wait()
 	}
+}
+
+func (g *group) awaitSpace() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.awaitSpaceLocked()
+}
+
+// appendLocked appends a message to the log. It reports whether no pass is running, nor about to
+// start: the caller must call pass then. The caller holds the mutex.
+func (g *group) appendLocked(d delivery) (first bool) {
 	g.log = append(g.log, d)
-	first := !g.passing
+	first = !g.passing
 	g.passing = true
-	g.mu.Unlock()
-	if !first || !g.deliver() {
+	return first
+}
+
+// pass delivers the log.
+func (g *group) pass() {
+	if !g.deliver() {
 		return
 	}
 	deliverMore := func() {

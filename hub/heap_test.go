@@ -51,7 +51,7 @@ func TestQuietMembersAreSmall(t *testing.T) {
 	}
 	check("joined")
 	for range 3 {
-		require.NoError(t, h.Broadcast("lobby", hub.Text("hello")))
+		require.NoError(t, h.To(hub.Room("lobby")).Send(hub.Text("hello")))
 		for _, client := range clients {
 			client.Expect(wstest.Text("hello"))
 		}

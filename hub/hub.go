@@ -13,12 +13,18 @@ import (
 // [New] makes one; the zero value is not usable. Its methods may be called from any goroutine.
 type Hub struct {
 	options  Options
+	node     string // the first part of the members' IDs
 	everyone *group
 
-	// The order of locking: a member's mutex, mu, lifeMu, a group's mutex.
-	mu    sync.RWMutex
-	rooms map[string]*group
-	keys  map[string]*group
+	// The order of locking: a member's mutex, mu, lifeMu, unionMu, a group's mutex.
+	mu       sync.RWMutex
+	rooms    map[string]*group
+	keys     map[string]*group
+	numbers  atomic.Uint64               // the number of the newest member
+	byNumber map[uint64]*Member          // nil until an ID is looked up
+	byConn   map[*websocket.Conn]*Member // nil until a connection is looked up
+
+	unionMu sync.Mutex // held while several groups are locked, so that no other order is possible
 
 	lifeMu  sync.Mutex
 	closed  bool                        // Shutdown has begun; written with both mu and lifeMu held
@@ -36,11 +42,12 @@ type Hub struct {
 func New(options Options) *Hub {
 	h := &Hub{
 		options: options,
+		node:    newNode(),
 		rooms:   make(map[string]*group),
 		keys:    make(map[string]*group),
 		closing: make(map[*Member]<-chan struct{}),
 	}
-	h.everyone = newGroup(h, Topic{Kind: Everyone})
+	h.everyone = newGroup(h, Everyone())
 	if options.Broker != nil {
 		h.options.Broker = recoveringBroker{options.Broker}
 		h.closeBroker = sync.OnceValue(h.options.Broker.Close)
@@ -54,8 +61,8 @@ func New(options Options) *Hub {
 // begins to end. Join returns the same errors as [Member.Join]; after an error, the connection
 // is not a member.
 func (h *Hub) Join(conn *websocket.Conn, rooms ...string) (*Member, error) {
-	m := &Member{hub: h, conn: conn}
-	_, err := m.enter(Topic{Kind: Everyone})
+	m := &Member{hub: h, conn: conn, number: h.numbers.Add(1)}
+	_, err := m.enter(Everyone())
 	if err == nil {
 		err = m.Join(rooms...)
 	}
@@ -69,12 +76,12 @@ func (h *Hub) Join(conn *websocket.Conn, rooms ...string) (*Member, error) {
 	return m, nil
 }
 
-// groups returns the map for the groups of a kind, nil for Everyone.
+// groups returns the map for the groups of a kind, nil for others.
 func (h *Hub) groups(k Kind) map[string]*group {
 	switch k {
-	case Room:
+	case KindRoom:
 		return h.rooms
-	case Key:
+	case KindKey:
 		return h.keys
 	default:
 		return nil
@@ -83,43 +90,12 @@ func (h *Hub) groups(k Kind) map[string]*group {
 
 // group returns the group of a topic, nil if it has no members.
 func (h *Hub) group(t Topic) *group {
-	if t.Kind == Everyone {
+	if t.Kind == KindEveryone {
 		return h.everyone
 	}
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return h.groups(t.Kind)[t.Name]
-}
-
-// Broadcast sends a message to all members in a room except the given ones. It does not wait for
-// their connections. Messages that one goroutine sends to one room arrive in that order. A
-// room without members is no error.
-//
-// If the message could not be encoded, or is too long for the members' queues ([ErrTooLong]),
-// Broadcast sends nothing and returns the error. If the broker fails, Broadcast returns its
-// error, and the members on this node still receive the message.
-func (h *Hub) Broadcast(room string, message Message, except ...*Member) error {
-	return h.send(Topic{Room, room}, message, except)
-}
-
-// BroadcastAll is [Hub.Broadcast] to all members.
-func (h *Hub) BroadcastAll(message Message, except ...*Member) error {
-	return h.send(Topic{Kind: Everyone}, message, except)
-}
-
-// Send is [Hub.Broadcast] to the members with a key: see [Member.SetKey].
-func (h *Hub) Send(key string, message Message, except ...*Member) error {
-	return h.send(Topic{Key, key}, message, except)
-}
-
-func (h *Hub) send(t Topic, message Message, except []*Member) error {
-	if err := h.check(message); err != nil {
-		return err
-	}
-	if g := h.group(t); g != nil {
-		g.publish(delivery{message: message.encoded, except: except})
-	}
-	return h.publish(t, func() []byte { return messagePayload(message.encoded) })
+	return h.groupLocked(t)
 }
 
 // check returns why a message can't be sent to any member, or nil.
@@ -162,13 +138,13 @@ func (h *Hub) Keys() []string {
 func (h *Hub) Members() []*Member { return h.everyone.all() }
 
 // In returns the members in a room on this node, in the order in which they entered it.
-func (h *Hub) In(room string) []*Member { return h.group(Topic{Room, room}).all() }
+func (h *Hub) In(room string) []*Member { return h.group(Room(room)).all() }
 
 // WithKey returns the members on this node that have a key, in the order in which they got it.
-func (h *Hub) WithKey(key string) []*Member { return h.group(Topic{Key, key}).all() }
+func (h *Hub) WithKey(key string) []*Member { return h.group(Key(key)).all() }
 
 // CountIn returns the number of members in a room on this node.
-func (h *Hub) CountIn(room string) int { return h.group(Topic{Room, room}).len() }
+func (h *Hub) CountIn(room string) int { return h.group(Room(room)).len() }
 
 // Stats are counters of a [Hub], for this node only.
 type Stats struct {

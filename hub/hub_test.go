@@ -26,12 +26,12 @@ func TestBroadcast(t *testing.T) {
 		none, _ := r.join(h)
 		other, _ := r.connect() // not a member
 
-		require.NoError(t, h.Broadcast("a", hub.Text("to a")))
-		require.NoError(t, h.Broadcast("b", hub.Text("to b")))
-		require.NoError(t, h.Broadcast("c", hub.Text("to nobody")))
-		require.NoError(t, h.BroadcastAll(hub.Binary([]byte("to all"))))
-		require.NoError(t, h.Broadcast("a", hub.Text("to both alone"), inA, inB))
-		require.NoError(t, h.BroadcastAll(hub.Text("but to both"), inBoth, inBoth, nil))
+		require.NoError(t, h.To(hub.Room("a")).Send(hub.Text("to a")))
+		require.NoError(t, h.To(hub.Room("b")).Send(hub.Text("to b")))
+		require.NoError(t, h.To(hub.Room("c")).Send(hub.Text("to nobody")))
+		require.NoError(t, h.To(hub.Everyone()).Send(hub.Binary([]byte("to all"))))
+		require.NoError(t, h.To(hub.Room("a")).Except(inA, inB).Send(hub.Text("to both alone")))
+		require.NoError(t, h.To(hub.Everyone()).Except(inBoth, inBoth, nil).Send(hub.Text("but to both")))
 		require.NoError(t, inA.Send(hub.Text("to one")))
 
 		expect(t, a, "to a")
@@ -66,10 +66,10 @@ func TestKeys(t *testing.T) {
 		assert.Equal(t, []*hub.Member{onPhone, onLaptop}, h.WithKey("ann"))
 		assert.Empty(t, h.WithKey("bob"))
 
-		require.NoError(t, h.Send("ann", hub.Text("hello")))
-		require.NoError(t, h.Send("bob", hub.Text("to nobody")))
-		require.NoError(t, h.Send("", hub.Text("to nobody")))
-		require.NoError(t, h.Send("ann", hub.Text("elsewhere"), onPhone))
+		require.NoError(t, h.To(hub.Key("ann")).Send(hub.Text("hello")))
+		require.NoError(t, h.To(hub.Key("bob")).Send(hub.Text("to nobody")))
+		require.NoError(t, h.To(hub.Key("")).Send(hub.Text("to nobody")))
+		require.NoError(t, h.To(hub.Key("ann")).Except(onPhone).Send(hub.Text("elsewhere")))
 		expect(t, phone, "hello")
 		expect(t, laptop, "hello", "elsewhere")
 		nothing(t, h, phone, laptop, other)
@@ -78,7 +78,7 @@ func TestKeys(t *testing.T) {
 		require.NoError(t, onLaptop.SetKey(""))
 		assert.Empty(t, onPhone.Key())
 		assert.Empty(t, h.Keys())
-		require.NoError(t, h.Send("ann", hub.Text("to nobody")))
+		require.NoError(t, h.To(hub.Key("ann")).Send(hub.Text("to nobody")))
 		nothing(t, h, phone, laptop, other)
 	})
 }
@@ -155,7 +155,7 @@ func TestMessages(t *testing.T) {
 		encoded, err := websocket.EncodeMessage(websocket.TextMessage, []byte("encoded"))
 		require.NoError(t, err)
 		for _, m := range []hub.Message{hub.Text(""), hub.JSON(map[string]int{"a": 1}), hub.Encoded(encoded), binary, binary} {
-			require.NoError(t, h.Broadcast("lobby", m))
+			require.NoError(t, h.To(hub.Room("lobby")).Send(m))
 		}
 		expect(t, client, "", `{"a":1}`, "encoded")
 		client.ExpectBinary([]byte("data"))
@@ -168,10 +168,10 @@ func TestMessages(t *testing.T) {
 			"no JSON":            hub.JSON(math.Inf(1)),
 			"a function is none": hub.JSON(func() {}),
 		} {
-			require.Error(t, h.Broadcast("lobby", m), name)
-			require.Error(t, h.Broadcast("nobody", m), name)
-			require.Error(t, h.BroadcastAll(m), name)
-			require.Error(t, h.Send("nobody", m), name)
+			require.Error(t, h.To(hub.Room("lobby")).Send(m), name)
+			require.Error(t, h.To(hub.Room("nobody")).Send(m), name)
+			require.Error(t, h.To(hub.Everyone()).Send(m), name)
+			require.Error(t, h.To(hub.Key("nobody")).Send(m), name)
 			require.Error(t, member.Send(m), name)
 			require.Error(t, member.SendContext(t.Context(), m), name)
 		}
@@ -189,7 +189,7 @@ func TestJSONIsEncodedOnce(t *testing.T) {
 			clients = append(clients, client)
 		}
 		c := new(counter)
-		require.NoError(t, h.Broadcast("lobby", hub.JSON(c)))
+		require.NoError(t, h.To(hub.Room("lobby")).Send(hub.JSON(c)))
 		for _, client := range clients {
 			expect(t, client, "42")
 		}
@@ -236,7 +236,7 @@ func TestJoinsAtOnce(t *testing.T) {
 		require.Equal(t, []string{"lobby"}, member.Rooms())
 		require.Equal(t, 1, h.CountIn("lobby"))
 		require.Equal(t, []string{member.Key()}, h.Keys())
-		require.NoError(t, h.Broadcast("lobby", hub.Text("once")))
+		require.NoError(t, h.To(hub.Room("lobby")).Send(hub.Text("once")))
 		expect(t, client, "once")
 		member.Leave("lobby")
 		require.Zero(t, h.Stats().Rooms)
@@ -258,7 +258,7 @@ func TestNothingAfterLeave(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					assert.NoError(t, h.Broadcast("lobby", hub.Text("in")))
+					assert.NoError(t, h.To(hub.Room("lobby")).Send(hub.Text("in")))
 				}
 			}
 		})
@@ -268,7 +268,7 @@ func TestNothingAfterLeave(t *testing.T) {
 		for range 500 {
 			assert.NoError(t, member.Join("lobby"))
 			for range 3 {
-				assert.NoError(t, h.Broadcast("lobby", hub.Text("in")))
+				assert.NoError(t, h.To(hub.Room("lobby")).Send(hub.Text("in")))
 			}
 			member.Leave("lobby")
 			assert.NoError(t, member.SendContext(t.Context(), hub.Text("out")))
@@ -304,7 +304,7 @@ func TestOrder(t *testing.T) {
 	for p := range publishers {
 		publishing.Go(func() {
 			for _, text := range numbers(string(rune('a'+p)), each) {
-				assert.NoError(t, h.Broadcast("lobby", hub.Text(text)))
+				assert.NoError(t, h.To(hub.Room("lobby")).Send(hub.Text(text)))
 			}
 		})
 	}
@@ -335,7 +335,7 @@ func TestJoinBeforeServe(t *testing.T) {
 			}
 			_, err = h.Join(conn, "lobby")
 			assert.NoError(t, err)
-			assert.NoError(t, h.Broadcast("lobby", hub.Text("hello")))
+			assert.NoError(t, h.To(hub.Room("lobby")).Send(hub.Text("hello")))
 			endpoint.Run(conn, func() error { return nil }, nil)
 		}), "/", nil)
 		expect(t, client, "hello")
@@ -353,9 +353,9 @@ func TestDisconnect(t *testing.T) {
 		other, _ := r.join(h)
 		require.NoError(t, a.SetKey("ann"))
 		require.NoError(t, b.SetKey("ann"))
-		require.NoError(t, h.Send("ann", hub.Text("goodbye")))
-		require.NoError(t, h.Disconnect("ann", 4000, "signed out"))
-		require.NoError(t, h.Disconnect("nobody", 4000, "signed out"))
+		require.NoError(t, h.To(hub.Key("ann")).Send(hub.Text("goodbye")))
+		require.NoError(t, h.To(hub.Key("ann")).Disconnect(4000, "signed out"))
+		require.NoError(t, h.To(hub.Key("nobody")).Disconnect(4000, "signed out"))
 		for _, client := range []*wstest.Client{phone, laptop} {
 			expect(t, client, "goodbye")
 			client.ExpectClose(4000, "signed out")
@@ -364,7 +364,7 @@ func TestDisconnect(t *testing.T) {
 		nothing(t, h, other)
 
 		for _, code := range []int{-1, 0, 999, 1004, 1006, 1015, 2999, 5000, 1<<16 + 1000, math.MaxInt} {
-			require.Error(t, h.Disconnect("nobody", code, ""), code)
+			require.Error(t, h.To(hub.Key("nobody")).Disconnect(code, ""), code)
 		}
 		for reason, cut := range map[string]string{
 			strings.Repeat("é", 100): strings.Repeat("é", 61),
@@ -372,12 +372,12 @@ func TestDisconnect(t *testing.T) {
 		} {
 			client, member := r.join(h)
 			require.NoError(t, member.SetKey("ann"))
-			require.NoError(t, h.Disconnect("ann", 4000, reason))
+			require.NoError(t, h.To(hub.Key("ann")).Disconnect(4000, reason))
 			client.ExpectClose(4000, cut)
 		}
 		client, member := r.join(h)
 		require.NoError(t, member.SetKey("ann"))
-		require.NoError(t, h.Disconnect("ann", websocket.CloseNoStatusReceived, "not sent"))
+		require.NoError(t, h.To(hub.Key("ann")).Disconnect(websocket.CloseNoStatusReceived, "not sent"))
 		client.ExpectClose(websocket.CloseNoStatusReceived, "")
 	})
 }
@@ -390,9 +390,9 @@ func TestDisconnectComesLast(t *testing.T) {
 	for range 20 {
 		client, member := r.join(h)
 		require.NoError(t, member.SetKey("ann"))
-		stop := noise(t, func() error { return h.Send("ann", hub.Text("noise"), member, crowd) })
-		require.NoError(t, h.Send("ann", hub.Text("goodbye")))
-		require.NoError(t, h.Disconnect("ann", 4000, ""))
+		stop := noise(t, func() error { return h.To(hub.Key("ann")).Except(member, crowd).Send(hub.Text("noise")) })
+		require.NoError(t, h.To(hub.Key("ann")).Send(hub.Text("goodbye")))
+		require.NoError(t, h.To(hub.Key("ann")).Disconnect(4000, ""))
 		expect(t, client, "goodbye")
 		client.ExpectClose(4000, "")
 		stop()
@@ -437,13 +437,13 @@ func TestBrokerFails(t *testing.T) {
 		_, err = h.Join(conn, "a") // a second attempt is allowed
 		require.NoError(t, err)
 
-		require.ErrorIs(t, h.Broadcast("a", hub.Text("here at least")), errBroker)
+		require.ErrorIs(t, h.To(hub.Room("a")).Send(hub.Text("here at least")), errBroker)
 		expect(t, client, "here at least")
-		require.ErrorIs(t, h.Disconnect("ann", 4000, ""), errBroker)
+		require.ErrorIs(t, h.To(hub.Key("ann")).Disconnect(4000, ""), errBroker)
 		client.ExpectClose(4000, "")
 		go testws.Drain(client)
 		require.ErrorIs(t, h.Shutdown(t.Context()), errBroker)
 		require.ErrorIs(t, h.Shutdown(t.Context()), errBroker)
-		require.NoError(t, h.Broadcast("a", hub.Text("too late")))
+		require.NoError(t, h.To(hub.Room("a")).Send(hub.Text("too late")))
 	})
 }

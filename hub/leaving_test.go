@@ -56,15 +56,15 @@ func TestDisconnectedIsOutAtOnce(t *testing.T) {
 		large := make([]byte, 16<<20)
 		require.NoError(t, member.Send(hub.Binary(large)))
 
-		require.NoError(t, h.Disconnect("ann", 4000, "signed out"))
+		require.NoError(t, h.To(hub.Key("ann")).Disconnect(4000, "signed out"))
 		requireNobody(t, h)
-		require.NoError(t, h.Disconnect("ann", 4000, "signed out"))
+		require.NoError(t, h.To(hub.Key("ann")).Disconnect(4000, "signed out"))
 		require.ErrorIs(t, member.Join("chess"), websocket.ErrCloseSent)
 		require.ErrorIs(t, member.SetKey("bob"), websocket.ErrCloseSent)
 		require.ErrorIs(t, member.Send(hub.Text("late")), websocket.ErrCloseSent)
 		_, err := h.Join(member.Conn())
 		require.ErrorIs(t, err, websocket.ErrCloseSent)
-		require.NoError(t, h.BroadcastAll(hub.Text("late")))
+		require.NoError(t, h.To(hub.Everyone()).Send(hub.Text("late")))
 		for range 99 {
 			client.Send(wstest.Text("late"))
 		}
@@ -148,7 +148,7 @@ func TestDeferredFunctionsOfServe(t *testing.T) {
 			"the client says goodbye": func(client *wstest.Client) { client.Close(websocket.CloseNormalClosure, "") },
 			"the client vanishes":     func(client *wstest.Client) { _ = client.Conn.Close() },
 			"it is disconnected": func(client *wstest.Client) {
-				assert.NoError(t, h.Disconnect("ann", 4000, ""))
+				assert.NoError(t, h.To(hub.Key("ann")).Disconnect(4000, ""))
 				client.ExpectClose(4000, "")
 			},
 		} {
@@ -200,7 +200,7 @@ func (ctrl *apologizing) OnError(*http.Request, error) {
 // more than the close timeout.
 func TestFunctionBeforeCloseHangs(t *testing.T) {
 	for name, end := range map[string]func(h *hub.Hub) error{
-		"Disconnect": func(h *hub.Hub) error { return h.Disconnect("key", 4000, "") },
+		"Disconnect": func(h *hub.Hub) error { return h.To(hub.Key("key")).Disconnect(4000, "") },
 		"Shutdown":   func(h *hub.Hub) error { return h.Shutdown(context.Background()) },
 	} {
 		t.Run(name, func(t *testing.T) {

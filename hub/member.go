@@ -12,8 +12,9 @@ import (
 // when its connection begins to end, for example when Close is called or Serve has returned.
 // All methods may be called from any goroutine.
 type Member struct {
-	hub  *Hub
-	conn *websocket.Conn
+	hub    *Hub
+	conn   *websocket.Conn
+	number uint64 // the second part of the ID
 
 	mu            sync.Mutex
 	everyone      membership  // in Hub.everyone; a value, because each member has it
@@ -43,7 +44,7 @@ func (m *Member) Conn() *websocket.Conn { return m.conn }
 func (m *Member) Join(rooms ...string) error {
 	var entered []string
 	for _, room := range rooms {
-		isNew, err := m.enter(Topic{Room, room})
+		isNew, err := m.enter(Room(room))
 		if err != nil {
 			m.Leave(entered...)
 			return err
@@ -60,7 +61,7 @@ func (m *Member) Join(rooms ...string) error {
 // message, and no further message of the rooms will be added.
 func (m *Member) Leave(rooms ...string) {
 	for _, room := range rooms {
-		m.exit(membershipIn(Topic{Room, room}))
+		m.exit(membershipIn(Room(room)))
 	}
 }
 
@@ -72,7 +73,7 @@ func (m *Member) Rooms() []string {
 	defer m.mu.Unlock()
 	var rooms []string
 	for ms := range m.memberships.all() {
-		if ms.group.topic.Kind == Room {
+		if ms.group.topic.Kind == KindRoom {
 			rooms = append(rooms, ms.group.topic.Name)
 		}
 	}
@@ -80,7 +81,7 @@ func (m *Member) Rooms() []string {
 	return rooms
 }
 
-// SetKey gives the member a key, such as the ID of a user: see [Hub.Send]. Several members may
+// SetKey gives the member a key, such as the ID of a user: see [Key]. Several members may
 // share a key. A new key replaces the previous one; the empty key removes it. SetKey returns
 // the same errors as [Member.Join]; after an error, the member keeps its previous key.
 func (m *Member) SetKey(key string) error {
@@ -88,7 +89,7 @@ func (m *Member) SetKey(key string) error {
 		m.exit(keyMembership)
 		return nil
 	}
-	_, err := m.enter(Topic{Key, key})
+	_, err := m.enter(Key(key))
 	return err
 }
 

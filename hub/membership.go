@@ -47,7 +47,7 @@ func oneOrNone(ms *membership) []*membership {
 // new key replaces the previous one.
 func (m *Member) enter(t Topic) (isNew bool, err error) {
 	replaced := noMemberships
-	if t.Kind == Key {
+	if t.Kind == KindKey {
 		replaced = keyMembership
 	}
 	m.catchUp(replaced)
@@ -58,9 +58,9 @@ func (m *Member) enter(t Topic) (isNew bool, err error) {
 	if ms == nil {
 		return false, err
 	}
-	m.forget(replaced(m))
 	m.enqueueUndelivered(undelivered)
-	if t.Kind != Everyone {
+	m.forget(replaced(m))
+	if t.Kind != KindEveryone {
 		m.memberships.add(ms)
 	}
 	return true, nil
@@ -156,52 +156,70 @@ func (h *Hub) entryError(m *Member) error {
 // removes the member from the groups of the replaced memberships. It returns the new
 // membership, nil if the member is in the group already, and the messages that the member
 // has not received from the replaced ones. The caller holds the member's mutex.
-func (h *Hub) addMember(m *Member, t Topic, replaced selector) (ms *membership, undelivered []*pass, err error) {
+func (h *Hub) addMember(m *Member, t Topic, replaced selector) (ms *membership, undelivered leftovers, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err := h.entryError(m); err != nil || m.memberships.get(t) != nil {
 		return nil, nil, err
 	}
-	g := h.everyone
-	if t.Kind != Everyone {
-		g = h.groups(t.Kind)[t.Name]
-	}
-	if g == nil {
-		if err := h.subscribe(t); err != nil {
+	g := h.groupLocked(t)
+	if g.len() == 0 {
+		if err := h.subscribe(h.subscription(t)); err != nil {
 			return nil, nil, err
 		}
+	}
+	if g == nil {
 		g = newGroup(h, t)
 		h.groups(t.Kind)[t.Name] = g
 	}
 	ms = &m.everyone
-	if t.Kind != Everyone {
+	if t.Kind != KindEveryone {
 		ms = new(membership)
 	}
 	*ms = membership{member: m, group: g}
 	undelivered = h.removeMemberLocked(replaced(m))
 	g.add(ms)
+	if g == h.everyone {
+		h.index(m)
+	}
 	return ms, undelivered, nil
+}
+
+// subscription returns the topic that brings what is published to the members of a group. What is
+// published to everyone comes in any case; the first member subscribes the node instead.
+func (h *Hub) subscription(t Topic) Topic {
+	if t.Kind == KindEveryone {
+		return Topic{KindNode, h.node}
+	}
+	return t
 }
 
 // removeMember removes a member from the groups of the given memberships and returns the
 // messages that it has not received from them. Groups that become empty are deleted. The
 // caller holds the member's mutex.
-func (h *Hub) removeMember(list []*membership) (undelivered []*pass) {
+func (h *Hub) removeMember(list []*membership) (undelivered leftovers) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.removeMemberLocked(list)
 }
 
-func (h *Hub) removeMemberLocked(list []*membership) (undelivered []*pass) {
+func (h *Hub) removeMemberLocked(list []*membership) (undelivered leftovers) {
 	for _, ms := range list {
 		g := ms.group
 		p, empty := g.remove(ms)
 		if p != nil {
-			undelivered = append(undelivered, p)
+			if undelivered == nil {
+				undelivered = make(leftovers)
+			}
+			undelivered[ms] = p
 		}
-		if empty && g != h.everyone {
+		if g == h.everyone {
+			h.unindex(ms.member)
+		} else if empty {
 			delete(h.groups(g.topic.Kind), g.topic.Name)
-			h.unsubscribe(g.topic)
+		}
+		if empty {
+			h.unsubscribe(h.subscription(g.topic))
 		}
 	}
 	return undelivered

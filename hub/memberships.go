@@ -53,6 +53,8 @@ func (s *memberships) remove(t Topic) {
 	}
 }
 
+func (s *memberships) len() int { return max(len(s.list), len(s.byTopic)) }
+
 func (s *memberships) all() iter.Seq[*membership] {
 	if s.byTopic != nil {
 		return maps.Values(s.byTopic)
@@ -63,7 +65,7 @@ func (s *memberships) all() iter.Seq[*membership] {
 // key returns the membership for the member's key, or nil if the member has no key.
 func (s *memberships) key() *membership {
 	for ms := range s.all() {
-		if ms.group.topic.Kind == Key {
+		if ms.group.topic.Kind == KindKey {
 			return ms
 		}
 	}

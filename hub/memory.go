@@ -80,7 +80,7 @@ var _ Broker = (*memoryNode)(nil)
 
 func (n *memoryNode) Open(receive func(t Topic, payload []byte)) {
 	n.receive = receive
-	n.network.add(Topic{Kind: Everyone}, n)
+	n.network.add(Everyone(), n)
 }
 
 func (n *memoryNode) Publish(t Topic, payload []byte) error {

@@ -48,7 +48,7 @@ func (p *player) kick(k kick) {
 	}
 	possible, certain := k.all, k.all
 	for _, s := range p.spans {
-		if s.topic == (hub.Topic{Kind: hub.Key, Name: k.key}) {
+		if s.topic == (hub.Key(k.key)) {
 			possible = possible || s.join.call < k.at.ret && k.at.call < s.leave.ret
 			certain = certain || s.join.ret < k.at.call && k.at.ret < s.leave.call
 		}
@@ -63,9 +63,43 @@ func (p *player) kick(k kick) {
 	}
 }
 
-// sort assigns each received message to its span.
+// holds reports whether the player was possibly, and whether it was certainly, in the span for the
+// time of a message on its node.
+func (s *span) holds(at interval) (possibly, certainly bool) {
+	return at.ret >= s.join.call && at.call <= s.leave.ret, at.call > s.join.ret && at.ret < s.leave.call
+}
+
+// audience reports whether a message was possibly, and whether it was certainly, for a player.
+func (m *model) audience(p *player, message *modelMessage) (possibly, certainly bool) {
+	at := message.at[p.node]
+	if at.call == 0 || len(p.spans) == 0 { // it did not arrive at the node
+		return false, false
+	}
+	among := func(targets modelTargets) (possibly, certainly bool) {
+		for _, s := range p.spans {
+			if slices.Contains(targets.topics, s.topic) {
+				some, all := s.holds(at)
+				possibly, certainly = possibly || some, certainly || all
+			}
+		}
+		return possibly, certainly
+	}
+	possibly, certainly = among(message.to)
+	if slices.Contains(message.to.players, p) { // it is reached until the close frame
+		_, alive := p.spans[0].holds(at)
+		possibly, certainly = true, certainly || alive
+	}
+	if slices.Contains(message.except.players, p) {
+		return false, false
+	}
+	perhapsOut, out := among(message.except)
+	return possibly && !out, certainly && !perhapsOut && !p.rude
+}
+
+// sort checks the received messages of a player as a whole, and assigns them to its spans.
 func (p *player) sort(m *model) {
 	left := make(map[string]int) // how many spans of a topic are over
+	seen := make(map[int]bool)
 	for _, text := range p.got {
 		if topic, ok := strings.CutPrefix(text, "left "); ok {
 			left[topic]++
@@ -73,53 +107,65 @@ func (p *player) sort(m *model) {
 		}
 		id, err := strconv.Atoi(text)
 		assert.NoError(m.t, err)
-		topic := mark(m.messages[id].topic)
-		n := left[topic]
-		for _, s := range p.spans {
-			if mark(s.topic) != topic {
-				continue
-			}
-			if n == 0 {
-				s.got = append(s.got, id)
-			}
-			n--
+		message := m.messages[id]
+		if possibly, _ := m.audience(p, message); !possibly {
+			m.t.Errorf("seed %d: player %d got %d, which is not for it: %v", m.seed, p.name, id, message)
 		}
-		if n >= 0 {
-			m.t.Errorf("seed %d: player %d got %d, to %v, in which it was not", m.seed, p.name, id, m.messages[id].topic)
+		if seen[id] {
+			m.t.Errorf("seed %d: player %d got %d twice", m.seed, p.name, id)
+		}
+		seen[id] = true
+		if !p.assign(id, message, left) {
+			m.t.Errorf("seed %d: player %d got %d, for which it has left: %v", m.seed, p.name, id, message)
+		}
+	}
+	for id, message := range m.messages {
+		if _, certainly := m.audience(p, message); certainly && !seen[id] {
+			m.t.Errorf("seed %d: player %d did not get %d: %v", m.seed, p.name, id, message)
 		}
 	}
 }
 
-// checkSpan checks that a player has received exactly the messages that were sent during a span, in
-// the order of the calls.
+// assign adds a message to the spans that it came by. It reports whether one of them, or the player
+// itself, was what it was for.
+func (p *player) assign(id int, message *modelMessage, left map[string]int) (ok bool) {
+	ok = slices.Contains(message.to.players, p)
+	nth := make(map[hub.Topic]int)
+	for _, s := range p.spans {
+		n := nth[s.topic]
+		nth[s.topic]++
+		if !slices.Contains(message.to.topics, s.topic) {
+			continue
+		}
+		possibly, certainly := s.holds(message.at[p.node])
+		possibly = possibly && n == left[mark(s.topic)]
+		ok = ok || possibly
+		if certainly || possibly && message.isSimple() {
+			s.got = append(s.got, id)
+		}
+	}
+	return ok
+}
+
+// isSimple reports whether a message was for one topic only.
+func (message *modelMessage) isSimple() bool {
+	return len(message.to.topics) == 1 && len(message.to.players) == 0
+}
+
+// checkSpan checks that what a player has received during a span came in the order of the calls.
 func (m *model) checkSpan(p *player, s *span) {
 	var last int64
-	for i, id := range s.got {
-		message := m.messages[id]
-		at := message.at[p.node]
-		switch {
-		case at.ret < last:
+	for _, id := range s.got {
+		at := m.messages[id].at[p.node]
+		if at.ret < last {
 			m.fail(p, s, "%d came behind what was sent later", id)
-		case slices.Contains(s.got[:i], id):
-			m.fail(p, s, "%d came twice", id)
-		case at.call == 0 || at.ret < s.join.call || at.call > s.leave.ret:
-			m.fail(p, s, "%d came, which was sent at %v", id, at)
-		case message.except == p:
-			m.fail(p, s, "%d came, which is for others", id)
 		}
 		last = max(last, at.call)
 	}
-	for id, message := range m.messages {
-		at := message.at[p.node]
-		must := message.topic == s.topic && message.except != p && !p.rude && at.call > s.join.ret && at.ret < s.leave.call
-		if must && !slices.Contains(s.got, id) {
-			m.fail(p, s, "%d did not come, which was sent at %v", id, at)
-		}
-	}
 }
 
-// checkOrder checks that two players have received their common messages in the same order and
-// without gaps: between two common messages, both have received the same messages.
+// checkOrder checks that two players have received their common messages to a topic in the same
+// order and without gaps: between two common messages, both have received the same messages.
 func (m *model) checkOrder(p, other *player) {
 	for _, a := range p.spans {
 		for _, b := range other.spans {
@@ -130,7 +176,7 @@ func (m *model) checkOrder(p, other *player) {
 			for _, id := range b.got {
 				at := slices.Index(a.got, id)
 				switch {
-				case at < 0 && m.messages[id].except != p:
+				case at < 0 && m.messages[id].isFor(p):
 					between = append(between, id)
 				case at < 0:
 				case at < last:
@@ -144,4 +190,10 @@ func (m *model) checkOrder(p, other *player) {
 			}
 		}
 	}
+}
+
+// isFor reports whether a message is for all members of its only topic at the moment, but perhaps
+// for others.
+func (message *modelMessage) isFor(p *player) bool {
+	return message.isSimple() && len(message.except.topics) == 0 && !slices.Contains(message.except.players, p)
 }

@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -22,10 +23,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A message goes to exactly the members of the moment when it is sent, in the same order for all. A
-// member that leaves, or whose connection ends, afterwards receives it first. On two nodes, the
-// test publishes, joins, leaves and ends connections at random, and the model computes what each
-// client must receive.
+// A message goes to exactly the audience of the moment when it is sent, once to each member, in the
+// same order for all. A member that leaves, or whose connection ends, afterwards receives it first.
+// On three nodes, the test publishes, joins, leaves, moves members of other nodes and ends
+// connections at random, and the model computes what each client must receive.
 func TestModel(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		for seed := range uint64(3) {
@@ -35,14 +36,14 @@ func TestModel(t *testing.T) {
 }
 
 const (
-	modelNodes      = 2
-	modelPlayers    = 24 // half of them on each node
+	modelNodes      = 3
+	modelPlayers    = 30 // a third of them on each node
 	modelSteps      = 30
-	modelPublishers = 3 // on each node
+	modelPublishers = 2 // on each node
 	modelMessages   = 150
 )
 
-// A model records the calls of the hubs of two nodes, with their times, and what the clients
+// A model records the calls of the hubs of three nodes, with their times, and what the clients
 // receive.
 type model struct {
 	t     *testing.T
@@ -62,11 +63,32 @@ type interval struct{ call, ret int64 }
 
 const never = math.MaxInt64
 
-// A modelMessage is sent to a topic. On the other node, its time is that of the call of receive.
+// A modelMessage is sent to an audience. On the other nodes, its time is that of the call of
+// receive.
 type modelMessage struct {
-	topic  hub.Topic
-	except *player
-	at     [modelNodes]interval
+	to, except modelTargets
+	at         [modelNodes]interval
+}
+
+// modelTargets are topics and players.
+type modelTargets struct {
+	topics  []hub.Topic
+	players []*player
+}
+
+// targets names the players in one of the two ways.
+func (s modelTargets) targets(random *rand.Rand) (targets []hub.Target) {
+	for _, topic := range s.topics {
+		targets = append(targets, topic)
+	}
+	for _, p := range s.players {
+		if member := p.member.Load(); random.IntN(2) == 0 {
+			targets = append(targets, member)
+		} else if member != nil {
+			targets = append(targets, hub.ID(member.ID()))
+		}
+	}
+	return targets
 }
 
 // A kick disconnects all members with a key on one node, or on both.
@@ -89,9 +111,10 @@ type player struct {
 	name   int
 	node   int
 	random *rand.Rand
-	member *hub.Member
+	member atomic.Pointer[hub.Member]
 	dead   atomic.Bool // Serve must not receive any more messages
 	rude   bool        // its end drops the queued messages
+	unsure bool        // its connection ended during a call, whose effect is not known
 
 	spans []*span
 	got   []string // what the client has received
@@ -144,7 +167,7 @@ func (m *model) run() {
 		random := m.newRandom(100 + i)
 		publishers.Go(func() {
 			for range modelMessages {
-				m.send(i%modelNodes, anyTopic(random), nil)
+				m.send(i%modelNodes, random, m.anyAudience(random))
 				if random.IntN(4) == 0 { // the messages are sent in bursts
 					pause(random)
 				}
@@ -153,7 +176,7 @@ func (m *model) run() {
 	}
 	publishers.Wait()
 	for i, node := range m.nodes { // in the recommended order
-		m.send(i, hub.Topic{Kind: hub.Everyone}, nil)
+		m.send(i, m.newRandom(200+i), modelMessage{to: modelTargets{topics: []hub.Topic{hub.Everyone()}}})
 		down := m.call(func() { assert.NoError(m.t, node.upgrader.Shutdown(m.t.Context())) })
 		m.kicked(kick{node: i, all: true, at: down})
 	}
@@ -173,17 +196,17 @@ func pause(random *rand.Rand) {
 }
 
 func anyRoom(random *rand.Rand) hub.Topic {
-	return hub.Topic{Kind: hub.Room, Name: fmt.Sprint("room", random.IntN(3))}
+	return hub.Room(fmt.Sprint("room", random.IntN(3)))
 }
 
 func anyKey(random *rand.Rand) hub.Topic {
-	return hub.Topic{Kind: hub.Key, Name: fmt.Sprint("key", random.IntN(8))}
+	return hub.Key(fmt.Sprint("key", random.IntN(8)))
 }
 
 func anyTopic(random *rand.Rand) hub.Topic {
 	switch random.IntN(6) {
 	case 0:
-		return hub.Topic{Kind: hub.Everyone}
+		return hub.Everyone()
 	case 1:
 		return anyKey(random)
 	default:
@@ -191,45 +214,70 @@ func anyTopic(random *rand.Rand) hub.Topic {
 	}
 }
 
-// send sends one message, on a node, to a topic.
-func (m *model) send(node int, topic hub.Topic, except *player) {
-	m.mu.Lock()
-	message := &modelMessage{topic: topic, except: except}
-	text := hub.Text(strconv.Itoa(len(m.messages)))
-	m.messages = append(m.messages, message)
-	m.mu.Unlock()
-	var but []*hub.Member
-	if except != nil {
-		but = append(but, except.member)
-	}
-	at := m.call(func() {
-		var err error
-		switch h := m.nodes[node]; topic.Kind {
-		case hub.Room:
-			err = h.Broadcast(topic.Name, text, but...)
-		case hub.Key:
-			err = h.Send(topic.Name, text, but...)
-		default:
-			err = h.BroadcastAll(text, but...)
+// anyAudience is often one topic, or several, and sometimes leaves out others.
+func (m *model) anyAudience(random *rand.Rand) (message modelMessage) {
+	targets := func(most int) (s modelTargets) {
+		for range random.IntN(most + 1) {
+			if random.IntN(4) > 0 {
+				s.topics = append(s.topics, anyTopic(random))
+				continue
+			}
+			if p := m.players[random.IntN(len(m.players))]; p.member.Load() != nil {
+				s.players = append(s.players, p)
+			}
 		}
-		assert.NoError(m.t, err)
-	})
+		return s
+	}
+	if random.IntN(2) == 0 {
+		message.to.topics = []hub.Topic{anyTopic(random)}
+		return message
+	}
+	message.to = targets(4)
+	if random.IntN(2) == 0 {
+		message.except = targets(2)
+	}
+	return message
+}
+
+// send sends one message, on a node.
+func (m *model) send(node int, random *rand.Rand, message modelMessage) {
+	m.mu.Lock()
+	text := hub.Text(strconv.Itoa(len(m.messages)))
+	m.messages = append(m.messages, &message)
+	m.mu.Unlock()
+	audience := m.nodes[node].To(message.to.targets(random)...)
+	if except := message.except.targets(random); len(except) > 0 {
+		audience = audience.Except(except...)
+	}
+	at := m.call(func() { assert.NoError(m.t, audience.Send(text)) })
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	message.at[node] = at
 }
 
-// received records a message of the other node and its time.
+// received records a message of another node and its time.
 func (m *model) received(node int, topic hub.Topic, payload []byte, at interval) {
-	if payload[0] == websocket.CloseMessage {
+	operation, body := splitEnvelope(payload)
+	switch operation {
+	case websocket.CloseMessage:
 		m.kicked(kick{node: node, key: topic.Name, at: at})
-		return
+	case websocket.TextMessage:
+		id, err := strconv.Atoi(string(body))
+		assert.NoError(m.t, err)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.messages[id].at[node] = at
 	}
-	id, err := strconv.Atoi(string(payload[1:]))
-	assert.NoError(m.t, err)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.messages[id].at[node] = at
+}
+
+// splitEnvelope returns the operation and the body of an envelope: see docs/hub.md.
+func splitEnvelope(payload []byte) (operation byte, body []byte) {
+	body = payload[3:]
+	for range payload[2] {
+		length, n := binary.Uvarint(body[1:])
+		body = body[1+n+int(length):] //nolint:gosec // it is short
+	}
+	return payload[1], body
 }
 
 func (m *model) kicked(k kick) {
@@ -239,15 +287,19 @@ func (m *model) kicked(k kick) {
 }
 
 func (m *model) disconnect(node int, key string) {
-	at := m.call(func() { assert.NoError(m.t, m.nodes[node].Disconnect(key, 4001, "kicked")) })
+	at := m.call(func() { assert.NoError(m.t, m.nodes[node].To(hub.Key(key)).Disconnect(4001, "kicked")) })
 	m.kicked(kick{node: node, key: key, at: at})
 }
 
 // serve handles the player's connection, and ends it in one of many ways.
 func (p *player) serve(m *model, conn *websocket.Conn) error {
-	everyone := &span{topic: hub.Topic{Kind: hub.Everyone}, leave: interval{never, never}}
+	everyone := &span{topic: hub.Everyone(), leave: interval{never, never}}
 	var err error
-	everyone.join = m.call(func() { p.member, err = m.nodes[p.node].Join(conn) })
+	everyone.join = m.call(func() {
+		var member *hub.Member
+		member, err = m.nodes[p.node].Join(conn)
+		p.member.Store(member)
+	})
 	if err != nil { // the hub shuts down
 		return nil //nolint:nilerr // which is no failure
 	}
@@ -268,16 +320,16 @@ func (p *player) end(m *model, conn *websocket.Conn, how int) {
 	if how < 2 {
 		<-conn.Context().Done() // it stays until the end
 	}
-	m.send(p.node, anyTopic(p.random), nil) // a last message
+	m.send(p.node, p.random, m.anyAudience(p.random)) // a last message
 	key, rooms := "", []string(nil)
 	now := m.clock.Add(1)
 	for _, s := range p.spans {
 		if s.leave.call == never {
 			s.leave.call = now
 			switch s.topic.Kind {
-			case hub.Room:
+			case hub.KindRoom:
 				rooms = append(rooms, s.topic.Name)
-			case hub.Key:
+			case hub.KindKey:
 				key = s.topic.Name
 			}
 		}
@@ -298,10 +350,13 @@ func (p *player) end(m *model, conn *websocket.Conn, how int) {
 	for _, s := range p.spans {
 		s.leave.ret = min(s.leave.ret, now)
 	}
-	assert.False(m.t, slices.Contains(m.nodes[p.node].Members(), p.member), "it is in no list")
+	if p.unsure { // the connection had ended before, and these calls wait for nothing
+		return
+	}
+	assert.False(m.t, slices.Contains(m.nodes[p.node].Members(), p.member.Load()), "it is in no list")
 	slices.Sort(rooms)
-	assert.Equal(m.t, rooms, p.member.Rooms(), "to itself, it has what it had")
-	assert.Equal(m.t, key, p.member.Key())
+	assert.Equal(m.t, rooms, p.member.Load().Rooms(), "to itself, it has what it had")
+	assert.Equal(m.t, key, p.member.Load().Key())
 }
 
 // reader reads the client's messages. After Disconnect has returned, no message may be delivered.
@@ -334,15 +389,36 @@ func (p *player) step(m *model) error {
 		m.disconnect(p.node, anyKey(p.random).Name)
 		return nil
 	default:
-		m.send(p.node, anyTopic(p.random), []*player{nil, p}[p.random.IntN(2)])
+		message := m.anyAudience(p.random)
+		if p.random.IntN(2) == 0 {
+			message.except.players = append(message.except.players, p)
+		}
+		m.send(p.node, p.random, message)
 		return nil
 	}
+}
+
+// mark sends a message to itself, behind which a later span begins.
+func (p *player) mark(topic hub.Topic) error {
+	return p.member.Load().Send(hub.Text("left " + mark(topic)))
+}
+
+// await waits until another node has moved the player into a room or out of it.
+func (p *player) await(room hub.Topic, in bool) error {
+	member := p.member.Load()
+	for slices.Contains(member.Rooms(), room.Name) != in {
+		if err := member.Conn().Context().Err(); err != nil {
+			return err
+		}
+		time.Sleep(50 * time.Microsecond)
+	}
+	return nil
 }
 
 // in returns the span of a topic that has not ended.
 func (p *player) in(kind hub.Kind, name string) *span {
 	for _, s := range p.spans {
-		if s.topic.Kind == kind && (s.topic.Name == name || kind == hub.Key) && s.leave.call == never {
+		if s.topic.Kind == kind && (s.topic.Name == name || kind == hub.KindKey) && s.leave.call == never {
 			return s
 		}
 	}
@@ -350,32 +426,52 @@ func (p *player) in(kind hub.Kind, name string) *span {
 }
 
 func (p *player) join(m *model, room hub.Topic) (err error) {
-	if p.in(hub.Room, room.Name) != nil {
+	if p.in(hub.KindRoom, room.Name) != nil {
 		return nil
 	}
-	at := m.call(func() { err = p.member.Join(room.Name) })
-	if err == nil {
-		p.spans = append(p.spans, &span{topic: room, join: at, leave: interval{never, never}})
+	at := m.call(func() {
+		if node := p.random.IntN(modelNodes); p.random.IntN(2) == 0 { // another node's call, perhaps
+			assert.NoError(m.t, m.nodes[node].To(p.member.Load()).Join(room.Name))
+			err = p.await(room, true)
+			return
+		}
+		err = p.member.Load().Join(room.Name)
+	})
+	if err != nil { // another node's call may have come first
+		at.ret, p.unsure = never, true
 	}
+	p.spans = append(p.spans, &span{topic: room, join: at, leave: interval{never, never}})
 	return err
 }
 
 func (p *player) leave(m *model, room hub.Topic) error {
-	s := p.in(hub.Room, room.Name)
+	s := p.in(hub.KindRoom, room.Name)
 	if s == nil {
 		return nil
 	}
-	s.leave = m.call(func() { p.member.Leave(room.Name) })
-	assert.False(m.t, slices.Contains(m.nodes[p.node].In(room.Name), p.member), "it is in no list")
-	return p.member.Send(hub.Text("left " + mark(room))) // a later Join begins another span
+	var err error
+	s.leave = m.call(func() {
+		if node := p.random.IntN(modelNodes); p.random.IntN(2) == 0 {
+			assert.NoError(m.t, m.nodes[node].To(p.member.Load()).Leave(room.Name))
+			err = p.await(room, false)
+			return
+		}
+		p.member.Load().Leave(room.Name)
+	})
+	if err != nil { // the connection has ended, perhaps before
+		s.leave.ret, p.unsure = never, true
+		return err
+	}
+	assert.False(m.t, slices.Contains(m.nodes[p.node].In(room.Name), p.member.Load()), "it is in no list")
+	return p.mark(room)
 }
 
 func (p *player) setKey(m *model, key hub.Topic) (err error) {
-	before := p.in(hub.Key, "")
+	before := p.in(hub.KindKey, "")
 	if before != nil && before.topic == key {
 		return nil
 	}
-	at := m.call(func() { err = p.member.SetKey(key.Name) })
+	at := m.call(func() { err = p.member.Load().SetKey(key.Name) })
 	if err != nil {
 		return err
 	}
@@ -384,7 +480,7 @@ func (p *player) setKey(m *model, key hub.Topic) (err error) {
 		return nil
 	}
 	before.leave = at
-	return p.member.Send(hub.Text("left " + mark(before.topic)))
+	return p.mark(before.topic)
 }
 
 func mark(topic hub.Topic) string { return fmt.Sprint(int(topic.Kind), " ", topic.Name) }
@@ -407,7 +503,7 @@ func (p *player) talk(client *wstest.Client) {
 	}
 }
 
-// A lateBroker delivers the other node's messages with random delays, in order.
+// A lateBroker delivers the other nodes' messages with random delays, in order.
 type lateBroker struct {
 	hub.Broker
 	model    *model

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var lobby = Topic{Room, "lobby"}
+var lobby = Room("lobby")
 
 // A stage is two hubs and a member of the first. A test holds that member's mutex to block the
 // passes of its room for as long as it likes.
@@ -90,7 +90,7 @@ func (s *stage) hold(topic Topic) (release func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		assert.NoError(s.t, s.hub.send(topic, Text("first"), nil))
+		assert.NoError(s.t, s.hub.To(topic).Send(Text("first")))
 	}()
 	await(true)
 	return func() {
@@ -113,8 +113,8 @@ func TestRunningPassDelaysNoLeave(t *testing.T) {
 		"leaves":                  func(_ *stage, m *Member) { m.Leave("lobby"); require.NoError(t, m.Send(Text("left"))) },
 		"is closed":               func(_ *stage, m *Member) { go m.Conn().Close(4000, "") }, //nolint:errcheck // the frame shows it
 		"returns from Serve":      func(s *stage, m *Member) { s.returns[m] <- websocket.NewCloseError(4000, "") },
-		"is disconnected":         func(s *stage, m *Member) { require.NoError(t, s.hub.Disconnect(m.Key(), 4000, "")) },
-		"is disconnected by node": func(s *stage, m *Member) { require.NoError(t, s.other.Disconnect(m.Key(), 4000, "")) },
+		"is disconnected":         func(s *stage, m *Member) { require.NoError(t, s.hub.To(Key(m.Key())).Disconnect(4000, "")) },
+		"is disconnected by node": func(s *stage, m *Member) { require.NoError(t, s.other.To(Key(m.Key())).Disconnect(4000, "")) },
 		"has its Upgrader shut down": func(s *stage, _ *Member) {
 			go func() { assert.NoError(t, s.upgrader.Shutdown(context.Background())) }()
 		},
@@ -126,9 +126,9 @@ func TestRunningPassDelaysNoLeave(t *testing.T) {
 			s := newStage(t)
 			client, member := s.join()
 			release := s.hold(lobby)
-			require.NoError(t, s.hub.Broadcast("lobby", Text("second")))
-			require.NoError(t, s.hub.Broadcast("lobby", Text("for others"), member))
-			require.NoError(t, s.other.Broadcast("lobby", Text("of another node")))
+			require.NoError(t, s.hub.To(Room("lobby")).Send(Text("second")))
+			require.NoError(t, s.hub.To(Room("lobby")).Except(member).Send(Text("for others")))
+			require.NoError(t, s.other.To(Room("lobby")).Send(Text("of another node")))
 			late, _ := s.join()
 			end(s, member)
 			for _, text := range []string{"first", "second", "of another node"} {
@@ -139,11 +139,11 @@ func TestRunningPassDelaysNoLeave(t *testing.T) {
 			} else {
 				_, _, err := client.ReadMessage()
 				assert.Contains(t, []int{4000, websocket.CloseGoingAway}, websocket.CloseStatus(err))
-				require.NoError(t, s.hub.Broadcast("lobby", Text("last")))
+				require.NoError(t, s.hub.To(Room("lobby")).Send(Text("last")))
 			}
 			release()
 			if name == "leaves" {
-				require.NoError(t, s.hub.Broadcast("lobby", Text("last")))
+				require.NoError(t, s.hub.To(Room("lobby")).Send(Text("last")))
 				require.NoError(t, member.Send(Text("nothing before")))
 				client.ExpectText("nothing before")
 			}
@@ -168,11 +168,11 @@ func TestChangedKeyInAPass(t *testing.T) {
 	client, member := s.join()
 	require.NoError(t, s.stuck.SetKey("ann"))
 	require.NoError(t, member.SetKey("ann"))
-	release := s.hold(Topic{Key, "ann"})
-	require.NoError(t, s.hub.Send("ann", Text("second")))
+	release := s.hold(Key("ann"))
+	require.NoError(t, s.hub.To(Key("ann")).Send(Text("second")))
 	require.NoError(t, member.SetKey("bob"))
-	require.NoError(t, s.hub.Send("ann", Text("for others")))
-	require.NoError(t, s.hub.Send("bob", Text("third")))
+	require.NoError(t, s.hub.To(Key("ann")).Send(Text("for others")))
+	require.NoError(t, s.hub.To(Key("bob")).Send(Text("third")))
 	for _, text := range []string{"first", "second", "third"} {
 		client.ExpectText(text)
 	}
@@ -195,10 +195,10 @@ func TestPositionsWrapAround(t *testing.T) {
 	for range 20 {
 		release := s.hold(lobby)
 		for range 9 {
-			require.NoError(t, s.hub.Broadcast("lobby", Text("next")))
+			require.NoError(t, s.hub.To(Room("lobby")).Send(Text("next")))
 		}
 		another, m := s.join()
-		require.NoError(t, s.hub.Broadcast("lobby", Text("last")))
+		require.NoError(t, s.hub.To(Room("lobby")).Send(Text("last")))
 		m.Leave("lobby")
 		another.ExpectText("last")
 		member.Leave("lobby")
@@ -226,7 +226,7 @@ func TestJoinOvertakenByShutdown(t *testing.T) {
 	conn := (<-s.conns).conn
 	go testws.Drain(client)
 	m := &Member{hub: s.hub, conn: conn} // the first step of Join
-	_, err := m.enter(Topic{Kind: Everyone})
+	_, err := m.enter(Everyone())
 	require.NoError(t, err)
 	require.NoError(t, s.hub.Shutdown(t.Context()))
 	require.ErrorContains(t, context.Cause(conn.Context()), "1001")

@@ -6,19 +6,64 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
+// A delivery is a message to the members of a group, except some.
+type delivery struct {
+	message *websocket.EncodedMessage
+	except  uint64   // the number of a member that is left out, 0 for none
+	more    *details // nil for most
+}
+
+// details are what few deliveries have.
+type details struct {
+	except []uint64 // the numbers of more members that are left out
+	union  *union   // nil if the delivery is in one group only
+}
+
+// leaveOut adds a member to those that are left out. It is called before the delivery is published.
+func (d *delivery) leaveOut(number uint64) {
+	if d.except == 0 {
+		d.except = number
+		return
+	}
+	more := d.details()
+	more.except = append(more.except, number)
+}
+
+func (d *delivery) details() *details {
+	if d.more == nil {
+		d.more = new(details)
+	}
+	return d.more
+}
+
+// isFor reports whether the delivery leaves out a member that is named itself.
+func (d *delivery) isFor(m *Member) bool {
+	return d.except != m.number && (d.more == nil || !slices.Contains(d.more.except, m.number))
+}
+
+func (d *delivery) union() *union {
+	if d.more == nil {
+		return nil
+	}
+	return d.more.union
+}
+
 // A pass is consecutive deliveries of a group, for one visit of its members.
 type pass struct {
 	start      uint32 // the position of the first delivery
 	deliveries []delivery
 	messages   []*websocket.EncodedMessage // the message of each delivery
 	selective  bool                        // some deliveries leave out members
+	unions     bool                        // some deliveries are in other groups, too
 }
 
 func newPass(start uint32, deliveries []delivery) *pass {
 	p := &pass{start: start, deliveries: deliveries, messages: make([]*websocket.EncodedMessage, len(deliveries))}
-	for i, d := range deliveries {
+	for i := range deliveries {
+		d := &deliveries[i]
 		p.messages[i] = d.message
-		p.selective = p.selective || len(d.except) > 0
+		p.selective = p.selective || d.except != 0
+		p.unions = p.unions || d.union() != nil
 	}
 	return p
 }
@@ -32,7 +77,7 @@ func (p *pass) index(position uint32) int {
 	return min(max(int(int32(position-p.start)), 0), len(p.deliveries))
 }
 
-// messagesFor returns the messages for a member, from a position on.
+// messagesFor returns the messages for a member, from a position on. The pass has no unions.
 func (p *pass) messagesFor(m *Member, from uint32) []*websocket.EncodedMessage {
 	first := p.index(from)
 	if !p.selective || !slices.ContainsFunc(p.deliveries[first:], func(d delivery) bool { return !d.isFor(m) }) {
@@ -46,5 +91,3 @@ func (p *pass) messagesFor(m *Member, from uint32) []*websocket.EncodedMessage {
 	}
 	return messages
 }
-
-func (d delivery) isFor(m *Member) bool { return !slices.Contains(d.except, m) }

@@ -121,7 +121,7 @@ func TestRandom(t *testing.T) {
 			random := rand.New(rand.NewPCG(2, uint64(i))) //nolint:gosec // a test can be repeated
 			for n := range each {
 				name := room(random)
-				assert.NoError(t, h.Broadcast(name, hub.Text(fmt.Sprintf("publisher%d %s %d", i, name, n+1))))
+				assert.NoError(t, h.To(hub.Room(name)).Send(hub.Text(fmt.Sprintf("publisher%d %s %d", i, name, n+1))))
 			}
 		})
 	}
@@ -156,7 +156,7 @@ func TestHangingReadersCostNothing(t *testing.T) {
 	for range 31 {
 		for _, room := range []string{"lively", "hanging"} {
 			begun := time.Now()
-			require.NoError(t, h.Broadcast(room, hub.Text("hello")))
+			require.NoError(t, h.To(hub.Room(room)).Send(hub.Text("hello")))
 			took[room] = append(took[room], time.Since(begun))
 		}
 	}

@@ -97,7 +97,7 @@ func expect(t *testing.T, client *wstest.Client, texts ...string) {
 // nothing expects that no message is on its way to the clients: the next one is its own.
 func nothing(t *testing.T, h *hub.Hub, clients ...*wstest.Client) {
 	t.Helper()
-	require.NoError(t, h.BroadcastAll(hub.Text("nothing before")))
+	require.NoError(t, h.To(hub.Everyone()).Send(hub.Text("nothing before")))
 	for _, client := range clients {
 		client.ExpectText("nothing before")
 	}

@@ -35,7 +35,7 @@ func TestShutdown(t *testing.T) {
 		}
 		_, left := r.connect()
 		for range 100 {
-			require.NoError(t, h.Broadcast("lobby", hub.Text("hello")))
+			require.NoError(t, h.To(hub.Room("lobby")).Send(hub.Text("hello")))
 		}
 		require.NoError(t, h.Shutdown(t.Context()))
 		assert.Equal(t, hub.Stats{}, h.Stats())
@@ -44,8 +44,8 @@ func TestShutdown(t *testing.T) {
 		_, err := h.Join(left, "lobby")
 		require.ErrorIs(t, err, websocket.ErrShutdown)
 		require.NoError(t, left.Context().Err(), "it is not a member")
-		require.NoError(t, h.Broadcast("lobby", hub.Text("too late")))
-		require.NoError(t, h.Disconnect("ann", 4000, ""))
+		require.NoError(t, h.To(hub.Room("lobby")).Send(hub.Text("too late")))
+		require.NoError(t, h.To(hub.Key("ann")).Disconnect(4000, ""))
 		require.NoError(t, h.Shutdown(t.Context()))
 	})
 }
@@ -61,8 +61,8 @@ func TestShutdownComesLast(t *testing.T) {
 			require.NoError(t, err)
 		}
 		client, member := r.join(h, "lobby")
-		stop := noise(t, func() error { return h.Broadcast("lobby", hub.Text("noise"), member) })
-		require.NoError(t, h.Broadcast("lobby", hub.Text("goodbye")))
+		stop := noise(t, func() error { return h.To(hub.Room("lobby")).Except(member).Send(hub.Text("noise")) })
+		require.NoError(t, h.To(hub.Room("lobby")).Send(hub.Text("goodbye")))
 		down := make(chan error)
 		go func() { down <- h.Shutdown(t.Context()) }()
 		expect(t, client, "goodbye")
@@ -89,7 +89,7 @@ func TestShutdownIsBounded(t *testing.T) {
 		m, err := h.Join(member)
 		require.NoError(t, err)
 		require.NoError(t, m.SetKey("ann"))
-		require.NoError(t, h.Disconnect("ann", 4000, "kicked"))
+		require.NoError(t, h.To(hub.Key("ann")).Disconnect(4000, "kicked"))
 		kicked.ExpectClose(4000, "kicked")
 		synctest.Wait()
 
@@ -144,8 +144,8 @@ func TestShutdownAtOnce(t *testing.T) {
 				} else {
 					_ = m.SetKey("ann")
 					_ = m.Join("chess")
-					_ = h.Broadcast("lobby", hub.Text("hello"))
-					_ = h.Disconnect("ann", 4000, "")
+					_ = h.To(hub.Room("lobby")).Send(hub.Text("hello"))
+					_ = h.To(hub.Key("ann")).Disconnect(4000, "")
 				}
 			})
 		}
@@ -162,7 +162,7 @@ func TestUpgraderShutsDown(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		r, h := newRig(t, n, websocket.Options{}), hub.New(hub.Options{})
 		client, _ := r.join(h, "lobby")
-		require.NoError(t, h.Broadcast("lobby", hub.Text("goodbye")))
+		require.NoError(t, h.To(hub.Room("lobby")).Send(hub.Text("goodbye")))
 		down := make(chan error)
 		go func() { down <- r.upgrader.Shutdown(t.Context()) }()
 		expect(t, client, "goodbye")

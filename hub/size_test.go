@@ -62,7 +62,7 @@ func TestManyMembersInOneRoom(t *testing.T) {
 	assert.Equal(t, many, h.CountIn("lobby"))
 
 	before := h.Stats().Dropped
-	broadcast := fastest(2, func() { require.NoError(t, h.Broadcast("lobby", hub.Text("hello"))) })
+	broadcast := fastest(2, func() { require.NoError(t, h.To(hub.Room("lobby")).Send(hub.Text("hello"))) })
 	assert.EqualValues(t, 2*many, h.Stats().Dropped-before, "it reached all")
 	t.Log("a broadcast to all:", broadcast)
 	assert.Less(t, broadcast, 10*time.Second)
@@ -70,8 +70,8 @@ func TestManyMembersInOneRoom(t *testing.T) {
 	require.NoError(t, members[0].Join("small"))
 	require.NoError(t, members[1].SetKey("ann"))
 	few := fastest(5, func() {
-		require.NoError(t, h.Broadcast("small", hub.Text("hello")))
-		require.NoError(t, h.Send("ann", hub.Text("hello")))
+		require.NoError(t, h.To(hub.Room("small")).Send(hub.Text("hello")))
+		require.NoError(t, h.To(hub.Key("ann")).Send(hub.Text("hello")))
 		require.NoError(t, members[many-1].Join("small"))
 		members[many-1].Leave("small", "lobby")
 		require.NoError(t, members[many-1].Join("lobby"))
@@ -98,10 +98,10 @@ func TestManyRooms(t *testing.T) {
 
 	one := fastest(5, func() {
 		for i := range 100 {
-			require.NoError(t, h.Broadcast(rooms[i*7], hub.Text("hello")))
+			require.NoError(t, h.To(hub.Room(rooms[i*7])).Send(hub.Text("hello")))
 			members[i].Leave(rooms[i])
 			require.NoError(t, members[i].Join(rooms[i]))
-			require.NoError(t, h.Disconnect("nobody", 4000, ""))
+			require.NoError(t, h.To(hub.Key("nobody")).Disconnect(4000, ""))
 		}
 	})
 	t.Log("a hundred of them:", one)
@@ -117,7 +117,7 @@ func TestMemberInManyRooms(t *testing.T) {
 	begun := time.Now()
 	require.NoError(t, member.Join(rooms...))
 	require.NoError(t, member.Join(rooms...))
-	require.NoError(t, h.Broadcast(rooms[many-1], hub.Text("hello")))
+	require.NoError(t, h.To(hub.Room(rooms[many-1])).Send(hub.Text("hello")))
 	assert.Len(t, member.Rooms(), many)
 	member.Leave(rooms[:many/2]...)
 	_ = member.Conn().CloseNow()

@@ -48,7 +48,7 @@ func (b *faceBroadcast) Serve(conn *websocket.Conn, _ *goyave.Request) error {
 		if err != nil {
 			return err
 		}
-		if err := b.hub.BroadcastAll(hub.Binary(message)); err != nil {
+		if err := b.hub.To(hub.Everyone()).Send(hub.Binary(message)); err != nil {
 			return err
 		}
 	}

@@ -88,7 +88,7 @@ func (c *Chat) Serve(conn *websocket.Conn, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if err := c.hub.Broadcast(room, hub.JSON(event{Type: "message", Name: name, Text: string(text)})); err != nil {
+		if err := c.hub.To(hub.Room(room)).Send(hub.JSON(event{Type: "message", Name: name, Text: string(text)})); err != nil {
 			return err
 		}
 	}
@@ -103,7 +103,7 @@ func (c *Chat) announce(room string, e event) {
 		name, _ := member.Get("name").(string)
 		e.Here = append(e.Here, name)
 	}
-	_ = c.hub.Broadcast(room, hub.JSON(e)) // it can fail only with a broker
+	_ = c.hub.To(hub.Room(room)).Send(hub.JSON(e)) // it can fail only with a broker
 }
 
 func main() {

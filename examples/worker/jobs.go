@@ -95,7 +95,7 @@ func (j *Jobs) progress(job *Job, done int) {
 // push sends a job to all connections of its user. If there are none, Welcome sends the
 // job to the next one. The caller holds the mutex.
 func (j *Jobs) push(job *Job) {
-	if err := j.hub.Send(job.user, hub.JSON(job)); err != nil { // possible only with a broker
+	if err := j.hub.To(hub.Key(job.user)).Send(hub.JSON(job)); err != nil { // possible only with a broker
 		log.Printf("job %d: %v", job.ID, err)
 	}
 }

@@ -198,10 +198,10 @@ func connected(topic hub.Topic, from *node, to ...*node) {
 // isNoProbe reports whether a delivery is a test's own and not a probe of connected.
 func isNoProbe(d delivery) bool { return !strings.HasPrefix(d.payload, probe) }
 
-func room(name string) hub.Topic { return hub.Topic{Kind: hub.Room, Name: name} }
-func key(name string) hub.Topic  { return hub.Topic{Kind: hub.Key, Name: name} }
+func room(name string) hub.Topic { return hub.Room(name) }
+func key(name string) hub.Topic  { return hub.Key(name) }
 
-var everyone = hub.Topic{Kind: hub.Everyone}
+var everyone = hub.Everyone()
 
 func testTopics(t *testing.T, open func(*testing.T) *node) {
 	from, a, b, none := open(t), open(t), open(t), open(t)

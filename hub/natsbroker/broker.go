@@ -105,7 +105,7 @@ func New(nc *nats.Conn, options Options) (*Broker, error) {
 // Open starts to receive. The hub calls it.
 func (b *Broker) Open(receive func(t hub.Topic, payload []byte)) {
 	b.status = b.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
-	_ = b.Subscribe(hub.Topic{Kind: hub.Everyone}) // an error means that the Broker is closed
+	_ = b.Subscribe(hub.Everyone()) // an error means that the Broker is closed
 	b.sending.Go(b.send)
 	b.receiving.Go(func() { b.receive(receive) })
 }

@@ -45,7 +45,7 @@ func newHubNode(t *testing.T, nc *nats.Conn) *hubNode {
 			if err != nil {
 				return err
 			}
-			if err := n.Broadcast(r.URL.Query().Get("room"), hub.Text(string(text)), member); err != nil {
+			if err := n.To(hub.Room(r.URL.Query().Get("room"))).Except(member).Send(hub.Text(string(text))); err != nil {
 				return err
 			}
 		}
@@ -77,7 +77,7 @@ func (n *hubNode) reaches(t *testing.T, key string, client *wstest.Client) {
 	var sending sync.WaitGroup
 	sending.Go(func() {
 		for {
-			assert.NoError(t, n.Send(key, hub.Text("are you there?")))
+			assert.NoError(t, n.To(hub.Key(key)).Send(hub.Text("are you there?")))
 			select {
 			case <-stop:
 				return
@@ -88,7 +88,7 @@ func (n *hubNode) reaches(t *testing.T, key string, client *wstest.Client) {
 	client.ExpectText("are you there?")
 	close(stop)
 	sending.Wait()
-	require.NoError(t, n.Send(key, hub.Text("good")))
+	require.NoError(t, n.To(hub.Key(key)).Send(hub.Text("good")))
 	for text := ""; text != "good"; {
 		_, p, err := client.ReadMessage()
 		require.NoError(t, err)
@@ -109,18 +109,18 @@ func TestHubsOfSeveralNodes(t *testing.T) {
 	bob.WriteText("hello, alice")
 	alice.ExpectText("hello, alice")
 
-	require.NoError(t, b.Send("alice", hub.Text("to alice")))
+	require.NoError(t, b.To(hub.Key("alice")).Send(hub.Text("to alice")))
 	alice.ExpectText("to alice")
-	require.NoError(t, a.Broadcast("garden", hub.Binary([]byte{1, 2})))
+	require.NoError(t, a.To(hub.Room("garden")).Send(hub.Binary([]byte{1, 2})))
 	carol.ExpectBinary([]byte{1, 2})
-	require.NoError(t, a.BroadcastAll(hub.Text("to all")))
+	require.NoError(t, a.To(hub.Everyone()).Send(hub.Text("to all")))
 	for _, client := range []*wstest.Client{alice, bob, carol} {
 		client.ExpectText("to all")
 	}
 
-	require.NoError(t, b.Disconnect("alice", 4000, "come back"))
+	require.NoError(t, b.To(hub.Key("alice")).Disconnect(4000, "come back"))
 	alice.ExpectClose(4000, "come back")
-	require.NoError(t, a.Disconnect("carol", websocket.CloseNormalClosure, ""))
+	require.NoError(t, a.To(hub.Key("carol")).Disconnect(websocket.CloseNormalClosure, ""))
 	carol.ExpectClose(websocket.CloseNormalClosure, "")
 
 	alice = a.dial(t, ncA, "/?room=lobby&key=alice")
@@ -135,11 +135,11 @@ func TestMessageTooBigForTheServer(t *testing.T) {
 	alice := a.dial(t, ncA, "/?room=lobby&key=alice")
 	bob := b.dial(t, ncB, "/?room=lobby&key=bob")
 	big := make([]byte, 1000-9) // the limit, less the prefixes of the hub and the Broker
-	require.NoError(t, b.Send("alice", hub.Binary(big)))
+	require.NoError(t, b.To(hub.Key("alice")).Send(hub.Binary(big)))
 	alice.ExpectBinary(big)
 	big = append(big, 0)
-	require.ErrorIs(t, b.Send("alice", hub.Binary(big)), nats.ErrMaxPayload)
-	require.ErrorIs(t, b.Send("bob", hub.Binary(big)), nats.ErrMaxPayload)
+	require.ErrorIs(t, b.To(hub.Key("alice")).Send(hub.Binary(big)), nats.ErrMaxPayload)
+	require.ErrorIs(t, b.To(hub.Key("bob")).Send(hub.Binary(big)), nats.ErrMaxPayload)
 	bob.ExpectBinary(big) // on the same node, it arrives
 }
 

@@ -25,7 +25,7 @@ func TestSubscribedOnlyWhileThereAreMembers(t *testing.T) {
 	}
 	settles(1) // the subscription to Everyone
 	n.subscribe(t, room("x"))
-	n.subscribe(t, hub.Topic{Kind: hub.Key, Name: "x"})
+	n.subscribe(t, hub.Key("x"))
 	settles(3)
 	require.NoError(t, n.Subscribe(room("x")))
 	require.NoError(t, n.Unsubscribe(room("x")))

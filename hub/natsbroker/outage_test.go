@@ -32,7 +32,7 @@ func TestServerRestarts(t *testing.T) {
 	s = again(t, s)
 	one.reaches(t, room("before"), two, "in a room of before")
 	one.reaches(t, room("joined meanwhile"), two, "in one of meanwhile")
-	one.reaches(t, hub.Topic{Kind: hub.Everyone}, two, "to everyone")
+	one.reaches(t, hub.Everyone(), two, "to everyone")
 	require.Equal(t, uint32(1+3), clientSubscriptions(t, s))
 }
 

@@ -170,7 +170,7 @@ func (n *node) reaches(t *testing.T, topic hub.Topic, to *node, payload string) 
 	}, patience, 20*time.Millisecond, "%q does not come", payload)
 }
 
-func room(name string) hub.Topic { return hub.Topic{Kind: hub.Room, Name: name} }
+func room(name string) hub.Topic { return hub.Room(name) }
 
 // startCluster starts a cluster of two servers.
 func startCluster(t *testing.T) (one, two *server.Server) {

@@ -32,10 +32,12 @@ func unsafe(r rune) bool { return r == '*' || r == '>' || unicode.IsSpace(r) || 
 // subject returns the NATS subject of a topic.
 func (b *Broker) subject(t hub.Topic) string {
 	switch t.Kind {
-	case hub.Room:
+	case hub.KindRoom:
 		return b.prefix + ".room." + token(t.Name)
-	case hub.Key:
+	case hub.KindKey:
 		return b.prefix + ".key." + token(t.Name)
+	case hub.KindNode:
+		return b.prefix + ".node." + token(t.Name)
 	default:
 		return b.prefix + ".all"
 	}

@@ -28,7 +28,7 @@ func TestForgottenRooms(t *testing.T) {
 	require.NoError(t, err)
 	b.Open(func(hub.Topic, []byte) {})
 	for i := range 100 {
-		room := hub.Topic{Kind: hub.Room, Name: string(rune('a' + i))}
+		room := hub.Room(string(rune('a' + i)))
 		require.NoError(t, b.Subscribe(room))
 		if i%2 == 0 { // this one is subscribed before it ends
 			require.Eventually(t, func() bool { return nc.NumSubscriptions() == 2 }, 10*time.Second, time.Millisecond)

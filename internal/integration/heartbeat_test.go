@@ -108,7 +108,7 @@ func TestMessagePutsTheHeartbeatOff(t *testing.T) {
 			if _, err := rooms.Join(conn, "lobby"); err != nil {
 				return err
 			}
-			return rooms.Broadcast("lobby", hub.Text("news"))
+			return rooms.To(hub.Room("lobby")).Send(hub.Text("news"))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

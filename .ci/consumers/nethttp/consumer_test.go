@@ -24,7 +24,7 @@ func (l *lobby) Serve(conn *websocket.Conn, _ *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if err := l.rooms.Broadcast("lobby", hub.Text(string(text))); err != nil {
+		if err := l.rooms.To(hub.Room("lobby")).Send(hub.Text(string(text))); err != nil {
 			return err
 		}
 	}

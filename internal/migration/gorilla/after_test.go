@@ -79,7 +79,7 @@ func (ctrl *Chat) Serve(conn *websocket.Conn, request *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if err := ctrl.rooms.Broadcast(room, hub.Text(string(text))); err != nil {
+		if err := ctrl.rooms.To(hub.Room(room)).Send(hub.Text(string(text))); err != nil {
 			return err
 		}
 	}

@@ -465,7 +465,7 @@ func TestSlowVisitors(t *testing.T) {
 			client := wstest.Dial(t, mux, "/chat/lobby", &wstest.Options{ReadOnDemand: true})
 			synctest.Wait()
 			for range 5 {
-				require.NoError(t, chat.rooms.Broadcast("lobby", hub.Text(string(text))))
+				require.NoError(t, chat.rooms.To(hub.Room("lobby")).Send(hub.Text(string(text))))
 			}
 			for {
 				_, _, err := client.ReadMessage()

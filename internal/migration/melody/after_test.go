@@ -25,7 +25,7 @@ func (ctrl *Chat) Serve(conn *websocket.Conn, request *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if err := ctrl.members.Broadcast(room, hub.Text(name+": "+string(text))); err != nil {
+		if err := ctrl.members.To(hub.Room(room)).Send(hub.Text(name+": "+string(text))); err != nil {
 			return err
 		}
 	}
@@ -40,5 +40,5 @@ func chat(mux *http.ServeMux) *hub.Hub {
 }
 
 func kick(members *hub.Hub, name string) error {
-	return members.Disconnect(name, 4001, "be nice")
+	return members.To(hub.Key(name)).Disconnect(4001, "be nice")
 }

@@ -53,14 +53,14 @@ func TestFullQueues(t *testing.T) {
 			client := wstest.Dial(t, server, "/?name=Ada", &wstest.Options{ReadOnDemand: true})
 			synctest.Wait()
 			for range 10 {
-				require.NoError(t, members.BroadcastAll(hub.Text(text)))
+				require.NoError(t, members.To(hub.Everyone()).Send(hub.Text(text)))
 			}
 			assert.NotZero(t, members.Stats().Dropped)
 			got := 0
 			if policy == hub.Drop {
 				client.ExpectText(text)
 				synctest.Wait()
-				require.NoError(t, members.Send("Ada", hub.Text("last")))
+				require.NoError(t, members.To(hub.Key("Ada")).Send(hub.Text("last")))
 				for ; ; got++ {
 					_, message, err := client.ReadMessage()
 					require.NoError(t, err)

@@ -120,7 +120,7 @@ func (c *Chat) announceAll(ctx context.Context) {
 // reaches the members of this one, so the connection goes on.
 func (c *Chat) broadcast(room string, e event) {
 	e.Node = c.node
-	if err := c.hub.Broadcast(room, hub.JSON(e)); err != nil {
+	if err := c.hub.To(hub.Room(room)).Send(hub.JSON(e)); err != nil {
 		log.Print(err)
 	}
 }

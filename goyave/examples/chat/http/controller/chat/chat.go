@@ -77,7 +77,7 @@ func (ctrl *Controller) Serve(conn *websocket.Conn, request *goyave.Request) err
 		if text == "" {
 			continue
 		}
-		if err := ctrl.hub.Broadcast(room, hub.JSON(event{Type: "message", Name: name, Text: text})); err != nil {
+		if err := ctrl.hub.To(hub.Room(room)).Send(hub.JSON(event{Type: "message", Name: name, Text: text})); err != nil {
 			return err
 		}
 	}
@@ -101,7 +101,7 @@ func (ctrl *Controller) join(conn *websocket.Conn, name string) (*hub.Member, er
 	if err := member.Join(room); err != nil {
 		return nil, err
 	}
-	return member, ctrl.hub.Broadcast(room, hub.JSON(event{Type: "joined", Name: name, Here: ctrl.names()}))
+	return member, ctrl.hub.To(hub.Room(room)).Send(hub.JSON(event{Type: "joined", Name: name, Here: ctrl.names()}))
 }
 
 // leave announces that a member has left. At shutdown, when all members leave, it does nothing.
@@ -112,7 +112,7 @@ func (ctrl *Controller) leave(member *hub.Member, name string) {
 	ctrl.presence.Lock()
 	defer ctrl.presence.Unlock()
 	member.Leave(room) // it would happen anyway, but perhaps after the announcement
-	err := ctrl.hub.Broadcast(room, hub.JSON(event{Type: "left", Name: name, Here: ctrl.names()}))
+	err := ctrl.hub.To(hub.Room(room)).Send(hub.JSON(event{Type: "left", Name: name, Here: ctrl.names()}))
 	if err != nil {
 		ctrl.Logger().Error(err)
 	}

@@ -1,0 +1,173 @@
+package hub
+
+import (
+	"fmt"
+
+	"github.com/goyave-contrib/websocket"
+)
+
+// A Target names members: a [Topic] that [Room], [Key], [Everyone] or [ID] returns, or a *[Member].
+// A nil *Member names nobody.
+type Target interface{ isTarget() }
+
+func (Topic) isTarget()   {}
+func (*Member) isTarget() {}
+
+var (
+	_ Target = Topic{}
+	_ Target = (*Member)(nil)
+)
+
+// Room names the members in a room, on all nodes.
+func Room(name string) Topic { return Topic{KindRoom, name} }
+
+// Key names the members that have a key, on all nodes: see [Member.SetKey].
+func Key(key string) Topic { return Topic{KindKey, key} }
+
+// Everyone names all members of all nodes.
+func Everyone() Topic { return Topic{Kind: KindEveryone} }
+
+// ID names the member with an ID, on whichever node it is: see [Member.ID]. An ID that no member
+// has names nobody.
+func ID(id string) Topic { return Topic{kindMember, id} }
+
+// An Audience is a set of members, on this node and all others: those that one or more targets
+// name, except others. [Hub.To] makes one; the zero value is not usable. It is a description, not
+// a list: each operation finds the members anew. It may be kept, copied and used any number of
+// times, from any goroutine.
+//
+//	rooms.To(hub.Room("lobby"), hub.Key("ada")).Except(member).Send(message)
+type Audience struct {
+	hub        *Hub
+	to, except targets
+}
+
+// targets is a list whose first element needs no memory of its own.
+type targets struct {
+	first target
+	more  []target // never changed, so that copies of an Audience can share it
+	n     int
+}
+
+// A target is a topic, or a member of a hub in this process.
+type target struct {
+	topic  Topic
+	member *Member
+}
+
+func (s targets) with(added []Target) targets {
+	more := s.more[:len(s.more):len(s.more)]
+	for _, t := range added {
+		var next target
+		switch t := t.(type) {
+		case Topic:
+			next.topic = t
+		case *Member:
+			if t == nil {
+				continue
+			}
+			next.member = t
+		default:
+			continue
+		}
+		if s.n++; s.n == 1 {
+			s.first = next
+		} else {
+			more = append(more, next)
+		}
+	}
+	s.more = more
+	return s
+}
+
+// at returns the target at an index, which must be less than n.
+func (s *targets) at(i int) target {
+	if i == 0 {
+		return s.first
+	}
+	return s.more[i-1]
+}
+
+// To returns the audience that the targets name together. A member that several of them name is in
+// it once. Without a target it is empty.
+func (h *Hub) To(targets ...Target) Audience {
+	a := Audience{hub: h}
+	a.to = a.to.with(targets)
+	return a
+}
+
+// Except returns the audience without the members that the targets name. Whoever is in a room that
+// is left out, at the moment of the operation and on any node, is left out.
+func (a Audience) Except(targets ...Target) Audience {
+	a.except = a.except.with(targets)
+	return a
+}
+
+// Send sends a message to the members of the audience. It does not wait for their connections. An
+// audience without members is no error.
+//
+// Messages that one goroutine sends arrive in that order at each member that a common target
+// names: see the order of messages in docs/hub.md. A message to a *Member or an [ID] is ordered
+// only among those to the same member.
+//
+// If the message could not be encoded, or is too long for the members' queues ([ErrTooLong]), Send
+// sends nothing and returns the error. If the broker fails, Send returns its error, and the members
+// on this node still receive the message.
+func (a Audience) Send(message Message) error {
+	h := a.hub
+	if err := h.check(message); err != nil {
+		return err
+	}
+	h.deliver(a, message)
+	if !h.connected() {
+		return nil
+	}
+	return h.publish(a, envelope{op: opMessage, message: message})
+}
+
+// Disconnect closes the connections of the members of the audience. The close frame follows the
+// messages that were sent to them before. When Disconnect returns, the members on this node have
+// left all rooms and lists, and their Serve receives no more messages. It does not wait for the
+// closing handshakes, nor for other nodes.
+//
+// A code that may not be sent (see [websocket.ValidCloseCode]) is an error, and no connection is
+// closed. If the broker fails, Disconnect returns its error, and the connections on this node are
+// still closed. An audience without members is no error.
+func (a Audience) Disconnect(code int, reason string) error {
+	if !websocket.ValidCloseCode(code) {
+		return fmt.Errorf("hub: close code %d may not be sent", code)
+	}
+	a.hub.disconnect(a.hub.members(a), code, reason)
+	if !a.hub.connected() {
+		return nil
+	}
+	return a.hub.publish(a, envelope{op: opClose, code: code, reason: reason})
+}
+
+// Join puts the members of the audience into rooms. Members of this node are in the rooms when Join
+// returns, those of other nodes when these have got to know of it. A member whose connection ends
+// is left out. The error is the broker's; members that could not join because of it, on this node
+// or another, are not in the rooms.
+func (a Audience) Join(rooms ...string) error {
+	err := a.hub.joinAll(a.hub.members(a), rooms)
+	if len(rooms) == 0 || !a.hub.connected() {
+		return err
+	}
+	if publishErr := a.hub.publish(a, envelope{op: opJoin, rooms: rooms}); err == nil {
+		err = publishErr
+	}
+	return err
+}
+
+// Leave takes the members of the audience out of rooms, as [Member.Leave] does. Members of this
+// node have left when Leave returns, those of other nodes when these have got to know of it. The
+// error is the broker's.
+func (a Audience) Leave(rooms ...string) error {
+	for _, m := range a.hub.members(a) {
+		m.Leave(rooms...)
+	}
+	if len(rooms) == 0 || !a.hub.connected() {
+		return nil
+	}
+	return a.hub.publish(a, envelope{op: opLeave, rooms: rooms})
+}

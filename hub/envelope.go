@@ -1,0 +1,168 @@
+package hub
+
+import (
+	"encoding/binary"
+
+	"github.com/goyave-contrib/websocket"
+)
+
+// An envelope is what hubs publish to each other: an operation on an audience. docs/hub.md has the
+// format, which other programs may write as well:
+//
+//	version      1 byte, envelopeVersion
+//	operation    1 byte
+//	fields       1 byte, their number; then each field:
+//	    tag      1 byte
+//	    length   of the value, an unsigned LEB128 (binary.AppendUvarint)
+//	    value
+//	body         the rest: the data of a message, or the payload of a close frame
+//
+// Without a field that names an audience, it is the members of the topic to which the envelope was
+// published.
+type envelope struct {
+	op         byte
+	to, except []Topic  // to is empty if the topic of the publication says it all
+	rooms      []string // of opJoin and opLeave
+	message    Message  // of opMessage
+	code       int      // of opClose
+	reason     string
+}
+
+const envelopeVersion = 1
+
+// Operations. Those of messages and of closing are opcodes of RFC 6455; an envelope in memory has
+// opMessage, whatever the message's type is.
+const (
+	opMessage = websocket.TextMessage
+	opBinary  = websocket.BinaryMessage
+	opClose   = websocket.CloseMessage
+	opJoin    = 16
+	opLeave   = 17
+)
+
+// Tags of fields. A field that a hub does not know makes it ignore the envelope, so that nothing
+// is done by halves, unless its tag has the highest bit.
+const (
+	fieldTo     = 1 // a kind, and a name: see appendTopic
+	fieldExcept = 2
+	fieldRoom   = 3 // a name
+
+	optionalField = 0x80
+)
+
+// maxFields is the greatest number of fields: it has to fit into its byte.
+const maxFields = 255
+
+func (e *envelope) encode() ([]byte, error) {
+	n := len(e.to) + len(e.except) + len(e.rooms)
+	if n > maxFields {
+		return nil, errTooManyTargets
+	}
+	op, body := e.op, []byte(nil)
+	switch e.op {
+	case opMessage:
+		op, body = byte(e.message.encoded.Type()), e.message.encoded.Data()
+	case opClose:
+		body = websocket.FormatCloseMessage(e.code, e.reason)
+	}
+	size := 3 + len(body)
+	for _, list := range [][]Topic{e.to, e.except} {
+		for _, t := range list {
+			size += 2 + binary.MaxVarintLen32 + len(t.Name)
+		}
+	}
+	for _, room := range e.rooms {
+		size += 1 + binary.MaxVarintLen32 + len(room)
+	}
+	p := append(make([]byte, 0, size), envelopeVersion, op, byte(n))
+	for _, t := range e.to {
+		p = appendTopic(p, fieldTo, t)
+	}
+	for _, t := range e.except {
+		p = appendTopic(p, fieldExcept, t)
+	}
+	for _, room := range e.rooms {
+		p = append(binary.AppendUvarint(append(p, fieldRoom), uint64(len(room))), room...)
+	}
+	return append(p, body...), nil
+}
+
+func appendTopic(p []byte, tag byte, t Topic) []byte {
+	p = binary.AppendUvarint(append(p, tag), uint64(1+len(t.Name)))
+	return append(append(p, byte(t.Kind)), t.Name...)
+}
+
+// decode reads an envelope. It copies what it keeps. It reports false for one that is malformed, or
+// of a version or with fields that it does not know.
+func (e *envelope) decode(p []byte) bool {
+	if len(p) < 3 || p[0] != envelopeVersion {
+		return false
+	}
+	e.op = p[1]
+	fields, p := int(p[2]), p[3:]
+	for range fields {
+		if len(p) == 0 {
+			return false
+		}
+		tag := p[0]
+		length, n := binary.Uvarint(p[1:])
+		if n <= 0 || length > uint64(len(p)-1-n) {
+			return false
+		}
+		value := p[1+n : 1+n+int(length)] //nolint:gosec // it is not longer than p
+		p = p[1+n+int(length):]           //nolint:gosec // likewise
+		if !e.setField(tag, value) {
+			return false
+		}
+	}
+	return e.setBody(p)
+}
+
+func (e *envelope) setField(tag byte, value []byte) bool {
+	switch tag {
+	case fieldTo, fieldExcept:
+		if len(value) == 0 {
+			return false
+		}
+		t := Topic{Kind(value[0]), string(value[1:])}
+		if tag == fieldTo {
+			e.to = append(e.to, t)
+		} else {
+			e.except = append(e.except, t)
+		}
+	case fieldRoom:
+		e.rooms = append(e.rooms, string(value))
+	default:
+		return tag&optionalField != 0
+	}
+	return true
+}
+
+func (e *envelope) setBody(body []byte) bool {
+	switch e.op {
+	case opMessage, opBinary:
+		e.message = encode(int(e.op), body)
+		e.op = opMessage
+		return e.message.check() == nil
+	case opClose:
+		e.code, e.reason = parseClose(body)
+		return websocket.ValidCloseCode(e.code)
+	case opJoin, opLeave:
+		return len(body) == 0
+	default:
+		return false
+	}
+}
+
+// parseClose parses the payload of a close frame. For a malformed one it returns code 0, which
+// is not valid.
+func parseClose(p []byte) (code int, reason string) {
+	switch len(p) {
+	case 0:
+		return websocket.CloseNoStatusReceived, ""
+	case 1:
+		return 0, ""
+	default:
+		return int(binary.BigEndian.Uint16(p)), string(p[2:])
+	}
+}

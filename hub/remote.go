@@ -1,0 +1,137 @@
+package hub
+
+import (
+	"errors"
+	"slices"
+)
+
+var errTooManyTargets = errors.New("hub: an audience on several nodes has at most 255 targets and rooms")
+
+// connected reports whether there may be other nodes.
+func (h *Hub) connected() bool { return h.options.Broker != nil && !h.brokerClosed.Load() }
+
+// publish sends an operation to the members of an audience on other nodes.
+func (h *Hub) publish(a Audience, e envelope) error {
+	for i := range a.except.n {
+		if t := a.except.at(i); !h.isHere(t) {
+			e.except = append(e.except, t.name())
+		}
+	}
+	var groups []Topic // rooms, keys, everyone
+	nodes := make(map[string][]Topic)
+	for i := range a.to.n {
+		t := a.to.at(i)
+		switch topic := t.name(); {
+		case h.isHere(t):
+		case topic.Kind == kindMember:
+			if node, _ := parseID(topic.Name); node != "" {
+				nodes[node] = append(nodes[node], topic)
+			}
+		case !slices.Contains(groups, topic):
+			groups = append(groups, topic)
+		}
+	}
+	switch {
+	case len(groups) == 1 && len(nodes) == 0:
+		return h.publishTo(groups[0], e)
+	case len(groups) > 0: // one publication, so that each node acts on the audience as a whole
+		e.to = groups
+		for _, members := range nodes {
+			e.to = append(e.to, members...)
+		}
+		return h.publishTo(Everyone(), e)
+	default:
+		var errs []error
+		for node, members := range nodes {
+			e.to = members
+			errs = append(errs, h.publishTo(Topic{KindNode, node}, e))
+		}
+		return errors.Join(errs...)
+	}
+}
+
+// isHere reports whether a target names a member of this hub, which no other node knows.
+func (h *Hub) isHere(t target) bool {
+	if t.member != nil {
+		return t.member.hub == h
+	}
+	if t.topic.Kind != kindMember {
+		return false
+	}
+	node, _ := parseID(t.topic.Name)
+	return node == h.node
+}
+
+// name returns the target for other nodes.
+func (t target) name() Topic {
+	if t.member != nil {
+		return ID(t.member.ID())
+	}
+	return t.topic
+}
+
+func (h *Hub) publishTo(t Topic, e envelope) error {
+	payload, err := e.encode()
+	if err == nil {
+		err = h.options.Broker.Publish(t, payload)
+	}
+	if h.brokerClosed.Load() { // closed during the call: a lost message is no error then
+		return nil
+	}
+	return err
+}
+
+// A subscribeError is an error of the broker's Subscribe.
+type subscribeError struct{ err error }
+
+func (e *subscribeError) Error() string { return e.err.Error() }
+func (e *subscribeError) Unwrap() error { return e.err }
+
+func (h *Hub) subscribe(t Topic) error {
+	if h.options.Broker == nil {
+		return nil
+	}
+	if err := h.options.Broker.Subscribe(t); err != nil {
+		return &subscribeError{err}
+	}
+	return nil
+}
+
+func (h *Hub) unsubscribe(t Topic) {
+	if h.options.Broker != nil {
+		_ = h.options.Broker.Unsubscribe(t) // the group is gone, so later messages are ignored
+	}
+}
+
+// receive does what another hub has published. It ignores malformed payloads, because it has no
+// caller that could handle an error.
+func (h *Hub) receive(t Topic, payload []byte) {
+	var e envelope
+	if !e.decode(payload) {
+		return
+	}
+	a := Audience{hub: h}
+	if len(e.to) == 0 {
+		a.to = targets{n: 1, first: target{topic: t}}
+	}
+	for _, topic := range e.to {
+		a = Audience{hub: h, to: a.to.with([]Target{topic})}
+	}
+	for _, topic := range e.except {
+		a = a.Except(topic)
+	}
+	switch e.op {
+	case opMessage:
+		if h.check(e.message) == nil {
+			h.deliver(a, e.message)
+		}
+	case opClose:
+		h.disconnect(h.members(a), e.code, e.reason)
+	case opJoin:
+		_ = h.joinAll(h.members(a), e.rooms)
+	case opLeave:
+		for _, m := range h.members(a) {
+			m.Leave(e.rooms...)
+		}
+	}
+}

@@ -1,0 +1,222 @@
+package hub
+
+import "iter"
+
+// A union is what belongs to a delivery that is in the logs of several groups: of those that it is
+// for, and of those that it leaves out. It was appended to all of them at one moment.
+//
+// A member that is in several of the groups has reached the delivery in all of them at once, after
+// everything that was before it in any of them: so each member receives it at most once, and at the
+// right place in the order of each group.
+type union struct {
+	parts []part
+	index map[*group]int // the indexes in parts; nil if there are few
+
+	// direct are the members that are named themselves. They receive the message without any
+	// group, unless they have reached the delivery in a group before.
+	direct map[*Member]*bool // whether it has reached the delivery; guarded by the member's mutex
+}
+
+// A part is the place of a union in one group.
+type part struct {
+	group    *group
+	position uint32
+	excluded bool // the members of the group are left out
+}
+
+// fewParts is up to how many parts are found without an index.
+const fewParts = 8
+
+func newUnion(s selection) *union {
+	u := &union{parts: make([]part, 0, len(s.groups)+len(s.exceptGroups))}
+	for _, g := range s.exceptGroups {
+		u.add(g, true)
+	}
+	for _, g := range s.groups {
+		u.add(g, false)
+	}
+	if len(s.members) > 0 {
+		u.direct = make(map[*Member]*bool, len(s.members))
+		for _, m := range s.members {
+			u.direct[m] = new(bool)
+		}
+	}
+	return u
+}
+
+// add adds a group, unless it is there already.
+func (u *union) add(g *group, excluded bool) {
+	if u.part(g) != nil {
+		return
+	}
+	u.parts = append(u.parts, part{group: g, excluded: excluded})
+	if len(u.parts) <= fewParts {
+		return
+	}
+	if u.index == nil {
+		u.index = make(map[*group]int)
+		for i := range u.parts {
+			u.index[u.parts[i].group] = i
+		}
+	}
+	u.index[g] = len(u.parts) - 1
+}
+
+// part returns the part of a group, nil if the group has none.
+func (u *union) part(g *group) *part {
+	if u.index != nil {
+		if i, ok := u.index[g]; ok {
+			return &u.parts[i]
+		}
+		return nil
+	}
+	for i := range u.parts {
+		if u.parts[i].group == g {
+			return &u.parts[i]
+		}
+	}
+	return nil
+}
+
+// publish appends the delivery to all groups at one moment. It returns the groups that the caller
+// must pass. The caller holds unionMu: nobody else locks more than one group.
+func (u *union) publish(d delivery) (toPass []*group) {
+	for i := range u.parts {
+		p := &u.parts[i]
+		p.group.mu.Lock()
+		p.position = p.group.logEnd()
+	}
+	for i := range u.parts {
+		if g := u.parts[i].group; g.appendLocked(d) {
+			toPass = append(toPass, g)
+		}
+		defer u.parts[i].group.mu.Unlock()
+	}
+	return toPass
+}
+
+// deliverUnion sends a message to an audience that may be more than the members of one group.
+func (h *Hub) deliverUnion(a Audience, d delivery) {
+	unlock := h.lock(a)
+	s := h.selectLocked(a)
+	if s.exceptAll {
+		unlock()
+		return
+	}
+	for _, number := range s.exceptNumbers {
+		d.leaveOut(number)
+	}
+	if len(s.groups) == 1 && len(s.members)+len(s.exceptGroups) == 0 {
+		unlock()
+		s.groups[0].publish(d)
+		return
+	}
+	u := newUnion(s)
+	d.details().union = u
+	h.unionMu.Lock()
+	toPass := u.publish(d)
+	h.unionMu.Unlock()
+	unlock() // until now, no member has entered a group or left it
+	for _, g := range toPass {
+		g.pass()
+	}
+	for _, m := range s.members {
+		m.deliverDirect(&d)
+	}
+	for i := range u.parts {
+		u.parts[i].group.awaitSpace()
+	}
+}
+
+// memberships returns the memberships of a member in groups of the union, with the parts. The
+// caller holds the member's mutex.
+func (u *union) memberships(m *Member) iter.Seq2[*membership, *part] {
+	return func(yield func(*membership, *part) bool) {
+		visit := func(ms *membership, p *part) bool {
+			return ms == nil || p == nil || ms.group != p.group || yield(ms, p)
+		}
+		if len(u.parts) <= m.memberships.len() {
+			for i := range u.parts {
+				p := &u.parts[i]
+				ms := &m.everyone
+				if p.group.topic.Kind != KindEveryone {
+					ms = m.memberships.get(p.group.topic)
+				}
+				if !visit(ms, p) {
+					return
+				}
+			}
+			return
+		}
+		if m.everyone.group != nil && !visit(&m.everyone, u.part(m.everyone.group)) {
+			return
+		}
+		for ms := range m.memberships.all() {
+			if !visit(ms, u.part(ms.group)) {
+				return
+			}
+		}
+	}
+}
+
+// leftovers are the undelivered messages of groups that the member is about to leave: these
+// groups keep them no longer.
+type leftovers map[*membership]*pass
+
+// at returns the delivery that a member receives next from a group.
+func (l leftovers) at(ms *membership) delivery {
+	if p := l[ms]; p != nil {
+		return p.deliveries[p.index(ms.next)]
+	}
+	return ms.group.at(ms.next)
+}
+
+// next returns the delivery that the member receives next on its way to a position in a group, and
+// in which group. That may be another one: what is in several groups comes after what is before it
+// in any of them. The caller holds the mutex.
+func (m *Member) next(ms *membership, end uint32, l leftovers) (leading *membership, d delivery, ok bool) {
+	for isBefore(ms.next, end) {
+		d = l.at(ms)
+		u := d.union()
+		if u == nil {
+			return ms, d, true
+		}
+		var behind *membership
+		for other, p := range u.memberships(m) {
+			if isBefore(other.next, p.position) {
+				behind, end = other, p.position
+				break
+			}
+		}
+		if behind == nil {
+			return ms, d, true
+		}
+		ms = behind
+	}
+	return nil, delivery{}, false
+}
+
+// advance moves the member on past the delivery that next returned. It reports whether the message
+// is for the member. The caller holds the mutex.
+func (m *Member) advance(ms *membership, d *delivery) (isForMember bool) {
+	isForMember = d.isFor(m)
+	u := d.union()
+	if u == nil {
+		ms.next++
+		return isForMember
+	}
+	for other, p := range u.memberships(m) {
+		if other.next == p.position {
+			other.next++
+			isForMember = isForMember && !p.excluded
+		}
+	}
+	if reached := u.direct[m]; reached != nil {
+		isForMember = isForMember && !*reached
+		*reached = true
+	}
+	return isForMember
+}
+
+// isBefore reports whether a position comes before another one. Positions wrap around.
+func isBefore(a, b uint32) bool { return int32(a-b) < 0 }
