@@ -49,10 +49,12 @@ type targets struct {
 	n     int
 }
 
-// A target is a topic, or a member of a hub in this process.
+// A target is a topic, or the member of a hub that has a number. It has no pointer to a Member, for
+// the sake of the arguments of To and Except, which would have to be on the heap then.
 type target struct {
 	topic  Topic
-	member *Member
+	hub    *Hub // nil for a topic
+	number uint64
 }
 
 func (s targets) with(added []Target) targets {
@@ -66,7 +68,7 @@ func (s targets) with(added []Target) targets {
 			if t == nil {
 				continue
 			}
-			next.member = t
+			next.hub, next.number = t.hub, t.number
 		default:
 			continue
 		}

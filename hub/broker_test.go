@@ -43,7 +43,7 @@ func TestSeveralHubs(t *testing.T) {
 		require.NoError(t, hubs[1].To(hub.Key("ann")).Send(hub.Text("to ann")))
 		require.NoError(t, hubs[2].To(hub.Everyone()).Send(hub.Binary([]byte("to all"))))
 		expect(t, clients[0], "to ann")
-		expect(t, clients[1], "to the lobby", "to the board") // the except members are in the first hub only
+		expect(t, clients[1], "to the board")
 		expect(t, clients[2], "to the lobby", "to ann")
 		for _, client := range clients {
 			client.ExpectBinary([]byte("to all"))
@@ -98,6 +98,13 @@ type recorder struct {
 	mu      sync.Mutex
 	calls   []string
 	receive func(hub.Topic, []byte)
+
+	published []publication
+}
+
+type publication struct {
+	topic   hub.Topic
+	payload string
 }
 
 func (b *recorder) record(call string) error {
@@ -120,12 +127,24 @@ func (b *recorder) Open(receive func(hub.Topic, []byte)) {
 	_ = b.record("open")
 }
 
-func (b *recorder) Publish(t hub.Topic, _ []byte) error { return b.record("publish " + t.Name) }
-func (b *recorder) Subscribe(t hub.Topic) error         { return b.record("subscribe " + t.Name) }
-func (b *recorder) Unsubscribe(t hub.Topic) error       { return b.record("unsubscribe " + t.Name) }
-func (b *recorder) Close() error                        { return b.record("close") }
+func (b *recorder) Publish(t hub.Topic, payload []byte) error {
+	b.published = append(b.published, publication{t, string(payload)})
+	return b.record("publish " + t.Name)
+}
 
-// A hub subscribes to exactly the rooms and keys of its members.
+func (b *recorder) Subscribe(t hub.Topic) error   { return b.record("subscribe " + name(t)) }
+func (b *recorder) Unsubscribe(t hub.Topic) error { return b.record("unsubscribe " + name(t)) }
+
+// name is that of a topic, but a node has another one each time.
+func name(t hub.Topic) string {
+	if t.Kind == hub.KindNode {
+		return "node"
+	}
+	return t.Name
+}
+func (b *recorder) Close() error { return b.record("close") }
+
+// A hub subscribes to exactly the rooms and keys of its members, and to its node while it has any.
 func TestSubscriptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broker := new(recorder)
@@ -133,7 +152,7 @@ func TestSubscriptions(t *testing.T) {
 		r := newRig(t, testws.Memory, websocket.Options{})
 		_, a := r.join(h, "lobby", "lobby")
 		client, b := r.join(h, "lobby")
-		assert.Equal(t, []string{"open", "subscribe lobby"}, broker.take())
+		assert.Equal(t, []string{"open", "subscribe node", "subscribe lobby"}, broker.take())
 		require.NoError(t, a.SetKey("ann"))
 		require.NoError(t, b.SetKey("ann"))
 		require.NoError(t, a.SetKey("bob"))
@@ -149,7 +168,7 @@ func TestSubscriptions(t *testing.T) {
 		assert.Equal(t, []string{"unsubscribe lobby"}, broker.take())
 		_ = a.Conn().CloseNow()
 		synctest.Wait()
-		assert.Equal(t, []string{"unsubscribe ann"}, broker.take())
+		assert.Equal(t, []string{"unsubscribe node", "unsubscribe ann"}, broker.take())
 		require.NoError(t, h.Shutdown(t.Context()))
 		require.NoError(t, h.Shutdown(t.Context()))
 		require.NoError(t, h.To(hub.Room("nowhere")).Send(hub.Text("too late")))
@@ -167,32 +186,91 @@ func TestReceiveIgnores(t *testing.T) {
 		require.NoError(t, member.SetKey("x"))
 		for _, kind := range []hub.Kind{hub.KindRoom, hub.KindKey, hub.KindEveryone, hub.KindNode, -1, 5} {
 			for name, payload := range map[string]string{
-				"nothing":                "",
-				"a continuation":         "\x00hello",
-				"an unknown type":        "\x03hello",
-				"a ping":                 "\x09hello",
-				"text not UTF-8":         "\x01\xff",
-				"too long":               "\x02" + string(make([]byte, 2<<20)),
-				"half a close code":      "\x08\x03",
-				"a code not to be sent":  "\x08\x03\xee",
-				"to nobody":              "\x01hello",
-				"a close, but to no key": "\x08\x0f\xa0",
+				"nothing":                   "",
+				"a version alone":           "\x01",
+				"another version":           "\x02\x01\x00hello",
+				"no fields":                 "\x01\x01",
+				"a field that is not there": "\x01\x01\x01",
+				"half a field":              "\x01\x01\x01\x01\x05\x01x",
+				"a length without end":      "\x01\x01\x01\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+				"a huge length":             "\x01\x01\x01\x01\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+				"an audience of no kind":    "\x01\x01\x01\x01\x00hello",
+				"a field of the future":     "\x01\x01\x01\x7f\x00hello",
+				"an operation to come":      "\x01\x7f\x00hello",
+				"a continuation":            "\x01\x00\x00hello",
+				"a ping":                    "\x01\x09\x00hello",
+				"text not UTF-8":            "\x01\x01\x00\xff",
+				"too long":                  "\x01\x02\x00" + string(make([]byte, 2<<20)),
+				"half a close code":         "\x01\x08\x00\x03",
+				"a code not to be sent":     "\x01\x08\x00\x03\xee",
+				"a room with a body":        "\x01\x10\x01\x03\x01zhello",
+				"to another room":           "\x01\x01\x01\x01\x02\x01yhello",
+				"to another member":         "\x01\x01\x01\x01\x04\x04n.1hello",
+				"to what is no member":      "\x01\x01\x01\x01\x03\x04xxhello",
+				"to everyone but everyone":  "\x01\x01\x02\x01\x01\x00\x02\x01\x00hello",
 			} {
-				topic := hub.Topic{Kind: kind, Name: "x"}
-				switch {
-				case name == "to nobody":
-					topic.Name = "y"
-					if kind == hub.KindEveryone {
-						continue
-					}
-				case name == "a close, but to no key" && kind == hub.KindKey:
-					continue
-				}
-				broker.receive(topic, []byte(payload))
+				t.Log(name)
+				broker.receive(hub.Topic{Kind: kind, Name: "x"}, []byte(payload))
 			}
+			broker.receive(hub.Topic{Kind: kind, Name: "x"}, []byte("\x01\x01\x01\x01\x02\x03xhello")) // to a node
 		}
-		broker.receive(hub.Topic{Kind: 3, Name: "x"}, []byte("\x01of no kind"))
+		broker.receive(hub.Room("y"), []byte("\x01\x01\x00hello"))
+		broker.receive(hub.Topic{Kind: 5, Name: "x"}, []byte("\x01\x01\x00of no kind"))
+		assert.Equal(t, []string{"x"}, h.Rooms())
+		broker.receive(hub.Room("x"), []byte("\x01\x01\x01\xff\x02??of tomorrow, but read today"))
+		expect(t, client, "of tomorrow, but read today")
 		nothing(t, h, client)
+	})
+}
+
+// The format of what hubs publish is fixed: other programs read it and write it.
+func TestEnvelopes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := new(recorder)
+		h := hub.New(hub.Options{Broker: broker})
+		_, member := newRig(t, testws.Memory, websocket.Options{}).join(h)
+		lobby, ada, away := hub.Room("lobby"), hub.Key("ada"), hub.ID("elsewhere.1z")
+		hello := hub.Text("hello")
+		for _, test := range []struct {
+			call  func() error
+			topic hub.Topic
+			want  string // empty: nothing is published
+		}{
+			{func() error { return h.To(lobby).Send(hello) }, lobby, "\x01\x01\x00hello"},
+			{func() error { return h.To(lobby, lobby).Except(member, nil).Send(hello) }, lobby, "\x01\x01\x00hello"},
+			{func() error { return h.To(ada).Send(hub.Binary([]byte{0, 1})) }, ada, "\x01\x02\x00\x00\x01"},
+			{func() error { return h.To(ada).Disconnect(4001, "bye") }, ada, "\x01\x08\x00\x0f\xa1bye"},
+			{func() error { return h.To(ada).Join("a", "") }, ada, "\x01\x10\x02\x03\x01a\x03\x00"},
+			{func() error { return h.To(hub.Everyone()).Leave("a") }, hub.Everyone(), "\x01\x11\x01\x03\x01a"},
+			{func() error { return h.To(lobby).Except(ada, away).Send(hello) }, lobby,
+				"\x01\x01\x02\x02\x04\x02ada\x02\x0d\x04elsewhere.1zhello"},
+			{func() error { return h.To(lobby, ada).Send(hello) }, hub.Everyone(), "\x01\x01\x02\x01\x06\x01lobby\x01\x04\x02adahello"},
+			{func() error { return h.To(away, lobby, member).Send(hello) }, hub.Everyone(),
+				"\x01\x01\x02\x01\x06\x01lobby\x01\x0d\x04elsewhere.1zhello"},
+			{func() error { return h.To(away).Send(hello) }, hub.Topic{Kind: hub.KindNode, Name: "elsewhere"},
+				"\x01\x01\x01\x01\x0d\x04elsewhere.1zhello"},
+			{func() error { return h.To(member).Send(hello) }, hub.Topic{}, ""},
+			{func() error { return h.To(hub.ID(member.ID())).Send(hello) }, hub.Topic{}, ""},
+			{func() error { return h.To(hub.ID("no ID")).Send(hello) }, hub.Topic{}, ""},
+			{func() error { return h.To(hub.Topic{Kind: 9}, hub.Topic{Kind: hub.KindNode, Name: "n"}).Send(hello) }, hub.Topic{}, ""},
+			{func() error { return h.To().Send(hello) }, hub.Topic{}, ""},
+			{func() error { return h.To(lobby).Join() }, hub.Topic{}, ""},
+			{func() error { return h.To(lobby).Leave() }, hub.Topic{}, ""},
+		} {
+			broker.published = nil
+			require.NoError(t, test.call())
+			if test.want == "" {
+				assert.Empty(t, broker.published)
+				continue
+			}
+			assert.Equal(t, []publication{{test.topic, test.want}}, broker.published)
+		}
+		many := h.To(lobby)
+		for _, room := range numbers("room ", 255) {
+			many = many.Except(hub.Room(room))
+		}
+		require.NoError(t, many.Send(hello))
+		require.ErrorContains(t, many.Except(hub.Room("another")).Send(hello), "at most 255")
 	})
 }
 

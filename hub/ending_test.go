@@ -270,7 +270,9 @@ func synctestWait(u *websocket.Upgrader) {
 func TestTooLongMessageReturned(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		for name, call := range map[string]func(h *hub.Hub, m *hub.Member, message hub.Message) error{
-			"Broadcast":    func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.To(hub.Room("lobby")).Send(message) },
+			"Broadcast": func(h *hub.Hub, _ *hub.Member, message hub.Message) error {
+				return h.To(hub.Room("lobby")).Send(message)
+			},
 			"BroadcastAll": func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.To(hub.Everyone()).Send(message) },
 			"Send to a key": func(h *hub.Hub, _ *hub.Member, message hub.Message) error {
 				return fmt.Errorf("passing on: %w", h.To(hub.Key("ann")).Send(message))

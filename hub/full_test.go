@@ -169,7 +169,9 @@ func TestDefaultQueue(t *testing.T) {
 // way to send.
 func TestBurstsThatFitAreNoReason(t *testing.T) {
 	for name, send := range map[string]func(h *hub.Hub, m *hub.Member, message hub.Message) error{
-		"Broadcast":    func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.To(hub.Room("lobby")).Send(message) },
+		"Broadcast": func(h *hub.Hub, _ *hub.Member, message hub.Message) error {
+			return h.To(hub.Room("lobby")).Send(message)
+		},
 		"BroadcastAll": func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.To(hub.Everyone()).Send(message) },
 		"to a key":     func(h *hub.Hub, _ *hub.Member, message hub.Message) error { return h.To(hub.Key("ann")).Send(message) },
 		"to a member":  func(_ *hub.Hub, m *hub.Member, message hub.Message) error { return m.Send(message) },

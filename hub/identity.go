@@ -22,7 +22,11 @@ const idBase = 36
 // ID returns a string that no other member has, on any node, at any time: some twenty letters,
 // digits and the characters "-", "_" and ".". It may be given to other nodes, stored, and used with
 // [ID]. It is no secret, but tells a client nothing.
-func (m *Member) ID() string { return m.hub.node + "." + strconv.FormatUint(m.number, idBase) }
+func (m *Member) ID() string { return formatID(m.hub.node, m.number) }
+
+func formatID(node string, number uint64) string {
+	return node + "." + strconv.FormatUint(number, idBase)
+}
 
 // parseID returns the parts of an ID, an empty node for what is none.
 func parseID(id string) (node string, number uint64) {

@@ -20,8 +20,8 @@ type selection struct {
 func (h *Hub) selectLocked(a Audience) (s selection) {
 	for i := range a.to.n {
 		t := a.to.at(i)
-		if m, ok := h.memberLocked(t); ok {
-			if m != nil && !slices.Contains(s.members, m) {
+		if number, single := h.number(t); single {
+			if m := h.byNumber[number]; m != nil && !slices.Contains(s.members, m) {
 				s.members = append(s.members, m)
 			}
 		} else if g := h.groupLocked(t.topic); g != nil && !slices.Contains(s.groups, g) {
@@ -30,10 +30,8 @@ func (h *Hub) selectLocked(a Audience) (s selection) {
 	}
 	for i := range a.except.n {
 		t := a.except.at(i)
-		if m, ok := h.memberLocked(t); ok {
-			if m != nil {
-				s.exceptNumbers = append(s.exceptNumbers, m.number)
-			}
+		if number, single := h.number(t); single {
+			s.exceptNumbers = append(s.exceptNumbers, number)
 		} else if g := h.groupLocked(t.topic); g != nil {
 			s.exceptGroups = append(s.exceptGroups, g)
 			s.exceptAll = s.exceptAll || g == h.everyone
@@ -42,23 +40,22 @@ func (h *Hub) selectLocked(a Audience) (s selection) {
 	return s
 }
 
-// memberLocked returns the member of this hub that a target names, nil if there is none. It reports
-// whether the target names a single member at all. The caller holds mu.
-func (h *Hub) memberLocked(t target) (m *Member, single bool) {
+// number reports whether a target names a single member. It returns the member's number, 0 if it
+// is a member of another hub.
+func (h *Hub) number(t target) (number uint64, single bool) {
+	var node string
 	switch {
-	case t.member != nil && t.member.hub == h:
-		return t.member, true
-	case t.member != nil:
-		return nil, true
+	case t.hub != nil:
+		node, number = t.hub.node, t.number
 	case t.topic.Kind == kindMember:
-		node, number := parseID(t.topic.Name)
-		if node != h.node {
-			return nil, true
-		}
-		return h.byNumber[number], true
+		node, number = parseID(t.topic.Name)
 	default:
-		return nil, false
+		return 0, false
 	}
+	if node != h.node {
+		return 0, true
+	}
+	return number, true
 }
 
 // groupLocked returns the group of a topic, nil if it has no members. The caller holds mu.
@@ -69,27 +66,21 @@ func (h *Hub) groupLocked(t Topic) *group {
 	return h.groups(t.Kind)[t.Name]
 }
 
-// lock locks mu for reading. The index of IDs is there then, if the audience has any.
-func (h *Hub) lock(a Audience) (unlock func()) {
-	if a.to.anyID() || a.except.anyID() {
-		h.indexNumbers()
-	}
-	h.mu.RLock()
-	return h.mu.RUnlock
-}
-
-func (s *targets) anyID() bool {
-	for i := range s.n {
-		if s.at(i).topic.Kind == kindMember {
-			return true
+// rlock locks mu for reading. If the audience names single members, they can be found then.
+func (h *Hub) rlock(a Audience) {
+	for i := range a.to.n {
+		if _, single := h.number(a.to.at(i)); single {
+			h.indexNumbers()
+			break
 		}
 	}
-	return false
+	h.mu.RLock()
 }
 
 // members returns the members of an audience on this node, at one moment.
 func (h *Hub) members(a Audience) []*Member {
-	defer h.lock(a)()
+	h.rlock(a)
+	defer h.mu.RUnlock()
 	s := h.selectLocked(a)
 	if s.exceptAll {
 		return nil
@@ -119,7 +110,7 @@ func (h *Hub) members(a Audience) []*Member {
 // deliver sends a message to the members of an audience on this node.
 func (h *Hub) deliver(a Audience, message Message) {
 	d := delivery{message: message.encoded}
-	if t, ok := a.room(h, &d); ok { // the common case
+	if t, ok := a.topic(h, &d); ok { // the common case
 		if g := h.group(t); g != nil {
 			g.publish(d)
 		}
@@ -128,20 +119,19 @@ func (h *Hub) deliver(a Audience, message Message) {
 	h.deliverUnion(a, d)
 }
 
-// room returns the topic of an audience that consists of one topic, except any number of members
-// of this hub, which it adds to the delivery. Otherwise it reports false.
-func (a *Audience) room(h *Hub, d *delivery) (t Topic, ok bool) {
-	if a.to.n != 1 || a.to.first.member != nil || a.to.first.topic.Kind == kindMember {
+// topic returns the topic of an audience that consists of one topic, except any number of members,
+// which it adds to the delivery. Otherwise it reports false.
+func (a *Audience) topic(h *Hub, d *delivery) (t Topic, ok bool) {
+	if _, single := h.number(a.to.first); single || a.to.n != 1 {
 		return Topic{}, false
 	}
 	for i := range a.except.n {
-		t := a.except.at(i)
-		switch {
-		case t.member == nil:
+		number, single := h.number(a.except.at(i))
+		if !single {
+			*d = delivery{message: d.message}
 			return Topic{}, false
-		case t.member.hub == h:
-			d.leaveOut(t.member.number)
 		}
+		d.leaveOut(number)
 	}
 	return a.to.first.topic, true
 }

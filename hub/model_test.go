@@ -232,7 +232,7 @@ func (m *model) anyAudience(random *rand.Rand) (message modelMessage) {
 		message.to.topics = []hub.Topic{anyTopic(random)}
 		return message
 	}
-	message.to = targets(4)
+	message.to = targets([]int{3, 5, 15}[random.IntN(3)])
 	if random.IntN(2) == 0 {
 		message.except = targets(2)
 	}

@@ -233,3 +233,40 @@ func TestJoinOvertakenByShutdown(t *testing.T) {
 	require.ErrorIs(t, m.leaveBeforeClose(), websocket.ErrShutdown)
 	s.down()
 }
+
+// What is sent to two rooms comes behind what was sent to either before, also if the pass of one
+// of them is held up, and once.
+func TestUnionInAPass(t *testing.T) {
+	s := newStage(t)
+	client, member := s.join()
+	outside, other := s.join()
+	other.Leave("lobby")
+	require.NoError(t, member.Join("chess"))
+	require.NoError(t, other.Join("chess"))
+	release := s.hold(lobby)
+	require.NoError(t, s.hub.To(Room("chess")).Send(Text("chess 1")))
+	require.NoError(t, s.hub.To(lobby, Room("chess"), Room("nobody's")).Send(Text("both 1")))
+	require.NoError(t, s.hub.To(lobby).Send(Text("lobby 2")))
+	require.NoError(t, s.other.To(Room("chess"), lobby).Except(other).Send(Text("both 2")))
+	require.NoError(t, s.hub.To(lobby).Except(Room("chess")).Send(Text("not for chess")))
+	require.NoError(t, s.hub.To(Room("chess"), member).Send(Text("chess 2")))
+	require.NoError(t, s.hub.To(member).Except(lobby).Send(Text("not for the lobby")))
+	require.NoError(t, s.hub.To(member, other).Except(Room("garden")).Send(Text("to the two")))
+	require.NoError(t, s.hub.To(lobby).Send(Text("lobby 3")))
+	require.NoError(t, s.hub.To(lobby, Room("chess")).Send(Text("both 3")))
+	member.Leave("lobby", "chess")
+	require.NoError(t, member.Join("lobby"))
+	for _, text := range []string{"chess 1", "first", "both 1", "lobby 2", "both 2", "chess 2", "to the two", "lobby 3", "both 3"} {
+		client.ExpectText(text)
+	}
+	release()
+	for _, text := range []string{"chess 1", "both 1", "chess 2", "to the two", "both 3"} {
+		outside.ExpectText(text)
+	}
+	require.NoError(t, s.hub.To(lobby, other).Send(Text("last")))
+	client.ExpectText("last")
+	outside.ExpectText("last")
+	go testws.Drain(client)
+	go testws.Drain(outside)
+	s.down()
+}

@@ -21,7 +21,10 @@ type details struct {
 
 // leaveOut adds a member to those that are left out. It is called before the delivery is published.
 func (d *delivery) leaveOut(number uint64) {
-	if d.except == 0 {
+	switch {
+	case number == 0: // of no member of this hub
+		return
+	case d.except == 0:
 		d.except = number
 		return
 	}
@@ -50,7 +53,8 @@ func (d *delivery) union() *union {
 
 // A pass is consecutive deliveries of a group, for one visit of its members.
 type pass struct {
-	start      uint32 // the position of the first delivery
+	one        [1]*websocket.EncodedMessage // memory for messages, enough for a quiet group
+	start      uint32                       // the position of the first delivery
 	deliveries []delivery
 	messages   []*websocket.EncodedMessage // the message of each delivery
 	selective  bool                        // some deliveries leave out members
@@ -58,10 +62,14 @@ type pass struct {
 }
 
 func newPass(start uint32, deliveries []delivery) *pass {
-	p := &pass{start: start, deliveries: deliveries, messages: make([]*websocket.EncodedMessage, len(deliveries))}
+	p := &pass{start: start, deliveries: deliveries}
+	p.messages = p.one[:0]
+	if len(deliveries) > len(p.one) {
+		p.messages = make([]*websocket.EncodedMessage, 0, len(deliveries))
+	}
 	for i := range deliveries {
 		d := &deliveries[i]
-		p.messages[i] = d.message
+		p.messages = append(p.messages, d.message)
 		p.selective = p.selective || d.except != 0
 		p.unions = p.unions || d.union() != nil
 	}

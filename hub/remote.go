@@ -27,7 +27,7 @@ func (h *Hub) publish(a Audience, e envelope) error {
 			if node, _ := parseID(topic.Name); node != "" {
 				nodes[node] = append(nodes[node], topic)
 			}
-		case !slices.Contains(groups, topic):
+		case topic.Kind >= KindEveryone && topic.Kind <= KindKey && !slices.Contains(groups, topic):
 			groups = append(groups, topic)
 		}
 	}
@@ -52,20 +52,14 @@ func (h *Hub) publish(a Audience, e envelope) error {
 
 // isHere reports whether a target names a member of this hub, which no other node knows.
 func (h *Hub) isHere(t target) bool {
-	if t.member != nil {
-		return t.member.hub == h
-	}
-	if t.topic.Kind != kindMember {
-		return false
-	}
-	node, _ := parseID(t.topic.Name)
-	return node == h.node
+	number, _ := h.number(t)
+	return number != 0
 }
 
 // name returns the target for other nodes.
 func (t target) name() Topic {
-	if t.member != nil {
-		return ID(t.member.ID())
+	if t.hub != nil {
+		return ID(formatID(t.hub.node, t.number))
 	}
 	return t.topic
 }

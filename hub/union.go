@@ -97,17 +97,17 @@ func (u *union) publish(d delivery) (toPass []*group) {
 
 // deliverUnion sends a message to an audience that may be more than the members of one group.
 func (h *Hub) deliverUnion(a Audience, d delivery) {
-	unlock := h.lock(a)
+	h.rlock(a)
 	s := h.selectLocked(a)
 	if s.exceptAll {
-		unlock()
+		h.mu.RUnlock()
 		return
 	}
 	for _, number := range s.exceptNumbers {
 		d.leaveOut(number)
 	}
 	if len(s.groups) == 1 && len(s.members)+len(s.exceptGroups) == 0 {
-		unlock()
+		h.mu.RUnlock()
 		s.groups[0].publish(d)
 		return
 	}
@@ -116,7 +116,7 @@ func (h *Hub) deliverUnion(a Audience, d delivery) {
 	h.unionMu.Lock()
 	toPass := u.publish(d)
 	h.unionMu.Unlock()
-	unlock() // until now, no member has entered a group or left it
+	h.mu.RUnlock() // until now, no member has entered a group or left it
 	for _, g := range toPass {
 		g.pass()
 	}

@@ -65,7 +65,7 @@ func (n *hubNode) dial(t *testing.T, nc *nats.Conn, query string) *wstest.Client
 	t.Helper()
 	client := wstest.Dial(t, n.server, query, nil)
 	client.ExpectText("welcome")
-	require.Eventually(t, func() bool { return nc.NumSubscriptions() == 1+len(n.Rooms())+len(n.Keys()) }, patience, moment)
+	require.Eventually(t, func() bool { return nc.NumSubscriptions() == 2+len(n.Rooms())+len(n.Keys()) }, patience, moment)
 	require.NoError(t, nc.FlushTimeout(patience))
 	return client
 }
@@ -134,7 +134,7 @@ func TestMessageTooBigForTheServer(t *testing.T) {
 	a, b := newHubNode(t, ncA), newHubNode(t, ncB)
 	alice := a.dial(t, ncA, "/?room=lobby&key=alice")
 	bob := b.dial(t, ncB, "/?room=lobby&key=bob")
-	big := make([]byte, 1000-9) // the limit, less the prefixes of the hub and the Broker
+	big := make([]byte, 1000-11) // the limit, less the prefixes of the hub and the Broker
 	require.NoError(t, b.To(hub.Key("alice")).Send(hub.Binary(big)))
 	alice.ExpectBinary(big)
 	big = append(big, 0)
