@@ -130,7 +130,7 @@ func (d *diary) all() []string {
 func (d *diary) Open(func(hub.Topic, []byte)) { _ = d.add("open") }
 
 func (d *diary) Publish(t hub.Topic, payload []byte) error {
-	return d.add("publish " + t.Name + ": " + string(payload[1:]))
+	return d.add("publish " + t.Name + ": " + string(payload[3:]))
 }
 
 func (d *diary) Subscribe(t hub.Topic) error   { return d.add("subscribe " + t.Name) }

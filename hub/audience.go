@@ -2,6 +2,7 @@ package hub
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/goyave-contrib/websocket"
 )
@@ -58,7 +59,7 @@ type target struct {
 }
 
 func (s targets) with(added []Target) targets {
-	more := s.more[:len(s.more):len(s.more)]
+	more := slices.Clip(s.more)
 	for _, t := range added {
 		var next target
 		switch t := t.(type) {

@@ -1,5 +1,5 @@
-// Package natsbroker connects the hubs of several nodes through NATS: a broadcast, a message to a
-// key and a Disconnect on one node also reach the members on the other nodes.
+// Package natsbroker connects the hubs of several nodes through NATS: what is done to an audience
+// on one node also reaches its members on the other nodes.
 //
 //	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.NoEcho())
 //	if err != nil {
@@ -12,5 +12,5 @@
 //	rooms := hub.New(hub.Options{Broker: broker})
 //
 // A node receives only messages for rooms and keys that have members on it. As in NATS itself,
-// delivery is at most once. Messages of one node to one topic arrive in order.
+// delivery is at most once. What one node publishes arrives in order.
 package natsbroker

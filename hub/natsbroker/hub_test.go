@@ -128,6 +128,56 @@ func TestHubsOfSeveralNodes(t *testing.T) {
 	bob.ExpectText("here I am")
 }
 
+// An audience is on both nodes, and is named by rooms, keys and IDs.
+func TestAudiencesOfSeveralNodes(t *testing.T) {
+	s := startServer(t)
+	ncA, ncB := connect(t, s.ClientURL()), connect(t, s.ClientURL())
+	a, b := newHubNode(t, ncA), newHubNode(t, ncB)
+	alice := a.dial(t, ncA, "/?room=lobby&key=alice")
+	bob := b.dial(t, ncB, "/?room=lobby&key=bob")
+	carol := b.dial(t, ncB, "/?room=garden&key=carol")
+	id := hub.ID(b.WithKey("carol")[0].ID())
+
+	require.NoError(t, a.To(id).Send(hub.Text("to carol")))
+	require.NoError(t, a.To(hub.Room("lobby"), hub.Key("alice"), hub.Key("bob"), id).Send(hub.Text("to all, once")))
+	require.NoError(t, a.To(hub.Everyone()).Except(hub.Room("lobby")).Send(hub.Text("to carol again")))
+	require.NoError(t, a.To(hub.Room("lobby"), id).Except(id, hub.Key("alice")).Send(hub.Text("to bob")))
+	require.NoError(t, a.To(id, hub.Key("bob")).Leave("garden", "lobby"))
+	require.NoError(t, a.To(hub.Everyone()).Except(hub.Room("lobby"), hub.Room("garden")).Send(hub.Text("left")))
+	for client, texts := range map[*wstest.Client][]string{
+		alice: {"to all, once"},
+		bob:   {"to all, once", "to bob", "left"},
+		carol: {"to carol", "to all, once", "to carol again", "left"},
+	} {
+		for _, text := range texts {
+			client.ExpectText(text)
+		}
+	}
+	require.NoError(t, a.To(hub.Everyone()).Disconnect(4000, "over"))
+	for _, client := range []*wstest.Client{alice, bob, carol} {
+		client.ExpectClose(4000, "over")
+	}
+}
+
+// Another program that publishes what docs/hub.md says reaches the members.
+func TestAnotherProgram(t *testing.T) {
+	s := startServer(t)
+	nc := connect(t, s.ClientURL())
+	n := newHubNode(t, nc)
+	alice := n.dial(t, nc, "/?room=lobby&key=alice")
+	program := connect(t, s.ClientURL())
+	for _, m := range []struct{ subject, payload string }{
+		{"websocket.hub.room.bG9iYnk", "\x01\x01\x00dinner is ready"},
+		{"websocket.hub.all", "\x01\x01\x02\x01\x06\x02alice\x02\x09\x01upstairshelp me"},
+		{"websocket.hub.key.YWxpY2U", "\x01\x08\x00\x0f\xa1good night"},
+	} {
+		require.NoError(t, program.Publish(m.subject, append(make([]byte, 8), m.payload...)))
+	}
+	alice.ExpectText("dinner is ready")
+	alice.ExpectText("help me")
+	alice.ExpectClose(4001, "good night")
+}
+
 func TestMessageTooBigForTheServer(t *testing.T) {
 	s := startServer(t, func(o *server.Options) { o.MaxPayload = 1000 })
 	ncA, ncB := connect(t, s.ClientURL()), connect(t, s.ClientURL())
