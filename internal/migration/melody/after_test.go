@@ -25,7 +25,7 @@ func (ctrl *Chat) Serve(conn *websocket.Conn, request *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if err := ctrl.members.To(hub.Room(room)).Send(hub.Text(name+": "+string(text))); err != nil {
+		if err := ctrl.members.To(hub.Room(room)).Send(hub.Text(name + ": " + string(text))); err != nil {
 			return err
 		}
 	}
