@@ -45,5 +45,5 @@ func (b *oursBroadcast) open(conn *websocket.Conn, _ *http.Request) (websocket.M
 
 // OnMessage sends a message to all. The handlers of all connections are the same.
 func (b *oursBroadcast) OnMessage(_ int, message []byte) error {
-	return b.hub.BroadcastAll(hub.Binary(message))
+	return b.hub.To(hub.Everyone()).Send(hub.Binary(message))
 }
