@@ -30,14 +30,18 @@ func broadcastWorkload(s scale, inFlight int) workload {
 	}
 }
 
+// broadcast measures broadcasts once the windows are full, if there are any.
 func (l *load) broadcast(ctx context.Context, inFlight int, rests [][]byte) (sample, error) {
 	b, err := l.newBroadcasts(ctx, inFlight, rests)
 	if err != nil {
 		return nil, err
 	}
 	defer b.stop()
-	if _, err := b.repeat(l.warmup); err != nil {
-		return nil, err
+	full := uint64(1<<l.mode.WindowBits()) / broadcastSize
+	for first := true; first || b.turns[0] < full; first = false {
+		if _, err := b.repeat(l.warmup); err != nil {
+			return nil, err
+		}
 	}
 	before := b.wireSize.Load()
 	var deliveries int64

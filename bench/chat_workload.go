@@ -179,16 +179,17 @@ func (l *load) chatMemory(ctx context.Context, size int) (sample, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A few at a time: what they need is to be measured, and not what many need at once.
+	// A few at a time: what they need is to be measured, and not what many need at once. Each has its
+	// turn again and again, so that it answers pings.
 	err = parallel(dialers, func(worker int) error {
-		for i := worker; i < len(l.clients); i += dialers {
-			c := l.clients[i]
-			for range chatMessages {
+		for range chatMessages {
+			for i := worker; i < len(l.clients); i += dialers {
+				c := l.clients[i]
 				if err := t.exchange(i, c); err != nil {
 					return fmt.Errorf("connection %d: %w", i, err)
 				}
+				c.payload, c.inflated = nil, nil
 			}
-			c.payload, c.inflated = nil, nil
 		}
 		return nil
 	})
