@@ -80,7 +80,7 @@ func (c *Conn) open() {
 // switchProtocols writes the 101 response, which it makes in p if that is large enough, and opens
 // the connection. After an error, the caller must abort it.
 func (c *Conn) switchProtocols(p []byte, agreed *agreement, header http.Header) error {
-	p = handshake.AppendResponse(p, agreed.key, agreed.subprotocol, agreed.extensions(), header)
+	p = handshake.AppendResponse(p, agreed.key, agreed.subprotocol, agreed.extensions, header)
 	if err := c.t.WriteResponse(p, cmp.Or(agreed.timeout, c.options.writeTimeout)); err != nil {
 		return err
 	}

@@ -177,6 +177,7 @@ func (s *connSet) stats() Stats {
 	for _, conn := range s.accepted() {
 		all.add(conn.t)
 		all.Open++
+		all.WindowBytes += conn.t.WindowMemory()
 	}
 	return all
 }

@@ -38,9 +38,15 @@ type DialOptions struct {
 	// none.
 	Subprotocols []string
 
-	// EnableCompression offers compression of single messages (permessage-deflate without
-	// context takeover, RFC 7692). The server may decline.
+	// EnableCompression means CompressionNoContextTakeover, unless Compression is set.
 	EnableCompression bool
+
+	// Compression offers compression of messages (permessage-deflate, RFC 7692), which the
+	// server may decline. With CompressionNoContextTakeover, the server is asked to compress
+	// each message by itself. MaxWindowBits bounds the windows of both directions: a server
+	// that can't keep that bound declines. The bounds of both are those in [Options].
+	Compression   CompressionMode
+	MaxWindowBits int
 
 	// TLSConfig is used with wss and https, and with a proxy that is reached over TLS.
 	// NextProtos is ignored, because the protocol is always HTTP/1.1. If one of its
@@ -109,6 +115,9 @@ func (o *DialOptions) connection() *Options {
 		PongTimeout:          o.PongTimeout,
 		HeartbeatInterval:    o.HeartbeatInterval,
 		Heartbeat:            o.Heartbeat,
+		EnableCompression:    o.EnableCompression,
+		Compression:          o.Compression,
+		MaxWindowBits:        o.MaxWindowBits,
 		CompressionThreshold: o.CompressionThreshold,
 		CompressionLevel:     o.CompressionLevel,
 		ReadBufferSize:       o.ReadBufferSize,
@@ -206,8 +215,8 @@ func (o *DialOptions) request(rawURL string) (*http.Request, error) {
 	if len(o.Subprotocols) > 0 {
 		header["Sec-WebSocket-Protocol"] = []string{strings.Join(o.Subprotocols, ", ")}
 	}
-	if o.EnableCompression {
-		header["Sec-WebSocket-Extensions"] = []string{handshake.DeflateTerms}
+	if limits := o.connection().deflateLimits(false); limits != nil {
+		header["Sec-WebSocket-Extensions"] = []string{handshake.OfferDeflate(*limits)}
 	}
 	return &http.Request{
 		Method: http.MethodGet, URL: u, Host: host, Header: header,

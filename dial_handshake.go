@@ -161,7 +161,7 @@ func (d *clientHandshake) exchange() (io.Reader, error) {
 	if response.StatusCode != http.StatusSwitchingProtocols {
 		return nil, fmt.Errorf("%w: the server answered %s", ErrBadHandshake, response.Status)
 	}
-	subprotocol, compressed, err := handshake.ReadResponse(response, d.options.Subprotocols, d.options.EnableCompression)
+	subprotocol, terms, err := handshake.ReadResponse(response, d.options.Subprotocols, d.options.connection().deflateLimits(false))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadHandshake, err)
 	}
@@ -169,8 +169,8 @@ func (d *clientHandshake) exchange() (io.Reader, error) {
 		return nil, d.failed(err)
 	}
 	d.t = transport.New(nc, early, d.config)
-	if compressed {
-		d.t.UseDeflate()
+	if terms != nil {
+		d.t.UseDeflate(deflateTerms(terms.Client), deflateTerms(terms.Server))
 	}
 
 	answer := &bytes.Buffer{}

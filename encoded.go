@@ -11,6 +11,7 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/deflate"
+	"github.com/goyave-contrib/websocket/internal/transport"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -21,9 +22,19 @@ type EncodedMessage struct {
 	opcode     byte
 	frame      []byte // unmasked and not compressed, as a server sends it
 	headerSize int    // of frame, in bytes
+	content    transport.Content
 
 	mu         sync.Mutex
-	compressed map[int][]byte // unmasked frames by compression level
+	compressed map[deflateKind][]byte // unmasked frames
+}
+
+// A deflateKind is what makes connections need different compressed frames of a message. A frame
+// that is compressed by itself is valid with context takeover and without it.
+type deflateKind struct{ level, windowBits int }
+
+// deflateKind returns the kind of the connection, for which compression was negotiated.
+func (c *Conn) deflateKind() deflateKind {
+	return deflateKind{level: c.t.CompressionLevel(), windowBits: c.t.DeflateWindow()}
 }
 
 // EncodeMessage returns a message of the given type, TextMessage or BinaryMessage, with a copy
@@ -37,6 +48,7 @@ func EncodeMessage(messageType int, data []byte) (*EncodedMessage, error) {
 	frame = wire.AppendHeader(frame, byte(messageType), len(data))
 	m := &EncodedMessage{opcode: byte(messageType), headerSize: len(frame)}
 	m.frame = append(frame, data...)
+	m.content.Message = m.Data()
 	return m, nil
 }
 
@@ -47,34 +59,29 @@ func (m *EncodedMessage) Type() int { return int(m.opcode) }
 func (m *EncodedMessage) Data() []byte { return m.frame[m.headerSize:] }
 
 // frameFor returns the frame to write to c, which the caller must not change.
-func (m *EncodedMessage) frameFor(c *Conn) ([]byte, error) {
-	compress := c.t.CompressesMessage(len(m.Data()))
-	switch {
-	case c.t.IsClient() && compress:
-		frame, err := m.compressedFrame(c.t.CompressionLevel())
-		if err != nil {
-			return nil, err
+func (m *EncodedMessage) frameFor(c *Conn) (frame transport.Frame, err error) {
+	frame.Bytes = m.frame
+	if c.t.CompressesMessage(len(m.Data())) {
+		frame.Content = &m.content
+		if frame.Bytes, err = m.compressedFrame(c.deflateKind()); err != nil {
+			return frame, err
 		}
-		return wire.MaskedFrame(frame[0]&^wire.BitFin, frame[wire.ParseHeader(frame).Size:]), nil
-	case c.t.IsClient(): // each frame needs its own masking key
-		return wire.MaskedFrame(m.opcode, m.Data()), nil
-	case compress:
-		return m.compressedFrame(c.t.CompressionLevel())
-	default:
-		return m.frame, nil
 	}
+	if c.t.IsClient() { // each frame needs its own masking key
+		payload := frame.Bytes[wire.ParseHeader(frame.Bytes).Size:]
+		frame.Bytes = wire.MaskedFrame(frame.Bytes[0]&^wire.BitFin, payload)
+	}
+	return frame, nil
 }
 
-// compressedFrame returns the compressed frame of a level, which is made once. Without context
-// takeover (RFC 7692, 7.1.1), all connections can use the same one.
-func (m *EncodedMessage) compressedFrame(level int) ([]byte, error) {
+// compressedFrame returns the compressed frame of a kind, which is made once.
+func (m *EncodedMessage) compressedFrame(kind deflateKind) (frame []byte, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if frame, ok := m.compressed[level]; ok {
+	if frame, ok := m.compressed[kind]; ok {
 		return frame, nil
 	}
-	var frame []byte
-	err := deflate.Compress(m.Data(), level, func(p []byte) error {
+	err = deflate.CompressAlone(m.Data(), kind.level, kind.windowBits, func(p []byte) error {
 		frame = wire.AppendHeader(make([]byte, 0, wire.MaxHeaderSize+len(p)), m.opcode|wire.BitRSV1, len(p))
 		frame = append(frame, p...)
 		return nil
@@ -83,9 +90,9 @@ func (m *EncodedMessage) compressedFrame(level int) ([]byte, error) {
 		return nil, err
 	}
 	if m.compressed == nil {
-		m.compressed = make(map[int][]byte)
+		m.compressed = make(map[deflateKind][]byte)
 	}
-	m.compressed[level] = frame
+	m.compressed[kind] = frame
 	return frame, nil
 }
 

@@ -221,8 +221,8 @@ func (e *Endpoint) check(r *http.Request, h *Handshake) (agreed agreement, refus
 	if e.options.RequireSubprotocol && !handshake.IsOffered(offered, agreed.subprotocol) {
 		return agreed, &refusal{status: http.StatusBadRequest, reason: handshake.NoSubprotocolError(offered, ours, h.Header)}
 	}
-	if settings.EnableCompression {
-		agreed.deflate, agreed.window = handshake.OffersDeflate(opening.Extensions)
+	if limits := e.options.deflateLimits(settings.EnableCompression); limits != nil {
+		agreed.deflate, agreed.extensions = handshake.AcceptDeflate(opening.Extensions, *limits)
 	}
 	if h.CheckUpgrade != nil {
 		if err := h.CheckUpgrade(); err != nil {

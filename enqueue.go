@@ -62,7 +62,7 @@ func (l QueueLimit) resolve() transport.QueueLimit {
 // unless a writer of [Conn.NextWriter] is open. Messages that still wait when the connection
 // ends are dropped.
 func (c *Conn) Enqueue(limit QueueLimit, messages ...*EncodedMessage) error {
-	var one [1][]byte // saves an allocation for a single message
+	var one [1]transport.Frame // saves an allocation for a single message
 	frames, err := c.framesFor(one[:0], messages)
 	if err == nil {
 		_, err = c.enqueueFrames(limit, frames)
@@ -72,7 +72,7 @@ func (c *Conn) Enqueue(limit QueueLimit, messages ...*EncodedMessage) error {
 
 // enqueueFrames adds frames to the queue. If they don't fit now but will later, it returns a
 // channel that is closed when there is more room.
-func (c *Conn) enqueueFrames(limit QueueLimit, frames [][]byte) (room <-chan struct{}, err error) {
+func (c *Conn) enqueueFrames(limit QueueLimit, frames []transport.Frame) (room <-chan struct{}, err error) {
 	room, err = c.t.Enqueue(limit.resolve(), frames)
 	switch err {
 	case transport.ErrQueueFull: //nolint:errorlint // the transport does not wrap them
@@ -88,7 +88,7 @@ func (c *Conn) enqueueFrames(limit QueueLimit, frames [][]byte) (room <-chan str
 // messages, and the error wraps the context's cause. If there can never be room for the
 // messages, it returns ErrQueueFull at once.
 func (c *Conn) EnqueueContext(ctx context.Context, limit QueueLimit, messages ...*EncodedMessage) error {
-	var one [1][]byte // saves an allocation for a single message
+	var one [1]transport.Frame // saves an allocation for a single message
 	frames, err := c.framesFor(one[:0], messages)
 	if err != nil {
 		return err
@@ -120,7 +120,7 @@ func (c *Conn) Flush() { c.t.Flush() }
 func (c *Conn) Queued() (messages, bytes int) { return c.t.Queued() }
 
 // framesFor appends the frame of each message to frames.
-func (c *Conn) framesFor(frames [][]byte, messages []*EncodedMessage) ([][]byte, error) {
+func (c *Conn) framesFor(frames []transport.Frame, messages []*EncodedMessage) ([]transport.Frame, error) {
 	for _, m := range messages {
 		frame, err := m.frameFor(c)
 		if err != nil {

@@ -25,22 +25,8 @@ type agreement struct {
 
 	key         string // the client's Sec-WebSocket-Key
 	subprotocol string // "" for none
-	deflate     bool   // permessage-deflate
-	window      bool   // the response must confirm the largest window
-}
-
-// extensions returns the Sec-WebSocket-Extensions header that accepts compression (RFC
-// 7692, 7.1), or "" without compression. gorilla itself does not know that compression was
-// negotiated.
-func (a *agreement) extensions() string {
-	switch {
-	case !a.deflate:
-		return ""
-	case a.window:
-		return handshake.DeflateTerms + handshake.LargestWindow
-	default:
-		return handshake.DeflateTerms
-	}
+	deflate     *handshake.DeflateTerms
+	extensions  string // Sec-WebSocket-Extensions of the response, "" for none
 }
 
 // hijack takes over the connection of a response writer, through the wrappers of
@@ -87,8 +73,8 @@ func (e *Endpoint) adopt(r *http.Request, nc net.Conn, rw *bufio.ReadWriter, poo
 func newTransport(nc net.Conn, rw *bufio.ReadWriter, agreed *agreement) *transport.Conn {
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // no error: these bytes are buffered
 	t := transport.New(nc, early, agreed.config)
-	if agreed.deflate {
-		t.UseDeflate()
+	if agreed.deflate != nil { // gorilla itself does not know
+		t.UseDeflate(deflateTerms(agreed.deflate.Server), deflateTerms(agreed.deflate.Client))
 	}
 	_, _ = rw.Reader.Discard(len(early)) // nc itself may read through this buffer
 	return t

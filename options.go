@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -27,10 +28,69 @@ func DefaultOptions() Options {
 		PingInterval:         30 * time.Second,
 		PongTimeout:          10 * time.Second,
 		ParkAfter:            5 * time.Second,
-		CompressionThreshold: 512,
+		MaxWindowBits:        maxWindowBits,
+		CompressionThreshold: defaultThreshold,
 		CompressionLevel:     flate.BestSpeed,
 	}
 }
+
+// Sizes of messages in bytes from which they are compressed by default.
+const (
+	defaultThreshold         = 512
+	defaultTakeoverThreshold = 128 // with context takeover, short messages are worth it, too
+)
+
+// Sizes of windows (RFC 7692, 7.1.2), as exponents of 2.
+const (
+	minWindowBits = 8
+	maxWindowBits = 15
+)
+
+// CompressionMode says whether messages are compressed (permessage-deflate, RFC 7692), and how.
+// The zero value is CompressionDisabled.
+type CompressionMode int
+
+const (
+	// CompressionDisabled means that no message is compressed.
+	CompressionDisabled CompressionMode = iota
+
+	// CompressionNoContextTakeover means that each message is compressed by itself. It needs
+	// no memory between messages, and is good for long messages.
+	CompressionNoContextTakeover
+
+	// CompressionContextTakeover means that each message is compressed with the messages
+	// before it as a dictionary (RFC 7692, 7.1.1). Short messages that are alike become much
+	// smaller. It holds memory for each connection: see Options.MaxWindowBits.
+	CompressionContextTakeover
+)
+
+// compressionModes has the names of the modes.
+var compressionModes = [...]string{"disabled", "noContextTakeover", "contextTakeover"}
+
+// String returns "disabled", "noContextTakeover" or "contextTakeover".
+func (m CompressionMode) String() string {
+	if m.isValid() {
+		return compressionModes[m]
+	}
+	return fmt.Sprintf("CompressionMode(%d)", int(m))
+}
+
+// UnmarshalText sets the mode to the one whose String is text; the empty text means
+// CompressionDisabled. For any other text, it returns an error and changes nothing.
+func (m *CompressionMode) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*m = CompressionDisabled
+		return nil
+	}
+	mode := slices.Index(compressionModes[:], string(text))
+	if mode < 0 {
+		return fmt.Errorf("websocket: compression mode is %q: want one of %q", text, compressionModes)
+	}
+	*m = CompressionMode(mode)
+	return nil
+}
+
+func (m CompressionMode) isValid() bool { return m >= 0 && int(m) < len(compressionModes) }
 
 // Options configures an [Upgrader] or an [Endpoint]. The zero value is ready to use: a zero
 // field means its default, a negative one means off (but see CompressionLevel). Set the
@@ -164,15 +224,28 @@ type Options struct {
 	// KiB.
 	WriteBufferSize int
 
-	// EnableCompression negotiates compression of single messages (permessage-deflate
-	// without context takeover, RFC 7692) with clients that offer it.
+	// EnableCompression means CompressionNoContextTakeover, unless Compression is set.
 	// Settings.EnableCompression does the same.
 	EnableCompression bool
 
+	// Compression negotiates compression of messages (permessage-deflate, RFC 7692) with
+	// clients that offer it. With CompressionContextTakeover, each message is compressed with
+	// those before it as a dictionary, in either direction, unless the client asks for less.
+	// Zero means CompressionDisabled, or what EnableCompression says.
+	Compression CompressionMode
+
+	// MaxWindowBits bounds how far back the copies in compressed data reach: to at most
+	// 1<<MaxWindowBits bytes. With context takeover, so much memory is held for each
+	// direction of a connection, from its first compressed message on, and little more. The
+	// server compresses within that bound, and asks for it the clients that allow it, as
+	// browsers do; the windows of others have up to 32 KiB. It is 8 to 15; zero means 15 (32
+	// KiB). Anything else is an error, reported by Validate.
+	MaxWindowBits int
+
 	// CompressionThreshold is the size in bytes from which a whole message is compressed if
-	// compression was negotiated (EnableCompression). Messages written in parts and
-	// prepared messages are always compressed then. Zero means 512; negative means that
-	// every message is compressed.
+	// compression was negotiated. Messages written in parts and prepared messages are always
+	// compressed then. Zero means 512, or 128 if messages are compressed with those before
+	// them; negative means that every message is compressed.
 	CompressionThreshold int
 
 	// CompressionLevel is a level of compress/flate: 1 (fastest) to 9 (smallest),
@@ -207,6 +280,12 @@ func (o *Options) Validate() error {
 	if !isCompressionLevel(o.CompressionLevel) {
 		return fmt.Errorf("websocket: CompressionLevel is %d: want 1 to %d, or a constant", o.CompressionLevel, flate.BestCompression)
 	}
+	if !o.Compression.isValid() {
+		return fmt.Errorf("websocket: Compression is %d: want one of the constants", o.Compression)
+	}
+	if o.MaxWindowBits != 0 && (o.MaxWindowBits < minWindowBits || o.MaxWindowBits > maxWindowBits) {
+		return fmt.Errorf("websocket: MaxWindowBits is %d: want %d to %d", o.MaxWindowBits, minWindowBits, maxWindowBits)
+	}
 	if !utf8.ValidString(o.Heartbeat) {
 		return fmt.Errorf("websocket: Heartbeat is %q: want UTF-8", o.Heartbeat)
 	}
@@ -227,6 +306,23 @@ func (o *Options) override(s *ws.Upgrader) {
 	}
 }
 
+// deflateLimits returns what is negotiated of permessage-deflate, nil for nothing. byDefault says
+// that messages are compressed even if the options don't say so.
+func (o *Options) deflateLimits(byDefault bool) *handshake.DeflateLimits {
+	if o.Compression == CompressionDisabled && !o.EnableCompression && !byDefault {
+		return nil
+	}
+	return &handshake.DeflateLimits{
+		Takeover:   o.Compression == CompressionContextTakeover,
+		WindowBits: cmp.Or(o.MaxWindowBits, maxWindowBits),
+	}
+}
+
+// deflateTerms returns what was agreed on for one direction.
+func deflateTerms(side handshake.DeflateSide) transport.DeflateTerms {
+	return transport.DeflateTerms(side)
+}
+
 // connOptions are the resolved settings of all connections of an Endpoint, or of one Dial.
 // They must not change once a connection points to them.
 type connOptions struct {
@@ -240,6 +336,7 @@ type connOptions struct {
 	heartbeat         []byte
 
 	compressionThreshold int // bytes
+	takeoverThreshold    int // bytes; with context takeover
 	compressionLevel     int // on the scale of Options.CompressionLevel; never 0
 
 	skipUTF8Validation bool
@@ -259,7 +356,8 @@ func (o *Options) resolve() *connOptions {
 		parkAfter:            min(cmp.Or(o.ParkAfter, d.ParkAfter), forever),
 		heartbeatInterval:    forever,
 		heartbeat:            []byte(o.Heartbeat),
-		compressionThreshold: orDefault(o.CompressionThreshold, d.CompressionThreshold),
+		compressionThreshold: orDefault(o.CompressionThreshold, defaultThreshold),
+		takeoverThreshold:    orDefault(o.CompressionThreshold, defaultTakeoverThreshold),
 		compressionLevel:     cmp.Or(o.CompressionLevel, d.CompressionLevel),
 		skipUTF8Validation:   o.SkipUTF8Validation,
 		debug:                o.Debug,
@@ -280,6 +378,7 @@ func (o *connOptions) config(readBuffers *sync.Pool, readBufferSize, writeBuffer
 
 		SkipUTF8Validation:   o.skipUTF8Validation,
 		CompressionThreshold: o.compressionThreshold,
+		TakeoverThreshold:    o.takeoverThreshold,
 		Panics:               recoveredPanics,
 		ReadBuffers:          readBuffers,
 		ReadBufferSize:       readBufferSize,

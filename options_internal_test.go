@@ -18,7 +18,7 @@ func TestDialOptionsAreThoseOfTheConnection(t *testing.T) {
 		"MaxConnections": true, "AllowedOrigins": true, "InsecureSkipOriginCheck": true,
 		"RequireSubprotocol": true, "Logger": true, "Observer": true, "ParkAfter": true,
 	}
-	ofHandshakes := map[string]bool{"Subprotocols": true, "EnableCompression": true, "HandshakeTimeout": true}
+	ofHandshakes := map[string]bool{"Subprotocols": true, "HandshakeTimeout": true}
 	options := reflect.TypeFor[Options]()
 	shared := 0
 	for i := range options.NumField() {
@@ -47,7 +47,7 @@ func TestDialOptionsAreThoseOfTheConnection(t *testing.T) {
 		assert.False(t, got.FieldByIndex(field.Index).IsZero(), field.Name)
 		shared++
 	}
-	assert.Equal(t, 13, shared)
+	assert.Equal(t, 16, shared)
 }
 
 // The adapter's settings for a request take precedence over the Options, and those over
@@ -88,11 +88,12 @@ func TestResolvedOptions(t *testing.T) {
 		maxMessageSize: 1 << 20, closeTimeout: 10 * time.Second, writeTimeout: 10 * time.Second,
 		pingInterval: 30 * time.Second, pongTimeout: 10 * time.Second, parkAfter: 5 * time.Second,
 		heartbeatInterval: forever, heartbeat: []byte{},
-		compressionThreshold: 512, compressionLevel: 1,
+		compressionThreshold: 512, takeoverThreshold: 128, compressionLevel: 1,
 	}
 	assert.Equal(t, want, new(Options).resolve())
 	assert.Equal(t, want, new(Endpoint).connOptions(), "the zero Endpoint is ready to use")
 	defaults := DefaultOptions()
+	defaults.CompressionThreshold = 0 // its default depends on what a connection has agreed on
 	assert.Equal(t, want, defaults.resolve())
 
 	off := Options{
@@ -113,7 +114,7 @@ func TestResolvedOptions(t *testing.T) {
 	}
 	assert.Equal(t, &connOptions{
 		maxMessageSize: 1, closeTimeout: 2, writeTimeout: 3, pingInterval: 4, pongTimeout: 5, heartbeatInterval: 6,
-		heartbeat: []byte("beat"), compressionThreshold: 7, compressionLevel: 8, skipUTF8Validation: true, debug: true, parkAfter: 9,
+		heartbeat: []byte("beat"), compressionThreshold: 7, takeoverThreshold: 7, compressionLevel: 8, skipUTF8Validation: true, debug: true, parkAfter: 9,
 	}, set.resolve())
 }
 

@@ -6,7 +6,7 @@ import (
 	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
-// Stats counts what an Endpoint does. All numbers but Open only grow, from zero at the
+// Stats counts what an Endpoint does. All numbers but Open and WindowBytes only grow, from zero at the
 // start.
 type Stats struct {
 	Open     int            // connections that have not completely ended
@@ -23,6 +23,10 @@ type Stats struct {
 	CloseReceived, CloseSent map[int]uint64
 
 	PeersGone uint64 // connections that ended with ErrPeerGone
+
+	// WindowBytes is the memory that open connections hold for compression with context
+	// takeover, in bytes: see Options.MaxWindowBits. It also shrinks.
+	WindowBytes int64
 }
 
 // Stats returns the current numbers. The caller owns the maps. Stats looks at every open

@@ -68,13 +68,13 @@ func (c *Conn) WritePreparedMessageContext(ctx context.Context, message *Prepare
 	}
 	opcode, payload := m.opcode, m.Data()
 	if c.t.Compresses() { // CompressionThreshold does not apply
-		frame, err := m.compressedFrame(c.t.CompressionLevel())
+		frame, err := m.compressedFrame(c.deflateKind())
 		if err != nil {
 			return err
 		}
 		opcode, payload = opcode|wire.BitRSV1, frame[wire.ParseHeader(frame).Size:]
 	}
-	return c.t.WriteEncoded(&b, opcode, payload)
+	return c.t.WriteEncoded(&b, opcode, payload, m.Data())
 }
 
 // WriteJSON writes v as a text message, encoded by encoding/json and followed by a newline. If

@@ -50,6 +50,9 @@ func dial(t *testing.T, s *server, r *row) *client {
 	if s.variant.agreed() {
 		answer = agreedOn
 	}
+	if s.variant.takeover {
+		answer = deflateOffer
+	}
 	if r.goodbye {
 		path = goodbye
 	}
@@ -82,7 +85,7 @@ func dial(t *testing.T, s *server, r *row) *client {
 	require.Equal(t, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", response.Header.Get("Sec-WebSocket-Accept"), "the answer to the key of the RFC's example")
 	require.Equal(t, answer, strings.Join(response.Header["Sec-Websocket-Extensions"], ", "))
 	_ = c.SetDeadline(time.Time{})
-	c.receiver = receiver{r: buffered, deflate: answer != ""}
+	c.receiver = receiver{r: buffered, deflate: answer != "", window: takenOver(answer)}
 	return c
 }
 

@@ -49,6 +49,7 @@ var groups = sync.OnceValue(func() []group {
 		{name: "Limits", rfc: 6455, rows: limits()},
 		{name: "Negotiation of permessage-deflate", rfc: 7692, rows: offers()},
 		{name: "permessage-deflate", rfc: 7692, rows: deflate()},
+		{name: "Context takeover", rfc: 7692, rows: takeovers()},
 	}
 })
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/flate"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -44,9 +45,45 @@ func (f frame) deflated(level int) frame {
 // holding returns a compressed message with the given bytes as its payload.
 func holding(payload string) frame { return text(payload).bits(rsv1) }
 
-// inflate inflates a message, without the window of the messages before it (RFC 7692, 7.1.1.1).
-func inflate(payload string) (string, error) {
+// inflate inflates a message that was compressed with the end of earlier ones (RFC 7692, 7.1.1), or
+// with nothing.
+func inflate(payload, past string) (string, error) {
 	const end = "\x01\x00\x00\xff\xff" // an empty final block, so that the reader finds the end
-	b, err := io.ReadAll(flate.NewReader(strings.NewReader(payload + tail + end)))
+	b, err := io.ReadAll(flate.NewReaderDict(strings.NewReader(payload+tail+end), []byte(past)))
 	return string(b), err
+}
+
+// takenOver returns how many bytes of earlier messages the server may refer to.
+func takenOver(answer string) int {
+	if answer == "" || strings.Contains(answer, "server_no_context_takeover") {
+		return 0
+	}
+	bits := 15
+	if _, value, found := strings.Cut(answer, "server_max_window_bits="); found {
+		value, _, _ = strings.Cut(value, ";")
+		bits, _ = strconv.Atoi(value) // zero is wrong enough
+	}
+	return 1 << bits
+}
+
+func lastBytes(s string, n int) string { return s[max(0, len(s)-n):] }
+
+// chained returns messages, each compressed with the context of those before it: with so much that
+// no copy reaches back farther than the window (RFC 7692, 7.1.2.2).
+func chained(window int, messages ...frame) (chain all) {
+	past := ""
+	for _, m := range messages {
+		var b bytes.Buffer
+		w, err := flate.NewWriterDict(&b, 9, []byte(lastBytes(past, max(0, window-len(m.payload)))))
+		if err != nil {
+			panic(err)
+		}
+		_, _ = w.Write([]byte(m.payload)) // to memory, which never fails
+		_ = w.Flush()
+		past += m.payload
+		m.rsv |= rsv1
+		m.payload = strings.TrimSuffix(b.String(), tail)
+		chain = append(chain, m)
+	}
+	return chain
 }

@@ -184,6 +184,8 @@ func (v violation) Error() string { return "the server sends " + string(v) }
 type receiver struct {
 	r       io.Reader
 	deflate bool // was negotiated: every message must be compressed
+	window  int  // bytes of earlier messages that may be referred to
+	past    string
 
 	message frame // the first frame of the message that is incomplete, without its payload
 	payload []byte
@@ -227,11 +229,12 @@ func (r *receiver) whole() (frame, error) {
 	case (f.rsv == rsv1) != r.deflate:
 		return f, violation(fmt.Sprintf("a message whose RSV1 is %v", f.rsv == rsv1))
 	case r.deflate:
-		message, err := inflate(f.payload)
+		message, err := inflate(f.payload, r.past)
 		if err != nil {
-			return f, fmt.Errorf("the server's message can't be inflated by itself: %w", err)
+			return f, fmt.Errorf("the server's message can't be inflated with %d bytes of earlier ones: %w", len(r.past), err)
 		}
 		f.rsv, f.payload = 0, message
+		r.past = lastBytes(r.past+message, r.window)
 	}
 	if f.opcode == opText && !utf8.ValidString(f.payload) {
 		return f, violation("text that is not UTF-8")

@@ -24,6 +24,8 @@ type variant struct {
 	enabled bool   // whether the server has compression enabled
 	offer   string // of extensions, by the client
 	secure  bool   // with TLS
+
+	takeover bool // messages are compressed with the context of earlier ones
 }
 
 // agreed reports whether messages may be compressed.
@@ -45,6 +47,8 @@ func variants() []*variant {
 		{name: "ReadSlice, compressed", serve: readSlice, enabled: true, offer: deflateOffer},
 		{name: "streams, TLS", serve: streams, enabled: true, secure: true},
 		{name: "streams, compressed", serve: streams, enabled: true, offer: deflateOffer},
+		{name: "ReadMessage, context takeover", serve: readMessage, enabled: true, offer: deflateOffer, takeover: true},
+		{name: "streams, context takeover", serve: streams, enabled: true, offer: deflateOffer, takeover: true},
 	}
 }
 
@@ -108,6 +112,9 @@ func newServer(t *testing.T, v *variant) *server {
 	s.upgrader.CloseTimeout = closeTimeout
 	s.upgrader.CompressionThreshold = -1
 	s.upgrader.Settings.EnableCompression = v.enabled
+	if v.takeover {
+		s.upgrader.Compression = websocket.CompressionContextTakeover
+	}
 	s.upgrader.Observer = &websocket.Observer{Ended: s.reportEnded}
 	s.upgrader.Logger = testws.LogTo(func(line testws.Logged) { assert.Less(t, line.Level, slog.LevelError, "%v", line.Err) })
 	s.Server = httptest.NewUnstartedServer(s.upgrader)

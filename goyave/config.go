@@ -23,6 +23,8 @@ const (
 	heartbeatIntervalEntry    = "websocket.heartbeatInterval"
 	maxConnectionsEntry       = "websocket.maxConnections"
 	allowedOriginsEntry       = "websocket.allowedOrigins"
+	compressionEntry          = "websocket.compression"
+	maxWindowBitsEntry        = "websocket.maxWindowBits"
 	compressionThresholdEntry = "websocket.compressionThreshold"
 	compressionLevelEntry     = "websocket.compressionLevel"
 	shutdownTimeoutEntry      = "websocket.shutdownTimeout"
@@ -37,9 +39,19 @@ func init() {
 	register(parkAfterEntry, inSeconds(defaults.ParkAfter))
 	register(heartbeatIntervalEntry, inSeconds(defaults.HeartbeatInterval))
 	register(maxConnectionsEntry, defaults.MaxConnections)
-	register(compressionThresholdEntry, defaults.CompressionThreshold)
+	register(maxWindowBitsEntry, defaults.MaxWindowBits)
 	register(compressionLevelEntry, defaults.CompressionLevel)
 	register(shutdownTimeoutEntry, inSeconds(defaultShutdownTimeout))
+	config.Register(compressionEntry, config.Entry{
+		Value:            "",
+		Type:             reflect.String,
+		AuthorizedValues: []any{"", CompressionDisabled.String(), CompressionNoContextTakeover.String(), CompressionContextTakeover.String()},
+		Required:         true,
+	})
+	config.Register(compressionThresholdEntry, config.Entry{ // its default depends on what a connection agrees on
+		Type:             reflect.Int,
+		AuthorizedValues: []any{},
+	})
 	config.Register(allowedOriginsEntry, config.Entry{
 		Value:            []string{},
 		Type:             reflect.String,
@@ -71,6 +83,10 @@ func configured(options Options, cfg *config.Config) Options {
 	options.ParkAfter = cmp.Or(options.ParkAfter, configuredSeconds(cfg, parkAfterEntry))
 	options.HeartbeatInterval = cmp.Or(options.HeartbeatInterval, configuredSeconds(cfg, heartbeatIntervalEntry))
 	options.MaxConnections = cmp.Or(options.MaxConnections, configuredInt(cfg, maxConnectionsEntry, math.MaxInt))
+	if mode := configuredCompression(cfg); !options.EnableCompression {
+		options.Compression = cmp.Or(options.Compression, mode)
+	}
+	options.MaxWindowBits = cmp.Or(options.MaxWindowBits, configuredWindow(cfg))
 	options.CompressionThreshold = cmp.Or(options.CompressionThreshold, configuredInt(cfg, compressionThresholdEntry, math.MaxInt))
 	level := configuredInt(cfg, compressionLevelEntry, flate.BestCompression)
 	if level < 0 {
@@ -96,6 +112,33 @@ func configuredSeconds(cfg *config.Config, key string) time.Duration {
 // configuredInt is configured64 for an int.
 func configuredInt(cfg *config.Config, key string, limit int) int {
 	return int(configured64(cfg, key, int64(limit)))
+}
+
+// configuredCompression returns the configured mode. It panics if there is no such mode.
+func configuredCompression(cfg *config.Config) (mode CompressionMode) {
+	if !cfg.Has(compressionEntry) {
+		return mode
+	}
+	if err := mode.UnmarshalText([]byte(cfg.GetString(compressionEntry))); err != nil {
+		panic(errors.Errorf("websocket: config entry %q: %w", compressionEntry, err))
+	}
+	return mode
+}
+
+// configuredWindow returns the configured size of windows, or zero for the default. It panics if it
+// is out of range.
+func configuredWindow(cfg *config.Config) int {
+	if !cfg.Has(maxWindowBitsEntry) {
+		return 0
+	}
+	bits := cfg.GetInt(maxWindowBitsEntry)
+	if bits == 0 {
+		bits = -1 // zero would stand for the default
+	}
+	if err := (&Options{MaxWindowBits: bits}).Validate(); err != nil {
+		panic(errors.Errorf("websocket: config entry %q: %w", maxWindowBitsEntry, err))
+	}
+	return bits
 }
 
 // configuredOrigins returns the configured patterns. It panics if one is malformed.

@@ -25,7 +25,9 @@ func TestConfigDefaults(t *testing.T) {
 	assert.Equal(t, 0, cfg.GetInt("websocket.heartbeatInterval"))
 	assert.Equal(t, 0, cfg.GetInt("websocket.maxConnections"))
 	assert.Equal(t, []string{}, cfg.GetStringSlice("websocket.allowedOrigins"))
-	assert.Equal(t, 512, cfg.GetInt("websocket.compressionThreshold"))
+	assert.False(t, cfg.Has("websocket.compressionThreshold"))
+	assert.Empty(t, cfg.GetString("websocket.compression"))
+	assert.Equal(t, 15, cfg.GetInt("websocket.maxWindowBits"))
 	assert.Equal(t, 1, cfg.GetInt("websocket.compressionLevel"))
 
 	o := configured(Options{}, cfg)
@@ -38,7 +40,9 @@ func TestConfigDefaults(t *testing.T) {
 	assert.Negative(t, o.HeartbeatInterval)
 	assert.Negative(t, o.MaxConnections)
 	assert.Empty(t, o.AllowedOrigins)
-	assert.Equal(t, 512, o.CompressionThreshold)
+	assert.Zero(t, o.CompressionThreshold, "it depends on the mode")
+	assert.Equal(t, CompressionDisabled, o.Compression)
+	assert.Equal(t, 15, o.MaxWindowBits)
 	assert.Equal(t, 1, o.CompressionLevel)
 	assert.False(t, o.InsecureSkipOriginCheck)
 	assert.True(t, o.Debug, "app.debug is true by default")
@@ -52,6 +56,7 @@ func TestConfigFromFile(t *testing.T) {
 			"writeTimeout": 4, "pingInterval": 5, "pongTimeout": 6, "maxConnections": 7,
 			"heartbeatInterval": 20, "parkAfter": 21,
 			"allowedOrigins": ["example.com", "https://*.example.com", "capacitor://localhost"],
+			"compression": "contextTakeover", "maxWindowBits": 12,
 			"compressionThreshold": 8, "compressionLevel": 9
 		}
 	}`)
@@ -66,6 +71,8 @@ func TestConfigFromFile(t *testing.T) {
 	assert.Equal(t, 7, o.MaxConnections)
 	assert.Equal(t, []string{"example.com", "https://*.example.com", "capacitor://localhost"}, o.AllowedOrigins)
 	require.NoError(t, o.Validate())
+	assert.Equal(t, CompressionContextTakeover, o.Compression)
+	assert.Equal(t, 12, o.MaxWindowBits)
 	assert.Equal(t, 8, o.CompressionThreshold)
 	assert.Equal(t, 9, o.CompressionLevel)
 	assert.False(t, o.Debug)
@@ -80,6 +87,9 @@ func TestConfigFromFile(t *testing.T) {
 		`{"websocket": {"allowedOrigins": [1]}}`,
 		`{"websocket": {"allowedOrigins": null}}`,
 		`{"websocket": {"compressionLevel": 1.5}}`,
+		`{"websocket": {"compression": "takeover"}}`,
+		`{"websocket": {"compression": true}}`,
+		`{"websocket": {"maxWindowBits": "large"}}`,
 	} {
 		_, err := config.LoadJSON(bad)
 		require.Error(t, err, bad)
@@ -123,7 +133,11 @@ func TestConfigCodeWins(t *testing.T) {
 		cfg.Set("websocket.compressionThreshold", seconds)
 		cfg.Set("websocket.compressionLevel", seconds)
 		cfg.Set("websocket.allowedOrigins", []string{"config.test"})
+		cfg.Set("websocket.compression", "contextTakeover")
+		cfg.Set("websocket.maxWindowBits", 10)
+		assert.Equal(t, CompressionDisabled, configured(Options{EnableCompression: true}, cfg).Compression)
 		o := configured(Options{
+			Compression: CompressionNoContextTakeover, MaxWindowBits: 9,
 			MaxMessageSize: 7, WriteTimeout: time.Minute, CloseTimeout: -1, Debug: true,
 			PingInterval: time.Hour, PongTimeout: -1, MaxConnections: 8, AllowedOrigins: []string{"code.test"},
 			CompressionThreshold: 9, CompressionLevel: 6, HeartbeatInterval: 2 * time.Minute,
@@ -133,6 +147,8 @@ func TestConfigCodeWins(t *testing.T) {
 		assert.Negative(t, o.PongTimeout)
 		assert.Equal(t, 8, o.MaxConnections)
 		assert.Equal(t, []string{"code.test"}, o.AllowedOrigins)
+		assert.Equal(t, CompressionNoContextTakeover, o.Compression)
+		assert.Equal(t, 9, o.MaxWindowBits)
 		assert.Equal(t, 9, o.CompressionThreshold)
 		assert.Equal(t, 6, o.CompressionLevel)
 		assert.EqualValues(t, 7, o.MaxMessageSize)
@@ -189,6 +205,7 @@ func TestConfigBadEntriesAreRefused(t *testing.T) {
 		maxConnectionsEntry:       {-1},
 		compressionThresholdEntry: {-1},
 		compressionLevelEntry:     {-1, 10},
+		maxWindowBitsEntry:        {-1, 0, 7, 16},
 		allowedOriginsEntry:       {[]string{"*"}, []string{"example.com", "example.com/path"}, []string{""}},
 	} {
 		for _, value := range bad {
@@ -197,7 +214,7 @@ func TestConfigBadEntriesAreRefused(t *testing.T) {
 				cfg.Set(key, value)
 				failure := registration(t, cfg, Options{ // the options do not prevent the panic
 					CloseTimeout: time.Second, WriteTimeout: time.Second, PingInterval: time.Second, PongTimeout: time.Second,
-					HeartbeatInterval: time.Second, MaxConnections: 1, AllowedOrigins: []string{"example.com"}, CompressionThreshold: 1, CompressionLevel: 1,
+					HeartbeatInterval: time.Second, MaxConnections: 1, AllowedOrigins: []string{"example.com"}, CompressionThreshold: 1, CompressionLevel: 1, MaxWindowBits: 15,
 				})
 				assert.Contains(t, failure.Error(), key)
 			})

@@ -45,8 +45,12 @@
 //	websocket.maxConnections (0)         Options.MaxConnections, of each Upgrader
 //	websocket.allowedOrigins ([])        Options.AllowedOrigins, a list of strings;
 //	                                     a malformed pattern also panics
-//	websocket.compressionThreshold (512) Options.CompressionThreshold; 0: all
-//	                                     messages are compressed
+//	websocket.compression ("")           Options.Compression: "noContextTakeover",
+//	                                     "contextTakeover", or "" for none
+//	websocket.maxWindowBits (15)         Options.MaxWindowBits, 8 to 15
+//	websocket.compressionThreshold       Options.CompressionThreshold; 0: all
+//	                                     messages are compressed. Without it, 512,
+//	                                     or 128 with context takeover
 //	websocket.compressionLevel (1)       Options.CompressionLevel, at most 9; 0:
 //	                                     written messages are not compressed
 //	websocket.shutdownTimeout (15)       how long a stopping server waits for

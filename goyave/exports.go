@@ -43,6 +43,17 @@ const (
 	CloseTLSHandshake            = root.CloseTLSHandshake
 )
 
+// A CompressionMode says whether messages are compressed, and how. Its names are the values of the
+// entry websocket.compression.
+type CompressionMode = root.CompressionMode
+
+// Modes of Options.Compression.
+const (
+	CompressionDisabled          = root.CompressionDisabled
+	CompressionNoContextTakeover = root.CompressionNoContextTakeover
+	CompressionContextTakeover   = root.CompressionContextTakeover
+)
+
 // CompressionOff is the compression level at which written messages are not compressed. The entry
 // websocket.compressionLevel has 0 for it.
 const CompressionOff = root.CompressionOff

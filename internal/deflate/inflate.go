@@ -30,6 +30,8 @@ type inflater struct {
 	lengths             [maxLiterals + maxDistances]uint8
 
 	copyLength, copyDistance int // the rest of a copy for which there was no room
+
+	past *ReceiveWindow // what came before the output; nil for nothing
 }
 
 type inflaterStage uint8
@@ -41,7 +43,7 @@ const (
 	atEnd                         // after the final block
 )
 
-// run inflates src into p, behind n bytes of earlier output, which must be a window at least. It
+// run inflates src into p, behind n bytes of earlier output: all of it, or a window at least. It
 // returns the number of bytes in p then, and how many bytes of src it used. If it does not reach
 // the end, either p is full, or the rest of src is not enough to continue with: the caller must
 // pass it again, followed by more.
@@ -177,7 +179,7 @@ func (f *inflater) decode(p []byte, n int, src []byte) (out, used int, ended boo
 		f.copyLength = int(e>>16) + int(bits>>length&(1<<extra-1))     //nolint:gosec // it fits
 		f.copyDistance = int(d>>16) + int(rest>>dlength&(1<<dextra-1)) //nolint:gosec // it fits
 		bits, nbits = rest>>dlength>>dextra, nrest-dlength-dextra
-		if f.copyDistance > n {
+		if f.copyDistance > n && f.copyDistance-n > f.past.length() {
 			return n, pos, false, wire.ErrCorrupt
 		}
 		if n = f.finishCopy(p, n); f.copyLength > 0 {
@@ -190,6 +192,11 @@ func (f *inflater) decode(p []byte, n int, src []byte) (out, used int, ended boo
 
 // finishCopy copies earlier output, as far as there is room. It returns the number of bytes in p.
 func (f *inflater) finishCopy(p []byte, n int) int {
+	if f.copyDistance > n && f.copyLength > 0 {
+		copied := f.past.copyTo(p[n:min(len(p), n+f.copyLength)], f.copyDistance-n)
+		n += copied
+		f.copyLength -= copied
+	}
 	length, distance := f.copyLength, f.copyDistance
 	if distance >= 8 && n+length+8 <= len(p) && length <= 64 { // some bytes too many, which are overwritten later
 		for from, to := n-distance, n; to < n+length; from, to = from+8, to+8 {

@@ -92,9 +92,9 @@ func agreeOnMessages(t *testing.T, data []byte) {
 		slow = iotest.HalfReader(bytes.NewReader(data))
 	}
 	for name, z := range map[string]*Reader{
-		"in memory": NewBytesReader(data),
-		"in parts":  NewReader(source{iotest.HalfReader(bytes.NewReader(data))}, false),
-		"kept":      NewReader(source{slow}, true),
+		"in memory": NewBytesReader(data, nil),
+		"in parts":  NewReader(source{iotest.HalfReader(bytes.NewReader(data))}, false, nil),
+		"kept":      NewReader(source{slow}, true, nil),
 	} {
 		got, err := inflateAll(z, 1<<20)
 		switch {
@@ -204,7 +204,7 @@ func TestInflationThatWaitsIsSmall(t *testing.T) {
 	for come := range 500 {
 		var got int
 		stop := &stopping{data: compressed[:come]}
-		z := NewReader(source{stop}, false)
+		z := NewReader(source{stop}, false, nil)
 		stop.stopped = func() {
 			assert.Nil(t, z.inflater.own, "%d bytes", come)
 			assert.Nil(t, z.inflater.codes, "%d bytes", come)

@@ -50,6 +50,7 @@ type Reader struct {
 	initial int            // bytes of memory that out has at first
 	total   int            // bytes of output
 	keepAll bool           // all output is kept, for Take
+	past    *ReceiveWindow // nil: the message was compressed by itself
 
 	in [1 << 10]byte // memory for src, more than the header of a block takes
 }
@@ -57,18 +58,21 @@ type Reader struct {
 var readers = sync.Pool{New: func() any { return new(Reader) }}
 
 // NewReader returns a Reader of a message that arrives in pieces. With keepAll, it keeps all output
-// for Take. Close must be called in any case.
-func NewReader(source Source, keepAll bool) *Reader {
+// for Take. A window has the context that the message was compressed with, and gets the message
+// when that ends; nil means that there is none. Close must be called in any case.
+func NewReader(source Source, keepAll bool, past *ReceiveWindow) *Reader {
 	z := readers.Get().(*Reader) //nolint:errcheck // it is
 	z.source, z.keepAll, z.initial = source, keepAll, outSize
+	z.past, z.inflater.past = past, past
 	return z
 }
 
 // NewBytesReader returns a Reader of the message p, which has no tail. It keeps all output for
-// Take. Close must be called in any case, before p is changed.
-func NewBytesReader(p []byte) *Reader {
+// Take. Close must be called in any case, before p is changed. Else it is NewReader.
+func NewBytesReader(p []byte, past *ReceiveWindow) *Reader {
 	z := readers.Get().(*Reader) //nolint:errcheck // it is
 	z.src, z.keepAll, z.initial = p, true, 4*len(p)
+	z.past, z.inflater.past = past, past
 	return z
 }
 
@@ -78,6 +82,13 @@ func (z *Reader) Close() {
 	z.out.Release()
 	*z = Reader{}
 	readers.Put(z)
+}
+
+// Abandon releases the output and the tables, if the Source calls it within its Read, which then
+// fails.
+func (z *Reader) Abandon() {
+	z.inflater.forget()
+	z.out.Release()
 }
 
 // Take returns all output, which the caller must release. The Reader was made to keep it.
@@ -124,6 +135,10 @@ func (z *Reader) Next() ([]byte, error) {
 		default:
 			return nil, wire.ErrCorrupt // the message ends within a block
 		}
+	}
+	if z.past != nil {
+		z.past.enter(z.window())
+		z.past = nil
 	}
 	return nil, io.EOF
 }

@@ -62,8 +62,8 @@ func TestLastBlocks(t *testing.T) {
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
-			p, err := inflateAll(NewBytesReader([]byte(tc.payload)), 1<<20)
-			streamed, streamErr := inflateAll(NewReader(source{iotest.OneByteReader(strings.NewReader(tc.payload))}, false), 1<<20)
+			p, err := inflateAll(NewBytesReader([]byte(tc.payload), nil), 1<<20)
+			streamed, streamErr := inflateAll(NewReader(source{iotest.OneByteReader(strings.NewReader(tc.payload))}, false, nil), 1<<20)
 			if tc.corrupt {
 				require.ErrorIs(t, err, wire.ErrCorrupt)
 				require.ErrorIs(t, streamErr, wire.ErrCorrupt)
@@ -87,11 +87,11 @@ func TestAttackByLastBlocks(t *testing.T) {
 			text := compressedPart(t, strings.Repeat("x", windowSize), flate.BestCompression, true)
 			payload := text + strings.Repeat(block, (64<<10-len(text))/len(block)) + "\x00"
 			start := time.Now()
-			_, err := inflateAll(NewBytesReader([]byte(payload)), 1<<20)
+			_, err := inflateAll(NewBytesReader([]byte(payload), nil), 1<<20)
 			require.ErrorIs(t, err, wire.ErrCorrupt)
 			assert.Less(t, time.Since(start), 100*time.Millisecond)
 			start = time.Now()
-			_, err = inflateAll(NewReader(source{strings.NewReader(payload)}, false), 1<<20)
+			_, err = inflateAll(NewReader(source{strings.NewReader(payload)}, false, nil), 1<<20)
 			require.ErrorIs(t, err, wire.ErrCorrupt)
 			assert.Less(t, time.Since(start), 100*time.Millisecond)
 		})

@@ -27,8 +27,8 @@ type Config struct {
 	SkipUTF8Validation bool
 
 	// CompressionThreshold is the least size in bytes of a whole message that is compressed,
-	// if compression is on.
-	CompressionThreshold int
+	// if compression is on; TakeoverThreshold that where messages have the context of others.
+	CompressionThreshold, TakeoverThreshold int
 
 	// WriteBufferSize is how many bytes of a streamed message are collected for one frame.
 	// Zero or less means 4 KiB.

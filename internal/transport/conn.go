@@ -11,20 +11,18 @@ import (
 //
 // A Conn fills a size class of Go's allocator: TestConnectionsAreSmall of the root checks it.
 type Conn struct {
-	nc      net.Conn // what New was given, made strict
-	begun   time.Time
-	config  *Config
-	client  bool // this end is the client: it masks what it writes, and the peer does not
-	coarse  bool // a plain socket: its write deadline may stay set, because its reads never write
-	deflate bool // permessage-deflate was negotiated
-	open    bool // the opening handshake is complete; set by Open
+	nc     net.Conn // what New was given, made strict
+	begun  time.Time
+	config *Config
+	client bool // this end is the client: it masks what it writes, and the peer does not
+	coarse bool // a plain socket: its write deadline may stay set, because its reads never write
+	open   bool // the opening handshake is complete; set by Open
 
-	// Fields of reading and writing, placed where they fill a gap.
-	moreBuffered atomic.Bool  // the read buffer contains another whole frame
-	flags        ioFlags      // properties of the read and the write in progress
-	level        atomic.Int32 // compression level of later messages, on the scale of package flate
+	flags ioFlags // properties of the read and the write in progress; here it fills a gap
 
 	events Events // noEvents until SetEvents
+
+	deflating *deflating // nil unless permessage-deflate was negotiated
 
 	closeTimeout atomic.Int64 // nanoseconds; zero or less: a closing handshake does not wait
 
@@ -85,10 +83,6 @@ func (t *Conn) WriteResponse(p []byte, timeout time.Duration) error {
 	}
 	return err
 }
-
-// UseDeflate says that permessage-deflate was negotiated (RFC 7692). It must be called before
-// Open.
-func (t *Conn) UseDeflate() { t.deflate = true }
 
 // IsClient reports whether this end is the client, which masks each frame with a new key (RFC
 // 6455, 5.3).
@@ -163,6 +157,7 @@ func (t *Conn) release() {
 	if t.watch != nil {
 		t.watch.timer.Cancel()
 	}
+	t.releaseWindows()
 	t.removeSocket()
 	if err := t.nc.Close(); err != nil {
 		failed := err // the copy alone is on the heap

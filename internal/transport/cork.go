@@ -45,7 +45,7 @@ func (t *Conn) corked() bool {
 // canCork reports whether a frame is to be held back instead of being written at once. A
 // deadline or context of the caller's could not bound it then.
 func (t *Conn) canCork(b *WriteDeadline, opcode byte, length int) bool {
-	if !t.moreBuffered.Load() || !wire.IsData(opcode) || b.fromCaller || b.ctx.Done() != nil {
+	if !t.flags.has(moreBuffered) || !wire.IsData(opcode) || b.fromCaller || b.ctx.Done() != nil {
 		return false
 	}
 	c := t.cork.Made()
@@ -96,8 +96,8 @@ func (t *Conn) flushCork() {
 
 // uncorkBeforeWaiting flushes the cork before the reading goroutine waits for the peer.
 func (t *Conn) uncorkBeforeWaiting() {
-	if t.moreBuffered.Load() {
-		t.moreBuffered.Store(false)
+	if t.flags.has(moreBuffered) {
+		t.flags.clear(moreBuffered)
 	}
 	// If another goroutine has the lock, it flushes the cork as it unlocks, or the timer does.
 	if c := t.cork.Made(); c != nil && c.holding.Load() && t.frameLock.TryLock() {
@@ -110,7 +110,7 @@ func (c *cork) Fire() { c.t.events.Guard(c.t.uncorkInTime) }
 
 // uncorkInTime flushes the cork even if the reader finds more frames in the meantime.
 func (t *Conn) uncorkInTime() {
-	t.moreBuffered.Store(false)
+	t.flags.clear(moreBuffered)
 	b := t.ownDeadline()
 	if t.lockFrame(&b) != nil {
 		return

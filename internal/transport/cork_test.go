@@ -20,14 +20,14 @@ func TestHeldFramesLeaveInTimeThoughMoreFramesCome(t *testing.T) {
 		defer func() { _ = client.Close() }()
 		tr := New(server, nil, newConfig())
 		tr.open = true
-		tr.moreBuffered.Store(true)
+		tr.flags.set(moreBuffered)
 		b := tr.ownDeadline()
 		require.NoError(t, tr.writeFrame(&b, wire.OpBinary, []byte("x")))
 
 		require.True(t, tr.frameLock.TryLock())
 		time.Sleep(corkTime)
-		synctest.Wait()             // the timer waits for the lock
-		tr.moreBuffered.Store(true) // as the reader does
+		synctest.Wait()            // the timer waits for the lock
+		tr.flags.set(moreBuffered) // as the reader does
 		tr.unlockFrame()
 
 		got := make([]byte, 3)
@@ -49,10 +49,10 @@ func TestNoTimerIsSetOnceBackgroundIsStopped(t *testing.T) {
 		tr.open = true
 		tr.Abort()
 		tr.StopBackground()
-		tr.moreBuffered.Store(true)
+		tr.flags.set(moreBuffered)
 		tr.appendCorked(wire.OpBinary, []byte("x"))
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		assert.True(t, tr.moreBuffered.Load(), "the timer would have cleared it")
+		assert.True(t, tr.flags.has(moreBuffered), "the timer would have cleared it")
 	})
 }

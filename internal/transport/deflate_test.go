@@ -21,7 +21,8 @@ func TestDeflatedMessages(t *testing.T) {
 			client, server := pipe(t)
 			tr := New(server, nil, newConfig())
 			tr.open = true
-			tr.level.Store(int32(level)) //nolint:gosec // it is small
+			tr.UseDeflate(DeflateTerms{WindowBits: 15 - size%8, Takeover: level%2 == 0}, DeflateTerms{WindowBits: 15})
+			tr.SetCompressionLevel(level)
 			written := make(chan error, 1)
 			go func() {
 				b := tr.ownDeadline()

@@ -12,6 +12,7 @@ const (
 	writeStreamed                        // a message is written piece by piece; set by the holder of messageLock
 	socketShown                          // the application has the connection beneath, and may close it
 	writeUncompressed                    // later messages are not compressed, although that was negotiated
+	moreBuffered                         // the read buffer contains another whole frame
 )
 
 // ioFlags is a set of flags that several goroutines may change at the same time.

@@ -46,7 +46,7 @@ func (t *Conn) checkHeader(h wire.Header) string {
 	switch {
 	case h.RSV&^wire.BitRSV1 != 0:
 		return "RSV2 or RSV3 is set"
-	case h.RSV != 0 && !t.deflate:
+	case h.RSV != 0 && t.deflating == nil:
 		return "RSV1 is set, but no extension was agreed on"
 	case h.Masked && t.client:
 		return "frame is masked"

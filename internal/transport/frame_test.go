@@ -33,7 +33,10 @@ func TestEveryHeaderIsCheckedByTheRules(t *testing.T) {
 		for _, deflate := range []bool{false, true} {
 			for _, fragmented := range []bool{false, true} {
 				states++
-				tr := &Conn{client: client, deflate: deflate}
+				tr := &Conn{client: client}
+				if deflate {
+					tr.UseDeflate(DeflateTerms{WindowBits: 15}, DeflateTerms{WindowBits: 15})
+				}
 				tr.fragmented = fragmented
 				for n := range 1 << 16 {
 					b0, b1 := byte(n>>8), byte(n) //nolint:gosec // its two bytes

@@ -22,12 +22,37 @@ func (t *Conn) inflated(c *content, lend bool) ([]byte, error) {
 	}
 	in := a.lend()
 	defer in.Release()
-	z := deflate.NewBytesReader(in.Bytes())
+	window, err := t.takeReceived()
+	if err != nil {
+		return nil, err
+	}
+	defer t.giveBackReceived()
+	z := deflate.NewBytesReader(in.Bytes(), window)
 	defer z.Close()
 	if err := t.inflate(z, c); err != nil {
 		return nil, err
 	}
 	return t.deliver(z.Take(), lend), nil
+}
+
+// newInflater returns the inflater of a compressed message that is read in parts. With keepAll, it
+// keeps all output. It must be closed by closeInflater.
+func (t *Conn) newInflater(keepAll bool) (*deflate.Reader, error) {
+	window, err := t.takeReceived()
+	if err != nil {
+		return nil, err
+	}
+	z := deflate.NewReader((*compressedPayload)(t), keepAll, window)
+	t.deflating.arrives = z
+	return z, nil
+}
+
+// closeInflater releases all memory of an inflater of newInflater. Only the reading goroutine may
+// call it.
+func (t *Conn) closeInflater(z *deflate.Reader) {
+	t.deflating.arrives = nil
+	z.Close()
+	t.giveBackReceived()
 }
 
 // inflate inflates and checks the rest of a message.

@@ -7,7 +7,6 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/bufpool"
-	"github.com/goyave-contrib/websocket/internal/deflate"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
@@ -144,8 +143,12 @@ func (t *Conn) isChecked(opcode byte) bool {
 // without waiting: then small frames that are written are corked.
 func (t *Conn) endMessage() {
 	t.consume(0)
-	if more := t.buffer.hasFrame() && !t.readIsBounded(); more != t.moreBuffered.Load() {
-		t.moreBuffered.Store(more)
+	switch more := t.buffer.hasFrame() && !t.readIsBounded(); {
+	case more == t.flags.has(moreBuffered):
+	case more:
+		t.flags.set(moreBuffered)
+	default:
+		t.flags.clear(moreBuffered)
 	}
 }
 
@@ -196,13 +199,14 @@ func (t *Conn) deliverArrival(a *arrival) []byte {
 // gather reads a message that has several frames, or is too long to be inflated whole. Its
 // first frame has begun.
 func (t *Conn) gather(messageType int, lend bool) ([]byte, error) {
+	c := content{text: t.isChecked(byte(messageType))} //nolint:gosec // it was an opcode
 	returned := false
 	defer func() {
 		if !returned { // a handler panicked: the next read drops what is left of the message
-			t.current = &messageReader{t: t, messageType: messageType}
+			t.current = t.interrupted(messageType, c)
 		}
 	}()
-	p, err := t.gatherFrames(messageType, lend)
+	p, err := t.gatherFrames(&c, lend)
 	returned = true
 	if err != nil {
 		return nil, t.endReads(err)
@@ -210,21 +214,30 @@ func (t *Conn) gather(messageType int, lend bool) ([]byte, error) {
 	return p, nil
 }
 
+// interrupted returns a reader of what is left of a message that gather did not finish. If later
+// messages need its content, the reader goes on with the inflater.
+func (t *Conn) interrupted(messageType int, c content) *messageReader {
+	m := &messageReader{t: t, messageType: messageType}
+	if t.deflating != nil && t.deflating.arrives != nil {
+		m.content, m.inflater, m.deflated = c, t.deflating.arrives, true
+	}
+	return m
+}
+
 // gatherFrames is gather without what follows an error.
-func (t *Conn) gatherFrames(messageType int, lend bool) ([]byte, error) {
-	c := content{text: t.isChecked(byte(messageType))} //nolint:gosec // it was an opcode
+func (t *Conn) gatherFrames(c *content, lend bool) ([]byte, error) {
 	if err := t.lockReadable(); err != nil {
 		return nil, err
 	}
 	deflated := t.deflated
 	t.unlockRead()
 	if deflated {
-		return t.gatherInflated(&c, lend)
+		return t.gatherInflated(c, lend)
 	}
 	a := newArrival(lend)
 	defer a.end()
 	for {
-		p, ctrl, err := t.gatherLocked(a, &c)
+		p, ctrl, err := t.gatherLocked(a, c)
 		if ctrl.messageType != 0 && err == nil {
 			err = t.events.Control(ctrl.messageType, ctrl.data)
 		}
@@ -279,9 +292,19 @@ func (t *Conn) gatherInflated(c *content, lend bool) ([]byte, error) {
 
 // inflateArriving returns the content of a compressed message, which the caller must release.
 func (t *Conn) inflateArriving(c *content) (out bufpool.Buffer, err error) {
-	z := deflate.NewReader((*compressedPayload)(t), true)
-	defer z.Close() // even if a handler panics
-	if err := t.inflate(z, c); err != nil {
+	z, err := t.newInflater(true)
+	if err != nil {
+		return out, err
+	}
+	returned := false
+	defer func() {
+		if returned || !t.deflating.receives.Takeover { // otherwise interrupted keeps it
+			t.closeInflater(z)
+		}
+	}()
+	err = t.inflate(z, c)
+	returned = true
+	if err != nil {
 		return out, err
 	}
 	return z.Take(), nil

@@ -72,7 +72,7 @@ func (t *Conn) nextMessageLocked() (h wire.Header, ctrl controlFrame, err error)
 }
 
 // skipMessage reads and drops what is left of the current message. The rest of a text must be
-// valid all the same. The rest of other messages is not inflated.
+// valid all the same. The rest of another message is inflated only if it is context of later ones.
 func (t *Conn) skipMessage() error {
 	m := t.current
 	t.current = nil
@@ -82,7 +82,7 @@ func (t *Conn) skipMessage() error {
 	t.keepViewed(m)
 	rest := *m // m is stale now, and must not look complete
 	m.inflater, m.piece = nil, nil
-	if rest.content.text {
+	if rest.content.text || rest.deflated && t.deflating.receives.Takeover {
 		return rest.discard()
 	}
 	rest.release()
@@ -186,7 +186,10 @@ func (m *messageReader) readPlain(p []byte) (int, error) {
 // inflateNext returns the next inflated bytes of a compressed message.
 func (m *messageReader) inflateNext() ([]byte, error) {
 	if m.inflater == nil {
-		m.inflater = deflate.NewReader((*compressedPayload)(m.t), false)
+		var err error
+		if m.inflater, err = m.t.newInflater(false); err != nil {
+			return nil, err
+		}
 	}
 	return m.t.inflateNext(m.inflater, &m.content)
 }
@@ -194,7 +197,7 @@ func (m *messageReader) inflateNext() ([]byte, error) {
 // release releases the inflater.
 func (m *messageReader) release() {
 	if m.inflater != nil {
-		m.inflater.Close()
+		m.t.closeInflater(m.inflater)
 		m.inflater, m.piece = nil, nil
 	}
 }

@@ -18,7 +18,7 @@ func TestWhatIsFlushedAtOnceCountsForHeartbeats(t *testing.T) {
 			client, tr := tcpPair(t, func(c *Config) { c.KeepSentAt = heartbeats })
 			before := tr.LastSent()
 			time.Sleep(time.Millisecond) // a clock may be coarse
-			_, err := tr.Enqueue(QueueLimit{Messages: 1, Bytes: 100}, [][]byte{frame})
+			_, err := tr.Enqueue(QueueLimit{Messages: 1, Bytes: 100}, []Frame{{Bytes: frame}})
 			require.NoError(t, err)
 			tr.Flush()
 			tr.awaitFlush()

@@ -48,6 +48,8 @@ func (t *Conn) readPayloadLocked(p []byte) (n int, ctrl controlFrame, err error)
 		return 0, ctrl, err
 	}
 	defer t.unlockRead()
+	t.inParts = true
+	defer func() { t.inParts = false }()
 	for t.frameLeft == 0 {
 		if !t.fragmented {
 			return 0, ctrl, errEndOfMessage

@@ -21,11 +21,33 @@ type queue struct {
 	flushing bool     // there is a flusher
 }
 
-// A segment is one frame, in the memory of its message, which many connections share, or what is
-// left of such a frame. In a long queue it is several small frames, in memory of its own.
+// A Frame is a whole message as it is written, in one frame. Its memory is that of the message,
+// which many connections share.
+type Frame struct {
+	Bytes   []byte   // with its header
+	Content *Content // nil if the message is not compressed
+}
+
+// Content is what was compressed, by deflate.CompressAlone.
+type Content struct {
+	Message []byte
+
+	joined int // frames of a segment in memory of its own
+}
+
+// A segment is one frame, or what is left of it. In a long queue it is several small frames, in
+// memory of its own.
 type segment struct {
-	p      []byte
-	frames int
+	p       []byte   // which is not written yet
+	content *Content // nil: that of one frame, which is not needed
+}
+
+// frames returns the number of frames.
+func (s *segment) frames() int {
+	if s.content == nil {
+		return 1
+	}
+	return max(s.content.joined, 1)
 }
 
 const (
@@ -33,8 +55,9 @@ const (
 	joinFrom = 64
 
 	// joinedFrameMax is the length in bytes up to which a frame is joined with others: a segment
-	// of its own would take as much memory, with what append reserves.
-	joinedFrameMax = 64
+	// of its own would take as much memory, with what append reserves. joinedContentMax is that of
+	// its content.
+	joinedFrameMax, joinedContentMax = 64, 128
 
 	// joinedSize is the size in bytes of a segment of joined frames.
 	joinedSize = 1 << 10
@@ -66,7 +89,7 @@ type waiters struct {
 // If it returns ErrQueueFull, room is closed when there is more room, and nil if there will never
 // be enough. ErrFrameTooBig means that a single frame exceeds the limit. Other errors say why
 // nothing can be written any more.
-func (t *Conn) Enqueue(limit QueueLimit, frames [][]byte) (room <-chan struct{}, err error) {
+func (t *Conn) Enqueue(limit QueueLimit, frames []Frame) (room <-chan struct{}, err error) {
 	return t.queue.Get(func() *queue { return new(queue) }).add(t, limit, frames)
 }
 
@@ -83,10 +106,10 @@ func (t *Conn) Queued() (messages, bytes int) {
 }
 
 // add is Conn.Enqueue.
-func (q *queue) add(t *Conn, limit QueueLimit, frames [][]byte) (room <-chan struct{}, err error) {
+func (q *queue) add(t *Conn, limit QueueLimit, frames []Frame) (room <-chan struct{}, err error) {
 	bytes := 0
 	for _, frame := range frames {
-		bytes += len(frame)
+		bytes += len(frame.Bytes)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -96,7 +119,7 @@ func (q *queue) add(t *Conn, limit QueueLimit, frames [][]byte) (room <-chan str
 	case t.has(factQueueClosed):
 		return nil, ws.ErrCloseSent // it is about to be
 	case limit.Allows(q.messages+len(frames), q.bytes+bytes):
-	case slices.ContainsFunc(frames, func(frame []byte) bool { return !limit.Allows(1, len(frame)) }):
+	case slices.ContainsFunc(frames, func(frame Frame) bool { return !limit.Allows(1, len(frame.Bytes)) }):
 		return nil, ErrFrameTooBig
 	case !limit.Allows(len(frames), bytes):
 		return nil, ErrQueueFull
@@ -108,7 +131,10 @@ func (q *queue) add(t *Conn, limit QueueLimit, frames [][]byte) (room <-chan str
 	}
 	q.segments = slices.Grow(q.segments, min(len(frames), joinFrom)) // small frames may need no more
 	for _, frame := range frames {
-		q.push(frame)
+		if !t.takesOver() {
+			frame.Content = nil
+		}
+		q.push(segment{p: frame.Bytes, content: frame.Content})
 	}
 	q.messages += len(frames)
 	q.bytes += bytes
@@ -117,21 +143,36 @@ func (q *queue) add(t *Conn, limit QueueLimit, frames [][]byte) (room <-chan str
 
 // push appends a frame. In a long queue it joins small ones, because their segments would need
 // more memory than the frames themselves. The mutex is held.
-func (q *queue) push(frame []byte) {
-	if len(q.segments) >= joinFrom && len(q.segments) > int(q.taken) && len(frame) <= joinedFrameMax {
+func (q *queue) push(frame segment) {
+	if len(q.segments) >= joinFrom && len(q.segments) > int(q.taken) && frame.canJoin() {
 		last := &q.segments[len(q.segments)-1]
 		switch {
-		case last.frames > 1 && len(last.p)+len(frame) <= joinedSize:
-			last.p = append(last.p, frame...)
-			last.frames++
+		case last.frames() > 1 && len(last.p)+len(frame.p) <= joinedSize:
+			last.join(frame)
 			return
-		case last.frames == 1 && len(last.p) <= joinedFrameMax:
-			last.p = append(append(make([]byte, 0, joinedSize), last.p...), frame...)
-			last.frames++
+		case last.frames() == 1 && last.canJoin():
+			first := *last
+			*last = segment{p: make([]byte, 0, joinedSize), content: new(Content)}
+			last.join(first)
+			last.join(frame)
 			return
 		}
 	}
-	q.segments = append(q.segments, segment{p: frame, frames: 1})
+	q.segments = append(q.segments, frame)
+}
+
+// canJoin reports whether a frame is small enough to be joined with others.
+func (s *segment) canJoin() bool {
+	return len(s.p) <= joinedFrameMax && (s.content == nil || len(s.content.Message) <= joinedContentMax)
+}
+
+// join appends a frame to the segment, which has memory of its own.
+func (s *segment) join(frame segment) {
+	s.p = append(s.p, frame.p...)
+	s.content.joined++
+	if frame.content != nil {
+		s.content.Message = append(s.content.Message, frame.content.Message...)
+	}
 }
 
 // begin makes the caller the flusher. It reports false if there is one, or nothing to write.
@@ -194,8 +235,12 @@ func (q *queue) written(t *Conn, n int) (more bool) {
 	defer q.mu.Unlock()
 	whole, messages := 0, 0
 	for whole < len(q.segments) && n >= len(q.segments[whole].p) {
-		n -= len(q.segments[whole].p)
-		messages += q.segments[whole].frames
+		s := &q.segments[whole]
+		n -= len(s.p)
+		messages += s.frames()
+		if s.content != nil && len(s.content.Message) > 0 {
+			t.enterSent(s.content.Message)
+		}
 		whole++
 	}
 	q.remove(whole)
@@ -223,7 +268,7 @@ func (q *queue) abandon() {
 func (q *queue) remove(n int) {
 	for i := range n {
 		q.bytes -= len(q.segments[i].p)
-		q.messages -= q.segments[i].frames
+		q.messages -= q.segments[i].frames()
 		q.segments[i] = segment{} // lest the memory of segments keeps the frame
 	}
 	q.segments = q.segments[n:]

@@ -28,7 +28,7 @@ func enqueue(tr *Conn, payload []byte) (frame []byte, err error) {
 }
 
 func enqueueFrame(tr *Conn, frame []byte) error {
-	_, err := tr.Enqueue(QueueLimit{Messages: math.MaxInt, Bytes: queueBytes}, [][]byte{frame})
+	_, err := tr.Enqueue(QueueLimit{Messages: math.MaxInt, Bytes: queueBytes}, []Frame{{Bytes: frame}})
 	return err
 }
 
@@ -267,8 +267,8 @@ func TestQueueKeepsTheOrder(t *testing.T) {
 			}
 			frame := binary.BigEndian.AppendUint32(wire.AppendHeader(nil, wire.OpBinary, 4+size), uint32(i)) //nolint:gosec // it fits
 			frame = append(frame, make([]byte, size)...)
-			room, err := tr.Enqueue(limit, [][]byte{frame})
-			for ; room != nil; room, err = tr.Enqueue(limit, [][]byte{frame}) {
+			room, err := tr.Enqueue(limit, []Frame{{Bytes: frame}})
+			for ; room != nil; room, err = tr.Enqueue(limit, []Frame{{Bytes: frame}}) {
 				tr.Flush()
 				<-room
 			}

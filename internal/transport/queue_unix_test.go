@@ -27,7 +27,7 @@ func TestSlowReadersCostNoMemory(t *testing.T) {
 	before := heap()
 	for _, tr := range all {
 		for range each {
-			_, err := tr.Enqueue(limit, [][]byte{frame})
+			_, err := tr.Enqueue(limit, []Frame{{Bytes: frame}})
 			require.NoError(t, err)
 		}
 		tr.Flush()

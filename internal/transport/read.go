@@ -30,6 +30,7 @@ type reading struct {
 	finalFrame  bool           // the current frame is the last of a message that is not counted yet
 	fragmented  bool           // the current message has more frames
 	deflated    bool           // the current message is compressed
+	inParts     bool           // the reading goroutine reads a part of the message
 	err         error          // why nothing more can be read from the socket
 	limit       atomic.Int64   // of a message, in bytes; zero or less: none
 

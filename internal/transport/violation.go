@@ -23,6 +23,9 @@ func (t *Conn) failProtocol(violation *wire.ProtocolError) error {
 	seeker := closeSeeker{skip: t.frameLeft}
 	found := seeker.look(t.buffer.bytes())
 	t.dropBuffer()
+	if t.inParts && t.deflating != nil && t.deflating.arrives != nil {
+		t.deflating.arrives.Abandon() // it waits for this read, which may take a second
+	}
 	t.reading.err = violation
 	t.happens(eventViolation, violation)
 	wait := min(lingerTime, t.CloseTimeout())

@@ -53,14 +53,18 @@ func (t *Conn) WriteMessage(b *WriteDeadline, opcode byte, p []byte) error {
 	return t.writeFrame(b, opcode, p)
 }
 
-// WriteEncoded writes a whole message as it is. The opcode has BitRSV1 if the payload is
-// compressed.
-func (t *Conn) WriteEncoded(b *WriteDeadline, opcode byte, p []byte) error {
+// WriteEncoded writes a whole message as it is. If it is compressed, the opcode has BitRSV1, the
+// payload was made by deflate.CompressAlone, and content is the message.
+func (t *Conn) WriteEncoded(b *WriteDeadline, opcode byte, p, content []byte) error {
 	if err := t.lockMessage(b); err != nil {
 		return err
 	}
 	defer t.unlockMessage()
-	return t.writeFrame(b, opcode, p)
+	err := t.writeFrame(b, opcode, p)
+	if err == nil && opcode&wire.BitRSV1 != 0 {
+		t.enterSent(content)
+	}
+	return err
 }
 
 // WriteControl writes a ping or pong of the application's, of at most wire.MaxControlPayload

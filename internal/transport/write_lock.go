@@ -48,7 +48,7 @@ func (t *Conn) lockCloseFrame(b *WriteDeadline) error {
 // unlockFrame releases the lock of a frame. It first writes frames that are held back if the
 // reader expects no more answers: no other goroutine might write them.
 func (t *Conn) unlockFrame() {
-	if t.corked() && !t.moreBuffered.Load() {
+	if t.corked() && !t.flags.has(moreBuffered) {
 		t.flushCork()
 	}
 	t.frameLock.Unlock()

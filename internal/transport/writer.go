@@ -50,16 +50,27 @@ func (t *Conn) NextWriter(b *WriteDeadline, messageType int) (*Writer, error) {
 	}
 	w := &Writer{t: t, ctx: b.ctx, opcode: byte(messageType)} //nolint:gosec // it was checked
 	if t.Compresses() {
-		compressor, err := deflate.NewWriter((*compressedWriter)(w), int(t.level.Load()))
-		if err != nil {
+		if err := w.compress(); err != nil {
 			t.unlockMessage()
 			return nil, err
 		}
-		w.compressor = compressor
-		w.opcode |= wire.BitRSV1
 	}
 	t.flags.set(writeStreamed)
 	return w, nil
+}
+
+// compress makes the message a compressed one.
+func (w *Writer) compress() (err error) {
+	var window *deflate.SendWindow
+	if w.t.takesOver() {
+		if window, err = w.t.takeSent(); err != nil {
+			return err
+		}
+		defer w.t.giveBackSent(window, window.MemorySize())
+	}
+	w.compressor, err = deflate.NewWriter((*compressedWriter)(w), w.t.CompressionLevel(), w.t.DeflateWindow(), window)
+	w.opcode |= wire.BitRSV1
+	return err
 }
 
 // Write adds p to the message. It sends a frame when the buffer is full, bounded by the context of
@@ -112,13 +123,26 @@ func (w *Writer) close(b WriteDeadline) error {
 	err := w.err
 	if err == nil {
 		w.deadline = b
-		err = w.finish()
+		if err = w.finish(); err == nil && w.compressor != nil {
+			w.enterSent()
+		}
 	}
 	w.release()
 	w.err = ErrWriterClosed
 	w.t.flags.clear(writeStreamed)
 	w.t.unlockMessage()
 	return err
+}
+
+// enterSent enters the message in the window.
+func (w *Writer) enterSent() {
+	if !w.t.takesOver() {
+		return
+	}
+	if window, err := w.t.takeSent(); err == nil {
+		defer w.t.giveBackSent(window, window.MemorySize())
+		w.compressor.Enter(window)
+	}
 }
 
 // finish sends the last frame. If no other frame was sent, it is the whole message, and may be

@@ -19,8 +19,11 @@ func writerPair(t *testing.T, client, compressed bool, size int) (*Conn, func() 
 	t.Helper()
 	peer, nc := pipe(t)
 	tr := New(nc, nil, newConfig(func(c *Config) { c.WriteBufferSize = size }))
-	tr.client, tr.deflate = client, compressed
-	tr.level.Store(1)
+	tr.client = client
+	if compressed {
+		tr.UseDeflate(DeflateTerms{WindowBits: 15}, DeflateTerms{WindowBits: 15})
+		tr.SetCompressionLevel(1)
+	}
 	tr.Open()
 	all := make(chan []byte, 1)
 	go func() {
@@ -61,7 +64,7 @@ func messageOf(t *testing.T, frames []wireFrame, compressed bool) []byte {
 	if !compressed {
 		return p
 	}
-	z := deflate.NewBytesReader(p)
+	z := deflate.NewBytesReader(p, nil)
 	defer z.Close()
 	var message []byte
 	for {

@@ -1,0 +1,191 @@
+package deflate
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+const (
+	// minMatch is the length in bytes of the shortest copy that is looked for.
+	minMatch = 4
+
+	// bucketSize is the number of positions that a table has for one hash, the latest first.
+	bucketSize = 2
+
+	// fastPatience is the length in bytes from which the fast level takes a copy without a look at
+	// the next byte, where a longer one may begin.
+	fastPatience = 16
+)
+
+// A matcher finds copies of earlier data. Positions in its table count from the first byte of data
+// plus base, modulo 1<<16. The table may have positions of other data, too: what is found is
+// compared.
+type matcher struct {
+	data     []byte
+	base     uint16
+	window   int // the greatest distance
+	table    []uint16
+	chains   *chains // in the place of a table, for levels that look longer
+	patience int     // see fastPatience
+}
+
+func load32(p []byte, i int) uint32 { return binary.LittleEndian.Uint32(p[i:]) }
+func load64(p []byte, i int) uint64 { return binary.LittleEndian.Uint64(p[i:]) }
+
+// bucket returns the positions in the table for the four bytes of v.
+func (m *matcher) bucket(v uint32) *[bucketSize]uint16 {
+	hash := uint64(v * 2654435761)
+	at := hash * uint64(len(m.table)/bucketSize) >> 32 * bucketSize
+	return (*[bucketSize]uint16)(m.table[at:])
+}
+
+// matchLength returns how many bytes are equal from i and from j on, j being before i, up to end.
+func matchLength(p []byte, i, j, end int) int {
+	n := 0
+	for i+n+8 <= end {
+		if x := load64(p, i+n) ^ load64(p, j+n); x != 0 {
+			return n + bits.TrailingZeros64(x)>>3
+		}
+		n += 8
+	}
+	for i+n < end && p[i+n] == p[j+n] {
+		n++
+	}
+	return n
+}
+
+// enter enters every so many positions, so that they are found.
+func (m *matcher) enter(from, to, step int) {
+	if m.chains != nil {
+		m.chains.enter(m, from, to)
+		return
+	}
+	for i := from; i+minMatch <= to; i += step {
+		b := m.bucket(load32(m.data, i))
+		b[0], b[1] = m.base+uint16(i), b[0] //nolint:gosec // modulo 1<<16
+	}
+}
+
+// find enters the position i, and returns the longest copy that it finds there, which ends at to at
+// most. The length is zero if there is none.
+func (m *matcher) find(i, to int) (length, distance int) {
+	if m.chains != nil {
+		return m.chains.find(m, i, to)
+	}
+	v := load32(m.data, i)
+	b := m.bucket(v)
+	at := m.base + uint16(i) //nolint:gosec // modulo 1<<16
+	reach := min(i, m.window)
+	for _, candidate := range b {
+		d := int(at - candidate)
+		if d-1 >= reach || d == 0 || load32(m.data, i-d) != v {
+			continue
+		}
+		if n := minMatch + matchLength(m.data, i+minMatch, i-d+minMatch, to); n > length {
+			length, distance = n, d
+		}
+	}
+	b[0], b[1] = at, b[0]
+	return length, distance
+}
+
+// match appends tokens for data[from:to]. Where a longer copy begins at the next byte, it takes
+// that one.
+func (m *matcher) match(tokens []token, from, to int) []token {
+	literal := from // the first byte for which there is no token yet
+	for i := from; i+minMatch <= to; {
+		length, distance := m.find(i, to)
+		if length == 0 {
+			i++
+			if m.chains == nil {
+				i += (i - literal) >> 5 // data that has found no copy for long is looked at here and there
+			}
+			continue
+		}
+		entered := i + 1
+		for length < m.patience && i+1+minMatch <= to {
+			nextLength, nextDistance := m.find(i+1, to)
+			entered = i + 2
+			if nextLength <= length {
+				break
+			}
+			i++
+			length, distance = nextLength, nextDistance
+		}
+		begin := i
+		for begin > literal && begin > distance && m.data[begin-1] == m.data[begin-1-distance] {
+			begin--
+		}
+		tokens = appendLiterals(tokens, m.data[literal:begin])
+		tokens = appendCopy(tokens, i+length-begin, distance)
+		i += length
+		literal = i
+		m.enter(entered, min(i+minMatch-1, to), 1)
+	}
+	return appendLiterals(tokens, m.data[literal:to])
+}
+
+func appendLiterals(tokens []token, p []byte) []token {
+	for _, b := range p {
+		tokens = append(tokens, token(b))
+	}
+	return tokens
+}
+
+// appendCopy appends tokens for a copy of any length from minMatch on.
+func appendCopy(tokens []token, length, distance int) []token {
+	for length > maxCopy {
+		n := min(length-minCopy, maxCopy)
+		tokens = append(tokens, copyToken(n, distance))
+		length -= n
+	}
+	return append(tokens, copyToken(length, distance))
+}
+
+// A chains has all positions of a window by the hash of four bytes, the latest first.
+type chains struct {
+	depth int // how many positions are looked at
+
+	heads    [1 << 15]uint16
+	previous [1 << 16]uint16 // of a position, the one before it
+}
+
+// chainDepth has the depth for each level from 2 on.
+var chainDepth = [...]int{2: 4, 3: 8, 4: 16, 5: 32, 6: 64, 7: 128, 8: 512, 9: 2048}
+
+func (c *chains) head(v uint32) *uint16 { return &c.heads[v*2654435761>>17] }
+
+func (c *chains) enter(m *matcher, from, to int) {
+	for i := from; i+minMatch <= to; i++ {
+		head := c.head(load32(m.data, i))
+		at := m.base + uint16(i) //nolint:gosec // modulo 1<<16
+		c.previous[at] = *head
+		*head = at
+	}
+}
+
+// find is matcher.find.
+func (c *chains) find(m *matcher, i, to int) (length, distance int) {
+	v := load32(m.data, i)
+	head := c.head(v)
+	at := m.base + uint16(i) //nolint:gosec // modulo 1<<16
+	reach := min(i, m.window)
+	last := 0
+	for candidate, left := *head, c.depth; left > 0; candidate, left = c.previous[candidate], left-1 {
+		d := int(at - candidate)
+		if d > reach || d <= last { // a position of other data
+			break
+		}
+		last = d
+		if i+length >= to || m.data[i-d+length] != m.data[i+length] || load32(m.data, i-d) != v {
+			continue
+		}
+		if n := minMatch + matchLength(m.data, i+minMatch, i-d+minMatch, to); n > length {
+			length, distance = n, d
+		}
+	}
+	if c.previous[at] = *head; *head != at {
+		*head = at
+	}
+	return length, distance
+}

@@ -1,0 +1,185 @@
+package deflate
+
+import "github.com/goyave-contrib/websocket/internal/bufpool"
+
+// Sizes of windows, as exponents of 2 (RFC 7692, 7.1.2).
+const (
+	MinWindowBits = 8
+	MaxWindowBits = 15
+)
+
+const (
+	// keptTableBits is the least size of a window, as an exponent of 2, that keeps the table of its
+	// positions. For a smaller one, making it again for each message costs little.
+	keptTableBits = 13
+
+	// firstWindow is the size in bytes of the memory that a window begins with.
+	firstWindow = 4 << 10
+)
+
+// A SendWindow is the end of what was sent compressed on a connection: the context for what is sent
+// next (RFC 7692, 7.1.1). It takes memory as it fills, and keeps a table of its positions, of at
+// most 3/16 of its size. Until its end, the connection must not use another one for what it sends.
+// One goroutine at a time may use it.
+type SendWindow struct {
+	bits    int
+	past    bufpool.Buffer
+	table   []uint16
+	base    uint16 // of the positions in table: see matcher
+	entered int    // bytes of past that are in table
+}
+
+// NewSendWindow returns an empty window of 1<<bits bytes.
+func NewSendWindow(bits int) *SendWindow { return &SendWindow{bits: bits} }
+
+// Release releases all memory. The window must not be used any more.
+func (w *SendWindow) Release() {
+	w.past.Release()
+	*w = SendWindow{}
+}
+
+// MemorySize returns the memory that the window has, in bytes.
+func (w *SendWindow) MemorySize() int { return memorySize(&w.past) + 2*cap(w.table) }
+
+func memorySize(b *bufpool.Buffer) int {
+	if b.Memory == nil {
+		return 0
+	}
+	return len(*b.Memory)
+}
+
+func (w *SendWindow) size() int { return 1 << w.bits }
+
+// Compress compresses a message and calls use with the result, as the function Compress does. The
+// message is in the window afterwards, unless use returns an error: then it was not sent.
+func (w *SendWindow) Compress(p []byte, level int, use func(p []byte) error) error {
+	e := newEncoder()
+	defer e.release()
+	if level == fastLevel && w.bits >= keptTableBits && len(p) <= w.size()/8 {
+		return w.compressWithin(e, p, use)
+	}
+	e.begin(w.past.Bytes(), w.size(), level, len(p))
+	e.compress(p)
+	e.end()
+	if err := use(e.out); err != nil {
+		return err
+	}
+	w.Enter(p)
+	return nil
+}
+
+// compressWithin is Compress in the memory of the window, with its own table.
+func (w *SendWindow) compressWithin(e *encoder, p []byte, use func(p []byte) error) error {
+	w.makeRoom(len(p))
+	if w.table == nil {
+		w.table = make([]uint16, 3*w.size()/32)
+	}
+	n := w.past.Len
+	w.past.Len += copy((*w.past.Memory)[n:], p)
+	e.matcher = matcher{data: w.past.Bytes(), base: w.base, window: w.size(), table: w.table, patience: fastPatience}
+	e.matcher.enter(w.entered, n, 2)
+	e.level, e.from = fastLevel, n
+	e.compressTo(w.past.Len)
+	e.flush()
+	w.entered = w.past.Len
+	err := use(e.out)
+	if err != nil {
+		w.past.Len, w.entered = n, n // positions behind it are harmless: what is found is compared
+	}
+	return err
+}
+
+// Enter enters a message that was sent as CompressAlone made it.
+func (w *SendWindow) Enter(p []byte) {
+	p = p[max(0, len(p)-w.size()):]
+	w.makeRoom(len(p))
+	w.past.Len += copy((*w.past.Memory)[w.past.Len:], p)
+}
+
+// replace makes p, or the end of it, all that the window has.
+func (w *SendWindow) replace(p []byte) {
+	w.past.Len, w.entered = 0, 0
+	w.Enter(p)
+}
+
+// makeRoom makes room for a message of n bytes, of at most the size of the window. When the window
+// is full, it drops what is oldest; a large window somewhat more, because it must move the rest.
+func (w *SendWindow) makeRoom(n int) {
+	switch {
+	case w.past.Memory == nil:
+		w.past.Memory = bufpool.Get(min(w.size(), max(firstWindow, n)))
+	case w.past.Len+n <= min(len(*w.past.Memory), w.size()):
+	case len(*w.past.Memory) < w.size():
+		w.past.Grow(min(w.size(), w.past.Len+n))
+	}
+	if w.past.Len+n <= w.size() {
+		return
+	}
+	kept := w.size() - n
+	if w.bits >= keptTableBits {
+		kept = min(kept, w.size()/8*7)
+	}
+	out := w.past.Len - kept
+	p := w.past.Bytes()
+	w.past.Len = copy(p, p[out:])
+	w.base += uint16(out) //nolint:gosec // modulo 1<<16
+	w.entered = max(0, w.entered-out)
+}
+
+// A ReceiveWindow is the end of what was received compressed on a connection: the context for what
+// is received next. It takes memory as it fills. One goroutine at a time may use it.
+type ReceiveWindow struct {
+	bits int
+	past bufpool.Buffer // a ring once it is full
+	next int            // where the next byte goes
+}
+
+// NewReceiveWindow returns an empty window of 1<<bits bytes.
+func NewReceiveWindow(bits int) *ReceiveWindow { return &ReceiveWindow{bits: bits} }
+
+// Release releases all memory. The window must not be used any more.
+func (w *ReceiveWindow) Release() {
+	w.past.Release()
+	*w = ReceiveWindow{}
+}
+
+// MemorySize returns the memory that the window has, in bytes.
+func (w *ReceiveWindow) MemorySize() int { return memorySize(&w.past) }
+
+func (w *ReceiveWindow) size() int { return 1 << w.bits }
+
+// length returns how many bytes are in the window. A nil window is empty.
+func (w *ReceiveWindow) length() int {
+	if w == nil {
+		return 0
+	}
+	return w.past.Len
+}
+
+// enter enters what was received.
+func (w *ReceiveWindow) enter(p []byte) {
+	p = p[max(0, len(p)-w.size()):]
+	if len(p) == 0 {
+		return
+	}
+	needed := min(w.size(), w.past.Len+len(p))
+	if w.past.Memory == nil {
+		w.past.Memory = bufpool.Get(min(w.size(), max(firstWindow, needed)))
+	} else if len(*w.past.Memory) < needed {
+		w.past.Grow(needed)
+	}
+	ring := (*w.past.Memory)[:min(w.size(), len(*w.past.Memory))]
+	n := copy(ring[w.next:], p)
+	copy(ring, p[n:])
+	w.next = (w.next + len(p)) & (w.size() - 1)
+	w.past.Len = needed
+}
+
+// copyTo copies to p what is in the window from back bytes before its end on, back being at most
+// its length. It returns the number of bytes, which is less than len(p) at the end of the window.
+func (w *ReceiveWindow) copyTo(p []byte, back int) int {
+	p = p[:min(len(p), back)]
+	from := (w.next - back) & (w.size() - 1)
+	n := copy(p, (*w.past.Memory)[from:w.past.Len])
+	return n + copy(p[n:], w.past.Bytes())
+}
