@@ -121,6 +121,6 @@ func (c *Conn) CloseNow() error {
 // stopBackground stops the timers and the flusher, and waits until none of them runs. The
 // socket must be closed, so that a flusher that writes fails.
 func (c *Conn) stopBackground() {
-	c.keepalive.timer.Stop()
+	c.options.alarms.Stop(c)
 	c.t.StopBackground()
 }

@@ -65,6 +65,7 @@ type Conn struct {
 // connection's context takes its values from the request's, but not its end.
 func (c *Conn) init(request context.Context, gorilla *ws.Conn, t *transport.Conn, options *connOptions) {
 	c.Conn, c.t, c.options, c.request = gorilla, t, options, request
+	options.alarms.Join(c)
 	c.initCompression()
 	t.SetReadLimit(options.maxMessageSize)
 	c.installHandlers()
@@ -74,7 +75,7 @@ func (c *Conn) init(request context.Context, gorilla *ws.Conn, t *transport.Conn
 // open ends the opening handshake and starts the keep-alive.
 func (c *Conn) open() {
 	c.t.Open()
-	c.keepalive.start(c)
+	c.startKeepAlive()
 }
 
 // switchProtocols writes the 101 response, which it makes in p if that is large enough, and opens
@@ -165,8 +166,8 @@ func (e *connEvents) CancelContext(cause error) { (*Conn)(e).cancelContext(cause
 
 func (e *connEvents) Guard(f func()) { (*Conn)(e).guard(f) }
 
-// SocketClosing cancels the timer of the keep-alive, which has nothing left to ping.
-func (e *connEvents) SocketClosing() { e.keepalive.timer.Cancel() }
+// SocketClosing cancels the alarm of the keep-alive, which has nothing left to ping.
+func (e *connEvents) SocketClosing() { e.options.alarms.Cancel((*Conn)(e)) }
 
 // Control calls the handler of a ping or pong. An error that only says that the peer hung up
 // is dropped: what else had arrived is still to be read.

@@ -156,6 +156,7 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 		return nil, nil, err
 	}
 	settings := connOptions.resolve()
+	settings.alarms = newAlarms(1)
 	request, err := options.request(url)
 	if err != nil {
 		return nil, nil, err

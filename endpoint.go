@@ -67,6 +67,7 @@ func (e *Endpoint) connOptions() *connOptions {
 	e.resolve.Do(func() {
 		e.resolved = e.options.resolve()
 		e.resolved.guard = e.guard
+		e.resolved.alarms = newAlarms(alarmShards)
 	})
 	return e.resolved
 }

@@ -13,69 +13,71 @@ import (
 const forever = time.Duration(1) << 60
 
 // keepalive pings the peer, ends the connection if the peer is gone, and sends heartbeats. It
-// uses one timer and has no goroutine of its own. Its times are since the connection began.
+// uses one alarm and has no goroutine of its own. Its times are since the connection began.
 type keepalive struct {
-	c     *Conn
-	timer xsync.Timer
+	alarm xsync.Alarm
 
 	mu       sync.Mutex
 	nextPing time.Duration // when the next ping is due
-	fireAt   time.Duration // what the timer is set to
-	resumed  time.Duration // when the timer last fired much too late
+	fireAt   time.Duration // what the alarm is set to
+	resumed  time.Duration // when the alarm last went off much too late
 	pinging  bool          // a ping is being written
 }
 
-// interval is the time between pings. Zero means no pings.
-func (k *keepalive) interval() time.Duration { return k.c.options.pingInterval }
+// alarmShards is how many mutexes the alarms of an Endpoint's connections share.
+const alarmShards = 16
 
-// pongTimeout bounds the wait for the answer to a ping. Zero means that none is expected.
-func (k *keepalive) pongTimeout() time.Duration { return k.c.options.pongTimeout }
+// newAlarms returns the alarms of connections, in the given number of shards.
+func newAlarms(shards int) *xsync.Alarms[Conn] {
+	return xsync.NewAlarms(shards, func(c *Conn) *xsync.Alarm { return &c.keepalive.alarm }, (*Conn).keepAlive)
+}
 
-func (k *keepalive) start(c *Conn) {
-	k.c = c
+// startKeepAlive begins the keep-alive of a connection that is open.
+func (c *Conn) startKeepAlive() {
+	k := &c.keepalive
 	now := c.t.Age()
 	k.nextPing = forever // without pings
-	if k.interval() > 0 {
-		k.nextPing = now + k.interval()
+	if c.options.pingInterval > 0 {
+		k.nextPing = now + c.options.pingInterval
 	}
 	k.fireAt = min(k.nextPing, c.heartbeatDue())
 	if k.fireAt < forever {
-		k.timer.Reset(k.fireAt-now, k)
+		c.options.alarms.Reset(c, k.fireAt-now)
 	}
 }
 
-// Fire runs fire and turns a panic into a failure of the connection.
-func (k *keepalive) Fire() { k.c.guard(k.fire) }
+// keepAlive does what is due and turns a panic into a failure of the connection.
+func (c *Conn) keepAlive() { c.guard(c.doKeepAlive) }
 
-// fire runs when a ping or heartbeat is due, or when the peer would be gone if nothing has
-// arrived. It sets the timer again before it writes, because a write may take a while.
-func (k *keepalive) fire() {
-	t := k.c.t
+// doKeepAlive runs when a ping or heartbeat is due, or when the peer would be gone if nothing has
+// arrived. It sets the alarm again before it writes, because a write may take a while.
+func (c *Conn) doKeepAlive() {
+	t, k := c.t, &c.keepalive
 	if t.Unwritable() != nil {
 		return // a closing handshake and the reads after a hang-up have bounds of their own
 	}
 	now := t.Age()
-	goneAt, waiting := k.peerGoneAt(now)
+	goneAt, waiting := c.peerGoneAt(now)
 	if waiting && now >= goneAt && t.TakesBacklog() {
-		goneAt, waiting = k.peerGoneAt(now)
+		goneAt, waiting = c.peerGoneAt(now)
 	}
 	if waiting && now >= goneAt {
 		_ = t.Fail(&transport.Error{Op: "read", Err: ErrPeerGone, Gone: true})
 		return
 	}
-	ping, heartbeat := k.schedule(now, goneAt, waiting)
+	ping, heartbeat := c.scheduleKeepAlive(now, goneAt, waiting)
 	if ping {
-		lastSign := goneAt - k.interval() - k.pongTimeout()
-		if now-lastSign <= k.interval() { // the first ping since then: its answer is due from now on
+		lastSign := goneAt - c.options.pingInterval - c.options.pongTimeout
+		if now-lastSign <= c.options.pingInterval { // the first ping since then: its answer is due from now on
 			t.NoteBacklog()
 		}
-		k.ping()
+		c.keepAlivePing()
 		k.mu.Lock()
 		k.pinging = false
 		k.mu.Unlock()
 	}
 	if heartbeat {
-		k.c.sendHeartbeat()
+		c.sendHeartbeat()
 	}
 }
 
@@ -87,23 +89,25 @@ func (k *keepalive) fire() {
 //   - the last progress of a large write: no ping fits inside a frame;
 //   - the moment at which this process went on after it was suspended: what arrived in the
 //     meantime is still unread.
-func (k *keepalive) peerGoneAt(now time.Duration) (at time.Duration, waiting bool) {
-	since, waiting := k.c.t.WaitingSince()
+func (c *Conn) peerGoneAt(now time.Duration) (at time.Duration, waiting bool) {
+	k := &c.keepalive
+	since, waiting := c.t.WaitingSince()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if now-k.fireAt > k.pongTimeout()/2 {
+	if now-k.fireAt > c.options.pongTimeout/2 {
 		k.resumed = now
 	}
-	lastSign := max(since, k.c.t.LastProgress(), k.resumed)
-	return lastSign + k.interval() + k.pongTimeout(), waiting && k.interval() > 0 && k.pongTimeout() > 0
+	lastSign := max(since, c.t.LastProgress(), k.resumed)
+	return lastSign + c.options.pingInterval + c.options.pongTimeout, waiting && c.options.pingInterval > 0 && c.options.pongTimeout > 0
 }
 
-// schedule sets the timer to what is due next, and reports what to send now.
-func (k *keepalive) schedule(now, goneAt time.Duration, waiting bool) (ping, heartbeat bool) {
+// scheduleKeepAlive sets the alarm to what is due next, and reports what to send now.
+func (c *Conn) scheduleKeepAlive(now, goneAt time.Duration, waiting bool) (ping, heartbeat bool) {
+	k := &c.keepalive
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if now >= k.nextPing {
-		k.nextPing = now + k.interval()
+		k.nextPing = now + c.options.pingInterval
 		ping = !k.pinging // otherwise the last one is still being written
 		k.pinging = true
 	}
@@ -111,25 +115,25 @@ func (k *keepalive) schedule(now, goneAt time.Duration, waiting bool) (ping, hea
 	if waiting {
 		k.fireAt = min(k.fireAt, goneAt)
 	}
-	due := k.c.heartbeatDue()
+	due := c.heartbeatDue()
 	if heartbeat = now >= due; heartbeat {
-		due = now + k.c.options.heartbeatInterval
+		due = now + c.options.heartbeatInterval
 	}
 	k.fireAt = min(k.fireAt, due)
-	k.timer.Reset(k.fireAt-now, k)
+	c.options.alarms.Reset(c, k.fireAt-now)
 	return ping, heartbeat
 }
 
-// ping writes a ping. It waits for a frame that is being written, but no longer than for an
+// keepAlivePing writes a ping. It waits for a frame that is being written, but no longer than for an
 // answer.
-func (k *keepalive) ping() {
-	wait := k.c.options.writeTimeout
-	if pong := k.pongTimeout(); pong > 0 && (wait == 0 || wait > pong) {
+func (c *Conn) keepAlivePing() {
+	wait := c.options.writeTimeout
+	if pong := c.options.pongTimeout; pong > 0 && (wait == 0 || wait > pong) {
 		wait = pong
 	}
 	// The error needs no handling: a failed write ends the connection, and if the frame before
 	// the ping takes too long, its writer notices.
-	_ = k.c.t.WriteSoon(wire.OpPing, k.c.pings.next(), wait)
+	_ = c.t.WriteSoon(wire.OpPing, c.pings.next(), wait)
 }
 
 // heartbeatDue returns when a heartbeat is due if nothing is sent until then.

@@ -20,19 +20,20 @@ func TestPeersOfAProcessThatWasSuspended(t *testing.T) {
 		client, server := net.Pipe()
 		options := &connOptions{pingInterval: 30 * time.Second, pongTimeout: 10 * time.Second}
 		tr := transport.New(server, nil, options.config(new(sync.Pool), 0, 0))
-		k := keepalive{c: &Conn{t: tr, options: options}, fireAt: 30 * time.Second}
+		c := &Conn{t: tr, options: options}
+		c.keepalive.fireAt = 30 * time.Second
 		read := make(chan error, 1)
 		go func() {
 			_, _, err := tr.ReadMessage(context.Background(), false) // waits from the start of the connection
 			read <- err
 		}()
 		synctest.Wait()
-		goneAt, waiting := k.peerGoneAt(30 * time.Second)
+		goneAt, waiting := c.peerGoneAt(30 * time.Second)
 		assert.True(t, waiting)
 		assert.Equal(t, 40*time.Second, goneAt)
-		goneAt, _ = k.peerGoneAt(35 * time.Second) // a little late
+		goneAt, _ = c.peerGoneAt(35 * time.Second) // a little late
 		assert.Equal(t, 40*time.Second, goneAt)
-		goneAt, _ = k.peerGoneAt(time.Hour)
+		goneAt, _ = c.peerGoneAt(time.Hour)
 		assert.Equal(t, time.Hour+40*time.Second, goneAt)
 		require.NoError(t, client.Close())
 		require.Error(t, <-read)

@@ -13,6 +13,7 @@ import (
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/handshake"
 	"github.com/goyave-contrib/websocket/internal/transport"
+	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 const defaultMaxMessageSize = 1 << 20 // bytes
@@ -342,6 +343,8 @@ type connOptions struct {
 	skipUTF8Validation bool
 	debug              bool
 	guard              func(call func() error) error // see Endpoint.Guard; nil: none
+
+	alarms *xsync.Alarms[Conn] // of the keep-alive; not set by resolve
 }
 
 // resolve replaces zero fields by their defaults.

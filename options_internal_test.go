@@ -91,7 +91,10 @@ func TestResolvedOptions(t *testing.T) {
 		compressionThreshold: 512, takeoverThreshold: 128, compressionLevel: 1,
 	}
 	assert.Equal(t, want, new(Options).resolve())
-	assert.Equal(t, want, new(Endpoint).connOptions(), "the zero Endpoint is ready to use")
+	zero := *new(Endpoint).connOptions()
+	assert.NotNil(t, zero.alarms)
+	zero.alarms = nil
+	assert.Equal(t, want, &zero, "the zero Endpoint is ready to use")
 	defaults := DefaultOptions()
 	defaults.CompressionThreshold = 0 // its default depends on what a connection has agreed on
 	assert.Equal(t, want, defaults.resolve())

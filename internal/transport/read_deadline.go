@@ -31,13 +31,13 @@ func (t *Conn) FailReads(cause error) error { return t.readDeadlines().fail(t.nc
 // them wakes a connection that is parked.
 type readDeadlines struct {
 	bounded atomic.Bool // caller is not zero
+	taken   bool        // a closing handshake reads: the deadline must not change any more
 
-	mu     sync.Mutex
+	mu     sync.Mutex    // guards all fields but bounded
 	caller time.Time     // the caller's deadline; zero: none
 	quiet  time.Duration // age at which a connection that waits for a message is quiet; zero: none
 	failed error         // of FailReads: every later read fails with it
 	ended  error         // the cause of the context of the read in progress, which has ended
-	taken  bool          // a closing handshake reads: the deadline must not change any more
 
 	parker parker
 }

@@ -1,6 +1,6 @@
 // Package xsync adds to package sync: a lock whose waiters can give up, an event that allocates
-// nothing until a goroutine waits for it, a timer that can be stopped for good, and a deadline
-// that can be moved.
+// nothing until a goroutine waits for it, a timer that can be stopped for good, alone or as one of
+// many that share a few timers of the runtime, and a deadline that can be moved.
 package xsync
 
 import "sync/atomic"
