@@ -21,8 +21,8 @@ var chatModes = []struct {
 
 const (
 	chatAbout = "Messages of a chat as JSON, each different from the last thousands. With context takeover, windows " +
-		"have so many bits, in both directions. Rows are of this library, of peers with context " +
-		"takeover, of " + gorillaName + " and of raw TCP."
+		"have so many bits, in both directions. Rows are of implementations with context takeover, of " +
+		gorillaName + " and of raw TCP."
 	chatMessages = 100 // that a connection sends before its memory is counted
 )
 
@@ -30,7 +30,7 @@ const (
 // measured with.
 func amongChats(m mode) func(im *implementation) bool {
 	return func(im *implementation) bool {
-		return im.lacks[m] == "" && (im.ours || im.lacks[context15] == "" || im.raw || im.name == gorillaName)
+		return im.lacks[m] == "" && (im.lacks[context15] == "" || im.raw || im.name == gorillaName)
 	}
 }
 

@@ -20,7 +20,6 @@ var (
 		module:  oursModule,
 		below:   []string{goyaveModule, "github.com/gorilla/websocket", "github.com/klauspost/compress"},
 		config:  "a controller of a Goyave server; else as goyave-contrib/websocket",
-		lacks:   withoutContext("it has no context takeover"),
 		ours:    true,
 		program: goyaveProgram,
 	})

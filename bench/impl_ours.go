@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/bench/internal/serving"
 	"github.com/goyave-contrib/websocket/hub"
 )
 
@@ -20,7 +21,6 @@ var _ = register(implementation{
 	config: "`ReadMessage`, `WriteMessage`; default options and buffers, so with write timeout, keep-alive and UTF-8 check; " +
 		"broadcast: its hub",
 	ours:  true,
-	lacks: withoutContext("it has no context takeover"),
 	serve: func(l net.Listener, m mode) error { return serveOurs(l, m, echoMessages) },
 })
 
@@ -37,7 +37,7 @@ func serveOurs(l net.Listener, m mode, echoLoop func(*websocket.Conn) error) err
 }
 
 func serveUpgrader(l net.Listener, m mode, upgrader *websocket.Upgrader) error {
-	upgrader.EnableCompression = m.Compresses()
+	upgrader.Compression, upgrader.MaxWindowBits = serving.Compression(m)
 	upgrader.CompressionThreshold = compressionThreshold
 	upgrader.MaxMessageSize = maxMessageSize
 	return serveHTTP(l, upgrader.ServeHTTP)

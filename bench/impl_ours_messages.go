@@ -16,7 +16,6 @@ var _ = register(implementation{
 	config: "a MessageController: `OnMessage` is called with each message, which is lent until it returns, and a " +
 		"connection that is quiet for 5 seconds has no goroutine; else as goyave-contrib/websocket",
 	ours:       true,
-	lacks:      withoutContext("it has no context takeover"),
 	quietAfter: websocket.DefaultOptions().ParkAfter + 2*time.Second,
 	serve: func(l net.Listener, m mode) error {
 		open := echoOnMessage

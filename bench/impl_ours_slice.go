@@ -14,7 +14,6 @@ var _ = register(implementation{
 	below:  []string{"github.com/gorilla/websocket", "github.com/klauspost/compress"},
 	config: "`ReadSlice`, `WriteMessage`: messages are lent until the next read; else as goyave-contrib/websocket",
 	ours:   true,
-	lacks:  withoutContext("it has no context takeover"),
 	serve:  func(l net.Listener, m mode) error { return serveOurs(l, m, echoSlices) },
 })
 

@@ -14,7 +14,7 @@ func face(m serving.Mode) upgrader {
 		controller = &faceBroadcast{hub: hub.New(hub.Options{})}
 	}
 	u := websocket.New(controller)
-	u.Settings.EnableCompression = m == serving.Deflate // with the default buffers, which connections share
+	u.Compression, u.MaxWindowBits = serving.Compression(m)
 	u.CompressionThreshold = serving.CompressionThreshold
 	u.MaxMessageSize = serving.MaxMessageSize
 	return u
