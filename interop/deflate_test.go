@@ -35,9 +35,12 @@ func TestDeflateOffers(t *testing.T) {
 			offer: map[string]any{"serverNoContextTakeover": true, "clientNoContextTakeover": true}, want: agreed,
 		},
 		{name: "a small window of the client's", offer: map[string]any{"clientMaxWindowBits": 9}, want: agreed},
-		{name: "a small window of the server's, which it has not", offer: map[string]any{"serverMaxWindowBits": 9}},
 		{
-			name:  "the largest window of the server's, which it has",
+			name:  "a small window of the server's",
+			offer: map[string]any{"serverMaxWindowBits": 9}, want: agreed + "; server_max_window_bits=9",
+		},
+		{
+			name:  "the largest window of the server's",
 			offer: map[string]any{"serverMaxWindowBits": 15}, want: agreed + "; server_max_window_bits=15",
 		},
 		{name: "the best compression", offer: map[string]any{"zlibDeflateOptions": map[string]any{"level": 9, "memLevel": 9}}, want: agreed},

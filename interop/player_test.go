@@ -31,24 +31,32 @@ func withEveryClient(t *testing.T, test func(t *testing.T, play player)) {
 // packageWS is the npm package ws.
 func packageWS(t *testing.T) player {
 	t.Helper()
-	return inNode(findNodeWithWS(t), "script/client.js", "ws")
+	return inProgram(findNodeWithWS(t), "script/client.js", "ws")
 }
 
 // nodesOwn is the WebSocket that Node has itself.
 func nodesOwn(t *testing.T) player {
 	t.Helper()
 	node := findNode(t)
-	return inNode(node, append(ownWebSocket(t, node), "script/client.js", "own")...)
+	return inProgram(node, append(ownWebSocket(t, node), "script/client.js", "own")...)
 }
 
-func inNode(node string, arguments ...string) player {
+// pythonWebsockets is the package websockets of Python. It knows the steps send, receive, ping and
+// close.
+func pythonWebsockets(t *testing.T) player {
+	t.Helper()
+	return inProgram(findPython(t), "script/play.py")
+}
+
+// inProgram returns a player that is a program, which reads exchanges and writes lines.
+func inProgram(program string, arguments ...string) player {
 	return func(t *testing.T, exchanges []exchange, meanwhile func()) []seen {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		input, err := json.Marshal(exchanges)
 		require.NoError(t, err)
-		command := exec.CommandContext(ctx, node, arguments...)
+		command := exec.CommandContext(ctx, program, arguments...)
 		var stderr bytes.Buffer
 		command.Stdin, command.Stderr = bytes.NewReader(input), &stderr
 		stdout, err := command.StdoutPipe()
@@ -56,7 +64,7 @@ func inNode(node string, arguments ...string) player {
 		require.NoError(t, command.Start())
 		all := make([]seen, len(exchanges))
 		for i := range all {
-			all[i].Failed = "node said nothing of it"
+			all[i].Failed = "the program said nothing of it"
 		}
 		var decoding error
 		var reading sync.WaitGroup
@@ -69,7 +77,7 @@ func inNode(node string, arguments ...string) player {
 	}
 }
 
-// decodeSeen reads the lines of script/client.js.
+// decodeSeen reads the lines of script/client.js and script/play.py.
 func decodeSeen(r io.Reader, all []seen) error {
 	lines := json.NewDecoder(r)
 	for {

@@ -32,6 +32,8 @@ type note struct {
 	Error  string
 	Code   int
 	Reason string
+
+	Received int // bytes; only script/server.js tells, of some
 }
 
 // process is a server that was started. Its end is part of the test.

@@ -15,6 +15,7 @@ func TestTools(t *testing.T) {
 	t.Run("Node", func(t *testing.T) { findNode(t) })
 	t.Run("package ws", func(t *testing.T) { findNodeWithWS(t) })
 	t.Run("Node's own WebSocket", func(t *testing.T) { ownWebSocket(t, findNode(t)) })
+	t.Run("Python's websockets", func(t *testing.T) { findPython(t) })
 	t.Run("package axe-core", func(t *testing.T) { findAxe(t) })
 	t.Run("browser", func(t *testing.T) { findBrowser(t) })
 }
@@ -70,6 +71,22 @@ func ownWebSocket(t *testing.T, node string) []string {
 	}
 	missing(t, "this node has no WebSocket of its own: install Node.js 20.10 or newer")
 	return nil
+}
+
+// findPython returns a Python that has the package websockets.
+func findPython(t *testing.T) string {
+	t.Helper()
+	names := []string{"python3", "/usr/bin/python3"} // for the latter, the system's packages are made
+	if chosen := os.Getenv("INTEROP_PYTHON"); chosen != "" {
+		names = []string{chosen}
+	}
+	for _, name := range names {
+		if exec.CommandContext(t.Context(), name, "-c", "import websockets.extensions.permessage_deflate").Run() == nil {
+			return name
+		}
+	}
+	missing(t, "there is no Python with websockets: install python3-websockets, or set INTEROP_PYTHON to the path of a Python that has it")
+	return ""
 }
 
 // findBrowser returns a browser that is driven as Chromium is.

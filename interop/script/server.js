@@ -40,6 +40,45 @@ const behaviors = {
   },
 };
 
+// "deflate" and "exchange" compress as the query says: its perMessageDeflate is in JSON what ws calls
+// so. The note of their end says how many bytes have come.
+const deflating = { deflate: echo, exchange };
+
+function deflatingServer(start, query) {
+  const server = new WebSocketServer({ noServer: true, perMessageDeflate: JSON.parse(query.get("perMessageDeflate")) });
+  server.on("connection", (socket, request) => serve(socket, query, start, request.socket));
+  return server;
+}
+
+// exchange sends what the first message says, in the steps of play.js, and when so many messages have
+// come as it says, what they were.
+function exchange(socket) {
+  let plan;
+  const come = [];
+  const told = () => come.length === plan.count && socket.send(JSON.stringify(come));
+  socket.on("message", (data, isBinary) => {
+    if (plan) {
+      come.push(isBinary ? { binary: data.toString("base64") } : { text: String(data) });
+      told();
+      return;
+    }
+    plan = JSON.parse(data);
+    for (const { do: what, text, binary, as } of plan.steps) {
+      if (what === "ping") socket.ping(text);
+      else socket.send(binary === undefined ? text : Buffer.from(binary, "base64"), as);
+    }
+    told();
+  });
+}
+
+function serve(socket, query, start, raw) {
+  const note = { id: query.get("id"), event: "ended" };
+  socket.on("error", (error) => (note.error = error.message));
+  socket.on("close", (code, reason) =>
+    console.log(JSON.stringify({ ...note, code, reason: String(reason), received: raw && raw.bytesRead })));
+  start(socket, query);
+}
+
 function echo(socket) {
   socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }));
 }
@@ -49,15 +88,13 @@ const servers = {};
 for (const [name, { start, ...options }] of Object.entries(behaviors)) {
   servers[name] = new WebSocketServer({ noServer: true, ...options });
   servers[name].on("connection", (socket, request) => {
-    const query = new URL(request.url, "http://localhost").searchParams;
-    const note = { id: query.get("id"), event: "ended" };
-    socket.on("error", (error) => (note.error = error.message));
-    socket.on("close", (code, reason) => console.log(JSON.stringify({ ...note, code, reason: String(reason) })));
-    start(socket, query);
+    serve(socket, new URL(request.url, "http://localhost").searchParams, start);
   });
 }
 listener.on("upgrade", (request, socket, head) => {
-  const server = servers[new URL(request.url, "http://localhost").pathname.slice(1)];
+  const { pathname, searchParams } = new URL(request.url, "http://localhost");
+  const name = pathname.slice(1);
+  const server = deflating[name] ? deflatingServer(deflating[name], searchParams) : servers[name];
   server.handleUpgrade(request, socket, head, (client) => server.emit("connection", client, request));
 });
 listener.listen(0, "127.0.0.1", () => console.log(`listening on http://127.0.0.1:${listener.address().port}`));

@@ -1,9 +1,9 @@
 // Command server serves what the tests of this module need beside examples/echo,
 // in a process of its own: it can be told to shut down, and it can be killed.
 //
-//	server [-addr ADDRESS] [-allow ORIGIN]
+//	server [-addr ADDRESS] [-allow ORIGIN] [-compression MODE] [-window-bits BITS]
 //
-// A connection to /NAME?id=ID gets the behavior of that name. Standard output has
+// /stats has the server's Stats as JSON. A connection to /NAME?id=ID gets the behavior of that name. Standard output has
 // the line "listening on http://...", then what happened to each connection, one
 // JSON object a line. An interrupt or SIGTERM shuts down.
 package main
@@ -197,8 +197,14 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	addr := flag.String("addr", "127.0.0.1:0", "`address` to listen on")
 	allow := flag.String("allow", "", "`origin` whose pages may connect, too")
+	upgrader := websocket.New(controller{})
+	upgrader.Compression = websocket.CompressionNoContextTakeover
+	flag.Func("compression", "`mode` of compression", func(mode string) error {
+		return upgrader.Compression.UnmarshalText([]byte(mode))
+	})
+	flag.IntVar(&upgrader.MaxWindowBits, "window-bits", 0, "largest size of windows in `bits`; 0 means 15")
 	flag.Parse()
-	err := run(ctx, *addr, *allow)
+	err := run(ctx, upgrader, *addr, *allow)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "server:", err)
@@ -206,11 +212,9 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, addr, allow string) error {
-	upgrader := websocket.New(controller{})
+func run(ctx context.Context, upgrader *websocket.Upgrader, addr, allow string) error {
 	upgrader.CloseTimeout = closeTimeout
 	upgrader.Observer = &websocket.Observer{Ended: noteEnd}
-	upgrader.EnableCompression = true
 	upgrader.WriteBufferSize = writeBuffer
 	upgrader.Subprotocols = []string{"v2.interop", "v1.interop"}
 	if allow != "" {
@@ -221,6 +225,9 @@ func run(ctx context.Context, addr, allow string) error {
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", page)
+	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(upgrader.Stats()) // the test is gone
+	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		routes.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), idKey{}, r.FormValue("id"))))
 	})
