@@ -2,16 +2,11 @@ package main
 
 import "path"
 
-const (
-	smallWindow = "The suite asks for a window of 512 bytes. The library has windows of 32 KiB only, and declines the offer."
-	noWindow    = "The suite's server declines offers that do not let it choose the size of the client's window, and Dial makes no other."
-)
-
 // explanations say why cases are not OK and may stay so. A case that is not OK and has no
 // explanation is a problem, and so is each case that failed or is non-strict.
 var explanations = []struct {
 	cases   string // a pattern
-	on      string // "server" or "client"; empty means both
+	agent   string // the side; empty means all
 	verdict verdict
 	why     string
 }{
@@ -23,16 +18,17 @@ var explanations = []struct {
 		cases: "7.13.*", verdict: informational,
 		why: "RFC 6455, 7.4.2, does not define such codes, and does not say what an endpoint does about one. It is answered with 1002.",
 	},
-	{cases: "13.3.*", on: "server", verdict: unimplemented, why: smallWindow},
-	{cases: "13.5.*", on: "server", verdict: unimplemented, why: smallWindow},
-	{cases: "13.[3-6].*", on: "client", verdict: unimplemented, why: noWindow},
+	{
+		cases: "13.[3-6].*", agent: "dial-compressed", verdict: unimplemented,
+		why: "The suite's server declines an offer that does not let it choose the size of the client's window. Without context takeover, Dial makes no other.",
+	},
 }
 
-// explain returns why a case of a server or a client is not OK, if that is known and no mistake.
+// explain returns why a case of a side is not OK, if that is known and no mistake.
 // If it isn't, it returns what the suite says.
-func explain(role string, r *result) (why string, known bool) {
+func explain(side side, r *result) (why string, known bool) {
 	for _, e := range explanations {
-		if match, _ := path.Match(e.cases, r.id); match && e.verdict == r.verdict && (e.on == "" || e.on == role) {
+		if match, _ := path.Match(e.cases, r.id); match && e.verdict == r.verdict && (e.agent == "" || e.agent == side.agent) {
 			return e.why, true
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -97,6 +98,9 @@ func (f *fake) choose() {
 	f.reports = map[string]map[string]string{}
 next:
 	for _, id := range []string{"1.1.1", "7.13.1", "12.1.1"} {
+		if slices.Contains(f.plan.Cases, "12.*") && !strings.HasPrefix(id, "12.") { // instead of "*"
+			continue
+		}
 		for _, pattern := range f.plan.Exclude {
 			prefix, _, _ := strings.Cut(pattern, "*")
 			if strings.HasPrefix(id, prefix) {

@@ -1,6 +1,6 @@
 // Command autobahn runs the Autobahn Testsuite, which must be installed, against the library:
 // its client against examples/echo, and its server against a client made with Dial, each with
-// compression and without.
+// compression, with context takeover, and without.
 //
 //	go run ./conformance/autobahn [-wstest FILE] [-skip '9.*,12.*'] [-write]
 //
@@ -44,24 +44,26 @@ var casePattern = regexp.MustCompile(`^[0-9*]+(\.[0-9*]+)*$`)
 
 // settings are the arguments of the command.
 type settings struct {
-	wstest  string        // the suite's program
-	echo    string        // the program of examples/echo; empty means that it is built
-	skip    []string      // patterns of cases
-	reports string        // the folder of the suite's reports; empty means a temporary one
-	timeout time.Duration // of each of the four runs
+	wstest  string         // the suite's program
+	echo    string         // the program of examples/echo; empty means that it is built
+	skip    []string       // patterns of cases
+	only    *regexp.Regexp // of the names of sides; nil means all
+	reports string         // the folder of the suite's reports; empty means a temporary one
+	timeout time.Duration  // of each of the six runs
 	write   bool
 	note    string // for the page
 }
 
 func parse(args []string) (*settings, error) {
 	var s settings
-	var skip string
+	var skip, only string
 	flags := flag.NewFlagSet("autobahn", flag.ContinueOnError)
 	flags.StringVar(&s.wstest, "wstest", "wstest", "the suite's `program`, or its name in PATH")
 	flags.StringVar(&s.echo, "echo", "", "the `program` of examples/echo; without it, it is built")
 	flags.StringVar(&skip, "skip", "", "`patterns` of cases to leave out, separated by commas: '9.*,12.*,13.*'")
+	flags.StringVar(&only, "only", "", "an `expression` for the names of the runs to do: 'Client', 'takeover'")
 	flags.StringVar(&s.reports, "reports", "", "`folder` in which the suite's reports are kept; it must not have any yet")
-	flags.DurationVar(&s.timeout, "timeout", time.Hour, "how long each of the four runs may take")
+	flags.DurationVar(&s.timeout, "timeout", time.Hour, "how long each of the six runs may take")
 	flags.BoolVar(&s.write, "write", false, "write "+pagePath+" and what other pages say of it")
 	flags.StringVar(&s.note, "note", "", "a `sentence` for the page: how the suite was installed")
 	if err := flags.Parse(args); err != nil {
@@ -78,7 +80,13 @@ func parse(args []string) (*settings, error) {
 			return nil, fmt.Errorf("-skip: %q is no pattern of cases, such as 9.* or 12.1.3", pattern)
 		}
 	}
-	if s.write && len(s.skip) > 0 {
+	if only != "" {
+		var err error
+		if s.only, err = regexp.Compile(only); err != nil {
+			return nil, fmt.Errorf("-only: %w", err)
+		}
+	}
+	if s.write && (len(s.skip) > 0 || s.only != nil) {
 		return nil, errors.New("-write: only a run of all cases is written")
 	}
 	return &s, nil
@@ -116,6 +124,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	for _, side := range sides() {
+		if s.only != nil && !s.only.MatchString(side.name) {
+			continue
+		}
 		fmt.Fprintf(stdout, "%s ...\n", side.name) //nolint:errcheck // what is printed is only read by people
 		begin := time.Now()
 		report, err := s.play(ctx, side)
@@ -124,6 +135,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		}
 		result.reports = append(result.reports, report)
 		fmt.Fprintf(stdout, "%s: %v, in %v\n", side.name, report.counts(), time.Since(begin).Round(time.Second)) //nolint:errcheck // likewise
+	}
+	if len(result.reports) == 0 {
+		return fmt.Errorf("-only: there is no run %q", s.only)
 	}
 	if s.write {
 		if err := result.write("."); err != nil {

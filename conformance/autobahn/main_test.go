@@ -49,10 +49,14 @@ func TestRun(t *testing.T) {
 Server: 2 cases: 1 OK, 1 informational, in \d+s
 Server with compression \.\.\.
 Server with compression: 3 cases: 2 OK, 1 informational, in \d+s
+Server with context takeover \.\.\.
+Server with context takeover: 1 cases: 1 OK, in \d+s
 Client \.\.\.
 Client: 2 cases: 1 OK, 1 informational, in \d+s
 Client with compression \.\.\.
 Client with compression: 3 cases: 2 OK, 1 informational, in \d+s
+Client with context takeover \.\.\.
+Client with context takeover: 1 cases: 1 OK, in \d+s
 $`, output)
 			assert.FileExists(t, filepath.Join(reports, "dial-compressed", "cases", "index.json"), "the reports are kept")
 
@@ -69,6 +73,17 @@ func TestSkip(t *testing.T) {
 	assert.Contains(t, output, "Server with compression: 1 cases: 1 OK")
 	assert.Contains(t, output, "Client: 0 cases: none")
 	assert.Contains(t, output, "Client with compression: 1 cases: 1 OK")
+}
+
+func TestOnly(t *testing.T) {
+	output, err := runFake(t.Context(), t, "none", "-only", "^Client.*takeover")
+	require.NoError(t, err)
+	assert.Regexp(t, `^Client with context takeover \.\.\.
+Client with context takeover: 1 cases: 1 OK, in \d+s
+$`, output)
+
+	_, err = runFake(t.Context(), t, "none", "-only", "^Nobody")
+	require.ErrorContains(t, err, "no run", "nothing was checked")
 }
 
 func TestProblems(t *testing.T) {
@@ -107,6 +122,8 @@ func TestArguments(t *testing.T) {
 		{args: []string{"-skip", "nine"}, want: `"nine" is no pattern`},
 		{args: []string{"-skip", "9.*,"}, want: `"" is no pattern`},
 		{args: []string{"-skip", "9.*", "-write"}, want: "all cases"},
+		{args: []string{"-only", "Client", "-write"}, want: "all cases"},
+		{args: []string{"-only", "("}, want: "missing closing )"},
 		{args: []string{"9.*"}, want: `"9.*"`},
 	} {
 		require.ErrorContains(t, run(t.Context(), tt.args, io.Discard), tt.want)

@@ -57,7 +57,7 @@ func (o *outcome) problems() error {
 			if r.verdict == passed {
 				continue
 			}
-			if _, known := explain(report.side.role(), r); !known || r.verdict >= nonStrict {
+			if _, known := explain(report.side, r); !known || r.verdict >= nonStrict {
 				problems = append(problems, fmt.Errorf("%s: case %s is %v (%s): %s", report.side.name, r.id, r.verdict, r.description, r.says))
 			}
 		}
@@ -65,8 +65,8 @@ func (o *outcome) problems() error {
 	return errors.Join(problems...)
 }
 
-// headline returns the result in a sentence. It is that of the sides with compression, which have
-// all cases.
+// headline returns the result in a sentence. It has the numbers of the sides that play all
+// cases, but no side is left out where it says what failed.
 func (o *outcome) headline(link string) string {
 	var server, client, all tally
 	for _, report := range o.reports {
@@ -74,9 +74,10 @@ func (o *outcome) headline(link string) string {
 		for v, n := range counts {
 			all[v] += n
 		}
-		if report.side.compressed && report.side.client {
+		switch {
+		case report.side.complete() && report.side.client:
 			client = counts
-		} else if report.side.compressed {
+		case report.side.complete():
 			server = counts
 		}
 	}
@@ -122,9 +123,10 @@ func (o *outcome) page() string {
 const (
 	suiteURL     = "https://github.com/crossbario/autobahn-testsuite"
 	introduction = `The suite's client plays against [examples/echo](../examples/echo/main.go), and its server against a
-client made with ` + "`Dial`" + `: with permessage-deflate, and without it. The groups 12 and 13 are about
-permessage-deflate, and are left out without it. The suite judges the messages of a case and the
-end of its connection; here, the worse judgment counts.
+client made with ` + "`Dial`" + `: without compression, with compression of each message by itself, and with
+context takeover. The groups 12 and 13 are about compression: without it, they are left out, and
+with context takeover, only they are run. The suite judges the messages of a case and the end of its
+connection; here, the worse judgment counts.
 [How to run it](conformance.md#the-autobahn-testsuite).
 
 `
@@ -172,7 +174,7 @@ func (r *report) write(b *strings.Builder) {
 	for i := range r.results {
 		result := &r.results[i]
 		if result.verdict != passed {
-			why, _ := explain(r.side.role(), result)
+			why, _ := explain(r.side, result)
 			fmt.Fprintf(b, "| %s | %s | %v | %s |\n", result.id, cell(result.description), result.verdict, cell(why))
 		}
 	}

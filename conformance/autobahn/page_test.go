@@ -13,7 +13,7 @@ import (
 
 func readFixture(t *testing.T, cases int) (*report, error) {
 	t.Helper()
-	return readReport(filepath.Join("testdata", "reports"), sides()[3], cases)
+	return readReport(filepath.Join("testdata", "reports"), sides()[4], cases)
 }
 
 func TestReadReport(t *testing.T) {
@@ -33,9 +33,9 @@ func TestReadReport(t *testing.T) {
 
 	_, err = readFixture(t, 8)
 	require.ErrorContains(t, err, "7 cases of 8")
-	_, err = readReport(t.TempDir(), sides()[3], 1)
+	_, err = readReport(t.TempDir(), sides()[4], 1)
 	require.ErrorIs(t, err, os.ErrNotExist)
-	report, err = readReport(t.TempDir(), sides()[3], 0)
+	report, err = readReport(t.TempDir(), sides()[4], 0)
 	require.NoError(t, err, "a suite without cases writes none")
 	assert.Empty(t, report.results)
 }
@@ -93,7 +93,7 @@ func fixture(t *testing.T) *outcome {
 		when:     time.Date(2026, 7, 28, 23, 0, 0, 0, time.UTC),
 		versions: revisions{suite: []string{"AutobahnTestSuite 25.10.1", "Autobahn 0.10.9"}, library: "commit 0123456789ab", golang: "go1.25.0", system: "plan9/arm"},
 		note:     "It was installed with care.",
-		reports:  []*report{{side: sides()[0], results: one}, {side: sides()[1], results: one}, {side: sides()[2], results: one}, client},
+		reports:  []*report{{side: sides()[0], results: one}, {side: sides()[1], results: one}, {side: sides()[3], results: one}, client},
 	}
 }
 

@@ -26,25 +26,22 @@ type side struct {
 	name       string // as the page has it
 	agent      string // as the suite's reports have it
 	client     bool   // it is a client made with Dial; without it, the server of examples/echo
-	compressed bool
+	compressed websocket.CompressionMode
 }
 
 func sides() []side {
 	return []side{
 		{name: "Server", agent: "echo"},
-		{name: "Server with compression", agent: "echo-compressed", compressed: true},
+		{name: "Server with compression", agent: "echo-compressed", compressed: websocket.CompressionNoContextTakeover},
+		{name: "Server with context takeover", agent: "echo-takeover", compressed: websocket.CompressionContextTakeover},
 		{name: "Client", agent: "dial", client: true},
-		{name: "Client with compression", agent: "dial-compressed", client: true, compressed: true},
+		{name: "Client with compression", agent: "dial-compressed", client: true, compressed: websocket.CompressionNoContextTakeover},
+		{name: "Client with context takeover", agent: "dial-takeover", client: true, compressed: websocket.CompressionContextTakeover},
 	}
 }
 
-// role is "server" or "client".
-func (s side) role() string {
-	if s.client {
-		return "client"
-	}
-	return "server"
-}
+// complete reports whether the side plays all cases.
+func (s side) complete() bool { return s.compressed == websocket.CompressionNoContextTakeover }
 
 // compression are the cases that are about compression.
 var compression = []string{"12.*", "13.*"}
@@ -58,8 +55,11 @@ func (s *settings) play(ctx context.Context, side side) (*report, error) {
 		return nil, err
 	}
 	plan := specification{Folder: filepath.Join(folder, "cases"), Cases: []string{"*"}, Exclude: append([]string{}, s.skip...)}
-	if !side.compressed {
+	switch side.compressed {
+	case websocket.CompressionDisabled:
 		plan.Exclude = append(plan.Exclude, compression...)
+	case websocket.CompressionContextTakeover: // the suite offers no compression in other cases
+		plan.Cases = compression
 	}
 	var cases int
 	var err error
@@ -83,8 +83,11 @@ var (
 // cases that there are.
 func (s *settings) playServer(ctx context.Context, side side, folder string, plan *specification) (cases int, err error) {
 	args := []string{"-addr", "127.0.0.1:0", "-limit", strconv.Itoa(longest)}
-	if side.compressed {
+	switch side.compressed {
+	case websocket.CompressionNoContextTakeover:
 		args = append(args, "-compress")
+	case websocket.CompressionContextTakeover:
+		args = append(args, "-compress", "-takeover")
 	}
 	echo, err := start(filepath.Join(folder, "echo.log"), s.echo, args...)
 	if err != nil {
@@ -141,9 +144,9 @@ func (s *settings) playClient(ctx context.Context, side side, folder string, pla
 	defer context.AfterFunc(suite.ended, func() { cancel(fmt.Errorf("wstest: %w", suite.failure())) })()
 
 	c := &client{url: plan.URL, agent: side.agent, options: websocket.DialOptions{
-		EnableCompression: side.compressed,
-		MaxMessageSize:    longest,
-		HandshakeTimeout:  patience,
+		Compression:      side.compressed,
+		MaxMessageSize:   longest,
+		HandshakeTimeout: patience,
 	}}
 	return c.play(ctx)
 }

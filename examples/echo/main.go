@@ -66,6 +66,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("echo", flag.ContinueOnError)
 	addr := flags.String("addr", "127.0.0.1:8080", "`address` to listen on; port 0 takes a free one")
 	compress := flags.Bool("compress", false, "offer compression (permessage-deflate)")
+	takeover := flags.Bool("takeover", false, "with -compress, compress a message with those before it as a dictionary (context takeover)")
 	debug := flags.Bool("debug", false, "tell clients the details of errors")
 	limit := flags.Int64("limit", 0, "longest message that is taken, in `bytes`; 0 means 1 MiB, negative no limit")
 	if err := flags.Parse(args); err != nil {
@@ -77,6 +78,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 
 	upgrader := websocket.New(&Echo{})
 	upgrader.EnableCompression = *compress
+	if *compress && *takeover {
+		upgrader.Compression = websocket.CompressionContextTakeover
+	}
 	upgrader.Debug = *debug
 	upgrader.MaxMessageSize = *limit
 	upgrader.HeartbeatInterval = 15 * time.Second // the page gives up after 25

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -153,7 +154,7 @@ func TestEcho(t *testing.T) {
 		{name: "binary", messageType: ws.BinaryMessage, message: []byte{0, 1, 0xfe, 0xff}},
 		{name: "more than a buffer", messageType: ws.BinaryMessage, message: bytes.Repeat([]byte("0123456789"), 20_000)},
 	}
-	for _, args := range [][]string{{}, {"-compress"}, {"-debug"}} {
+	for _, args := range [][]string{{}, {"-compress"}, {"-compress", "-takeover"}, {"-debug"}} {
 		e := start(t, args...)
 		conn := mustDial(t, e.url)
 		for _, tt := range tests {
@@ -180,6 +181,26 @@ func TestCompressIsOffered(t *testing.T) {
 			require.NoError(t, response.Body.Close())
 			extension, _, _ := strings.Cut(response.Header.Get("Sec-WebSocket-Extensions"), ";")
 			assert.Equal(t, tt.want, extension)
+		})
+	}
+}
+
+func TestTakeover(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{name: "not by default", args: []string{"-compress"}, want: "permessage-deflate; server_no_context_takeover; client_no_context_takeover"},
+		{name: "with -takeover", args: []string{"-compress", "-takeover"}, want: "permessage-deflate"},
+		{name: "not with -takeover alone", args: []string{"-takeover"}, want: ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			url := strings.Replace(start(t, tt.args...).url, "http", "ws", 1) + "/echo"
+			conn, response, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{Compression: websocket.CompressionContextTakeover})
+			require.NoError(t, err)
+			require.NoError(t, conn.CloseNormal())
+			assert.Equal(t, tt.want, response.Header.Get("Sec-WebSocket-Extensions"))
 		})
 	}
 }
