@@ -282,7 +282,7 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("websocket: CompressionLevel is %d: want 1 to %d, or a constant", o.CompressionLevel, flate.BestCompression)
 	}
 	if !o.Compression.isValid() {
-		return fmt.Errorf("websocket: Compression is %d: want one of the constants", o.Compression)
+		return fmt.Errorf("websocket: Compression is %d: want one of the constants", int(o.Compression))
 	}
 	if o.MaxWindowBits != 0 && (o.MaxWindowBits < minWindowBits || o.MaxWindowBits > maxWindowBits) {
 		return fmt.Errorf("websocket: MaxWindowBits is %d: want %d to %d", o.MaxWindowBits, minWindowBits, maxWindowBits)

@@ -1,6 +1,7 @@
 package websocket_test
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -67,6 +68,36 @@ func TestOptionsWinOverSettings(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestOptionsRefuseCompressionThatThereIsNot(t *testing.T) {
+	for _, bits := range []int{-1, 1, 7, 16} {
+		require.ErrorContains(t, (&websocket.Options{MaxWindowBits: bits}).Validate(), fmt.Sprintf("MaxWindowBits is %d: want 8 to 15", bits))
+		_, _, err := websocket.Dial(t.Context(), "ws://example.test/", &websocket.DialOptions{MaxWindowBits: bits})
+		require.ErrorContains(t, err, "MaxWindowBits")
+	}
+	for _, mode := range []websocket.CompressionMode{-1, 3} {
+		require.ErrorContains(t, (&websocket.Options{Compression: mode}).Validate(), fmt.Sprintf("Compression is %d", int(mode)))
+	}
+}
+
+func TestCompressionModesHaveNames(t *testing.T) {
+	for mode, name := range map[websocket.CompressionMode]string{
+		websocket.CompressionDisabled:          "disabled",
+		websocket.CompressionNoContextTakeover: "noContextTakeover",
+		websocket.CompressionContextTakeover:   "contextTakeover",
+	} {
+		assert.Equal(t, name, mode.String())
+		parsed := websocket.CompressionMode(-1)
+		require.NoError(t, parsed.UnmarshalText([]byte(name)))
+		assert.Equal(t, mode, parsed)
+	}
+	mode := websocket.CompressionContextTakeover
+	require.ErrorContains(t, mode.UnmarshalText([]byte("takeover")), `"takeover"`)
+	assert.Equal(t, websocket.CompressionContextTakeover, mode, "nothing is changed")
+	require.NoError(t, mode.UnmarshalText(nil))
+	assert.Equal(t, websocket.CompressionDisabled, mode)
+	assert.Equal(t, "CompressionMode(3)", websocket.CompressionMode(3).String())
 }
 
 func TestOptionsRefuseSubprotocolsThatAreNone(t *testing.T) {

@@ -45,6 +45,21 @@ func (e *encoder) release() {
 	encoders.Put(e)
 }
 
+// outputs has memory for results that are in use when their encoder is not needed any more.
+var outputs = sync.Pool{New: func() any { return new([]byte) }}
+
+// use releases the encoder, and calls f with what it has written: f may wait for the peer.
+func (e *encoder) use(f func(p []byte) error) error {
+	o := outputs.Get().(*[]byte) //nolint:errcheck // it is
+	*o, e.out = e.out, *o
+	e.release()
+	err := f(*o)
+	if cap(*o) <= 2*chunkSize {
+		outputs.Put(o)
+	}
+	return err
+}
+
 // begin begins to compress what comes after past, of which at most the last window bytes are
 // referred to. expected is the size of what comes, in bytes, or a guess.
 func (e *encoder) begin(past []byte, window, level, expected int) {
@@ -129,9 +144,8 @@ func CompressAlone(p []byte, level, windowBits int, use func(p []byte) error) er
 		return Compress(p, level, use)
 	}
 	e := newEncoder()
-	defer e.release()
 	e.begin(nil, 1<<windowBits, level, len(p))
 	e.compress(p)
 	e.end()
-	return use(e.out)
+	return e.use(use)
 }

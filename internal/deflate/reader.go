@@ -91,6 +91,9 @@ func (z *Reader) Abandon() {
 	z.out.Release()
 }
 
+// HoldsMemory reports whether the Reader has memory for output or tables.
+func (z *Reader) HoldsMemory() bool { return z.out.Memory != nil || z.inflater.own != nil }
+
 // Take returns all output, which the caller must release. The Reader was made to keep it.
 func (z *Reader) Take() (out bufpool.Buffer) {
 	if z.out.Memory == nil {

@@ -54,21 +54,20 @@ func (w *SendWindow) size() int { return 1 << w.bits }
 // message is in the window afterwards, unless use returns an error: then it was not sent.
 func (w *SendWindow) Compress(p []byte, level int, use func(p []byte) error) error {
 	e := newEncoder()
-	defer e.release()
 	if level == fastLevel && w.bits >= keptTableBits && len(p) <= w.size()/8 {
 		return w.compressWithin(e, p, use)
 	}
 	e.begin(w.past.Bytes(), w.size(), level, len(p))
 	e.compress(p)
 	e.end()
-	if err := use(e.out); err != nil {
+	if err := e.use(use); err != nil {
 		return err
 	}
 	w.Enter(p)
 	return nil
 }
 
-// compressWithin is Compress in the memory of the window, with its own table.
+// compressWithin is Compress in the memory of the window, with its own table. It releases e.
 func (w *SendWindow) compressWithin(e *encoder, p []byte, use func(p []byte) error) error {
 	w.makeRoom(len(p))
 	if w.table == nil {
@@ -82,7 +81,7 @@ func (w *SendWindow) compressWithin(e *encoder, p []byte, use func(p []byte) err
 	e.compressTo(w.past.Len)
 	e.flush()
 	w.entered = w.past.Len
-	err := use(e.out)
+	err := e.use(use)
 	if err != nil {
 		w.past.Len, w.entered = n, n // positions behind it are harmless: what is found is compared
 	}

@@ -547,3 +547,20 @@ func TestWindowsAreCounted(t *testing.T) {
 	testws.AwaitEnd(t, u)
 	require.Zero(t, u.Stats().WindowBytes)
 }
+
+// Without a threshold of the application's, short messages are compressed from 128 bytes on where
+// they have context, and from 512 on otherwise.
+func TestTakeoverThreshold(t *testing.T) {
+	for offer, threshold := range map[string]int{"": 128, "; server_no_context_takeover": 512} {
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
+		client, z := dialTakeover(t, u, offer)
+		z.Takeover = threshold == 128
+		text := strings.Repeat(unlike, 2)
+		for range 2 {
+			client.Send(wstest.Text(text[:threshold-1]), wstest.Text(text[:threshold]))
+			client.Expect(wstest.Text(text[:threshold-1]))
+			message, _ := receiveDeflated(t, client, z)
+			require.Equal(t, text[:threshold], message)
+		}
+	}
+}
