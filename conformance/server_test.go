@@ -20,10 +20,10 @@ import (
 // A variant is an endpoint. Every row runs on every variant.
 type variant struct {
 	name    string
-	serve   websocket.ControllerFunc
-	enabled bool   // whether the server has compression enabled
-	offer   string // of extensions, by the client
-	secure  bool   // with TLS
+	serve   websocket.ControllerFunc // nil: it is served message by message
+	enabled bool                     // whether the server has compression enabled
+	offer   string                   // of extensions, by the client
+	secure  bool                     // with TLS
 
 	takeover bool // messages are compressed with the context of earlier ones
 }
@@ -36,7 +36,7 @@ func (v *variant) whole() bool { return v.agreed() && !strings.HasPrefix(v.name,
 
 // variants are the ways to read and write, each with and without compression: either the server
 // has disabled it, or the client does not offer it. Some use TLS, because the library reads from
-// a TLS connection in another way.
+// a TLS connection in another way. Those of a MessageController are parked whenever they wait.
 func variants() []*variant {
 	readMessage, readSlice, streams := echo((*websocket.Conn).ReadMessage), echo((*websocket.Conn).ReadSlice), answering(stream)
 	return []*variant{
@@ -49,6 +49,7 @@ func variants() []*variant {
 		{name: "streams, compressed", serve: streams, enabled: true, offer: deflateOffer},
 		{name: "ReadMessage, context takeover", serve: readMessage, enabled: true, offer: deflateOffer, takeover: true},
 		{name: "streams, context takeover", serve: streams, enabled: true, offer: deflateOffer, takeover: true},
+		{name: "OnMessage, compressed", enabled: true, offer: deflateOffer},
 	}
 }
 
@@ -76,6 +77,18 @@ func echo(read func(*websocket.Conn) (int, []byte, error)) websocket.ControllerF
 		}
 		return conn.WriteMessage(messageType, message)
 	})
+}
+
+// onMessage is the Open of a MessageController that does what echo does.
+func onMessage(conn *websocket.Conn, r *http.Request) (websocket.MessageHandler, error) {
+	isLast := r.URL.Path == goodbye
+	return websocket.MessageHandlerFunc(func(messageType int, message []byte) error {
+		err := conn.WriteMessage(messageType, message)
+		if err == nil && isLast {
+			return websocket.NewCloseError(websocket.CloseNormalClosure, websocket.NormalClosureMessage)
+		}
+		return err
+	}), nil
 }
 
 func stream(conn *websocket.Conn) error {
@@ -108,7 +121,13 @@ const closeTimeout = time.Minute
 
 func newServer(t *testing.T, v *variant) *server {
 	t.Helper()
-	s := &server{variant: v, upgrader: websocket.New(v.serve)}
+	s := &server{variant: v}
+	if v.serve != nil {
+		s.upgrader = websocket.New(v.serve)
+	} else {
+		s.upgrader = websocket.NewMessages(websocket.MessageControllerFunc(onMessage))
+		s.upgrader.ParkAfter = 1
+	}
 	s.upgrader.CloseTimeout = closeTimeout
 	s.upgrader.CompressionThreshold = -1
 	s.upgrader.Settings.EnableCompression = v.enabled

@@ -28,12 +28,21 @@ func isExpectedPanic(err error) bool {
 
 // Serve does what the query says.
 func (ctrl *controller) Serve(conn *websocket.Conn, r *http.Request) error {
+	return ctrl.server(conn, r).serve(r.URL.Query().Get("do"))
+}
+
+// server returns the server's end of a connection.
+func (ctrl *controller) server(conn *websocket.Conn, r *http.Request) *server {
 	l := ledgerOf(r.Context())
-	v := &server{g: ctrl.g, conn: conn, l: l, random: rand.New(rand.NewPCG(l.id, 2))} //nolint:gosec // must be reproducible
-	if l.healthy() {                                                                  // a slow reader needs time to reach the close frame
+	if l.healthy() { // a slow reader needs time to reach the close frame
 		conn.SetCloseHandshakeTimeout(patience)
 	}
-	switch do := r.URL.Query().Get("do"); do {
+	return &server{g: ctrl.g, conn: conn, l: l, random: rand.New(rand.NewPCG(l.id, 2))} //nolint:gosec // must be reproducible
+}
+
+// serve does what a query says, in a Serve or an Open.
+func (v *server) serve(do string) error {
+	switch do {
 	case "exchange":
 		return v.exchange()
 	case "stream":
@@ -56,7 +65,7 @@ func (ctrl *controller) Serve(conn *websocket.Conn, r *http.Request) error {
 		runtime.Goexit()
 		return nil
 	case "panic beside":
-		conn.Go(func(context.Context) error { panic(errExpected) })
+		v.panicBeside()
 		return v.idle()
 	default:
 		return fmt.Errorf("do what: %q", do)
@@ -84,20 +93,34 @@ type server struct {
 	random *rand.Rand // only for Serve's goroutine
 }
 
+func (v *server) panicBeside() {
+	v.conn.Go(func(context.Context) error { panic(errExpected) })
+}
+
 // exchange reads numbered messages and answers some, while other goroutines write, too.
 func (v *server) exchange() error {
+	defer v.beginExchange()()
+	for {
+		_, p, err := v.read()
+		if err != nil {
+			return err
+		}
+		if string(p) == goodbye {
+			return nil // the end of Serve waits for the writers and closes with 1000
+		}
+		if err := v.answer(p); err != nil {
+			return err
+		}
+	}
+}
+
+// beginExchange starts the goroutines that write. end waits for them.
+func (v *server) beginExchange() (end func()) {
 	v.g.mu.Lock()
 	v.g.crowd[v.conn] = v.l
 	v.g.mu.Unlock()
-	defer func() {
-		v.g.mu.Lock()
-		delete(v.g.crowd, v.conn)
-		v.g.mu.Unlock()
-	}()
 	var writers sync.WaitGroup
-	defer writers.Wait()
 	talking, quit := context.WithCancel(v.conn.Context()) // until the client has said goodbye
-	defer quit()
 	for i := range v.random.IntN(4) {
 		random := rand.New(rand.NewPCG(v.l.id, uint64(10+i))) //nolint:gosec // must be reproducible
 		writers.Add(1)
@@ -111,23 +134,24 @@ func (v *server) exchange() error {
 		defer writers.Done()
 		return v.ping(talking)
 	})
-	for {
-		_, p, err := v.read()
-		if err != nil {
-			return err
-		}
-		if string(p) == goodbye {
-			return nil // the end of Serve waits for the writers and closes with 1000
-		}
-		if err := v.l.up.arrived(p); err != nil {
-			v.g.s.problems.add("%s %d: to the server: %v", v.l.kind, v.l.id, err)
-		}
-		if v.random.IntN(2) == 0 {
-			if err := v.write("answers", v.random); err != nil {
-				return err
-			}
-		}
+	return func() {
+		quit()
+		writers.Wait()
+		v.g.mu.Lock()
+		defer v.g.mu.Unlock()
+		delete(v.g.crowd, v.conn)
 	}
+}
+
+// answer checks a numbered message, and sometimes answers it.
+func (v *server) answer(p []byte) error {
+	if err := v.l.up.arrived(p); err != nil {
+		v.g.s.problems.add("%s %d: to the server: %v", v.l.kind, v.l.id, err)
+	}
+	if v.random.IntN(2) == 0 {
+		return v.write("answers", v.random)
+	}
+	return nil
 }
 
 // read reads a message by one of the methods for it.
@@ -265,11 +289,18 @@ func (v *server) echo() error {
 		if err != nil {
 			return err
 		}
-		if err := v.conn.WriteMessage(messageType, p); err != nil {
+		if err := v.sendBack(messageType, p); err != nil {
 			return err
 		}
-		v.g.written.Add(1)
 	}
+}
+
+func (v *server) sendBack(messageType int, p []byte) error {
+	if err := v.conn.WriteMessage(messageType, p); err != nil {
+		return err
+	}
+	v.g.written.Add(1)
+	return nil
 }
 
 // push writes messages that the peer does not read.
@@ -291,9 +322,7 @@ func (v *server) push() error {
 
 // idle reads, sometimes with a deadline.
 func (v *server) idle() error {
-	if v.random.IntN(2) == 0 {
-		_ = v.conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond)) // if it fails, so does the read
-	}
+	v.boundReads()
 	for {
 		if _, _, err := v.read(); err != nil {
 			return err
@@ -301,8 +330,20 @@ func (v *server) idle() error {
 	}
 }
 
+// boundReads sometimes sets a deadline.
+func (v *server) boundReads() {
+	if v.random.IntN(2) == 0 {
+		_ = v.conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond)) // if it fails, so does the read
+	}
+}
+
 // closeManyTimes closes the connection from several goroutines while it is being read.
 func (v *server) closeManyTimes() error {
+	v.startClosing()
+	return v.idle()
+}
+
+func (v *server) startClosing() {
 	for i := range 3 {
 		v.conn.Go(func(context.Context) error {
 			if i == 2 && v.l.id%2 == 0 {
@@ -312,5 +353,4 @@ func (v *server) closeManyTimes() error {
 			return nil
 		})
 	}
-	return v.idle()
 }

@@ -29,6 +29,7 @@ type generation struct {
 	written  atomic.Uint64 // messages, by the controllers
 	read     atomic.Uint64
 	gone     atomic.Uint64 // peers, by the errors that controllers received
+	handled  atomic.Int64  // handlers of messages that were not closed yet
 
 	mu      sync.Mutex
 	sealed  bool // no more requests are accepted
@@ -40,15 +41,20 @@ type generation struct {
 }
 
 // newGeneration returns a generation whose Upgrader has the default timeouts or, every other time,
-// short ones.
+// short ones. Two of four generations are served message by message.
 func newGeneration(s *soak, number int) *generation {
 	g := &generation{s: s, number: number, crowd: make(map[*websocket.Conn]*ledger)}
-	g.upgrader = websocket.New(&controller{g: g})
+	if g.byMessage() {
+		g.upgrader = websocket.NewMessages(&messageController{controller{g: g}})
+	} else {
+		g.upgrader = websocket.New(&controller{g: g})
+	}
 	g.upgrader.Options = websocket.Options{
 		Observer:       &websocket.Observer{Opened: g.tellOpened, Ended: g.tellEnded},
 		Logger:         slog.New(alarm{g}),
 		AllowedOrigins: []string{"friend.test"},
 		CloseTimeout:   3 * time.Second,
+		ParkAfter:      2 * time.Millisecond, // often
 	}
 	if number%2 == 0 {
 		g.upgrader.PingInterval = time.Second
@@ -58,6 +64,8 @@ func newGeneration(s *soak, number int) *generation {
 	g.upgrader.Settings.EnableCompression = true
 	return g
 }
+
+func (g *generation) byMessage() bool { return g.number%4 > 1 }
 
 // An alarm is the log handler of a generation. Whatever the library logs is a bug.
 type alarm struct{ g *generation }
@@ -249,7 +257,11 @@ func (g *generation) audit() {
 			g.s.problems.add("generation %d: %s: the Upgrader counts %d, there were %d", g.number, what, got, want)
 		}
 	}
+	if g.byMessage() {
+		g.s.tally.add("generations served message by message", 1)
+	}
 	equal("open connections", uint64(stats.Open), 0)
+	equal("handlers without OnClose", uint64(max(g.handled.Load(), -g.handled.Load())), 0) //nolint:gosec // it is positive
 	equal("upgrades", stats.Upgrades, statuses[http.StatusSwitchingProtocols])
 	equal("connections that the observer saw begin", uint64(g.opened), stats.Upgrades)
 	equal("connections that the observer saw end", uint64(g.ended), stats.Upgrades)

@@ -7,7 +7,8 @@
 // compression. Healthy ones exchange numbered messages with checksums, in both
 // directions, over all ways to read and to write. Faulty ones reset, vanish, stall,
 // flood, half-close, break the protocol, or are served by a controller that panics.
-// Again and again, the Upgrader is shut down and replaced by a new one.
+// Again and again, the Upgrader is shut down and replaced by a new one. Some of them have a
+// MessageController, whose connections are parked whenever they are quiet.
 //
 // On healthy connections, every message must arrive once and in order, up to the last one before
 // the close frame. The Upgraders and the clients must count the same. After each
