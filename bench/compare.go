@@ -51,7 +51,7 @@ func (r *report) workload(name string) *workload {
 // many agree of how many that could be compared.
 func (r *report) compare(b *strings.Builder, earlier *report) (agreed, compared int) {
 	rows := r.firstRows()
-	columns := slices.DeleteFunc(r.firstColumns(), func(c firstColumn) bool { return c.name == gorillaName })
+	columns := slices.DeleteFunc(r.measured(slices.Concat(beside, lending)), func(c firstColumn) bool { return c.name == gorillaName })
 	var table strings.Builder
 	table.WriteString("|  |")
 	for _, c := range columns {

@@ -114,7 +114,7 @@ func TestQuickMeasuresTheFirstTable(t *testing.T) {
 		return workloadNames, implementationNames
 	}
 	workloadNames, names := selected("-quick")
-	assert.ElementsMatch(t, []string{oursName, sliceName, gorillaName, coderName, gwsName, nbioName}, names)
+	assert.ElementsMatch(t, []string{oursName, sliceName, messagesName, gorillaName, coderName, gwsName, nbioName}, names)
 	assert.Subset(t, workloadNames, pageRows(t))
 
 	workloadNames, names = selected("-quick", "-run", "^echo 256 KiB text$")

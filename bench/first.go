@@ -7,25 +7,28 @@ import (
 	"strings"
 )
 
-// beside are the peers of the first table, in its order, and their titles.
-var beside = []struct{ name, title string }{
+// A firstColumn is an implementation in the first table and in comparisons with it.
+type firstColumn struct{ name, title string }
+
+// beside are the columns of the first table, but for the one of messages that are lent.
+var beside = []firstColumn{
+	{oursName, "this library"},
 	{gorillaName, "gorilla"},
 	{coderName, "coder"},
 	{gwsName, "gws"},
 	{nbioName, "nbio"},
 }
 
-// ofFirst reports whether the first table has a column for the implementation.
+// lending are the ways of this library in which messages are lent. The first table has one column
+// for them, which names the way.
+var lending = []firstColumn{
+	{sliceName, "`ReadSlice`"},
+	{messagesName, "`OnMessage`"},
+}
+
+// ofFirst reports whether the first table has results of the implementation.
 func (im *implementation) ofFirst() bool {
-	if im.name == oursName || im.name == sliceName {
-		return true
-	}
-	for _, peer := range beside {
-		if im.name == peer.name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(slices.Concat(beside, lending), func(c firstColumn) bool { return c.name == im.name })
 }
 
 // A row of the first table is one number of a workload.
@@ -60,37 +63,32 @@ func (r *report) firstRows() []row {
 	return rows
 }
 
-// A firstColumn is an implementation in the first table.
-type firstColumn struct{ name, title string }
-
-const (
-	oursTitle  = "this library"
-	sliceTitle = "this library, `ReadSlice`"
-)
-
-// firstColumns returns the columns of the first table that were measured.
-func (r *report) firstColumns() []firstColumn {
-	all := []firstColumn{{oursName, oursTitle}}
-	for _, peer := range beside {
-		all = append(all, firstColumn(peer))
+// measured returns those of the columns that were measured.
+func (r *report) measured(columns []firstColumn) []firstColumn {
+	var all []firstColumn
+	for _, c := range columns {
+		if r.implementation(c.name) != nil {
+			all = append(all, c)
+		}
 	}
-	all = append(all, firstColumn{sliceName, sliceTitle})
-	return slices.DeleteFunc(all, func(c firstColumn) bool { return r.implementation(c.name) == nil })
+	return all
 }
 
-// shown returns the median for a cell of the first table, or NaN if it has none. ReadSlice is
-// shown where it was smaller than ReadMessage in every round, and by more than a small loss.
-func (r *report) shown(w row, name string) float64 {
-	c, key := r.cellOf(w.workload, name), w.column.key
-	m := c.median(key)
-	if name != sliceName {
-		return m
+// lent returns the way to lend messages that a row of the first table shows: the first that is
+// clearly smaller than ReadMessage, or another that is clearly smaller than that one.
+func (r *report) lent(w row) (way firstColumn, ok bool) {
+	least := r.cellOf(w.workload, oursName)
+	for _, c := range lending {
+		if of := r.cellOf(w.workload, c.name); clearlyBelow(of, least, w.column.key) {
+			way, ok, least = c, true, of
+		}
 	}
-	own := r.cellOf(w.workload, oursName)
-	if below(c, own, key) && m*smallLoss < own.median(key) {
-		return m
-	}
-	return math.NaN()
+	return way, ok
+}
+
+// clearlyBelow reports whether a is smaller than b in every round, and by more than a small loss.
+func clearlyBelow(a, b *cell, key string) bool {
+	return below(a, b, key) && a.median(key)*smallLoss < b.median(key)
 }
 
 // below reports whether the largest value of a is smaller than the smallest of b.
@@ -101,10 +99,14 @@ func below(a, b *cell, key string) bool {
 }
 
 // best returns the name of the implementation with the smallest number that a row shows.
-func (r *report) best(w row, columns []firstColumn) string {
+func (r *report) best(w row) string {
+	columns := slices.Clone(beside)
+	if way, ok := r.lent(w); ok {
+		columns = append(columns, way)
+	}
 	name, smallest := "", math.Inf(1)
 	for _, c := range columns {
-		if v := r.shown(w, c.name); v < smallest {
+		if v := r.medianOf(w.workload, c.name, w.column.key); v < smallest {
 			name, smallest = c.name, v
 		}
 	}
@@ -113,7 +115,7 @@ func (r *report) best(w row, columns []firstColumn) string {
 
 // writeFirst writes the first table: this library beside the peers that most people choose from.
 func (r *report) writeFirst(b *strings.Builder) {
-	rows, columns := r.firstRows(), r.firstColumns()
+	rows, columns, ways := r.firstRows(), r.measured(beside), r.measured(lending)
 	if len(rows) == 0 {
 		return
 	}
@@ -123,25 +125,35 @@ func (r *report) writeFirst(b *strings.Builder) {
 	for _, c := range columns {
 		fmt.Fprintf(b, " %s |", c.title)
 	}
-	b.WriteString("\n| --- |" + strings.Repeat(" ---: |", len(columns)) + "\n")
+	align := strings.Repeat(" ---: |", len(columns))
+	if len(ways) > 0 {
+		b.WriteString(" this library, lending |")
+		align += " --- |"
+	}
+	b.WriteString("\n| --- |" + align + "\n")
 	for _, w := range rows {
 		fmt.Fprintf(b, "| %s |", w.linkedTitle())
-		best := r.best(w, columns)
+		best := r.best(w)
 		for _, c := range columns {
 			fmt.Fprintf(b, " %s |", r.firstCell(w, c.name, c.name == best))
+		}
+		if way, ok := r.lent(w); ok {
+			fmt.Fprintf(b, " %s %s |", r.firstCell(w, way.name, way.name == best), way.title)
+		} else if len(ways) > 0 {
+			b.WriteString("  |")
 		}
 		b.WriteString("\n")
 	}
 	b.WriteString("\nµs are processor time of the server for one message, connection or delivery, but for latencies, " +
 		"which are a client's. In parentheses: the ratio to gorilla. Bold: the smallest of the row. This library reads " +
-		"with `ReadMessage`, whose messages are the caller's to keep; with `ReadSlice` they are lent until the next read, " +
-		"as those of gws and nbio are until the handler returns. That column has a number where it was smaller in every " +
-		"round and by more than 5 %.\n\n")
+		"with `ReadMessage`, whose messages are the caller's to keep. In the last column they are lent, as those of gws and " +
+		"nbio are: until the next read (`ReadSlice`), or until the handler of a message controller returns (`OnMessage`). It " +
+		"has a number where that was smaller in every round, and by more than 5 %.\n\n")
 	r.writeWhere(b, columns)
 }
 
 func (r *report) firstCell(w row, name string, best bool) string {
-	v := r.shown(w, name)
+	v := r.medianOf(w.workload, name, w.column.key)
 	if math.IsNaN(v) {
 		return ""
 	}
@@ -159,21 +171,19 @@ func (r *report) firstCell(w row, name string, best bool) string {
 func (r *report) writeWins(b *strings.Builder, rows []row, columns []firstColumn) {
 	wins := make(map[string]int)
 	for _, w := range rows {
-		wins[r.best(w, columns)]++
+		wins[r.best(w)]++
+	}
+	lent := 0
+	for _, way := range lending {
+		lent += wins[way.name]
 	}
 	var texts []string
 	for _, c := range columns {
-		switch c.name {
-		case sliceName:
-		case oursName:
-			text := fmt.Sprintf("%s %d", c.title, wins[oursName]+wins[sliceName])
-			if wins[sliceName] > 0 {
-				text += fmt.Sprintf(" (%d of them with `ReadSlice`)", wins[sliceName])
-			}
-			texts = append(texts, text)
-		default:
-			texts = append(texts, fmt.Sprintf("%s %d", c.title, wins[c.name]))
+		text := fmt.Sprintf("%s %d", c.title, wins[c.name])
+		if c.name == oursName && lent > 0 {
+			text = fmt.Sprintf("%s %d (%d of them lending)", c.title, wins[c.name]+lent, lent)
 		}
+		texts = append(texts, text)
 	}
 	fmt.Fprintf(b, "How many of the %d rows each has the smallest number of: %s.\n\n", len(rows), strings.Join(texts, ", "))
 }
@@ -182,7 +192,7 @@ func (r *report) writeWins(b *strings.Builder, rows []row, columns []firstColumn
 func (r *report) writeWhere(b *strings.Builder, columns []firstColumn) {
 	var versions []string
 	for _, c := range columns {
-		if v := r.Versions[c.name]; c.name != sliceName && len(v) > 0 {
+		if v := r.Versions[c.name]; len(v) > 0 {
 			versions = append(versions, c.title+" "+v[0])
 		}
 	}

@@ -36,22 +36,30 @@ func TestFirstTableCountsTheSmallest(t *testing.T) {
 	r := fixedReport()
 	assert.Contains(t, first(r), "of the 2 rows each has the smallest number of: this library 0, gorilla 0, gws 2.\n")
 	addSlice(r, 1, 1, 1)
-	assert.Contains(t, first(r), ": this library 1 (1 of them with `ReadSlice`), gorilla 0, gws 1.\n")
+	assert.Contains(t, first(r), ": this library 1 (1 of them lending), gorilla 0, gws 1.\n")
 }
 
-func TestReadSliceIsShownWhereItMatters(t *testing.T) {
+func TestLendingIsShownWhereItMatters(t *testing.T) {
 	for _, test := range []struct {
-		name string
-		cpu  []float64
-		want string
+		name            string
+		slice, messages []float64
+		want            string
 	}{
-		{"smaller in every round", []float64{2.8, 2.9, 2.9}, "| 4.00 (0.50) | 8.00 | **2.70** (0.34) | 2.90 (0.36) |\n"},
-		{"the smallest", []float64{2, 2.1, 2.2}, "| 4.00 (0.50) | 8.00 | 2.70 (0.34) | **2.10** (0.26) |\n"},
-		{"not in every round", []float64{1, 1, 3}, "| 4.00 (0.50) | 8.00 | **2.70** (0.34) |  |\n"},
+		{"smaller in every round", []float64{2.8, 2.9, 2.9}, nil, "**2.70** (0.34) | 2.90 (0.36) `ReadSlice` |\n"},
+		{"the smallest", []float64{2, 2.1, 2.2}, nil, "2.70 (0.34) | **2.10** (0.26) `ReadSlice` |\n"},
+		{"not in every round", []float64{1, 1, 3}, nil, "**2.70** (0.34) |  |\n"},
+		{"both, but the second is hardly smaller", []float64{2, 2, 2}, []float64{1.95, 1.95, 1.95}, "**2.00** (0.25) `ReadSlice` |\n"},
+		{"both, and the second is smaller", []float64{2, 2, 2}, []float64{1, 1, 1}, "**1.00** (0.12) `OnMessage` |\n"},
+		{"the second", []float64{4, 4, 4}, []float64{1, 1, 1}, "**1.00** (0.12) `OnMessage` |\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := fixedReport()
-			addSlice(r, test.cpu...)
+			addSlice(r, test.slice...)
+			if test.messages != nil {
+				r.Implementations = append(r.Implementations, implementation{name: messagesName, ours: true})
+				add(r, 0, messagesName, test.messages...)
+			}
+			assert.Contains(t, first(r), "| [Echo](#echo), µs | 4.00 (0.50) | 8.00 | ")
 			assert.Contains(t, first(r), test.want)
 		})
 	}

@@ -9,8 +9,10 @@ import (
 	"github.com/goyave-contrib/websocket/hub"
 )
 
+const messagesName = "goyave-contrib/websocket, messages"
+
 var _ = register(implementation{
-	name:   "goyave-contrib/websocket, messages",
+	name:   messagesName,
 	module: oursModule,
 	below:  []string{"github.com/gorilla/websocket", "github.com/klauspost/compress"},
 	config: "a MessageController: `OnMessage` is called with each message, which is lent until it returns, and a " +

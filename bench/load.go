@@ -19,6 +19,7 @@ type scale struct {
 	members       int // of a broadcast
 	growth        int // the largest number of connections of the echo
 	latency       time.Duration
+	quick         bool // the memory of idle connections, which hardly differs, is measured in one round
 }
 
 var (
@@ -28,7 +29,7 @@ var (
 	}
 	quickScale = scale{
 		warmup: 50 * time.Millisecond, phase: 150 * time.Millisecond,
-		idle: 10_000, members: 1_000, growth: 1_000, latency: 500 * time.Millisecond,
+		idle: 10_000, members: 1_000, growth: 1_000, latency: 500 * time.Millisecond, quick: true,
 	}
 )
 

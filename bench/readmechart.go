@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -33,21 +34,17 @@ var readmePanels = []struct{ workload, key, title, what, unit string }{
 	{"handshake", serverCPU, "Handshake", "processor time per connection", "µs"},
 }
 
-// readmeBars are the bars of a panel. That of ReadSlice is drawn where it was clearly cheaper.
-var readmeBars = []struct{ name, title string }{
-	{oursName, "this library"},
-	{sliceName, "… ReadSlice"},
-	{gorillaName, "gorilla"},
-	{coderName, "coder"},
-	{gwsName, "gws"},
-}
+// readmeBars are the bars of a panel. Below ours is that of messages that are lent, where the first
+// table has it.
+var readmeBars = []string{oursName, gorillaName, coderName, gwsName}
 
 // A bar is one number of a panel.
 type bar struct {
 	name, title string
-	value       float64 // NaN where it was not measured
+	value       float64
 	ratio       float64 // to gorilla
-	smallest    bool    // of all peers and ReadMessage, so that a loss is seen
+	lent        bool    // messages are lent
+	smallest    bool    // of all in which messages are not lent by this library, so that a loss is seen
 }
 
 // readmeBarsOf returns the bars of a panel, or nothing if gorilla was not measured, whose bar is
@@ -59,18 +56,25 @@ func (r *report) readmeBarsOf(workload, key string) []bar {
 	}
 	var bars []bar
 	smallest := math.Inf(1)
-	for _, of := range readmeBars {
-		v := r.shown(row{w, column{key: key}}, of.name)
-		if math.IsNaN(v) {
+	draw := func(c firstColumn, lent bool) {
+		if v := r.medianOf(w, c.name, key); !math.IsNaN(v) {
+			bars = append(bars, bar{name: c.name, title: c.title, value: v, ratio: v / r.medianOf(w, gorillaName, key), lent: lent})
+			if !lent {
+				smallest = min(smallest, v)
+			}
+		}
+	}
+	for _, c := range beside {
+		if !slices.Contains(readmeBars, c.name) {
 			continue
 		}
-		bars = append(bars, bar{name: of.name, title: of.title, value: v, ratio: v / r.medianOf(w, gorillaName, key)})
-		if of.name != sliceName {
-			smallest = min(smallest, v)
+		draw(c, false)
+		if way, ok := r.lent(row{w, column{key: key}}); ok && c.name == oursName {
+			draw(firstColumn{way.name, "… " + strings.Trim(way.title, "`")}, true)
 		}
 	}
 	for i := range bars {
-		bars[i].smallest = bars[i].value == smallest && bars[i].name != sliceName
+		bars[i].smallest = bars[i].value == smallest && !bars[i].lent
 	}
 	return bars
 }
@@ -120,7 +124,7 @@ func (r *report) readmeChart(t theme) []byte {
 		b.WriteString("</g>\n")
 	}
 	fmt.Fprintf(&b, "<text class=\"dim\" x=\"%d\" y=\"%d\">Less is better. In parentheses: the ratio to gorilla. ◄ is the "+
-		"smallest, ReadSlice aside.</text>\n</svg>\n", readmeMargin, readmeHeight-readmeMargin+2)
+		"smallest, lent messages (outlined) aside.</text>\n</svg>\n", readmeMargin, readmeHeight-readmeMargin+2)
 	return b.Bytes()
 }
 
@@ -130,10 +134,10 @@ func drawBars(b *bytes.Buffer, t theme, bars []bar, unit string, largest float64
 	for i, bar := range bars {
 		y := readmeHead + i*readmeRow
 		class, paint, mark := "", fmt.Sprintf(`fill="%s"`, t.peer), ""
-		switch bar.name {
-		case oursName:
+		switch {
+		case bar.name == oursName:
 			class, paint = ` class="ours"`, fmt.Sprintf(`fill="%s"`, t.ours)
-		case sliceName: // an outline
+		case bar.lent: // an outline
 			paint = fmt.Sprintf(`fill="none" stroke="%s" stroke-width="1.5"`, t.ours)
 		}
 		if bar.smallest {
@@ -152,10 +156,7 @@ func (r *report) readmeText() string {
 	for _, p := range readmePanels {
 		var bars []string
 		for _, bar := range r.readmeBarsOf(p.workload, p.key) {
-			title := bar.title
-			if bar.name == sliceName {
-				title = "this library with ReadSlice"
-			}
+			title := strings.Replace(bar.title, "… ", "this library with ", 1)
 			bars = append(bars, fmt.Sprintf("%s %s %s", title, number(bar.value), p.unit))
 		}
 		if len(bars) > 0 {

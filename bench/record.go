@@ -22,11 +22,13 @@ type record struct {
 	Cells           []recordedCell           `json:"cells"`
 }
 
-// A recordedScale has the numbers of connections that the page names.
+// A recordedScale has the numbers of connections that the page names, and what else is not the
+// same at each scale.
 type recordedScale struct {
-	Idle    int `json:"idle"`
-	Members int `json:"members"`
-	Growth  int `json:"growth"`
+	Idle    int  `json:"idle"`
+	Members int  `json:"members"`
+	Growth  int  `json:"growth"`
+	Quick   bool `json:"quick,omitempty"`
 }
 
 type recordedImplementation struct {
@@ -46,7 +48,7 @@ type recordedCell struct {
 func (r *report) writeData(w io.Writer) error {
 	rec := record{
 		Environment: r.Environment, Rounds: r.Rounds, Skipped: r.Skipped,
-		Scale: recordedScale{Idle: r.Scale.idle, Members: r.Scale.members, Growth: r.Scale.growth},
+		Scale: recordedScale{Idle: r.Scale.idle, Members: r.Scale.members, Growth: r.Scale.growth, Quick: r.Scale.quick},
 	}
 	for _, im := range r.Implementations {
 		rec.Implementations = append(rec.Implementations, recordedImplementation{im.name, r.Versions[im.name]})
@@ -121,7 +123,7 @@ func readReport(rd io.Reader) (*report, error) {
 	if err := d.Decode(&rec); err != nil {
 		return nil, err
 	}
-	r := newReport(rec.Rounds, scale{idle: rec.Scale.Idle, members: rec.Scale.Members, growth: rec.Scale.Growth})
+	r := newReport(rec.Rounds, scale{idle: rec.Scale.Idle, members: rec.Scale.Members, growth: rec.Scale.Growth, quick: rec.Scale.Quick})
 	r.Environment, r.Skipped, r.Versions = rec.Environment, rec.Skipped, make(map[string][]string)
 	measured := make(map[string]bool)
 	for _, im := range rec.Implementations {

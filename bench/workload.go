@@ -243,7 +243,7 @@ func memoryWorkload(s scale) workload {
 			"server (runtime/metrics), and its resident size; just upgraded, after one echo of %s on each, and once they have "+
 			"been quiet for so long that an implementation needs less for them, where one does. Raw TCP "+
 			"has a buffer of one message for each connection and is no limit here.", thousands(s.idle), bytesName(size)),
-		unit: connUnit, mode: echo, conns: s.idle, first: true, charted: true,
+		unit: connUnit, mode: echo, conns: s.idle, once: s.quick, first: true, charted: true,
 		columns: []column{
 			{key: "fresh", title: "heap and stacks, fresh, KiB", compared: true},
 			{key: "used", title: "heap and stacks, after an echo, KiB", compared: true},
