@@ -43,8 +43,9 @@ func chatWorkloads(size int) []workload {
 			variant: variant.name,
 			about:   chatAbout,
 			unit:    messageUnit, mode: variant.mode, conns: echoConns, among: amongChats(variant.mode),
+			first: size == 200 && variant.mode == context15,
 			columns: append(costColumns(messageUnit),
-				column{key: replySize, title: "reply on the wire, bytes", compared: true}),
+				column{key: replySize, title: "reply on the wire, bytes", compared: true, label: "reply, bytes"}),
 			run: func(ctx context.Context, l *load) (sample, error) { return l.converse(ctx, echoConns, size) },
 		})
 	}

@@ -54,8 +54,8 @@ var reasons = []reason{
 			"collected. gws, nbio and `ReadSlice` lend memory that they use again. These servers have next to no heap, so a " +
 			"collection follows every few hundred messages of 16 KiB: with GOGC=1600 instead of 100, the ratio to gws fell from " +
 			"2.4 to 1.3. A server with a larger heap collects as rarely without a setting.",
-		advice: "`ReadSlice`, where a message is used up before the next read: its numbers are beside ours. Else a higher GOGC, " +
-			"if the server keeps little in memory.",
+		advice: "`ReadSlice`, where a message is used up before the next read, or a message controller (`NewMessages`): the " +
+			"smaller number of these is beside ours. Else a higher GOGC, if the server keeps little in memory.",
 	},
 	{
 		title:     "A connection has a goroutine",
@@ -64,9 +64,9 @@ var reasons = []reason{
 			"written a message. The heap is some 3 KB: the connection with its keep-alive, gorilla's, the socket and net/http's " +
 			"context. nbio has no goroutine and nothing of net/http: its poller calls a handler when bytes are there. gobwas/ws " +
 			"has a goroutine, but its functions keep nothing between two messages: no deadlines, no keep-alive, no context.",
-		advice: "nothing, where an application keeps more than this of each user. Where idle connections decide how much memory a " +
-			"server needs, nbio is the better choice. [architecture.md](architecture.md#the-memory-of-an-idle-connection) has " +
-			"what is held, and what was tried.",
+		advice: "a message controller (`NewMessages`): its connections have no goroutine while nothing arrives, and take half. " +
+			"Where memory of idle connections decides everything, nbio is the better choice. " +
+			"[architecture.md](architecture.md#the-memory-of-an-idle-connection) has what is held, and what was tried.",
 	},
 	{
 		title:     "A handshake makes more than a connection",

@@ -249,8 +249,7 @@ func memoryWorkload(s scale) workload {
 			{key: "used", title: "heap and stacks, after an echo, KiB", compared: true},
 			{key: "fresh rss", title: "resident, fresh, KiB", compared: true, label: "resident, fresh, KiB"},
 			{key: "used rss", title: "resident, after an echo, KiB", compared: true, label: "resident, after an echo, KiB"},
-			{key: "quiet", title: "heap and stacks, quiet, KiB", compared: true},
-			{key: "quiet rss", title: "resident, quiet, KiB", compared: true},
+			{key: "quiet", title: "heap and stacks, quiet, KiB"},
 		},
 		run: func(ctx context.Context, l *load) (sample, error) {
 			m := messages(opBinary, size, l.im.raw)
