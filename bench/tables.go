@@ -120,9 +120,9 @@ func fromTo(values []float64) string {
 
 func (r *report) writeEnvironment(b *strings.Builder) {
 	env := r.Environment
-	fmt.Fprintf(b, "### How\n\n`%s` in `bench/`, %s, medians of %d rounds with their smallest and largest values. %s, %d "+
+	fmt.Fprintf(b, "### How\n\n`%s` in `bench/`, %s, medians of %s with their smallest and largest values. %s, %d "+
 		"of its processors for server and load together, %s, %s. Other programs took %.0f %% of the processors' time "+
-		"meanwhile: the more, the less the latencies mean.\n\n", env.Command, env.Date, r.Rounds, env.CPU, env.CPUs,
+		"meanwhile: the more, the less the latencies mean.\n\n", env.Command, env.Date, counted(r.Rounds, "round"), env.CPU, env.CPUs,
 		env.Kernel, env.Go, env.Others*100)
 	fmt.Fprintf(b, "All check that text is UTF-8, have buffers of %s where they have such a setting, and take messages up "+
 		"to %s.\n\n", bytesName(bufferSize), bytesName(maxMessageSize))
