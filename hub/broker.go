@@ -1,5 +1,7 @@
 package hub
 
+import "context"
+
 // A Broker carries what hubs tell each other between the nodes. Delivery is at most once: the hub
 // does not repeat what the broker loses. What one hub publishes to one topic must arrive in order.
 // What it publishes to different topics should, too: where it does not, a message to several
@@ -29,6 +31,16 @@ type Broker interface {
 	// Close ends the broker. Once it has returned, receive is not called any more, and
 	// Publish and Subscribe return errors.
 	Close() error
+}
+
+// A SubscriptionWaiter is a [Broker] that knows when its subscriptions have taken effect.
+// [Member.JoinContext] and [Member.TakeKey] wait for that; with other brokers they do not.
+type SubscriptionWaiter interface {
+	// AwaitSubscribed returns nil when all topics to which the hub was subscribed before the
+	// call are in effect: what any hub publishes to them from now on reaches receive. If ctx
+	// ends first, or there can be no answer any more, it returns an error. The hub holds no
+	// lock when it calls it, from any goroutine, concurrently.
+	AwaitSubscribed(ctx context.Context) error
 }
 
 // A Topic names members: those in a room, those with a key, or all. [Room], [Key] and [Everyone]

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"runtime/debug"
 
 	"github.com/goyave-contrib/websocket"
@@ -10,7 +11,10 @@ import (
 // locks held, in any goroutine in which a member leaves, or out of Shutdown.
 type recoveringBroker struct{ broker Broker }
 
-var _ Broker = recoveringBroker{}
+var (
+	_ Broker             = recoveringBroker{}
+	_ SubscriptionWaiter = recoveringBroker{}
+)
 
 func (b recoveringBroker) Open(receive func(t Topic, payload []byte)) { b.broker.Open(receive) } // a panic is for the caller of New
 
@@ -27,6 +31,14 @@ func (b recoveringBroker) Subscribe(t Topic) (err error) {
 func (b recoveringBroker) Unsubscribe(t Topic) (err error) {
 	defer recoverTo(&err)
 	return b.broker.Unsubscribe(t)
+}
+
+func (b recoveringBroker) AwaitSubscribed(ctx context.Context) (err error) {
+	defer recoverTo(&err)
+	if waiter, ok := b.broker.(SubscriptionWaiter); ok {
+		return waiter.AwaitSubscribed(ctx)
+	}
+	return nil
 }
 
 func (b recoveringBroker) Close() (err error) {

@@ -1,9 +1,11 @@
 package hub_test
 
 import (
+	"encoding/binary"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
@@ -207,6 +209,9 @@ func TestReceiveIgnores(t *testing.T) {
 				"to another room":           "\x01\x01\x01\x01\x02\x01yhello",
 				"to another member":         "\x01\x01\x01\x01\x04\x04n.1hello",
 				"to what is no member":      "\x01\x01\x01\x01\x03\x04xxhello",
+				"half a claim":              "\x01\x12\x02\x01\x02\x02x\x04\x01n\xff\xff\xff\xff\xff\xff\xff",
+				"a claim of nobody":         "\x01\x12\x01\x01\x02\x02x\xff\xff\xff\xff\xff\xff\xff\xff\x0f\xa0",
+				"a claim of nothing":        "\x01\x12\x01\x04\x01n\xff\xff\xff\xff\xff\xff\xff\xff\x0f\xa0",
 				"to everyone but everyone":  "\x01\x01\x02\x01\x01\x00\x02\x01\x00hello",
 			} {
 				t.Log(name)
@@ -265,6 +270,12 @@ func TestEnvelopes(t *testing.T) {
 			}
 			assert.Equal(t, []publication{{test.topic, test.want}}, broker.published)
 		}
+		broker.published = nil
+		begun := uint64(time.Now().UnixNano()) //nolint:gosec // it is after 1970
+		require.NoError(t, member.TakeKey(t.Context(), "ada", 4001, "bye"))
+		claim := "\x01\x12\x02\x01\x04\x02ada\x04" + string(rune(len(member.ID()))) + member.ID() +
+			string(binary.BigEndian.AppendUint64(nil, begun)) + "\x0f\xa1bye"
+		assert.Equal(t, []publication{{hub.Everyone(), claim}}, broker.published)
 		many := h.To(lobby)
 		for _, room := range numbers("room ", 255) {
 			many = many.Except(hub.Room(room))

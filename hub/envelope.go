@@ -15,7 +15,8 @@ import (
 //	    tag      1 byte
 //	    length   of the value, an unsigned LEB128 (binary.AppendUvarint)
 //	    value
-//	body         the rest: the data of a message, or the payload of a close frame
+//	body         the rest: the data of a message, or the payload of a close frame; a claim has
+//	             8 bytes of time before that
 //
 // Without a field that names an audience, it is the members of the topic to which the envelope was
 // published.
@@ -26,6 +27,7 @@ type envelope struct {
 	message    Message  // of opMessage
 	code       int      // of opClose
 	reason     string
+	claim      claim // of opTake
 }
 
 const envelopeVersion = 1
@@ -38,6 +40,7 @@ const (
 	opClose   = websocket.CloseMessage
 	opJoin    = 16
 	opLeave   = 17
+	opTake    = 18
 )
 
 // Tags of fields. A field that a hub does not know makes it ignore the envelope, so that nothing
@@ -46,6 +49,7 @@ const (
 	fieldTo     = 1 // a kind, and a name: see appendTopic
 	fieldExcept = 2
 	fieldRoom   = 3 // a name
+	fieldMember = 4 // the ID of the member that takes a key
 
 	optionalField = 0x80
 )
@@ -55,6 +59,9 @@ const maxFields = 255
 
 func (e *envelope) encode() ([]byte, error) {
 	n := len(e.to) + len(e.except) + len(e.rooms)
+	if e.op == opTake {
+		n++
+	}
 	if n > maxFields {
 		return nil, errTooManyTargets
 	}
@@ -64,6 +71,9 @@ func (e *envelope) encode() ([]byte, error) {
 		op, body = byte(e.message.encoded.Type()), e.message.encoded.Data()
 	case opClose:
 		body = websocket.FormatCloseMessage(e.code, e.reason)
+	case opTake:
+		body = binary.BigEndian.AppendUint64(nil, e.claim.time)
+		body = append(body, websocket.FormatCloseMessage(e.claim.code, e.claim.reason)...)
 	}
 	size := 3 + len(body)
 	for _, list := range [][]Topic{e.to, e.except} {
@@ -82,9 +92,16 @@ func (e *envelope) encode() ([]byte, error) {
 		p = appendTopic(p, fieldExcept, t)
 	}
 	for _, room := range e.rooms {
-		p = append(binary.AppendUvarint(append(p, fieldRoom), uint64(len(room))), room...)
+		p = appendString(p, fieldRoom, room)
+	}
+	if e.op == opTake {
+		p = appendString(p, fieldMember, e.claim.id)
 	}
 	return append(p, body...), nil
+}
+
+func appendString(p []byte, tag byte, s string) []byte {
+	return append(binary.AppendUvarint(append(p, tag), uint64(len(s))), s...)
 }
 
 func appendTopic(p []byte, tag byte, t Topic) []byte {
@@ -132,6 +149,8 @@ func (e *envelope) setField(tag byte, value []byte) bool {
 		}
 	case fieldRoom:
 		e.rooms = append(e.rooms, string(value))
+	case fieldMember:
+		e.claim.id = string(value)
 	default:
 		return tag&optionalField != 0
 	}
@@ -149,6 +168,13 @@ func (e *envelope) setBody(body []byte) bool {
 		return websocket.ValidCloseCode(e.code)
 	case opJoin, opLeave:
 		return len(body) == 0
+	case opTake:
+		if len(body) < 8 {
+			return false
+		}
+		e.claim.time = binary.BigEndian.Uint64(body)
+		e.claim.code, e.claim.reason = parseClose(body[8:])
+		return e.claim.id != "" && websocket.ValidCloseCode(e.claim.code)
 	default:
 		return false
 	}

@@ -103,6 +103,24 @@ func ExampleAudience_Disconnect() {
 	})
 }
 
+// The newest session of a user wins, on whichever nodes it and the others are.
+func ExampleMember_TakeKey() {
+	rooms := hub.New(hub.Options{})
+	serve := func(conn *websocket.Conn, r *http.Request) error {
+		member, err := rooms.Join(conn)
+		if err != nil {
+			return err
+		}
+		user := r.URL.Query().Get("user") // a real application asks its session
+		if err := member.TakeKey(conn.Context(), user, 4001, "signed in elsewhere"); err != nil {
+			return err
+		}
+		<-conn.CloseRead(conn.Context()).Done()
+		return nil
+	}
+	http.Handle("GET /session", websocket.New(websocket.ControllerFunc(serve)))
+}
+
 // Two hubs work like one. In a real application, each hub is in a process of its own, with a broker
 // that connects them.
 func ExampleMemory() {

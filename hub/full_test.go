@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -213,6 +214,47 @@ func TestOnFullPanics(t *testing.T) {
 		eventually(t, func() bool { return h.Stats().Members == 0 })
 	})
 }
+
+// OnFull is called for a member whose Serve has returned as well: what is sent to it then waits for
+// the close frame.
+func TestOnFullAfterServe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		full := make(chan *hub.Member, 1)
+		h := hub.New(hub.Options{Queue: small, OnFull: func(m *hub.Member) {
+			full <- m
+			panic("oh")
+		}})
+		var member *hub.Member
+		goOn := make(chan struct{})
+		u := websocket.New(&lingering{hub: h, member: &member, goOn: goOn})
+		u.Logger = testws.Silent
+		wstest.DialRaw(t, wstest.Serve(t, u), "/", nil)
+		synctest.Wait()
+		flood(t, member, 32<<10)
+		synctest.Wait()
+		assert.Same(t, member, <-full)
+		assert.EqualValues(t, 1, h.Stats().Disconnected)
+		close(goOn)
+		synctest.Wait()
+		_ = member.Conn().CloseNow()
+		require.NoError(t, h.Shutdown(t.Context()))
+		require.NoError(t, u.Shutdown(t.Context()))
+	})
+}
+
+// lingering is a controller whose Serve has failed, and whose OnError takes its time.
+type lingering struct {
+	hub    *hub.Hub
+	member **hub.Member
+	goOn   chan struct{}
+}
+
+func (ctrl *lingering) Serve(conn *websocket.Conn, _ *http.Request) (err error) {
+	*ctrl.member, err = ctrl.hub.Join(conn, "lobby")
+	return errors.Join(err, errors.New("oh"))
+}
+
+func (ctrl *lingering) OnError(*http.Request, error) { <-ctrl.goOn }
 
 // SendContext waits for the peer to read, until its context ends.
 func TestSendContext(t *testing.T) {

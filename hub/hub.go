@@ -24,6 +24,9 @@ type Hub struct {
 	byNumber map[uint64]*Member          // nil until an ID is looked up
 	byConn   map[*websocket.Conn]*Member // nil until a connection is looked up
 
+	claims claims
+	events events
+
 	unionMu sync.Mutex // held while several groups are locked, so that no other order is possible
 
 	lifeMu  sync.Mutex
@@ -47,6 +50,7 @@ func New(options Options) *Hub {
 		keys:    make(map[string]*group),
 		closing: make(map[*Member]<-chan struct{}),
 	}
+	h.events.observer = options.Observer
 	h.everyone = newGroup(h, Everyone())
 	if options.Broker != nil {
 		h.options.Broker = recoveringBroker{options.Broker}

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"sync"
 
@@ -31,8 +32,8 @@ func (m *Member) Conn() *websocket.Conn { return m.conn }
 
 // Join adds the member to rooms. Rooms that it is in already are left as they are. Once Join
 // returns, the member receives every message that is sent to the rooms on this node; those
-// of other nodes arrive once the subscription has reached them. The error is
-// one of
+// of other nodes arrive once the subscription has reached them: see [Member.JoinContext]. The
+// error is one of
 //   - the cause of the connection's context, when the connection has ended
 //   - [websocket.ErrCloseSent], when the connection is being closed
 //   - [websocket.ErrShutdown], when the hub or the Upgrader shuts down
@@ -42,18 +43,39 @@ func (m *Member) Conn() *websocket.Conn { return m.conn }
 // After an error, the member is in the rooms that it was in before the call. Serve may return
 // any of the first four: the connection then ends as the hub has decided.
 func (m *Member) Join(rooms ...string) error {
-	var entered []string
+	_, err := m.join(rooms)
+	return err
+}
+
+// JoinContext is [Member.Join], but returns when the broker has subscribed to the rooms, if it is a
+// [SubscriptionWaiter]: what is sent to them afterwards, on any node, reaches the member. If ctx
+// ends first, the member has left the rooms that it was not in before, and the error wraps the
+// cause of ctx. On a single node, JoinContext does not wait.
+func (m *Member) JoinContext(ctx context.Context, rooms ...string) error {
+	entered, err := m.join(rooms)
+	if err != nil {
+		return err
+	}
+	if err := m.awaitSubscribed(ctx); err != nil {
+		m.Leave(entered...)
+		return err
+	}
+	return nil
+}
+
+// join is Join. It returns the rooms that the member was not in before.
+func (m *Member) join(rooms []string) (entered []string, err error) {
 	for _, room := range rooms {
 		isNew, err := m.enter(Room(room))
 		if err != nil {
 			m.Leave(entered...)
-			return err
+			return nil, err
 		}
 		if isNew {
 			entered = append(entered, room)
 		}
 	}
-	return nil
+	return entered, nil
 }
 
 // Leave removes the member from rooms; rooms that it is not in are ignored. When it returns,
@@ -186,9 +208,25 @@ func (m *Member) handleQueueFull() {
 		end()
 		return
 	}
-	m.conn.Go(func(context.Context) error { // Serve's end waits for it; a panic is recovered
+	served := m.conn.Go(func(context.Context) error { // Serve's end waits for it; a panic is recovered
 		h.options.OnFull(m)
 		end()
 		return nil
 	})
+	if served {
+		return
+	}
+	h.start(func() { // Serve has returned: the hub's Shutdown waits for it
+		defer end()
+		if err := h.callOnFull(m); err != nil {
+			slog.Default().Error("hub: Options.OnFull failed", "error", err)
+		}
+	})
+}
+
+// callOnFull calls Options.OnFull and returns its panic.
+func (h *Hub) callOnFull(m *Member) (err error) {
+	defer recoverTo(&err)
+	h.options.OnFull(m)
+	return nil
 }

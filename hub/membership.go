@@ -171,6 +171,9 @@ func (h *Hub) addMember(m *Member, t Topic, replaced selector) (ms *membership, 
 	if g == nil {
 		g = newGroup(h, t)
 		h.groups(t.Kind)[t.Name] = g
+		if t.Kind == KindRoom {
+			h.events.add(event{subject: subject{room: t.Name, isRoom: true}, begins: true})
+		}
 	}
 	ms = &m.everyone
 	if t.Kind != KindEveryone {
@@ -179,8 +182,12 @@ func (h *Hub) addMember(m *Member, t Topic, replaced selector) (ms *membership, 
 	*ms = membership{member: m, group: g}
 	undelivered = h.removeMemberLocked(replaced(m))
 	g.add(ms)
-	if g == h.everyone {
+	switch t.Kind {
+	case KindEveryone:
 		h.index(m)
+		h.events.add(event{subject: subject{member: m}, begins: true})
+	case KindRoom:
+		h.events.add(event{subject: subject{member: m, room: t.Name, isRoom: true}, begins: true})
 	}
 	return ms, undelivered, nil
 }
@@ -203,6 +210,31 @@ func (h *Hub) removeMember(list []*membership) (undelivered leftovers) {
 	return h.removeMemberLocked(list)
 }
 
+// addLeaving records that a member leaves a group, which may be empty then. It leaves all groups of
+// the list; if everyone is among them, that is the first one. The caller holds mu.
+func (h *Hub) addLeaving(ms *membership, list []*membership, empty bool) {
+	topic := ms.group.topic
+	switch {
+	case topic.Kind == KindEveryone:
+		e := event{subject: subject{member: ms.member}}
+		for _, other := range list {
+			switch t := other.group.topic; t.Kind {
+			case KindRoom:
+				e.rooms = append(e.rooms, t.Name)
+			case KindKey:
+				e.key = t.Name
+			}
+		}
+		slices.Sort(e.rooms)
+		h.events.add(e)
+	case topic.Kind == KindRoom && list[0].group != h.everyone:
+		h.events.add(event{subject: subject{member: ms.member, room: topic.Name, isRoom: true}})
+	}
+	if topic.Kind == KindRoom && empty {
+		h.events.add(event{subject: subject{room: topic.Name, isRoom: true}})
+	}
+}
+
 func (h *Hub) removeMemberLocked(list []*membership) (undelivered leftovers) {
 	for _, ms := range list {
 		g := ms.group
@@ -220,6 +252,9 @@ func (h *Hub) removeMemberLocked(list []*membership) (undelivered leftovers) {
 		}
 		if empty {
 			h.unsubscribe(h.subscription(g.topic))
+		}
+		if h.events.observer != nil {
+			h.addLeaving(ms, list, empty)
 		}
 	}
 	return undelivered

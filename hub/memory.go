@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -76,7 +77,10 @@ type memoryNode struct {
 	receiving sync.Mutex
 }
 
-var _ Broker = (*memoryNode)(nil)
+var (
+	_ Broker             = (*memoryNode)(nil)
+	_ SubscriptionWaiter = (*memoryNode)(nil)
+)
 
 func (n *memoryNode) Open(receive func(t Topic, payload []byte)) {
 	n.receive = receive
@@ -109,6 +113,13 @@ func (n *memoryNode) Subscribe(t Topic) error {
 	}
 	n.network.add(t, n)
 	return nil
+}
+
+func (n *memoryNode) AwaitSubscribed(context.Context) error {
+	if n.closed.Load() {
+		return errBrokerClosed
+	}
+	return nil // Subscribe has done it
 }
 
 func (n *memoryNode) Unsubscribe(t Topic) error {

@@ -1,7 +1,9 @@
 package hub
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"slices"
 )
 
@@ -97,6 +99,29 @@ func (h *Hub) unsubscribe(t Topic) {
 	}
 }
 
+// awaitSubscribed returns when the broker has all that the member's rooms and key need, or ctx or
+// the connection has ended.
+func (m *Member) awaitSubscribed(ctx context.Context) error {
+	h := m.hub
+	if h.options.Broker == nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(m.conn.Context(), func() { cancel(context.Cause(m.conn.Context())) })()
+	err := h.options.Broker.(SubscriptionWaiter).AwaitSubscribed(ctx) //nolint:errcheck // New has wrapped it
+	if ended := m.sendError(); ended != nil {
+		return ended
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("hub: waiting for the subscription: %w", context.Cause(ctx))
+	}
+	if err != nil {
+		return &subscribeError{err}
+	}
+	return nil
+}
+
 // receive does what another hub has published. It ignores malformed payloads, because it has no
 // caller that could handle an error.
 func (h *Hub) receive(t Topic, payload []byte) {
@@ -123,6 +148,11 @@ func (h *Hub) receive(t Topic, payload []byte) {
 		h.disconnect(h.members(a), e.code, e.reason)
 	case opJoin:
 		_ = h.joinAll(h.members(a), e.rooms)
+	case opTake:
+		if len(e.to) == 1 && e.to[0].Kind == KindKey {
+			e.claim.key = e.to[0].Name
+			h.receiveClaim(e.claim)
+		}
 	case opLeave:
 		for _, m := range h.members(a) {
 			m.Leave(e.rooms...)

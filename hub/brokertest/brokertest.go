@@ -3,6 +3,7 @@ package brokertest
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"runtime"
 	"slices"
@@ -44,6 +45,7 @@ func Test(t *testing.T, newNetwork func(t *testing.T) Network) {
 		{"payloads arrive unchanged", testPayloads},
 		{"messages to one topic arrive in order, once", testOrder},
 		{"no messages arrive after Unsubscribe", testUnsubscribe},
+		{"AwaitSubscribed waits for subscriptions", testAwaitSubscribed},
 		{"Subscribe does not wait for receive", testSubscribeDuringReceive},
 		{"no messages arrive after Close", testClose},
 		{"concurrent calls", testConcurrency},
@@ -74,7 +76,7 @@ type node struct {
 	deliveries []delivery
 	arrived    chan struct{}      // buffers one signal of an arrival
 	receiving  map[hub.Topic]bool // the topics of the running calls of receive
-	hook       func()             // called by receive; may be nil
+	hook       func(delivery)     // called by receive; may be nil
 }
 
 func newNode(t *testing.T, name string, b hub.Broker) *node {
@@ -93,7 +95,7 @@ func (n *node) receive(topic hub.Topic, payload []byte) {
 	hook := n.hook
 	n.mu.Unlock()
 	if hook != nil {
-		hook()
+		hook(delivery{topic, string(payload)})
 	}
 	n.mu.Lock()
 	n.receiving[topic] = false
@@ -105,7 +107,7 @@ func (n *node) receive(topic hub.Topic, payload []byte) {
 	}
 }
 
-func (n *node) setHook(hook func()) {
+func (n *node) setHook(hook func(delivery)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.hook = hook
@@ -317,7 +319,7 @@ func testOrder(t *testing.T, open func(*testing.T) *node) {
 	}
 	var publishing sync.WaitGroup
 	for i, from := range nodes {
-		from.setHook(runtime.Gosched) // lets an overlapping call of receive run
+		from.setHook(func(delivery) { runtime.Gosched() }) // lets an overlapping call of receive run
 		for _, topic := range topics {
 			publishing.Go(func() {
 				for k := range each {
@@ -383,6 +385,49 @@ func testUnsubscribe(t *testing.T, open func(*testing.T) *node) {
 	connected(room("x"), from, to)
 }
 
+// testAwaitSubscribed is for brokers that are a hub.SubscriptionWaiter.
+func testAwaitSubscribed(t *testing.T, open func(*testing.T) *node) {
+	from, to := open(t), open(t)
+	waiter, ok := to.Broker.(hub.SubscriptionWaiter)
+	if !ok {
+		t.Skip("the broker does not know when its subscriptions have taken effect")
+	}
+	connected(everyone, from, to)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	var running sync.WaitGroup
+	for i := range 100 {
+		subscribe := func() {
+			d := delivery{room(fmt.Sprint("room ", i)), "the first"}
+			if err := to.Subscribe(d.topic); err != nil {
+				t.Error(err)
+			}
+			if err := waiter.AwaitSubscribed(ctx); err != nil {
+				t.Error(err)
+			}
+			from.publish(d.topic, d.payload)
+		}
+		if i < 50 {
+			subscribe()
+		} else {
+			running.Go(subscribe) // many at once
+		}
+	}
+	running.Wait()
+	for i := range 100 {
+		to.await(delivery{room(fmt.Sprint("room ", i)), "the first"})
+	}
+	if err := waiter.AwaitSubscribed(ctx); err != nil {
+		t.Error(err, "with nothing to wait for")
+	}
+	if err := to.Close(); err != nil {
+		t.Error(err)
+	}
+	if waiter.AwaitSubscribed(ctx) == nil {
+		t.Error("AwaitSubscribed does not fail after Close")
+	}
+}
+
 func testSubscribeDuringReceive(t *testing.T, open func(*testing.T) *node) {
 	from, to := open(t), open(t)
 	to.subscribe(room("x"))
@@ -390,19 +435,24 @@ func testSubscribeDuringReceive(t *testing.T, open func(*testing.T) *node) {
 
 	var lock sync.Mutex // as a hub holds one
 	called := make(chan struct{}, 10)
-	to.setHook(func() {
+	to.setHook(func(d delivery) {
+		if !isNoProbe(d) { // a late one
+			return
+		}
 		called <- struct{}{}
 		lock.Lock()
 		defer lock.Unlock()
 	})
 	lock.Lock()
+	unlock := sync.OnceFunc(lock.Unlock)
+	defer unlock() // also if the test fails, or Close would wait for receive
 	var publishing sync.WaitGroup
 	publishing.Go(func() { from.publish(room("x"), "hello") })
 	within(t, "receive", called)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer lock.Unlock()
+		defer unlock()
 		if err := to.Subscribe(room("y")); err != nil {
 			t.Error(err)
 		}
@@ -443,7 +493,7 @@ func testClose(t *testing.T, open func(*testing.T) *node) {
 	}
 	var closing sync.Once
 	before := 0
-	other.setHook(func() { // if other receives a message first, to is closed before it gets the same one
+	other.setHook(func(delivery) { // if other receives a message first, to is closed before it gets the same one
 		closing.Do(func() {
 			if err := to.Close(); err != nil {
 				t.Error(err)

@@ -29,7 +29,8 @@ var (
 const closeTimeout = 5 * time.Second
 
 // A Broker connects one hub with the hubs of other nodes: set it as the hub's Options.Broker. All
-// methods except Open may be called from any goroutine, and none except Close waits. nats.go
+// methods except Open may be called from any goroutine, and none except Close and
+// AwaitSubscribed waits. nats.go
 // holds its lock while it writes and dials, so the methods only queue their work, and a
 // goroutine of the Broker, the sending goroutine, calls the connection.
 type Broker struct {
@@ -49,6 +50,8 @@ type Broker struct {
 	changed  []*subscription          // those whose wanted state has changed
 	messages []message                // the queue of Publish
 	bytes    int                      // the total size of messages
+	next     *round                   // of AwaitSubscribed; nil: no call waits for it
+	syncing  bool                     // a goroutine does rounds
 	work     chan struct{}            // buffers one signal: changed or messages is not empty
 
 	closing  sync.Once
@@ -56,7 +59,7 @@ type Broker struct {
 	stop     chan struct{} // closed when Close begins
 	abandon  chan struct{} // closed when closeTimeout has passed
 
-	sending   sync.WaitGroup // the sending goroutine
+	sending   sync.WaitGroup // the sending goroutine, and that which does rounds
 	receiving sync.WaitGroup // the goroutine that calls the hub's receive
 }
 

@@ -2,6 +2,7 @@ package natsbroker_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"testing"
@@ -31,8 +32,10 @@ func newHubNode(t *testing.T, nc *nats.Conn) *hubNode {
 	n := &hubNode{Hub: hub.New(hub.Options{Broker: broker})}
 	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 		member, err := n.Join(conn, r.URL.Query().Get("room"))
-		if err == nil {
-			err = member.SetKey(r.URL.Query().Get("key"))
+		if key := r.URL.Query().Get("key"); err == nil && r.URL.Query().Has("take") {
+			err = member.TakeKey(r.Context(), key, 4001, "elsewhere")
+		} else if err == nil {
+			err = member.SetKey(key)
 		}
 		if err == nil {
 			err = member.Send(hub.Text("welcome"))
@@ -156,6 +159,51 @@ func TestAudiencesOfSeveralNodes(t *testing.T) {
 	require.NoError(t, a.To(hub.Everyone()).Disconnect(4000, "over"))
 	for _, client := range []*wstest.Client{alice, bob, carol} {
 		client.ExpectClose(4000, "over")
+	}
+}
+
+// Of the sessions of a user that begin on two nodes at once, one stays.
+func TestNewestSessionWins(t *testing.T) {
+	const users = 100
+	one, two := startCluster(t)
+	a, b := newHubNode(t, connect(t, one.ClientURL())), newHubNode(t, connect(t, two.ClientURL()))
+	a.connected(t, b)
+	var connecting sync.WaitGroup
+	for user := range users {
+		for _, n := range []*hubNode{a, b} {
+			connecting.Go(func() {
+				client := wstest.Dial(t, n.server, fmt.Sprintf("/?room=lobby&take&key=user%d", user), nil)
+				go func() {
+					for {
+						if _, _, err := client.ReadMessage(); err != nil {
+							return
+						}
+					}
+				}()
+			})
+		}
+	}
+	connecting.Wait()
+	require.Eventually(t, func() bool {
+		for user := range users {
+			key := fmt.Sprint("user", user)
+			if len(a.WithKey(key))+len(b.WithKey(key)) != 1 {
+				return false
+			}
+		}
+		return a.Stats().Members+b.Stats().Members == users
+	}, patience, moment, "%v and %v", a.Stats(), b.Stats())
+}
+
+// connected waits until what each of two nodes publishes to everyone reaches the other.
+func (n *hubNode) connected(t *testing.T, other *hubNode) {
+	t.Helper()
+	for _, pair := range [][2]*hubNode{{n, other}, {other, n}} {
+		client := wstest.Dial(t, pair[1].server, "/?room=hall&key=probe", nil)
+		client.ExpectText("welcome")
+		pair[0].reaches(t, "probe", client)
+		client.Close(websocket.CloseNormalClosure, "")
+		require.Eventually(t, func() bool { return pair[1].Stats().Members == 0 }, patience, moment)
 	}
 }
 

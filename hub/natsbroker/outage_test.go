@@ -1,6 +1,7 @@
 package natsbroker_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -216,4 +217,40 @@ func TestServerIsNotThereYet(t *testing.T) {
 	other := newNode(t, connect(t, s.ClientURL()), natsbroker.Options{})
 	other.reaches(t, room("x"), n, "hello")
 	require.ErrorIs(t, n.Publish(room("x"), make([]byte, 2<<20)), nats.ErrMaxPayload)
+}
+
+// AwaitSubscribed waits for the connection, for as long as the caller does.
+func TestAwaitSubscribedWhileCutOff(t *testing.T) {
+	s := startServer(t)
+	network := startProxy(t, s.Addr().String())
+	to := newNode(t, connect(t, network.url()), natsbroker.Options{})
+	from := newNode(t, connect(t, s.ClientURL()), natsbroker.Options{})
+	require.NoError(t, to.AwaitSubscribed(t.Context()))
+
+	network.cut()
+	require.Eventually(t, to.nc.IsReconnecting, patience, moment)
+	require.NoError(t, to.Subscribe(room("x")))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, to.AwaitSubscribed(ctx), context.DeadlineExceeded)
+	awaited := make(chan error)
+	go func() { awaited <- to.AwaitSubscribed(t.Context()) }()
+	network.back()
+	require.NoError(t, <-awaited)
+	require.NoError(t, from.Publish(room("x"), []byte("the first")))
+	to.await(t, "the first")
+
+	network.cut()
+	require.Eventually(t, to.nc.IsReconnecting, patience, moment)
+	go func() { awaited <- to.AwaitSubscribed(context.Background()) }()
+	time.Sleep(moment)
+	begun := time.Now()
+	_ = to.Close() // what was published last may be lost
+	require.ErrorIs(t, <-awaited, natsbroker.ErrClosed)
+	assert.Less(t, time.Since(begun), patience)
+	require.ErrorIs(t, to.AwaitSubscribed(t.Context()), natsbroker.ErrClosed)
+
+	require.NoError(t, from.Subscribe(room("y")))
+	from.nc.Close()
+	require.ErrorIs(t, from.AwaitSubscribed(t.Context()), nats.ErrConnectionClosed)
 }

@@ -156,6 +156,11 @@ func (b *Broker) fail() {
 	if b.err == nil {
 		b.err = fmt.Errorf("natsbroker: %w", nats.ErrConnectionClosed)
 	}
+	for _, s := range b.changed {
+		if s.fence != nil {
+			close(s.fence)
+		}
+	}
 	b.messages, b.bytes, b.changed = nil, 0, nil
 }
 

@@ -16,6 +16,8 @@ type subscription struct {
 
 	wanted, changed bool // guarded by the Broker's mutex; changed: it is in Broker.changed
 
+	fence chan<- struct{} // not nil: no subscription, but a place in Broker.changed, closed when it is reached
+
 	nats *nats.Subscription // the actual state, nil without; only for the sending goroutine
 }
 
@@ -78,6 +80,10 @@ func (b *Broker) nextChanged() (s *subscription, wanted bool) {
 
 // change brings a subscription into the wanted state. Only the sending goroutine calls it.
 func (b *Broker) change(s *subscription, wanted bool) error {
+	if s.fence != nil {
+		close(s.fence)
+		return nil
+	}
 	var err error
 	switch {
 	case wanted && s.nats == nil:

@@ -1,0 +1,218 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+)
+
+// An Observer is told what happens to members and rooms on this node, in the order in which it
+// happens. A nil function is not called; later versions may add functions.
+//
+// The functions run one after the other, on one goroutine of the hub's, soon after the event, with
+// no lock held: they may call all methods of the hub, whose answers may already be those of a later
+// moment. What waits for a function that takes its time is bounded by the members and rooms that
+// there are: beyond 1024 events, a member or a room that comes and goes before the Observer is told
+// that it has come is never told of. A panic is recovered, and slog's default logger gets it.
+// The functions must call neither runtime.Goexit nor [Hub.Shutdown], which waits for them.
+type Observer struct {
+	// Joined receives a member that has joined the hub, before all else of it.
+	Joined func(m *Member)
+
+	// Left receives a member whose connection has begun to end, with the key and the rooms that
+	// it had then, for which LeftRoom is not called. Nothing of the member follows.
+	Left func(m *Member, key string, rooms []string)
+
+	// EnteredRoom and LeftRoom receive a member that has entered a room, and one that has left
+	// it while its connection goes on.
+	EnteredRoom, LeftRoom func(m *Member, room string)
+
+	// RoomBegan and RoomEnded receive a room that has got its first member, before EnteredRoom,
+	// and one that has lost its last, after LeftRoom or Left.
+	RoomBegan, RoomEnded func(room string)
+}
+
+// maxEvents is how many events may wait before those that undo each other are left out.
+const maxEvents = 1024
+
+// events has what the Observer is yet to be told.
+type events struct {
+	observer *Observer // nil: nothing is recorded
+
+	mu      sync.Mutex // locked behind all others
+	pending []*event   // in order; nil where one is left out
+	leftOut int
+	last    map[subject]int // the index in pending of the last event of each subject
+	idle    chan struct{}   // closed when there is nothing to tell any more; nil: there is not
+}
+
+// A subject is a member, a room, or a member in a room. It comes and goes in turn.
+type subject struct {
+	member *Member
+	room   string
+	isRoom bool
+}
+
+type event struct {
+	subject
+	begins bool
+	key    string   // of a member that left
+	rooms  []string // likewise
+
+	life   *event // for a member that enters a room: that the room began, if that is pending
+	inside int    // for a room that began: how many pending events have it as their life
+}
+
+// add records an event. The caller holds the hub's mu, which makes the order that of what happened.
+func (s *events) add(e event) {
+	if s.observer == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.pending)-s.leftOut >= maxEvents && s.undo(&e) {
+		return
+	}
+	if e.begins && e.isRoom && e.member != nil {
+		if began := s.pendingBegin(subject{room: e.room, isRoom: true}); began >= 0 {
+			e.life = s.pending[began]
+			e.life.inside++
+		}
+	}
+	if s.last == nil {
+		s.last = make(map[subject]int)
+	}
+	s.last[e.subject] = len(s.pending)
+	s.pending = append(s.pending, &e)
+	if s.idle == nil {
+		s.idle = make(chan struct{})
+		go s.tell(s.idle)
+	}
+}
+
+// pendingBegin returns the index of the last pending event of a subject, -1 if there is none or it
+// is no beginning.
+func (s *events) pendingBegin(of subject) int {
+	if i, ok := s.last[of]; ok && s.pending[i].begins {
+		return i
+	}
+	return -1
+}
+
+// undo leaves out what e ends, if all of that is still pending: a stay, or the life of a room that
+// nobody is told to have been in. What happened in the meantime is as possible without it. The
+// caller holds the mutex.
+func (s *events) undo(e *event) bool {
+	if e.begins {
+		return false
+	}
+	i := s.pendingBegin(e.subject)
+	if i < 0 || s.pending[i].inside > 0 {
+		return false
+	}
+	s.leaveOut(i)
+	if !e.isRoom { // all that the member did since it joined
+		for j, other := range s.pending[i:] {
+			if other != nil && other.member == e.member {
+				s.leaveOut(i + j)
+			}
+		}
+	}
+	if s.leftOut > len(s.pending)/2 {
+		s.compact()
+	}
+	return true
+}
+
+func (s *events) leaveOut(i int) {
+	e := s.pending[i]
+	if e.life != nil {
+		e.life.inside--
+	}
+	if s.last[e.subject] == i {
+		delete(s.last, e.subject)
+	}
+	s.pending[i] = nil
+	s.leftOut++
+}
+
+// compact removes what is left out from pending. The caller holds the mutex.
+func (s *events) compact() {
+	kept := make([]*event, 0, len(s.pending)-s.leftOut)
+	clear(s.last)
+	for _, e := range s.pending {
+		if e != nil {
+			s.last[e.subject] = len(kept)
+			kept = append(kept, e)
+		}
+	}
+	s.pending, s.leftOut = kept, 0
+}
+
+// tell tells the Observer until nothing is pending.
+func (s *events) tell(idle chan<- struct{}) {
+	defer close(idle)
+	for {
+		s.mu.Lock()
+		batch := s.pending
+		s.pending, s.leftOut, s.last = nil, 0, nil
+		if len(batch) == 0 {
+			s.idle = nil
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+		for _, e := range batch {
+			if e == nil {
+				continue
+			}
+			if err := s.observer.tell(e); err != nil {
+				slog.Default().Error("hub: Options.Observer failed", "error", err)
+			}
+		}
+	}
+}
+
+// tell calls the function for an event and returns its panic.
+func (o *Observer) tell(e *event) (err error) {
+	defer recoverTo(&err)
+	switch {
+	case e.member == nil:
+		call(o.RoomBegan, o.RoomEnded, e.begins, func(f func(string)) { f(e.room) })
+	case e.isRoom:
+		call(o.EnteredRoom, o.LeftRoom, e.begins, func(f func(*Member, string)) { f(e.member, e.room) })
+	case e.begins && o.Joined != nil:
+		o.Joined(e.member)
+	case !e.begins && o.Left != nil:
+		o.Left(e.member, e.key, e.rooms)
+	}
+	return nil
+}
+
+// call calls one of two functions, unless that is nil.
+func call[F func(string) | func(*Member, string)](begins, ends F, isBeginning bool, with func(F)) {
+	f := ends
+	if isBeginning {
+		f = begins
+	}
+	if f != nil {
+		with(f)
+	}
+}
+
+// wait returns when the Observer has been told everything, or ctx has ended.
+func (s *events) wait(ctx context.Context) error {
+	s.mu.Lock()
+	idle := s.idle
+	s.mu.Unlock()
+	if idle == nil {
+		return nil
+	}
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("hub: shutdown: Options.Observer has not returned: %w", context.Cause(ctx))
+	}
+}
