@@ -15,6 +15,7 @@ type code struct {
 type huffman struct {
 	weights [maxLiterals + 2]uint32
 	symbols [maxLiterals + 2]uint32 // with their frequencies, the rarest first
+	ends    [256]uint16             // for sort: where the symbols of each frequency go
 }
 
 const symbolBits = 9 // of an entry of huffman.symbols
@@ -22,16 +23,9 @@ const symbolBits = 9 // of an entry of huffman.symbols
 // build sets the codes of the symbols that occur, none longer than longest bits, and of length 0
 // for the others. A single symbol gets a code of one bit.
 func (h *huffman) build(codes []code, frequencies []uint16, longest int) {
-	n := 0
-	for symbol, f := range frequencies {
-		codes[symbol] = code{}
-		if f > 0 {
-			h.symbols[n] = uint32(f)<<symbolBits | uint32(symbol) //nolint:gosec // it fits
-			n++
-		}
-	}
-	symbols, weights := h.symbols[:n], h.weights[:n]
-	slices.Sort(symbols)
+	clear(codes)
+	symbols := h.sort(frequencies)
+	weights := h.weights[:len(symbols)]
 	for i, s := range symbols {
 		weights[i] = s >> symbolBits
 	}
@@ -54,6 +48,41 @@ func (h *huffman) build(codes []code, frequencies []uint16, longest int) {
 			next[c.length]++
 		}
 	}
+}
+
+// sort returns the symbols that occur, the rarest first, and those of one frequency in their order.
+// In short messages, no symbol occurs often: then it counts how many symbols have each frequency.
+func (h *huffman) sort(frequencies []uint16) []uint32 {
+	n, most := 0, uint16(0)
+	for _, f := range frequencies {
+		most = max(most, f)
+	}
+	if int(most) >= len(h.ends) {
+		for symbol, f := range frequencies {
+			if f > 0 {
+				h.symbols[n] = uint32(f)<<symbolBits | uint32(symbol) //nolint:gosec // it fits
+				n++
+			}
+		}
+		slices.Sort(h.symbols[:n])
+		return h.symbols[:n]
+	}
+	clear(h.ends[:most+1])
+	for _, f := range frequencies {
+		h.ends[f]++
+	}
+	h.ends[0] = 0
+	for f := 1; f <= int(most); f++ {
+		h.ends[f] += h.ends[f-1]
+	}
+	n = int(h.ends[most])
+	for symbol, f := range slices.Backward(frequencies) {
+		if f > 0 {
+			h.ends[f]--
+			h.symbols[h.ends[f]] = uint32(f)<<symbolBits | uint32(symbol) //nolint:gosec // likewise
+		}
+	}
+	return h.symbols[:n]
 }
 
 // reverse returns the bits of a code, the first one lowest.

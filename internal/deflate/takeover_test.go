@@ -181,3 +181,26 @@ func FuzzWindows(f *testing.F) {
 		sendSome(t, 8+int(bits%8), rand.New(rand.NewPCG(seed, 0)), 20, 1+int(most))
 	})
 }
+
+// BenchmarkSendWindow compresses messages that are alike.
+func BenchmarkSendWindow(b *testing.B) {
+	for _, size := range []int{200, 1024} {
+		for _, bits := range []int{9, 12, 15} {
+			b.Run(fmt.Sprintf("%d bytes, %d bits", size, bits), func(b *testing.B) {
+				random := rand.New(rand.NewPCG(1, 1))
+				messages := make([][]byte, 1000)
+				for i := range messages {
+					messages[i] = chat(random, size)
+				}
+				w := deflate.NewSendWindow(bits)
+				sent, n := 0, 0
+				b.ReportAllocs()
+				for b.Loop() {
+					_ = w.Compress(messages[n%len(messages)], 1, func(p []byte) error { sent += len(p); return nil })
+					n++
+				}
+				b.ReportMetric(float64(sent)/float64(n), "bytes/message")
+			})
+		}
+	}
+}
