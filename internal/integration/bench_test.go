@@ -18,6 +18,8 @@ import (
 // TCP. The client's part is the same for all.
 func BenchmarkEcho(b *testing.B) {
 	upgrader := ws.Upgrader{}
+	woken := websocket.NewMessages(websocket.MessageControllerFunc(testws.EchoMessages))
+	woken.ParkAfter = 1 // each message finds the connection parked
 	servers := []struct {
 		name    string
 		handler http.Handler
@@ -34,6 +36,8 @@ func BenchmarkEcho(b *testing.B) {
 				}
 			}
 		}))},
+		{"OnMessage", websocket.NewMessages(websocket.MessageControllerFunc(testws.EchoMessages))},
+		{"OnMessage, woken", woken},
 		{"gorilla", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			conn, err := upgrader.Upgrade(w, r, nil)
 			if err != nil {

@@ -185,6 +185,9 @@ func (d *readDeadlines) boundQuiet(quiet time.Duration) bool {
 	if k.since == 0 {
 		k.since = 1 + now
 	}
+	if k.t.waiting.Load() == 0 { // as beginWait, which then need not ask for the time again
+		k.t.waiting.Store(1 + int64(now))
+	}
 	k.isQuiet = false
 	at := k.since - 1
 	if k.busy {
@@ -196,7 +199,6 @@ func (d *readDeadlines) boundQuiet(quiet time.Duration) bool {
 		at = max(at, now+max(quiet, minHold))
 	case at <= now:
 		k.isQuiet = true // the wait goes on
-		k.t.beginWait()
 		return false
 	}
 	if d.quiet == 0 || d.quiet > at || d.quiet-now < quiet/2 {
