@@ -49,7 +49,8 @@ var reasons = []reason{
 	},
 	{
 		title:     "ReadMessage gives the message away",
-		workloads: regexp.MustCompile(`^(echo|growth|deflate-1k no compression)`),
+		workloads: regexp.MustCompile(`^(echo|growth|deflate)`),
+		columns:   []string{serverCPU},
 		cause: "A message of `ReadMessage` is the caller's, so each has memory of its own: it is allocated, filled or zeroed, and " +
 			"collected. gws, nbio and `ReadSlice` lend memory that they use again. These servers have next to no heap, so a " +
 			"collection follows every few hundred messages of 16 KiB: with GOGC=1600 instead of 100, the ratio to gws fell from " +
@@ -102,6 +103,24 @@ var reasons = []reason{
 			"some 10 % more of a message of 200 B, 6 % more of one of 1 KiB, and less of longer ones.",
 		advice: "`CompressionLevel` 3, which leaves as little as compress/flate; or context takeover, where it can be had, which leaves " +
 			"much less than either.",
+	},
+	{
+		title:     "A longer search finds more",
+		workloads: regexp.MustCompile(`^deflate.* context, `),
+		columns:   []string{replySize},
+		peers:     []string{gwsName},
+		cause: "gws looks longer for what the window has already, for a percent at most, and several times the processor time: " +
+			"that column of the same table is the one to look at.",
+		advice: "a higher `CompressionLevel`, where bytes cost more than time.",
+	},
+	{
+		title:     "What is sent to many is compressed once",
+		workloads: regexp.MustCompile(`^broadcast-chat context`),
+		columns:   []string{replySize},
+		cause: "The hub compresses a message once, by itself, and each connection sends these bytes, so that 2,000 windows cost " +
+			"no more than one. coder compresses it again for each connection, with what its window has: fewer bytes, and the " +
+			"processor time for each delivery that is in the same table.",
+		advice: "nothing; where bytes cost more than time and few listen, `WriteMessage` to each of them uses its window.",
 	},
 	{
 		title:     "The hub has queues",
