@@ -80,6 +80,62 @@ func ExampleControllerFunc() {
 	// closed: 1000 Server closed connection
 }
 
+// Quiz asks for the answer to everything.
+type Quiz struct{}
+
+// Open returns the value that handles the messages of a connection.
+func (ctrl *Quiz) Open(conn *websocket.Conn, request *http.Request) (websocket.MessageHandler, error) {
+	return &player{conn: conn, name: request.URL.Query().Get("name")}, nil
+}
+
+// A player is one connection.
+type player struct {
+	conn  *websocket.Conn
+	name  string
+	tries int
+}
+
+// OnMessage is called with one message after the other.
+func (p *player) OnMessage(messageType int, message []byte) error {
+	p.tries++
+	if string(message) == "42" {
+		return websocket.NewCloseError(websocket.CloseNormalClosure, "well done, "+p.name)
+	}
+	return p.conn.WriteMessage(messageType, []byte("no, try again"))
+}
+
+// OnClose is called once, however the connection ends.
+func (p *player) OnClose(err error) {
+	fmt.Printf("%s left after %d tries: %v\n", p.name, p.tries, err)
+}
+
+func ExampleNewMessages() {
+	talk(websocket.NewMessages(&Quiz{}), "/?name=Ada", nil, "41", "42")
+	// Output:
+	// > 41
+	// < no, try again
+	// > 42
+	// Ada left after 2 tries: websocket: close 1000 (normal): well done, Ada
+	// closed: 1000 well done, Ada
+}
+
+func ExampleMessageHandlerFunc() {
+	open := func(conn *websocket.Conn, _ *http.Request) (websocket.MessageHandler, error) {
+		count := 0
+		return websocket.MessageHandlerFunc(func(messageType int, message []byte) error {
+			count++
+			return conn.WriteMessage(messageType, fmt.Appendf(nil, "%d: %s", count, message))
+		}), nil
+	}
+	talk(websocket.NewMessages(websocket.MessageControllerFunc(open)), "/", nil, "hello", "again")
+	// Output:
+	// > hello
+	// < 1: hello
+	// > again
+	// < 2: again
+	// closed: 1000
+}
+
 func ExampleUpgrader() {
 	upgrader := websocket.New(&Echo{})
 	upgrader.CloseTimeout = 5 * time.Second

@@ -52,6 +52,45 @@ func Example() {
 	// websocket: close 1001 (going away): Server shutting down
 }
 
+// Counter counts the messages of each connection.
+type Counter struct {
+	goyave.Component
+}
+
+// Open returns the value that handles the messages of a connection.
+func (ctrl *Counter) Open(conn *websocket.Conn, request *goyave.Request) (websocket.MessageHandler, error) {
+	return &tally{conn: conn, room: request.RouteParams["room"]}, nil
+}
+
+// A tally is one connection.
+type tally struct {
+	conn  *websocket.Conn
+	room  string
+	count int
+}
+
+// OnMessage is called with one message after the other.
+func (c *tally) OnMessage(_ int, message []byte) error {
+	c.count++
+	return c.conn.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, "%s %d: %s", c.room, c.count, message))
+}
+
+// A controller may leave the loop to the library.
+func ExampleNewMessages() {
+	visit("/rooms/kitchen", func(_ *goyave.Server, router *goyave.Router) {
+		router.Subrouter("/rooms/{room}").Controller(websocket.NewMessages(&Counter{}))
+	}, func(client *ws.Conn, _ func()) {
+		for _, text := range []string{"hello", "again"} {
+			_ = client.WriteMessage(ws.TextMessage, []byte(text))
+			_, message, _ := client.ReadMessage()
+			fmt.Println(string(message))
+		}
+	})
+	// Output:
+	// kitchen 1: hello
+	// kitchen 2: again
+}
+
 // Greeter has a route of its own, with validation.
 type Greeter struct {
 	goyave.Component

@@ -8,6 +8,9 @@
 // The second command prints the progress of the jobs that the third one creates. Start several
 // clients, stop one and start it again: the server sends it the state of each job.
 //
+// The connections are quiet for most of the time. So Events is a MessageController: a connection
+// that waits has no goroutine.
+//
 // Neither the handler nor the workers know a connection. They need only the hub and the name of
 // the user. With a broker, such as hub/natsbroker, they may run in another process.
 package main
@@ -51,24 +54,23 @@ func authenticated(next http.Handler) http.Handler {
 	})
 }
 
-// Events serves the connections on which users receive the state of their jobs.
+// Events handles the connections on which users receive the state of their jobs.
 type Events struct {
 	hub  *hub.Hub
 	jobs *Jobs
 }
 
-// Serve handles one connection. The hub writes to it.
-func (e *Events) Serve(conn *websocket.Conn, r *http.Request) error {
+// Open begins one connection. The hub writes to it, and its user has nothing to say.
+func (e *Events) Open(conn *websocket.Conn, r *http.Request) (websocket.MessageHandler, error) {
 	member, err := e.hub.Join(conn)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := e.jobs.Welcome(member, userOf(r)); err != nil {
-		return err
-	}
-	if _, _, err := conn.ReadMessage(); err != nil { // it waits until the connection ends
-		return err
-	}
+	return websocket.MessageHandlerFunc(refuseMessage), e.jobs.Welcome(member, userOf(r))
+}
+
+// refuseMessage is called with each message.
+func refuseMessage(int, []byte) error {
 	return websocket.NewCloseError(websocket.ClosePolicyViolation, "no messages, please")
 }
 
@@ -105,7 +107,7 @@ func main() {
 func run(ctx context.Context, listener net.Listener, step time.Duration) error {
 	users := hub.New(hub.Options{})
 	events := &Events{hub: users, jobs: NewJobs(users, 100, step)}
-	upgrader := websocket.New(events)
+	upgrader := websocket.NewMessages(events)
 	mux := http.NewServeMux()
 	mux.Handle("POST /jobs", authenticated(http.HandlerFunc(events.post)))
 	mux.Handle("GET /events", authenticated(upgrader))

@@ -37,7 +37,7 @@ func TestUsersAreToldOfTheirJobs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		users := hub.New(hub.Options{})
 		jobs := NewJobs(users, 2, time.Second)
-		network := wstest.Serve(t, websocket.New(&Events{hub: users, jobs: jobs}))
+		network := wstest.Serve(t, websocket.NewMessages(&Events{hub: users, jobs: jobs}))
 		ada := wstest.Dial(t, network, "/?user=Ada", options)
 		too := wstest.Dial(t, network, "/?user=Ada", options)
 		bob := wstest.Dial(t, network, "/?user=Bob", options)
@@ -84,7 +84,7 @@ func TestUsersAreToldOfTheirJobs(t *testing.T) {
 func TestMessagesAreRefused(t *testing.T) {
 	users := hub.New(hub.Options{})
 	events := &Events{hub: users, jobs: NewJobs(users, 1, 0)}
-	client := wstest.Dial(t, websocket.New(events), "/?user=Ada", options)
+	client := wstest.Dial(t, websocket.NewMessages(events), "/?user=Ada", options)
 	client.WriteText("hello?")
 	client.ExpectClose(ws.ClosePolicyViolation, "no messages, please")
 }
