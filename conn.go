@@ -64,8 +64,8 @@ type Conn struct {
 // init makes c the connection of a transport, before other goroutines have either. The
 // connection's context takes its values from the request's, but not its end.
 func (c *Conn) init(request context.Context, gorilla *ws.Conn, t *transport.Conn, options *connOptions) {
-	c.Conn, c.t, c.options, c.request = gorilla, t, options, request
-	options.alarms.Join(c)
+	c.Conn, c.t, c.options, c.request = gorilla, t, options.alone(t), request
+	c.options.alarms.Join(c)
 	c.initCompression()
 	t.SetReadLimit(options.maxMessageSize)
 	c.installHandlers()

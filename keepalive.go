@@ -32,6 +32,17 @@ func newAlarms(shards int) *xsync.Alarms[Conn] {
 	return xsync.NewAlarms(shards, func(c *Conn) *xsync.Alarm { return &c.keepalive.alarm }, (*Conn).keepAlive)
 }
 
+// alone returns the options of a connection. One in memory gets alarms of its own: such connections
+// are made in bubbles of testing/synctest, and two bubbles must not share a timer.
+func (o *connOptions) alone(t *transport.Conn) *connOptions {
+	if t.HasSocket() {
+		return o
+	}
+	own := *o
+	own.alarms = newAlarms(1)
+	return &own
+}
+
 // startKeepAlive begins the keep-alive of a connection that is open.
 func (c *Conn) startKeepAlive() {
 	k := &c.keepalive

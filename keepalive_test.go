@@ -613,3 +613,27 @@ func fillExactly(conn *websocket.Conn) error {
 	}
 	return nil
 }
+
+// One Upgrader may serve in several bubbles at a time: they share no timer.
+func TestKeepAliveInSeveralBubbles(t *testing.T) {
+	upgrader := websocket.New(&Echo{})
+	for range 3 {
+		t.Run("bubble", func(t *testing.T) {
+			t.Parallel()
+			for range 10 {
+				synctest.Test(t, func(t *testing.T) {
+					clients := make([]*wstest.Client, 40)
+					for i := range clients {
+						clients[i] = wstest.Dial(t, upgrader, "/", nil)
+					}
+					time.Sleep(95 * time.Second) // three pings
+					for _, client := range clients {
+						client.WriteText("hello")
+						client.ExpectText("hello")
+						client.Close(websocket.CloseNormalClosure, "")
+					}
+				})
+			}
+		})
+	}
+}

@@ -39,6 +39,15 @@ func (t *Conn) newWatch(nc net.Conn) *watch {
 	return &watch{t: t, socket: socket}
 }
 
+// HasSocket reports whether the connection is a socket of the system, or is known to write to one.
+func (t *Conn) HasSocket() (has bool) {
+	if t.coarse {
+		return true
+	}
+	survives(func() { has = socketBeneath(accepted(t.nc)) != nil })
+	return has
+}
+
 // socketBeneath returns the socket that a connection writes to, nil if it has none or does not
 // show it.
 func socketBeneath(nc net.Conn) syscall.RawConn {
