@@ -125,8 +125,8 @@ func (c *Conn) goroutineEnded(err error) {
 	serving := !g.stopped
 	g.mu.Unlock()
 	if serving && !c.merelyHungUp(err) { // after a hang-up, reads find out how the connection ended
+		c.cancelContext(err) // first: the context of a read that fails has a cause
 		unreached := c.failReads(err)
-		c.cancelContext(err)
 		c.t.FailUnreached("read", err, unreached)
 	}
 }
