@@ -147,7 +147,8 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, h *Handshake)
 		}
 	}()
 	h.Header = handshake.CanonicalHeader(h.Header)
-	agreed, refused := e.check(r, h)
+	var agreed agreement
+	refused := e.check(r, h, &agreed)
 	if refused == nil {
 		if admitted = e.live.admit(e.options.MaxConnections); !admitted {
 			refused = unavailable(ErrTooManyConnections)
@@ -192,45 +193,45 @@ func (e *Endpoint) switchFailed(r *http.Request, err error) error {
 	return err
 }
 
-// check returns what the handshake agrees on, or why it is refused. It checks everything
+// check finds out what the handshake agrees on, or why it is refused. It checks everything
 // that can be known before the connection is hijacked, and asks the application last, when
 // nothing else is wrong.
-func (e *Endpoint) check(r *http.Request, h *Handshake) (agreed agreement, refused *refusal) {
+func (e *Endpoint) check(r *http.Request, h *Handshake, agreed *agreement) *refusal {
 	settings := e.settings(h)
 	agreed.config = e.transportConfig(settings.ReadBufferSize, settings.WriteBufferSize)
 	agreed.timeout = settings.HandshakeTimeout
 	if e.invalid != nil {
-		return agreed, failed(e.invalid)
+		return failed(e.invalid)
 	}
 	opening, status, reason := handshake.ReadRequest(r)
 	if reason != nil {
-		return agreed, &refusal{status: status, reason: reason}
+		return &refusal{status: status, reason: reason}
 	}
 	ours := settings.Subprotocols
 	if h.Subprotocol != "" {
 		ours = []string{h.Subprotocol}
 	}
 	if err := handshake.CheckHeader(ours, h.Header); err != nil {
-		return agreed, failed(err)
+		return failed(err)
 	}
 	if err := e.checkOrigin(r, h.CheckOrigin); err != nil {
-		return agreed, &refusal{status: http.StatusForbidden, reason: err}
+		return &refusal{status: http.StatusForbidden, reason: err}
 	}
 	offered := r.Header["Sec-Websocket-Protocol"]
 	agreed.key = opening.Key
 	agreed.subprotocol = strings.Clone(cmp.Or(h.Subprotocol, handshake.SelectSubprotocol(offered, ours, h.Header))) // the copy keeps h on the stack
 	if e.options.RequireSubprotocol && !handshake.IsOffered(offered, agreed.subprotocol) {
-		return agreed, &refusal{status: http.StatusBadRequest, reason: handshake.NoSubprotocolError(offered, ours, h.Header)}
+		return &refusal{status: http.StatusBadRequest, reason: handshake.NoSubprotocolError(offered, ours, h.Header)}
 	}
 	if limits := e.options.deflateLimits(settings.EnableCompression); limits != nil {
 		agreed.deflate, agreed.extensions = handshake.AcceptDeflate(opening.Extensions, *limits)
 	}
 	if h.CheckUpgrade != nil {
 		if err := h.CheckUpgrade(); err != nil {
-			return agreed, refusedByCheck(err)
+			return refusedByCheck(err)
 		}
 	}
-	return agreed, nil
+	return nil
 }
 
 // settings returns the settings for a request, but for the WriteBufferPool: the adapter's take

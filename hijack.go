@@ -100,19 +100,13 @@ var unusedReader = bufio.NewReaderSize(nil, 257)
 // gorilla needs a read buffer that holds control frames. On top of a view it never sees any, so
 // the connection gets a smaller one once it is made. gorilla has no setting for that.
 func newGorilla(view *transport.GorillaView, reader *bufio.Reader, writer *bufio.Writer, pool ws.BufferPool, agreed *agreement) (*ws.Conn, error) {
-	u := ws.Upgrader{WriteBufferSize: agreed.config.WriteBufferSize, WriteBufferPool: pool, CheckOrigin: anyOrigin, Error: noResponse}
-	w := gorillaHijackers.Get().(*gorillaHijacker) //nolint:errcheck // it is
-	*reader = *unusedReader
-	w.view, w.buffers.Reader, w.buffers.Writer = view, reader, writer
-	conn, err := u.Upgrade(w, gorillaRequest, gorillaHeader(agreed.subprotocol))
-	*w = gorillaHijacker{}
-	gorillaHijackers.Put(w)
-	shrinkReader(reader, view)
+	h := gorillaHandshakes.Get().(*gorillaHandshake) //nolint:errcheck // it is
+	h.begin(view, reader, writer)
+	h.upgrader.WriteBufferPool, h.upgrader.WriteBufferSize = pool, agreed.config.WriteBufferSize
+	conn, err := h.upgrader.Upgrade(h, gorillaRequest, gorillaHeader(agreed.subprotocol))
+	h.end(reader, view)
 	return conn, err
 }
-
-// The following two are no parts of newGorilla, because the stack of the HTTP server's goroutine
-// would have to grow: gorilla's handshake would be too deep in it.
 
 // gorillaHeader returns the header with which the response selects a subprotocol. gorilla looks
 // at it because it has no list of subprotocols.
@@ -125,26 +119,43 @@ func gorillaHeader(subprotocol string) http.Header {
 	return http.Header{"Sec-Websocket-Protocol": {subprotocol}}
 }
 
+// A gorillaHandshake is what gorilla's Upgrade needs besides the request. gorilla retains nothing
+// of it. It is pooled and not on the stack, and some functions are not inlined, because gorilla
+// would be too deep in the stack of the HTTP server's goroutine, which would have to grow.
+//
+// To gorilla it is the http.Hijacker of a connection that is already hijacked. gorilla calls no
+// other method of it.
+type gorillaHandshake struct {
+	http.ResponseWriter
+	upgrader ws.Upgrader
+	view     *transport.GorillaView
+	buffers  bufio.ReadWriter
+}
+
+var gorillaHandshakes = sync.Pool{New: func() any {
+	return &gorillaHandshake{upgrader: ws.Upgrader{CheckOrigin: anyOrigin, Error: noResponse}}
+}}
+
+func (h *gorillaHandshake) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return h.view, &h.buffers, nil
+}
+
 //go:noinline
-func shrinkReader(reader *bufio.Reader, view *transport.GorillaView) {
+func (h *gorillaHandshake) begin(view *transport.GorillaView, reader *bufio.Reader, writer *bufio.Writer) {
+	*reader = *unusedReader
+	h.view, h.buffers.Reader, h.buffers.Writer = view, reader, writer
+}
+
+// end gives the reader a buffer of its own, and h back to the pool.
+//
+//go:noinline
+func (h *gorillaHandshake) end(reader *bufio.Reader, view *transport.GorillaView) {
 	*reader = *bufio.NewReaderSize(view, gorillaReadBuffer)
+	h.view, h.buffers, h.upgrader.WriteBufferPool = nil, bufio.ReadWriter{}, nil
+	gorillaHandshakes.Put(h)
 }
 
 func anyOrigin(*http.Request) bool { return true }
 
 // noResponse keeps gorilla from writing an error: the connection is hijacked.
 func noResponse(http.ResponseWriter, *http.Request, int, error) {}
-
-// A gorillaHijacker is the http.Hijacker that gorilla is given for a connection that is already
-// hijacked. gorilla calls no other method of it, and does not retain it.
-type gorillaHijacker struct {
-	http.ResponseWriter
-	view    *transport.GorillaView
-	buffers bufio.ReadWriter
-}
-
-var gorillaHijackers = sync.Pool{New: func() any { return new(gorillaHijacker) }}
-
-func (w *gorillaHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return w.view, &w.buffers, nil
-}

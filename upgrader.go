@@ -134,18 +134,7 @@ func (u *Upgrader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Settings: &u.Settings,
 		Refuse:   func(status int, reason error) { u.writeRefusal(w, r, status, reason) },
 	}
-	if ctrl, ok := u.controller().(SubprotocolLister); ok {
-		h.Subprotocols = ctrl.Subprotocols(r)
-	}
-	if ctrl, ok := u.controller().(HeaderUpgrader); ok {
-		h.Header = ctrl.UpgradeHeaders(r)
-	}
-	if ctrl, ok := u.controller().(OriginChecker); ok {
-		h.CheckOrigin = originCheck(ctrl, r)
-	}
-	if ctrl, ok := u.controller().(UpgradeChecker); ok {
-		h.CheckUpgrade = upgradeCheck(ctrl, r)
-	}
+	u.ask(r, &h)
 	conn, err := u.lazyEndpoint().upgrade(w, r, &h)
 	if err != nil {
 		return // the response has been written
@@ -153,17 +142,23 @@ func (u *Upgrader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.serve(conn, r.WithContext(conn.Context()))
 }
 
-// originCheck and upgradeCheck make functions of a controller's optional methods. Within
-// ServeHTTP, they would take a part of its stack, also for a controller without these methods.
-
+// ask sets what the optional methods of the controller say about a request. It is no part of
+// ServeHTTP, whose stack must stay small: see Endpoint.upgrade.
+//
 //go:noinline
-func originCheck(ctrl OriginChecker, r *http.Request) func() bool {
-	return func() bool { return ctrl.CheckOrigin(r) }
-}
-
-//go:noinline
-func upgradeCheck(ctrl UpgradeChecker, r *http.Request) func() error {
-	return func() error { return ctrl.CheckUpgrade(r) }
+func (u *Upgrader) ask(r *http.Request, h *Handshake) {
+	if ctrl, ok := u.controller().(SubprotocolLister); ok {
+		h.Subprotocols = ctrl.Subprotocols(r)
+	}
+	if ctrl, ok := u.controller().(HeaderUpgrader); ok {
+		h.Header = ctrl.UpgradeHeaders(r)
+	}
+	if ctrl, ok := u.controller().(OriginChecker); ok {
+		h.CheckOrigin = func() bool { return ctrl.CheckOrigin(r) }
+	}
+	if ctrl, ok := u.controller().(UpgradeChecker); ok {
+		h.CheckUpgrade = func() error { return ctrl.CheckUpgrade(r) }
+	}
 }
 
 // serve has the controller serve a connection.

@@ -73,6 +73,9 @@ func headerSize(b []byte) int {
 // HasHeader reports whether b begins with a whole header.
 func HasHeader(b []byte) bool { return len(b) >= 2 && len(b) >= headerSize(b) }
 
+// IsClose reports whether the frame that p begins with is a close frame. p must not be empty.
+func IsClose(p []byte) bool { return p[0]&0xf == OpClose }
+
 // ParseHeader parses the header that b begins with. b must have at least two bytes. Where
 // it does not have the whole header, an extended length and the mask key are not parsed.
 func ParseHeader(b []byte) Header {

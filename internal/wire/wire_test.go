@@ -107,6 +107,7 @@ func FuzzFrameHeader(f *testing.F) {
 			return
 		}
 		assert.Equal(t, *want, ParseHeader(p))
+		assert.Equal(t, want.Opcode == OpClose, IsClose(p))
 		assert.Equal(t, want.Size, headerSize(p))
 		if want.Length <= 1<<31-1 {
 			got := AppendHeader(nil, want.Opcode, int(want.Length))
