@@ -117,12 +117,16 @@ func (s *Alarms[T]) Stop(v *T) {
 	}
 }
 
+// smallHeap is the capacity up to which the memory of a heap is kept, for alarms that come and go.
+const smallHeap = 64
+
 // An alarmShard is a heap of alarms, the earliest first, and the timer of that one.
 type alarmShard[T any] struct {
 	mu    sync.Mutex
 	heap  []alarmEntry[T]
 	base  time.Time // the times in the heap are since then
 	timer *time.Timer
+	fire  func()        // of the timer; nil until it is first needed
 	fires int           // calls of fire to come or under way
 	over  chan struct{} // closed when there are none; nil: no Stop waits for that
 }
@@ -177,10 +181,16 @@ func (s *Alarms[T]) setTimer(h *alarmShard[T]) {
 		if h.timer != nil && h.timer.Stop() {
 			h.fired()
 		}
-		h.timer, h.heap = nil, nil
+		h.timer = nil // a timer belongs to one bubble of package synctest, but the Alarms may not
+		if cap(h.heap) > smallHeap {
+			h.heap = nil
+		}
 	case h.timer == nil:
+		if h.fire == nil {
+			h.fire = func() { s.fire(h) }
+		}
 		h.fires++
-		h.timer = time.AfterFunc(h.heap[0].at-time.Since(h.base), func() { s.fire(h) })
+		h.timer = time.AfterFunc(h.heap[0].at-time.Since(h.base), h.fire)
 	case !h.timer.Reset(h.heap[0].at - time.Since(h.base)):
 		h.fires++
 	}
@@ -208,7 +218,7 @@ func (s *Alarms[T]) removeAt(h *alarmShard[T], i int) {
 		h.heap[i] = moved
 		s.down(h, s.up(h, i))
 	}
-	if cap(h.heap) > 64 && len(h.heap) < cap(h.heap)/4 {
+	if cap(h.heap) > smallHeap && len(h.heap) < cap(h.heap)/4 {
 		h.heap = append(make([]alarmEntry[T], 0, cap(h.heap)/2), h.heap...)
 	}
 }

@@ -44,7 +44,7 @@ func (s *Alarms[T]) isEmpty() bool {
 	for i := range s.shards {
 		h := &s.shards[i]
 		h.mu.Lock()
-		empty := h.timer == nil && h.heap == nil
+		empty := h.timer == nil && len(h.heap) == 0 && cap(h.heap) <= smallHeap
 		h.mu.Unlock()
 		if !empty {
 			return false
