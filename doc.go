@@ -70,7 +70,8 @@
 //
 // # Errors
 //
-// Every error of a read is final: later reads return it again. [CloseStatus] tells
+// Every error of a read is final: later reads return it again. Only an error of
+// [Conn.ReadJSON] that is about JSON is not: the next message can be read. [CloseStatus] tells
 // the close code that an error stands for, [IsDisconnect] a peer that vanished.
 // The errors to compare with errors.Is are [ErrShutdown], [ErrPeerGone],
 // [ErrReadLimit], [ErrCloseSent], [ErrQueueFull], [ErrTooManyConnections],
@@ -79,6 +80,6 @@
 // # gorilla/websocket
 //
 // The package stands on github.com/gorilla/websocket, whose types are part of its
-// API. gorilla performs the opening handshake, and its connection is embedded in
-// [Conn] for code that was written for it.
+// API. A connection of gorilla's is embedded in [Conn] for code that was written for it.
+// Handshakes are checked, and messages read and written, by this package.
 package websocket

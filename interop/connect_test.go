@@ -37,7 +37,7 @@ func startGuide(t *testing.T, heartbeat time.Duration) *guide {
 	require.NoError(t, err)
 	snippet := regexp.MustCompile("(?ms)^```js\n(// connect keeps .*?)^```$").FindSubmatch(text)
 	require.NotNil(t, snippet)
-	html := `<!doctype html><meta charset="utf-8"><title>guide</title><link rel="icon" href="data:,"><script>` + string(snippet[1]) + `
+	return startPage(t, heartbeat, `<script>`+string(snippet[1])+`
 		let states = [], messages = [], reasons = [], connection;
 		function begin(query, silence) {
 			connection = connect("/socket?" + query, {
@@ -47,13 +47,19 @@ func startGuide(t *testing.T, heartbeat time.Duration) *guide {
 			});
 			return 0;
 		}
-	</script>`
+	</script>`)
+}
 
+// startPage serves a page, and the endpoint at both of its names.
+func startPage(t *testing.T, heartbeat time.Duration, body string) *guide {
+	t.Helper()
+	html := `<!doctype html><meta charset="utf-8"><title>guide</title><link rel="icon" href="data:,">` + body
 	g := &guide{attempts: make(map[string]int)}
 	upgrader := websocket.New(g)
 	upgrader.HeartbeatInterval = heartbeat
 	mux := http.NewServeMux()
 	mux.Handle("GET /socket", upgrader)
+	mux.Handle("GET /chat", upgrader)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = w.Write([]byte(html))
@@ -80,7 +86,7 @@ func (g *guide) CheckUpgrade(r *http.Request) error {
 	return nil
 }
 
-// Serve echoes, or closes with the code in the query.
+// Serve echoes, and closes with the code in the query or after "goodbye".
 func (g *guide) Serve(conn *websocket.Conn, r *http.Request) error {
 	if code := r.URL.Query().Get("code"); code == "1006" {
 		return conn.CloseNow()
@@ -91,6 +97,9 @@ func (g *guide) Serve(conn *websocket.Conn, r *http.Request) error {
 		messageType, message, err := conn.ReadMessage()
 		if err != nil {
 			return err
+		}
+		if string(message) == "goodbye" {
+			return websocket.NewCloseError(4000, "so long")
 		}
 		if err := conn.WriteMessage(messageType, message); err != nil {
 			return err
@@ -123,6 +132,38 @@ func states(tab context.Context, t *testing.T) (all []string) {
 	t.Helper()
 	require.NoError(t, json.Unmarshal([]byte(evaluate[string](tab, t, `JSON.stringify(states)`)), &all))
 	return all
+}
+
+// The page that the guide puts together shows what comes, but for heartbeats, sends what is typed,
+// and is not loaded again by that.
+func TestPageOfTheGuide(t *testing.T) {
+	t.Parallel() // it mostly waits
+	text, err := os.ReadFile("../docs/guide.md")
+	require.NoError(t, err)
+	parts := regexp.MustCompile("(?ms)^```js\n(// connect keeps .*?)^```$.*?^```html\n(.*?)^```$.*?^```js\n(.*?)^```$").FindSubmatch(text)
+	require.NotNil(t, parts)
+	g := startPage(t, 100*time.Millisecond, fmt.Sprintf("%s<script>%s\n%s</script>", parts[2], parts[1], parts[3]))
+	g.in(t, g.url, func(tab context.Context) {
+		state := `document.getElementById("connected").textContent`
+		lines := `[...document.querySelectorAll("#messages li")].map((line) => line.textContent).join()`
+		require.NoError(t, await(tab, state+` === "open"`))
+		for _, said := range []string{"hello", "world"} {
+			require.NoError(t, chromedp.Do(tab,
+				chromedp.SendKeys(chromedp.CSS("#text"), said),
+				chromedp.Click(chromedp.CSS("#say button")),
+			))
+			require.NoError(t, await(tab, lines+`.endsWith("`+said+`")`))
+		}
+		assert.Equal(t, "hello,world", evaluate[string](tab, t, lines))
+		assert.Empty(t, evaluate[string](tab, t, `location.search + document.getElementById("text").value`))
+		assert.Equal(t, 1, g.attemptsOf(""))
+
+		require.NoError(t, chromedp.Do(tab,
+			chromedp.SendKeys(chromedp.CSS("#text"), "goodbye"),
+			chromedp.Click(chromedp.CSS("#say button")),
+		))
+		require.NoError(t, await(tab, state+` === "closed: so long"`))
+	})
 }
 
 // A page on which nobody speaks stays connected for as long as there are heartbeats, and
