@@ -33,15 +33,18 @@ func routes(mux *http.ServeMux) {
 	upgrader.RegisterRoutes(mux, "/echo")
 }
 
-type Quotes struct{ feed <-chan []byte }
+type Quotes struct {
+	subscribe func(context.Context) <-chan []byte // returns a channel of its own for each connection
+}
 
-func (ctrl *Quotes) Serve(conn *websocket.Conn, _ *http.Request) error {
+func (ctrl *Quotes) Serve(conn *websocket.Conn, request *http.Request) error {
+	feed := ctrl.subscribe(request.Context())
 	conn.Go(func(ctx context.Context) error {
 		for {
 			select {
 			case <-ctx.Done():
 				return nil
-			case quote := <-ctrl.feed:
+			case quote := <-feed:
 				if err := conn.WriteMessage(websocket.TextMessage, quote); err != nil {
 					return err
 				}
@@ -59,8 +62,8 @@ func (ctrl *Quotes) Serve(conn *websocket.Conn, _ *http.Request) error {
 	}
 }
 
-func quotesRoute(mux *http.ServeMux, feed <-chan []byte) {
-	upgrader := websocket.New(&Quotes{feed: feed})
+func quotesRoute(mux *http.ServeMux, subscribe func(context.Context) <-chan []byte) {
+	upgrader := websocket.New(&Quotes{subscribe: subscribe})
 	upgrader.MaxMessageSize = 4096
 	upgrader.PingInterval = 50 * time.Second
 	upgrader.PongTimeout = 10 * time.Second
@@ -133,14 +136,16 @@ func TestSilentClientIsDropped(t *testing.T) {
 }
 
 // A Legacy has the pumps that were written for gorilla.
-type Legacy struct{ feed <-chan []byte }
+type Legacy struct {
+	subscribe func(context.Context) <-chan []byte
+}
 
-func (ctrl *Legacy) Serve(conn *websocket.Conn, _ *http.Request) error {
+func (ctrl *Legacy) Serve(conn *websocket.Conn, request *http.Request) error {
 	s := &session{conn: conn.Conn, answers: make(chan []byte), ended: make(chan struct{})}
 	conn.Go(func(context.Context) error {
 		s.readPump()
 		return nil
 	})
-	s.writePump(ctrl.feed)
+	s.writePump(ctrl.subscribe(request.Context()))
 	return nil
 }

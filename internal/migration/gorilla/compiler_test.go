@@ -34,8 +34,11 @@ func serve(w http.ResponseWriter, r *http.Request) {
 
 func pump(conn *websocket.Conn) {
 	defer conn.Close()
+	legacy(conn.Conn)
 	_, _, _ = websocket.DefaultDialer.Dial("ws://127.0.0.1", nil)
 }
+
+func legacy(*websocket.Conn) {}
 `
 
 // The page tells what to do about each thing that the compiler says.

@@ -35,9 +35,10 @@ func old(feed <-chan []byte) http.Handler {
 func now(feed <-chan []byte) http.Handler {
 	mux := http.NewServeMux()
 	routes(mux)
-	quotesRoute(mux, feed)
+	subscribe := func(context.Context) <-chan []byte { return feed }
+	quotesRoute(mux, subscribe)
 	chatRoute(mux)
-	mux.Handle("GET /legacy", websocket.New(&Legacy{feed: feed}))
+	mux.Handle("GET /legacy", websocket.New(&Legacy{subscribe: subscribe}))
 	return mux
 }
 
@@ -88,6 +89,26 @@ func TestQuotesAreAlike(t *testing.T) {
 		client.WriteText(strings.Repeat("a", 4097))
 		_, _, err := client.ReadMessage()
 		assert.True(t, ws.IsCloseError(err, websocket.CloseMessageTooBig), "%v", err)
+	})
+}
+
+func TestEachConnectionHasItsFeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feeds := make(chan chan []byte, 2)
+		mux := http.NewServeMux()
+		quotesRoute(mux, func(context.Context) <-chan []byte {
+			feed := make(chan []byte)
+			feeds <- feed
+			return feed
+		})
+		server := wstest.Serve(t, mux)
+		ada, bob := wstest.Dial(t, server, "/quotes", nil), wstest.Dial(t, server, "/quotes", nil)
+		for range 2 {
+			feed := <-feeds
+			feed <- []byte("ACME 12")
+		}
+		ada.ExpectText("ACME 12")
+		bob.ExpectText("ACME 12")
 	})
 }
 
@@ -247,7 +268,8 @@ func TestReadDeadlines(t *testing.T) {
 
 func TestLegacyShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		upgrader := websocket.New(&Legacy{feed: make(chan []byte)})
+		subscribe := func(context.Context) <-chan []byte { return nil }
+		upgrader := websocket.New(&Legacy{subscribe: subscribe})
 		client := wstest.Dial(t, upgrader, "/", nil)
 		synctest.Wait()
 		require.NoError(t, upgrader.Shutdown(t.Context()))
