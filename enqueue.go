@@ -74,13 +74,19 @@ func (c *Conn) Enqueue(limit QueueLimit, messages ...*EncodedMessage) error {
 // channel that is closed when there is more room.
 func (c *Conn) enqueueFrames(limit QueueLimit, frames []transport.Frame) (room <-chan struct{}, err error) {
 	room, err = c.t.Enqueue(limit.resolve(), frames)
+	return room, queueError(err)
+}
+
+// queueError returns an error of the transport's queue as one of Enqueue.
+func queueError(err error) error {
 	switch err {
 	case transport.ErrQueueFull: //nolint:errorlint // the transport does not wrap them
-		err = ErrQueueFull
+		return ErrQueueFull
 	case transport.ErrFrameTooBig:
-		err = errMessageTooBig
+		return errMessageTooBig
+	default:
+		return err
 	}
-	return room, err
 }
 
 // EnqueueContext is Enqueue, but waits until there is room for the messages, and flushes the
@@ -108,6 +114,44 @@ func (c *Conn) EnqueueContext(ctx context.Context, limit QueueLimit, messages ..
 		case <-ctx.Done():
 		}
 	}
+}
+
+// A Replacement says which waiting messages a message may take the place of: see
+// [Conn.EnqueueReplacing]. [NewReplacement] makes one. Any number of messages, connections and
+// goroutines may use it.
+type Replacement struct{ tag transport.Tag }
+
+// NewReplacement returns a Replacement. With a key, a message takes the place of the one that waits
+// and was enqueued with the same key: of prices or positions, the latest is enough. With
+// dropOldest, a message that does not fit makes the oldest messages give way that were enqueued
+// with dropOldest, too.
+func NewReplacement(key string, dropOldest bool) *Replacement {
+	return &Replacement{transport.Tag{Key: key, Droppable: dropOldest}}
+}
+
+// Displaced counts the waiting messages that will not be sent, because a later one took their place.
+type Displaced struct {
+	Replaced int // messages with the same key: 0 or 1
+	Dropped  int // the oldest messages
+}
+
+// EnqueueReplacing is [Conn.Enqueue] for one message, which may take the place of others that wait
+// and have not begun to be written. A message with a key is written in the place of the earlier
+// one, ahead of what was enqueued in between, so that it waits no longer than that would have.
+// A replacement of nil is that of Enqueue: none.
+//
+// If there is no room nevertheless, EnqueueReplacing returns ErrQueueFull, and the queue is as it
+// was. In the queue, a message that may be replaced or dropped counts at least 64 bytes.
+func (c *Conn) EnqueueReplacing(limit QueueLimit, message *EncodedMessage, replacement *Replacement) (Displaced, error) {
+	if replacement == nil {
+		return Displaced{}, c.Enqueue(limit, message)
+	}
+	frame, err := message.frameFor(c)
+	if err != nil {
+		return Displaced{}, err
+	}
+	displaced, err := c.t.EnqueueTagged(limit.resolve(), frame, &replacement.tag)
+	return Displaced(displaced), queueError(err)
 }
 
 // Flush starts to write the queue, and returns without waiting. A goroutine writes what the

@@ -64,6 +64,61 @@ func TestEnqueue(t *testing.T) {
 	})
 }
 
+// A message takes the place of one with its key, or of the oldest that may be dropped, and leaves
+// the queue alone where that is not enough. This holds for compressed messages and clients, too.
+func TestEnqueueReplacing(t *testing.T) {
+	for name, compress := range map[string]bool{"plain": false, "compressed": true} {
+		t.Run(name, func(t *testing.T) {
+			conns := make(chan *websocket.Conn)
+			u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+				conns <- conn
+				<-conn.Context().Done() // the test reads
+				return nil
+			}))
+			u.Settings.EnableCompression = compress
+			address, options := testws.Target(testws.TCP.Serve(t, u), "/")
+			options.EnableCompression = compress
+			client, _, err := websocket.Dial(t.Context(), address, &options)
+			require.NoError(t, err)
+			server := <-conns
+			defer func() {
+				_ = client.CloseNow()
+				_, _, _ = server.ReadMessage() // it sees that
+				require.NoError(t, u.Shutdown(t.Context()))
+			}()
+			for _, ends := range [][2]*websocket.Conn{{server, client}, {client, server}} {
+				conn, peer := ends[0], ends[1]
+				limit := websocket.QueueLimit{Messages: 4}
+				place := func(text string, r *websocket.Replacement) websocket.Displaced {
+					t.Helper()
+					displaced, err := conn.EnqueueReplacing(limit, testws.Encode(t, strings.Repeat(text, 600)), r)
+					require.NoError(t, err)
+					return displaced
+				}
+				price, old := websocket.NewReplacement("price", false), websocket.NewReplacement("", true)
+				assert.Zero(t, place("a", price))
+				assert.Zero(t, place("b", old))
+				assert.Zero(t, place("c", nil))
+				assert.Equal(t, websocket.Displaced{Replaced: 1}, place("d", price))
+				assert.Zero(t, place("e", old))
+				assert.Equal(t, websocket.Displaced{Dropped: 1}, place("f", old))
+				_, err := conn.EnqueueReplacing(limit, testws.Encode(t, "g"), websocket.NewReplacement("another", false))
+				require.ErrorIs(t, err, websocket.ErrQueueFull)
+				_, err = conn.EnqueueReplacing(websocket.QueueLimit{Bytes: 63}, testws.Encode(t, "g"), old)
+				require.ErrorContains(t, err, "longer")
+				messages, _ := conn.Queued()
+				assert.Equal(t, 4, messages)
+				conn.Flush()
+				for _, text := range []string{"d", "c", "e", "f"} {
+					_, p, err := peer.ReadMessage()
+					require.NoError(t, err)
+					require.Equal(t, strings.Repeat(text, 600), string(p))
+				}
+			}
+		})
+	}
+}
+
 func TestNothingIsWrittenBeforeFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{})

@@ -147,6 +147,13 @@ type (
 	// A QueueLimit limits the messages that wait to be written to a connection: see
 	// [Conn.Enqueue].
 	QueueLimit = root.QueueLimit
+
+	// A Replacement says which waiting messages a message may take the place of: see
+	// [Conn.EnqueueReplacing]. [NewReplacement] makes one.
+	Replacement = root.Replacement
+
+	// Displaced counts the waiting messages whose place a later one took.
+	Displaced = root.Displaced
 )
 
 // BrowserToken is the former name of the middleware of the package browsertoken. It will be
@@ -200,6 +207,12 @@ func IsDisconnect(err error) bool { return root.IsDisconnect(err) }
 // connections. It copies the data.
 func EncodeMessage(messageType int, data []byte) (*EncodedMessage, error) {
 	return root.EncodeMessage(messageType, data)
+}
+
+// NewReplacement returns a Replacement for messages of which the latest with a key is enough, or of
+// which the oldest may be dropped, or both.
+func NewReplacement(key string, dropOldest bool) *Replacement {
+	return root.NewReplacement(key, dropOldest)
 }
 
 // NewPreparedMessage returns a message that is encoded once and can be written to many connections.

@@ -212,6 +212,8 @@ func TestReceiveIgnores(t *testing.T) {
 				"half a claim":              "\x01\x12\x02\x01\x02\x02x\x04\x01n\xff\xff\xff\xff\xff\xff\xff",
 				"a claim of nobody":         "\x01\x12\x01\x01\x02\x02x\xff\xff\xff\xff\xff\xff\xff\xff\x0f\xa0",
 				"a claim of nothing":        "\x01\x12\x01\x04\x01n\xff\xff\xff\xff\xff\xff\xff\xff\x0f\xa0",
+				"an unknown policy":         "\x01\x01\x01\x06\x01\x03hello",
+				"no policy":                 "\x01\x01\x01\x06\x00hello",
 				"to everyone but everyone":  "\x01\x01\x02\x01\x01\x00\x02\x01\x00hello",
 			} {
 				t.Log(name)
@@ -244,6 +246,8 @@ func TestEnvelopes(t *testing.T) {
 			{func() error { return h.To(lobby).Send(hello) }, lobby, "\x01\x01\x00hello"},
 			{func() error { return h.To(lobby, lobby).Except(member, nil).Send(hello) }, lobby, "\x01\x01\x00hello"},
 			{func() error { return h.To(ada).Send(hub.Binary([]byte{0, 1})) }, ada, "\x01\x02\x00\x00\x01"},
+			{func() error { return h.To(ada).Send(hello.Latest("eur").WhenFull(hub.DropOldest)) }, ada, "\x01\x01\x02\x05\x03eur\x06\x01\x02hello"},
+			{func() error { return h.To(ada).Send(hello.WhenFull(hub.Disconnect)) }, ada, "\x01\x01\x01\x06\x01\x00hello"},
 			{func() error { return h.To(ada).Disconnect(4001, "bye") }, ada, "\x01\x08\x00\x0f\xa1bye"},
 			{func() error { return h.To(ada).Join("a", "") }, ada, "\x01\x10\x02\x03\x01a\x03\x00"},
 			{func() error { return h.To(hub.Everyone()).Leave("a") }, hub.Everyone(), "\x01\x11\x01\x03\x01a"},

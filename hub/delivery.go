@@ -10,7 +10,7 @@ import (
 // left in the meantime. If they don't fit into the queue together, it flushes after each
 // one, so that the socket can take what it has room for.
 func (m *Member) deliver(ms *membership, p *pass) {
-	if p.unions {
+	if p.single {
 		m.deliverSteps(ms, p.end())
 		return
 	}
@@ -97,7 +97,7 @@ func (m *Member) stepLocked(ms *membership, end uint32, l leftovers, lastAttempt
 		return true, true
 	}
 	if m.advance(ms, &d) && !m.disconnecting {
-		_ = m.enqueue(d.message) // enqueue counts the message if it does not fit
+		_ = m.enqueueSlow(d.message, d.slow()) // it counts the message if it does not fit
 	}
 	return true, false
 }
@@ -125,7 +125,7 @@ func (m *Member) deliverDirect(d *delivery) {
 	if reached := u.direct[m]; !*reached {
 		*reached = true
 		if d.isFor(m) && m.sendErrorLocked() == nil {
-			_ = m.enqueue(d.message)
+			_ = m.enqueueSlow(d.message, d.slow())
 		}
 	}
 }
@@ -134,7 +134,7 @@ func (m *Member) deliverDirect(d *delivery) {
 // any later message. The caller holds the mutex.
 func (m *Member) enqueueUndelivered(l leftovers) {
 	for ms, p := range l {
-		if p.unions {
+		if p.single {
 			for more := true; more; {
 				more, _ = m.stepLocked(ms, p.end(), l, true)
 			}
@@ -190,7 +190,31 @@ func (m *Member) enqueue(messages ...*websocket.EncodedMessage) error {
 	case err == nil:
 		m.queueFull = false
 	case errors.Is(err, websocket.ErrQueueFull) && len(messages) == 1:
-		m.handleQueueFull()
+		m.handleQueueFull(m.hub.options.WhenFull)
+	}
+	return err
+}
+
+// enqueueSlow is enqueue for one message with what is particular of it, if anything.
+func (m *Member) enqueueSlow(message *websocket.EncodedMessage, s *slow) error {
+	if s == nil {
+		return m.enqueue(message)
+	}
+	h := m.hub
+	policy := h.options.WhenFull
+	if s.hasPolicy {
+		policy = s.policy
+	}
+	displaced, err := m.conn.EnqueueReplacing(h.options.Queue, message, s.replacement)
+	h.replaced.Add(uint64(displaced.Replaced)) //nolint:gosec // it is not negative
+	switch {
+	case errors.Is(err, websocket.ErrQueueFull):
+		m.handleQueueFull(policy)
+	case displaced.Dropped > 0:
+		h.dropped.Add(uint64(displaced.Dropped) - 1) //nolint:gosec // it is positive
+		m.handleQueueFull(policy)                    // which counts one
+	case err == nil:
+		m.queueFull = false
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"github.com/goyave-contrib/websocket"
 )
@@ -46,10 +47,12 @@ const (
 // Tags of fields. A field that a hub does not know makes it ignore the envelope, so that nothing
 // is done by halves, unless its tag has the highest bit.
 const (
-	fieldTo     = 1 // a kind, and a name: see appendTopic
+	fieldTo     = 1 // a byte for the kind, and a name
 	fieldExcept = 2
 	fieldRoom   = 3 // a name
 	fieldMember = 4 // the ID of the member that takes a key
+	fieldLatest = 5 // the key of a message of which the latest is enough
+	fieldPolicy = 6 // 1 byte: the Policy of a message
 
 	optionalField = 0x80
 )
@@ -58,13 +61,6 @@ const (
 const maxFields = 255
 
 func (e *envelope) encode() ([]byte, error) {
-	n := len(e.to) + len(e.except) + len(e.rooms)
-	if e.op == opTake {
-		n++
-	}
-	if n > maxFields {
-		return nil, errTooManyTargets
-	}
 	op, body := e.op, []byte(nil)
 	switch e.op {
 	case opMessage:
@@ -75,38 +71,49 @@ func (e *envelope) encode() ([]byte, error) {
 		body = binary.BigEndian.AppendUint64(nil, e.claim.time)
 		body = append(body, websocket.FormatCloseMessage(e.claim.code, e.claim.reason)...)
 	}
+	var few [8]string // memory for most
+	fields := e.fields(few[:0])
+	if len(fields) > maxFields {
+		return nil, errTooManyTargets
+	}
 	size := 3 + len(body)
-	for _, list := range [][]Topic{e.to, e.except} {
-		for _, t := range list {
-			size += 2 + binary.MaxVarintLen32 + len(t.Name)
-		}
+	for _, field := range fields {
+		size += binary.MaxVarintLen32 + len(field)
 	}
-	for _, room := range e.rooms {
-		size += 1 + binary.MaxVarintLen32 + len(room)
-	}
-	p := append(make([]byte, 0, size), envelopeVersion, op, byte(n))
-	for _, t := range e.to {
-		p = appendTopic(p, fieldTo, t)
-	}
-	for _, t := range e.except {
-		p = appendTopic(p, fieldExcept, t)
-	}
-	for _, room := range e.rooms {
-		p = appendString(p, fieldRoom, room)
-	}
-	if e.op == opTake {
-		p = appendString(p, fieldMember, e.claim.id)
+	p := append(make([]byte, 0, size), envelopeVersion, op, byte(len(fields)))
+	for _, field := range fields {
+		p = binary.AppendUvarint(append(p, field[0]), uint64(len(field)-1))
+		p = append(p, field[1:]...)
 	}
 	return append(p, body...), nil
 }
 
-func appendString(p []byte, tag byte, s string) []byte {
-	return append(binary.AppendUvarint(append(p, tag), uint64(len(s))), s...)
-}
-
-func appendTopic(p []byte, tag byte, t Topic) []byte {
-	p = binary.AppendUvarint(append(p, tag), uint64(1+len(t.Name)))
-	return append(append(p, byte(t.Kind)), t.Name...)
+// fields appends the fields of the envelope: for each, its tag and its value.
+func (e *envelope) fields(list []string) []string {
+	field := func(tag byte, value ...string) {
+		list = append(list, string([]byte{tag})+strings.Join(value, ""))
+	}
+	for _, t := range e.to {
+		field(fieldTo, string([]byte{byte(t.Kind)}), t.Name)
+	}
+	for _, t := range e.except {
+		field(fieldExcept, string([]byte{byte(t.Kind)}), t.Name)
+	}
+	for _, room := range e.rooms {
+		field(fieldRoom, room)
+	}
+	if e.op == opTake {
+		field(fieldMember, e.claim.id)
+	}
+	if s := e.message.slow; s != nil {
+		if s.key != "" {
+			field(fieldLatest, s.key)
+		}
+		if s.hasPolicy {
+			field(fieldPolicy, string([]byte{byte(s.policy)}))
+		}
+	}
+	return list
 }
 
 // decode reads an envelope. It copies what it keeps. It reports false for one that is malformed, or
@@ -151,6 +158,13 @@ func (e *envelope) setField(tag byte, value []byte) bool {
 		e.rooms = append(e.rooms, string(value))
 	case fieldMember:
 		e.claim.id = string(value)
+	case fieldLatest:
+		e.message = e.message.Latest(string(value))
+	case fieldPolicy:
+		if len(value) != 1 {
+			return false
+		}
+		e.message = e.message.WhenFull(Policy(value[0]))
 	default:
 		return tag&optionalField != 0
 	}
@@ -160,7 +174,9 @@ func (e *envelope) setField(tag byte, value []byte) bool {
 func (e *envelope) setBody(body []byte) bool {
 	switch e.op {
 	case opMessage, opBinary:
+		slow := e.message.slow
 		e.message = encode(int(e.op), body)
+		e.message.slow = slow
 		e.op = opMessage
 		return e.message.check() == nil
 	case opClose:

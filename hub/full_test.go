@@ -25,10 +25,11 @@ var small = websocket.QueueLimit{Messages: 8, Bytes: 256 << 10}
 // The other members receive all messages.
 func TestSlowMemberIsDisconnected(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
-		full := make(chan *hub.Member, 10)
+		full, goOn := make(chan *hub.Member, 10), make(chan struct{})
 		h := hub.New(hub.Options{Queue: small, OnFull: func(m *hub.Member) {
 			assert.Equal(t, "ann", m.Key(), "it is still a member")
 			full <- m
+			<-goOn
 		}})
 		r := newRig(t, n, websocket.Options{})
 		client, member := r.joinSlow(h, "lobby")
@@ -42,6 +43,7 @@ func TestSlowMemberIsDisconnected(t *testing.T) {
 		stats := h.Stats()
 		assert.EqualValues(t, 1, stats.Dropped)
 		assert.EqualValues(t, 1, stats.Disconnected)
+		close(goOn)
 		for range accepted {
 			client.ExpectBinary(make([]byte, 32<<10))
 		}
@@ -56,7 +58,7 @@ func TestSlowMemberIsDisconnected(t *testing.T) {
 func TestDrop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		full := make(chan *hub.Member, 10)
-		h := hub.New(hub.Options{Queue: small, WhenFull: hub.Drop, OnFull: func(m *hub.Member) { full <- m }})
+		h := hub.New(hub.Options{Queue: small, WhenFull: hub.DropNewest, OnFull: func(m *hub.Member) { full <- m }})
 		r := newRig(t, testws.Memory, websocket.Options{})
 		client, member := r.joinSlow(h, "lobby")
 		message := hub.Binary(make([]byte, 32<<10))
@@ -79,6 +81,105 @@ func TestDrop(t *testing.T) {
 			assert.Empty(t, full, "OnFull is called once until there is room again")
 		}
 		nothing(t, h, client)
+	})
+}
+
+// With DropOldest, a member misses the oldest messages that wait, and only those that may be dropped.
+func TestDropOldest(t *testing.T) {
+	for name, send := range map[string]func(h *hub.Hub, m *hub.Member, message hub.Message) error{
+		"to a room": func(h *hub.Hub, _ *hub.Member, message hub.Message) error {
+			return h.To(hub.Room("lobby")).Send(message)
+		},
+		"to two rooms": func(h *hub.Hub, _ *hub.Member, message hub.Message) error {
+			return h.To(hub.Room("lobby"), hub.Everyone()).Send(message)
+		},
+		"to one member": func(_ *hub.Hub, m *hub.Member, message hub.Message) error { return m.Send(message) },
+		"by its ID":     func(h *hub.Hub, m *hub.Member, message hub.Message) error { return h.To(hub.ID(m.ID())).Send(message) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				full := make(chan *hub.Member, 10)
+				h := hub.New(hub.Options{Queue: small, WhenFull: hub.DropOldest, OnFull: func(m *hub.Member) { full <- m }})
+				r := newRig(t, testws.Memory, websocket.Options{})
+				client, member := r.joinSlow(h, "lobby")
+				first := hub.Binary(make([]byte, 2*wstest.PipeBuffer)) // it is being written
+				require.NoError(t, member.Send(first))
+				synctest.Wait()
+				must := hub.Text("it must arrive").WhenFull(hub.DropNewest)
+				require.NoError(t, send(h, member, must))
+				for i := range 20 {
+					require.NoError(t, send(h, member, hub.Text(fmt.Sprint(i))))
+				}
+				synctest.Wait()
+				assert.Same(t, member, <-full)
+				assert.Empty(t, full)
+				assert.Equal(t, hub.Stats{Members: 1, Rooms: 1, Dropped: 14}, h.Stats())
+				client.ExpectBinary(make([]byte, 2*wstest.PipeBuffer))
+				expect(t, client, "it must arrive")
+				expect(t, client, "14", "15", "16", "17", "18", "19")
+				nothing(t, h, client)
+			})
+		})
+	}
+}
+
+// A message with a key takes the place of the one with the same key that waits, on all nodes, and
+// counts as replaced.
+func TestLatest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var network hub.Memory
+		h, other := hub.New(hub.Options{Broker: network.Node()}), hub.New(hub.Options{Broker: network.Node(), Queue: small})
+		r := newRig(t, testws.Memory, websocket.Options{})
+		client, member := r.joinSlow(other, "prices")
+		prompt, _ := r.join(h, "prices")
+		require.NoError(t, member.Send(hub.Binary(make([]byte, 2*wstest.PipeBuffer)))) // it is being written
+		synctest.Wait()
+		prices := h.To(hub.Room("prices"))
+		var all []string
+		for i := range 100 {
+			for _, currency := range []string{"eur", "yen"} {
+				text := fmt.Sprint(currency, " ", i)
+				all = append(all, text)
+				require.NoError(t, prices.Send(hub.Text(text).Latest(currency)))
+				synctest.Wait()
+			}
+			if i == 0 {
+				all = append(all, "news")
+				require.NoError(t, prices.Send(hub.Text("news")))
+			}
+		}
+		expect(t, prompt, all...)
+		client.ExpectBinary(make([]byte, 2*wstest.PipeBuffer))
+		expect(t, client, "eur 99", "yen 99", "news")
+		nothing(t, h, client, prompt)
+		assert.Equal(t, hub.Stats{Members: 1, Rooms: 1, Replaced: 2 * 99}, other.Stats())
+		assert.Equal(t, hub.Stats{Members: 1, Rooms: 1}, h.Stats())
+		require.ErrorContains(t, prices.Send(hub.Text("").WhenFull(3)), "unknown Policy")
+	})
+}
+
+// A policy of a message comes before the hub's.
+func TestPolicyOfAMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New(hub.Options{Queue: small})
+		r := newRig(t, testws.Memory, websocket.Options{CloseTimeout: time.Second})
+		client, member := r.joinSlow(h, "lobby")
+		go testws.Drain(client)
+		_, slowly := r.joinSlow(h, "lobby")
+		news := hub.Binary(make([]byte, 32<<10)).WhenFull(hub.DropNewest)
+		for range 20 {
+			require.NoError(t, h.To(hub.Room("lobby")).Send(news))
+			synctest.Wait()
+		}
+		require.ErrorIs(t, slowly.Send(news), websocket.ErrQueueFull)
+		assert.Zero(t, h.Stats().Disconnected)
+		require.NoError(t, h.To(hub.Room("lobby")).Send(hub.Binary(make([]byte, 32<<10))))
+		synctest.Wait()
+		assert.EqualValues(t, 1, h.Stats().Disconnected)
+		require.ErrorIs(t, slowly.Send(news), websocket.ErrQueueFull)
+		require.NoError(t, member.Send(news))
+		time.Sleep(2 * time.Second)
+		assert.Equal(t, 1, h.Stats().Members)
 	})
 }
 
@@ -146,7 +247,7 @@ func TestDefaultQueue(t *testing.T) {
 	for _, size := range []int{15, 63, 1000, 100_000} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := hub.New(hub.Options{WhenFull: hub.Drop})
+				h := hub.New(hub.Options{WhenFull: hub.DropNewest})
 				r := newRig(t, testws.Memory, websocket.Options{})
 				client, member := r.joinSlow(h)
 				const first = 2 * wstest.PipeBuffer

@@ -13,6 +13,7 @@ import (
 // [New] makes one; the zero value is not usable. Its methods may be called from any goroutine.
 type Hub struct {
 	options  Options
+	slow     *slow  // of messages that have none; nil unless WhenFull is DropOldest
 	node     string // the first part of the members' IDs
 	everyone *group
 
@@ -37,7 +38,7 @@ type Hub struct {
 	closeBroker  func() error
 	brokerClosed atomic.Bool
 
-	dropped, disconnected atomic.Uint64 // see Stats
+	dropped, replaced, disconnected atomic.Uint64 // see Stats
 }
 
 // New returns a Hub. It opens the Broker, if the options have one. Call [Hub.Shutdown] to
@@ -51,6 +52,9 @@ func New(options Options) *Hub {
 		closing: make(map[*Member]<-chan struct{}),
 	}
 	h.events.observer = options.Observer
+	if options.WhenFull == DropOldest {
+		h.slow = newSlow("", false, DropOldest)
+	}
 	h.everyone = newGroup(h, Everyone())
 	if options.Broker != nil {
 		h.options.Broker = recoveringBroker{options.Broker}
@@ -155,9 +159,14 @@ type Stats struct {
 	// The current numbers of members, of rooms with members, and of keys with members.
 	Members, Rooms, Keys int
 
-	// Dropped is the number of messages, since New, that did not fit into a member's queue. A
-	// message that several members miss counts several times.
+	// Dropped is the number of messages, since New, that did not fit into a member's queue, or
+	// were dropped from it to make room. A message that several members miss counts several
+	// times.
 	Dropped uint64
+
+	// Replaced is the number of messages, since New, whose place in a member's queue a later
+	// one with the same key has taken: see Message.Latest.
+	Replaced uint64
 
 	// Disconnected is the number of members, since New, that were disconnected because of that.
 	Disconnected uint64
@@ -172,6 +181,7 @@ func (h *Hub) Stats() Stats {
 		Rooms:        len(h.rooms),
 		Keys:         len(h.keys),
 		Dropped:      h.dropped.Load(),
+		Replaced:     h.replaced.Load(),
 		Disconnected: h.disconnected.Load(),
 	}
 }

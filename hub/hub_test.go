@@ -247,7 +247,7 @@ func TestJoinsAtOnce(t *testing.T) {
 // Once Leave has returned, no more messages of the room are queued for the member. The messages
 // that were queued before arrive ahead of later ones.
 func TestNothingAfterLeave(t *testing.T) {
-	r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{WhenFull: hub.Drop})
+	r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{WhenFull: hub.DropNewest})
 	client, member := r.join(h)
 	stop := make(chan struct{})
 	var publishing sync.WaitGroup
@@ -385,7 +385,7 @@ func TestDisconnect(t *testing.T) {
 // Disconnect sends the close frame after all earlier messages, also if another goroutine runs the
 // pass that delivers them.
 func TestDisconnectComesLast(t *testing.T) {
-	r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{WhenFull: hub.Drop})
+	r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{WhenFull: hub.DropNewest})
 	_, crowd := r.join(h)
 	for range 20 {
 		client, member := r.join(h)

@@ -109,8 +109,8 @@ func (h *Hub) members(a Audience) []*Member {
 
 // deliver sends a message to the members of an audience on this node.
 func (h *Hub) deliver(a Audience, message Message) {
-	d := delivery{message: message.encoded}
-	if t, ok := a.topic(h, &d); ok { // the common case
+	d := h.newDelivery(message)
+	if t, ok := a.topic(h, message, &d); ok { // the common case
 		if g := h.group(t); g != nil {
 			g.publish(d)
 		}
@@ -121,14 +121,14 @@ func (h *Hub) deliver(a Audience, message Message) {
 
 // topic returns the topic of an audience that consists of one topic, except any number of members,
 // which it adds to the delivery. Otherwise it reports false.
-func (a *Audience) topic(h *Hub, d *delivery) (t Topic, ok bool) {
+func (a *Audience) topic(h *Hub, message Message, d *delivery) (t Topic, ok bool) {
 	if _, single := h.number(a.to.first); single || a.to.n != 1 {
 		return Topic{}, false
 	}
 	for i := range a.except.n {
 		number, single := h.number(a.except.at(i))
 		if !single {
-			*d = delivery{message: d.message}
+			*d = h.newDelivery(message)
 			return Topic{}, false
 		}
 		d.leaveOut(number)

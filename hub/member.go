@@ -164,7 +164,7 @@ func (m *Member) Send(message Message) error {
 	m.mu.Lock()
 	err := m.sendErrorLocked()
 	if err == nil {
-		err = m.enqueue(message.encoded)
+		err = m.enqueueSlow(message.encoded, m.hub.slowOf(message))
 	}
 	m.mu.Unlock()
 	m.conn.Flush()
@@ -184,16 +184,16 @@ func (m *Member) SendContext(ctx context.Context, message Message) error {
 	return m.conn.EnqueueContext(ctx, m.hub.options.Queue, message.encoded)
 }
 
-// handleQueueFull applies Options.WhenFull to a message that did not fit into the queue. The
-// caller holds the mutex.
-func (m *Member) handleQueueFull() {
+// handleQueueFull applies a policy to a message that did not fit into the queue, or made others
+// give way. The caller holds the mutex.
+func (m *Member) handleQueueFull(policy Policy) {
 	h := m.hub
 	h.dropped.Add(1)
 	first := !m.queueFull
 	m.queueFull = true
-	disconnect := h.options.WhenFull == Disconnect
-	m.disconnecting = disconnect
-	if !first {
+	disconnect := policy == Disconnect && !m.disconnecting
+	m.disconnecting = m.disconnecting || disconnect
+	if !first && !disconnect {
 		return
 	}
 	if disconnect {

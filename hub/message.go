@@ -13,10 +13,53 @@ import (
 type Message struct {
 	encoded *websocket.EncodedMessage
 	err     error // why encoded is nil
+	slow    *slow // nil: it is like most
+}
+
+// slow is what is particular of a message for members that read slowly.
+type slow struct {
+	key         string // see Latest
+	hasPolicy   bool
+	policy      Policy                 // the hub's unless hasPolicy
+	replacement *websocket.Replacement // nil: none
+}
+
+func newSlow(key string, hasPolicy bool, policy Policy) *slow {
+	s := &slow{key: key, hasPolicy: hasPolicy, policy: policy}
+	if key != "" || policy == DropOldest {
+		s.replacement = websocket.NewReplacement(key, policy == DropOldest)
+	}
+	return s
+}
+
+// Latest returns the message with a key: in the queue of a member, it takes the place of an earlier
+// one with the same key that has not begun to be written. Of prices, positions or a count, a client
+// that reads slowly gets the latest alone, in the place of the earlier one, ahead of what was sent
+// in between. Messages to all rooms share the keys, so a key should name the room, too. The empty
+// key is none.
+func (m Message) Latest(key string) Message {
+	if m.slow == nil {
+		m.slow = newSlow(key, false, Disconnect)
+	} else {
+		m.slow = newSlow(key, m.slow.hasPolicy, m.slow.policy)
+	}
+	return m
+}
+
+// WhenFull returns the message with a policy of its own, in place of Options.WhenFull. An unknown
+// policy makes sending the message an error.
+func (m Message) WhenFull(policy Policy) Message {
+	key := ""
+	if m.slow != nil {
+		key = m.slow.key
+	}
+	m.slow = newSlow(key, true, policy)
+	return m
 }
 
 var (
 	errNoMessage   = errors.New("hub: empty Message: make one with Text, Binary, JSON or Encoded")
+	errPolicy      = errors.New("hub: unknown Policy")
 	errInvalidText = errors.New("hub: text is not UTF-8")
 )
 
@@ -54,8 +97,11 @@ func encode(messageType int, data []byte) Message {
 
 // check returns why the message can't be sent, or nil.
 func (m Message) check() error {
-	if m.err == nil && m.encoded == nil {
+	switch {
+	case m.err == nil && m.encoded == nil:
 		return errNoMessage
+	case m.slow != nil && !m.slow.policy.isValid():
+		return errPolicy
 	}
 	return m.err
 }

@@ -10,7 +10,8 @@ type Options struct {
 	// sent to no member: see ErrTooLong.
 	Queue websocket.QueueLimit
 
-	// WhenFull says what happens to a member whose queue is full. Zero means Disconnect.
+	// WhenFull says what happens when a member's queue is full, for messages that don't say it
+	// themselves: see Message.WhenFull. Zero means Disconnect.
 	WhenFull Policy
 
 	// OnFull is called when a member's queue becomes full, and again only after a message has
@@ -27,14 +28,20 @@ type Options struct {
 	Broker Broker
 }
 
-// A Policy says what happens to a member whose queue is full.
+// A Policy says what happens when a member's queue is full.
 type Policy int
 
 const (
 	// Disconnect closes the connection with code 1013 (try again later), so that the client
 	// learns that it has missed messages and can connect again.
 	Disconnect Policy = iota
-	// Drop drops the new message and keeps the queued ones, which are older. The client does
-	// not learn of it.
-	Drop
+	// DropNewest drops the new message and keeps the queued ones, which are older. The client
+	// does not learn of it.
+	DropNewest
+	// DropOldest drops the oldest queued messages that were sent with DropOldest as well and
+	// have not begun to be written, until there is room for the new one. Where there are not
+	// enough of them, it drops the new one. The client does not learn of it.
+	DropOldest
 )
+
+func (p Policy) isValid() bool { return p >= Disconnect && p <= DropOldest }

@@ -16,6 +16,7 @@ type delivery struct {
 // details are what few deliveries have.
 type details struct {
 	except []uint64 // the numbers of more members that are left out
+	slow   *slow    // of the message; nil for none
 	union  *union   // nil if the delivery is in one group only
 }
 
@@ -44,6 +45,34 @@ func (d *delivery) isFor(m *Member) bool {
 	return d.except != m.number && (d.more == nil || !slices.Contains(d.more.except, m.number))
 }
 
+// newDelivery returns a delivery of a message that the hub has checked.
+func (h *Hub) newDelivery(message Message) delivery {
+	d := delivery{message: message.encoded}
+	if s := h.slowOf(message); s != nil {
+		d.details().slow = s
+	}
+	return d
+}
+
+// slowOf returns what is particular of a message, with the hub's policy if it has none of its own.
+func (h *Hub) slowOf(message Message) *slow {
+	switch s := message.slow; {
+	case s == nil:
+		return h.slow
+	case s.hasPolicy || h.slow == nil:
+		return s
+	default:
+		return newSlow(s.key, false, h.options.WhenFull)
+	}
+}
+
+func (d *delivery) slow() *slow {
+	if d.more == nil {
+		return nil
+	}
+	return d.more.slow
+}
+
 func (d *delivery) union() *union {
 	if d.more == nil {
 		return nil
@@ -58,7 +87,7 @@ type pass struct {
 	deliveries []delivery
 	messages   []*websocket.EncodedMessage // the message of each delivery
 	selective  bool                        // some deliveries leave out members
-	unions     bool                        // some deliveries are in other groups, too
+	single     bool                        // the messages are enqueued one by one: some are in other groups, too, or may take the place of others
 }
 
 func newPass(start uint32, deliveries []delivery) *pass {
@@ -71,7 +100,7 @@ func newPass(start uint32, deliveries []delivery) *pass {
 		d := &deliveries[i]
 		p.messages = append(p.messages, d.message)
 		p.selective = p.selective || d.except != 0
-		p.unions = p.unions || d.union() != nil
+		p.single = p.single || d.union() != nil || d.slow() != nil
 	}
 	return p
 }
@@ -85,7 +114,7 @@ func (p *pass) index(position uint32) int {
 	return min(max(int(int32(position-p.start)), 0), len(p.deliveries))
 }
 
-// messagesFor returns the messages for a member, from a position on. The pass has no unions.
+// messagesFor returns the messages for a member, from a position on. The pass is not single.
 func (p *pass) messagesFor(m *Member, from uint32) []*websocket.EncodedMessage {
 	first := p.index(from)
 	if !p.selective || !slices.ContainsFunc(p.deliveries[first:], func(d delivery) bool { return !d.isFor(m) }) {

@@ -140,7 +140,7 @@ func TestRandom(t *testing.T) {
 // the test measures the rooms in turn, so that other load on the machine slows down both.
 func TestHangingReadersCostNothing(t *testing.T) {
 	r := newRig(t, testws.TCP, websocket.Options{WriteTimeout: time.Hour, PingInterval: -1})
-	h := hub.New(hub.Options{Queue: websocket.QueueLimit{Messages: 4, Bytes: 32 << 20}, WhenFull: hub.Drop})
+	h := hub.New(hub.Options{Queue: websocket.QueueLimit{Messages: 4, Bytes: 32 << 20}, WhenFull: hub.DropNewest})
 	for range 150 {
 		client, _ := r.join(h, "lively", "hanging")
 		go testws.Drain(client)

@@ -54,7 +54,7 @@ func TestShutdown(t *testing.T) {
 // pass that delivers them.
 func TestShutdownComesLast(t *testing.T) {
 	for range 10 {
-		r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{WhenFull: hub.Drop})
+		r, h := newRig(t, testws.TCP, websocket.Options{}), hub.New(hub.Options{WhenFull: hub.DropNewest})
 		_, crowd := r.join(h, "lobby")
 		for range 100 { // many members make the passes slow
 			_, err := h.Join(crowd.Conn(), "lobby")

@@ -47,7 +47,7 @@ func crowd(t *testing.T, connections int) []*websocket.Conn {
 }
 
 func TestManyMembersInOneRoom(t *testing.T) {
-	h := hub.New(hub.Options{WhenFull: hub.Drop, Queue: roomForOne})
+	h := hub.New(hub.Options{WhenFull: hub.DropNewest, Queue: roomForOne})
 	conns := crowd(t, 10)
 	members := make([]*hub.Member, many)
 	joining := fastest(1, func() {
@@ -81,7 +81,7 @@ func TestManyMembersInOneRoom(t *testing.T) {
 }
 
 func TestManyRooms(t *testing.T) {
-	h := hub.New(hub.Options{WhenFull: hub.Drop, Queue: roomForOne})
+	h := hub.New(hub.Options{WhenFull: hub.DropNewest, Queue: roomForOne})
 	conns := crowd(t, 10)
 	members := make([]*hub.Member, many)
 	rooms := numbers("room ", many)
@@ -110,7 +110,7 @@ func TestManyRooms(t *testing.T) {
 
 // One member may be in many rooms.
 func TestMemberInManyRooms(t *testing.T) {
-	h := hub.New(hub.Options{WhenFull: hub.Drop, Queue: roomForOne})
+	h := hub.New(hub.Options{WhenFull: hub.DropNewest, Queue: roomForOne})
 	member, err := h.Join(crowd(t, 1)[0])
 	require.NoError(t, err)
 	rooms := numbers("room ", many)

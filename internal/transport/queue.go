@@ -32,14 +32,15 @@ type Frame struct {
 type Content struct {
 	Message []byte
 
-	joined int // frames of a segment in memory of its own
+	joined int  // frames of a segment in memory of its own
+	tag    *Tag // of one frame; nil: it waits until it is written
 }
 
 // A segment is one frame, or what is left of it. In a long queue it is several small frames, in
 // memory of its own.
 type segment struct {
 	p       []byte   // which is not written yet
-	content *Content // nil: that of one frame, which is not needed
+	content *Content // nil: that of one frame, which is not needed, and has no tag
 }
 
 // frames returns the number of frames.
@@ -163,7 +164,7 @@ func (q *queue) push(frame segment) {
 
 // canJoin reports whether a frame is small enough to be joined with others.
 func (s *segment) canJoin() bool {
-	return len(s.p) <= joinedFrameMax && (s.content == nil || len(s.content.Message) <= joinedContentMax)
+	return s.tag() == nil && len(s.p) <= joinedFrameMax && (s.content == nil || len(s.content.Message) <= joinedContentMax)
 }
 
 // join appends a frame to the segment, which has memory of its own.
@@ -245,8 +246,11 @@ func (q *queue) written(t *Conn, n int) (more bool) {
 	}
 	q.remove(whole)
 	if n > 0 {
-		q.segments[0].p = q.segments[0].p[n:]
-		q.bytes -= n
+		s := &q.segments[0]
+		q.bytes -= s.size()
+		s.p = s.p[n:]
+		s.untag() // a frame that has begun stays
+		q.bytes += s.size()
 	}
 	t.sent(uint64(messages)) //nolint:gosec // it is not negative
 	if len(q.segments) == 0 {
@@ -267,7 +271,7 @@ func (q *queue) abandon() {
 // remove removes the first n segments. No segment is being written any more. The mutex is held.
 func (q *queue) remove(n int) {
 	for i := range n {
-		q.bytes -= len(q.segments[i].p)
+		q.bytes -= q.segments[i].size()
 		q.messages -= q.segments[i].frames()
 		q.segments[i] = segment{} // lest the memory of segments keeps the frame
 	}

@@ -46,7 +46,7 @@ func TestChat(t *testing.T) {
 // A client whose queue is full is sent away, or with Drop gets no more.
 func TestFullQueues(t *testing.T) {
 	text := strings.Repeat("a", 1<<16)
-	for _, policy := range []hub.Policy{hub.Disconnect, hub.Drop} {
+	for _, policy := range []hub.Policy{hub.Disconnect, hub.DropNewest} {
 		synctest.Test(t, func(t *testing.T) {
 			members := hub.New(hub.Options{Queue: websocket.QueueLimit{Bytes: 1 << 17}, WhenFull: policy})
 			server := wstest.Serve(t, websocket.New(&Chat{members: members}))
@@ -57,7 +57,7 @@ func TestFullQueues(t *testing.T) {
 			}
 			assert.NotZero(t, members.Stats().Dropped)
 			got := 0
-			if policy == hub.Drop {
+			if policy == hub.DropNewest {
 				client.ExpectText(text)
 				synctest.Wait()
 				require.NoError(t, members.To(hub.Key("Ada")).Send(hub.Text("last")))

@@ -1,0 +1,144 @@
+package transport
+
+import ws "github.com/gorilla/websocket"
+
+// A Tag says what may become of a frame while it waits in a queue. Many connections share it.
+type Tag struct {
+	Key       string // not empty: a later frame with the same key takes its place
+	Droppable bool   // it may be dropped to make room for a later one that is droppable, too
+}
+
+// Displaced counts what waits no longer because of a later frame.
+type Displaced struct {
+	Replaced int // by a frame with the same key: 0 or 1
+	Dropped  int // the oldest ones, to make room
+}
+
+// minTaggedSize is what a tagged frame counts at least, in bytes, because small ones are not joined.
+const minTaggedSize = 64
+
+// tag returns the tag of a frame, nil if it has none.
+func (s *segment) tag() *Tag {
+	if s.content == nil {
+		return nil
+	}
+	return s.content.tag
+}
+
+func (s *segment) untag() {
+	if s.tag() != nil {
+		s.content = &Content{Message: s.content.Message}
+	}
+}
+
+// size returns what the segment counts in the queue, in bytes.
+func (s *segment) size() int {
+	if s.tag() == nil {
+		return len(s.p)
+	}
+	return max(len(s.p), minTaggedSize)
+}
+
+// EnqueueTagged is Enqueue for one frame, which may take the place of others that wait and have not
+// begun to be written: of one with its key, or, if there is no room, of the oldest ones that are
+// droppable, if it is so itself. With an error, the queue is as it was.
+func (t *Conn) EnqueueTagged(limit QueueLimit, frame Frame, tag *Tag) (Displaced, error) {
+	content := &Content{tag: tag} // segments without a tag, which are most, have no room for one
+	if frame.Content != nil && t.takesOver() {
+		content.Message = frame.Content.Message
+	}
+	s := segment{p: frame.Bytes, content: content}
+	return t.queue.Get(func() *queue { return new(queue) }).place(t, limit, s)
+}
+
+// place is Conn.EnqueueTagged.
+func (q *queue) place(t *Conn, limit QueueLimit, s segment) (d Displaced, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch err := t.Unwritable(); {
+	case err != nil:
+		return d, err
+	case t.has(factQueueClosed):
+		return d, ws.ErrCloseSent // it is about to be
+	case !limit.Allows(1, s.size()):
+		return d, ErrFrameTooBig
+	}
+	messages, bytes := q.messages+1, q.bytes+s.size()
+	old := q.find(s.tag().Key)
+	if old >= 0 {
+		messages, bytes = messages-1, bytes-q.segments[old].size()
+	}
+	drop, end := q.droppable(limit, messages, bytes, old, s.tag())
+	switch {
+	case end < 0:
+		return d, ErrQueueFull
+	case old >= 0: // in the same place: the later one waits no longer than the earlier one would have
+		q.bytes += s.size() - q.segments[old].size()
+		q.segments[old] = s
+		d.Replaced = 1
+	default:
+		if len(q.segments) == 0 {
+			q.segments = q.inline[:0]
+		}
+		q.segments = append(q.segments, s)
+		q.messages++
+		q.bytes += s.size()
+	}
+	q.drop(drop, end, old)
+	d.Dropped = drop
+	return d, nil
+}
+
+// find returns the index of the frame with a key that has not begun to be written, -1 without one.
+func (q *queue) find(key string) int {
+	if key == "" {
+		return -1
+	}
+	for i := len(q.segments) - 1; i >= int(q.taken); i-- {
+		if tag := q.segments[i].tag(); tag != nil && tag.Key == key {
+			return i
+		}
+	}
+	return -1
+}
+
+// droppable returns how many of the oldest droppable frames have to be dropped, but for the one at
+// an index, so that a queue of the given size is within the limit, and the index behind the last of
+// these, which is negative if it can't be.
+func (q *queue) droppable(limit QueueLimit, messages, bytes, except int, tag *Tag) (n, end int) {
+	for i := int(q.taken); !limit.Allows(messages, bytes); i++ {
+		if !tag.Droppable || i >= len(q.segments) {
+			return 0, -1
+		}
+		if i != except && q.isDroppable(i) {
+			messages, bytes = messages-1, bytes-q.segments[i].size()
+			n, end = n+1, i+1
+		}
+	}
+	return n, end
+}
+
+func (q *queue) isDroppable(i int) bool {
+	tag := q.segments[i].tag()
+	return tag != nil && tag.Droppable
+}
+
+// drop removes the droppable frames before an index, but for the one at another index: n of them.
+// Those before them, which stay, move: there are fewer of them than behind.
+func (q *queue) drop(n, end, except int) {
+	if n == 0 {
+		return
+	}
+	to := end
+	for i := end - 1; i >= 0; i-- {
+		if i >= int(q.taken) && i != except && q.isDroppable(i) {
+			q.messages--
+			q.bytes -= q.segments[i].size()
+			continue
+		}
+		to--
+		q.segments[to] = q.segments[i]
+	}
+	clear(q.segments[:to]) // lest the memory of segments keeps the frames
+	q.segments = q.segments[to:]
+}
