@@ -116,8 +116,9 @@ func (m *Member) deliverDirect(d *delivery) {
 	defer m.mu.Unlock()
 	u := d.union()
 	if !m.left {
-		for ms, p := range u.memberships(m) {
-			for more := isBefore(ms.next, p.position+1); more; {
+		for i := range u.candidates(m) {
+			ms, p := u.membership(m, i)
+			for more := p != nil && isBefore(ms.next, p.position+1); more; {
 				more, _ = m.stepLocked(ms, p.position+1, nil, true)
 			}
 		}

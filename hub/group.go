@@ -83,7 +83,8 @@ func (g *group) undeliveredLocked(ms *membership) *pass {
 	if ms.next == g.logEnd() {
 		return nil
 	}
-	return newPass(ms.next, g.log[ms.next-g.logStart:])
+	p := newPass(ms.next, g.log[ms.next-g.logStart:])
+	return &p
 }
 
 // logEnd returns the position of the next published message. The caller holds the mutex.
@@ -197,7 +198,7 @@ func (g *group) deliver() (more bool) {
 		g.mu.Unlock()
 		for _, ms := range members[:n] {
 			if ms != nil {
-				ms.member.deliver(ms, p)
+				ms.member.deliver(ms, &p)
 			}
 		}
 	}

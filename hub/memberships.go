@@ -53,8 +53,6 @@ func (s *memberships) remove(t Topic) {
 	}
 }
 
-func (s *memberships) len() int { return max(len(s.list), len(s.byTopic)) }
-
 func (s *memberships) all() iter.Seq[*membership] {
 	if s.byTopic != nil {
 		return maps.Values(s.byTopic)

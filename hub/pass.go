@@ -82,23 +82,27 @@ func (d *delivery) union() *union {
 
 // A pass is consecutive deliveries of a group, for one visit of its members.
 type pass struct {
-	one        [1]*websocket.EncodedMessage // memory for messages, enough for a quiet group
-	start      uint32                       // the position of the first delivery
+	start      uint32 // the position of the first delivery
 	deliveries []delivery
-	messages   []*websocket.EncodedMessage // the message of each delivery
-	selective  bool                        // some deliveries leave out members
-	single     bool                        // the messages are enqueued one by one: some are in other groups, too, or may take the place of others
+	messages   []*websocket.EncodedMessage // the message of each delivery, nil if there is one only
+	one        [1]*websocket.EncodedMessage
+	selective  bool // some deliveries leave out members
+	single     bool // the messages are enqueued one by one: some are in other groups, too, or may take the place of others
 }
 
-func newPass(start uint32, deliveries []delivery) *pass {
-	p := &pass{start: start, deliveries: deliveries}
-	p.messages = p.one[:0]
-	if len(deliveries) > len(p.one) {
-		p.messages = make([]*websocket.EncodedMessage, 0, len(deliveries))
+func newPass(start uint32, deliveries []delivery) pass {
+	p := pass{start: start, deliveries: deliveries}
+	if len(deliveries) > 1 {
+		p.messages = make([]*websocket.EncodedMessage, len(deliveries))
+	}
+	if len(deliveries) == 1 {
+		p.one[0] = deliveries[0].message
 	}
 	for i := range deliveries {
 		d := &deliveries[i]
-		p.messages = append(p.messages, d.message)
+		if i < len(p.messages) {
+			p.messages[i] = d.message
+		}
 		p.selective = p.selective || d.except != 0
 		p.single = p.single || d.union() != nil || d.slow() != nil
 	}
@@ -118,6 +122,9 @@ func (p *pass) index(position uint32) int {
 func (p *pass) messagesFor(m *Member, from uint32) []*websocket.EncodedMessage {
 	first := p.index(from)
 	if !p.selective || !slices.ContainsFunc(p.deliveries[first:], func(d delivery) bool { return !d.isFor(m) }) {
+		if p.messages == nil {
+			return p.one[first:]
+		}
 		return p.messages[first:]
 	}
 	var messages []*websocket.EncodedMessage

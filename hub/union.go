@@ -1,7 +1,5 @@
 package hub
 
-import "iter"
-
 // A union is what belongs to a delivery that is in the logs of several groups: of those that it is
 // for, and of those that it leaves out. It was appended to all of them at one moment.
 //
@@ -128,35 +126,42 @@ func (h *Hub) deliverUnion(a Audience, d delivery) {
 	}
 }
 
-// memberships returns the memberships of a member in groups of the union, with the parts. The
-// caller holds the member's mutex.
-func (u *union) memberships(m *Member) iter.Seq2[*membership, *part] {
-	return func(yield func(*membership, *part) bool) {
-		visit := func(ms *membership, p *part) bool {
-			return ms == nil || p == nil || ms.group != p.group || yield(ms, p)
-		}
-		if len(u.parts) <= m.memberships.len() {
-			for i := range u.parts {
-				p := &u.parts[i]
-				ms := &m.everyone
-				if p.group.topic.Kind != KindEveryone {
-					ms = m.memberships.get(p.group.topic)
-				}
-				if !visit(ms, p) {
-					return
-				}
-			}
-			return
-		}
-		if m.everyone.group != nil && !visit(&m.everyone, u.part(m.everyone.group)) {
-			return
-		}
-		for ms := range m.memberships.all() {
-			if !visit(ms, u.part(ms.group)) {
-				return
-			}
-		}
+// candidates returns how many indexes membership takes: the union's parts, or the member's
+// memberships, whichever are fewer. The caller holds the member's mutex.
+func (u *union) candidates(m *Member) int {
+	if u.byPart(m) {
+		return len(u.parts)
 	}
+	return 1 + len(m.memberships.list)
+}
+
+func (u *union) byPart(m *Member) bool {
+	return m.memberships.byTopic != nil || len(u.parts) <= len(m.memberships.list)
+}
+
+// membership returns the candidate at an index, with its part, and nil if the member is not in the
+// group of a part, or a group has no part. The caller holds the member's mutex.
+func (u *union) membership(m *Member, i int) (*membership, *part) {
+	var ms *membership
+	var p *part
+	switch {
+	case u.byPart(m):
+		p = &u.parts[i]
+		ms = &m.everyone
+		if p.group.topic.Kind != KindEveryone {
+			ms = m.memberships.get(p.group.topic)
+		}
+	case i == 0:
+		ms = &m.everyone
+		p = u.part(ms.group)
+	default:
+		ms = m.memberships.list[i-1]
+		p = u.part(ms.group)
+	}
+	if ms == nil || p == nil || ms.group != p.group {
+		return nil, nil
+	}
+	return ms, p
 }
 
 // leftovers are the undelivered messages of groups that the member is about to leave: these
@@ -182,10 +187,9 @@ func (m *Member) next(ms *membership, end uint32, l leftovers) (leading *members
 			return ms, d, true
 		}
 		var behind *membership
-		for other, p := range u.memberships(m) {
-			if isBefore(other.next, p.position) {
+		for i := 0; behind == nil && i < u.candidates(m); i++ {
+			if other, p := u.membership(m, i); p != nil && isBefore(other.next, p.position) {
 				behind, end = other, p.position
-				break
 			}
 		}
 		if behind == nil {
@@ -205,8 +209,8 @@ func (m *Member) advance(ms *membership, d *delivery) (isForMember bool) {
 		ms.next++
 		return isForMember
 	}
-	for other, p := range u.memberships(m) {
-		if other.next == p.position {
+	for i := range u.candidates(m) {
+		if other, p := u.membership(m, i); p != nil && other.next == p.position {
 			other.next++
 			isForMember = isForMember && !p.excluded
 		}
