@@ -257,3 +257,18 @@ func TestPagesAreAsTheGuideHasThem(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, string(own), string(goyaves), "the two echo pages")
 }
+
+// The README repeats what conformance.md says of the suites.
+func TestDocumentsAgreeOnConformance(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	page, err := os.ReadFile("docs/conformance.md")
+	require.NoError(t, err)
+	for _, numbers := range []string{`ll (\d+) cases .*pass, on (\d+) connections`, `the server passes (\d+) and the client (\d+);`} {
+		want := regexp.MustCompile(numbers).FindSubmatch(page)
+		require.NotNil(t, want)
+		got := regexp.MustCompile(numbers).FindSubmatch(readme)
+		require.NotNil(t, got)
+		assert.Equal(t, fmt.Sprintf("%s", want[1:]), fmt.Sprintf("%s", got[1:]))
+	}
+}

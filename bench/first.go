@@ -167,7 +167,7 @@ func (r *report) firstCell(w row, name string, best bool) string {
 	return text
 }
 
-// writeWins says how many rows each implementation has the smallest number of.
+// writeWins says in how many rows each implementation has the smallest number.
 func (r *report) writeWins(b *strings.Builder, rows []row, columns []firstColumn) {
 	wins := make(map[string]int)
 	for _, w := range rows {
@@ -185,7 +185,7 @@ func (r *report) writeWins(b *strings.Builder, rows []row, columns []firstColumn
 		}
 		texts = append(texts, text)
 	}
-	fmt.Fprintf(b, "How many of the %d rows each has the smallest number of: %s.\n\n", len(rows), strings.Join(texts, ", "))
+	fmt.Fprintf(b, "Rows with the smallest number, of %d: %s.\n\n", len(rows), strings.Join(texts, ", "))
 }
 
 // writeWhere says in one line where the first table was measured, what with, and how to repeat it.

@@ -34,7 +34,7 @@ func TestFirstTableSaysWhereAndHow(t *testing.T) {
 
 func TestFirstTableCountsTheSmallest(t *testing.T) {
 	r := fixedReport()
-	assert.Contains(t, first(r), "of the 2 rows each has the smallest number of: this library 0, gorilla 0, gws 2.\n")
+	assert.Contains(t, first(r), "Rows with the smallest number, of 2: this library 0, gorilla 0, gws 2.\n")
 	addSlice(r, 1, 1, 1)
 	assert.Contains(t, first(r), ": this library 1 (1 of them lending), gorilla 0, gws 1.\n")
 }

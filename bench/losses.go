@@ -84,9 +84,9 @@ func (r *report) writeLosses(b *strings.Builder) {
 		why := l.reason()
 		groups[why] = append(groups[why], l)
 	}
-	fmt.Fprintf(b, "In %d of %d comparisons, all rows for `ReadMessage` of the tables below, one of all peers has a median "+
-		"that is smaller by more than %.0f %% or, \"in every round\", a largest value that is smaller than our smallest. Raw TCP "+
-		"is no peer.\n\n", len(lost)-len(small), compared, (smallLoss-1)*100)
+	fmt.Fprintf(b, "Each row for `ReadMessage` of the tables below is compared with the best of all peers; raw TCP is none. "+
+		"In %d of %d comparisons, that peer wins: its median is smaller by more than %.0f %%, or its largest value is smaller "+
+		"than our smallest (\"in every round\").\n\n", len(lost)-len(small), compared, (smallLoss-1)*100)
 	for i := range reasons {
 		r.writeGroup(b, &reasons[i], groups[&reasons[i]])
 	}
