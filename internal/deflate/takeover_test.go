@@ -173,6 +173,51 @@ func TestWindows(t *testing.T) {
 	}
 }
 
+// Most messages of some connections are sent to many.
+func TestWindowsOfBroadcasts(t *testing.T) {
+	for bits := deflate.MinWindowBits; bits <= deflate.MaxWindowBits; bits++ {
+		for _, most := range []int{100, 1500, 40_000} { // bytes of a message
+			random := rand.New(rand.NewPCG(uint64(bits), uint64(most))) //nolint:gosec // not negative
+			w, p := deflate.NewSendWindow(bits), newPeer(bits, random)
+			var payload []byte
+			keep := func(b []byte) error { payload = bytes.Clone(b); return nil }
+			for range 3 {
+				for range random.IntN(100_000 / (1000 + most)) {
+					message := anything(random, 1+most)
+					require.NoError(t, deflate.CompressAlone(message, 1, bits, keep))
+					w.Enter(message)
+					p.receive(t, payload, message)
+				}
+				alone := anything(random, 1000)
+				require.NoError(t, w.Compress(alone, 1, keep))
+				p.receive(t, payload, alone)
+			}
+			w.Release()
+		}
+	}
+}
+
+// A connection to which others' messages are sent, and none of its own, needs no memory for them.
+func TestWindowOfBroadcastsAlone(t *testing.T) {
+	w := deflate.NewSendWindow(15)
+	defer w.Release()
+	var messages [][]byte
+	for i := range 200 {
+		messages = append(messages, bytes.Repeat([]byte{byte(i)}, 600))
+	}
+	last := func() []byte {
+		var payload []byte
+		require.NoError(t, w.Compress(messages[199], 1, func(p []byte) error { payload = bytes.Clone(p); return nil }))
+		return payload
+	}
+	assert.NotEmpty(t, last())
+	for _, message := range messages {
+		w.Enter(message)
+	}
+	assert.Less(t, w.MemorySize(), 8<<10, "the table is left")
+	assert.Less(t, len(last()), 10, "all of it is in the window")
+}
+
 func FuzzWindows(f *testing.F) {
 	for bits := range uint8(8) {
 		f.Add(uint64(bits), bits, uint16(2000))

@@ -1,6 +1,10 @@
 package deflate
 
-import "github.com/goyave-contrib/websocket/internal/bufpool"
+import (
+	"slices"
+
+	"github.com/goyave-contrib/websocket/internal/bufpool"
+)
 
 // Sizes of windows, as exponents of 2 (RFC 7692, 7.1.2).
 const (
@@ -15,18 +19,26 @@ const (
 
 	// firstWindow is the size in bytes of the memory that a window begins with.
 	firstWindow = 4 << 10
+
+	// maxLater is the number of messages that a window keeps in their own memory. As many of half a
+	// KiB are as long as the largest window.
+	maxLater = 64
 )
 
 // A SendWindow is the end of what was sent compressed on a connection: the context for what is sent
 // next (RFC 7692, 7.1.1). It takes memory as it fills, and keeps a table of its positions, of at
-// most 3/16 of its size. Until its end, the connection must not use another one for what it sends.
-// One goroutine at a time may use it.
+// most 3/16 of its size. What is sent to many stays where it is until a message is compressed that
+// may refer to it. Until its end, the connection must not use another one for what it sends. One
+// goroutine at a time may use it.
 type SendWindow struct {
 	bits    int
 	past    bufpool.Buffer
 	table   []uint16
 	base    uint16 // of the positions in table: see matcher
 	entered int    // bytes of past that are in table
+
+	later     [][]byte // messages after past, in memory that others share; the first may reach out of the window
+	laterSize int      // bytes
 }
 
 // NewSendWindow returns an empty window of 1<<bits bytes.
@@ -38,7 +50,7 @@ func (w *SendWindow) Release() {
 	*w = SendWindow{}
 }
 
-// MemorySize returns the memory that the window has, in bytes.
+// MemorySize returns the memory that the window has for itself, in bytes.
 func (w *SendWindow) MemorySize() int { return memorySize(&w.past) + 2*cap(w.table) }
 
 func memorySize(b *bufpool.Buffer) int {
@@ -53,6 +65,7 @@ func (w *SendWindow) size() int { return 1 << w.bits }
 // Compress compresses a message and calls use with the result, as the function Compress does. The
 // message is in the window afterwards, unless use returns an error: then it was not sent.
 func (w *SendWindow) Compress(p []byte, level int, use func(p []byte) error) error {
+	w.settle()
 	e := newEncoder()
 	if level == fastLevel && w.bits >= keptTableBits && len(p) <= w.size()/8 {
 		return w.compressWithin(e, p, use)
@@ -63,7 +76,7 @@ func (w *SendWindow) Compress(p []byte, level int, use func(p []byte) error) err
 	if err := e.use(use); err != nil {
 		return err
 	}
-	w.Enter(p)
+	w.add(p)
 	return nil
 }
 
@@ -88,8 +101,58 @@ func (w *SendWindow) compressWithin(e *encoder, p []byte, use func(p []byte) err
 	return err
 }
 
-// Enter enters a message that was sent as CompressAlone made it.
+// Enter enters a message that was sent as CompressAlone made it. The message must not change any
+// more: a large window keeps it as it is, because one that many connections share is most often
+// followed by others, and is out of their windows before anything refers to it.
 func (w *SendWindow) Enter(p []byte) {
+	switch {
+	case len(p) == 0:
+		return
+	case w.bits < keptTableBits || len(p) > w.size():
+		w.settle()
+		w.add(p)
+		return
+	case len(w.later) == maxLater:
+		w.settle()
+	}
+	w.later = append(w.later, p)
+	w.laterSize += len(p)
+	if w.laterSize < w.size() {
+		return
+	}
+	w.past.Release()
+	w.entered = 0
+	out := 0
+	for ; w.laterSize-len(w.later[out]) >= w.size(); out++ {
+		w.laterSize -= len(w.later[out])
+	}
+	w.later = slices.Delete(w.later, 0, out)
+}
+
+// settle copies the messages that are kept as they are to the memory of the window.
+func (w *SendWindow) settle() {
+	if len(w.later) == 0 {
+		return
+	}
+	if out := w.laterSize - w.size(); out > 0 {
+		w.later[0] = w.later[0][out:]
+		w.laterSize -= out
+	}
+	w.makeRoom(w.laterSize)
+	for _, p := range w.later {
+		w.past.Len += copy((*w.past.Memory)[w.past.Len:], p)
+	}
+	w.forgetLater()
+}
+
+// forgetLater lets go of the messages that are kept as they are.
+func (w *SendWindow) forgetLater() {
+	clear(w.later)
+	w.later, w.laterSize = w.later[:0], 0
+}
+
+// add copies a message to the memory of the window.
+func (w *SendWindow) add(p []byte) {
 	p = p[max(0, len(p)-w.size()):]
 	w.makeRoom(len(p))
 	w.past.Len += copy((*w.past.Memory)[w.past.Len:], p)
@@ -97,8 +160,9 @@ func (w *SendWindow) Enter(p []byte) {
 
 // replace makes p, or the end of it, all that the window has.
 func (w *SendWindow) replace(p []byte) {
+	w.forgetLater()
 	w.past.Len, w.entered = 0, 0
-	w.Enter(p)
+	w.add(p)
 }
 
 // makeRoom makes room for a message of n bytes, of at most the size of the window. When the window

@@ -39,6 +39,7 @@ func NewWriter(dst io.Writer, level, windowBits int, window *SendWindow) (*Write
 	w := &Writer{level: level, dst: dst, own: newEncoder()}
 	var past []byte
 	if window != nil {
+		window.settle()
 		past = window.past.Bytes()
 	}
 	w.own.begin(past, 1<<windowBits, level, chunkSize)
