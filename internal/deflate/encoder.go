@@ -9,6 +9,10 @@ const (
 	// maxTable is the number of entries of the largest table of an encoder.
 	maxTable = 1 << 14
 
+	// shortMessage is the size in bytes up to which the fast level of an encoder makes less of a
+	// message by itself than that of package flate, in the same time.
+	shortMessage = 2 << 10
+
 	fastLevel    = 1
 	defaultLevel = 6 // what flate.DefaultCompression stands for
 	huffmanOnly  = -2
@@ -140,7 +144,7 @@ func (e *encoder) end() {
 // CompressAlone compresses a message without those before it, so that no copy reaches back more
 // than 1<<windowBits bytes. Else it is Compress.
 func CompressAlone(p []byte, level, windowBits int, use func(p []byte) error) error {
-	if windowBits == MaxWindowBits {
+	if windowBits == MaxWindowBits && (level != fastLevel || len(p) > shortMessage) {
 		return Compress(p, level, use)
 	}
 	e := newEncoder()
