@@ -154,7 +154,7 @@ func chatMemoryWorkload(s scale) workload {
 	return workload{
 		name:  "memory-chat",
 		table: "Memory of a connection with context",
-		about: fmt.Sprintf("KiB for each of %s connections (coder/websocket: at most 1,000), counted as in the table above, "+
+		about: fmt.Sprintf("KiB for each of %s connections (of coder/websocket and lxzan/gws: at most 1,000), counted as in the table above, "+
 			"after %d messages of %s in each direction. Two windows of 15 bits are 64 KiB. It is measured once. %s",
 			thousands(s.idle), chatMessages, bytesName(size), chatAbout),
 		unit: connUnit, mode: context15, conns: s.idle, among: amongChats(context15),

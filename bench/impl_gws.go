@@ -14,7 +14,8 @@ var _ = register(implementation{
 	module: "github.com/lxzan/gws",
 	config: "as its README's best practice, but without `ParallelEnabled` (an echo keeps the order), with its UTF-8 " +
 		"check and without deadlines; broadcast: its `Broadcaster`",
-	serve: serveGws,
+	contextConns: 1000, // a quarter of a millisecond for each message
+	serve:        serveGws,
 })
 
 func serveGws(l net.Listener, m mode) error {

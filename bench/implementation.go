@@ -49,8 +49,8 @@ type implementation struct {
 	// lacks has the reason for each mode that the implementation does not have.
 	lacks map[mode]string
 
-	// contextConns is how many connections with context takeover there may be, because of what each
-	// takes; 0 means any number.
+	// contextConns is how many connections with context takeover there may be when memory is counted,
+	// because of what each takes; 0 means any number.
 	contextConns int
 
 	// quietAfter is how long a connection must have been quiet until it takes less memory; 0 means
