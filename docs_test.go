@@ -272,3 +272,26 @@ func TestDocumentsAgreeOnConformance(t *testing.T) {
 		assert.Equal(t, fmt.Sprintf("%s", want[1:]), fmt.Sprintf("%s", got[1:]))
 	}
 }
+
+// Each target that fuzzes the root module is in the table of conformance.md.
+func TestDocumentsHaveFuzzTargets(t *testing.T) {
+	page, err := os.ReadFile("docs/conformance.md")
+	require.NoError(t, err)
+	var files []string
+	for _, pattern := range []string{"*_test.go", "*/*_test.go", "*/*/*_test.go"} {
+		found, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		files = append(files, found...)
+	}
+	targets := 0
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, target := range regexp.MustCompile(`(?m)^func (Fuzz\w+)`).FindAllSubmatch(source, -1) {
+			targets++
+			assert.Contains(t, string(page), "\n| `"+string(target[1])+"`", file)
+		}
+	}
+	table, _, _ := strings.Cut(string(page), "The last long run")
+	assert.Equal(t, strings.Count(table, "\n| `Fuzz"), targets)
+}
