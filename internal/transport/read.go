@@ -162,7 +162,13 @@ func (t *Conn) peek(n int) error {
 			return t.reading.err
 		}
 		t.uncorkBeforeWaiting()
-		m, err := t.fill(n)
+		var m int
+		var err error
+		if t.socket != nil { // not by way of fill: the stack of each connection that waits has this frame
+			m, err = t.fillRaw(n)
+		} else {
+			m, err = t.fillPlain(n)
+		}
 		if m == 0 {
 			return t.readFailed(err)
 		}

@@ -33,17 +33,29 @@ func (t *Conn) fillRaw(need int) (int, error) {
 	}
 	t.getBuffer(need) // here and not only in the callback, where it would grow the stack of each connection that waits
 	t.beginWait()
-	err := t.socket.Read(t.tryRead)
-	for err != nil && t.outlasts(err) {
-		err = t.socket.Read(t.tryRead)
+	if err := t.socket.Read(t.tryRead); err != nil {
+		if err = t.fillOn(err); err != nil {
+			return 0, err
+		}
 	}
 	t.endWait()
-	if err != nil {
-		return 0, err
-	}
 	b := t.buffer
 	t.counts.bytesReceived.Add(uint64(b.n))
 	return b.n, b.err
+}
+
+// fillOn goes on with the read of fillRaw that failed with err, if it is to be outlasted. The stack
+// of fillRaw is small without it.
+//
+//go:noinline
+func (t *Conn) fillOn(err error) error {
+	for err != nil && t.outlasts(err) {
+		err = t.socket.Read(t.tryRead)
+	}
+	if err != nil {
+		t.endWait()
+	}
+	return err
 }
 
 // newTryRead returns the callback of fillRaw. It reads what the socket has, and returns false if
