@@ -58,6 +58,7 @@ func (s *Alarms[T]) Reset(v *T, d time.Duration) {
 	}
 	if len(h.heap) == 0 {
 		h.base = time.Now()
+		h.endWaits() // the goroutine of the timer has something to do again
 	}
 	entry := alarmEntry[T]{time.Since(h.base) + d, v}
 	if a.place == 0 {
@@ -128,7 +129,7 @@ type alarmShard[T any] struct {
 	timer *time.Timer
 	fire  func()        // of the timer; nil until it is first needed
 	fires int           // calls of fire to come or under way
-	over  chan struct{} // closed when there are none; nil: no Stop waits for that
+	over  chan struct{} // closed when there are none, or an alarm is set; nil: no Stop waits for that
 }
 
 type alarmEntry[T any] struct {
@@ -155,7 +156,14 @@ func (s *Alarms[T]) fire(h *alarmShard[T]) {
 // fired notes that a call of fire has come to its end, or will not come. The mutex is held.
 func (h *alarmShard[T]) fired() {
 	h.fires--
-	if h.fires == 0 && h.over != nil {
+	if h.fires == 0 {
+		h.endWaits()
+	}
+}
+
+// endWaits ends the waits of Stop for the goroutine of the timer. The mutex is held.
+func (h *alarmShard[T]) endWaits() {
+	if h.over != nil {
 		close(h.over)
 		h.over = nil
 	}

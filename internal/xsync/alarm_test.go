@@ -198,3 +198,34 @@ func TestAlarmsOfManyGoroutines(t *testing.T) {
 	assert.Positive(t, gone.Load())
 	assert.True(t, all.isEmpty())
 }
+
+// A Stop waits for the goroutine of the timer only while no alarm is set: the timer may be set to
+// another one, and would go off hours later.
+func TestAlarmStopDoesNotWaitForAnotherAlarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ends, begins sleeper
+		all := newSleepers(1, &ends, &begins)
+		late := make(chan struct{})
+		shard := &all.shards[0]
+		shard.fire = func() { // a goroutine that takes its time to begin
+			<-late
+			all.fire(shard)
+		}
+		all.Reset(&ends, time.Second)
+		time.Sleep(2 * time.Second)
+		all.Cancel(&ends)
+		start := time.Now()
+		stopped := make(chan time.Time, 1)
+		go func() {
+			all.Stop(&ends)
+			stopped <- time.Now()
+		}()
+		synctest.Wait()
+		all.Reset(&begins, time.Hour)
+		close(late)
+		assert.Equal(t, start, <-stopped)
+		all.Stop(&begins)
+		assert.True(t, all.isEmpty())
+		assert.Zero(t, shard.fires)
+	})
+}
