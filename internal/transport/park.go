@@ -150,7 +150,6 @@ func (d *readDeadlines) serve(t *Conn, w Waker) {
 // to arrive for the given time. The read lock is held.
 func (t *Conn) awaitMessage(quiet time.Duration) error {
 	d := t.deadlines.Made()
-	d.parker.isQuiet = false
 	for t.buffer.buffered() == 0 && t.mayPark() {
 		if t.reading.err != nil {
 			return t.reading.err
@@ -173,6 +172,7 @@ func (t *Conn) awaitMessage(quiet time.Duration) error {
 			return t.readFailed(err)
 		}
 	}
+	d.parker.isQuiet = false // the wait, if it goes on, ends with this read
 	return t.peek(2)
 }
 

@@ -281,6 +281,25 @@ func TestParkedConnectionWaits(t *testing.T) {
 	})
 }
 
+// While a message is handled, no read waits, also if the connection could not be parked in the end.
+func TestNoReadWaitsWhileAMessageIsHandled(t *testing.T) {
+	inBubble(t, func(t *testing.T, client net.Conn, l *parkingLoop, _ *atomic.Int64) {
+		makeBusy(t, client, l)
+		time.Sleep(time.Second)
+		l.t.NetConn()
+		l.got = make(chan string) // the next message is handled until the test takes it
+		for _, after := range []time.Duration{time.Second, time.Minute} {
+			time.Sleep(after)
+			_, waiting := l.t.WaitingSince()
+			assert.True(t, waiting)
+		}
+		send(t, client, wire.OpText, "x")
+		_, waiting := l.t.WaitingSince()
+		assert.False(t, waiting)
+		assert.Equal(t, "x", <-l.got)
+	})
+}
+
 // A read deadline of the caller's passes to the instant, whether it was set before or afterwards.
 func TestReadDeadlineOfAParkedConnection(t *testing.T) {
 	for name, setAfter := range map[string]time.Duration{"before": time.Second, "afterwards": time.Minute} {
