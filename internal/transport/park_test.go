@@ -24,7 +24,7 @@ type parkedPipe struct {
 	net.Conn
 
 	mu     sync.Mutex
-	writes int  // of the client, under way
+	unread int  // bytes that the client writes
 	closed bool // one of the ends
 	ready  func()
 }
@@ -50,7 +50,7 @@ func (p *parkedPipe) NotifyReadable(ready func()) {
 
 // notify calls ready if a read would not wait. The mutex is held.
 func (p *parkedPipe) notify() {
-	if p.ready != nil && (p.writes > 0 || p.closed) {
+	if p.ready != nil && (p.unread > 0 || p.closed) {
 		p.ready()
 		p.ready = nil
 	}
@@ -63,15 +63,22 @@ func (p *parkedPipe) change(f func()) {
 	p.notify()
 }
 
+func (p *parkedPipe) Read(b []byte) (int, error) {
+	n, err := p.Conn.Read(b)
+	p.change(func() { p.unread -= n })
+	return n, err
+}
+
 func (p *parkedPipe) Close() error {
 	defer p.change(func() { p.closed = true })
 	return p.Conn.Close()
 }
 
 func (c *parkedClient) Write(p []byte) (int, error) {
-	c.server.change(func() { c.server.writes++ })
-	defer c.server.change(func() { c.server.writes-- })
-	return c.Conn.Write(p)
+	c.server.change(func() { c.server.unread += len(p) })
+	n, err := c.Conn.Write(p)
+	c.server.change(func() { c.server.unread -= len(p) - n })
+	return n, err
 }
 
 func (c *parkedClient) Close() error {
