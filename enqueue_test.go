@@ -231,6 +231,30 @@ func TestEnqueueContext(t *testing.T) {
 			}
 		})
 	})
+	t.Run("waits for room that a shorter message leaves", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, conn := testws.RawPair(t, websocket.Options{WriteTimeout: time.Hour, PingInterval: -1})
+			limit := websocket.QueueLimit{Bytes: 400_000}
+			require.NoError(t, conn.Enqueue(limit, testws.EncodeSize(t, 200_000))) // it is being written
+			conn.Flush()
+			synctest.Wait()
+			price := websocket.NewReplacement("price", false)
+			_, err := conn.EnqueueReplacing(limit, testws.EncodeSize(t, 150_000), price)
+			require.NoError(t, err)
+			waiting := make(chan error, 1)
+			message := testws.EncodeSize(t, 100_000)
+			go func() { waiting <- conn.EnqueueContext(t.Context(), limit, message) }()
+			synctest.Wait()
+			require.Empty(t, waiting)
+			displaced, err := conn.EnqueueReplacing(limit, testws.EncodeSize(t, 1), price)
+			require.NoError(t, err)
+			require.Equal(t, websocket.Displaced{Replaced: 1}, displaced)
+			synctest.Wait()
+			require.Len(t, waiting, 1, "there is room")
+			require.NoError(t, <-waiting)
+			require.NoError(t, conn.CloseNow())
+		})
+	})
 	t.Run("until its context ends", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			client, conn := testws.RawPair(t, websocket.Options{})

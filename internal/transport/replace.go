@@ -63,6 +63,7 @@ func (q *queue) place(t *Conn, limit QueueLimit, s segment) (d Displaced, err er
 	case !limit.Allows(1, s.size()):
 		return d, ErrFrameTooBig
 	}
+	messagesBefore, bytesBefore := q.messages, q.bytes
 	messages, bytes := q.messages+1, q.bytes+s.size()
 	old := q.find(s.tag().Key)
 	if old >= 0 {
@@ -86,6 +87,9 @@ func (q *queue) place(t *Conn, limit QueueLimit, s segment) (d Displaced, err er
 	}
 	q.drop(drop, end, old)
 	d.Dropped = drop
+	if q.waiters != nil && (q.messages < messagesBefore || q.bytes < bytesBefore) {
+		notify(&q.waiters.room)
+	}
 	return d, nil
 }
 
