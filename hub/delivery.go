@@ -62,8 +62,8 @@ func (m *Member) enqueueOne(ms *membership, p *pass, position uint32) {
 	}
 }
 
-// deliverSteps is deliver for a pass with messages that are in other groups, too: up to a position
-// in the group, it delivers them one by one.
+// deliverSteps is deliver for a pass whose messages are enqueued one by one, up to a position in the
+// group.
 func (m *Member) deliverSteps(ms *membership, end uint32) {
 	for flushed := false; ; {
 		more, full := m.step(ms, end, flushed)
@@ -111,24 +111,40 @@ func (m *Member) isFull(d *delivery) bool {
 // deliverDirect delivers a message of a union to a member that is named itself, behind what was
 // sent to groups of the union before, unless the member has reached the message in one of them.
 func (m *Member) deliverDirect(d *delivery) {
-	defer m.conn.Flush()
+	for flushed := false; m.approach(d, flushed); flushed = true {
+		m.conn.Flush() // so that the socket can take what it has room for
+	}
+	m.conn.Flush()
+}
+
+// approach is deliverDirect until a message does not fit into the queue, which it reports. That
+// message is not delivered, unless this was the last attempt.
+func (m *Member) approach(d *delivery, lastAttempt bool) (full bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	u := d.union()
 	if !m.left {
 		for i := range u.candidates(m) {
 			ms, p := u.membership(m, i)
-			for more := p != nil && isBefore(ms.next, p.position+1); more; {
-				more, _ = m.stepLocked(ms, p.position+1, nil, true)
+			for more := p != nil && isBefore(ms.next, p.position+1); more; lastAttempt = false {
+				if more, full = m.stepLocked(ms, p.position+1, nil, lastAttempt); full {
+					return true
+				}
 			}
 		}
 	}
-	if reached := u.direct[m]; !*reached {
-		*reached = true
-		if d.isFor(m) && m.sendErrorLocked() == nil {
-			_ = m.enqueueSlow(d.message, d.slow())
-		}
+	reached := u.direct[m]
+	switch {
+	case *reached:
+		return false
+	case !d.isFor(m) || m.sendErrorLocked() != nil: // it is not sent
+	case !lastAttempt && m.isFull(d):
+		return true
+	default:
+		_ = m.enqueueSlow(d.message, d.slow())
 	}
+	*reached = true
+	return false
 }
 
 // enqueueUndelivered enqueues the undelivered messages of groups that the member leaves, ahead of

@@ -270,3 +270,25 @@ func TestUnionInAPass(t *testing.T) {
 	go testws.Drain(outside)
 	s.down()
 }
+
+// A member that is named itself receives what was sent to the other targets before, though that
+// does not fit into its queue together: its socket accepts it.
+func TestDirectBehindMuch(t *testing.T) {
+	s := newStage(t)
+	s.hub.options.Queue = websocket.QueueLimit{Bytes: 64 << 10}
+	client, m := s.join()
+	release := s.hold(lobby)
+	const messages = 20
+	for range messages {
+		require.NoError(t, s.hub.To(lobby).Send(Binary(make([]byte, 16<<10))))
+	}
+	require.NoError(t, s.hub.To(lobby, m).Send(Text("to it")))
+	release()
+	client.ExpectText("first")
+	for range messages {
+		client.ExpectBinary(make([]byte, 16<<10))
+	}
+	client.ExpectText("to it")
+	assert.Zero(t, s.hub.Stats().Dropped)
+	s.down()
+}
