@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 	"sync"
 
@@ -219,7 +218,7 @@ func (m *Member) handleQueueFull(policy Policy) {
 	h.start(func() { // Serve has returned: the hub's Shutdown waits for it
 		defer end()
 		if err := h.callOnFull(m); err != nil {
-			slog.Default().Error("hub: Options.OnFull failed", "error", err)
+			logFailure("hub: Options.OnFull failed", err)
 		}
 	})
 }

@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 )
 
@@ -74,17 +73,18 @@ func (s *events) add(e event) {
 	if len(s.pending)-s.leftOut >= maxEvents && s.undo(&e) {
 		return
 	}
+	added := e // on the heap, where the parameter is not: without an Observer, nothing is allocated
 	if e.begins && e.isRoom && e.member != nil {
 		if began := s.pendingBegin(subject{room: e.room, isRoom: true}); began >= 0 {
-			e.life = s.pending[began]
-			e.life.inside++
+			added.life = s.pending[began]
+			added.life.inside++
 		}
 	}
 	if s.last == nil {
 		s.last = make(map[subject]int)
 	}
 	s.last[e.subject] = len(s.pending)
-	s.pending = append(s.pending, &e)
+	s.pending = append(s.pending, &added)
 	if s.idle == nil {
 		s.idle = make(chan struct{})
 		go s.tell(s.idle)
@@ -168,7 +168,7 @@ func (s *events) tell(idle chan<- struct{}) {
 				continue
 			}
 			if err := s.observer.tell(e); err != nil {
-				slog.Default().Error("hub: Options.Observer failed", "error", err)
+				logFailure("hub: Options.Observer failed", err)
 			}
 		}
 	}

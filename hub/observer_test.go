@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -236,6 +237,39 @@ func TestObserverFails(t *testing.T) {
 		require.ErrorIs(t, h.Shutdown(ctx), context.DeadlineExceeded)
 		assert.Equal(t, time.Minute, time.Since(begun))
 		close(goOn)
+		require.NoError(t, h.Shutdown(t.Context()))
+	})
+}
+
+// A logger that panics does not end the process.
+func TestLoggerPanics(t *testing.T) {
+	before := slog.Default()
+	defer slog.SetDefault(before)
+	slog.SetDefault(slog.New(brokenLogger{slog.DiscardHandler}))
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New(hub.Options{Observer: &hub.Observer{Joined: func(*hub.Member) { panic("oh") }}})
+		r := newRig(t, testws.Memory, websocket.Options{})
+		client, _ := r.join(h)
+		go testws.Drain(client)
+		require.NoError(t, h.Shutdown(t.Context()))
+	})
+}
+
+type brokenLogger struct{ slog.Handler }
+
+func (brokenLogger) Enabled(context.Context, slog.Level) bool { panic("the logger is broken") }
+
+// A hub without an Observer allocates nothing for it when members enter rooms.
+func TestNoObserverCostsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New(hub.Options{})
+		r := newRig(t, testws.Memory, websocket.Options{})
+		client, member := r.join(h)
+		go testws.Drain(client)
+		assert.LessOrEqual(t, testing.AllocsPerRun(100, func() {
+			_ = member.Join("lobby")
+			member.Leave("lobby")
+		}), 6.0, "the group, the membership and the slices that have them")
 		require.NoError(t, h.Shutdown(t.Context()))
 	})
 }

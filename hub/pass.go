@@ -40,7 +40,7 @@ func (d *delivery) details() *details {
 	return d.more
 }
 
-// isFor reports whether the delivery leaves out a member that is named itself.
+// isFor reports whether no target of Except names the member itself.
 func (d *delivery) isFor(m *Member) bool {
 	return d.except != m.number && (d.more == nil || !slices.Contains(d.more.except, m.number))
 }

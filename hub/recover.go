@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"log/slog"
 	"runtime/debug"
 
 	"github.com/goyave-contrib/websocket"
@@ -44,6 +45,14 @@ func (b recoveringBroker) AwaitSubscribed(ctx context.Context) (err error) {
 func (b recoveringBroker) Close() (err error) {
 	defer recoverTo(&err)
 	return b.broker.Close()
+}
+
+// logFailure tells slog's default logger of a failure that no caller receives. A panic of the logger
+// ends here.
+func logFailure(message string, failure error) {
+	var err error
+	defer recoverTo(&err)
+	slog.Default().Error(message, "error", failure)
 }
 
 // recoverTo turns a panic into an error. It must be deferred.
