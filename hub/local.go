@@ -20,8 +20,8 @@ type selection struct {
 func (h *Hub) selectLocked(a Audience) (s selection) {
 	for i := range a.to.n {
 		t := a.to.at(i)
-		if number, single := h.number(t); single {
-			if m := h.byNumber[number]; m != nil && !slices.Contains(s.members, m) {
+		if t.isMember() {
+			if m := h.byNumber[h.number(t)]; m != nil && !slices.Contains(s.members, m) {
 				s.members = append(s.members, m)
 			}
 		} else if g := h.groupLocked(t.topic); g != nil && !slices.Contains(s.groups, g) {
@@ -30,8 +30,8 @@ func (h *Hub) selectLocked(a Audience) (s selection) {
 	}
 	for i := range a.except.n {
 		t := a.except.at(i)
-		if number, single := h.number(t); single {
-			s.exceptNumbers = append(s.exceptNumbers, number)
+		if t.isMember() {
+			s.exceptNumbers = append(s.exceptNumbers, h.number(t))
 		} else if g := h.groupLocked(t.topic); g != nil {
 			s.exceptGroups = append(s.exceptGroups, g)
 			s.exceptAll = s.exceptAll || g == h.everyone
@@ -40,22 +40,23 @@ func (h *Hub) selectLocked(a Audience) (s selection) {
 	return s
 }
 
-// number reports whether a target names a single member. It returns the member's number, 0 if it
-// is a member of another hub.
-func (h *Hub) number(t target) (number uint64, single bool) {
+// isMember reports whether a target names a single member.
+func (t target) isMember() bool { return t.hub != nil || t.topic.Kind == kindMember }
+
+// number returns the number of the member that a target names, 0 unless it is one of this hub.
+func (h *Hub) number(t target) uint64 {
 	var node string
+	var number uint64
 	switch {
 	case t.hub != nil:
 		node, number = t.hub.node, t.number
 	case t.topic.Kind == kindMember:
 		node, number = parseID(t.topic.Name)
-	default:
-		return 0, false
 	}
 	if node != h.node {
-		return 0, true
+		return 0
 	}
-	return number, true
+	return number
 }
 
 // groupLocked returns the group of a topic, nil if it has no members. The caller holds mu.
@@ -69,7 +70,7 @@ func (h *Hub) groupLocked(t Topic) *group {
 // rlock locks mu for reading. If the audience names single members, they can be found then.
 func (h *Hub) rlock(a Audience) {
 	for i := range a.to.n {
-		if _, single := h.number(a.to.at(i)); single {
+		if a.to.at(i).isMember() {
 			h.indexNumbers()
 			break
 		}
@@ -110,28 +111,29 @@ func (h *Hub) members(a Audience) []*Member {
 // deliver sends a message to the members of an audience on this node.
 func (h *Hub) deliver(a Audience, message Message) {
 	d := h.newDelivery(message)
-	if t, ok := a.topic(h, message, &d); ok { // the common case
-		if g := h.group(t); g != nil {
-			g.publish(d)
-		}
+	t, ok := a.topic()
+	if !ok {
+		h.deliverUnion(a, d)
 		return
 	}
-	h.deliverUnion(a, d)
+	if g := h.group(t); g != nil { // the common case
+		for i := range a.except.n {
+			d.leaveOut(h.number(a.except.at(i)))
+		}
+		g.publish(d)
+	}
 }
 
-// topic returns the topic of an audience that consists of one topic, except any number of members,
-// which it adds to the delivery. Otherwise it reports false.
-func (a *Audience) topic(h *Hub, message Message, d *delivery) (t Topic, ok bool) {
-	if _, single := h.number(a.to.first); single || a.to.n != 1 {
+// topic returns the topic of an audience that consists of one topic, except any number of members.
+// For other audiences it reports false.
+func (a *Audience) topic() (t Topic, ok bool) {
+	if a.to.n != 1 || a.to.first.isMember() {
 		return Topic{}, false
 	}
 	for i := range a.except.n {
-		number, single := h.number(a.except.at(i))
-		if !single {
-			*d = h.newDelivery(message)
+		if !a.except.at(i).isMember() {
 			return Topic{}, false
 		}
-		d.leaveOut(number)
 	}
 	return a.to.first.topic, true
 }

@@ -53,10 +53,7 @@ func (h *Hub) publish(a Audience, e envelope) error {
 }
 
 // isHere reports whether a target names a member of this hub, which no other node knows.
-func (h *Hub) isHere(t target) bool {
-	number, _ := h.number(t)
-	return number != 0
-}
+func (h *Hub) isHere(t target) bool { return h.number(t) != 0 }
 
 // name returns the target for other nodes.
 func (t target) name() Topic {
@@ -134,7 +131,7 @@ func (h *Hub) receive(t Topic, payload []byte) {
 		a.to = targets{n: 1, first: target{topic: t}}
 	}
 	for _, topic := range e.to {
-		a = Audience{hub: h, to: a.to.with([]Target{topic})}
+		a.to = a.to.with([]Target{topic})
 	}
 	for _, topic := range e.except {
 		a = a.Except(topic)
