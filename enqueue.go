@@ -121,10 +121,10 @@ func (c *Conn) EnqueueContext(ctx context.Context, limit QueueLimit, messages ..
 // goroutines may use it.
 type Replacement struct{ tag transport.Tag }
 
-// NewReplacement returns a Replacement. With a key, a message takes the place of the one that waits
-// and was enqueued with the same key: of prices or positions, the latest is enough. With
-// dropOldest, a message that does not fit makes the oldest messages give way that were enqueued
-// with dropOldest, too.
+// NewReplacement returns a Replacement. With a key, a message takes the place of the waiting message
+// that was enqueued with the same key, such as an earlier price. The empty key is none. With
+// dropOldest, a message that does not fit takes the place of the oldest waiting messages that were
+// enqueued with dropOldest, too.
 func NewReplacement(key string, dropOldest bool) *Replacement {
 	return &Replacement{transport.Tag{Key: key, Droppable: dropOldest}}
 }
@@ -137,11 +137,11 @@ type Displaced struct {
 
 // EnqueueReplacing is [Conn.Enqueue] for one message, which may take the place of others that wait
 // and have not begun to be written. A message with a key is written in the place of the earlier
-// one, ahead of what was enqueued in between, so that it waits no longer than that would have.
-// A replacement of nil is that of Enqueue: none.
+// one, ahead of what was enqueued in between, so that it waits no longer than the earlier one would
+// have. With a nil replacement, EnqueueReplacing is Enqueue.
 //
 // If there is no room nevertheless, EnqueueReplacing returns ErrQueueFull, and the queue is as it
-// was. In the queue, a message that may be replaced or dropped counts at least 64 bytes.
+// was. It returns the other errors of Enqueue as well. In the queue, a message that may be replaced or dropped counts at least 64 bytes.
 func (c *Conn) EnqueueReplacing(limit QueueLimit, message *EncodedMessage, replacement *Replacement) (Displaced, error) {
 	if replacement == nil {
 		return Displaced{}, c.Enqueue(limit, message)

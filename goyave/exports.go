@@ -140,8 +140,8 @@ type (
 	MessageHandlerFunc = root.MessageHandlerFunc
 
 	// A CloseHandler is a [MessageHandler] with an OnClose, which is called once, after the last
-	// call of OnMessage, however the connection ends. Its error is that of OnMessage or of the
-	// read, as a Goyave error, and for a panic a *PanicError.
+	// call of OnMessage, however the connection ends. Its error is the error of OnMessage or
+	// of the read, as a Goyave error, and for a panic a *PanicError.
 	CloseHandler = root.CloseHandler
 
 	// A QueueLimit limits the messages that wait to be written to a connection: see

@@ -8,7 +8,7 @@ import (
 )
 
 // A Target names members: a [Topic] that [Room], [Key], [Everyone] or [ID] returns, or a *[Member].
-// A nil *Member names nobody.
+// A nil *Member names no member.
 type Target interface{ isTarget() }
 
 func (Topic) isTarget()   {}
@@ -29,13 +29,13 @@ func Key(key string) Topic { return Topic{KindKey, key} }
 func Everyone() Topic { return Topic{Kind: KindEveryone} }
 
 // ID names the member with an ID, on whichever node it is: see [Member.ID]. An ID that no member
-// has names nobody.
+// has names no member.
 func ID(id string) Topic { return Topic{kindMember, id} }
 
-// An Audience is a set of members, on this node and all others: those that one or more targets
-// name, except others. [Hub.To] makes one; the zero value is not usable. It is a description, not
-// a list: each operation finds the members anew. It may be kept, copied and used any number of
-// times, from any goroutine.
+// An Audience is a set of members, on this node and all others: the members that the targets of
+// [Hub.To] name, without the members that the targets of [Audience.Except] name. Hub.To makes one;
+// the zero value is not usable. It is a description, not a list: each operation finds the members
+// anew. It may be kept, copied and used any number of times, from any goroutine.
 //
 //	rooms.To(hub.Room("lobby"), hub.Key("ada")).Except(member).Send(message)
 type Audience struct {
@@ -50,8 +50,8 @@ type targets struct {
 	n     int
 }
 
-// A target is a topic, or the member of a hub that has a number. It has no pointer to a Member, for
-// the sake of the arguments of To and Except, which would have to be on the heap then.
+// A target is a topic, or the member of a hub that has a number. It has no pointer to a Member,
+// which would force the arguments of To and Except onto the heap.
 type target struct {
 	topic  Topic
 	hub    *Hub // nil for a topic
@@ -99,8 +99,9 @@ func (h *Hub) To(targets ...Target) Audience {
 	return a
 }
 
-// Except returns the audience without the members that the targets name. Whoever is in a room that
-// is left out, at the moment of the operation and on any node, is left out.
+// Except returns the audience without the members that the targets name. Each operation leaves out
+// the members that are in a room of these targets, or have a key of theirs, at that moment, on all
+// nodes.
 func (a Audience) Except(targets ...Target) Audience {
 	a.except = a.except.with(targets)
 	return a
@@ -109,9 +110,10 @@ func (a Audience) Except(targets ...Target) Audience {
 // Send sends a message to the members of the audience. It does not wait for their connections. An
 // audience without members is no error.
 //
-// Messages that one goroutine sends arrive in that order at each member that a common target
-// names: see the order of messages in docs/hub.md. A message to a *Member or an [ID] is ordered
-// only among those to the same member.
+// If one goroutine sends several messages to the same room, to the same key or to everyone, alone or
+// with other targets, the members that this target names receive them in that order: see the order
+// of messages in docs/hub.md. A message to a *Member or an [ID] is in order only with other messages
+// to that member.
 //
 // If the message could not be encoded, or is too long for the members' queues ([ErrTooLong]), Send
 // sends nothing and returns the error. If the broker fails, Send returns its error, and the members
@@ -147,10 +149,10 @@ func (a Audience) Disconnect(code int, reason string) error {
 	return a.hub.publish(a, envelope{op: opClose, code: code, reason: reason})
 }
 
-// Join puts the members of the audience into rooms. Members of this node are in the rooms when Join
-// returns, those of other nodes when these have got to know of it. A member whose connection ends
-// is left out. The error is the broker's; members that could not join because of it, on this node
-// or another, are not in the rooms.
+// Join puts the members of the audience into rooms. Members on this node are in the rooms when Join
+// returns, members on another node when that node has received the operation. A member whose
+// connection ends is left out. The error is the broker's: a member, on any node, that could not join
+// because the broker failed is not in the rooms.
 func (a Audience) Join(rooms ...string) error {
 	err := a.hub.joinAll(a.hub.members(a), rooms)
 	if len(rooms) == 0 || !a.hub.connected() {
@@ -162,9 +164,9 @@ func (a Audience) Join(rooms ...string) error {
 	return err
 }
 
-// Leave takes the members of the audience out of rooms, as [Member.Leave] does. Members of this
-// node have left when Leave returns, those of other nodes when these have got to know of it. The
-// error is the broker's.
+// Leave takes the members of the audience out of rooms, as [Member.Leave] does. Members on this
+// node have left when Leave returns, members on another node when that node has received the
+// operation. The error is the broker's.
 func (a Audience) Leave(rooms ...string) error {
 	for _, m := range a.hub.members(a) {
 		m.Leave(rooms...)

@@ -2,10 +2,10 @@ package hub
 
 import "context"
 
-// A Broker carries what hubs tell each other between the nodes. Delivery is at most once: the hub
+// A Broker carries what the hubs of several nodes tell each other. Delivery is at most once: the hub
 // does not repeat what the broker loses. What one hub publishes to one topic must arrive in order.
-// What it publishes to different topics should, too: where it does not, a message to several
-// targets may pass one to a single room or key, and the other way round.
+// What it publishes to different topics should arrive in order, too. Otherwise a message to several
+// targets may overtake an earlier message to a single room or key, or be overtaken by a later one.
 //
 // The hub calls all methods except Open from any goroutine, concurrently. It holds locks that
 // receive needs when it calls Subscribe and Unsubscribe: they must wait neither for the network
@@ -36,15 +36,15 @@ type Broker interface {
 // A SubscriptionWaiter is a [Broker] that knows when its subscriptions have taken effect.
 // [Member.JoinContext] and [Member.TakeKey] wait for that; with other brokers they do not.
 type SubscriptionWaiter interface {
-	// AwaitSubscribed returns nil when all topics to which the hub was subscribed before the
-	// call are in effect: what any hub publishes to them from now on reaches receive. If ctx
-	// ends first, or there can be no answer any more, it returns an error. The hub holds no
+	// AwaitSubscribed returns nil when all subscriptions that the hub asked for before the call
+	// are in effect: what any hub publishes to their topics from now on reaches receive. If ctx
+	// ends first, or they can take effect no more, it returns an error. The hub holds no
 	// lock when it calls it, from any goroutine, concurrently.
 	AwaitSubscribed(ctx context.Context) error
 }
 
 // A Topic names members: those in a room, those with a key, or all. [Room], [Key] and [Everyone]
-// return one. A [Broker] sees one more kind, the members of a node.
+// return one. A [Broker] sees one more kind of topic: some members of one node.
 type Topic struct {
 	Kind Kind
 	Name string // of the room or the node, or the key; any string; empty for Everyone

@@ -16,13 +16,14 @@ var errEmptyKey = errors.New("hub: the empty key can't be taken")
 // TakeKey gives the member a key, as [Member.SetKey] does, and disconnects all other members that
 // have it, on all nodes, with a code and a reason. Of members that take the same key at about the
 // same time, on whichever nodes, exactly one stays: the one that called TakeKey last, by the clocks
-// of the nodes. A member that had its key from SetKey is always older.
+// of the nodes. A member whose key is from SetKey gives way to every member that has taken the key.
 //
 // TakeKey waits until the broker has subscribed to the key, as [Member.JoinContext] does for rooms.
-// When it returns, the other members on this node have left. If ctx ends first, the member has no key, and
-// the error wraps the cause of ctx. The errors are those of [Member.Join] otherwise, also where
-// another member has taken the key from this one meanwhile; and those for the code of
-// [Audience.Disconnect].
+// When it returns, the other members on this node have left. If ctx ends first, the member has no
+// key, and the error wraps the cause of ctx. If the broker can't tell the other nodes, TakeKey
+// returns its error, and the member keeps the key. The empty key, and a code that may not be sent,
+// are errors. The other errors are those of [Member.Join], also when another member has taken the
+// key in the meantime.
 func (m *Member) TakeKey(ctx context.Context, key string, code int, reason string) error {
 	switch {
 	case key == "":
@@ -31,7 +32,7 @@ func (m *Member) TakeKey(ctx context.Context, key string, code int, reason strin
 		return fmt.Errorf("hub: close code %d may not be sent", code)
 	}
 	h := m.hub
-	c := h.claims.add(m, claim{key: key, id: m.ID(), code: code, reason: reason}) // before anyone can ask for it
+	c := h.claims.add(m, claim{key: key, id: m.ID(), code: code, reason: reason}) // before the member has the key
 	err := m.SetKey(key)
 	if err == nil {
 		if err = m.awaitSubscribed(ctx); err != nil {
@@ -52,8 +53,8 @@ func (m *Member) TakeKey(ctx context.Context, key string, code int, reason strin
 	return err
 }
 
-// settle disconnects all members with a key on this node that are older than a claim, or than the
-// newest of them. It returns the claim of that one, if it is newer than the given one.
+// settle finds the newest claim of a key: the given one, or the claim of a member on this node, which
+// it returns then. It disconnects the members with the key on this node whose claims are older.
 func (h *Hub) settle(c claim) (newer claim, ok bool) {
 	members := h.WithKey(c.key)
 	newest := c
@@ -72,8 +73,8 @@ func (h *Hub) settle(c claim) (newer claim, ok bool) {
 	return newest, ok
 }
 
-// receiveClaim settles a claim of another node. If a member of this node is newer, the other node
-// may not know it, and gets to know it.
+// receiveClaim settles a claim of another node. If a member of this node has a newer claim, the other
+// node may not know that claim, so receiveClaim publishes it.
 func (h *Hub) receiveClaim(c claim) {
 	if newer, ok := h.settle(c); ok {
 		h.start(func() { // a broker may hold up what is published while it receives
@@ -82,13 +83,13 @@ func (h *Hub) receiveClaim(c claim) {
 	}
 }
 
-// publishClaim publishes a claim to all nodes: one of them may have got its first member with the
-// key a moment ago, and not be known to have it yet.
+// publishClaim publishes a claim to all nodes: a node that has just got its first member with the key
+// may not be subscribed to the key yet.
 func (h *Hub) publishClaim(c claim) error {
 	return h.publishTo(Everyone(), envelope{op: opTake, to: []Topic{Key(c.key)}, claim: c})
 }
 
-// A claim is a member's to be the only one with its key.
+// A claim says that a member wants to be the only one with its key, and since when.
 type claim struct {
 	key    string
 	id     string // of the member
@@ -108,7 +109,7 @@ func (c claim) isBefore(other claim) bool {
 
 // claims are the latest claims of the members on this node.
 type claims struct {
-	mu       sync.Mutex // locked behind all others
+	mu       sync.Mutex // no other mutex is locked while this one is held
 	byMember map[*Member]claim
 	last     uint64
 }

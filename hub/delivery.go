@@ -212,7 +212,7 @@ func (m *Member) enqueue(messages ...*websocket.EncodedMessage) error {
 	return err
 }
 
-// enqueueSlow is enqueue for one message with what is particular of it, if anything.
+// enqueueSlow is enqueue for one message that may have a slow; s is nil if it has none.
 func (m *Member) enqueueSlow(message *websocket.EncodedMessage, s *slow) error {
 	if s == nil {
 		return m.enqueue(message)

@@ -19,8 +19,8 @@ import (
 //	body         the rest: the data of a message, or the payload of a close frame; a claim has
 //	             8 bytes of time before that
 //
-// Without a field that names an audience, it is the members of the topic to which the envelope was
-// published.
+// Without a field that names an audience, the audience is the members of the topic to which the
+// envelope was published.
 type envelope struct {
 	op         byte
 	to, except []Topic  // to is empty if the topic of the publication says it all
@@ -33,8 +33,8 @@ type envelope struct {
 
 const envelopeVersion = 1
 
-// Operations. Those of messages and of closing are opcodes of RFC 6455; an envelope in memory has
-// opMessage, whatever the message's type is.
+// Operations. The first three are opcodes of RFC 6455. An envelope in memory has opMessage for a
+// binary message, too.
 const (
 	opMessage = websocket.TextMessage
 	opBinary  = websocket.BinaryMessage
@@ -44,8 +44,8 @@ const (
 	opTake    = 18
 )
 
-// Tags of fields. A field that a hub does not know makes it ignore the envelope, so that nothing
-// is done by halves, unless its tag has the highest bit.
+// Tags of fields. A hub ignores an envelope with a tag that it does not know, so that nothing is
+// done by halves. If that tag has the highest bit, the hub ignores the field alone.
 const (
 	fieldTo     = 1 // a byte for the kind, and a name
 	fieldExcept = 2

@@ -9,11 +9,12 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
-// A Hub sends messages to sets of connections: to those in a room, those with a key, or all.
+// A Hub sends messages to many connections: to the members of a room, the members with a key, or all
+// members.
 // [New] makes one; the zero value is not usable. Its methods may be called from any goroutine.
 type Hub struct {
 	options  Options
-	slow     *slow  // of messages that have none; nil unless WhenFull is DropOldest
+	slow     *slow  // for messages without one of their own; nil unless WhenFull is DropOldest
 	node     string // the first part of the members' IDs
 	everyone *group
 
@@ -164,11 +165,12 @@ type Stats struct {
 	// times.
 	Dropped uint64
 
-	// Replaced is the number of messages, since New, whose place in a member's queue a later
-	// one with the same key has taken: see Message.Latest.
+	// Replaced is the number of messages, since New, that a later message with the same key has
+	// replaced in a member's queue: see Message.Latest.
 	Replaced uint64
 
-	// Disconnected is the number of members, since New, that were disconnected because of that.
+	// Disconnected is the number of members, since New, that were disconnected because their
+	// queues were full.
 	Disconnected uint64
 }
 

@@ -21,14 +21,14 @@ const idBase = 36
 
 // ID returns a string that no other member has, on any node, at any time: some twenty letters,
 // digits and the characters "-", "_" and ".". It may be given to other nodes, stored, and used with
-// [ID]. It is no secret, but tells a client nothing.
+// [ID]. Clients may learn it: they can do nothing with it.
 func (m *Member) ID() string { return formatID(m.hub.node, m.number) }
 
 func formatID(node string, number uint64) string {
 	return node + "." + strconv.FormatUint(number, idBase)
 }
 
-// parseID returns the parts of an ID, an empty node for what is none.
+// parseID returns the parts of an ID. For a string that is no ID, node is empty.
 func parseID(id string) (node string, number uint64) {
 	node, digits, _ := strings.Cut(id, ".")
 	number, err := strconv.ParseUint(digits, idBase, 64)
@@ -38,8 +38,8 @@ func parseID(id string) (node string, number uint64) {
 	return node, number
 }
 
-// Of returns the member that a connection is in this hub, or nil: the connection has not joined, or
-// begins to end.
+// Of returns the member of a connection in this hub. It is nil if the connection has not joined, or
+// has begun to end.
 func (h *Hub) Of(conn *websocket.Conn) *Member {
 	h.mu.RLock()
 	m, indexed := h.byConn[conn], h.byConn != nil

@@ -30,9 +30,9 @@ type Member struct {
 func (m *Member) Conn() *websocket.Conn { return m.conn }
 
 // Join adds the member to rooms. Rooms that it is in already are left as they are. Once Join
-// returns, the member receives every message that is sent to the rooms on this node; those
-// of other nodes arrive once the subscription has reached them: see [Member.JoinContext]. The
-// error is one of
+// returns, the member receives every message that is sent to the rooms on this node. Messages
+// from other nodes arrive once the broker has subscribed: see [Member.JoinContext]. The error is
+// one of
 //   - the cause of the connection's context, when the connection has ended
 //   - [websocket.ErrCloseSent], when the connection is being closed
 //   - [websocket.ErrShutdown], when the hub or the Upgrader shuts down

@@ -210,8 +210,8 @@ func (h *Hub) removeMember(list []*membership) (undelivered leftovers) {
 	return h.removeMemberLocked(list)
 }
 
-// addLeaving records that a member leaves a group, which may be empty then. It leaves all groups of
-// the list; if everyone is among them, that is the first one. The caller holds mu.
+// addLeaving records that a member leaves a group, which may be empty then. The member leaves all
+// groups of the list. The group everyone, if it is among them, is the first. The caller holds mu.
 func (h *Hub) addLeaving(ms *membership, list []*membership, empty bool) {
 	topic := ms.group.topic
 	switch {

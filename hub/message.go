@@ -13,10 +13,10 @@ import (
 type Message struct {
 	encoded *websocket.EncodedMessage
 	err     error // why encoded is nil
-	slow    *slow // nil: it is like most
+	slow    *slow // nil for most messages
 }
 
-// slow is what is particular of a message for members that read slowly.
+// A slow says how a message is queued for members that read slowly.
 type slow struct {
 	key         string // see Latest
 	hasPolicy   bool
@@ -33,9 +33,9 @@ func newSlow(key string, hasPolicy bool, policy Policy) *slow {
 }
 
 // Latest returns the message with a key: in the queue of a member, it takes the place of an earlier
-// one with the same key that has not begun to be written. Of prices, positions or a count, a client
-// that reads slowly gets the latest alone, in the place of the earlier one, ahead of what was sent
-// in between. Messages to all rooms share the keys, so a key should name the room, too. The empty
+// one with the same key that has not begun to be written. A client that
+// reads slowly gets only the latest price, position or count, in the place of the earlier one, ahead
+// of what was sent in between. Messages to all rooms share the keys, so a key should name the room, too. The empty
 // key is none.
 func (m Message) Latest(key string) Message {
 	if m.slow == nil {

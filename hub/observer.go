@@ -10,40 +10,41 @@ import (
 // happens. A nil function is not called; later versions may add functions.
 //
 // The functions run one after the other, on one goroutine of the hub's, soon after the event, with
-// no lock held: they may call all methods of the hub, whose answers may already be those of a later
-// moment. What waits for a function that takes its time is bounded by the members and rooms that
-// there are: beyond 1024 events, a member or a room that comes and goes before the Observer is told
-// that it has come is never told of. A panic is recovered, and slog's default logger gets it.
-// The functions must call neither runtime.Goexit nor [Hub.Shutdown], which waits for them.
+// no lock held. They may call all methods of the hub, whose answers may already be those of a later
+// moment. A slow function holds up the later events, and nothing else. When more than 1024 events
+// wait, the Observer is not told of a member that has come and gone in the meantime, nor of such a
+// room or such a stay in a room: what waits is bounded by the members and rooms that there are. A
+// panic is recovered, and slog's default logger gets it. The functions must call neither
+// runtime.Goexit nor [Hub.Shutdown], which waits for them.
 type Observer struct {
-	// Joined receives a member that has joined the hub, before all else of it.
+	// Joined receives a member that has joined the hub. It is the first event of the member.
 	Joined func(m *Member)
 
 	// Left receives a member whose connection has begun to end, with the key and the rooms that
-	// it had then, for which LeftRoom is not called. Nothing of the member follows.
+	// it had then, for which LeftRoom is not called. It is the last event of the member.
 	Left func(m *Member, key string, rooms []string)
 
-	// EnteredRoom and LeftRoom receive a member that has entered a room, and one that has left
-	// it while its connection goes on.
+	// EnteredRoom receives a member that has entered a room, LeftRoom a member that has left a
+	// room while its connection goes on.
 	EnteredRoom, LeftRoom func(m *Member, room string)
 
-	// RoomBegan and RoomEnded receive a room that has got its first member, before EnteredRoom,
-	// and one that has lost its last, after LeftRoom or Left.
+	// RoomBegan receives a room that has got its first member, before EnteredRoom. RoomEnded
+	// receives a room that has lost its last member, after LeftRoom or Left.
 	RoomBegan, RoomEnded func(room string)
 }
 
 // maxEvents is how many events may wait before those that undo each other are left out.
 const maxEvents = 1024
 
-// events has what the Observer is yet to be told.
+// events are the events of which the Observer has not been told.
 type events struct {
 	observer *Observer // nil: nothing is recorded
 
-	mu      sync.Mutex // locked behind all others
+	mu      sync.Mutex // no other mutex is locked while this one is held
 	pending []*event   // in order; nil where one is left out
 	leftOut int
 	last    map[subject]int // the index in pending of the last event of each subject
-	idle    chan struct{}   // closed when there is nothing to tell any more; nil: there is not
+	idle    chan struct{}   // closed when the Observer has been told of all events; nil: it has been
 }
 
 // A subject is a member, a room, or a member in a room. It comes and goes in turn.
@@ -59,11 +60,12 @@ type event struct {
 	key    string   // of a member that left
 	rooms  []string // likewise
 
-	life   *event // for a member that enters a room: that the room began, if that is pending
-	inside int    // for a room that began: how many pending events have it as their life
+	life   *event // of a member that enters a room: the event that began the room, if that is pending
+	inside int    // of a room that began: how many pending events have it as their life
 }
 
-// add records an event. The caller holds the hub's mu, which makes the order that of what happened.
+// add records an event. The caller holds the hub's mu, so that events have the order in which they
+// happened.
 func (s *events) add(e event) {
 	if s.observer == nil {
 		return
@@ -100,8 +102,8 @@ func (s *events) pendingBegin(of subject) int {
 	return -1
 }
 
-// undo leaves out what e ends, if all of that is still pending: a stay, or the life of a room that
-// nobody is told to have been in. What happened in the meantime is as possible without it. The
+// undo leaves out e and what e ends, if all of that is still pending: the stay of a member, or the
+// life of a room that no pending event enters. The events in between are possible without it. The
 // caller holds the mutex.
 func (s *events) undo(e *event) bool {
 	if e.begins {

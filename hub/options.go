@@ -17,7 +17,8 @@ type Options struct {
 	// OnFull is called when a member's queue becomes full, and again only after a message has
 	// fitted in the meantime. It runs in a goroutine of its own. With Disconnect, the connection
 	// is closed when OnFull has returned. A panic counts as a panic of Serve: see
-	// [websocket.Conn.Go]; once Serve has returned, slog's default logger gets it. May be nil; [Hub.Stats] counts in any case.
+	// [websocket.Conn.Go]. Once Serve has returned, slog's default logger gets it. May be nil;
+	// [Hub.Stats] counts in any case.
 	OnFull func(*Member)
 
 	// Observer is told who joins and leaves, and which rooms begin and end. May be nil.

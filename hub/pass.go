@@ -16,7 +16,7 @@ type delivery struct {
 // details are what few deliveries have.
 type details struct {
 	except []uint64 // the numbers of more members that are left out
-	slow   *slow    // of the message; nil for none
+	slow   *slow    // the slow of the message; nil for none
 	union  *union   // nil if the delivery is in one group only
 }
 
@@ -54,7 +54,8 @@ func (h *Hub) newDelivery(message Message) delivery {
 	return d
 }
 
-// slowOf returns what is particular of a message, with the hub's policy if it has none of its own.
+// slowOf returns the slow of a message, with the hub's policy if the message has no policy; nil for
+// none.
 func (h *Hub) slowOf(message Message) *slow {
 	switch s := message.slow; {
 	case s == nil:

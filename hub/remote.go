@@ -96,8 +96,8 @@ func (h *Hub) unsubscribe(t Topic) {
 	}
 }
 
-// awaitSubscribed returns when the broker has all that the member's rooms and key need, or ctx or
-// the connection has ended.
+// awaitSubscribed returns when the subscriptions to the member's rooms and key are in effect, or when
+// ctx or the connection has ended.
 func (m *Member) awaitSubscribed(ctx context.Context) error {
 	h := m.hub
 	if h.options.Broker == nil {

@@ -1,7 +1,7 @@
 package hub
 
-// A union is what belongs to a delivery that is in the logs of several groups: of those that it is
-// for, and of those that it leaves out. It was appended to all of them at one moment.
+// A union belongs to a delivery that is in the logs of several groups: the groups that it is for, and
+// the groups that it leaves out. The delivery was appended to all of these logs at one moment.
 //
 // A member that is in several of the groups has reached the delivery in all of them at once, after
 // everything that was before it in any of them: so each member receives it at most once, and at the
@@ -22,7 +22,7 @@ type part struct {
 	excluded bool // the members of the group are left out
 }
 
-// fewParts is up to how many parts are found without an index.
+// fewParts is the largest number of parts that have no index.
 const fewParts = 8
 
 func newUnion(s selection) *union {
@@ -77,7 +77,7 @@ func (u *union) part(g *group) *part {
 }
 
 // publish appends the delivery to all groups at one moment. It returns the groups that the caller
-// must pass. The caller holds unionMu: nobody else locks more than one group.
+// must pass. The caller holds unionMu: no other code locks several groups.
 func (u *union) publish(d delivery) (toPass []*group) {
 	for i := range u.parts {
 		p := &u.parts[i]
@@ -126,7 +126,7 @@ func (h *Hub) deliverUnion(a Audience, d delivery) {
 	}
 }
 
-// candidates returns how many indexes membership takes: the union's parts, or the member's
+// candidates returns the number of indexes that membership accepts: the union's parts, or the member's
 // memberships, whichever are fewer. The caller holds the member's mutex.
 func (u *union) candidates(m *Member) int {
 	if u.byPart(m) {

@@ -29,9 +29,8 @@ var (
 const closeTimeout = 5 * time.Second
 
 // A Broker connects one hub with the hubs of other nodes: set it as the hub's Options.Broker. All
-// methods except Open may be called from any goroutine, and none except Close and
-// AwaitSubscribed waits. nats.go
-// holds its lock while it writes and dials, so the methods only queue their work, and a
+// methods except Open may be called from any goroutine. Only Close and AwaitSubscribed wait. nats.go
+// holds its lock while it writes and dials, so the other methods only queue their work, and a
 // goroutine of the Broker, the sending goroutine, calls the connection.
 type Broker struct {
 	nc       *nats.Conn
@@ -59,7 +58,7 @@ type Broker struct {
 	stop     chan struct{} // closed when Close begins
 	abandon  chan struct{} // closed when closeTimeout has passed
 
-	sending   sync.WaitGroup // the sending goroutine, and that which does rounds
+	sending   sync.WaitGroup // the sending goroutine, and the goroutine that does rounds
 	receiving sync.WaitGroup // the goroutine that calls the hub's receive
 }
 

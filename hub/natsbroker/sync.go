@@ -68,7 +68,7 @@ func (b *Broker) sync() {
 			return
 		}
 		fence := make(chan struct{})
-		if r.err = b.err; r.err == nil { // otherwise nobody reaches the fence any more
+		if r.err = b.err; r.err == nil { // otherwise the sending goroutine does not reach the fence any more
 			b.changed = append(b.changed, &subscription{fence: fence})
 			b.signal()
 		}
@@ -107,6 +107,7 @@ func (b *Broker) roundTrip(fence <-chan struct{}) error {
 	}
 }
 
+// failure returns why Publish and Subscribe fail, nil while they work.
 func (b *Broker) failure() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -39,9 +39,9 @@ func (s *segment) size() int {
 	return max(len(s.p), minTaggedSize)
 }
 
-// EnqueueTagged is Enqueue for one frame, which may take the place of others that wait and have not
-// begun to be written: of one with its key, or, if there is no room, of the oldest ones that are
-// droppable, if it is so itself. With an error, the queue is as it was.
+// EnqueueTagged is Enqueue for one frame, which may take the place of waiting frames that have not
+// begun to be written: the frame with the same key and, if there is no room and the new frame is
+// droppable, the oldest droppable frames. With an error, the queue is as it was.
 func (t *Conn) EnqueueTagged(limit QueueLimit, frame Frame, tag *Tag) (Displaced, error) {
 	content := &Content{tag: tag} // segments without a tag, which are most, have no room for one
 	if frame.Content != nil && t.takesOver() {
@@ -106,9 +106,9 @@ func (q *queue) find(key string) int {
 	return -1
 }
 
-// droppable returns how many of the oldest droppable frames have to be dropped, but for the one at
-// an index, so that a queue of the given size is within the limit, and the index behind the last of
-// these, which is negative if it can't be.
+// droppable returns how many of the oldest droppable frames, except the one at an index, have to be
+// dropped to bring a queue of the given size within the limit, and the index behind the last of
+// them. That index is negative if dropping them all is not enough.
 func (q *queue) droppable(limit QueueLimit, messages, bytes, except int, tag *Tag) (n, end int) {
 	for i := int(q.taken); !limit.Allows(messages, bytes); i++ {
 		if !tag.Droppable || i >= len(q.segments) {
@@ -127,8 +127,8 @@ func (q *queue) isDroppable(i int) bool {
 	return tag != nil && tag.Droppable
 }
 
-// drop removes the droppable frames before an index, but for the one at another index: n of them.
-// Those before them, which stay, move: there are fewer of them than behind.
+// drop removes the n droppable frames before the index end, except the one at another index. The
+// frames before end that stay move up to it: there are mostly fewer of them than of frames behind it.
 func (q *queue) drop(n, end, except int) {
 	if n == 0 {
 		return
