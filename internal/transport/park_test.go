@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -514,6 +515,30 @@ func TestParkedAtOnce(t *testing.T) {
 			l.receives(t, "a")
 		}
 		l.awaitParked(t)
+	})
+}
+
+// The time within which a message should begin passes while one is handled. The next one has begun to
+// arrive by then, and its rest comes later.
+func TestMessageArrivesAfterAConnectionWouldBeQuiet(t *testing.T) {
+	const quiet = 500 * time.Millisecond
+	overTCP(t, quiet, nil, func(t *testing.T, client *net.TCPConn, l *parkingLoop) {
+		l.got = make(chan string) // the handler
+		for range 2 {             // busy
+			_, err := client.Write(wire.MaskedFrame(wire.OpText, []byte("a")))
+			require.NoError(t, err)
+			l.receives(t, "a")
+		}
+		long := strings.Repeat("b", 50_000)
+		frame := wire.MaskedFrame(wire.OpText, []byte(long))
+		_, err := client.Write(append(wire.MaskedFrame(wire.OpText, []byte("a")), frame[:1000]...))
+		require.NoError(t, err)
+		time.Sleep(quiet + 100*time.Millisecond)
+		l.receives(t, "a")
+		time.Sleep(10 * time.Millisecond)
+		_, err = client.Write(frame[1000:])
+		require.NoError(t, err)
+		l.receives(t, long)
 	})
 }
 

@@ -95,11 +95,10 @@ func (t *Conn) newTryRead() func(fd uintptr) bool {
 func (t *Conn) arriveRaw(a *arrival) (int, error) {
 	t.beginWait()
 	err := t.socket.Read(a.try)
-	if err == nil && a.tried < 0 { // other goroutines may run first, perhaps the peer
-		runtime.Gosched()
-		err = t.socket.Read(a.try)
-	}
-	for err != nil && t.outlasts(err) {
+	for err == nil && a.tried < 0 || err != nil && t.outlasts(err) {
+		if err == nil { // nothing was there: other goroutines may run first, perhaps the peer
+			runtime.Gosched()
+		}
 		err = t.socket.Read(a.try)
 	}
 	t.endWait()
