@@ -321,7 +321,7 @@ func (o *Options) deflateLimits(byDefault bool) *handshake.DeflateLimits {
 
 // deflateTerms returns what was agreed on for one direction.
 func deflateTerms(side handshake.DeflateSide) transport.DeflateTerms {
-	return transport.DeflateTerms(side)
+	return transport.DeflateTerms{Takeover: side.Takeover, WindowBits: uint8(side.WindowBits)} //nolint:gosec // 8 to 15
 }
 
 // connOptions are the resolved settings of all connections of an Endpoint, or of one Dial.

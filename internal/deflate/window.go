@@ -30,19 +30,25 @@ const (
 // most 3/16 of its size. What is sent to many stays where it is until a message is compressed that
 // may refer to it. Until its end, the connection must not use another one for what it sends. One
 // goroutine at a time may use it.
+//
+// The order of the fields, and their types, keep it small: each connection has one.
 type SendWindow struct {
-	bits    int
 	past    bufpool.Buffer
 	table   []uint16
-	base    uint16 // of the positions in table: see matcher
-	entered int    // bytes of past that are in table
+	later   *laterMessages // behind past; nil: none yet
+	entered int32          // bytes of past that are in table
+	base    uint16         // of the positions in table: see matcher
+	bits    uint8
+}
 
-	later     [][]byte // messages after past, in memory that others share; the first may reach out of the window
-	laterSize int      // bytes
+// laterMessages are messages in memory that others share. The first may reach out of the window.
+type laterMessages struct {
+	all  [][]byte
+	size int // bytes
 }
 
 // NewSendWindow returns an empty window of 1<<bits bytes.
-func NewSendWindow(bits int) *SendWindow { return &SendWindow{bits: bits} }
+func NewSendWindow(bits int) *SendWindow { return &SendWindow{bits: uint8(bits)} } //nolint:gosec // 8 to 15
 
 // Release releases all memory. The window must not be used any more.
 func (w *SendWindow) Release() {
@@ -89,15 +95,15 @@ func (w *SendWindow) compressWithin(e *encoder, p []byte, use func(p []byte) err
 	n := w.past.Len
 	w.past.Len += copy((*w.past.Memory)[n:], p)
 	e.matcher = matcher{data: w.past.Bytes(), base: w.base, window: w.size(), table: w.table, patience: fastPatience}
-	e.matcher.enter(w.entered, n, 2)
+	e.matcher.enter(int(w.entered), n, 2)
 	e.level, e.from = fastLevel, n
 	e.compressTo(w.past.Len)
 	e.flush()
-	w.entered = w.past.Len
 	err := e.use(use)
 	if err != nil {
-		w.past.Len, w.entered = n, n // positions behind it are harmless: what is found is compared
+		w.past.Len = n // positions behind it are harmless: what is found is compared
 	}
+	w.entered = int32(w.past.Len) //nolint:gosec // at most 1<<15
 	return err
 }
 
@@ -112,34 +118,42 @@ func (w *SendWindow) Enter(p []byte) {
 		w.settle()
 		w.add(p)
 		return
-	case len(w.later) == maxLater:
+	case w.later == nil:
+		w.later = new(laterMessages)
+	case len(w.later.all) == maxLater:
 		w.settle()
 	}
-	w.later = append(w.later, p)
-	w.laterSize += len(p)
-	if w.laterSize < w.size() {
-		return
+	if w.later.add(p, w.size()) {
+		w.past.Release()
+		w.entered = 0
 	}
-	w.past.Release()
-	w.entered = 0
+}
+
+// add adds a message, and drops what is out of a window of the given size. It reports whether what
+// is left fills the window.
+func (l *laterMessages) add(p []byte, window int) (full bool) {
+	l.all = append(l.all, p)
+	l.size += len(p)
 	out := 0
-	for ; w.laterSize-len(w.later[out]) >= w.size(); out++ {
-		w.laterSize -= len(w.later[out])
+	for ; l.size-len(l.all[out]) >= window; out++ {
+		l.size -= len(l.all[out])
 	}
-	w.later = slices.Delete(w.later, 0, out)
+	l.all = slices.Delete(l.all, 0, out)
+	return l.size >= window
 }
 
 // settle copies the messages that are kept as they are to the memory of the window.
 func (w *SendWindow) settle() {
-	if len(w.later) == 0 {
+	if w.later == nil || w.later.size == 0 {
 		return
 	}
-	if out := w.laterSize - w.size(); out > 0 {
-		w.later[0] = w.later[0][out:]
-		w.laterSize -= out
+	messages := w.later.all
+	if out := w.later.size - w.size(); out > 0 {
+		messages[0] = messages[0][out:]
+		w.later.size -= out
 	}
-	w.makeRoom(w.laterSize)
-	for _, p := range w.later {
+	w.makeRoom(w.later.size)
+	for _, p := range messages {
 		w.past.Len += copy((*w.past.Memory)[w.past.Len:], p)
 	}
 	w.forgetLater()
@@ -147,8 +161,10 @@ func (w *SendWindow) settle() {
 
 // forgetLater lets go of the messages that are kept as they are.
 func (w *SendWindow) forgetLater() {
-	clear(w.later)
-	w.later, w.laterSize = w.later[:0], 0
+	if w.later != nil {
+		clear(w.later.all)
+		w.later.all, w.later.size = w.later.all[:0], 0
+	}
 }
 
 // add copies a message to the memory of the window.
@@ -185,20 +201,20 @@ func (w *SendWindow) makeRoom(n int) {
 	out := w.past.Len - kept
 	p := w.past.Bytes()
 	w.past.Len = copy(p, p[out:])
-	w.base += uint16(out) //nolint:gosec // modulo 1<<16
-	w.entered = max(0, w.entered-out)
+	w.base += uint16(out)                    //nolint:gosec // modulo 1<<16
+	w.entered = max(0, w.entered-int32(out)) //nolint:gosec // likewise
 }
 
 // A ReceiveWindow is the end of what was received compressed on a connection: the context for what
 // is received next. It takes memory as it fills. One goroutine at a time may use it.
 type ReceiveWindow struct {
-	bits int
 	past bufpool.Buffer // a ring once it is full
-	next int            // where the next byte goes
+	next int32          // where the next byte goes; of 32 bits, as bits of 8, because each connection has one
+	bits uint8
 }
 
 // NewReceiveWindow returns an empty window of 1<<bits bytes.
-func NewReceiveWindow(bits int) *ReceiveWindow { return &ReceiveWindow{bits: bits} }
+func NewReceiveWindow(bits int) *ReceiveWindow { return &ReceiveWindow{bits: uint8(bits)} } //nolint:gosec // 8 to 15
 
 // Release releases all memory. The window must not be used any more.
 func (w *ReceiveWindow) Release() {
@@ -234,7 +250,7 @@ func (w *ReceiveWindow) enter(p []byte) {
 	ring := (*w.past.Memory)[:min(w.size(), len(*w.past.Memory))]
 	n := copy(ring[w.next:], p)
 	copy(ring, p[n:])
-	w.next = (w.next + len(p)) & (w.size() - 1)
+	w.next = int32((int(w.next) + len(p)) & (w.size() - 1)) //nolint:gosec // at most 1<<15
 	w.past.Len = needed
 }
 
@@ -242,7 +258,7 @@ func (w *ReceiveWindow) enter(p []byte) {
 // its length. It returns the number of bytes, which is less than len(p) at the end of the window.
 func (w *ReceiveWindow) copyTo(p []byte, back int) int {
 	p = p[:min(len(p), back)]
-	from := (w.next - back) & (w.size() - 1)
+	from := (int(w.next) - back) & (w.size() - 1)
 	n := copy(p, (*w.past.Memory)[from:w.past.Len])
 	return n + copy(p[n:], w.past.Bytes())
 }

@@ -9,8 +9,8 @@ import (
 
 // DeflateTerms says how the messages of one direction are compressed (RFC 7692, 7.1).
 type DeflateTerms struct {
-	Takeover   bool // messages may be compressed with the context of earlier ones
-	WindowBits int  // copies reach back at most 1<<WindowBits bytes: 8 to 15
+	Takeover   bool  // messages may be compressed with the context of earlier ones
+	WindowBits uint8 // copies reach back at most 1<<WindowBits bytes: 8 to 15
 }
 
 // deflating is what a Conn has for permessage-deflate. The windows are taken out while they are
@@ -36,7 +36,7 @@ func (t *Conn) UseDeflate(sends, receives DeflateTerms) {
 
 // DeflateWindow returns the size of the window of messages that are written, as an exponent of 2.
 // UseDeflate was called.
-func (t *Conn) DeflateWindow() int { return t.deflating.sends.WindowBits }
+func (t *Conn) DeflateWindow() int { return int(t.deflating.sends.WindowBits) }
 
 // WindowMemory returns how much memory the windows of context takeover have, in bytes. Any
 // goroutine may call it.
@@ -121,7 +121,7 @@ func (t *Conn) takeSent() (*deflate.SendWindow, error) {
 	case t.isClosed(): // it may be released
 		return nil, t.endError()
 	default:
-		return deflate.NewSendWindow(d.sends.WindowBits), nil
+		return deflate.NewSendWindow(t.DeflateWindow()), nil
 	}
 }
 
@@ -147,7 +147,7 @@ func (t *Conn) takeReceived() (*deflate.ReceiveWindow, error) {
 	case t.isClosed(): // it may be released
 		return nil, t.endError()
 	default:
-		d.taken = deflate.NewReceiveWindow(d.receives.WindowBits)
+		d.taken = deflate.NewReceiveWindow(int(d.receives.WindowBits))
 	}
 	d.memory.Add(-int64(d.taken.MemorySize()))
 	return d.taken, nil

@@ -21,7 +21,7 @@ func TestDeflatedMessages(t *testing.T) {
 			client, server := pipe(t)
 			tr := New(server, nil, newConfig())
 			tr.open = true
-			tr.UseDeflate(DeflateTerms{WindowBits: 15 - size%8, Takeover: level%2 == 0}, DeflateTerms{WindowBits: 15})
+			tr.UseDeflate(DeflateTerms{WindowBits: 15 - uint8(size%8), Takeover: level%2 == 0}, DeflateTerms{WindowBits: 15})
 			tr.SetCompressionLevel(level)
 			written := make(chan error, 1)
 			go func() {
