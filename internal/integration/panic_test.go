@@ -268,12 +268,14 @@ func TestPanicOfTheConnection(t *testing.T) {
 // the rest of that message, and returns the next one.
 func TestHandlerThatPanicsWithinAMessage(t *testing.T) {
 	plain := []wstest.Frame{testws.Part(wstest.OpText, false, "hello "), testws.Part(wstest.OpContinuation, true, "world")}
+	binary := []wstest.Frame{testws.Part(wstest.OpBinary, false, "hello "), plain[1]}
 	deflated := []wstest.Frame{testws.Deflated("hello world"), testws.Deflated("hello world")}
 	deflated[0].Fin, deflated[0].Payload = false, deflated[0].Payload[:6]
 	deflated[1].Opcode, deflated[1].RSV, deflated[1].Payload = wstest.OpContinuation, 0, deflated[1].Payload[6:]
 	reads := map[string]func(conn *websocket.Conn) (int, []byte, error){
 		"ReadMessage": (*websocket.Conn).ReadMessage,
 		"ReadSlice":   (*websocket.Conn).ReadSlice,
+		"skipped":     (*websocket.Conn).ReadMessage,
 		"NextReader": func(conn *websocket.Conn) (int, []byte, error) {
 			messageType, r, err := conn.NextReader()
 			if err != nil {
@@ -283,11 +285,15 @@ func TestHandlerThatPanicsWithinAMessage(t *testing.T) {
 			return messageType, p, err
 		},
 	}
-	for name, frames := range map[string][]wstest.Frame{"plain": plain, "compressed": deflated} {
+	for name, frames := range map[string][]wstest.Frame{"plain": plain, "binary": binary, "compressed": deflated} {
 		for method, read := range reads {
 			t.Run(name+"/"+method, func(t *testing.T) {
 				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
 					conn.SetPingHandler(func(string) error { panic("x") })
+					if method == "skipped" {
+						_, _, err := conn.NextReader()
+						assert.NoError(t, err)
+					}
 					assert.PanicsWithValue(t, "x", func() { _, _, _ = read(conn) })
 					conn.SetPingHandler(nil)
 					messageType, p, err := read(conn)

@@ -469,6 +469,13 @@ func TestSkippedMessagesAreContext(t *testing.T) {
 func TestInterruptedMessagesAreContext(t *testing.T) {
 	for name, begin := range map[string]func(*websocket.Conn) error{
 		"ReadMessage": func(conn *websocket.Conn) error { _, _, err := conn.ReadMessage(); return err },
+		"skipped": func(conn *websocket.Conn) error {
+			if _, _, err := conn.NextReader(); err != nil {
+				return err
+			}
+			_, _, err := conn.ReadMessage()
+			return err
+		},
 		"NextReader": func(conn *websocket.Conn) error {
 			_, r, err := conn.NextReader()
 			if err == nil {

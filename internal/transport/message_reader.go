@@ -75,17 +75,27 @@ func (t *Conn) nextMessageLocked() (h wire.Header, ctrl controlFrame, err error)
 // valid all the same. The rest of another message is inflated only if it is context of later ones.
 func (t *Conn) skipMessage() error {
 	m := t.current
-	t.current = nil
 	if m == nil || m.ended {
+		t.current = nil
 		return nil
 	}
 	t.keepViewed(m)
 	rest := *m // m is stale now, and must not look complete
 	m.inflater, m.piece = nil, nil
+	t.current = &rest // if a handler panics, the next read goes on here
+	var err error
 	if rest.content.text || rest.deflated && t.deflating.receives.Takeover {
-		return rest.discard()
+		err = rest.discard()
+	} else {
+		rest.release()
+		err = t.skipPayload()
 	}
-	rest.release()
+	t.current = nil
+	return err
+}
+
+// skipPayload reads and drops what is left of the current message, without a look at it.
+func (t *Conn) skipPayload() error {
 	for {
 		_, err := t.readPayload(nil)
 		switch {
