@@ -22,7 +22,9 @@ type deflating struct {
 
 	sent     atomic.Pointer[deflate.SendWindow]    // nil: none yet, taken out, or released
 	received atomic.Pointer[deflate.ReceiveWindow] // likewise
-	memory   atomic.Int64                          // bytes that both windows have, or had before they were taken out
+
+	// The bytes of memory that the windows have, or had when they were last given back.
+	sentMemory, receivedMemory atomic.Int32
 
 	taken   *deflate.ReceiveWindow // which the reading goroutine has taken out
 	arrives *deflate.Reader        // of the message that is inflated as it arrives; likewise
@@ -44,7 +46,7 @@ func (t *Conn) WindowMemory() int64 {
 	if t.deflating == nil {
 		return 0
 	}
-	return t.deflating.memory.Load()
+	return int64(t.deflating.sentMemory.Load()) + int64(t.deflating.receivedMemory.Load())
 }
 
 // EnableCompression turns the compression of later messages on or off. It has no effect unless
@@ -95,7 +97,7 @@ func (t *Conn) writeDeflated(b *WriteDeadline, opcode byte, p []byte) error {
 	if err != nil {
 		return err
 	}
-	defer t.giveBackSent(w, w.MemorySize())
+	defer t.giveBackSent(w)
 	return w.Compress(p, t.CompressionLevel(), write)
 }
 
@@ -106,7 +108,7 @@ func (t *Conn) enterSent(message []byte) {
 		return
 	}
 	if w, err := t.takeSent(); err == nil {
-		defer t.giveBackSent(w, w.MemorySize())
+		defer t.giveBackSent(w)
 		w.Enter(message)
 	}
 }
@@ -125,9 +127,9 @@ func (t *Conn) takeSent() (*deflate.SendWindow, error) {
 	}
 }
 
-// giveBackSent gives the window back, which had so much memory before.
-func (t *Conn) giveBackSent(w *deflate.SendWindow, before int) {
-	t.deflating.memory.Add(int64(w.MemorySize() - before))
+// giveBackSent gives the window back that takeSent took.
+func (t *Conn) giveBackSent(w *deflate.SendWindow) {
+	t.deflating.sentMemory.Store(int32(w.MemorySize())) //nolint:gosec // it is small
 	t.deflating.sent.Store(w)
 	if t.isClosed() {
 		t.releaseWindows()
@@ -149,7 +151,6 @@ func (t *Conn) takeReceived() (*deflate.ReceiveWindow, error) {
 	default:
 		d.taken = deflate.NewReceiveWindow(int(d.receives.WindowBits))
 	}
-	d.memory.Add(-int64(d.taken.MemorySize()))
 	return d.taken, nil
 }
 
@@ -161,7 +162,7 @@ func (t *Conn) giveBackReceived() {
 		return
 	}
 	d.taken = nil
-	d.memory.Add(int64(w.MemorySize()))
+	d.receivedMemory.Store(int32(w.MemorySize())) //nolint:gosec // it is small
 	d.received.Store(w)
 	if t.isClosed() {
 		t.releaseWindows()
@@ -176,11 +177,11 @@ func (t *Conn) releaseWindows() {
 		return
 	}
 	if w := d.sent.Swap(nil); w != nil {
-		d.memory.Add(-int64(w.MemorySize()))
 		w.Release()
+		d.sentMemory.Store(0)
 	}
 	if w := d.received.Swap(nil); w != nil {
-		d.memory.Add(-int64(w.MemorySize()))
 		w.Release()
+		d.receivedMemory.Store(0)
 	}
 }

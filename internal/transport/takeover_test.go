@@ -82,6 +82,31 @@ func TestWindowsAreReleasedWhenTheConnectionEnds(t *testing.T) {
 	})
 }
 
+// A window counts while it is in use, too: a message may take long to arrive.
+func TestWindowsAreCountedWhileTheyAreUsed(t *testing.T) {
+	client, server := takeoverPair(t)
+	message := bytes.Repeat([]byte("context "), 1000)
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		assert.NoError(t, writeText(client, message))
+		assert.NoError(t, writeText(client, message))
+	})
+	_, _, err := server.ReadMessage(context.Background(), false)
+	require.NoError(t, err)
+	_, r, err := nextReader(server)
+	require.NoError(t, err)
+	_, err = io.ReadFull(r, make([]byte, 10))
+	require.NoError(t, err)
+	assert.EqualValues(t, 8<<10, server.WindowMemory())
+	_, err = io.Copy(io.Discard, r)
+	require.NoError(t, err)
+	assert.EqualValues(t, 16<<10, server.WindowMemory())
+	writing.Wait()
+	client.Abort()
+	server.Abort()
+	assert.Zero(t, server.WindowMemory())
+}
+
 // nextReader waits for a message and returns its reader.
 func nextReader(tr *Conn) (int, io.Reader, error) {
 	r, err := tr.NextReader(context.Background())

@@ -66,7 +66,7 @@ func (w *Writer) compress() (err error) {
 		if window, err = w.t.takeSent(); err != nil {
 			return err
 		}
-		defer w.t.giveBackSent(window, window.MemorySize())
+		defer w.t.giveBackSent(window)
 	}
 	w.compressor, err = deflate.NewWriter((*compressedWriter)(w), w.t.CompressionLevel(), w.t.DeflateWindow(), window)
 	w.opcode |= wire.BitRSV1
@@ -140,7 +140,7 @@ func (w *Writer) enterSent() {
 		return
 	}
 	if window, err := w.t.takeSent(); err == nil {
-		defer w.t.giveBackSent(window, window.MemorySize())
+		defer w.t.giveBackSent(window)
 		w.compressor.Enter(window)
 	}
 }
