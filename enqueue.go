@@ -117,16 +117,16 @@ func (c *Conn) EnqueueContext(ctx context.Context, limit QueueLimit, messages ..
 }
 
 // A Replacement says which waiting messages a message may take the place of: see
-// [Conn.EnqueueReplacing]. [NewReplacement] makes one. Any number of messages, connections and
-// goroutines may use it.
-type Replacement struct{ tag transport.Tag }
+// [Conn.EnqueueReplacing]. [NewReplacement] makes one; the zero value replaces nothing. Any number of
+// messages, connections and goroutines may use it.
+type Replacement struct{ tag *transport.Tag }
 
 // NewReplacement returns a Replacement. With a key, a message takes the place of the waiting message
 // that was enqueued with the same key, such as an earlier price. The empty key is none. With
 // dropOldest, a message that does not fit takes the place of the oldest waiting messages that were
 // enqueued with dropOldest, too.
 func NewReplacement(key string, dropOldest bool) *Replacement {
-	return &Replacement{transport.Tag{Key: key, Droppable: dropOldest}}
+	return &Replacement{transport.NewTag(key, dropOldest)}
 }
 
 // Displaced counts the waiting messages that will not be sent, because a later one took their place.
@@ -141,16 +141,17 @@ type Displaced struct {
 // have. With a nil replacement, EnqueueReplacing is Enqueue.
 //
 // If there is no room nevertheless, EnqueueReplacing returns ErrQueueFull, and the queue is as it
-// was. It returns the other errors of Enqueue as well. In the queue, a message that may be replaced or dropped counts at least 64 bytes.
+// was. It returns the other errors of Enqueue as well. In the queue, a message that may be replaced or
+// dropped counts at least 64 bytes.
 func (c *Conn) EnqueueReplacing(limit QueueLimit, message *EncodedMessage, replacement *Replacement) (Displaced, error) {
-	if replacement == nil {
+	if replacement == nil || replacement.tag == nil {
 		return Displaced{}, c.Enqueue(limit, message)
 	}
 	frame, err := message.frameFor(c)
 	if err != nil {
 		return Displaced{}, err
 	}
-	displaced, err := c.t.EnqueueTagged(limit.resolve(), frame, &replacement.tag)
+	displaced, err := c.t.EnqueueTagged(limit.resolve(), frame, replacement.tag)
 	return Displaced(displaced), queueError(err)
 }
 

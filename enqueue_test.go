@@ -119,6 +119,21 @@ func TestEnqueueReplacing(t *testing.T) {
 	}
 }
 
+// A message that may be replaced takes no memory but its place in the queue.
+func TestEnqueueReplacingTakesNoMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, conn := testws.RawPair(t, websocket.Options{})
+		one, message := websocket.QueueLimit{Messages: 1}, testws.Encode(t, "1.50")
+		price := websocket.NewReplacement("price", false)
+		_, err := conn.EnqueueReplacing(one, message, price)
+		require.NoError(t, err)
+		assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = conn.EnqueueReplacing(one, message, price) }))
+		displaced, err := conn.EnqueueReplacing(one, message, new(websocket.Replacement))
+		require.ErrorIs(t, err, websocket.ErrQueueFull, "the zero value replaces nothing")
+		assert.Zero(t, displaced)
+	})
+}
+
 func TestNothingIsWrittenBeforeFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, conn := testws.RawPair(t, websocket.Options{})

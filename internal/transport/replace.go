@@ -4,8 +4,16 @@ import ws "github.com/gorilla/websocket"
 
 // A Tag says what may become of a frame while it waits in a queue. Many connections share it.
 type Tag struct {
-	Key       string // not empty: a later frame with the same key takes its place
-	Droppable bool   // it may be dropped to make room for a later one that is droppable, too
+	key       string   // not empty: a later frame with the same key takes its place
+	droppable bool     // it may be dropped to make room for a later one that is droppable, too
+	content   *Content // of all frames with this tag whose message does not matter; never changed
+}
+
+// NewTag returns a Tag. The empty key is none.
+func NewTag(key string, droppable bool) *Tag {
+	tag := &Tag{key: key, droppable: droppable, content: new(Content)}
+	tag.content.tag = tag
+	return tag
 }
 
 // Displaced counts what waits no longer because of a later frame.
@@ -43,9 +51,9 @@ func (s *segment) size() int {
 // begun to be written: the frame with the same key and, if there is no room and the new frame is
 // droppable, the oldest droppable frames. With an error, the queue is as it was.
 func (t *Conn) EnqueueTagged(limit QueueLimit, frame Frame, tag *Tag) (Displaced, error) {
-	content := &Content{tag: tag} // segments without a tag, which are most, have no room for one
+	content := tag.content // segments without a tag, which are most, have no room for one
 	if frame.Content != nil && t.takesOver() {
-		content.Message = frame.Content.Message
+		content = &Content{Message: frame.Content.Message, tag: tag}
 	}
 	s := segment{p: frame.Bytes, content: content}
 	return t.queue.Get(func() *queue { return new(queue) }).place(t, limit, s)
@@ -65,7 +73,7 @@ func (q *queue) place(t *Conn, limit QueueLimit, s segment) (d Displaced, err er
 	}
 	messagesBefore, bytesBefore := q.messages, q.bytes
 	messages, bytes := q.messages+1, q.bytes+s.size()
-	old := q.find(s.tag().Key)
+	old := q.find(s.tag().key)
 	if old >= 0 {
 		messages, bytes = messages-1, bytes-q.segments[old].size()
 	}
@@ -99,7 +107,7 @@ func (q *queue) find(key string) int {
 		return -1
 	}
 	for i := len(q.segments) - 1; i >= int(q.taken); i-- {
-		if tag := q.segments[i].tag(); tag != nil && tag.Key == key {
+		if tag := q.segments[i].tag(); tag != nil && tag.key == key {
 			return i
 		}
 	}
@@ -111,7 +119,7 @@ func (q *queue) find(key string) int {
 // them. That index is negative if dropping them all is not enough.
 func (q *queue) droppable(limit QueueLimit, messages, bytes, except int, tag *Tag) (n, end int) {
 	for i := int(q.taken); !limit.Allows(messages, bytes); i++ {
-		if !tag.Droppable || i >= len(q.segments) {
+		if !tag.droppable || i >= len(q.segments) {
 			return 0, -1
 		}
 		if i != except && q.isDroppable(i) {
@@ -124,7 +132,7 @@ func (q *queue) droppable(limit QueueLimit, messages, bytes, except int, tag *Ta
 
 func (q *queue) isDroppable(i int) bool {
 	tag := q.segments[i].tag()
-	return tag != nil && tag.Droppable
+	return tag != nil && tag.droppable
 }
 
 // drop removes the n droppable frames before the index end, except the one at another index. The

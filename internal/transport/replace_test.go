@@ -32,7 +32,7 @@ func (w waiting) size() int {
 // place is what EnqueueTagged should do.
 func place(list []waiting, limit QueueLimit, w waiting) (placed []waiting, d Displaced, ok bool) {
 	placed = slices.Clone(list)
-	at := slices.IndexFunc(placed, func(o waiting) bool { return w.tag.Key != "" && o.tag != nil && o.tag.Key == w.tag.Key })
+	at := slices.IndexFunc(placed, func(o waiting) bool { return w.tag.key != "" && o.tag != nil && o.tag.key == w.tag.key })
 	if at >= 0 {
 		placed[at] = w
 		d.Replaced = 1
@@ -47,8 +47,8 @@ func place(list []waiting, limit QueueLimit, w waiting) (placed []waiting, d Dis
 		if limit.Allows(len(placed), bytes) {
 			return placed, d, true
 		}
-		i := slices.IndexFunc(placed, func(o waiting) bool { return o.tag != nil && o.tag.Droppable && o.payload != w.payload })
-		if i < 0 || !w.tag.Droppable {
+		i := slices.IndexFunc(placed, func(o waiting) bool { return o.tag != nil && o.tag.droppable && o.payload != w.payload })
+		if i < 0 || !w.tag.droppable {
 			return list, Displaced{}, false
 		}
 		placed = slices.Delete(placed, i, i+1)
@@ -85,10 +85,11 @@ func TestReplaceAndDrop(t *testing.T) {
 				}
 				continue
 			}
-			w.tag = &Tag{Droppable: random.IntN(2) == 0}
+			key, droppable := "", random.IntN(2) == 0
 			if random.IntN(2) == 0 {
-				w.tag.Key = fmt.Sprint("key ", random.IntN(30))
+				key = fmt.Sprint("key ", random.IntN(30))
 			}
+			w.tag = NewTag(key, droppable)
 			d, err := tr.EnqueueTagged(limit, frame, w.tag)
 			placed, expected, ok := place(want, inner, w)
 			require.Equal(t, ok, err == nil, "seed %d, %d: %v", seed, i, err)
