@@ -115,8 +115,8 @@ func (l *load) newBroadcasts(ctx context.Context, senders int, rests [][]byte) (
 	return b, nil
 }
 
-// wire encodes the next message of a sender. It is called once for each, because what is compressed
-// is in the context from then on.
+// wire encodes the next message of a sender. With context takeover, it is called once for each message:
+// what it has compressed is in the context from then on.
 func (b *broadcasts) wire(sender int) ([]byte, error) {
 	payload := make([]byte, 0, broadcastSize)
 	payload = binary.BigEndian.AppendUint64(append(payload, byte(sender)), b.turns[sender])
@@ -179,7 +179,7 @@ func (b *broadcasts) receive(c *client) error {
 		case sender >= len(next) || turn != next[sender]:
 			return fmt.Errorf("message %d of sender %d came out of order", turn, sender)
 		case !bytes.Equal(payload[idSize:], b.rest(turn)):
-			return fmt.Errorf("wrong message: %d bytes, but not those of turn %d", len(payload), turn)
+			return fmt.Errorf("wrong message: %d bytes, but not the payload of turn %d", len(payload), turn)
 		}
 		next[sender]++
 		b.wireSize.Add(int64(c.wireSize))

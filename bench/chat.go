@@ -42,8 +42,7 @@ func pick(random *rand.Rand, all []string, n int) []string {
 	return picked
 }
 
-// next returns the next message, whose length is size. Its text is as long as the rest leaves room
-// for.
+// next returns the next message, which has size bytes. Its text fills what the other fields leave.
 func (c *chat) next(size int) []byte {
 	c.now = c.now.Add(time.Duration(200+c.random.IntN(45_000)) * time.Millisecond)
 	from := c.people[c.random.IntN(len(c.people))]
@@ -71,7 +70,7 @@ func (c *chat) next(size int) []byte {
 	return []byte(b.String())
 }
 
-// id returns an identifier that begins with the time, as those of many applications do.
+// id returns an identifier that begins with the time, as in many applications.
 func (c *chat) id() string {
 	b := binary.BigEndian.AppendUint64(nil, uint64(c.now.UnixMilli())<<16)
 	b = binary.BigEndian.AppendUint32(b[:6], c.random.Uint32())

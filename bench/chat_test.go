@@ -42,7 +42,7 @@ func TestChatIsTheSameEachTime(t *testing.T) {
 	}
 }
 
-// These would be others if the messages were of random bytes, or all alike.
+// Random bytes would compress less than these bounds allow, and equal messages more.
 func TestChatCompressesAsChatsDo(t *testing.T) {
 	for _, test := range []struct {
 		size        int

@@ -26,19 +26,20 @@ const (
 	chatMessages = 100 // that a connection sends before its memory is counted
 )
 
-// amongChats returns a function that reports which implementations a workload about compression is
-// measured with.
+// amongChats returns a function that reports whether a workload about compression is measured with an
+// implementation.
 func amongChats(m mode) func(im *implementation) bool {
 	return func(im *implementation) bool {
 		return im.lacks[m] == "" && (im.lacks[context15] == "" || im.raw || im.name == gorillaName)
 	}
 }
 
-func chatWorkloads(size int) []workload {
+// chatWorkloads returns the workloads of messages of one size, in bytes, whose names have it in short.
+func chatWorkloads(size int, short string) []workload {
 	var all []workload
 	for _, variant := range chatModes {
 		all = append(all, workload{
-			name:    fmt.Sprintf("deflate-%s %s", map[int]string{200: "200", 1 << 10: "1k"}[size], variant.name),
+			name:    fmt.Sprintf("deflate-%s %s", short, variant.name),
 			table:   fmt.Sprintf("Echo of %s of a chat, compressed", bytesName(size)),
 			variant: variant.name,
 			about:   chatAbout,
@@ -55,8 +56,7 @@ func chatWorkloads(size int) []workload {
 // A talk is a conversation on each connection.
 type talk struct {
 	all   []conversation
-	turns []int // of each connection
-	wire  []int // bytes of the replies of each connection
+	turns []int // of each connection: its next message
 }
 
 func (l *load) newTalk(ctx context.Context, conns, size int) (*talk, error) {
@@ -67,22 +67,18 @@ func (l *load) newTalk(ctx context.Context, conns, size int) (*talk, error) {
 	if err := l.connect(ctx, conns, len(all[0].message(0).wire)); err != nil {
 		return nil, err
 	}
-	return &talk{all: all, turns: make([]int, conns), wire: make([]int, conns)}, nil
+	return &talk{all: all, turns: make([]int, conns)}, nil
 }
 
 // exchange sends the next message of a connection and awaits the reply.
 func (t *talk) exchange(i int, c *client) error {
 	m := t.all[i%len(t.all)].message(t.turns[i])
 	t.turns[i]++
-	if err := c.exchange(m); err != nil {
-		return err
-	}
-	t.wire[i] += c.wireSize
-	return nil
+	return c.exchange(m)
 }
 
-// converse measures echoes. The size of a reply is the average of whole conversations, so that it is
-// the same in each round.
+// converse measures echoes. The size of a reply is the average over whole conversations, so that it
+// does not depend on how far a phase came.
 func (l *load) converse(ctx context.Context, conns, size int) (sample, error) {
 	t, err := l.newTalk(ctx, conns, size)
 	if err != nil {
@@ -111,13 +107,12 @@ func (t *talk) replySize(clients []*client) (float64, error) {
 				return 0, err
 			}
 		}
-		t.wire[i] = 0
 		for range length {
 			if err := t.exchange(i, c); err != nil {
 				return 0, err
 			}
+			total += c.wireSize
 		}
-		total += t.wire[i]
 		replies += length
 	}
 	return float64(total) / float64(replies), nil
@@ -180,8 +175,8 @@ func (l *load) chatMemory(ctx context.Context, size int) (sample, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A few at a time: what they need is to be measured, and not what many need at once. Each has its
-	// turn again and again, so that it answers pings.
+	// A few at a time: this measures what connections keep, and not what many of them need at once. Each
+	// is read again and again, so that it answers pings.
 	err = parallel(dialers, func(worker int) error {
 		for range chatMessages {
 			for i := worker; i < len(l.clients); i += dialers {

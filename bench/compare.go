@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// slack is by how much a ratio may be outside of the range of another run and still agree with it:
-// where the rounds of both hardly differ, as those of memory, the machines do.
+// slack is how far apart the spans of two runs may be that still agree, as a share. The rounds of one
+// run may hardly differ, as with memory, while the machines of the two runs do.
 const slack = 0.05
 
 // A span is the range of a ratio to gorilla over the rounds of a run.
@@ -47,8 +47,8 @@ func (r *report) workload(name string) *workload {
 	return &r.Workloads[i]
 }
 
-// compare writes the ratios of the first table beside those of an earlier report, and returns how
-// many agree of how many that could be compared.
+// compare writes the ratios of the first table beside the ratios of an earlier report. It returns how
+// many could be compared, and how many of them agree.
 func (r *report) compare(b *strings.Builder, earlier *report) (agreed, compared int) {
 	rows := r.firstRows()
 	columns := slices.DeleteFunc(r.measured(slices.Concat(beside, lending)), func(c firstColumn) bool { return c.name == gorillaName })
@@ -72,12 +72,12 @@ func (r *report) compare(b *strings.Builder, earlier *report) (agreed, compared 
 		}
 		table.WriteString("\n")
 	}
-	fmt.Fprintf(b, "## Compared with the page\n\nOf %d ratios to gorilla, %d are within the spread of %s: the rounds of here "+
-		"and of there overlap, or are less than %.0f %% apart. Other programs took %.0f %% of the processors' time here, %.0f %% "+
-		"there. The page is of %s (%s, %d processors; %s).\n\n", compared, agreed, pageFile, slack*100, r.Environment.Others*100,
+	fmt.Fprintf(b, "## Compared with the page\n\nOf %d ratios to gorilla, %d are within the spread of %s: the range of the rounds "+
+		"here and the range on the page overlap, or are less than %.0f %% apart. Other programs took %.0f %% of the processors' "+
+		"time here, %.0f %% for the page. The page is of %s (%s, %d processors; %s).\n\n", compared, agreed, pageFile, slack*100, r.Environment.Others*100,
 		earlier.Environment.Others*100, earlier.Environment.Date, earlier.Environment.CPU, earlier.Environment.CPUs,
 		earlier.Environment.Go)
-	b.WriteString(table.String() + "\nEach: the ratio here (rounds here; rounds of the page). Bold: not within.\n\n")
+	b.WriteString(table.String() + "\nEach cell: the ratio here (its range here; its range on the page). Bold: not within the spread.\n\n")
 	return agreed, compared
 }
 

@@ -12,11 +12,11 @@ import (
 	smallflate "github.com/klauspost/compress/flate" // it has windows of any size
 )
 
-// maxWindowBits is the size of the largest window, and of one that nothing was said of.
+// maxWindowBits is the size of the largest window, and of a window whose size was not agreed on.
 const maxWindowBits = 15
 
-// offer returns the extensions that the load offers in a mode: what browsers do, and the sizes of
-// smaller windows. It is empty without compression.
+// offer returns the extensions that the load offers in a mode: what browsers offer, and the sizes of
+// windows that are smaller. It is empty without compression.
 func offer(m mode) string {
 	const browsers = "permessage-deflate; client_max_window_bits"
 	switch bits := m.WindowBits(); {
@@ -87,8 +87,8 @@ type deflater struct {
 	out bytes.Buffer
 }
 
-// newDeflater returns one whose window has so many bits. The largest one is compressed for as by
-// zlib in browsers, the others with klauspost/compress.
+// newDeflater returns a deflater whose window has so many bits. For the largest window it uses
+// compress/flate, which compresses as the zlib of browsers does, and for smaller ones klauspost/compress.
 func newDeflater(bits int) (*deflater, error) {
 	d := new(deflater)
 	var err error
@@ -132,8 +132,8 @@ type inflater interface {
 
 var inflaters = sync.Pool{New: func() any { return flate.NewReader(bytes.NewReader(nil)) }}
 
-// inflate appends a message decompressed to b. The window is what the server had sent before it, as
-// far as it may refer to. What it refers to beyond that is an error.
+// inflate decompresses a message and appends it to b. The window is the part of what the server sent
+// before that the message may refer to. A reference to anything else is an error.
 func inflate(b, payload, window []byte) ([]byte, error) {
 	// The empty block is what the sender removed (RFC 7692, 7.2.2). A final one follows, without
 	// which the reader would not return io.EOF.

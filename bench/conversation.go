@@ -7,7 +7,7 @@ import (
 )
 
 // A conversation is what a connection sends, over and over: the messages of a chat. It is twice
-// as long as the largest window, so that no message is among those that it is compressed with.
+// as long as the largest window, so that no window has the message that is compressed with it.
 type conversation struct {
 	first []message
 	again []message // the same, after all others

@@ -65,7 +65,7 @@ func watchOthers() (func() (float64, error), error) {
 	}, err
 }
 
-// versions returns the versions of an implementation's modules, that of its own first.
+// versions returns the versions of an implementation's modules, its own module first.
 func (env *environment) versions(im *implementation) []string {
 	versions := []string{env.version(im, im.module)}
 	for _, module := range im.below {

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// A firstColumn is an implementation in the first table and in comparisons with it.
+// A firstColumn is a column of the first table: an implementation, and how the table calls it.
 type firstColumn struct{ name, title string }
 
-// beside are the columns of the first table, but for the one of messages that are lent.
+// beside has the columns of the first table, without the column for lent messages.
 var beside = []firstColumn{
 	{oursName, "this library"},
 	{gorillaName, "gorilla"},
@@ -19,8 +19,8 @@ var beside = []firstColumn{
 	{nbioName, "nbio"},
 }
 
-// lending are the ways of this library in which messages are lent. The first table has one column
-// for them, which names the way.
+// lending has the ways to read with this library that lend messages. The first table has one column
+// for all of them, in which each number names its way.
 var lending = []firstColumn{
 	{sliceName, "`ReadSlice`"},
 	{messagesName, "`OnMessage`"},
@@ -31,7 +31,7 @@ func (im *implementation) ofFirst() bool {
 	return slices.ContainsFunc(slices.Concat(beside, lending), func(c firstColumn) bool { return c.name == im.name })
 }
 
-// A row of the first table is one number of a workload.
+// A row is one number of a workload: of the first table, or of a loss.
 type row struct {
 	workload *workload
 	column   column
@@ -63,7 +63,7 @@ func (r *report) firstRows() []row {
 	return rows
 }
 
-// measured returns those of the columns that were measured.
+// measured returns the columns whose implementations were measured.
 func (r *report) measured(columns []firstColumn) []firstColumn {
 	var all []firstColumn
 	for _, c := range columns {
@@ -74,8 +74,9 @@ func (r *report) measured(columns []firstColumn) []firstColumn {
 	return all
 }
 
-// lent returns the way to lend messages that a row of the first table shows: the first that is
-// clearly smaller than ReadMessage, or another that is clearly smaller than that one.
+// lent returns the way to lend messages that a row of the first table shows: the first one whose
+// number is clearly smaller than that of ReadMessage, unless a later one is clearly smaller again.
+// ok is false if no way is clearly smaller.
 func (r *report) lent(w row) (way firstColumn, ok bool) {
 	least := r.cellOf(w.workload, oursName)
 	for _, c := range lending {
@@ -144,11 +145,11 @@ func (r *report) writeFirst(b *strings.Builder) {
 		}
 		b.WriteString("\n")
 	}
-	b.WriteString("\nµs are processor time of the server for one message, connection or delivery, but for latencies, " +
-		"which are a client's. In parentheses: the ratio to gorilla. Bold: the smallest of the row. This library reads " +
-		"with `ReadMessage`, whose messages are the caller's to keep. In the last column they are lent, as those of gws and " +
-		"nbio are: until the next read (`ReadSlice`), or until the handler of a message controller returns (`OnMessage`). It " +
-		"has a number where that was smaller in every round, and by more than 5 %.\n\n")
+	b.WriteString("\nA number in µs is processor time of the server for one message, connection or delivery; a latency is the time that " +
+		"a client waits. In parentheses: the ratio to gorilla. Bold: the smallest of the row. This library reads " +
+		"with `ReadMessage`, whose messages are the caller's to keep. In the last column, this library lends messages, as gws and " +
+		"nbio do: until the next read (`ReadSlice`), or until the handler of a message controller returns (`OnMessage`). The " +
+		"column has a number only where lending was cheaper in every round, and by more than 5 %.\n\n")
 	r.writeWhere(b, columns)
 }
 

@@ -5,7 +5,8 @@ import (
 	"strconv"
 )
 
-// number formats x with three significant digits, or as a dash if it is NaN.
+// number formats v with two digits after the point below 10, with three digits below 1000, and as an
+// integer from there on. NaN and infinities are a dash.
 func number(v float64) string {
 	switch a := math.Abs(v); {
 	case math.IsNaN(v) || math.IsInf(v, 0):

@@ -176,7 +176,7 @@ func TestAgreesOnCompressionAndUsesIt(t *testing.T) {
 	})
 }
 
-// Each mode with a context is one that gws has, and coder, if the window is the largest one.
+// gws has each mode with a context; coder has the mode with the largest window.
 func TestKeepsTheContextOfBothDirections(t *testing.T) {
 	for _, m := range []mode{context15, context12, context9} {
 		t.Run(string(m), func(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 // smallLoss is the ratio up to which a loss counts only if the peer was ahead in every round.
 const smallLoss = 1.05
 
-// A loss is a comparison in which a peer has a smaller median than this library has, read with
+// A loss is a comparison in which a peer has a smaller median than this library, when it reads with
 // ReadMessage.
 type loss struct {
 	row
@@ -63,7 +63,7 @@ func (r *report) loss(w row) (loss, bool) {
 	return l, l.best != nil
 }
 
-// writeLosses writes what this library loses, in groups that have one reason.
+// writeLosses writes the losses, in groups that share a reason.
 func (r *report) writeLosses(b *strings.Builder) {
 	lost, compared := r.losses()
 	if compared == 0 {
@@ -71,7 +71,7 @@ func (r *report) writeLosses(b *strings.Builder) {
 	}
 	b.WriteString("## Where this library loses\n\n")
 	if len(lost) == 0 {
-		fmt.Fprintf(b, "In none of %d comparisons does one of all peers have a smaller median than `ReadMessage`.\n\n", compared)
+		fmt.Fprintf(b, "In none of %d comparisons does a peer have a smaller median than `ReadMessage`.\n\n", compared)
 		return
 	}
 	var small []loss
@@ -84,8 +84,8 @@ func (r *report) writeLosses(b *strings.Builder) {
 		why := l.reason()
 		groups[why] = append(groups[why], l)
 	}
-	fmt.Fprintf(b, "Each row for `ReadMessage` of the tables below is compared with the best of all peers; raw TCP is none. "+
-		"In %d of %d comparisons, that peer wins: its median is smaller by more than %.0f %%, or its largest value is smaller "+
+	fmt.Fprintf(b, "Each row for `ReadMessage` of the tables below is compared with the best peer; raw TCP does not count as a peer. "+
+		"In %d of %d comparisons, the peer wins: its median is smaller by more than %.0f %%, or its largest value is smaller "+
 		"than our smallest (\"in every round\").\n\n", len(lost)-len(small), compared, (smallLoss-1)*100)
 	for i := range reasons {
 		r.writeGroup(b, &reasons[i], groups[&reasons[i]])

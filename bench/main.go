@@ -113,7 +113,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if s.from != "" {
 		r, err = readReportFile(s.from)
 	} else {
-		r, err = measured(ctx, s, stderr)
+		r, err = measureSelected(ctx, s, stderr)
 	}
 	switch {
 	case err != nil:
@@ -130,8 +130,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 // pageData is the data of the page in this repository.
 var pageData = filepath.Join("..", "docs", dataFile)
 
-// measured measures what the settings select.
-func measured(ctx context.Context, s settings, log io.Writer) (*report, error) {
+// measureSelected measures what the settings select.
+func measureSelected(ctx context.Context, s settings, log io.Writer) (*report, error) {
 	binaries, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return nil, err
@@ -227,5 +227,5 @@ func measureAll(ctx context.Context, s settings, r *report, log io.Writer) error
 	return nil
 }
 
-// spareDescriptors is how many descriptors a process needs besides those of connections.
+// spareDescriptors is how many descriptors a process needs beside its connections.
 const spareDescriptors = 64

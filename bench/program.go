@@ -16,8 +16,8 @@ import (
 )
 
 // A program is a server process with a module of its own. It serves implementations whose
-// modules are not available everywhere that this module must build. Its arguments and output
-// are those of package serving.
+// modules are not available everywhere that this module must build. Package serving
+// defines its arguments and its output.
 type program struct {
 	folder   string            // of its main package, relative to the working directory
 	binary   string            // path; set when it is built

@@ -25,8 +25,7 @@ var themes = []theme{
 	{file: "readme-dark.svg", page: "#0d1117", text: "#f0f6fc", dim: "#9198a1", ours: "#4493f8", peer: "#6e7681", line: "#3d444d"},
 }
 
-// readmePanels are the panels of the chart in the README. "What" is for a unit of measure and a
-// noun beneath the title.
+// readmePanels has the panels of the chart in the README. The text in what stands below the title.
 var readmePanels = []struct{ workload, key, title, what, unit string }{
 	{"bursts", serverCPU, "Bursts of small messages", "processor time per message", "µs"},
 	{"echo 16 KiB", serverCPU, "Echo of 16 KiB", "processor time per message", "µs"},
@@ -34,8 +33,8 @@ var readmePanels = []struct{ workload, key, title, what, unit string }{
 	{"handshake", serverCPU, "Handshake", "processor time per connection", "µs"},
 }
 
-// readmeBars are the bars of a panel. Below ours is that of messages that are lent, where the first
-// table has it.
+// readmeBars has the implementations whose bars a panel shows. A bar for lent messages follows the bar
+// of this library, where the first table has a number for them.
 var readmeBars = []string{oursName, gorillaName, coderName, gwsName}
 
 // A bar is one number of a panel.
@@ -47,8 +46,8 @@ type bar struct {
 	smallest    bool    // of all in which messages are not lent by this library, so that a loss is seen
 }
 
-// readmeBarsOf returns the bars of a panel, or nothing if gorilla was not measured, whose bar is
-// the measure of the others.
+// readmeBarsOf returns the bars of a panel. It returns nothing if gorilla was not measured: the other
+// bars are drawn as ratios to gorilla's.
 func (r *report) readmeBarsOf(workload, key string) []bar {
 	w := r.workload(workload)
 	if w == nil || math.IsNaN(r.medianOf(w, gorillaName, key)) {
@@ -150,7 +149,7 @@ func drawBars(b *bytes.Buffer, t theme, bars []bar, unit string, largest float64
 	}
 }
 
-// readmeText says what the chart shows, for those who do not see it.
+// readmeText says what the chart shows, for a reader who cannot see it.
 func (r *report) readmeText() string {
 	var panels []string
 	for _, p := range readmePanels {

@@ -11,13 +11,13 @@ type reason struct {
 	cause  string // why a peer is ahead
 	advice string // what to do about it
 
-	// Which losses it explains. The zero value of each stands for any.
+	// Which losses it explains. The zero value of a field means any.
 	workloads *regexp.Regexp // names
 	columns   []string       // keys
 	peers     []string       // names of the best peer
 }
 
-// noReason is that of losses that nobody has explained.
+// noReason is the reason of each loss that no other reason explains.
 var noReason = reason{title: "No reason recorded"}
 
 // reason returns the first reason that explains the loss, or noReason.
@@ -125,8 +125,8 @@ var reasons = []reason{
 	{
 		title:     "The hub has queues",
 		workloads: regexp.MustCompile(`^broadcast`),
-		cause: "The hub enqueues for each member and lets nobody wait for a slow one. Where the peer has no hub, its row writes " +
-			"to one connection after the other, so that a reader that stalls stops all; that costs less as long as none does.",
+		cause: "The hub enqueues a message for each member, so that no member waits for a slow one. Where the peer has no hub, its row writes " +
+			"to one connection after the other, so that a reader that stalls stops all; that costs less as long as no reader stalls.",
 		advice: "nothing, unless all readers are known to be fast: then `Conn.WritePreparedMessage` in a loop does what those rows do.",
 	},
 }

@@ -22,8 +22,8 @@ type record struct {
 	Cells           []recordedCell           `json:"cells"`
 }
 
-// A recordedScale has the numbers of connections that the page names, and what else is not the
-// same at each scale.
+// A recordedScale is the part of a scale that the page depends on: numbers of connections, and whether
+// memory is measured in one round.
 type recordedScale struct {
 	Idle    int  `json:"idle"`
 	Members int  `json:"members"`
@@ -114,8 +114,8 @@ func readReportFile(name string) (*report, error) {
 	return r, nil
 }
 
-// readReport reads what writeData has written. It fails if this program does not know a workload,
-// a column or an implementation of it, and leaves out those of this program that were not measured.
+// readReport reads what writeData has written. It fails if the file has a workload, a column or an
+// implementation that this program does not know. The report has only what was measured.
 func readReport(rd io.Reader) (*report, error) {
 	var rec record
 	d := json.NewDecoder(rd)

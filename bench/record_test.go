@@ -24,7 +24,7 @@ func pageReport(t *testing.T) *report {
 	return r
 }
 
-// The page and its charts are those that this program makes of the page's data.
+// The program makes the page and its charts, byte for byte, from the page's data.
 func TestPageIsThatOfItsData(t *testing.T) {
 	files, err := pageReport(t).files()
 	require.NoError(t, err)

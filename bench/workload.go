@@ -9,7 +9,7 @@ import (
 	"github.com/goyave-contrib/websocket/bench/internal/serving"
 )
 
-// A workload is one thing to measure, and one table of the report.
+// A workload is one thing to measure: a table of the report, or the rows of one variant in it.
 type workload struct {
 	name    string // matched by -run
 	table   string // of the report; workloads of one table are its variants
@@ -70,8 +70,8 @@ func workloads(s scale) []workload {
 		all = append(all, echoWorkload(size, opBinary), echoWorkload(size, opText))
 	}
 	all = append(all, burstWorkload(), deflateWorkload())
-	all = append(all, chatWorkloads(200)...)
-	all = append(all, chatWorkloads(1<<10)...)
+	all = append(all, chatWorkloads(200, "200")...)
+	all = append(all, chatWorkloads(1<<10, "1k")...)
 	all = append(all, broadcastWorkload(s, 1), broadcastWorkload(s, 8))
 	all = append(all, chatBroadcastWorkloads(s)...)
 	all = append(all, memoryWorkload(s), chatMemoryWorkload(s), latencyWorkload())
@@ -240,8 +240,8 @@ func memoryWorkload(s scale) workload {
 		name:  "memory",
 		table: "Memory of an idle connection",
 		about: fmt.Sprintf("KiB for each of %s connections after garbage collection: heap in use and stacks of the "+
-			"server (runtime/metrics), and its resident size; just upgraded, after one echo of %s on each, and once they have "+
-			"been quiet for so long that an implementation needs less for them, where one does. Raw TCP "+
+			"server (runtime/metrics), and its resident size; just upgraded; after one echo of %s on each; and, of an "+
+			"implementation that gives up memory of quiet connections, after it has done so. Raw TCP "+
 			"has a buffer of one message for each connection and is no limit here.", thousands(s.idle), bytesName(size)),
 		unit: connUnit, mode: echo, conns: s.idle, once: s.quick, first: true, charted: true,
 		columns: []column{

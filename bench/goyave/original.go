@@ -18,7 +18,7 @@ func original(m serving.Mode) upgrader {
 		controller = new(originalBroadcast)
 	}
 	u := websocket.New(controller)
-	u.Settings.EnableCompression = m.Compresses() // with the default buffers, which are those of net/http
+	u.Settings.EnableCompression = m.Compresses() // with the default buffers, taken over from net/http
 	return u
 }
 

@@ -62,7 +62,7 @@ func (m Mode) WindowBits() int {
 // command is the first argument of a server process.
 const command = "serve"
 
-// Arguments are those of a server process, without the program's name.
+// Arguments returns the arguments of a server process, without the program's name.
 func Arguments(implementation string, m Mode) []string {
 	return []string{command, implementation, string(m)}
 }
