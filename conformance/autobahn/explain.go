@@ -2,7 +2,7 @@ package main
 
 import "path"
 
-// explanations say why cases are not OK and may stay so. A case that is not OK and has no
+// explanations says why cases that are not OK are right all the same. A case that is not OK and has no
 // explanation is a problem, and so is each case that failed or is non-strict.
 var explanations = []struct {
 	cases   string // a pattern
@@ -24,8 +24,8 @@ var explanations = []struct {
 	},
 }
 
-// explain returns why a case of a side is not OK, if that is known and no mistake.
-// If it isn't, it returns what the suite says.
+// explain returns the explanation of a case that is not OK. If there is none, it returns what the suite
+// says, and known is false.
 func explain(side side, r *result) (why string, known bool) {
 	for _, e := range explanations {
 		if match, _ := path.Match(e.cases, r.id); match && e.verdict == r.verdict && (e.agent == "" || e.agent == side.agent) {

@@ -23,8 +23,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// asSuite makes the program of this test behave as wstest does, in small. Its value says what is
-// wrong with it.
+// asSuite is a variable of the environment. It makes the program of this test behave as wstest does, in
+// small; its value names the flaw that it then has.
 const asSuite = "AUTOBAHN_FAKE"
 
 func TestMain(m *testing.M) {
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// fake is a suite with few cases, in each of which one message is echoed.
+// A fake is a suite with few cases, each of which has one message echoed.
 type fake struct {
 	flaw    string
 	plan    specification
@@ -161,7 +161,7 @@ func (f *fake) play(id string, compressed bool, conn *websocket.Conn) error {
 	return nil
 }
 
-// agreed reports whether the header has compression.
+// agreed reports whether the header has permessage-deflate.
 func agreed(header http.Header) bool {
 	return strings.Contains(header.Get("Sec-WebSocket-Extensions"), "permessage-deflate")
 }

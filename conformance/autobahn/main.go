@@ -8,7 +8,7 @@
 // non-strict, is missing from the suite's report, or is not OK for a reason that explain.go
 // does not know. With -write, it writes docs/autobahn.md.
 //
-// It starts no process that it does not end, and nothing takes longer than -timeout.
+// It ends each process that it starts. Each of the six runs takes -timeout at most.
 package main
 
 import (
@@ -42,7 +42,7 @@ const echoPackage = "github.com/goyave-contrib/websocket/examples/echo"
 // casePattern is a pattern of cases as the suite knows it: "*" stands for any digits and dots.
 var casePattern = regexp.MustCompile(`^[0-9*]+(\.[0-9*]+)*$`)
 
-// settings are the arguments of the command.
+// settings has the arguments of the command.
 type settings struct {
 	wstest  string         // the suite's program
 	echo    string         // the program of examples/echo; empty means that it is built
@@ -166,11 +166,25 @@ func (s *settings) prepareReports() (remove func(), err error) {
 	return func() {}, nil
 }
 
+// buildTimeout bounds the build of the echo example, which may have to download modules.
+const buildTimeout = 10 * time.Minute
+
+// buildEcho builds the echo example into a folder, whose path is absolute.
 func buildEcho(ctx context.Context, folder string) (program string, err error) {
-	program = filepath.Join(folder, "echo.exe") // Windows needs the ending, and others take it
-	output, err := exec.CommandContext(ctx, "go", "build", "-buildvcs=auto", "-o", program, echoPackage).CombinedOutput()
+	ctx, cancel := context.WithTimeoutCause(ctx, buildTimeout, fmt.Errorf("the build takes longer than %v", buildTimeout))
+	defer cancel()
+	module, err := os.Getwd()
 	if err != nil {
-		return "", fmt.Errorf("building the echo example: %w: %s", err, output)
+		return "", err
+	}
+	program = filepath.Join(folder, "echo.exe") // Windows needs the ending, and others take it
+	build, err := start(filepath.Join(folder, "build.log"), "go", "build", "-C", module, "-buildvcs=auto", "-o", program, echoPackage)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = build.end() }() // how it has ended, wait says
+	if err := build.wait(ctx); err != nil {
+		return "", fmt.Errorf("building the echo example: %w", err)
 	}
 	return program, nil
 }

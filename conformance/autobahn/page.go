@@ -19,13 +19,13 @@ const (
 `
 )
 
-// headline is what other pages say of the result, with a link to the page.
+// headline matches the sentence in which other pages say the result, with a link to the page.
 var headline = regexp.MustCompile(`Of the \d+ cases of the \[Autobahn Testsuite\]\(([^)]+)\), the server passes [^.]*\.`)
 
-// quoted are the pages that have a headline.
+// quoted has the pages with a headline.
 var quoted = []string{"README.md", "docs/conformance.md"}
 
-// groups are the names of the suite's groups of cases.
+// groups has the names of the suite's groups of cases.
 var groups = map[int]string{
 	1:  "Framing",
 	2:  "Pings and pongs",
@@ -48,7 +48,7 @@ type outcome struct {
 	reports  []*report // of all sides
 }
 
-// problems returns an error that has a line for each case that is not OK and must not be so.
+// problems returns an error that has a line for each case that is a problem: see explanations.
 func (o *outcome) problems() error {
 	var problems []error
 	for _, report := range o.reports {
@@ -65,8 +65,8 @@ func (o *outcome) problems() error {
 	return errors.Join(problems...)
 }
 
-// headline returns the result in a sentence. It has the numbers of the sides that play all
-// cases, but no side is left out where it says what failed.
+// headline returns the result in a sentence. It counts the passed cases of the sides that play all
+// cases, and the failed and non-strict cases of all sides.
 func (o *outcome) headline(link string) string {
 	var server, client, all tally
 	for _, report := range o.reports {
@@ -105,11 +105,8 @@ func (o *outcome) page() string {
 	fmt.Fprintf(&b, "**%s**\n\n", o.headline(suiteURL))
 	b.WriteString(introduction)
 	o.versions.write(&b, o.when, o.note)
-	b.WriteString("\n## All cases\n\n| | cases |")
-	for v := range verdicts {
-		fmt.Fprintf(&b, " %v |", verdict(v))
-	}
-	b.WriteString("\n| --- |" + strings.Repeat(" ---: |", verdicts+1) + "\n")
+	b.WriteString("\n## All cases\n\n")
+	writeHead(&b, " ")
 	for _, report := range o.reports {
 		writeCounts(&b, report.side.name, report.counts())
 	}
@@ -143,6 +140,15 @@ func (v *revisions) write(b *strings.Builder, when time.Time, note string) {
 	b.WriteString("\n")
 }
 
+// writeHead writes the head of a table of counts.
+func writeHead(b *strings.Builder, first string) {
+	fmt.Fprintf(b, "|%s| cases |", first)
+	for v := range verdicts {
+		fmt.Fprintf(b, " %v |", verdict(v))
+	}
+	b.WriteString("\n| --- |" + strings.Repeat(" ---: |", verdicts+1) + "\n")
+}
+
 // writeCounts writes a row of a table of counts.
 func writeCounts(b *strings.Builder, name string, counts tally) {
 	fmt.Fprintf(b, "| %s | %d |", name, counts.cases())
@@ -154,11 +160,7 @@ func writeCounts(b *strings.Builder, name string, counts tally) {
 
 // write writes the section of a side: its groups, and each case that is not OK.
 func (r *report) write(b *strings.Builder) {
-	b.WriteString("| group | cases |")
-	for v := range verdicts {
-		fmt.Fprintf(b, " %v |", verdict(v))
-	}
-	b.WriteString("\n| --- |" + strings.Repeat(" ---: |", verdicts+1) + "\n")
+	writeHead(b, " group ")
 	for rest := r.results; len(rest) > 0; {
 		group, counts := rest[0].group(), tally{}
 		for len(rest) > 0 && rest[0].group() == group {
@@ -185,7 +187,7 @@ func cell(text string) string {
 	return strings.ReplaceAll(strings.Join(strings.Fields(text), " "), "|", `\|`)
 }
 
-// write writes the page and the headline of the others, in the root of the repository.
+// write writes the page, and the headline into the other pages, below the root of the repository.
 func (o *outcome) write(root string) error {
 	if err := os.WriteFile(filepath.Join(root, pagePath), []byte(o.page()), 0o600); err != nil {
 		return err

@@ -11,22 +11,23 @@ import (
 	"time"
 )
 
-// A process is a program that was started. Whoever started it must call end, which waits for it.
-// Its methods may be called by one goroutine at a time; ended may be used by all.
+// A process is a program that was started. The caller of start must call end, which waits for it.
+// Its methods may be called by one goroutine at a time. Once ended is done, any goroutine may call
+// failure.
 type process struct {
 	command *exec.Cmd
-	log     string // a file of all that it writes
+	log     string // the file that it writes its output to
 
 	// farewell is how long it has to end after it was asked to. The echo example may take 15
 	// seconds for its clients.
 	farewell time.Duration
 
 	ended context.Context // done when the process has ended
-	err   error           // how it ended, then
+	err   error           // how it ended; set before ended is done
 }
 
-// start starts a program that writes to a log. It ends with the call of end, together with
-// what it has started itself (on systems with process groups).
+// start starts a program that writes to a log, in the folder of the log. The call of end ends it,
+// together with its children on systems with process groups.
 func start(log, program string, args ...string) (*process, error) {
 	file, err := os.Create(log)
 	if err != nil {
@@ -63,7 +64,7 @@ func (p *process) wait(ctx context.Context) error {
 	}
 }
 
-// failure returns an error that says how the process ended, though it should not have.
+// failure returns an error that says how the process ended, which it should not have done.
 func (p *process) failure() error {
 	if p.err == nil {
 		return p.withLog(errors.New("it has ended"))

@@ -16,8 +16,8 @@ import (
 
 var childListens = regexp.MustCompile(`the child listens on (\S+)`)
 
-// requireGone checks that nobody listens on the address any more. A child of a process that was
-// waited for may take a moment longer.
+// requireGone checks that no process listens on the address any more. The child of a process may end a
+// moment after it.
 func requireGone(t *testing.T, address string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -65,6 +65,38 @@ func TestChildrenEndWithTheRun(t *testing.T) {
 			}
 			requireGone(t, child)
 		})
+	}
+}
+
+// A go command may have children, which hold its output.
+func TestBuildEndsWithTheRun(t *testing.T) {
+	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
+		t.Skip("there are no process groups")
+	}
+	folder := t.TempDir()
+	building := filepath.Join(folder, "building")
+	script := "#!/bin/sh\n/bin/sh -c 'echo > " + building + "; while test -e " + building + "; do sleep 0.1; done'\ntrue\n"
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "go"), []byte(script), 0o700)) //nolint:gosec // it is a program
+	t.Setenv("PATH", folder+string(os.PathListSeparator)+os.Getenv("PATH"))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	built := make(chan error, 1)
+	go func() {
+		_, err := buildEcho(ctx, folder)
+		built <- err
+	}()
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(building)
+		return err == nil
+	}, patience, time.Millisecond)
+	cancel(assert.AnError)
+	select {
+	case err := <-built:
+		require.ErrorIs(t, err, assert.AnError)
+	case <-time.After(10 * time.Second):
+		require.NoError(t, os.Remove(building)) // so that the child ends
+		<-built
+		require.FailNow(t, "the build goes on")
 	}
 }
 

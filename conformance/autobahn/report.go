@@ -64,7 +64,7 @@ type result struct {
 	says        string // why the suite judges so
 }
 
-// group is the number of the case's group.
+// group returns the number of the case's group.
 func (r *result) group() int { return r.number[0] }
 
 // A report is what became of the cases of one side.
@@ -73,7 +73,7 @@ type report struct {
 	results []result // in the order of their numbers
 }
 
-// tally is how many cases have each verdict.
+// A tally has the number of cases with each verdict.
 type tally [verdicts]int
 
 func (t tally) cases() (n int) {
@@ -100,7 +100,7 @@ func (r *report) counts() (t tally) {
 	return t
 }
 
-// readReport reads the suite's reports of a side, which must be of as many cases as there are.
+// readReport reads the suite's reports of a side. There must be one for each of the cases.
 func readReport(folder string, side side, cases int) (*report, error) {
 	r := &report{side: side}
 	var index map[string]map[string]struct {

@@ -17,7 +17,7 @@ import (
 const (
 	// longest is the longest message, in bytes: the suite sends 16 MiB.
 	longest = 64 << 20
-	// patience bounds what takes a moment on a slow machine: a start, a handshake, an end.
+	// patience bounds each step that takes a moment on a slow machine: a start, a handshake, an end.
 	patience = time.Minute
 )
 
@@ -25,7 +25,7 @@ const (
 type side struct {
 	name       string // as the page has it
 	agent      string // as the suite's reports have it
-	client     bool   // it is a client made with Dial; without it, the server of examples/echo
+	client     bool   // whether it is a client made with Dial; otherwise it is the server of examples/echo
 	compressed websocket.CompressionMode
 }
 
@@ -43,7 +43,7 @@ func sides() []side {
 // complete reports whether the side plays all cases.
 func (s side) complete() bool { return s.compressed == websocket.CompressionNoContextTakeover }
 
-// compression are the cases that are about compression.
+// compression has the patterns of the cases about compression.
 var compression = []string{"12.*", "13.*"}
 
 // play runs all cases against a side and returns what the suite reports.
@@ -79,8 +79,7 @@ var (
 	willRun   = regexp.MustCompile(`will run (\d+) test cases`)
 )
 
-// playServer lets the suite's client play against the echo example. It returns the number of
-// cases that there are.
+// playServer lets the suite's client play against the echo example. It returns the number of cases.
 func (s *settings) playServer(ctx context.Context, side side, folder string, plan *specification) (cases int, err error) {
 	args := []string{"-addr", "127.0.0.1:0", "-limit", strconv.Itoa(longest)}
 	switch side.compressed {
@@ -124,8 +123,8 @@ func (s *settings) playServer(ctx context.Context, side side, folder string, pla
 	return strconv.Atoi(number)
 }
 
-// playClient lets a client made with Dial play against the suite's server. It returns the
-// number of cases that there are.
+// playClient lets a client made with Dial play against the suite's server. It returns the number of
+// cases.
 func (s *settings) playClient(ctx context.Context, side side, folder string, plan *specification) (cases int, err error) {
 	address, err := freeAddress()
 	if err != nil {
@@ -151,7 +150,7 @@ func (s *settings) playClient(ctx context.Context, side side, folder string, pla
 	return c.play(ctx)
 }
 
-// freeAddress returns an address of the loopback interface on which nobody listens.
+// freeAddress returns an address of the loopback interface on which no process listens.
 func freeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

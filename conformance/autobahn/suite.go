@@ -42,7 +42,7 @@ func (s *settings) startSuite(mode, folder string, plan *specification, args ...
 	return start(filepath.Join(folder, mode+".log"), s.wstest, append([]string{"--mode=" + mode, "--spec=" + file}, args...)...)
 }
 
-// revisions are what took part in a run.
+// revisions has the versions of what took part in a run.
 type revisions struct {
 	suite   []string // "AutobahnTestSuite 25.10.1"
 	library string   // a commit
@@ -50,7 +50,7 @@ type revisions struct {
 	system  string
 }
 
-// versions asks the suite and the echo example which ones they are.
+// versions asks the suite and the echo example for their versions.
 func versions(ctx context.Context, wstest, echo string) (revisions, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
