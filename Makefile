@@ -51,7 +51,7 @@ example: ## the echo example as a running process, and the chat behind nginx
 	@bash .ci/run example
 
 .PHONY: interop
-interop: ## the tests with clients and servers of others: Node, a browser
+interop: ## the tests with clients and servers of others: Node, Python, a browser
 	@bash .ci/run interop
 
 .PHONY: release

@@ -45,15 +45,15 @@ func (f frame) deflated(level int) frame {
 // holding returns a compressed message with the given bytes as its payload.
 func holding(payload string) frame { return text(payload).bits(rsv1) }
 
-// inflate inflates a message that was compressed with the end of earlier ones (RFC 7692, 7.1.1), or
-// with nothing.
+// inflate inflates a message. past is the end of the earlier messages, which it may refer to (RFC 7692,
+// 7.1.1).
 func inflate(payload, past string) (string, error) {
 	const end = "\x01\x00\x00\xff\xff" // an empty final block, so that the reader finds the end
 	b, err := io.ReadAll(flate.NewReaderDict(strings.NewReader(payload+tail+end), []byte(past)))
 	return string(b), err
 }
 
-// takenOver returns how many bytes of earlier messages the server may refer to.
+// takenOver returns how many bytes of earlier messages the server may refer to, by its answer to an offer.
 func takenOver(answer string) int {
 	if answer == "" || strings.Contains(answer, "server_no_context_takeover") {
 		return 0
@@ -68,8 +68,8 @@ func takenOver(answer string) int {
 
 func lastBytes(s string, n int) string { return s[max(0, len(s)-n):] }
 
-// chained returns messages, each compressed with the context of those before it: with so much that
-// no copy reaches back farther than the window (RFC 7692, 7.1.2.2).
+// chained returns messages, each compressed with the context of the messages before it. The context is
+// so short that no copy reaches back farther than the window (RFC 7692, 7.1.2.2).
 func chained(window int, messages ...frame) (chain all) {
 	past := ""
 	for _, m := range messages {

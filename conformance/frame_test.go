@@ -183,9 +183,9 @@ func (v violation) Error() string { return "the server sends " + string(v) }
 // A receiver reads the messages of a server and checks every rule of the protocol.
 type receiver struct {
 	r       io.Reader
-	deflate bool // was negotiated: every message must be compressed
-	window  int  // bytes of earlier messages that may be referred to
-	past    string
+	deflate bool   // was negotiated: every message must be compressed
+	window  int    // how many bytes of earlier messages a message may refer to
+	past    string // these bytes
 
 	message frame // the first frame of the message that is incomplete, without its payload
 	payload []byte

@@ -20,12 +20,12 @@ import (
 // A variant is an endpoint. Every row runs on every variant.
 type variant struct {
 	name    string
-	serve   websocket.ControllerFunc // nil: it is served message by message
+	serve   websocket.ControllerFunc // nil: a MessageController serves it
 	enabled bool                     // whether the server has compression enabled
 	offer   string                   // of extensions, by the client
 	secure  bool                     // with TLS
 
-	takeover bool // messages are compressed with the context of earlier ones
+	takeover bool // whether messages are compressed with the context of earlier ones
 }
 
 // agreed reports whether messages may be compressed.
@@ -36,7 +36,7 @@ func (v *variant) whole() bool { return v.agreed() && !strings.HasPrefix(v.name,
 
 // variants are the ways to read and write, each with and without compression: either the server
 // has disabled it, or the client does not offer it. Some use TLS, because the library reads from
-// a TLS connection in another way. Those of a MessageController are parked whenever they wait.
+// a TLS connection in another way. Connections of a MessageController are parked whenever they wait.
 func variants() []*variant {
 	readMessage, readSlice, streams := echo((*websocket.Conn).ReadMessage), echo((*websocket.Conn).ReadSlice), answering(stream)
 	return []*variant{
@@ -79,7 +79,7 @@ func echo(read func(*websocket.Conn) (int, []byte, error)) websocket.ControllerF
 	})
 }
 
-// onMessage is the Open of a MessageController that does what echo does.
+// onMessage opens a connection of a MessageController that does what echo does.
 func onMessage(conn *websocket.Conn, r *http.Request) (websocket.MessageHandler, error) {
 	isLast := r.URL.Path == goodbye
 	return websocket.MessageHandlerFunc(func(messageType int, message []byte) error {

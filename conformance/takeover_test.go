@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// takeovers are messages with the context of earlier ones, and what may be agreed on about it.
+// takeovers returns the cases of messages with the context of earlier ones, and of what may be agreed on
+// about contexts.
 func takeovers() (rows []row) {
 	const rfcHello, again = "\xf2\x48\xcd\xc9\xc9\x07\x00", "\xf2\x00\x11\x00\x00"
 	hello := text("Hello")
@@ -36,7 +37,7 @@ func takeovers() (rows []row) {
 	return rows
 }
 
-// takeoverOffers are offers and their answers, without messages.
+// takeoverOffers returns cases with offers and their answers, and without messages.
 func takeoverOffers() (rows []row) {
 	const name, noServer, noClient = deflateOffer, "; server_no_context_takeover", "; client_no_context_takeover"
 	add := func(what, rfc, offer, answer string) {
@@ -59,7 +60,7 @@ func takeoverOffers() (rows []row) {
 	return rows
 }
 
-// chat returns messages that are alike.
+// chat returns n messages that are alike.
 func chat(n int) (messages []frame) {
 	for i := range n {
 		messages = append(messages, text(fmt.Sprintf(`{"type":"message","id":%d,"user":"user%d","text":"%s"}`, i, i%7, filler(i%90))))

@@ -58,7 +58,7 @@ func hindrances(tab context.Context, axe string) ([]hindrance, error) {
 	return serious, nil
 }
 
-// A page hinders nobody: who cannot see it, sees little of it, or uses no mouse.
+// A page can be used without a mouse, and by people who see little or nothing of it.
 func TestPagesHinderNobody(t *testing.T) {
 	axe, browser := findAxe(t), startBrowser(t)
 	echo, chat := startEcho(t), startChat(t)

@@ -50,7 +50,7 @@ func startGuide(t *testing.T, heartbeat time.Duration) *guide {
 	</script>`)
 }
 
-// startPage serves a page, and the endpoint at both of its names.
+// startPage serves a page with the given body, and the endpoint at /socket and /chat.
 func startPage(t *testing.T, heartbeat time.Duration, body string) *guide {
 	t.Helper()
 	html := `<!doctype html><meta charset="utf-8"><title>guide</title><link rel="icon" href="data:,">` + body
@@ -134,8 +134,7 @@ func states(tab context.Context, t *testing.T) (all []string) {
 	return all
 }
 
-// The page that the guide puts together shows what comes, but for heartbeats, sends what is typed,
-// and is not loaded again by that.
+// The guide's page shows each message but heartbeats, and sends what is typed, without being loaded again.
 func TestPageOfTheGuide(t *testing.T) {
 	t.Parallel() // it mostly waits
 	text, err := os.ReadFile("../docs/guide.md")
@@ -166,7 +165,7 @@ func TestPageOfTheGuide(t *testing.T) {
 	})
 }
 
-// A page on which nobody speaks stays connected for as long as there are heartbeats, and
+// A page without messages stays connected for as long as there are heartbeats, and
 // takes a server that sends none for a dead network.
 func TestPageHearsHeartbeats(t *testing.T) {
 	t.Parallel() // it mostly waits
@@ -290,8 +289,8 @@ func TestPageWaitsLongerEachTime(t *testing.T) {
 	})
 }
 
-// A page that waits does not wait on when the network is back, somebody looks at it, or
-// it comes out of the browser's cache; and not at all when it was told to close.
+// A page that waits tries at once when the network is back, when it becomes visible, or when it comes out
+// of the browser's cache. A page that was told to close does not try again.
 func TestPageTriesAtOnceWhenThereIsReasonTo(t *testing.T) {
 	t.Parallel() // it mostly waits
 	g := startGuide(t, 0)
@@ -313,7 +312,7 @@ func TestPageTriesAtOnceWhenThereIsReasonTo(t *testing.T) {
 		require.NoError(t, await(tab, `states.at(-1) === "waiting"`))
 		evaluate[bool](tab, t, `Object.defineProperty(document, "hidden", { value: true }), document.dispatchEvent(new Event("visibilitychange"))`)
 		time.Sleep(300 * time.Millisecond)
-		assert.Equal(t, attempts, g.attemptsOf("q"), "nobody looks at a page that was hidden")
+		assert.Equal(t, attempts, g.attemptsOf("q"), "a page that was hidden waits on")
 
 		evaluate[int](tab, t, `connection.close(), 0`)
 		assert.Equal(t, "closed", evaluate[string](tab, t, `states.at(-1)`))

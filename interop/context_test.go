@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// alike returns n messages of an application: most are short, and similar to others. Among them are
-// noise, exact repetitions, empty ones, and some that are longer than a window.
+// alike returns n messages of an application, most of them short and similar to others. Some are noise,
+// some repeat another one exactly, some are empty, and some are longer than a window.
 func alike(n int) []message {
 	random := rand.New(rand.NewPCG(7692, uint64(n)))
 	words := strings.Fields("order item price status customer address paid open shipped returned invoice total note gift " +
@@ -60,7 +60,7 @@ func size(all []message) (bytes int) {
 	return bytes
 }
 
-// sendAll sends all messages and receives as many, some at a time.
+// sendAll returns the steps that send all messages and receive as many, a hundred at a time.
 func sendAll(all []message) (steps []step) {
 	for i, m := range all {
 		if m.Text != nil {
@@ -123,11 +123,11 @@ func (p *process) stats(t *testing.T) (s websocket.Stats) {
 	return s
 }
 
-// An offer is what a client may offer, and what a server with context takeover answers.
+// An offer is an offer of a client, and the answers of servers with context takeover.
 type offer struct {
 	deflate map[string]any // as ws calls it
-	want    string         // from a server whose windows have 15 bits
-	ten     string         // from one whose windows have 10
+	want    string         // the answer of a server whose windows have 15 bits
+	ten     string         // the answer of a server whose windows have 10
 }
 
 func offers() (all []offer) {
@@ -164,7 +164,7 @@ func TestContextOffers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			play, rows := start(t), offers()
 			if name != "package ws" {
-				// Its zlib does not compress with such a window. Node takes a larger one.
+				// The zlib of Python does not compress with such a window. Node takes a larger one.
 				rows = slices.DeleteFunc(rows, func(row offer) bool { return row.deflate["clientMaxWindowBits"] == 8 })
 			}
 			for _, bits := range []int{15, 10} {
@@ -212,7 +212,7 @@ func TestDialContextOfManyMessages(t *testing.T) {
 	})
 }
 
-// What websockets answers by itself, and without any context.
+// A server of websockets may answer with windows that were not asked for, or without any context.
 func TestDialContextOfPython(t *testing.T) {
 	for name, compression := range map[string]string{
 		"a window that was not asked for": `{"serverMaxWindowBits": 12, "clientMaxWindowBits": 12}`,
@@ -270,7 +270,7 @@ func requireEchoes(t *testing.T, conn *websocket.Conn, all []message) {
 	require.NoError(t, <-written)
 }
 
-// requireEndedWith closes the connection, which the server must note.
+// requireEndedWith closes the connection, and checks what the server notes of the end.
 func requireEndedWith(t *testing.T, server *process, conn *websocket.Conn) {
 	t.Helper()
 	require.NoError(t, conn.Close(4000, "goodbye"))

@@ -21,8 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A dealing is one connection between an end of ours and one of ws, each of which compresses as it
-// likes, within what they agree on. Both send their messages at the same time.
+// A dealing is one connection between an end of ours and an end of ws, and the random settings of both.
+// Both ends send their messages at the same time.
 type dealing struct {
 	seed        uint64
 	compression websocket.CompressionMode
@@ -31,7 +31,7 @@ type dealing struct {
 	level       int
 	deflate     map[string]any // what ws calls perMessageDeflate
 
-	sent, come []sending // by us, and by ws
+	sent, come []sending // messages of our end, and of ws
 }
 
 // A sending is a message in its parts.
@@ -40,10 +40,10 @@ type sending struct {
 	parts [][]byte
 	plain bool // it may be compressed, but is not
 	pings bool // there is a ping before the last part
-	way   int  // how we write and read it
+	way   int  // the method with which our end writes or reads it
 }
 
-// queued reports whether we enqueue it. Other messages may overtake it then.
+// queued reports whether our end enqueues the message. Other messages may overtake it then.
 func (s *sending) queued() bool { return len(s.parts) == 1 && s.way == 0 }
 
 func (s *sending) message() message {
@@ -54,7 +54,8 @@ func (s *sending) message() message {
 	return binary(p)
 }
 
-// newDealing returns the dealing of a seed. The zlib of a client of ours has options that it agrees to.
+// newDealing returns the dealing of a seed. dials says that our end is the client; ws then has only
+// settings that the client accepts.
 func newDealing(seed uint64, dials bool) *dealing {
 	r := rand.New(rand.NewPCG(seed, 7692))
 	d := &dealing{
@@ -90,8 +91,8 @@ func newDealing(seed uint64, dials bool) *dealing {
 	return d
 }
 
-// newSendings returns messages that have much in common, and parts of which are as far from each other
-// as a window is long, or a little more or less.
+// newSendings returns messages that have much in common. Many equal parts are a window's length apart, or
+// a little more or less.
 func newSendings(r *rand.Rand) []sending {
 	all := make([]sending, 10+r.IntN(30))
 	var history []byte
@@ -149,7 +150,7 @@ func randomBytes(r *rand.Rand, history []byte, n int) []byte {
 	return p[:n]
 }
 
-// steps are those of ws.
+// steps returns the steps that ws takes.
 func (d *dealing) steps() (steps []step) {
 	for _, s := range d.come {
 		for i, p := range s.parts {
@@ -283,8 +284,8 @@ func (d *dealing) requireAsSent(t *testing.T, got []message) {
 			written = append(written, d.sent[i].message())
 		}
 	}
-	// How many of the first messages may be queued ones: more than one answer is possible where some
-	// are the same.
+	// possible has how many of the messages so far may be queued ones. Where messages are equal, more than
+	// one number is possible.
 	possible := map[int]bool{0: true}
 	for i, m := range got {
 		next := make(map[int]bool)
@@ -296,13 +297,13 @@ func (d *dealing) requireAsSent(t *testing.T, got []message) {
 				next[n] = true
 			}
 		}
-		require.NotEmpty(t, next, "message %d, which was sent as no such one: %s", i, m)
+		require.NotEmpty(t, next, "message %d is none of the next ones that were sent: %s", i, m)
 		possible = next
 	}
 }
 
-// TestDifferential compares our compression with that of zlib, on random connections. INTEROP_FUZZ=10m
-// goes on for so long; INTEROP_SEED repeats the connections from a seed on, which a failure names.
+// TestDifferential compares our compression with zlib's, on random connections. INTEROP_FUZZ=10m makes it
+// go on for ten minutes. A failure names its seed; INTEROP_SEED repeats the connections from a seed on.
 func TestDifferential(t *testing.T) {
 	const perRound = 24
 	seed := uint64(time.Now().UnixNano())
@@ -331,7 +332,7 @@ func TestDifferential(t *testing.T) {
 	}
 }
 
-// serveDealings has clients of ws and a server of ours.
+// serveDealings plays dealings in which ws is the client.
 func serveDealings(t *testing.T, play player, dealings []*dealing) {
 	t.Helper()
 	var mu sync.Mutex
@@ -379,7 +380,7 @@ func serveDealings(t *testing.T, play player, dealings []*dealing) {
 	}
 }
 
-// dialDealings has a server of ws and clients of ours.
+// dialDealings plays dealings in which ws is the server.
 func dialDealings(t *testing.T, server *process, seed uint64, n int) {
 	t.Helper()
 	for i := range n {

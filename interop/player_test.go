@@ -48,7 +48,7 @@ func pythonWebsockets(t *testing.T) player {
 	return inProgram(findPython(t), "script/play.py")
 }
 
-// inProgram returns a player that is a program, which reads exchanges and writes lines.
+// inProgram returns a player that runs a program, which reads exchanges and writes what it saw, in lines.
 func inProgram(program string, arguments ...string) player {
 	return func(t *testing.T, exchanges []exchange, meanwhile func()) []seen {
 		t.Helper()

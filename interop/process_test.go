@@ -33,7 +33,7 @@ type note struct {
 	Code   int
 	Reason string
 
-	Received int // bytes; only script/server.js tells, of some
+	Received int // bytes; 0 but in notes of script/server.js about its servers with compression
 }
 
 // process is a server that was started. Its end is part of the test.

@@ -76,7 +76,7 @@ func ownWebSocket(t *testing.T, node string) []string {
 // findPython returns a Python that has the package websockets.
 func findPython(t *testing.T) string {
 	t.Helper()
-	names := []string{"python3", "/usr/bin/python3"} // for the latter, the system's packages are made
+	names := []string{"python3", "/usr/bin/python3"} // the system's packages are for the latter
 	if chosen := os.Getenv("INTEROP_PYTHON"); chosen != "" {
 		names = []string{chosen}
 	}

@@ -40,7 +40,7 @@ func (ctrl *controller) server(conn *websocket.Conn, r *http.Request) *server {
 	return &server{g: ctrl.g, conn: conn, l: l, random: rand.New(rand.NewPCG(l.id, 2))} //nolint:gosec // must be reproducible
 }
 
-// serve does what a query says, in a Serve or an Open.
+// serve does what a query says. Serve, Open or OnMessage calls it.
 func (v *server) serve(do string) error {
 	switch do {
 	case "exchange":
@@ -90,14 +90,14 @@ type server struct {
 	conn *websocket.Conn
 	l    *ledger
 
-	random *rand.Rand // only for Serve's goroutine
+	random *rand.Rand // for calls of Serve, Open and OnMessage, which do not overlap
 }
 
 func (v *server) panicBeside() {
 	v.conn.Go(func(context.Context) error { panic(errExpected) })
 }
 
-// exchange reads numbered messages and answers some, while other goroutines write, too.
+// exchange reads numbered messages and answers some of them, while other goroutines write, too.
 func (v *server) exchange() error {
 	defer v.beginExchange()()
 	for {
@@ -114,7 +114,7 @@ func (v *server) exchange() error {
 	}
 }
 
-// beginExchange starts the goroutines that write. end waits for them.
+// beginExchange starts the goroutines that write. end stops them and waits for them.
 func (v *server) beginExchange() (end func()) {
 	v.g.mu.Lock()
 	v.g.crowd[v.conn] = v.l
@@ -330,7 +330,7 @@ func (v *server) idle() error {
 	}
 }
 
-// boundReads sometimes sets a deadline.
+// boundReads sometimes sets a read deadline.
 func (v *server) boundReads() {
 	if v.random.IntN(2) == 0 {
 		_ = v.conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond)) // if it fails, so does the read

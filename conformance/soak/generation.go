@@ -29,7 +29,7 @@ type generation struct {
 	written  atomic.Uint64 // messages, by the controllers
 	read     atomic.Uint64
 	gone     atomic.Uint64 // peers, by the errors that controllers received
-	handled  atomic.Int64  // handlers of messages that were not closed yet
+	handled  atomic.Int64  // handlers whose OnClose was not called yet
 
 	mu      sync.Mutex
 	sealed  bool // no more requests are accepted
@@ -41,7 +41,7 @@ type generation struct {
 }
 
 // newGeneration returns a generation whose Upgrader has the default timeouts or, every other time,
-// short ones. Two of four generations are served message by message.
+// short ones. Two of four generations have a MessageController.
 func newGeneration(s *soak, number int) *generation {
 	g := &generation{s: s, number: number, crowd: make(map[*websocket.Conn]*ledger)}
 	if g.byMessage() {
@@ -65,6 +65,7 @@ func newGeneration(s *soak, number int) *generation {
 	return g
 }
 
+// byMessage reports whether a MessageController serves the generation.
 func (g *generation) byMessage() bool { return g.number%4 > 1 }
 
 // An alarm is the log handler of a generation. Whatever the library logs is a bug.
@@ -231,7 +232,7 @@ func (g *generation) seal() {
 	}
 }
 
-// audit compares the counts of the Upgrader with those of its clients.
+// audit compares the counts of the Upgrader with the counts of its clients.
 func (g *generation) audit() {
 	stats := g.upgrader.Stats()
 	statuses, codes := make(map[int]uint64), make(map[int]uint64)

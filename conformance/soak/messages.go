@@ -6,10 +6,10 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
-// A messageController does what a controller does, message by message.
+// A messageController does what a controller does, with OnMessage instead of Serve.
 type messageController struct{ controller }
 
-// Open begins what the query says. What is no answer to messages happens in Open.
+// Open begins what the query says. If the query says nothing about messages, Open does it all.
 func (ctrl *messageController) Open(conn *websocket.Conn, r *http.Request) (websocket.MessageHandler, error) {
 	v := ctrl.server(conn, r)
 	h := &handler{v: v, onMessage: func(int, []byte) error { return nil }}
@@ -48,7 +48,7 @@ func (ctrl *messageController) Open(conn *websocket.Conn, r *http.Request) (webs
 	return h, nil
 }
 
-// normalEnd is what a Serve that returns nil ends with.
+// normalEnd ends a connection as a Serve does that returns nil.
 var normalEnd = websocket.NewCloseError(websocket.CloseNormalClosure, websocket.NormalClosureMessage)
 
 // A handler handles the messages of one connection.
@@ -56,7 +56,7 @@ type handler struct {
 	v         *server
 	onMessage func(messageType int, p []byte) error
 	end       func() // nil: there is nothing to do
-	busy      bool   // without a lock: the race detector sees calls that do not follow one another
+	busy      bool   // whether a call runs; without a lock, so that the race detector sees calls that overlap
 	closed    bool
 }
 

@@ -5,20 +5,23 @@ import (
 	"fmt"
 )
 
-// An Inflater inflates compressed messages (RFC 7692, 7.2.2) as simply as RFC 1951 describes it. It
-// refuses copies from farther away than its window, which decoders that keep more do not notice.
+// An Inflater inflates the compressed messages of one sender (RFC 7692, 7.2.2) as simply as RFC 1951
+// describes it. It refuses copies from beyond its window, which a decoder with a larger window does not
+// notice. One goroutine at a time may use it. The zero value has a window of 0 bytes and refuses all
+// copies.
 type Inflater struct {
-	Window   int  // bytes that a copy may reach back
-	Takeover bool // messages have the context of earlier ones
+	Window   int  // how many bytes a copy may reach back
+	Takeover bool // whether a copy may reach into earlier messages
 
-	past []byte
+	past []byte // the window, and the message that is being inflated
 	in   []byte
-	at   uint // bits of in that are used
+	at   uint // bits of in that were read
 }
 
 var errInput = errors.New("the input ends too early")
 
-// Inflate returns the content of a message, or an error that says what is wrong with it.
+// Inflate returns the content of a message, or an error that says what is wrong with it. After an error,
+// the Inflater must not be used again.
 func (z *Inflater) Inflate(payload []byte) (message []byte, err error) {
 	defer func() {
 		switch p := recover().(type) {
@@ -46,6 +49,7 @@ func (z *Inflater) Inflate(payload []byte) (message []byte, err error) {
 	return message, nil
 }
 
+// bits reads a number of n bits, the lowest bit first.
 func (z *Inflater) bits(n uint) (v int) {
 	for i := range n {
 		if z.at >= uint(8*len(z.in)) {
@@ -57,6 +61,7 @@ func (z *Inflater) bits(n uint) (v int) {
 	return v
 }
 
+// block reads a block, after the bit that says whether it is the last one.
 func (z *Inflater) block() {
 	switch kind := z.bits(2); kind {
 	case 0:
@@ -92,7 +97,7 @@ func (z *Inflater) block() {
 	}
 }
 
-// codes reads the codes of a block.
+// codes reads the codes that a block begins with (RFC 1951, 3.2.7).
 func (z *Inflater) codes() (literals, distances prefixCode) {
 	order := [...]int{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
 	m, n, k := z.bits(5)+257, z.bits(5)+1, z.bits(4)+4
@@ -133,6 +138,8 @@ type prefixCode struct {
 	symbols []int
 }
 
+// newPrefixCode returns the code whose symbols have codes of the given lengths; 0 means no code (RFC
+// 1951, 3.2.2).
 func newPrefixCode(lengths []int) (c prefixCode) {
 	left := 1
 	for length := 1; length <= 15; length++ {
@@ -149,6 +156,7 @@ func newPrefixCode(lengths []int) (c prefixCode) {
 	return c
 }
 
+// symbol reads a symbol.
 func (z *Inflater) symbol(c prefixCode) int {
 	code, first, before := 0, 0, 0
 	for length := 1; length <= 15; length++ {
@@ -163,6 +171,7 @@ func (z *Inflater) symbol(c prefixCode) int {
 	panic(errors.New("there is no such code"))
 }
 
+// coded reads the symbols of a block.
 func (z *Inflater) coded(literals, distances prefixCode) {
 	for {
 		s := z.symbol(literals)
@@ -189,8 +198,9 @@ func (z *Inflater) coded(literals, distances prefixCode) {
 	}
 }
 
-// value reads the extra bits of a symbol, of which so many have the same number of them, and
-// returns what the symbol stands for, from 0 on.
+// value reads the extra bits of a symbol, and returns the number that the symbol stands for, where
+// symbol 0 stands for 0 (RFC 1951, 3.2.5). alike is how many symbols in a row have equally many extra
+// bits.
 func (z *Inflater) value(symbol, alike int) int {
 	extra := max(symbol/alike-1, 0)
 	base := symbol

@@ -7,7 +7,7 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
-// MessageController is a MessageController made of functions. ErrorFunc may be nil.
+// A MessageController is a websocket.MessageController made of functions. ErrorFunc may be nil.
 type MessageController struct {
 	OpenFunc  func(conn *websocket.Conn, r *http.Request) (websocket.MessageHandler, error)
 	ErrorFunc func(r *http.Request, err error)
@@ -27,7 +27,7 @@ func (ctrl *MessageController) OnError(r *http.Request, err error) {
 	}
 }
 
-// MessageHandler is a MessageHandler and CloseHandler made of functions. CloseFunc may be nil.
+// A MessageHandler is a websocket.MessageHandler and CloseHandler made of functions. CloseFunc may be nil.
 type MessageHandler struct {
 	MessageFunc func(messageType int, message []byte) error
 	CloseFunc   func(err error)
@@ -45,12 +45,12 @@ func (h *MessageHandler) OnClose(err error) {
 	}
 }
 
-// EchoMessages is Echo, message by message.
+// EchoMessages opens a connection whose messages are sent back.
 func EchoMessages(conn *websocket.Conn, _ *http.Request) (websocket.MessageHandler, error) {
 	return websocket.MessageHandlerFunc(conn.WriteMessage), nil
 }
 
-// AsServe returns a Serve that does what the documentation of MessageController says.
+// AsServe returns a Serve that treats a connection as MessageController documents it.
 func AsServe(open websocket.MessageControllerFunc) func(*websocket.Conn, *http.Request) error {
 	return func(conn *websocket.Conn, r *http.Request) (err error) {
 		handler, err := open(conn, r)
@@ -59,14 +59,14 @@ func AsServe(open websocket.MessageControllerFunc) func(*websocket.Conn, *http.R
 		}
 		returned := false
 		defer func() {
-			ctrl, ok := handler.(websocket.CloseHandler)
+			closer, ok := handler.(websocket.CloseHandler)
 			switch {
 			case !ok:
 			case returned:
-				ctrl.OnClose(err)
+				closer.OnClose(err)
 			default:
 				value := recover()
-				ctrl.OnClose(&websocket.PanicError{Value: value, Stack: debug.Stack()})
+				closer.OnClose(&websocket.PanicError{Value: value, Stack: debug.Stack()})
 				if value != nil {
 					panic(value)
 				}

@@ -8,9 +8,9 @@ import (
 	"sync/atomic"
 )
 
-// A Parkable is a handler whose hijacked connections can be parked, whatever network they are of: a
-// goroutine tells when there is something to read. So the parking of connections can be tested in
-// memory, in a bubble.
+// A Parkable is a handler whose hijacked connections can be parked, also in memory, in a synctest bubble:
+// while a connection is parked, a goroutine waits in a read, until something arrives, a deadline passes or
+// the connection is closed.
 type Parkable struct {
 	http.Handler
 	Parked atomic.Int64 // how often a connection was parked
@@ -38,16 +38,16 @@ type parkableConn struct {
 	net.Conn
 	handler *Parkable
 
-	reading chan struct{} // has a value while a goroutine reads
-	ahead   []byte        // at most one byte; belongs to the goroutine that reads
+	reading chan struct{} // a lock for reads: it has a value while a goroutine reads
+	ahead   []byte        // at most one byte; belongs to the reading goroutine
 
 	mu       sync.Mutex
 	ready    func()
-	watching bool // a goroutine of watch runs
-	has      bool // there is a byte ahead
+	watching bool // whether the goroutine of watch runs
+	has      bool // whether there is a byte ahead
 }
 
-// NotifyReadable is that of transport.Pollable.
+// NotifyReadable implements transport.Pollable.
 func (c *parkableConn) NotifyReadable(ready func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -72,7 +72,8 @@ func (c *parkableConn) notify() {
 	}
 }
 
-// watch reads a byte, and then calls ready. An error, also of a deadline, is that of the next Read.
+// watch reads a byte, and then calls ready. It drops an error, which the next Read meets again: the stream
+// has ended, or a deadline has passed.
 func (c *parkableConn) watch() {
 	var b [1]byte
 	c.reading <- struct{}{}

@@ -1,5 +1,5 @@
-"""Plays the exchanges that it reads from standard input with the package websockets, and writes one
-line for each as it ends, as client.js does. It knows the steps send, receive, ping and close.
+"""Reads exchanges from standard input and plays them with the package websockets. It writes a line for
+each exchange that ends, as client.js does, and knows the steps send, receive, ping and close.
 """
 
 import asyncio

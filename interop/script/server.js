@@ -40,8 +40,8 @@ const behaviors = {
   },
 };
 
-// "deflate" and "exchange" compress as the query says: its perMessageDeflate is in JSON what ws calls
-// so. The note of their end says how many bytes have come.
+// "deflate" and "exchange" compress as the query says: its perMessageDeflate is the option of ws with
+// this name, in JSON. The note of the end says how many bytes have come.
 const deflating = { deflate: echo, exchange };
 
 function deflatingServer(start, query) {
@@ -50,8 +50,8 @@ function deflatingServer(start, query) {
   return server;
 }
 
-// exchange sends what the first message says, in the steps of play.js, and when so many messages have
-// come as it says, what they were.
+// exchange follows a plan, which is the first message. It takes the plan's steps, which are steps of
+// play.js. When plan.count more messages have come, it sends what they were.
 function exchange(socket) {
   let plan;
   const come = [];

@@ -3,9 +3,10 @@
 //
 //	server [-addr ADDRESS] [-allow ORIGIN] [-compression MODE] [-window-bits BITS]
 //
-// /stats has the server's Stats as JSON. A connection to /NAME?id=ID gets the behavior of that name. Standard output has
-// the line "listening on http://...", then what happened to each connection, one
-// JSON object a line. An interrupt or SIGTERM shuts down.
+// /stats has the server's Stats as JSON. A connection to /NAME?id=ID gets the behavior
+// with this name. Standard output has the line "listening on http://...", then what
+// happened to each connection, one JSON object a line. An interrupt or SIGTERM shuts
+// down.
 package main
 
 import (
@@ -176,10 +177,10 @@ var stdout sync.Mutex
 func (n note) write() {
 	stdout.Lock()
 	defer stdout.Unlock()
-	_ = json.NewEncoder(os.Stdout).Encode(n) // the test is gone: nobody to tell
+	_ = json.NewEncoder(os.Stdout).Encode(n) // fails only if the test is gone
 }
 
-// idKey is that of the connection's ID in its context.
+// An idKey is the key of the connection's ID in its context.
 type idKey struct{}
 
 // noteEnd notes how a connection ended.
