@@ -95,8 +95,7 @@ func TestBuildEndsWithTheRun(t *testing.T) {
 		require.ErrorIs(t, err, assert.AnError)
 	case <-time.After(10 * time.Second):
 		require.NoError(t, os.Remove(building)) // so that the child ends
-		<-built
-		require.FailNow(t, "the build goes on")
+		require.FailNow(t, "the build goes on", "%v", <-built)
 	}
 }
 
