@@ -42,8 +42,8 @@ type bar struct {
 	name, title string
 	value       float64
 	ratio       float64 // to gorilla
-	lent        bool    // messages are lent
-	smallest    bool    // of all in which messages are not lent by this library, so that a loss is seen
+	lent        bool    // whether this library lends the messages
+	smallest    bool    // of the bars without lent: a bar for lent messages must not hide a loss
 }
 
 // readmeBarsOf returns the bars of a panel. It returns nothing if gorilla was not measured: the other
@@ -122,8 +122,8 @@ func (r *report) readmeChart(t theme) []byte {
 		drawBars(&b, t, r.readmeBarsOf(p.workload, p.key), p.unit, largest)
 		b.WriteString("</g>\n")
 	}
-	fmt.Fprintf(&b, "<text class=\"dim\" x=\"%d\" y=\"%d\">Less is better. In parentheses: the ratio to gorilla. ◄ is the "+
-		"smallest, lent messages (outlined) aside.</text>\n</svg>\n", readmeMargin, readmeHeight-readmeMargin+2)
+	fmt.Fprintf(&b, "<text class=\"dim\" x=\"%d\" y=\"%d\">Less is better. In parentheses: the ratio to gorilla. ◄ marks "+
+		"the smallest; outlined bars (lent messages) do not count.</text>\n</svg>\n", readmeMargin, readmeHeight-readmeMargin+2)
 	return b.Bytes()
 }
 

@@ -24,7 +24,7 @@ type step struct {
 	Do     string         `json:"do"`
 	Text   string         `json:"text"`
 	Binary *[]byte        `json:"binary,omitempty"` // takes the place of Text
-	Times  int            `json:"times,omitempty"`  // so often repeated
+	Times  int            `json:"times,omitempty"`  // how often the content is sent in a row, as one message; 0 means once
 	As     map[string]any `json:"as,omitempty"`     // the second argument of ws's send
 	Count  int            `json:"count,omitempty"`
 	Code   int            `json:"code,omitempty"`
@@ -41,15 +41,15 @@ func closeWith(code int, reason string) step {
 	return step{Do: "close", Code: code, Reason: reason}
 }
 
-// meet waits until all exchanges that are played together are there.
+// meet waits until all exchanges that are played together have come to this step.
 func meet() step { return step{Do: "meet"} }
 
-// sendPart sends a part of a message in a frame of its own. Only ws can.
+// sendPart sends a part of a message in a frame of its own. Only ws and Python's websockets can.
 func sendPart(text string, last bool) step {
 	return step{Do: "send", Text: text, As: map[string]any{"fin": last}}
 }
 
-// sendAsText sends a part of a text that may be none. Only ws can.
+// sendAsText sends a part of a text message, which need not be UTF-8. Only ws can.
 func sendAsText(p string, last bool) step {
 	b := []byte(p)
 	return step{Do: "send", Binary: &b, As: map[string]any{"binary": false, "fin": last}}
@@ -65,10 +65,13 @@ type seen struct {
 	Error      string // what it says of a connection that failed
 	Failed     string // what the script itself waited for in vain
 
+	// Only ws and Python's websockets tell:
+	Pongs  []string
+	Agreed string // the response's header about extensions
+
 	// Only ws tells:
-	Pings, Pongs []string
-	Agreed       string // the response's header about extensions
-	Received     int    // bytes, from the socket
+	Pings    []string
+	Received int // bytes, from the socket
 }
 
 // An ending is a close event.

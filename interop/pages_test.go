@@ -117,8 +117,8 @@ func TestChatPage(t *testing.T) {
 	}))
 }
 
-// Twenty thousand echoes are shown in seconds, the last of them stay, and who reads
-// further up is left there.
+// Twenty thousand echoes are shown in seconds, and the last of them stay. A reader who has scrolled up is
+// left there.
 func TestPageShowsManyLines(t *testing.T) {
 	const many = 20_000
 	browser, server := startBrowser(t), startEcho(t)

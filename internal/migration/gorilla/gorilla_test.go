@@ -459,7 +459,7 @@ func TestChat(t *testing.T) {
 	})
 }
 
-// One who does not read is let go by both, and only the hub says why.
+// Both hubs let a client go that does not read. Only the library's hub says why.
 func TestSlowVisitors(t *testing.T) {
 	text := []byte(strings.Repeat("a", 1<<16))
 	t.Run("before", func(t *testing.T) {
