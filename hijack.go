@@ -80,8 +80,8 @@ func newTransport(nc net.Conn, rw *bufio.ReadWriter, agreed *agreement) *transpo
 	return t
 }
 
-// gorillaRequest is the request that gorilla is given, which it does not change. It never sees
-// the client's, and so its checks cannot fail.
+// gorillaRequest is the request that gorilla is given, which gorilla does not change. gorilla never
+// sees the client's request, so its checks cannot fail.
 var gorillaRequest = &http.Request{Method: http.MethodGet, Header: http.Header{
 	"Connection":            {"upgrade"},
 	"Upgrade":               {"websocket"},
@@ -94,8 +94,7 @@ var gorillaRequest = &http.Request{Method: http.MethodGet, Header: http.Header{
 var unusedReader = bufio.NewReaderSize(nil, 257)
 
 // newGorilla makes gorilla's connection on top of a view, which drops the response that gorilla
-// writes. The reader becomes that of the connection. A ws.HandshakeError is a mistake of this
-// package.
+// writes. The connection keeps the reader. A ws.HandshakeError is a mistake of this package.
 //
 // gorilla needs a read buffer that holds control frames. On top of a view it never sees any, so
 // the connection gets a smaller one once it is made. gorilla has no setting for that.

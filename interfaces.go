@@ -86,8 +86,8 @@ type MessageHandler interface {
 	// overwritten when the message becomes invalid.
 	//
 	// An error ends the connection and has the meaning of an error of Serve: NewCloseError
-	// chooses the close frame, also a normal one, and any other error but those of the
-	// connection itself is a failure (1011). So is a panic. No goroutine but that of
+	// chooses the close frame, also a normal one. A panic is a failure (1011), and so is any
+	// other error that the connection itself has not returned. Only the goroutine that calls
 	// OnMessage may read from the connection.
 	OnMessage(messageType int, message []byte) error
 }
@@ -100,8 +100,8 @@ func (f MessageHandlerFunc) OnMessage(messageType int, message []byte) error {
 	return f(messageType, message)
 }
 
-// CloseHandler lets a [MessageHandler] learn that its connection ends. It is what deferred
-// functions are for Serve.
+// CloseHandler lets a [MessageHandler] learn that its connection ends, as a deferred function
+// lets Serve.
 type CloseHandler interface {
 	// OnClose is called once for each handler that Open returned, after the last call of
 	// OnMessage and on the same goroutine, however the connection ends. The error is never
@@ -201,13 +201,13 @@ type UpgradeErrorHandler interface {
 // If not implemented, they are logged: failures of Serve as errors, protocol violations as
 // warnings, peers that vanished at debug level.
 type ErrorHandler interface {
-	// OnError receives the failure of a connection: the error that Serve or a function
-	// started with Conn.Go returned, a panic of either as a *PanicError, or an error that
-	// describes what the peer did. A close frame or a Shutdown ends a connection without a
-	// failure.
+	// OnError receives the failure of a connection: the error that Serve, Open, OnMessage or
+	// a function started with Conn.Go returned, a panic of one of them as a *PanicError, or an
+	// error that describes what the peer did. A close frame or a Shutdown ends a connection
+	// without a failure.
 	//
-	// OnError runs on Serve's goroutine, after Serve has returned and before the close
-	// frame is sent. It may still write: FromContext(request.Context()) returns the
+	// OnError runs on the goroutine of Serve or OnMessage, after Serve or OnClose has returned
+	// and before the close frame is sent. It may still write: FromContext(request.Context()) returns the
 	// connection. A panic in OnError is recovered and logged.
 	OnError(request *http.Request, err error)
 }

@@ -9,11 +9,11 @@ import (
 
 // RunMessages is Run for a connection that is handled message by message: see
 // [MessageController]. It calls open on the new goroutine, and then the MessageHandler that
-// open returned. The errors and panics of open and of the handler are treated like those of
-// Run's serve. Nothing of open is retained once open has returned.
+// open returned. An error or panic of open or of the handler is treated like one of Run's serve.
+// Nothing of open is retained once open has returned.
 //
-// The goroutine ends when the connection has been quiet for Options.ParkAfter, and the handler
-// goes on, on another one, when the peer sends something.
+// The goroutine ends when the connection is parked: see Options.ParkAfter. When the peer sends
+// something, the handler is called on another goroutine.
 func (e *Endpoint) RunMessages(conn *Conn, open func() (MessageHandler, error), report func(error)) {
 	go e.newMessages(conn, open, report, e.connOptions().parkAfter).serve()
 }
@@ -29,7 +29,7 @@ var errNoHandler = errors.New("websocket: Open returned neither a MessageHandler
 
 // messages is the run of a connection that is handled message by message. Its state is here
 // and not on a stack, because its goroutine ends when the connection is parked. From then on,
-// another one may have the state.
+// another goroutine may use it.
 type messages struct {
 	run
 	parkAfter time.Duration                  // negative: never

@@ -15,13 +15,14 @@ import (
 	"weak"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/internal/poller"
 	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// told is a short text of an error: that of a panic without its stack.
+// told is a short text of an error, without the stack of a panic.
 func told(err error) string {
 	var p *websocket.PanicError
 	if errors.As(err, &p) {
@@ -476,10 +477,8 @@ func TestMessagesInTheHandler(t *testing.T) {
 // A connection over a plain socket that is quiet has no goroutine. Its messages are handled all the
 // same, and at the end nothing is left. Over TLS, it keeps its goroutine.
 func TestQuietConnectionsHaveNoGoroutine(t *testing.T) {
-	switch runtime.GOOS {
-	case "linux", "darwin", "freebsd", "netbsd", "openbsd", "dragonfly":
-	default:
-		t.Skip("sockets can't be waited for without a goroutine here")
+	if !poller.Exists {
+		t.Skip("this system has no poller")
 	}
 	const many = 100
 	testws.OnNetworks(t, func(t *testing.T, serve func(http.Handler) any) {

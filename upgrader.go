@@ -13,9 +13,9 @@ import (
 	"github.com/goyave-contrib/websocket/internal/handshake"
 )
 
-// An Upgrader serves a [Controller] or a [MessageController] on net/http. It is an http.Handler; RegisterRoutes
-// registers it on a mux. Set its fields before the first request and before RegisterRoutes.
-// All methods but RegisterRoutes may be called from any goroutine.
+// An Upgrader serves a [Controller] or a [MessageController] on net/http. It is an
+// http.Handler; RegisterRoutes registers it on a mux. Set its fields before the first request
+// and before RegisterRoutes. All methods but RegisterRoutes may be called from any goroutine.
 //
 // A response writer that middleware has wrapped must have an Unwrap method, for
 // http.ResponseController, or be an http.Hijacker.
@@ -38,10 +38,10 @@ type Upgrader struct {
 	// at each request.
 	Settings ws.Upgrader
 
-	// ServeInHandler runs Serve, or Open and the MessageHandler, on the goroutine of the HTTP handler: ServeHTTP returns
-	// when the connection has ended. Without it, Serve runs on its own goroutine and
-	// ServeHTTP returns as soon as the 101 response is sent, so that nothing of the
-	// request's handling stays in memory.
+	// ServeInHandler runs Serve, or Open and the MessageHandler, on the goroutine of the HTTP
+	// handler: ServeHTTP returns when the connection has ended. Without it, Serve runs on its
+	// own goroutine and ServeHTTP returns as soon as the 101 response is sent, so that nothing
+	// of the request's handling stays in memory.
 	//
 	// Set it if the surroundings of the handler must last as long as the connection: below
 	// a router that reuses its state of a request for the next one as soon as the handler

@@ -139,16 +139,16 @@ type UpgradeErrorHandler interface {
 // errors, protocol violations as warnings, and lost connections at debug level.
 type ErrorHandler interface {
 	// OnError is called when a connection has failed. The error is an error or a panic of
-	// Serve or of a function given to Conn.Go, a protocol violation of the peer, or the loss of
-	// the connection. An end by a close frame or by the server's shutdown is no failure.
+	// Serve, Open, OnMessage or a function given to Conn.Go, a protocol violation of the peer,
+	// or the loss of the connection. An end by a close frame or by the server's shutdown is no failure.
 	//
 	// The error is a *errors.Error of Goyave, with a trace. For a panic, it has the panic's
 	// value and trace, as in Goyave's own recovery. For a runtime.Goexit, it wraps a
 	// *PanicError. Several failures are one error with several reasons, each with a trace of
 	// its own.
 	//
-	// OnError runs on Serve's goroutine, after Serve has returned and before the close frame is
-	// sent. It may still write: FromContext(request.Context()) returns the connection. A panic
+	// OnError runs on the goroutine of Serve or OnMessage, after Serve or OnClose has returned
+	// and before the close frame is sent. It may still write: FromContext(request.Context()) returns the connection. A panic
 	// of OnError is recovered and logged.
 	OnError(request *goyave.Request, err error)
 }

@@ -16,9 +16,9 @@ import (
 	"goyave.dev/goyave/v5/util/errors"
 )
 
-// An Upgrader makes a [Controller] or a [MessageController] an endpoint of a Goyave application. It is a Goyave controller
-// itself: mount it with router.Controller, and set its fields before that. The methods Shutdown
-// and Stats may be called from any goroutine once the route is registered.
+// An Upgrader makes a [Controller] or a [MessageController] an endpoint of a Goyave application. It
+// is a Goyave controller itself: mount it with router.Controller, and set its fields before that.
+// The methods Shutdown and Stats may be called from any goroutine once the route is registered.
 type Upgrader struct {
 	goyave.Component
 	Options
@@ -37,9 +37,8 @@ type Upgrader struct {
 	Settings ws.Upgrader
 
 	// ServeInHandler makes the Upgrader call Serve, or Open and the MessageHandler, on the HTTP
-	// handler's goroutine. The handler
-	// and all middleware around it then return when the connection has ended, which is also
-	// when the access log writes its line. By default, Serve runs in a goroutine of its own
+	// handler's goroutine. The handler and all middleware around it then return when the
+	// connection has ended, which is also when the access log writes its line. By default, Serve runs in a goroutine of its own
 	// and the handler returns right after the 101 response, so that the memory of the request's
 	// handling is released.
 	//

@@ -6,9 +6,9 @@
 //
 // A descriptor must be open during each call that takes it: the caller makes it within
 // syscall.RawConn.Control, during which the runtime does not close it. The caller must call Remove
-// before it closes the descriptor. Then no descriptor is ever watched that was closed and used
-// again. If the descriptor is closed by someone else all the same, the kernel has forgotten it, and
-// a number of its own in each Watch keeps an event that was on its way from reaching another one.
+// before it closes the descriptor, so that no closed descriptor is watched. If other code closes
+// it all the same, the kernel forgets it. The number of a Watch, which no other Watch has, keeps an
+// event that was on its way from reaching another descriptor.
 //
 // # Goroutines
 //
@@ -163,7 +163,7 @@ func (p *poller) giveBack(w Watch) (last bool) {
 
 func (p *poller) entry(slot uint32) *entry { return &p.chunks[slot/chunkSize][slot%chunkSize] }
 
-// waiter returns whom an event is for, nil if its descriptor was removed.
+// waiter returns the Waiter of a Watch, nil if its descriptor was removed.
 func (p *poller) waiter(w Watch) Waiter {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -57,7 +57,7 @@ func (s *socket) isWoken(t *testing.T) {
 	select {
 	case <-s.woken:
 	case <-time.After(10 * time.Second):
-		require.FailNow(t, "the socket is ready, and nobody says so")
+		require.FailNow(t, "the socket is ready, and Ready is not called")
 	}
 }
 
@@ -167,7 +167,7 @@ func (h *holder) Ready() {
 }
 
 // An event that is on its way, while its descriptor is closed and used again with its place in the
-// table, reaches nobody.
+// table, reaches no Waiter.
 func TestEventOnItsWay(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	s, client := pair(t)

@@ -91,7 +91,8 @@ func (q *queue) change(fd, flags int, mark *byte) error {
 	}
 }
 
-// wait waits for events and appends whom they are for. It fails when the queue is closed.
+// wait waits for events and appends the Watches of their descriptors. It fails when the queue is
+// closed.
 func (q *queue) wait(ready []Watch) ([]Watch, error) {
 	var events [maxEvents]syscall.Kevent_t
 	n, err := syscall.Kevent(q.fd, nil, events[:], nil)

@@ -66,7 +66,8 @@ func (q *queue) control(operation int, fd uintptr, w Watch) error {
 	return os.NewSyscallError("epoll_ctl", syscall.EpollCtl(q.fd, operation, int(fd), &event))
 }
 
-// wait waits for events and appends whom they are for. It fails when the queue is closed.
+// wait waits for events and appends the Watches of their descriptors. It fails when the queue is
+// closed.
 func (q *queue) wait(ready []Watch) ([]Watch, error) {
 	if err := q.raw.Read(q.try); err != nil {
 		return ready, err

@@ -7,14 +7,15 @@
 //
 // [New] takes the connection over, with what the peer sent early. [Conn.SetEvents] connects it to
 // the layer above. A server then writes its 101 with [Conn.WriteResponse]; a client has read it
-// before. [Conn.Open] ends the opening handshake. When the socket is closed, [Conn.StopBackground] waits for what the Conn
-// runs by itself. Only the calls that close need to be made: Conn has no finalizer.
+// before. [Conn.Open] ends the opening handshake. When the socket is closed, [Conn.StopBackground]
+// waits for what the Conn runs by itself. Only the calls that close need to be made: Conn has no
+// finalizer.
 //
 // # Goroutines
 //
-// One goroutine at a time may read: [Conn.ReadMessage], [Conn.NextReader], the [Reader] of a
-// message, and [GorillaView.Read]. It is called the reading goroutine. The methods of Events
-// that it calls, Control and PeerClosed, run on it.
+// One goroutine at a time may read: [Conn.ReadMessage], [Conn.ReadOrPark], [Conn.NextReader], the
+// [Reader] of a message, and [GorillaView.Read]. It is called the reading goroutine. The methods of
+// Events that it calls, Control and PeerClosed, run on it.
 //
 // One goroutine at a time may use a message that [Conn.NextWriter] returned, and the writing
 // half of a GorillaView. The caller of UseDeflate and SetEvents must be the only one that has the

@@ -41,14 +41,13 @@ type Pollable interface {
 // message has begun to arrive for the time quiet, it parks the connection: it returns ErrParked,
 // and the reading goroutine may end. Only a connection that is busy waits with its goroutine: one
 // whose last two messages came within that time. Any other one is parked as soon as there is
-// nothing to read. While a connection is parked it has no read buffer and no
-// reading goroutine, and w.Wake is called as soon as there is something to read, a deadline passes,
-// or anything happens to the connection that a read has to return. Pings and pongs do not count as
-// messages: once they are handled, a connection that they woke is parked again.
+// nothing to read. While a connection is parked, it has no read buffer and no reading goroutine.
+// w.Wake is called as soon as there is something to read, a deadline passes, or anything happens to
+// the connection that a read has to return. Pings and pongs do not count as messages: once they are
+// handled, a connection that they woke is parked again.
 //
-// For all else, a connection that is parked is one on which a read waits, since before it was
-// parked: for WaitingSince, deadlines, FailReads, and closing handshakes. It is not parked while it
-// ends.
+// WaitingSince, deadlines, FailReads and closing handshakes treat a parked connection like one on
+// which a read waits, since before it was parked. A connection that ends is not parked.
 //
 // ReadOrPark never returns ErrParked if quiet is negative, or if the connection can't be parked:
 // TLS and other connections that wrap a socket, networks in memory, systems without a poller, and a
@@ -139,7 +138,7 @@ type parker struct {
 	isQuiet bool // that read is over, because the quiet deadline passed, but the wait goes on
 }
 
-// serve notes whose deadlines these are, and whom to wake.
+// serve notes the connection of these deadlines, and its Waker.
 func (d *readDeadlines) serve(t *Conn, w Waker) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -177,8 +176,9 @@ func (t *Conn) awaitMessage(quiet time.Duration) error {
 }
 
 // boundQuiet bounds the next read of the socket, within which a message should begin to arrive. It
-// returns false if the time is over, and no time at all is left to a connection that is not busy. The bound of an earlier read may stay, if that has not half of
-// the time left: to set it takes longer than all else about it.
+// returns false if the time is over; a connection that is not busy has no time at all. The bound of
+// an earlier read stays if at least half of the time is left until then, because to set a bound takes
+// longer than all else about it.
 func (d *readDeadlines) boundQuiet(quiet time.Duration) bool {
 	k := &d.parker
 	now := k.t.Age()
@@ -252,8 +252,8 @@ func (d *readDeadlines) beginPark() bool {
 	return true
 }
 
-// Ready wakes the connection, if it is parked. It is the Ready of a [poller.Waiter], and called for
-// everything else that wakes one. Locks may be held.
+// Ready wakes the connection if it is parked, for whatever reason: it is not only the Ready of a
+// [poller.Waiter]. Locks may be held.
 func (d *readDeadlines) Ready() {
 	if d.parker.parked.CompareAndSwap(true, false) {
 		go d.wake()

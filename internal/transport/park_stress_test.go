@@ -33,7 +33,7 @@ func TestParkedConnectionsComeAndGo(t *testing.T) {
 	var lives, wakes atomic.Int64
 	var all sync.WaitGroup
 	stop := time.Now().Add(2 * time.Second)
-	var pairing sync.Mutex // so that who dials is who accepts
+	var pairing sync.Mutex // so that a goroutine accepts the connection that it has dialed
 	for seed := range uint64(8) {
 		all.Go(func() {
 			random := rand.New(rand.NewPCG(seed, 3))

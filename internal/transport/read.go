@@ -213,15 +213,15 @@ func (t *Conn) beginWait() {
 	}
 }
 
-// endWait notes that the read has returned, unless it goes on or the connection is parked.
+// endWait notes that no read waits any more, unless the connection is about to be parked.
 func (t *Conn) endWait() {
 	if d := t.deadlines.Made(); d == nil || !d.parker.isQuiet {
 		t.waiting.Store(0)
 	}
 }
 
-// WaitingSince reports whether a read waits for the peer, and the age at which it began to wait. One
-// that is parked waits.
+// WaitingSince reports whether a read waits for the peer, and the age at which it began to wait. On a
+// connection that is parked, a read waits.
 func (t *Conn) WaitingSince() (since time.Duration, waiting bool) {
 	w := t.waiting.Load()
 	return time.Duration(w - 1), w != 0

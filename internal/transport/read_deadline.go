@@ -25,10 +25,10 @@ func (t *Conn) readDeadlines() *readDeadlines {
 // has an effect. An error says that the waiting read could not be interrupted: see FailUnreached.
 func (t *Conn) FailReads(cause error) error { return t.readDeadlines().fail(t.nc, cause) }
 
-// readDeadlines decides which read deadline the socket has: the caller's, or that of a wait which
-// ends with the connection parked, whichever comes first; one that has passed, to interrupt a
-// read; or none, once a closing handshake reads, which is bounded by a timer. A change of any of
-// them wakes a connection that is parked.
+// readDeadlines decides which read deadline the socket has: the caller's, or the end of a wait
+// before the connection is parked, whichever comes first; one that has passed, to interrupt a read;
+// or none, once a closing handshake reads, which is bounded by a timer. A change of any of them
+// wakes a connection that is parked.
 type readDeadlines struct {
 	bounded atomic.Bool // caller is not zero
 	taken   bool        // a closing handshake reads: the deadline must not change any more

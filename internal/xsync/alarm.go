@@ -43,15 +43,25 @@ func (s *Alarms[T]) Join(v *T) {
 	s.of(v).shard = uint8(1 + s.joined.Add(1)%uint32(len(s.shards))) //nolint:gosec // there are at most 255
 }
 
-// Reset has the alarm of v go off after d, once, instead of at the time that was set before. It
-// does nothing after Stop.
-func (s *Alarms[T]) Reset(v *T, d time.Duration) {
+// lock returns the alarm of v and its shard, whose mutex it locks, or no shard if the alarm has not
+// joined.
+func (s *Alarms[T]) lock(v *T) (*Alarm, *alarmShard[T]) {
 	a := s.of(v)
 	if a.shard == 0 {
-		return
+		return a, nil
 	}
 	h := &s.shards[a.shard-1]
 	h.mu.Lock()
+	return a, h
+}
+
+// Reset has the alarm of v go off after d, once, instead of at the time that was set before. It
+// does nothing after Stop.
+func (s *Alarms[T]) Reset(v *T, d time.Duration) {
+	a, h := s.lock(v)
+	if h == nil {
+		return
+	}
 	defer h.mu.Unlock()
 	if a.stopped {
 		return
@@ -77,12 +87,10 @@ func (s *Alarms[T]) Reset(v *T, d time.Duration) {
 
 // Cancel takes back what was set. It does not wait for a call under way.
 func (s *Alarms[T]) Cancel(v *T) {
-	a := s.of(v)
-	if a.shard == 0 {
+	a, h := s.lock(v)
+	if h == nil {
 		return
 	}
-	h := &s.shards[a.shard-1]
-	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.remove(h, a)
 }
@@ -90,12 +98,10 @@ func (s *Alarms[T]) Cancel(v *T) {
 // Stop disarms the alarm of v for good. When it returns, no call is under way, and no
 // goroutine of the set is left if no other alarm is set.
 func (s *Alarms[T]) Stop(v *T) {
-	a := s.of(v)
-	if a.shard == 0 {
+	a, h := s.lock(v)
+	if h == nil {
 		return
 	}
-	h := &s.shards[a.shard-1]
-	h.mu.Lock()
 	a.stopped = true
 	s.remove(h, a)
 	if a.calls > 0 && a.idle == nil {
