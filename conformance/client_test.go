@@ -85,7 +85,7 @@ func dial(t *testing.T, s *server, r *row) *client {
 	require.Equal(t, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", response.Header.Get("Sec-WebSocket-Accept"), "the answer to the key of the RFC's example")
 	require.Equal(t, answer, strings.Join(response.Header["Sec-Websocket-Extensions"], ", "))
 	_ = c.SetDeadline(time.Time{})
-	c.receiver = receiver{r: buffered, deflate: answer != "", window: takenOver(answer)}
+	c.receiver = receiver{r: buffered, deflate: answer != "", window: takenOver(answer, "server")}
 	return c
 }
 

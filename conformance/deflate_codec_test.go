@@ -53,13 +53,14 @@ func inflate(payload, past string) (string, error) {
 	return string(b), err
 }
 
-// takenOver returns how many bytes of earlier messages the server may refer to, by its answer to an offer.
-func takenOver(answer string) int {
-	if answer == "" || strings.Contains(answer, "server_no_context_takeover") {
+// takenOver returns how many bytes of its earlier messages a side may refer to, "server" or "client", by
+// the server's answer to an offer.
+func takenOver(answer, side string) int {
+	if answer == "" || strings.Contains(answer, side+"_no_context_takeover") {
 		return 0
 	}
 	bits := 15
-	if _, value, found := strings.Cut(answer, "server_max_window_bits="); found {
+	if _, value, found := strings.Cut(answer, side+"_max_window_bits="); found {
 		value, _, _ = strings.Cut(value, ";")
 		bits, _ = strconv.Atoi(value) // zero is wrong enough
 	}

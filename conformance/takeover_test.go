@@ -30,7 +30,7 @@ func takeovers() (rows []row) {
 		rows[i].in = func(v *variant) bool { return v.takeover }
 	}
 	for _, o := range takeoverOffers() {
-		o.send, o.want = chained(takenOver(strings.ReplaceAll(o.answer, "client_", "server_")), chat(100)...), back(chat(100)...)
+		o.send, o.want = chained(takenOver(o.answer, "client"), chat(100)...), back(chat(100)...)
 		o.in = func(v *variant) bool { return v.takeover }
 		rows = append(rows, o)
 	}
