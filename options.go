@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket/internal/deflate"
 	"github.com/goyave-contrib/websocket/internal/handshake"
 	"github.com/goyave-contrib/websocket/internal/transport"
 	"github.com/goyave-contrib/websocket/internal/xsync"
@@ -29,7 +30,7 @@ func DefaultOptions() Options {
 		PingInterval:         30 * time.Second,
 		PongTimeout:          10 * time.Second,
 		ParkAfter:            5 * time.Second,
-		MaxWindowBits:        maxWindowBits,
+		MaxWindowBits:        deflate.MaxWindowBits,
 		CompressionThreshold: defaultThreshold,
 		CompressionLevel:     flate.BestSpeed,
 	}
@@ -39,12 +40,6 @@ func DefaultOptions() Options {
 const (
 	defaultThreshold         = 512
 	defaultTakeoverThreshold = 128 // with context takeover, short messages are worth it, too
-)
-
-// Sizes of windows (RFC 7692, 7.1.2), as exponents of 2.
-const (
-	minWindowBits = 8
-	maxWindowBits = 15
 )
 
 // CompressionMode says whether messages are compressed (permessage-deflate, RFC 7692), and how.
@@ -238,8 +233,8 @@ type Options struct {
 	// MaxWindowBits bounds how far back the copies in compressed data reach: to at most
 	// 1<<MaxWindowBits bytes. With context takeover, so much memory is held for each
 	// direction of a connection, from its first compressed message on, and little more. The
-	// server compresses within that bound, and asks for it the clients that allow it, as
-	// browsers do; the windows of others have up to 32 KiB. It is 8 to 15; zero means 15 (32
+	// server compresses within that bound, and asks clients to do the same if they allow it, as
+	// browsers do. Other clients may use windows of 32 KiB. It is 8 to 15; zero means 15 (32
 	// KiB). Anything else is an error, reported by Validate.
 	MaxWindowBits int
 
@@ -284,8 +279,8 @@ func (o *Options) Validate() error {
 	if !o.Compression.isValid() {
 		return fmt.Errorf("websocket: Compression is %d: want one of the constants", int(o.Compression))
 	}
-	if o.MaxWindowBits != 0 && (o.MaxWindowBits < minWindowBits || o.MaxWindowBits > maxWindowBits) {
-		return fmt.Errorf("websocket: MaxWindowBits is %d: want %d to %d", o.MaxWindowBits, minWindowBits, maxWindowBits)
+	if o.MaxWindowBits != 0 && (o.MaxWindowBits < deflate.MinWindowBits || o.MaxWindowBits > deflate.MaxWindowBits) {
+		return fmt.Errorf("websocket: MaxWindowBits is %d: want %d to %d", o.MaxWindowBits, deflate.MinWindowBits, deflate.MaxWindowBits)
 	}
 	if !utf8.ValidString(o.Heartbeat) {
 		return fmt.Errorf("websocket: Heartbeat is %q: want UTF-8", o.Heartbeat)
@@ -315,7 +310,7 @@ func (o *Options) deflateLimits(byDefault bool) *handshake.DeflateLimits {
 	}
 	return &handshake.DeflateLimits{
 		Takeover:   o.Compression == CompressionContextTakeover,
-		WindowBits: cmp.Or(o.MaxWindowBits, maxWindowBits),
+		WindowBits: cmp.Or(o.MaxWindowBits, deflate.MaxWindowBits),
 	}
 }
 

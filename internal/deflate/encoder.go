@@ -9,8 +9,8 @@ const (
 	// maxTable is the number of entries of the largest table of an encoder.
 	maxTable = 1 << 14
 
-	// shortMessage is the size in bytes up to which the fast level of an encoder makes less of a
-	// message by itself than that of package flate, in the same time.
+	// shortMessage is the size in bytes of a message up to which an encoder compresses it better, by
+	// itself and in the same time, than package flate does at its fast level.
 	shortMessage = 2 << 10
 
 	fastLevel    = 1
@@ -141,8 +141,8 @@ func (e *encoder) end() {
 	e.flush()
 }
 
-// CompressAlone compresses a message without those before it, so that no copy reaches back more
-// than 1<<windowBits bytes. Else it is Compress.
+// CompressAlone compresses a message by itself, so that no copy reaches back more than
+// 1<<windowBits bytes. Otherwise it does what Compress does.
 func CompressAlone(p []byte, level, windowBits int, use func(p []byte) error) error {
 	if windowBits == MaxWindowBits && (level != fastLevel || len(p) > shortMessage) {
 		return Compress(p, level, use)

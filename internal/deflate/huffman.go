@@ -50,7 +50,7 @@ func (h *huffman) build(codes []code, frequencies []uint16, longest int) {
 	}
 }
 
-// sort returns the symbols that occur, the rarest first, and those of one frequency in their order.
+// sort returns the symbols that occur, the rarest first. Symbols of one frequency stay in order.
 // In short messages, no symbol occurs often: then it counts how many symbols have each frequency.
 func (h *huffman) sort(frequencies []uint16) []uint32 {
 	n, most := 0, uint16(0)

@@ -184,8 +184,6 @@ func (c *chains) find(m *matcher, i, to int) (length, distance int) {
 			length, distance = n, d
 		}
 	}
-	if c.previous[at] = *head; *head != at {
-		*head = at
-	}
+	c.previous[at], *head = *head, at
 	return length, distance
 }

@@ -68,7 +68,7 @@ func NewReader(source Source, keepAll bool, past *ReceiveWindow) *Reader {
 }
 
 // NewBytesReader returns a Reader of the message p, which has no tail. It keeps all output for
-// Take. Close must be called in any case, before p is changed. Else it is NewReader.
+// Take. Close must be called in any case, before p is changed. Otherwise it does what NewReader does.
 func NewBytesReader(p []byte, past *ReceiveWindow) *Reader {
 	z := readers.Get().(*Reader) //nolint:errcheck // it is
 	z.src, z.keepAll, z.initial = p, true, 4*len(p)

@@ -13,7 +13,6 @@ const (
 	serverWindowBits = "server_max_window_bits"
 	clientWindowBits = "client_max_window_bits"
 
-	minWindowBits = 8
 	maxWindowBits = 15
 )
 
@@ -44,8 +43,8 @@ type deflateParameters struct {
 
 // parseDeflate returns the parameters of an element of Sec-WebSocket-Extensions. It reports false
 // if that is another extension, or has a parameter that is unknown, there twice, or has a bad value
-// (RFC 7692, 7). Names are compared with case: RFC 6455 does not say otherwise, and to decline an
-// offer harms nobody.
+// (RFC 7692, 7). Names are compared with case: RFC 6455 does not say otherwise, and it is safe to
+// decline an offer.
 func parseDeflate(e Extension) (p deflateParameters, ok bool) {
 	if e.name != deflateName {
 		return p, false

@@ -21,8 +21,8 @@ type queue struct {
 	flushing bool     // there is a flusher
 }
 
-// A Frame is a whole message as it is written, in one frame. Its memory is that of the message,
-// which many connections share.
+// A Frame is a whole message as it is written, in one frame. It is in the memory of the
+// message, which many connections share.
 type Frame struct {
 	Bytes   []byte   // with its header
 	Content *Content // nil if the message is not compressed
@@ -40,7 +40,7 @@ type Content struct {
 // memory of its own.
 type segment struct {
 	p       []byte   // which is not written yet
-	content *Content // nil: that of one frame, which is not needed, and has no tag
+	content *Content // nil: it is one frame without a tag, whose content is not needed
 }
 
 // frames returns the number of frames.
@@ -56,8 +56,8 @@ const (
 	joinFrom = 64
 
 	// joinedFrameMax is the length in bytes up to which a frame is joined with others: a segment
-	// of its own would take as much memory, with what append reserves. joinedContentMax is that of
-	// its content.
+	// of its own would take as much memory, with what append reserves. joinedContentMax bounds
+	// its content likewise.
 	joinedFrameMax, joinedContentMax = 64, 128
 
 	// joinedSize is the size in bytes of a segment of joined frames.
