@@ -15,11 +15,12 @@ import (
 func (m *model) check() {
 	slices.SortFunc(m.kicks, func(a, b kick) int { return cmp.Compare(a.at.call, b.at.call) })
 	got := 0
+	var missed [modelNodes]misses
 	for _, p := range m.players {
 		for _, k := range m.kicks {
 			p.kick(k)
 		}
-		p.sort(m)
+		p.sort(m, &missed[p.node])
 		for _, s := range p.spans {
 			got += len(s.got)
 			m.checkSpan(p, s)
@@ -34,6 +35,27 @@ func (m *model) check() {
 	}
 	m.t.Logf("seed %d: %d messages, %d of them arrived at clients", m.seed, len(m.messages), got)
 	assert.Greater(m.t, got, len(m.messages))
+	for i, node := range m.nodes {
+		m.t.Logf("seed %d: node %d did not deliver %d: %+v", m.seed, i, node.missed, missed[i])
+		assert.GreaterOrEqual(m.t, node.missed, missed[i].certain, "seed %d: node %d counts what clients miss", m.seed, i)
+		assert.LessOrEqual(m.t, node.missed, missed[i].possible, "seed %d: node %d counts what clients miss", m.seed, i)
+	}
+}
+
+// misses are the numbers of messages that clients did not get: of those that were certainly, and of
+// those that were possibly for them.
+type misses struct{ certain, possible int }
+
+// mayMiss reports whether a player may miss a message: it did not fit into the queue, or a later one
+// has replaced it.
+func (m *model) mayMiss(p *player, message *modelMessage) bool {
+	if m.drops(p.node) {
+		return true
+	}
+	return message.latest != "" && slices.ContainsFunc(m.messages, func(later *modelMessage) bool {
+		possibly, _ := m.audience(p, later)
+		return later != message && later.latest == message.latest && possibly && later.at[p.node].ret > message.at[p.node].call
+	})
 }
 
 func (m *model) fail(p *player, s *span, format string, args ...any) {
@@ -96,8 +118,9 @@ func (m *model) audience(p *player, message *modelMessage) (possibly, certainly 
 	return possibly && !out, certainly && !perhapsOut && !p.rude
 }
 
-// sort checks the received messages of a player as a whole, and assigns them to its spans.
-func (p *player) sort(m *model) {
+// sort checks the received messages of a player as a whole, and assigns them to its spans. It adds
+// the messages that the player did not get.
+func (p *player) sort(m *model, missed *misses) {
 	left := make(map[string]int) // how many spans of a topic are over
 	seen := make(map[int]bool)
 	for _, text := range p.got {
@@ -120,8 +143,15 @@ func (p *player) sort(m *model) {
 		}
 	}
 	for id, message := range m.messages {
-		if _, certainly := m.audience(p, message); certainly && !seen[id] {
-			m.t.Errorf("seed %d: player %d did not get %d: %v", m.seed, p.name, id, message)
+		possibly, certainly := m.audience(p, message)
+		if possibly && !seen[id] {
+			missed.possible++
+		}
+		if certainly && !seen[id] {
+			missed.certain++
+			if !m.mayMiss(p, message) {
+				m.t.Errorf("seed %d: player %d did not get %d: %v", m.seed, p.name, id, message)
+			}
 		}
 	}
 }
@@ -138,9 +168,10 @@ func (p *player) assign(id int, message *modelMessage, left map[string]int) (ok 
 			continue
 		}
 		possibly, certainly := s.holds(message.at[p.node])
-		possibly = possibly && n == left[mark(s.topic)]
+		// One with a key may be ahead of the mark, in the place of an earlier one.
+		possibly = possibly && (n == left[mark(s.topic)] || message.latest != "" && n > left[mark(s.topic)])
 		ok = ok || possibly
-		if certainly || possibly && message.isSimple() {
+		if certainly || possibly && message.isSimple() && message.latest == "" {
 			s.got = append(s.got, id)
 		}
 	}
@@ -152,20 +183,23 @@ func (message *modelMessage) isSimple() bool {
 	return len(message.to.topics) == 1 && len(message.to.players) == 0
 }
 
-// checkSpan checks that what a player has received during a span came in the order of the calls.
+// checkSpan checks that what a player has received during a span came in the order of the calls. A
+// message with a key may be early, but not ahead of an earlier one with the same key.
 func (m *model) checkSpan(p *player, s *span) {
-	var last int64
+	last := make(map[string]int64) // by key
 	for _, id := range s.got {
-		at := m.messages[id].at[p.node]
-		if at.ret < last {
+		message := m.messages[id]
+		at := message.at[p.node]
+		if at.ret < max(last[""], last[message.latest]) {
 			m.fail(p, s, "%d came behind what was sent later", id)
 		}
-		last = max(last, at.call)
+		last[message.latest] = max(last[message.latest], at.call)
 	}
 }
 
 // checkOrder checks that two players have received their common messages to a topic in the same
-// order and without gaps: between two common messages, both have received the same messages.
+// order and without gaps: between two common messages, both have received the same messages. Those
+// with a key have other places.
 func (m *model) checkOrder(p, other *player) {
 	for _, a := range p.spans {
 		for _, b := range other.spans {
@@ -176,7 +210,8 @@ func (m *model) checkOrder(p, other *player) {
 			for _, id := range b.got {
 				at := slices.Index(a.got, id)
 				switch {
-				case at < 0 && m.messages[id].isFor(p):
+				case m.messages[id].latest != "":
+				case at < 0 && !m.drops(p.node) && m.messages[id].isFor(p):
 					between = append(between, id)
 				case at < 0:
 				case at < last:

@@ -30,9 +30,25 @@ import (
 func TestModel(t *testing.T) {
 	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
 		for seed := range uint64(3) {
-			newModel(t, n, seed).run()
+			newModel(t, n, seed, false).run()
 		}
 	})
+}
+
+// The same holds with short queues that drop messages, and with messages that replace others, except
+// that clients miss some messages: as many as the hubs count.
+func TestModelWithFullQueues(t *testing.T) {
+	missed := 0
+	testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
+		for seed := range uint64(3) {
+			m := newModel(t, n, seed, true)
+			m.run()
+			for _, node := range m.nodes {
+				missed += node.missed
+			}
+		}
+	})
+	assert.Positive(t, missed)
 }
 
 const (
@@ -41,6 +57,7 @@ const (
 	modelSteps      = 30
 	modelPublishers = 2 // on each node
 	modelMessages   = 150
+	modelPadding    = 10_000 // bytes: the networks take some messages, and others have to wait
 )
 
 // A model records the calls of the hubs of three nodes, with their times, and what the clients
@@ -48,6 +65,7 @@ const (
 type model struct {
 	t     *testing.T
 	seed  uint64
+	full  bool // queues are full at times, and messages replace others
 	clock atomic.Int64
 	nodes [modelNodes]*modelNode
 
@@ -67,7 +85,22 @@ const never = math.MaxInt64
 // receive.
 type modelMessage struct {
 	to, except modelTargets
+	latest     string // the key of Latest
 	at         [modelNodes]interval
+}
+
+// drops reports whether a node drops messages that do not fit. The first node never does.
+func (m *model) drops(node int) bool { return m.full && node > 0 }
+
+// options returns the options of a node's hub.
+func (m *model) options(node int) hub.Options {
+	if !m.drops(node) {
+		return hub.Options{Queue: websocket.QueueLimit{Messages: -1, Bytes: -1}}
+	}
+	return hub.Options{
+		Queue:    websocket.QueueLimit{Messages: 6},
+		WhenFull: []hub.Policy{hub.DropNewest, hub.DropOldest}[node-1],
+	}
 }
 
 // modelTargets are topics and players.
@@ -124,14 +157,17 @@ type modelNode struct {
 	*hub.Hub
 	upgrader *websocket.Upgrader
 	target   any
+	missed   int // messages that did not fit, or were replaced: by the hub's count
 }
 
-func newModel(t *testing.T, n testws.Network, seed uint64) *model {
-	m := &model{t: t, seed: seed}
+func newModel(t *testing.T, n testws.Network, seed uint64, full bool) *model {
+	m := &model{t: t, seed: seed, full: full}
 	var memory hub.Memory
 	for i := range m.nodes {
 		broker := &lateBroker{Broker: memory.Node(), model: m, node: i, random: m.newRandom(1000 + i)}
-		node := &modelNode{Hub: hub.New(hub.Options{Queue: websocket.QueueLimit{Messages: -1, Bytes: -1}, Broker: broker})}
+		options := m.options(i)
+		options.Broker = broker
+		node := &modelNode{Hub: hub.New(options)}
 		node.upgrader = websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
 			name, _ := strconv.Atoi(r.URL.Query().Get("name"))
 			return m.players[name].serve(m, conn)
@@ -160,7 +196,7 @@ func (m *model) run() {
 	var clients, publishers sync.WaitGroup
 	for _, p := range m.players {
 		client := wstest.Dial(m.t, m.nodes[p.node].target, fmt.Sprint("/?name=", p.name), &wstest.Options{Timeout: 20 * time.Second})
-		clients.Go(func() { p.listen(client) })
+		clients.Go(func() { p.listen(m, client) })
 		clients.Go(func() { p.talk(client) })
 	}
 	for i := range modelNodes * modelPublishers {
@@ -182,7 +218,9 @@ func (m *model) run() {
 	}
 	for _, node := range m.nodes {
 		require.NoError(m.t, node.Shutdown(m.t.Context()))
-		require.Equal(m.t, hub.Stats{}, node.Stats())
+		stats := node.Stats()
+		node.missed = int(stats.Dropped + stats.Replaced) //nolint:gosec // they are few
+		require.Equal(m.t, hub.Stats{Dropped: stats.Dropped, Replaced: stats.Replaced}, stats)
 	}
 	clients.Wait()
 	m.check()
@@ -243,6 +281,9 @@ func (m *model) anyAudience(random *rand.Rand) (message modelMessage) {
 func (m *model) send(node int, random *rand.Rand, message modelMessage) {
 	m.mu.Lock()
 	text := hub.Text(strconv.Itoa(len(m.messages)))
+	if m.full {
+		text = message.fill(len(m.messages), random)
+	}
 	m.messages = append(m.messages, &message)
 	m.mu.Unlock()
 	audience := m.nodes[node].To(message.to.targets(random)...)
@@ -255,6 +296,22 @@ func (m *model) send(node int, random *rand.Rand, message modelMessage) {
 	message.at[node] = at
 }
 
+// fill returns the message with a number, which may be long, and may have a key or a policy.
+func (message *modelMessage) fill(id int, random *rand.Rand) hub.Message {
+	text := hub.Text(strconv.Itoa(id) + strings.Repeat(" ", random.IntN(4)*modelPadding))
+	switch random.IntN(8) {
+	case 0, 1:
+		message.latest = fmt.Sprint("key", random.IntN(3))
+		return text.Latest(message.latest)
+	case 2:
+		return text.WhenFull(hub.DropNewest)
+	case 3:
+		return text.WhenFull(hub.DropOldest)
+	default:
+		return text
+	}
+}
+
 // received records a message of another node and its time.
 func (m *model) received(node int, topic hub.Topic, payload []byte, at interval) {
 	operation, body := splitEnvelope(payload)
@@ -262,7 +319,7 @@ func (m *model) received(node int, topic hub.Topic, payload []byte, at interval)
 	case websocket.CloseMessage:
 		m.kicked(kick{node: node, key: topic.Name, at: at})
 	case websocket.TextMessage:
-		id, err := strconv.Atoi(string(body))
+		id, err := strconv.Atoi(strings.TrimSpace(string(body)))
 		assert.NoError(m.t, err)
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -398,9 +455,10 @@ func (p *player) step(m *model) error {
 	}
 }
 
-// mark sends a message to itself, behind which a later span begins.
+// mark sends a message to itself, behind which a later span begins. It is never dropped.
 func (p *player) mark(topic hub.Topic) error {
-	return p.member.Load().Send(hub.Text("left " + mark(topic)))
+	member := p.member.Load()
+	return member.SendContext(member.Conn().Context(), hub.Text("left "+mark(topic)))
 }
 
 // await waits until another node has moved the player into a room or out of it.
@@ -485,15 +543,20 @@ func (p *player) setKey(m *model, key hub.Topic) (err error) {
 
 func mark(topic hub.Topic) string { return fmt.Sprint(int(topic.Kind), " ", topic.Name) }
 
-// listen is the client: it reads all messages and answers the close frame.
-func (p *player) listen(client *wstest.Client) {
+// listen is the client: it reads all messages and answers the close frame. If queues shall be full,
+// some clients read slowly.
+func (p *player) listen(m *model, client *wstest.Client) {
+	random := m.newRandom(300 + p.name)
 	for {
+		if m.full && p.name%5 == 0 {
+			pause(random)
+		}
 		_, text, err := client.ReadMessage()
 		if err != nil {
 			_ = client.Conn.Close()
 			return
 		}
-		p.got = append(p.got, string(text))
+		p.got = append(p.got, strings.TrimSpace(string(text)))
 	}
 }
 
