@@ -139,13 +139,13 @@ type Options struct {
 	PongTimeout time.Duration
 
 	// ParkAfter is how long a busy connection of a [MessageController] waits for a message
-	// until its goroutine ends; its next message is handled on another one. It is busy if its
-	// last two messages came within that time; the goroutine of any other connection ends
-	// when there is nothing to read. A connection that is
-	// parked has neither a goroutine nor a buffer, and all else goes on: pings, timeouts,
-	// writes, Shutdown. Zero means 5 seconds; negative means never. So does a connection
-	// whose goroutine is needed to wait: over TLS or a connection that wraps the socket, on
-	// systems without epoll or kqueue, with ServeInHandler, and once Conn.NetConn was called.
+	// until it is parked: its goroutine ends, and its next message is handled on another one.
+	// A connection is busy if its last two messages came within that time; any other one is
+	// parked when there is nothing to read. A parked connection has neither a goroutine nor a
+	// buffer, and all else goes on: pings, timeouts, writes, Shutdown. Zero means 5 seconds;
+	// negative means that no connection is parked. A connection whose goroutine is needed to
+	// wait is never parked: over TLS or a connection that wraps the socket, on systems without
+	// epoll or kqueue, with ServeInHandler, and once Conn.NetConn was called.
 	ParkAfter time.Duration
 
 	// HeartbeatInterval is the time since the last outgoing text or binary message was
