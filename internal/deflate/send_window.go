@@ -11,6 +11,10 @@ const (
 	// positions. For a smaller one, making it again for each message costs little.
 	keptTableBits = 13
 
+	// maxKeptTable is the most entries of a table that a window keeps. Their 5,376 bytes are a size
+	// that the allocator has, and leave room for the rest of a connection: see docs/operations.md.
+	maxKeptTable = 2688
+
 	// maxLater is the number of messages that a window keeps in their own memory. As many of half a
 	// KiB are as long as the largest window.
 	maxLater = 64
@@ -18,9 +22,9 @@ const (
 
 // A SendWindow is the end of what was sent compressed on a connection: the context for what is sent
 // next (RFC 7692, 7.1.1). It takes memory as it fills, and keeps a table of its positions, of at
-// most 3/16 of its size. What is sent to many stays where it is until a message is compressed that
-// may refer to it. Until its end, the connection must not use another one for what it sends. One
-// goroutine at a time may use it.
+// most 3/16 of its size and at most 5,376 bytes. What is sent to many stays where it is until a
+// message is compressed that may refer to it. Until its end, the connection must not use another
+// one for what it sends. One goroutine at a time may use it.
 //
 // Its fields have small types, because each connection has one.
 type SendWindow struct {
@@ -74,7 +78,7 @@ func (w *SendWindow) Compress(p []byte, level int, use func(p []byte) error) err
 func (w *SendWindow) compressWithin(e *encoder, p []byte, use func(p []byte) error) error {
 	w.makeRoom(len(p))
 	if w.table == nil {
-		w.table = make([]uint16, 3*w.size()/32)
+		w.table = make([]uint16, min(3*w.size()/32, maxKeptTable))
 	}
 	n := w.past.Len
 	w.past.Len += copy((*w.past.Memory)[n:], p)

@@ -155,7 +155,7 @@ func sendSome(t *testing.T, bits int, random *rand.Rand, messages, most int) {
 		if payload != nil {
 			p.receive(t, payload, message)
 		}
-		assert.LessOrEqual(t, w.MemorySize(), max(512, 1<<bits*19/16))
+		assert.LessOrEqual(t, w.MemorySize(), max(512, min(1<<bits*19/16, 1<<bits+5376)))
 		assert.LessOrEqual(t, p.window.MemorySize(), max(512, 1<<bits))
 	}
 }

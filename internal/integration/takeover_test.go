@@ -549,7 +549,7 @@ func TestWindowsAreCounted(t *testing.T) {
 		client.Send(deflated(t, w, unlike+unlike))
 		_, _ = receiveDeflated(t, client, z)
 	}
-	assert.Equal(t, int64(2*32<<10+6<<10), u.Stats().WindowBytes)
+	assert.Equal(t, int64(2*32<<10+5376), u.Stats().WindowBytes)
 	client.Send(wstest.Close(1000, ""))
 	testws.AwaitEnd(t, u)
 	require.Zero(t, u.Stats().WindowBytes)
