@@ -24,6 +24,8 @@ type Memory struct {
 	// The subscribers of each topic; every node subscribes to Everyone. The slices are replaced
 	// and never changed, so that Publish can use them without the lock.
 	nodes map[Topic][]*memoryNode
+
+	presence memoryPresence
 }
 
 // Node returns a broker for one more hub.

@@ -18,19 +18,22 @@ type PresenceBroker interface {
 	RenewNode(ctx context.Context, node string, ttl time.Duration) (Lease, error)
 
 	// PutPresence changes entries of a node in a room, all at one moment, and the revision of the
-	// node in this room. Calls for one node and room follow one another, with growing revisions;
-	// one that fails may be repeated with the same revision. It is an error if the node has no
-	// lease.
+	// node in this room. Calls for one node and room follow one another, with growing revisions, but
+	// not always by one; one that fails may be repeated with the same revision and changes. A call
+	// that comes late, with an older revision than the room has of the node, changes nothing. It is
+	// an error if the node has no lease. The broker may retain the changes but must not change them.
 	PutPresence(ctx context.Context, room Topic, node string, revision uint64, changes []PresenceEntry) error
 
-	// ListPresence returns the entries in a room of all nodes that live.
+	// ListPresence returns the entries in a room of all nodes that live, in any order. A node that
+	// has no entry there may be missing. The hub does not change what it is given.
 	ListPresence(ctx context.Context, room Topic) ([]NodePresence, error)
 
 	// PresenceRevisions returns the revision of each node that lives, for each of some rooms, in
-	// their order: a node that has put nothing into a room may be missing.
+	// their order. A node that has no entry in a room may be missing, so that a broker need keep
+	// nothing of it.
 	PresenceRevisions(ctx context.Context, rooms []Topic) ([]map[string]uint64, error)
 
-	// RemoveNode drops a node and its entries in all rooms.
+	// RemoveNode drops a node and its entries in all rooms. A node without a lease is no error.
 	RemoveNode(ctx context.Context, node string) error
 }
 
