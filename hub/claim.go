@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,7 +22,8 @@ var errEmptyKey = errors.New("hub: the empty key can't be taken")
 // TakeKey waits until the broker has subscribed to the key, as [Member.JoinContext] does for rooms.
 // When it returns, the other members on this node have left. If ctx ends first, the member has no
 // key, and the error wraps the cause of ctx. If the broker can't tell the other nodes, TakeKey
-// returns its error, and the member keeps the key. The empty key, and a code that may not be sent,
+// returns its error, and the member keeps the key. A key counts as taken until the member has another
+// one, or none. The empty key, and a code that may not be sent,
 // are errors. The other errors are those of [Member.Join], also when another member has taken the
 // key in the meantime.
 func (m *Member) TakeKey(ctx context.Context, key string, code int, reason string) error {
@@ -32,15 +34,15 @@ func (m *Member) TakeKey(ctx context.Context, key string, code int, reason strin
 		return fmt.Errorf("hub: close code %d may not be sent", code)
 	}
 	h := m.hub
-	c := h.claims.add(m, claim{key: key, id: m.ID(), code: code, reason: reason}) // before the member has the key
-	err := m.SetKey(key)
-	if err == nil {
-		if err = m.awaitSubscribed(ctx); err != nil {
-			m.exit(keyMembership)
-		}
+	c, previous := h.claims.add(m, claim{key: key, id: m.ID(), code: code, reason: reason}) // before the member has the key
+	if err := m.SetKey(key); err != nil {
+		h.claims.replace(m, c, previous)
+		return err
 	}
+	err := m.awaitSubscribed(ctx)
 	if err != nil {
-		h.claims.remove(m)
+		m.exit(keyMembership)
+		h.claims.forget(m, key)
 		return err
 	}
 	h.settle(c)
@@ -107,38 +109,87 @@ func (c claim) isBefore(other claim) bool {
 	return strings.Compare(c.id, other.id) < 0
 }
 
-// claims are the latest claims of the members on this node.
+// claims are the claims of the members on this node, one for each key that a member has taken and has,
+// or is about to have.
 type claims struct {
 	mu       sync.Mutex // no other mutex is locked while this one is held
-	byMember map[*Member]claim
+	byMember map[*Member][]claim
 	last     uint64
 }
 
-// add records a claim, which is newer than all others of this node.
-func (s *claims) add(m *Member, c claim) claim {
+// add records a claim, which is newer than all others of this node. It takes the place of the
+// member's previous claim of that key, if there is one.
+func (s *claims) add(m *Member, c claim) (added, previous claim) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last = max(s.last+1, uint64(time.Now().UnixNano())) //nolint:gosec // it is after 1970
 	c.time = s.last
 	if s.byMember == nil {
-		s.byMember = make(map[*Member]claim)
+		s.byMember = make(map[*Member][]claim)
 	}
-	s.byMember[m] = c
-	return c
+	list, previous := remove(s.byMember[m], c.key)
+	s.byMember[m] = append(list, c)
+	return c, previous
 }
 
 // of returns a member's claim of a key.
 func (s *claims) of(m *Member, key string) claim {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.byMember[m]; c.key == key {
-		return c
+	for _, c := range s.byMember[m] {
+		if c.key == key {
+			return c
+		}
 	}
 	return claim{key: key}
 }
 
-func (s *claims) remove(m *Member) {
+// replace undoes add: previous is there again, if there was one. It does nothing if the claim that
+// was added is not the latest any more.
+func (s *claims) replace(m *Member, added, previous claim) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list, latest := remove(s.byMember[m], added.key)
+	if latest != added {
+		return
+	}
+	if previous.time != 0 {
+		list = append(list, previous)
+	}
+	s.set(m, list)
+}
+
+// forget removes the claim of a key that the member has no more.
+func (s *claims) forget(m *Member, key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if list, c := remove(s.byMember[m], key); c.time != 0 {
+		s.set(m, list)
+	}
+}
+
+// forgetAll removes the claims of a member that has left.
+func (s *claims) forgetAll(m *Member) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.byMember, m)
+}
+
+// set sets the list of a member. The caller holds the mutex.
+func (s *claims) set(m *Member, list []claim) {
+	if len(list) == 0 {
+		delete(s.byMember, m)
+		return
+	}
+	s.byMember[m] = list
+}
+
+// remove returns a list without the claim of a key, and that claim, zero if there is none.
+func remove(list []claim, key string) (rest []claim, removed claim) {
+	i := slices.IndexFunc(list, func(c claim) bool { return c.key == key })
+	if i < 0 {
+		return list, claim{}
+	}
+	removed = list[i]
+	return slices.Delete(list, i, i+1), removed
 }

@@ -215,3 +215,49 @@ func TestNewestSessionWins(t *testing.T) {
 		}
 	})
 }
+
+// An unwillingBroker refuses to subscribe to a topic.
+type unwillingBroker struct {
+	*distantBroker
+	refused hub.Topic
+}
+
+var errUnwilling = errors.New("no such topic here")
+
+func (b *unwillingBroker) Subscribe(t hub.Topic) error {
+	if t == b.refused {
+		return errUnwilling
+	}
+	return b.distantBroker.Subscribe(t)
+}
+
+// A member that fails to take another key still has taken the one that it has: an older claim of
+// another node, which arrives late, does not win.
+func TestTakenKeyIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var network hub.Memory
+		var hubs [2]*hub.Hub
+		for i := range hubs {
+			distant := &distantBroker{Broker: network.Node(), delay: func() time.Duration { return time.Second }}
+			hubs[i] = hub.New(hub.Options{Broker: &unwillingBroker{distantBroker: distant, refused: hub.Key("bob")}})
+		}
+		r := newRig(t, testws.Memory, websocket.Options{PingInterval: -1})
+		older, second := r.join(hubs[1])
+		go testws.Drain(older)
+		newer, first := r.join(hubs[0])
+		go testws.Drain(newer)
+		time.Sleep(time.Minute)
+		var taking sync.WaitGroup
+		taking.Go(func() { _ = second.TakeKey(t.Context(), "ann", 4001, "newest") }) // it loses
+		time.Sleep(time.Millisecond)
+		require.NoError(t, first.TakeKey(t.Context(), "ann", 4001, "newest"))
+		require.ErrorIs(t, first.TakeKey(t.Context(), "bob", 4001, "newest"), errUnwilling)
+		taking.Wait()
+		time.Sleep(time.Minute)
+		assert.Equal(t, []*hub.Member{first}, hubs[0].WithKey("ann"))
+		assert.Empty(t, hubs[1].WithKey("ann"))
+		for _, h := range hubs {
+			require.NoError(t, h.Shutdown(t.Context()))
+		}
+	})
+}

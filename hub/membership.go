@@ -83,8 +83,12 @@ func (m *Member) exit(selected selector) {
 // forget deletes memberships from the member. The caller holds the member's mutex.
 func (m *Member) forget(list []*membership) {
 	for _, ms := range list {
-		m.memberships.remove(ms.group.topic)
+		t := ms.group.topic
+		m.memberships.remove(t)
 		ms.group = nil
+		if t.Kind == KindKey {
+			m.hub.claims.forget(m, t.Name)
+		}
 	}
 }
 
