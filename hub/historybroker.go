@@ -25,12 +25,15 @@ type HistoryBroker interface {
 	// Append adds a payload to the history of a topic and returns its entry. The entry is kept
 	// when Append returns nil; after an error, it may be kept all the same. Entries of one
 	// topic have one order, the same for all hubs. Append drops the entries that keep does not
-	// allow.
+	// allow. The hub does not change the payload afterwards, and the broker may retain it but
+	// must not change it.
 	Append(ctx context.Context, t Topic, payload []byte, keep Keep) (Entry, error)
 
 	// Read returns at most limit of the entries after a position, the oldest first. The zero
 	// Position asks for the oldest that are kept. Any other is answered exactly: if its epoch is
-	// not the topic's, or an entry after it is kept no more, the error is ErrHistoryLost.
+	// not the topic's, its offset is greater than that of the newest entry, or an entry after it
+	// is kept no more, the error is ErrHistoryLost, whatever the limit. An offset of 0 in the
+	// topic's epoch is before the first entry. With a limit of 0 there are no entries.
 	//
 	// The second result is the position of the newest entry that the topic ever had, kept or not.
 	// Its offset is 0 if there was none. Its epoch is never empty: the broker begins one for a
@@ -42,7 +45,7 @@ type HistoryBroker interface {
 type Position struct {
 	// Epoch changes when the history begins anew and offsets can no longer be compared, for
 	// example because a broker has lost its data. As long as a hub is subscribed to the topic,
-	// it changes for no other reason.
+	// it changes for no other reason. It is any string of at most 128 bytes.
 	Epoch string
 	// Offset grows from entry to entry of a room, not always by one. The first is at least 1.
 	Offset uint64
@@ -63,6 +66,15 @@ type Keep struct {
 	// Age is how long a message is kept at most. Zero means 24 hours. A broker may keep it a
 	// little longer.
 	Age time.Duration
+}
+
+const defaultAge = 24 * time.Hour
+
+func (k Keep) age() time.Duration {
+	if k.Age <= 0 {
+		return defaultAge
+	}
+	return k.Age
 }
 
 // ErrHistoryLost is the error of a position whose continuation can't be had: it is of another epoch,

@@ -19,13 +19,17 @@ var errBrokerClosed = errors.New("hub: broker is closed")
 //	two := hub.New(hub.Options{Broker: network.Node()})
 //
 // When a hub's call returns, its message has been delivered to the other hubs.
+//
+// A Memory keeps the history of rooms for as long as it exists itself. It forgets a room with the
+// last message that it keeps, when no hub is subscribed to the room any more.
 type Memory struct {
 	mu sync.RWMutex
 	// The subscribers of each topic; every node subscribes to Everyone. The slices are replaced
 	// and never changed, so that Publish can use them without the lock.
 	nodes map[Topic][]*memoryNode
 
-	presence memoryPresence
+	presence  memoryPresence
+	histories memoryHistories
 }
 
 // Node returns a broker for one more hub.
@@ -73,7 +77,9 @@ type memoryNode struct {
 	receive func(t Topic, payload []byte)
 	closed  atomic.Bool
 
-	// receiving is held during a call of receive, so that calls do not overlap and none
+	receiveEntry func(t Topic, e Entry) // nil if the hub uses no history
+
+	// receiving is held during a call of receive or receiveEntry, so that calls do not overlap and none
 	// follows Close. The network's mutex is not held then: a hub holds locks that receive
 	// needs when it subscribes.
 	receiving sync.Mutex
