@@ -22,7 +22,7 @@ func TestHistory(t *testing.T, newNetwork func(t *testing.T) Network) {
 		run  func(t *testing.T, open func(t *testing.T) *historian)
 	}{
 		{"a topic begins with an epoch", testEpochBegins},
-		{"subscribers get entries", testEntries},
+		{"subscribers get entries", testSubscribedEntries},
 		{"entries have one order", testEntryOrder},
 		{"Read is exact from each position", testRead},
 		{"the oldest entries are dropped", testKeep},
@@ -220,7 +220,7 @@ func testEpochBegins(t *testing.T, open func(*testing.T) *historian) {
 	}
 }
 
-func testEntries(t *testing.T, open func(*testing.T) *historian) {
+func testSubscribedEntries(t *testing.T, open func(*testing.T) *historian) {
 	from, a, b, none := open(t), open(t), open(t), open(t)
 	x, y := room("x"), room("y")
 	a.follow(x, from)
