@@ -2,8 +2,14 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"time"
 )
+
+// ErrNoPresence is the error of a hub that keeps no presence: Options.Presence is nil, or the Broker is
+// no [PresenceBroker]. A PresenceBroker that can keep none, because of how it is set up, returns it
+// from RenewNode, wrapped or not.
+var ErrNoPresence = errors.New("hub: no presence is kept")
 
 // A PresenceBroker is a [Broker] that keeps which people each node has in which rooms, as long as the
 // node lives. What one node knows of another is in here and in what the hubs publish to each other:
