@@ -44,7 +44,8 @@ type DialOptions struct {
 	// Compression offers compression of messages (permessage-deflate, RFC 7692), which the
 	// server may decline. With CompressionNoContextTakeover, the server is asked to compress
 	// each message by itself. MaxWindowBits bounds the windows of both directions: a server
-	// that can't keep that bound declines. The bounds of both are those in [Options].
+	// that can't keep that bound declines. In any case the server may choose a smaller window
+	// for what the client sends. The bounds of both are those in [Options].
 	Compression   CompressionMode
 	MaxWindowBits int
 

@@ -379,7 +379,8 @@ func TestBreachesOfServers(t *testing.T) {
 }
 
 func TestDialCompression(t *testing.T) {
-	const offered = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+	const agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+	const offered = agreed + "; client_max_window_bits"
 	for _, tt := range []struct {
 		name       string
 		extensions string
@@ -387,31 +388,35 @@ func TestDialCompression(t *testing.T) {
 		refused    bool
 	}{
 		{name: "declined"},
-		{name: "agreed", extensions: offered, compressed: true},
+		{name: "agreed", extensions: agreed, compressed: true},
 		{name: "agreed, without the hint about ourselves", extensions: "permessage-deflate;server_no_context_takeover", compressed: true},
-		{name: "with a smaller window of the server's", extensions: offered + "; server_max_window_bits=10", compressed: true},
-		{name: "with the largest window of the server's", extensions: offered + "; server_max_window_bits=15", compressed: true},
-		{name: "with a window of the server's in quotes", extensions: offered + `; server_max_window_bits="10"`, compressed: true},
-		{name: "with a window that there is not", extensions: offered + "; server_max_window_bits=99", refused: true},
-		{name: "with a window that is no number", extensions: offered + "; server_max_window_bits=ten", refused: true},
-		{name: "with a window without a value", extensions: offered + "; server_max_window_bits", refused: true},
-		{name: "with two windows", extensions: offered + "; server_max_window_bits=10; server_max_window_bits=11", refused: true},
-		{name: "with a flag twice", extensions: offered + "; server_no_context_takeover", refused: true},
+		{name: "with a smaller window of the server's", extensions: agreed + "; server_max_window_bits=10", compressed: true},
+		{name: "with the largest window of the server's", extensions: agreed + "; server_max_window_bits=15", compressed: true},
+		{name: "with a window of the server's in quotes", extensions: agreed + `; server_max_window_bits="10"`, compressed: true},
+		{name: "with a window that there is not", extensions: agreed + "; server_max_window_bits=99", refused: true},
+		{name: "with a window that is no number", extensions: agreed + "; server_max_window_bits=ten", refused: true},
+		{name: "with a window without a value", extensions: agreed + "; server_max_window_bits", refused: true},
+		{name: "with two windows", extensions: agreed + "; server_max_window_bits=10; server_max_window_bits=11", refused: true},
+		{name: "with a flag twice", extensions: agreed + "; server_no_context_takeover", refused: true},
 		{name: "with a flag that has a value", extensions: "permessage-deflate; server_no_context_takeover=5", refused: true},
 		{name: "with another flag that has a value", extensions: "permessage-deflate; server_no_context_takeover; client_no_context_takeover=false", refused: true},
-		{name: "with a smaller window of ours", extensions: offered + "; client_max_window_bits=10", refused: true},
+		{name: "with a smaller window of ours", extensions: agreed + "; client_max_window_bits=10", compressed: true},
+		{name: "with the largest window of ours", extensions: agreed + "; client_max_window_bits=15", compressed: true},
+		{name: "with smaller windows of both", extensions: agreed + "; client_max_window_bits=8; server_max_window_bits=9", compressed: true},
+		{name: "with a window of ours that there is not", extensions: agreed + "; client_max_window_bits=16", refused: true},
+		{name: "as it was offered", extensions: offered, refused: true},
 		{name: "with a context that is kept", extensions: "permessage-deflate; client_no_context_takeover", refused: true},
 		{name: "without any parameter", extensions: "permessage-deflate", refused: true},
 		{name: "another kind", extensions: "x-webkit-deflate-frame; server_no_context_takeover", refused: true},
-		{name: "and one more", extensions: offered + ", x-telepathy", refused: true},
-		{name: "and one more, behind a value", extensions: offered + "; server_max_window_bits=10, x-telepathy", refused: true},
-		{name: "twice", extensions: offered + "\r\nSec-WebSocket-Extensions: " + offered, refused: true},
+		{name: "and one more", extensions: agreed + ", x-telepathy", refused: true},
+		{name: "and one more, behind a value", extensions: agreed + "; server_max_window_bits=10, x-telepathy", refused: true},
+		{name: "twice", extensions: agreed + "\r\nSec-WebSocket-Extensions: " + agreed, refused: true},
 		{name: "an empty header", extensions: " "},
-		{name: "among empty elements", extensions: ", " + offered + ",,", compressed: true},
-		{name: "with a window in quotes, and a backslash", extensions: offered + `; server_max_window_bits="1\0"`, compressed: true},
-		{name: "malformed, at the end", extensions: offered + ";", refused: true},
-		{name: "malformed, behind", extensions: offered + ", ;", refused: true},
-		{name: "with a window whose quotes do not end", extensions: offered + `; server_max_window_bits="10`, refused: true},
+		{name: "among empty elements", extensions: ", " + agreed + ",,", compressed: true},
+		{name: "with a window in quotes, and a backslash", extensions: agreed + `; server_max_window_bits="1\0"`, compressed: true},
+		{name: "malformed, at the end", extensions: agreed + ";", refused: true},
+		{name: "malformed, behind", extensions: agreed + ", ;", refused: true},
+		{name: "with a window whose quotes do not end", extensions: agreed + `; server_max_window_bits="10`, refused: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			first := make(chan wstest.Frame, 1)

@@ -3,6 +3,7 @@ package interop_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -105,6 +106,42 @@ func TestDial(t *testing.T) {
 }
 
 var compressing = websocket.DialOptions{EnableCompression: true}
+
+// A server may choose the size of the client's window, although no context is taken over. Its zlib
+// inflates with that window, and takes no copy that reaches back further.
+func TestDialWindowsWithoutContext(t *testing.T) {
+	t.Run("package ws", func(t *testing.T) {
+		server := startWS(t)
+		requireEachWindow(t, func(t *testing.T, compression string) string {
+			return server.at("deflate", t.Name(), "perMessageDeflate", compression)
+		})
+	})
+	t.Run("Python's websockets", func(t *testing.T) {
+		requireEachWindow(t, func(t *testing.T, compression string) string {
+			return startPython(t, compression).at("", t.Name())
+		})
+	})
+}
+
+// requireEachWindow exchanges messages with servers that choose each size of the client's window.
+// The function serve returns the URL of a server with what the package ws calls perMessageDeflate.
+func requireEachWindow(t *testing.T, serve func(t *testing.T, compression string) string) {
+	all := append(alike(400), text(strings.Repeat(digits, 10)), text(strings.Repeat(sayings, 10_000)))
+	for bits := 8; bits <= 15; bits++ {
+		t.Run(fmt.Sprint(bits, " bits"), func(t *testing.T) {
+			url := serve(t, fmt.Sprintf(`{"threshold": 0, "clientMaxWindowBits": %d}`, bits))
+			conn, response, err := websocket.Dial(t.Context(), url, &compressing)
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = conn.CloseNow() })
+			assert.ElementsMatch(t,
+				[]string{"permessage-deflate", "server_no_context_takeover", "client_no_context_takeover", fmt.Sprint("client_max_window_bits=", bits)},
+				strings.Split(response.Header.Get("Sec-WebSocket-Extensions"), "; "))
+			require.NoError(t, conn.SetReadDeadline(time.Now().Add(patience)))
+			requireEchoes(t, conn, all)
+			require.NoError(t, conn.Close(websocket.CloseNormalClosure, ""))
+		})
+	}
+}
 
 // requireStreamed sends a message in parts and reads it back.
 func requireStreamed(t *testing.T, conn *websocket.Conn) {

@@ -6,7 +6,6 @@ import "path"
 // explanation is a problem, and so is each case that failed or is non-strict.
 var explanations = []struct {
 	cases   string // a pattern
-	agent   string // the side; empty means all
 	verdict verdict
 	why     string
 }{
@@ -18,17 +17,13 @@ var explanations = []struct {
 		cases: "7.13.*", verdict: informational,
 		why: "RFC 6455, 7.4.2, does not define such codes, and does not say what an endpoint does about one. It is answered with 1002.",
 	},
-	{
-		cases: "13.[3-6].*", agent: "dial-compressed", verdict: unimplemented,
-		why: "The suite's server declines an offer that does not let it choose the size of the client's window. Without context takeover, Dial makes no other.",
-	},
 }
 
 // explain returns the explanation of a case that is not OK. If there is none, it returns what the suite
 // says, and known is false.
-func explain(side side, r *result) (why string, known bool) {
+func explain(r *result) (why string, known bool) {
 	for _, e := range explanations {
-		if match, _ := path.Match(e.cases, r.id); match && e.verdict == r.verdict && (e.agent == "" || e.agent == side.agent) {
+		if match, _ := path.Match(e.cases, r.id); match && e.verdict == r.verdict {
 			return e.why, true
 		}
 	}

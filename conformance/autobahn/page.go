@@ -57,7 +57,7 @@ func (o *outcome) problems() error {
 			if r.verdict == passed {
 				continue
 			}
-			if _, known := explain(report.side, r); !known || r.verdict >= nonStrict {
+			if _, known := explain(r); !known || r.verdict >= nonStrict {
 				problems = append(problems, fmt.Errorf("%s: case %s is %v (%s): %s", report.side.name, r.id, r.verdict, r.description, r.says))
 			}
 		}
@@ -176,7 +176,7 @@ func (r *report) write(b *strings.Builder) {
 	for i := range r.results {
 		result := &r.results[i]
 		if result.verdict != passed {
-			why, _ := explain(r.side, result)
+			why, _ := explain(result)
 			fmt.Fprintf(b, "| %s | %s | %v | %s |\n", result.id, cell(result.description), result.verdict, cell(why))
 		}
 	}

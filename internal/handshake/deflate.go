@@ -123,11 +123,10 @@ func acceptDeflate(p deflateParameters, limits DeflateLimits) (terms *DeflateTer
 // for the server, too.
 func OfferDeflate(limits DeflateLimits) string {
 	b := newDeflateHeader(!limits.Takeover, !limits.Takeover)
-	switch {
-	case limits.WindowBits < maxWindowBits:
+	if limits.WindowBits < maxWindowBits {
 		b.window(serverWindowBits, limits.WindowBits)
 		b.window(clientWindowBits, limits.WindowBits)
-	case limits.Takeover: // the server may ask for a smaller window
+	} else { // the server may ask for a smaller window
 		b.WriteString("; " + clientWindowBits)
 	}
 	return b.String()
@@ -147,8 +146,6 @@ func agreeDeflate(chosen []Extension, limits DeflateLimits) (terms DeflateTerms,
 	case !limits.Takeover && !p.serverNoTakeover: // it was asked for
 		return terms, false
 	case limited && (p.serverBits == 0 || p.serverBits > limits.WindowBits): // likewise
-		return terms, false
-	case p.clientBits > 0 && !limited && !limits.Takeover: // was not offered
 		return terms, false
 	}
 	terms.Server = DeflateSide{Takeover: !p.serverNoTakeover, WindowBits: maxWindowBits}

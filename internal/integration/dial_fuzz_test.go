@@ -71,6 +71,7 @@ func FuzzDialAnswer(f *testing.F) {
 		strings.Replace(agreed, "Upgrade: websocket", "Upgrade: ,websocket", 1) + "Content-Length: x\r\nTransfer-Encoding: gzip\r\n\r\n",
 		strings.Replace(agreed, "Upgrade: websocket", "Upgrade: TLS/1.0, websocket", 1) + "\r\n",
 		agreed + "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; server_max_window_bits=\"1\\5\"\r\n\r\n",
+		agreed + "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_max_window_bits=9\r\n\r\n",
 		agreed + "Sec-WebSocket-Extensions: permessage-deflate;\r\n\r\n",
 		"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 3\r\n\r\nabc",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffff\r\n",

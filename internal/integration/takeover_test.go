@@ -327,9 +327,9 @@ func TestTakeoverAnswers(t *testing.T) {
 			bad:  []string{pd, pd + cb + "=10", pd + sb + "=11", pd + sb + "=10" + cb},
 		},
 		{
-			mode: websocket.CompressionNoContextTakeover, offer: pd + sn + cn,
-			good: []string{"", pd + sn, pd + sn + cn, pd + sn + sb + "=9"},
-			bad:  []string{pd, pd + cn, pd + sn + cb + "=9"},
+			mode: websocket.CompressionNoContextTakeover, offer: pd + sn + cn + cb,
+			good: []string{"", pd + sn, pd + sn + cn, pd + sn + sb + "=9", pd + sn + cb + "=9", pd + sn + cn + sb + "=15" + cb + "=8"},
+			bad:  []string{pd, pd + cn, pd + cb + "=9", pd + sn + cb, pd + sn + cb + "=7", pd + sn + cb + "=16", pd + sn + cb + "=9" + cb + "=9"},
 		},
 		{
 			mode: websocket.CompressionNoContextTakeover, bits: 9, offer: pd + sn + cn + sb + "=9" + cb + "=9",
