@@ -51,7 +51,7 @@ const (
 	fieldExcept = 2
 	fieldRoom   = 3 // a name
 	fieldMember = 4 // the ID of the member that takes a key
-	fieldLatest = 5 // the key of a message of which the latest is enough
+	fieldLatest = 5 // the subject of a message: see Message.Latest
 	fieldPolicy = 6 // 1 byte: the Policy of a message
 
 	optionalField = 0x80
@@ -106,8 +106,8 @@ func (e *envelope) fields(list []string) []string {
 		field(fieldMember, e.claim.id)
 	}
 	if s := e.message.slow; s != nil {
-		if s.key != "" {
-			field(fieldLatest, s.key)
+		if s.subject != "" {
+			field(fieldLatest, s.subject)
 		}
 		if s.hasPolicy {
 			field(fieldPolicy, string([]byte{byte(s.policy)}))

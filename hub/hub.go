@@ -165,8 +165,8 @@ type Stats struct {
 	// times.
 	Dropped uint64
 
-	// Replaced is the number of messages, since New, that a later message with the same key has
-	// replaced in a member's queue: see Message.Latest.
+	// Replaced is the number of messages, since New, that a later message about the same
+	// subject has replaced in a member's queue: see Message.Latest.
 	Replaced uint64
 
 	// Disconnected is the number of members, since New, that were disconnected because their

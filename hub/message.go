@@ -18,30 +18,32 @@ type Message struct {
 
 // A slow says how a message is queued for members that read slowly.
 type slow struct {
-	key         string // see Latest
+	subject     string // see Latest
 	hasPolicy   bool
 	policy      Policy                 // the hub's unless hasPolicy
 	replacement *websocket.Replacement // nil: none
 }
 
-func newSlow(key string, hasPolicy bool, policy Policy) *slow {
-	s := &slow{key: key, hasPolicy: hasPolicy, policy: policy}
-	if key != "" || policy == DropOldest {
-		s.replacement = websocket.NewReplacement(key, policy == DropOldest)
+func newSlow(subject string, hasPolicy bool, policy Policy) *slow {
+	s := &slow{subject: subject, hasPolicy: hasPolicy, policy: policy}
+	if subject != "" || policy == DropOldest {
+		s.replacement = websocket.NewReplacement(subject, policy == DropOldest)
 	}
 	return s
 }
 
-// Latest returns the message with a key: in the queue of a member, it takes the place of an earlier
-// one with the same key that has not begun to be written. A client that
-// reads slowly gets only the latest price, position or count, in the place of the earlier one, ahead
-// of what was sent in between. Messages to all rooms share the keys, so a key should name the room, too. The empty
-// key is none.
-func (m Message) Latest(key string) Message {
+// Latest returns the message as one about a subject, of which only the latest counts, such as the
+// price of a share. In the queue of a member, it takes the place of an earlier message about the same
+// subject that has not begun to be written. A client that reads slowly gets the latest one alone, in
+// the place of the earlier one, ahead of what was sent in between. A subject is not the key of a
+// member: [Key] says who gets a message, the subject which one it replaces. Messages to all rooms
+// share the subjects, so a subject that differs by room should name the room. The empty subject is
+// none.
+func (m Message) Latest(subject string) Message {
 	if m.slow == nil {
-		m.slow = newSlow(key, false, Disconnect)
+		m.slow = newSlow(subject, false, Disconnect)
 	} else {
-		m.slow = newSlow(key, m.slow.hasPolicy, m.slow.policy)
+		m.slow = newSlow(subject, m.slow.hasPolicy, m.slow.policy)
 	}
 	return m
 }
@@ -49,11 +51,11 @@ func (m Message) Latest(key string) Message {
 // WhenFull returns the message with a policy of its own, in place of Options.WhenFull. An unknown
 // policy makes sending the message an error.
 func (m Message) WhenFull(policy Policy) Message {
-	key := ""
+	subject := ""
 	if m.slow != nil {
-		key = m.slow.key
+		subject = m.slow.subject
 	}
-	m.slow = newSlow(key, true, policy)
+	m.slow = newSlow(subject, true, policy)
 	return m
 }
 

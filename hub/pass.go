@@ -63,7 +63,7 @@ func (h *Hub) slowOf(message Message) *slow {
 	case s.hasPolicy || h.slow == nil:
 		return s
 	default:
-		return newSlow(s.key, false, h.options.WhenFull)
+		return newSlow(s.subject, false, h.options.WhenFull)
 	}
 }
 
