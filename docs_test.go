@@ -239,6 +239,7 @@ func TestPagesAreAsTheGuideHasThem(t *testing.T) {
 	pages := []string{
 		"examples/echo/index.html", "examples/chat/index.html", "hub/natsbroker/examples/chat/index.html",
 		"goyave/examples/echo/resources/index.html", "goyave/examples/chat/resources/index.html",
+		"examples/auth/index.html",
 	}
 	shared := make(map[string]string)
 	for _, page := range pages {

@@ -61,7 +61,7 @@ func hindrances(tab context.Context, axe string) ([]hindrance, error) {
 // A page can be used without a mouse, and by people who see little or nothing of it.
 func TestPagesHinderNobody(t *testing.T) {
 	axe, browser := findAxe(t), startBrowser(t)
-	echo, chat := startEcho(t), startChat(t)
+	echo, chat, auth := startEcho(t), startChat(t), startAuth(t)
 	// The other pages are shown without their servers.
 	alone := httptest.NewServer(http.StripPrefix("/", http.FileServer(http.Dir(".."))))
 	defer alone.Close()
@@ -91,6 +91,19 @@ func TestPagesHinderNobody(t *testing.T) {
 			name: "chat, within", url: chat.url,
 			act:   []chromedp.Action[chromedp.Void]{write("#name", "O'Brien\n"), chromedp.WaitEnabled(chromedp.CSS("#sendButton")), write("#message", "hello\n")},
 			until: `log.textContent.includes("O'Brien: hello")`,
+		},
+		{name: "login, before", url: auth.url, until: `state.textContent !== ""`},
+		{
+			name: "login, refused", url: auth.url,
+			act:   []chromedp.Action[chromedp.Void]{write("#name", "Ada"), write("#password", "guess\n")},
+			until: `state.textContent.startsWith("You are not logged in: ")`,
+		},
+		{
+			name: "login, within", url: auth.url,
+			act: []chromedp.Action[chromedp.Void]{
+				write("#name", "Ada"), write("#password", "secret\n"), chromedp.WaitEnabled(chromedp.CSS("#sendButton")), write("#message", "hello\n"),
+			},
+			until: `log.textContent.includes("Ada: hello")`,
 		},
 		{name: "chat on several nodes", url: alone.URL + "/hub/natsbroker/examples/chat/", until: `state.textContent !== ""`},
 		{name: "chat on Goyave", url: alone.URL + "/goyave/examples/chat/resources/", until: `state.textContent !== ""`},
@@ -129,7 +142,7 @@ func TestPagesHinderNobody(t *testing.T) {
 // Without JavaScript, a page says what is missing.
 func TestPagesWithoutJavaScript(t *testing.T) {
 	browser := startBrowser(t)
-	for name, server := range map[string]*process{"echo": startEcho(t), "chat": startChat(t)} {
+	for name, server := range map[string]*process{"echo": startEcho(t), "chat": startChat(t), "login": startAuth(t)} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, inPage(browser, "about:blank", func(tab context.Context) error {
 				if _, err := chromedp.Call(tab, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {

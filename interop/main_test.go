@@ -32,6 +32,7 @@ func buildAndRun(m *testing.M) (status int, err error) {
 	arguments := []string{
 		"build", "-o", programs + string(filepath.Separator),
 		"./server", "github.com/goyave-contrib/websocket/examples/echo", "github.com/goyave-contrib/websocket/examples/chat",
+		"github.com/goyave-contrib/websocket/examples/auth",
 	}
 	if raceDetector() {
 		arguments = slices.Insert(arguments, 1, "-race")

@@ -117,6 +117,34 @@ func TestChatPage(t *testing.T) {
 	}))
 }
 
+// Somebody logs in, talks, is left out when the token has expired, logs in again and logs out.
+func TestLoginPage(t *testing.T) {
+	browser, server := startBrowser(t), startAuth(t, "-lifetime", "5s")
+	require.NoError(t, inPage(browser, server.url, func(tab context.Context) error {
+		focus := func() string { return evaluate[string](tab, t, `document.activeElement.id`) }
+		require.NoError(t, await(tab, `document.activeElement.id === "name"`)) // a browser focuses in its own time
+		require.NoError(t, chromedp.Do(tab, write("#name", "Ada <b>"), write("#password", "guess\n")))
+		require.NoError(t, await(tab, `state.textContent === "You are not logged in: name or password is wrong."`))
+		assert.Equal(t, "password", focus())
+
+		login := chromedp.SetValue(chromedp.CSS("#password"), "secret")
+		require.NoError(t, chromedp.Do(tab, login, write("#password", "\r")))
+		require.NoError(t, await(tab, `state.textContent === "welcome, Ada <b>"`))
+		assert.Equal(t, "message", focus())
+		assert.Empty(t, evaluate[string](tab, t, `document.getElementById("password").value`))
+		require.NoError(t, chromedp.Do(tab, write("#message", "hello\n")))
+		require.NoError(t, await(tab, `log.querySelector("li:last-child")?.textContent === "Ada <b>: hello"`))
+
+		require.NoError(t, await(tab, `state.textContent === "Log in again: the token has expired."`))
+		require.NoError(t, chromedp.Do(tab, login, write("#password", "\r")))
+		require.NoError(t, await(tab, `state.textContent === "welcome, Ada <b>"`))
+		require.NoError(t, chromedp.Do(tab, chromedp.Click(chromedp.CSS("#logoutButton"))))
+		require.NoError(t, await(tab, `state.textContent === "You are logged out."`))
+		assert.Equal(t, "name", focus())
+		return nil
+	}))
+}
+
 // Twenty thousand echoes are shown in seconds, and the last of them stay. A reader who has scrolled up is
 // left there.
 func TestPageShowsManyLines(t *testing.T) {

@@ -62,6 +62,12 @@ func startChat(t *testing.T, arguments ...string) *process {
 	return start(t, filepath.Join(programs, "chat"), append([]string{"-addr", "127.0.0.1:0"}, arguments...)...)
 }
 
+// startAuth starts examples/auth, with the password "secret".
+func startAuth(t *testing.T, arguments ...string) *process {
+	t.Helper()
+	return start(t, filepath.Join(programs, "auth"), append([]string{"-addr", "127.0.0.1:0", "-password", "secret"}, arguments...)...)
+}
+
 // startServer starts the server of this module.
 func startServer(t *testing.T, arguments ...string) *process {
 	t.Helper()

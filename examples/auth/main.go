@@ -1,13 +1,13 @@
-// Command auth serves connections whose clients say who they are in their first message.
-// That is the way for a page that holds a token: it can't set a header on a WebSocket, and
-// a token in the URL ends up in logs.
+// Command auth serves a room for users who have logged in, and a page with the login:
 //
 //	go run ./examples/auth -password secret
+//
+// The login answers with a token, and the client sends it as its first message. That is the way
+// for a page that holds a token: it can't set a header on a WebSocket, and a token in the URL ends
+// up in logs. The same from a terminal, where the first command prints the message to send first:
+//
 //	curl -d name=Ada -d password=secret http://127.0.0.1:8080/login
 //	go run ./examples/client -hello '{"token":"..."}' ws://127.0.0.1:8080/talk
-//
-// The second command prints a message with a token, for the third one to send first. The
-// server answers with a welcome, and to each line that you type then.
 //
 // Three things make this safe: the first message has a time limit, it may be no longer than a
 // message with a token, and no connection outlives its token.
@@ -17,6 +17,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"embed"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -29,7 +30,14 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/hub"
 )
+
+//go:embed index.html
+var page embed.FS
+
+// room is where all users meet.
+const room = "lobby"
 
 // The codes from 4000 to 4999 are the application's own. These two are like HTTP's
 // statuses 401 and 408.
@@ -46,6 +54,7 @@ const (
 
 // Auth serves clients that show a token first.
 type Auth struct {
+	rooms    *hub.Hub
 	tokens   issuer
 	password string
 	lifetime time.Duration // of a token
@@ -56,18 +65,21 @@ type hello struct {
 	Token string `json:"token"`
 }
 
-// Serve handles one connection: it lets the user in, then answers each message.
+// Serve handles one connection: it lets the user in, then sends what the user says to all.
 func (a *Auth) Serve(conn *websocket.Conn, r *http.Request) error {
 	user, expires, err := a.authenticate(conn, r)
 	if err != nil {
 		return err
 	}
 	conn.SetReadLimit(maxMessage)
-	ctx, cancel := context.WithDeadline(r.Context(), expires)
-	defer cancel()
 	if err := conn.WriteMessage(websocket.TextMessage, []byte("welcome, "+user)); err != nil {
 		return err
 	}
+	if _, err := a.rooms.Join(conn, room); err != nil { // it leaves when the connection ends
+		return err
+	}
+	ctx, cancel := context.WithDeadline(r.Context(), expires)
+	defer cancel()
 	for {
 		_, text, err := conn.ReadMessageContext(ctx)
 		if errors.Is(err, context.DeadlineExceeded) {
@@ -76,7 +88,7 @@ func (a *Auth) Serve(conn *websocket.Conn, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if err := conn.WriteMessage(websocket.TextMessage, []byte(user+" said "+string(text))); err != nil {
+		if err := a.rooms.To(hub.Room(room)).Send(hub.Text(user + ": " + string(text))); err != nil {
 			return err
 		}
 	}
@@ -131,7 +143,7 @@ func main() {
 	}
 	log.Printf("the password is %s", *password)
 	log.Printf("listening on http://%s", listener.Addr())
-	auth := &Auth{tokens: issuer{key: []byte(rand.Text())}, password: *password, lifetime: *lifetime}
+	auth := &Auth{rooms: hub.New(hub.Options{}), tokens: issuer{key: []byte(rand.Text())}, password: *password, lifetime: *lifetime}
 	if err := run(ctx, listener, auth); err != nil {
 		log.Fatal(err)
 	}
@@ -141,8 +153,10 @@ func main() {
 func run(ctx context.Context, listener net.Listener, auth *Auth) error {
 	upgrader := websocket.New(auth)
 	upgrader.MaxMessageSize = maxHello
-	upgrader.MaxConnections = 10_000 // including those that have sent no token yet
+	upgrader.MaxConnections = 10_000              // including those that have sent no token yet
+	upgrader.HeartbeatInterval = 15 * time.Second // the page gives up after 25
 	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", http.FileServerFS(page))
 	mux.HandleFunc("POST /login", auth.login)
 	upgrader.RegisterRoutes(mux, "/talk")
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second}
@@ -150,7 +164,7 @@ func run(ctx context.Context, listener net.Listener, auth *Auth) error {
 	context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second) // a client that does not answer takes 10
 		defer cancel()
-		ended <- errors.Join(upgrader.Shutdown(ctx), server.Shutdown(ctx), server.Close())
+		ended <- errors.Join(upgrader.Shutdown(ctx), auth.rooms.Shutdown(ctx), server.Shutdown(ctx), server.Close())
 	})
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err

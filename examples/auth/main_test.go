@@ -11,6 +11,7 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/hub"
 	"github.com/goyave-contrib/websocket/internal/testws"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var options = &wstest.Options{Timeout: 30 * time.Second}
 
 func newAuth() *Auth {
-	return &Auth{tokens: issuer{key: []byte("a key")}, password: "secret", lifetime: time.Hour}
+	return &Auth{rooms: hub.New(hub.Options{}), tokens: issuer{key: []byte("a key")}, password: "secret", lifetime: time.Hour}
 }
 
 // endpoint serves connections as run does.
@@ -105,7 +106,7 @@ func TestConnectionDoesNotOutliveItsToken(t *testing.T) {
 		client.ExpectText("welcome, Ada")
 		time.Sleep(50 * time.Second) // far longer than the first message may take
 		client.WriteText(strings.Repeat("a", 2*maxHello))
-		client.ExpectText("Ada said " + strings.Repeat("a", 2*maxHello))
+		client.ExpectText("Ada: " + strings.Repeat("a", 2*maxHello))
 		client.ExpectClose(closeUnauthorized, "the token has expired")
 		assert.Equal(t, expires, time.Now())
 	})
@@ -125,20 +126,40 @@ func TestProcess(t *testing.T) {
 		status, _ := login(t, address, wrong[0], wrong[1])
 		assert.Equal(t, http.StatusUnauthorized, status, "%q", wrong)
 	}
-	status, message := login(t, address, "Ada", "secret")
-	require.Equal(t, http.StatusOK, status, message)
+
+	status, served := testws.Get(t, address+"/")
+	assert.Equal(t, http.StatusOK, status)
+	assert.Contains(t, served, `connect("/talk", {`)
+	for _, outside := range []string{"http://", "https://", "src=", "@import", "url(", "innerHTML"} {
+		assert.NotContains(t, served, outside)
+	}
 
 	stranger := wstest.Dial(t, address, "/talk", options)
 	stranger.WriteText(`{"token":"a guess"}`)
 	stranger.ExpectClose(closeUnauthorized, "the token is not valid")
 
-	ada := wstest.Dial(t, address, "/talk", options)
-	ada.WriteText(message)
-	ada.ExpectText("welcome, Ada")
-	ada.WriteText("hello")
-	ada.ExpectText("Ada said hello")
+	ada, bob := enter(t, address, "Ada"), enter(t, address, "Bob")
+	ada.ExpectText("Bob: I am here")
+	ada.WriteText("welcome, Bob")
+	ada.ExpectText("Ada: welcome, Bob")
+	bob.ExpectText("Ada: welcome, Bob")
 
 	program.Interrupt()
-	ada.ExpectClose(ws.CloseGoingAway, "Server shutting down")
+	for _, client := range []*wstest.Client{ada, bob} {
+		client.ExpectClose(ws.CloseGoingAway, "Server shutting down")
+	}
 	program.ExpectExit(0)
+}
+
+// enter logs in, connects, and returns when the client is in the room.
+func enter(t *testing.T, address, name string) *wstest.Client {
+	t.Helper()
+	status, message := login(t, address, name, "secret")
+	require.Equal(t, http.StatusOK, status, message)
+	client := wstest.Dial(t, address, "/talk", options)
+	client.WriteText(message)
+	client.ExpectText("welcome, " + name)
+	client.WriteText("I am here")
+	client.ExpectText(name + ": I am here")
+	return client
 }

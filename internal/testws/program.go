@@ -143,13 +143,26 @@ func (p *Program) ExpectExit(status int) {
 	assert.Equal(p.t, status, p.command.ProcessState.ExitCode(), "exit status")
 }
 
-// Post sends a form and returns the status and the trimmed body of the response. The connection is
-// not kept.
+// Get returns the status and the trimmed body of a response.
+func Get(t *testing.T, address string) (status int, body string) {
+	t.Helper()
+	return do(t, http.MethodGet, address, nil)
+}
+
+// Post sends a form and returns the status and the trimmed body of the response.
 func Post(t *testing.T, address string, form url.Values) (status int, body string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(form.Encode()))
+	return do(t, http.MethodPost, address, form)
+}
+
+// do sends a request. The connection is not kept.
+func do(t *testing.T, method, address string, form url.Values) (status int, body string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(form.Encode()))
 	require.NoError(t, err)
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if method == http.MethodPost {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
 	response, err := client.Do(request)
 	require.NoError(t, err)
