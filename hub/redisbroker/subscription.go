@@ -68,6 +68,8 @@ func (b *Broker) routeAll() {
 	for {
 		err := recovered(b.routeChanged)
 		switch {
+		case b.ctx.Err() != nil:
+			return
 		case err == nil:
 			wait.reset()
 			b.outages.end("cluster")

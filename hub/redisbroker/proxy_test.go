@@ -1,0 +1,118 @@
+package redisbroker_test
+
+import (
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A proxy is the network between a node and its server.
+type proxy struct {
+	listener net.Listener
+	server   string
+	copying  sync.WaitGroup
+
+	mu     sync.Mutex
+	away   bool          // connections are refused
+	frozen chan struct{} // closed while the network accepts data; nil at first
+	conns  []net.Conn
+}
+
+// startProxy starts a proxy in front of a server's address.
+func startProxy(t *testing.T, server string) *proxy {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p := &proxy{listener: listener, server: server}
+	p.copying.Go(p.serve)
+	t.Cleanup(func() {
+		_ = listener.Close()
+		p.thaw()
+		p.cut()
+		p.copying.Wait()
+	})
+	return p
+}
+
+func (p *proxy) addr() string { return p.listener.Addr().String() }
+
+func (p *proxy) serve() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", p.server)
+		if err != nil || !p.keep(client, server) {
+			_ = client.Close()
+			if server != nil {
+				_ = server.Close()
+			}
+			continue
+		}
+		p.copying.Go(func() { p.copy(server, client) })
+		p.copying.Go(func() { p.copy(client, server) })
+	}
+}
+
+func (p *proxy) keep(conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.away {
+		p.conns = append(p.conns, conns...)
+	}
+	return !p.away
+}
+
+func (p *proxy) copy(to, from net.Conn) {
+	defer to.Close()   //nolint:errcheck // it is closed
+	defer from.Close() //nolint:errcheck // it is closed
+	b := make([]byte, 4096)
+	for {
+		n, err := from.Read(b)
+		p.mu.Lock()
+		frozen := p.frozen
+		p.mu.Unlock()
+		if frozen != nil {
+			<-frozen
+		}
+		if _, writeErr := to.Write(b[:n]); err != nil || writeErr != nil {
+			return
+		}
+	}
+}
+
+// cut ends all connections and refuses new ones until the network is restored.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = true
+	for _, c := range p.conns {
+		_ = c.Close()
+	}
+	p.conns = nil
+}
+
+func (p *proxy) back() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = false
+}
+
+// freeze makes the network accept no more data, without an error.
+func (p *proxy) freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.frozen = make(chan struct{})
+}
+
+func (p *proxy) thaw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.frozen != nil {
+		close(p.frozen)
+		p.frozen = nil
+	}
+}
