@@ -74,7 +74,7 @@ func freePort(t *testing.T) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer listener.Close() //nolint:errcheck // it has only to be closed
+	defer listener.Close()                     //nolint:errcheck // it has only to be closed
 	return listener.Addr().(*net.TCPAddr).Port //nolint:errcheck // it is one
 }
 
