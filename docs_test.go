@@ -158,7 +158,7 @@ func TestDocumentsCompile(t *testing.T) {
 		content, err := os.ReadFile(document)
 		require.NoError(t, err)
 		for i, match := range fence.FindAllStringSubmatch(string(content), -1) {
-			if strings.Contains(match[1], "goyave.") || strings.Contains(match[1], "natsbroker.") {
+			if strings.Contains(match[1], "goyave.") || strings.Contains(match[1], "natsbroker.") || strings.Contains(match[1], "redisbroker.") {
 				continue
 			}
 			name := fmt.Sprintf("%s_%d", strings.TrimSuffix(filepath.Base(document), ".md"), i)
