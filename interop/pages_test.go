@@ -119,7 +119,7 @@ func TestChatPage(t *testing.T) {
 
 // Somebody logs in, talks, is left out when the token has expired, logs in again and logs out.
 func TestLoginPage(t *testing.T) {
-	browser, server := startBrowser(t), startAuth(t, "-lifetime", "5s")
+	browser, server := startBrowser(t), startAuth(t, "-lifetime", "8s")
 	require.NoError(t, inPage(browser, server.url, func(tab context.Context) error {
 		focus := func() string { return evaluate[string](tab, t, `document.activeElement.id`) }
 		require.NoError(t, await(tab, `document.activeElement.id === "name"`)) // a browser focuses in its own time
