@@ -2,7 +2,7 @@
 // its client against examples/echo, and its server against a client made with Dial, each with
 // compression, with context takeover, and without.
 //
-//	go run ./conformance/autobahn [-wstest FILE] [-skip '9.*,12.*'] [-write]
+//	go run ./conformance/autobahn [-wstest FILE] [-jobs 2] [-skip '9.*,12.*'] [-write]
 //
 // It prints what became of the cases, and exits with status 1 if one of them failed, was
 // non-strict, is missing from the suite's report, or is not OK for a reason that explain.go
@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -50,6 +51,7 @@ type settings struct {
 	only    *regexp.Regexp // of the names of sides; nil means all
 	reports string         // the folder of the suite's reports; empty means a temporary one
 	timeout time.Duration  // of each of the six runs
+	jobs    int            // how many of them are under way at the same time
 	write   bool
 	note    string // for the page
 }
@@ -64,6 +66,7 @@ func parse(args []string) (*settings, error) {
 	flags.StringVar(&only, "only", "", "an `expression` for the names of the runs to do: 'Client', 'takeover'")
 	flags.StringVar(&s.reports, "reports", "", "`folder` in which the suite's reports are kept; it must not have any yet")
 	flags.DurationVar(&s.timeout, "timeout", time.Hour, "how long each of the six runs may take")
+	flags.IntVar(&s.jobs, "jobs", 1, "how many of the six runs are under way at the same time: the suite uses one processor for each")
 	flags.BoolVar(&s.write, "write", false, "write "+pagePath+" and what other pages say of it")
 	flags.StringVar(&s.note, "note", "", "a `sentence` for the page: how the suite was installed")
 	if err := flags.Parse(args); err != nil {
@@ -85,6 +88,9 @@ func parse(args []string) (*settings, error) {
 		if s.only, err = regexp.Compile(only); err != nil {
 			return nil, fmt.Errorf("-only: %w", err)
 		}
+	}
+	if s.jobs < 1 {
+		return nil, fmt.Errorf("-jobs: %d is less than 1", s.jobs)
 	}
 	if s.write && (len(s.skip) > 0 || s.only != nil) {
 		return nil, errors.New("-write: only a run of all cases is written")
@@ -123,18 +129,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if result.versions, err = versions(ctx, s.wstest, s.echo); err != nil {
 		return err
 	}
-	for _, side := range sides() {
-		if s.only != nil && !s.only.MatchString(side.name) {
-			continue
-		}
-		fmt.Fprintf(stdout, "%s ...\n", side.name) //nolint:errcheck // what is printed is only read by people
-		begin := time.Now()
-		report, err := s.play(ctx, side)
-		if err != nil {
-			return fmt.Errorf("%s: %w", side.name, err)
-		}
-		result.reports = append(result.reports, report)
-		fmt.Fprintf(stdout, "%s: %v, in %v\n", side.name, report.counts(), time.Since(begin).Round(time.Second)) //nolint:errcheck // likewise
+	if result.reports, err = s.playAll(ctx, stdout); err != nil {
+		return err
 	}
 	if len(result.reports) == 0 {
 		return fmt.Errorf("-only: there is no run %q", s.only)
@@ -145,6 +141,48 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		}
 	}
 	return result.problems()
+}
+
+// playAll does the runs, and returns their reports in the order of sides. After an error it begins no
+// other, and ends those that are under way.
+func (s *settings) playAll(ctx context.Context, stdout io.Writer) ([]*report, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var all []side
+	for _, side := range sides() {
+		if s.only == nil || s.only.MatchString(side.name) {
+			all = append(all, side)
+		}
+	}
+	reports, errs := make([]*report, len(all)), make([]error, len(all))
+	var printing sync.Mutex
+	say := func(format string, args ...any) {
+		printing.Lock()
+		defer printing.Unlock()
+		fmt.Fprintf(stdout, format, args...) //nolint:errcheck // what is printed is only read by people
+	}
+	turns := make(chan struct{}, s.jobs)
+	var running sync.WaitGroup
+	for i, side := range all {
+		turns <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
+		say("%s ...\n", side.name)
+		running.Go(func() {
+			defer func() { <-turns }()
+			begin := time.Now()
+			var err error
+			if reports[i], err = s.play(ctx, side); err != nil {
+				errs[i] = fmt.Errorf("%s: %w", side.name, err)
+				cancel()
+				return
+			}
+			say("%s: %v, in %v\n", side.name, reports[i].counts(), time.Since(begin).Round(time.Second))
+		})
+	}
+	running.Wait()
+	return reports, errors.Join(append(errs, ctx.Err())...)
 }
 
 // prepareReports makes the folder of the reports, and returns a function that removes it if it

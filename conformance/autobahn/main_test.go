@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"sync"
 	"testing"
 
@@ -86,6 +88,21 @@ $`, output)
 	require.ErrorContains(t, err, "no run", "nothing was checked")
 }
 
+// Runs at the same time come to what they come to one by one, and one that fails ends the others.
+func TestJobs(t *testing.T) {
+	one, err := runFake(t.Context(), t, "none", "-jobs", "1")
+	require.NoError(t, err)
+	all, err := runFake(t.Context(), t, "none", "-jobs", "6")
+	require.NoError(t, err)
+	assert.Equal(t, 6, strings.Count(all[:strings.Index(all, " cases: ")], " ...\n"), "all have begun before one has ended")
+	results := regexp.MustCompile(`.* cases: .*, in`)
+	assert.Len(t, results.FindAllString(one, -1), 6)
+	assert.ElementsMatch(t, results.FindAllString(one, -1), results.FindAllString(all, -1))
+
+	_, err = runFake(t.Context(), t, "dies", "-jobs", "6")
+	require.ErrorContains(t, err, "wstest: exit status 4")
+}
+
 func TestProblems(t *testing.T) {
 	for _, tt := range []struct {
 		flaw string
@@ -123,6 +140,7 @@ func TestArguments(t *testing.T) {
 		{args: []string{"-skip", "9.*,"}, want: `"" is no pattern`},
 		{args: []string{"-skip", "9.*", "-write"}, want: "all cases"},
 		{args: []string{"-only", "Client", "-write"}, want: "all cases"},
+		{args: []string{"-jobs", "0"}, want: "-jobs: 0"},
 		{args: []string{"-only", "("}, want: "missing closing )"},
 		{args: []string{"9.*"}, want: `"9.*"`},
 	} {
