@@ -41,6 +41,10 @@ type Broker struct {
 	incoming chan *nats.Msg
 	status   chan nats.Status
 
+	// entry passes a message that a stream has published again to the hub, and reports whether it is
+	// one; nil without JetStream.
+	entry func(t hub.Topic, m *nats.Msg) bool
+
 	maxPayload atomic.Int64 // the server's limit in bytes, 0 while it is unknown
 
 	mu       sync.Mutex
@@ -156,12 +160,21 @@ func (b *Broker) receive(receive func(t hub.Topic, payload []byte)) {
 		case <-b.stop:
 			return
 		case m := <-b.incoming:
-			if t, ok := b.wanted(m.Sub.Subject); ok && len(m.Data) >= len(b.self) && origin(m.Data) != b.self {
+			if t, ok := b.wanted(m.Sub.Subject); ok {
 				b.report(recovered(func() error {
-					receive(t, m.Data[len(b.self):])
+					b.deliver(t, m, receive)
 					return nil
 				}))
 			}
 		}
+	}
+}
+
+func (b *Broker) deliver(t hub.Topic, m *nats.Msg, receive func(t hub.Topic, payload []byte)) {
+	if b.entry != nil && b.entry(t, m) {
+		return
+	}
+	if len(m.Data) >= len(b.self) && origin(m.Data) != b.self {
+		receive(t, m.Data[len(b.self):])
 	}
 }

@@ -28,8 +28,8 @@ func (m message) size() int { return len(m.subject) + len(m.data) }
 //   - an error that wraps nats.ErrConnectionClosed, when the connection has ended for good
 func (b *Broker) Publish(t hub.Topic, payload []byte) error {
 	size := len(b.self) + len(payload)
-	if limit := b.maxPayload.Load(); limit > 0 && int64(size) > limit {
-		return fmt.Errorf("natsbroker: %w: it has %d bytes with ours, the server takes %d: %w", nats.ErrMaxPayload, size, limit, errTooBig)
+	if err := b.checkSize(size); err != nil {
+		return err
 	}
 	m := message{subject: b.subject(t), data: make([]byte, 0, size)}
 	m.data = append(append(m.data, b.self[:]...), payload...)
@@ -45,6 +45,14 @@ func (b *Broker) Publish(t hub.Topic, payload []byte) error {
 	b.messages = append(b.messages, m)
 	b.bytes += m.size()
 	b.signal()
+	return nil
+}
+
+// checkSize returns an error for a message that is too big for the server.
+func (b *Broker) checkSize(size int) error {
+	if limit := b.maxPayload.Load(); limit > 0 && int64(size) > limit {
+		return fmt.Errorf("natsbroker: %w: it has %d bytes with ours, the server takes %d: %w", nats.ErrMaxPayload, size, limit, errTooBig)
+	}
 	return nil
 }
 

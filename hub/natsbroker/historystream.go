@@ -1,0 +1,249 @@
+package natsbroker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// The stream with the history of all rooms:
+//
+//   - An entry is a message to PREFIX.history.entry.room.NAME. The stream publishes it again to
+//     PREFIX.room.NAME, to which nodes are subscribed anyway, with headers that say its sequence, which is
+//     the offset, and that of the room's entry before it.
+//   - The name of the stream ends with a random part, the epoch. So a stream that is made again is another
+//     one, and each acknowledgment and each entry says of which epoch it is.
+//   - PREFIX.history.root has a message from the moment the stream is made. A server that has lost its disk
+//     may make the stream again by itself, empty, with the same name: without its root, it is not used.
+//   - PREFIX.history.mark.room.NAME has an offset that was the newest of a room at that moment: in a room without
+//     an entry, and in one whose last entry would expire while the room is quiet. A mark is stored before the
+//     entries that follow its offset. As the stream drops what is oldest, no entry after the offset was
+//     dropped as long as the mark is there.
+
+// A historyStream is what a broker knows of the stream. Only the goroutine that has the lock opens it.
+type historyStream struct {
+	lock    chan struct{} // has room for one
+	mu      sync.Mutex
+	current *openStream // nil before the first use, and when it is to be checked
+}
+
+// An openStream is a stream with its root.
+type openStream struct {
+	name    string
+	checked time.Time
+	alone   bool           // there is one replica, which is always up to date
+	seen    *atomic.Uint64 // the largest sequence that was acknowledged to this node or received
+}
+
+// recheck is how long an open stream is used without a check of its root.
+const recheck = 10 * time.Second
+
+// rootPatience is how long after a stream was made its root may be missing: the node that makes
+// the stream is about to store it.
+const rootPatience = 5 * time.Second
+
+var errUnmarked = fmt.Errorf("%w: the stream is being made", errAgain)
+
+func (b *JetStreamBroker) rootSubject() string { return b.prefix + ".history.root" }
+
+// entrySubject and markSubject take the end of a topic's subject, or wildcards.
+func (b *JetStreamBroker) entrySubject(topic string) string { return b.prefix + ".history.entry." + topic }
+func (b *JetStreamBroker) markSubject(topic string) string  { return b.prefix + ".history.mark." + topic }
+
+// republished is where the stream publishes an entry again.
+func (b *JetStreamBroker) republished() *jetstream.RePublish {
+	return &jetstream.RePublish{
+		Source:      b.entrySubject("*.*"),
+		Destination: b.prefix + ".{{wildcard(1)}}.{{wildcard(2)}}",
+	}
+}
+
+// epoch returns the epoch of a stream.
+func (b *JetStreamBroker) epoch(stream string) string {
+	return strings.TrimPrefix(stream, b.options.Streams+"_history_")
+}
+
+func (h *historyStream) known() *openStream {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.current
+}
+
+func (h *historyStream) set(s *openStream) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.current = s
+}
+
+// doubt has the stream checked before it is used again.
+func (h *historyStream) doubt() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.current != nil {
+		doubtful := *h.current
+		doubtful.checked = time.Time{}
+		h.current = &doubtful
+	}
+}
+
+// saw notes a sequence of a stream.
+func (h *historyStream) saw(stream string, seq uint64) {
+	s := h.known()
+	if s == nil || s.name != stream {
+		return
+	}
+	for {
+		seen := s.seen.Load()
+		if seq <= seen || s.seen.CompareAndSwap(seen, seq) {
+			return
+		}
+	}
+}
+
+// openHistory returns the stream, which it makes or makes anew if it must.
+func (b *JetStreamBroker) openHistory(ctx context.Context) (*openStream, error) {
+	h := &b.history
+	if s := h.known(); s != nil && time.Since(s.checked) < recheck {
+		return s, nil
+	}
+	select {
+	case h.lock <- struct{}{}:
+		defer func() { <-h.lock }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	was := h.known()
+	if was != nil && time.Since(was.checked) < recheck {
+		return was, nil
+	}
+	s, err := b.checkHistory(ctx, was)
+	if err != nil {
+		return nil, err
+	}
+	h.set(s)
+	return s, nil
+}
+
+func (b *JetStreamBroker) checkHistory(ctx context.Context, was *openStream) (*openStream, error) {
+	var seen uint64
+	if was != nil {
+		seen = was.seen.Load() // before the server is asked for its newest
+	}
+	begun := time.Now()
+	name, err := do(ctx, b, func(ctx context.Context) (string, error) { return b.js.StreamNameBySubject(ctx, b.rootSubject()) })
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return b.makeHistory(ctx, was)
+	}
+	if err != nil {
+		return nil, err
+	}
+	stream, err := do(ctx, b, func(ctx context.Context) (jetstream.Stream, error) { return b.js.Stream(ctx, name) })
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("%w: %w", errAgain, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	info := stream.CachedInfo()
+	if err := b.adjust(ctx, info.Config); err != nil {
+		return nil, err
+	}
+	root, err := b.last(ctx, name, b.rootSubject())
+	switch {
+	case err != nil:
+		return nil, err
+	case root == nil && info.TimeStamp.Sub(info.Created) < rootPatience:
+		return nil, errUnmarked
+	case root == nil || was != nil && was.name == name && info.State.LastSeq < seen:
+		return b.renewHistory(ctx, name)
+	case info.TimeStamp.Sub(root.at) > b.options.Age || root.seq < (info.State.FirstSeq+info.State.LastSeq)/2:
+		if err := b.storeRoot(ctx, name); err != nil { // before limits drop it
+			return nil, err
+		}
+	}
+	s := &openStream{name: name, checked: begun, alone: info.Config.Replicas == 1, seen: new(atomic.Uint64)}
+	if was != nil && was.name == name {
+		s.seen = was.seen
+	}
+	return s, nil
+}
+
+// renewHistory replaces a stream that has lost messages.
+func (b *JetStreamBroker) renewHistory(ctx context.Context, name string) (*openStream, error) {
+	_, err := do(ctx, b, func(ctx context.Context) (struct{}, error) { return struct{}{}, b.js.DeleteStream(ctx, name) })
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, err
+	}
+	b.report(fmt.Errorf("%w: stream %s", ErrHistoryBegan, name))
+	return b.makeHistory(ctx, nil)
+}
+
+// makeHistory makes the stream. If another node makes it at the same time, the attempt is repeated.
+func (b *JetStreamBroker) makeHistory(ctx context.Context, was *openStream) (*openStream, error) {
+	if was != nil {
+		b.report(fmt.Errorf("%w: stream %s is gone", ErrHistoryBegan, was.name))
+	}
+	begun := time.Now()
+	config := jetstream.StreamConfig{
+		Name:              b.options.Streams + "_history_" + strings.ToLower(rand.Text()[:12]),
+		Description:       "history of rooms",
+		Subjects:          []string{b.prefix + ".history.>"},
+		MaxMsgsPerSubject: int64(b.options.Messages) + 1, // one more shows up to where entries were dropped
+		MaxAge:            2 * b.options.Age,
+		MaxBytes:          b.options.Bytes,
+		Storage:           b.options.Storage,
+		Replicas:          b.options.Replicas,
+		Duplicates:        min(duplicates, 2*b.options.Age),
+		AllowDirect:       true,
+		RePublish:         b.republished(),
+	}
+	_, err := do(ctx, b, func(ctx context.Context) (jetstream.Stream, error) { return b.js.CreateStream(ctx, config) })
+	if hasCode(err, codeOverlap, codeNameInUse) {
+		return nil, fmt.Errorf("%w: %w", errAgain, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := b.storeRoot(ctx, config.Name); err != nil {
+		return nil, err
+	}
+	return &openStream{name: config.Name, checked: begun, alone: config.Replicas == 1, seen: new(atomic.Uint64)}, nil
+}
+
+// duplicates is how long a server recognizes a message that is stored again.
+const duplicates = time.Minute
+
+func (b *JetStreamBroker) storeRoot(ctx context.Context, name string) error {
+	_, err := b.store(ctx, nats.NewMsg(b.rootSubject()), jetstream.WithExpectStream(name))
+	return err
+}
+
+var errForeign = errors.New("a stream that is not the broker's has the subjects of history")
+
+// adjust makes the limits of an existing stream larger if the options say so, never smaller.
+func (b *JetStreamBroker) adjust(ctx context.Context, config jetstream.StreamConfig) error {
+	if config.RePublish == nil || *config.RePublish != *b.republished() || !config.AllowDirect {
+		return fmt.Errorf("%w: %s", errForeign, config.Name)
+	}
+	wanted := config
+	wanted.MaxMsgsPerSubject = max(wanted.MaxMsgsPerSubject, int64(b.options.Messages)+1)
+	wanted.MaxAge = max(wanted.MaxAge, 2*b.options.Age)
+	if wanted.MaxMsgsPerSubject == config.MaxMsgsPerSubject && wanted.MaxAge == config.MaxAge {
+		return nil
+	}
+	if wanted.MaxMsgsPerSubject > config.MaxMsgsPerSubject { // marks don't show what the smaller limit has dropped
+		if err := b.purge(ctx, config.Name, b.markSubject("*.*"), 0, 0); err != nil {
+			return err
+		}
+	}
+	_, err := do(ctx, b, func(ctx context.Context) (jetstream.Stream, error) { return b.js.UpdateStream(ctx, wanted) })
+	return err
+}

@@ -1,0 +1,3 @@
+package natsbroker
+type presenceStream struct{}
+func newPresenceStream() presenceStream { return presenceStream{} }
