@@ -82,7 +82,7 @@ type JetStreamBroker struct {
 	slots  chan struct{} // limits the requests under way
 
 	history  historyStream
-	presence presenceStream
+	presence *presenceStream
 
 	appending struct {
 		sync.Mutex
@@ -93,7 +93,7 @@ type JetStreamBroker struct {
 
 var (
 	_ hub.HistoryBroker  = (*JetStreamBroker)(nil)
-	//PRESENCE
+	_ hub.PresenceBroker = (*JetStreamBroker)(nil)
 )
 
 // maxRequests limits the requests under way. More of them wait.
