@@ -55,8 +55,12 @@ var errUnmarked = fmt.Errorf("%w: the stream is being made", errAgain)
 func (b *JetStreamBroker) rootSubject() string { return b.prefix + ".history.root" }
 
 // entrySubject and markSubject take the end of a topic's subject, or wildcards.
-func (b *JetStreamBroker) entrySubject(topic string) string { return b.prefix + ".history.entry." + topic }
-func (b *JetStreamBroker) markSubject(topic string) string  { return b.prefix + ".history.mark." + topic }
+func (b *JetStreamBroker) entrySubject(topic string) string {
+	return b.prefix + ".history.entry." + topic
+}
+func (b *JetStreamBroker) markSubject(topic string) string {
+	return b.prefix + ".history.mark." + topic
+}
 
 // republished is where the stream publishes an entry again.
 func (b *JetStreamBroker) republished() *jetstream.RePublish {

@@ -54,7 +54,9 @@ func newPresenceStream() *presenceStream {
 // serverTime returns the time by the servers' clock.
 func (p *presenceStream) serverTime() time.Time { return time.Now().Add(time.Duration(p.ahead.Load())) }
 
-func (b *JetStreamBroker) leaseSubject(node string) string { return b.prefix + ".presence.node." + node }
+func (b *JetStreamBroker) leaseSubject(node string) string {
+	return b.prefix + ".presence.node." + node
+}
 func (b *JetStreamBroker) peopleSubject(topic, node string) string {
 	return b.prefix + ".presence.people." + topic + "." + node
 }
