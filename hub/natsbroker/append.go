@@ -56,6 +56,9 @@ func (b *JetStreamBroker) Append(ctx context.Context, t hub.Topic, payload []byt
 	if err := b.attempt(ctx, a.findPrevious); err != nil {
 		return hub.Entry{}, err
 	}
+	if err := b.attempt(ctx, a.dropForGood); err != nil {
+		return hub.Entry{}, err
+	}
 	if keep.Messages < b.options.Messages && mathrand.IntN(keep.Messages/2+8) == 0 {
 		_ = b.attempt(ctx, a.trim) // it is only about storage; a later Append tries again
 	}
@@ -74,10 +77,13 @@ type appending struct {
 	id      string // the servers know by it that the message is stored already
 	message *nats.Msg
 
-	stream        string
-	seq, previous uint64
-	known         bool // the previous sequence is known
-	alone         bool
+	stream string
+	alone  bool
+	seq    uint64
+
+	known        bool // what follows is known
+	previous     uint64
+	previousKeep string
 }
 
 // store stores the message. It may be repeated.
@@ -109,8 +115,8 @@ func (a *appending) store(ctx context.Context) error {
 		timer := time.NewTimer(arrival)
 		defer timer.Stop()
 		select {
-		case a.previous = <-arrived:
-			a.known = true
+		case before := <-arrived:
+			a.previous, a.previousKeep, a.known = before.seq, before.keep, before.seq > 0
 		case <-timer.C:
 		case <-ctx.Done():
 		}
@@ -120,48 +126,45 @@ func (a *appending) store(ctx context.Context) error {
 
 // findPrevious finds the entry before the new one, or before what the room has kept.
 func (a *appending) findPrevious(ctx context.Context) error {
-	if a.known && a.previous > 0 {
+	if a.known {
 		return nil
 	}
-	candidates, err := a.b.lastOf(ctx, a.stream, a.seq-1, a.b.entrySubject(a.room))
+	subject := a.b.entrySubject(a.room)
+	messages, err := a.b.lastOf(ctx, a.stream, a.seq-1, subject)
 	if err != nil {
 		return err
 	}
-	a.previous = lastSeq(candidates)
+	a.previous, a.previousKeep = lastSeq(messages), ""
+	if len(messages) > 0 {
+		a.previousKeep = messages[0].header.Get(keepHeader)
+	}
 	for !a.alone { // the server that has answered may be behind: the leader says what comes next
-		next, err := a.b.next(ctx, a.stream, a.b.entrySubject(a.room), a.previous+1)
+		next, err := a.b.next(ctx, a.stream, subject, a.previous+1)
 		if err != nil {
 			return err
 		}
 		if next == nil || next.seq >= a.seq {
 			break
 		}
-		a.previous = next.seq
+		a.previous, a.previousKeep = next.seq, next.header.Get(keepHeader)
 	}
-	if a.previous > 0 {
-		return nil
-	}
-	mark, err := a.b.last(ctx, a.stream, a.b.markSubject(a.room))
-	if err == nil {
-		if offset := markOffset(mark); offset < a.seq {
-			a.previous = offset
+	if a.previous == 0 {
+		mark, _, err := a.b.findMark(ctx, a.stream, a.room)
+		if err != nil {
+			return err
+		}
+		if mark.offset < a.seq {
+			a.previous = mark.offset
 		}
 	}
-	return err
+	a.known = true
+	return nil
 }
 
-// trim removes what the room shall not keep, but one entry that shows up to where.
-func (a *appending) trim(ctx context.Context) error {
-	if err := a.b.purge(ctx, a.stream, a.b.markSubject(a.room), a.seq, 0); err != nil {
-		return err
-	}
-	return a.b.purge(ctx, a.stream, a.b.entrySubject(a.room), 0, uint64(a.keep.Messages)+1) //nolint:gosec // it is positive
-}
-
-// keepOf returns what the newest entry of a room says that the room keeps.
-func (b *JetStreamBroker) keepOf(newest *stored) hub.Keep {
+// keepOf returns what an entry says that the room keeps.
+func (b *JetStreamBroker) keepOf(header string) hub.Keep {
 	keep := hub.Keep{Messages: b.options.Messages, Age: b.options.Age}
-	messages, age, _ := strings.Cut(newest.header.Get(keepHeader), " ")
+	messages, age, _ := strings.Cut(header, " ")
 	if n, err := strconv.Atoi(messages); err == nil && n > 0 {
 		keep.Messages = min(n, keep.Messages)
 	}

@@ -32,7 +32,7 @@ func (b *JetStreamBroker) receiveStored(t hub.Topic, m *nats.Msg) bool {
 	}
 	previous := number(m, jetstream.LastSequenceHeader)
 	b.history.saw(stream, seq)
-	b.arrived(m.Header.Get(jetstream.MsgIDHeader), previous)
+	b.arrived(t, m, entryBefore{seq: previous})
 	receive(t, hub.Entry{
 		Position: hub.Position{Epoch: b.epoch(stream), Offset: seq},
 		Previous: previous, Payload: b.payload(m.Data),
@@ -48,30 +48,60 @@ func (b *Broker) payload(data []byte) []byte {
 	return data[len(b.self):]
 }
 
-// expectArrival returns a channel that gets what an entry of this node says of the one before it. It
-// is nil if the node is not subscribed.
-func (b *JetStreamBroker) expectArrival(t hub.Topic, id string) <-chan uint64 {
+// An entryBefore is what the node knows of the entry before one.
+type entryBefore struct {
+	seq  uint64
+	keep string // what its keepHeader says
+}
+
+// expectArrival returns a channel that gets the entry before one of this node, if the node knows it.
+// The channel is nil if the node is not subscribed.
+func (b *JetStreamBroker) expectArrival(t hub.Topic, id string) <-chan entryBefore {
 	if _, subscribed := b.wanted(b.subject(t)); !subscribed {
 		return nil
 	}
 	b.appending.Lock()
 	defer b.appending.Unlock()
-	previous := make(chan uint64, 1)
-	b.appending.previous[id] = previous
-	return previous
+	before := make(chan entryBefore, 1)
+	b.appending.waiting[id] = before
+	return before
 }
 
 func (b *JetStreamBroker) forgetArrival(id string) {
 	b.appending.Lock()
 	defer b.appending.Unlock()
-	delete(b.appending.previous, id)
+	delete(b.appending.waiting, id)
 }
 
-func (b *JetStreamBroker) arrived(id string, previous uint64) {
+// arrived tells the call of Append whose entry has arrived what was before it. Its sequence is 0 where
+// the node has not seen that.
+func (b *JetStreamBroker) arrived(t hub.Topic, m *nats.Msg, before entryBefore) {
+	before.keep = b.lastKeep(t, before.seq, number(m, jetstream.SequenceHeader), m.Header.Get(keepHeader))
+	if before.keep == "" {
+		before.seq = 0
+	}
 	b.appending.Lock()
 	defer b.appending.Unlock()
-	if waiting := b.appending.previous[id]; waiting != nil {
-		waiting <- previous // it has room: an entry arrives once
-		delete(b.appending.previous, id)
+	id := m.Header.Get(jetstream.MsgIDHeader)
+	if waiting := b.appending.waiting[id]; waiting != nil {
+		waiting <- before // it has room: nobody else gets the channel
+		delete(b.appending.waiting, id)
 	}
+}
+
+// lastKeep notes what the newest entry of a topic says that is kept, and returns what the one before it
+// said, nothing if that is not known.
+func (b *Broker) lastKeep(t hub.Topic, previous, seq uint64, keep string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.subjects[b.subject(t)]
+	if s == nil {
+		return ""
+	}
+	was := s.last
+	s.last = entryBefore{seq, keep}
+	if was.seq != previous {
+		return ""
+	}
+	return was.keep
 }

@@ -20,17 +20,18 @@ import (
 //     PREFIX.room.NAME, to which nodes are subscribed anyway, with headers that say its sequence, which is
 //     the offset, and that of the room's entry before it.
 //   - The name of the stream ends with a random part, the epoch. So a stream that is made again is another
-//     one, and each acknowledgment and each entry says of which epoch it is.
+//     one, and each acknowledgment and each entry says of which epoch it is. The stream with the state
+//     has the name that counts.
 //   - PREFIX.history.root has a message from the moment the stream is made. A server that has lost its disk
 //     may make the stream again by itself, empty, with the same name: without its root, it is not used.
-//   - PREFIX.history.mark.room.NAME has an offset that was the newest of a room at that moment: in a room without
-//     an entry, and in one whose last entry would expire while the room is quiet. A mark is stored before the
-//     entries that follow its offset. As the stream drops what is oldest, no entry after the offset was
-//     dropped as long as the mark is there.
+//   - PREFIX.history.first has a message that is older than all entries. As the stream drops what is oldest,
+//     it has dropped nothing as long as the message is there, except by what rooms keep.
+//   - PREFIX.history.mark.room.NAME has marks of the room: see mark.go.
 
 // A historyStream is what a broker knows of the stream. Only the goroutine that has the lock opens it.
 type historyStream struct {
 	lock    chan struct{} // has room for one
+	making  string        // the name that this node has chosen and not made yet; for who has the lock
 	mu      sync.Mutex
 	current *openStream // nil before the first use, and when it is to be checked
 }
@@ -46,13 +47,14 @@ type openStream struct {
 // recheck is how long an open stream is used without a check of its root.
 const recheck = 10 * time.Second
 
-// rootPatience is how long after a stream was made its root may be missing: the node that makes
-// the stream is about to store it.
-const rootPatience = 5 * time.Second
+// makePatience is how long other nodes wait for the one that makes the stream.
+const makePatience = 5 * time.Second
 
-var errUnmarked = fmt.Errorf("%w: the stream is being made", errAgain)
+var errUnmade = fmt.Errorf("%w: the stream is being made", errAgain)
 
-func (b *JetStreamBroker) rootSubject() string { return b.prefix + ".history.root" }
+func (b *JetStreamBroker) chosenSubject() string { return b.prefix + ".state.history" }
+func (b *JetStreamBroker) rootSubject() string   { return b.prefix + ".history.root" }
+func (b *JetStreamBroker) firstSubject() string  { return b.prefix + ".history.first" }
 
 // entrySubject and markSubject take the end of a topic's subject, or wildcards.
 func (b *JetStreamBroker) entrySubject(topic string) string {
@@ -141,17 +143,28 @@ func (b *JetStreamBroker) checkHistory(ctx context.Context, was *openStream) (*o
 	if was != nil {
 		seen = was.seen.Load() // before the server is asked for its newest
 	}
-	begun := time.Now()
-	name, err := do(ctx, b, func(ctx context.Context) (string, error) { return b.js.StreamNameBySubject(ctx, b.rootSubject()) })
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return b.makeHistory(ctx, was)
-	}
+	state, err := b.openState(ctx)
 	if err != nil {
 		return nil, err
 	}
+	begun := time.Now()
+	chosen, err := b.last(ctx, state, b.chosenSubject())
+	if err != nil {
+		return nil, err
+	}
+	if chosen == nil {
+		return b.chooseHistory(ctx, state, 0)
+	}
+	name := string(chosen.data)
+	if name == b.history.making {
+		return b.makeHistory(ctx, name)
+	}
 	stream, err := do(ctx, b, func(ctx context.Context) (jetstream.Stream, error) { return b.js.Stream(ctx, name) })
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, fmt.Errorf("%w: %w", errAgain, err)
+		if time.Since(chosen.at) < makePatience {
+			return nil, errUnmade
+		}
+		return b.chooseHistory(ctx, state, chosen.seq)
 	}
 	if err != nil {
 		return nil, err
@@ -164,10 +177,10 @@ func (b *JetStreamBroker) checkHistory(ctx context.Context, was *openStream) (*o
 	switch {
 	case err != nil:
 		return nil, err
-	case root == nil && info.TimeStamp.Sub(info.Created) < rootPatience:
-		return nil, errUnmarked
+	case root == nil && info.TimeStamp.Sub(info.Created) < makePatience:
+		return nil, errUnmade
 	case root == nil || was != nil && was.name == name && info.State.LastSeq < seen:
-		return b.renewHistory(ctx, name)
+		return b.chooseHistory(ctx, state, chosen.seq)
 	case info.TimeStamp.Sub(root.at) > b.options.Age || root.seq < (info.State.FirstSeq+info.State.LastSeq)/2:
 		if err := b.storeRoot(ctx, name); err != nil { // before limits drop it
 			return nil, err
@@ -180,46 +193,69 @@ func (b *JetStreamBroker) checkHistory(ctx context.Context, was *openStream) (*o
 	return s, nil
 }
 
-// renewHistory replaces a stream that has lost messages.
-func (b *JetStreamBroker) renewHistory(ctx context.Context, name string) (*openStream, error) {
-	_, err := do(ctx, b, func(ctx context.Context) (struct{}, error) { return struct{}{}, b.js.DeleteStream(ctx, name) })
-	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, err
-	}
-	b.report(fmt.Errorf("%w: stream %s", ErrHistoryBegan, name))
-	return b.makeHistory(ctx, nil)
-}
-
-// makeHistory makes the stream. If another node makes it at the same time, the attempt is repeated.
-func (b *JetStreamBroker) makeHistory(ctx context.Context, was *openStream) (*openStream, error) {
-	if was != nil {
-		b.report(fmt.Errorf("%w: stream %s is gone", ErrHistoryBegan, was.name))
-	}
-	begun := time.Now()
-	config := jetstream.StreamConfig{
-		Name:              b.options.Streams + "_history_" + strings.ToLower(rand.Text()[:12]),
-		Description:       "history of rooms",
-		Subjects:          []string{b.prefix + ".history.>"},
-		MaxMsgsPerSubject: int64(b.options.Messages) + 1, // one more shows up to where entries were dropped
-		MaxAge:            2 * b.options.Age,
-		MaxBytes:          b.options.Bytes,
-		Storage:           b.options.Storage,
-		Replicas:          b.options.Replicas,
-		Duplicates:        min(duplicates, 2*b.options.Age),
-		AllowDirect:       true,
-		RePublish:         b.republished(),
-	}
-	_, err := do(ctx, b, func(ctx context.Context) (jetstream.Stream, error) { return b.js.CreateStream(ctx, config) })
-	if hasCode(err, codeOverlap, codeNameInUse) {
+// chooseHistory has history begin with a new stream, unless another node has chosen one since.
+func (b *JetStreamBroker) chooseHistory(ctx context.Context, state string, seq uint64) (*openStream, error) {
+	name := b.options.Streams + "_history_" + strings.ToLower(rand.Text()[:12])
+	_, err := b.putRecord(ctx, state, b.chosenSubject(), []byte(name), inPlace, after(seq))
+	if hasCode(err, codeWrongLast) {
 		return nil, fmt.Errorf("%w: %w", errAgain, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := b.storeRoot(ctx, config.Name); err != nil {
+	if seq > 0 {
+		b.report(fmt.Errorf("%w, in stream %s", ErrHistoryBegan, name))
+	}
+	b.history.making = name
+	return b.makeHistory(ctx, name)
+}
+
+// makeHistory makes the stream that was chosen, in place of any other that has its subjects. It may
+// be repeated.
+func (b *JetStreamBroker) makeHistory(ctx context.Context, name string) (*openStream, error) {
+	begun := time.Now()
+	_, err := do(ctx, b, func(ctx context.Context) (jetstream.Stream, error) {
+		others := b.js.StreamNames(ctx, jetstream.WithStreamListSubject(b.rootSubject()))
+		for other := range others.Name() {
+			if other == name {
+				continue
+			}
+			if err := b.js.DeleteStream(ctx, other); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+				return nil, err
+			}
+		}
+		if err := others.Err(); err != nil {
+			return nil, err
+		}
+		return b.js.CreateStream(ctx, jetstream.StreamConfig{
+			Name:              name,
+			Description:       "history of rooms",
+			Subjects:          []string{b.prefix + ".history.>"},
+			MaxMsgsPerSubject: int64(b.options.Messages) + 1, // one more shows up to where entries were dropped
+			MaxAge:            2 * b.options.Age,
+			MaxBytes:          b.options.Bytes,
+			Storage:           b.options.Storage,
+			Replicas:          b.options.Replicas,
+			Duplicates:        min(duplicates, 2*b.options.Age),
+			AllowDirect:       true,
+			RePublish:         b.republished(),
+		})
+	})
+	if hasCode(err, codeOverlap) {
+		return nil, fmt.Errorf("%w: %w", errAgain, err)
+	}
+	if err != nil {
 		return nil, err
 	}
-	return &openStream{name: config.Name, checked: begun, alone: config.Replicas == 1, seen: new(atomic.Uint64)}, nil
+	first := nats.NewMsg(b.firstSubject())
+	if _, err := b.store(ctx, first, jetstream.WithExpectStream(name)); err != nil {
+		return nil, err
+	}
+	if err := b.storeRoot(ctx, name); err != nil {
+		return nil, err
+	}
+	b.history.making = ""
+	return &openStream{name: name, checked: begun, alone: b.options.Replicas == 1, seen: new(atomic.Uint64)}, nil
 }
 
 // duplicates is how long a server recognizes a message that is stored again.
@@ -243,9 +279,11 @@ func (b *JetStreamBroker) adjust(ctx context.Context, config jetstream.StreamCon
 	if wanted.MaxMsgsPerSubject == config.MaxMsgsPerSubject && wanted.MaxAge == config.MaxAge {
 		return nil
 	}
-	if wanted.MaxMsgsPerSubject > config.MaxMsgsPerSubject { // marks don't show what the smaller limit has dropped
-		if err := b.purge(ctx, config.Name, b.markSubject("*.*"), 0, 0); err != nil {
-			return err
+	if wanted.MaxMsgsPerSubject > config.MaxMsgsPerSubject { // nothing shows what the smaller limit has dropped
+		for _, subject := range []string{b.markSubject("*.*"), b.firstSubject()} {
+			if _, err := b.purge(ctx, config.Name, subject, 0, 0); err != nil {
+				return err
+			}
 		}
 	}
 	_, err := do(ctx, b, func(ctx context.Context) (jetstream.Stream, error) { return b.js.UpdateStream(ctx, wanted) })

@@ -81,12 +81,12 @@ type JetStreamBroker struct {
 	cancel context.CancelCauseFunc
 	slots  chan struct{} // limits the requests under way
 
-	history  historyStream
-	presence *presenceStream
+	history historyStream
+	state   *stateStream
 
 	appending struct {
 		sync.Mutex
-		previous map[string]chan uint64 // by message ID; gets the previous sequence when the entry arrives
+		waiting map[string]chan entryBefore // by message ID
 	}
 	receiveEntry func(hub.Topic, hub.Entry) // nil until OpenHistory
 }
@@ -136,10 +136,10 @@ func NewJetStream(js jetstream.JetStream, options JetStreamOptions) (*JetStreamB
 		options:   options,
 		slots:     make(chan struct{}, maxRequests),
 		history:   historyStream{lock: make(chan struct{}, 1)},
-		presence:  newPresenceStream(),
+		state:     newStateStream(),
 	}
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
-	b.appending.previous = make(map[string]chan uint64)
+	b.appending.waiting = make(map[string]chan entryBefore)
 	core.entry = b.receiveStored
 	return b, nil
 }

@@ -37,7 +37,7 @@ func (l lease) livesAt(t time.Time) bool { return l.life != "" && !t.After(l.at.
 func (b *JetStreamBroker) RenewNode(ctx context.Context, node string, ttl time.Duration) (hub.Lease, error) {
 	var result hub.Lease
 	isNew := false
-	err := b.withPresence(ctx, func(ctx context.Context, stream string) error {
+	err := b.withState(ctx, func(ctx context.Context, stream string) error {
 		renewed, begun, err := b.renew(ctx, stream, node, ttl)
 		if err != nil {
 			return err
@@ -51,7 +51,7 @@ func (b *JetStreamBroker) RenewNode(ctx context.Context, node string, ttl time.D
 		if !ok || mine.life != renewed.life {
 			return errBehind // or it was removed
 		}
-		b.presence.ahead.Store(int64(time.Until(mine.at)))
+		b.state.ahead.Store(int64(time.Until(mine.at)))
 		renewed.at = mine.at
 		b.remember(renewed, isNew)
 		result = hub.Lease{New: isNew}
@@ -86,7 +86,7 @@ func (b *JetStreamBroker) renew(ctx context.Context, stream, node string, ttl ti
 		seq = last.seq
 	}
 	l = lease{node: node, life: was.life, ttl: ttl}
-	if !was.livesAt(b.presence.serverTime()) {
+	if !was.livesAt(b.state.serverTime()) {
 		l.life = rand.Text()
 		begun = true
 	}
@@ -98,7 +98,7 @@ func (b *JetStreamBroker) renew(ctx context.Context, stream, node string, ttl ti
 }
 
 func (b *JetStreamBroker) remember(l lease, begun bool) {
-	p := b.presence
+	p := b.state
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	was := p.leases[l.node]
@@ -109,14 +109,14 @@ func (b *JetStreamBroker) remember(l lease, begun bool) {
 	p.leases[l.node] = l
 }
 
-func (p *presenceStream) forget(node string) {
+func (p *stateStream) forget(node string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.leases, node)
 	p.forgetLogs(node)
 }
 
-func (p *presenceStream) forgetLogs(node string) {
+func (p *stateStream) forgetLogs(node string) {
 	for name := range p.logs {
 		if name.node == node {
 			delete(p.logs, name)
@@ -161,16 +161,17 @@ func (b *JetStreamBroker) drop(ctx context.Context, stream string, l lease) erro
 		}
 		l.seq = seq
 	}
-	if err := b.purge(ctx, stream, b.peopleSubject("*.*", token(l.node)), l.seq, 0); err != nil {
+	if _, err := b.purge(ctx, stream, b.peopleSubject("*.*", token(l.node)), l.seq, 0); err != nil {
 		return err
 	}
-	return b.purge(ctx, stream, subject, l.seq+1, 0)
+	_, err := b.purge(ctx, stream, subject, l.seq+1, 0)
+	return err
 }
 
 // RemoveNode drops a node. The hub calls it. It returns the errors that [JetStreamBroker.Append] returns.
 func (b *JetStreamBroker) RemoveNode(ctx context.Context, node string) error {
-	b.presence.forget(node)
-	return b.withPresence(ctx, func(ctx context.Context, stream string) error {
+	b.state.forget(node)
+	return b.withState(ctx, func(ctx context.Context, stream string) error {
 		last, err := b.last(ctx, stream, b.leaseSubject(token(node)))
 		if err != nil || last == nil {
 			return err

@@ -56,12 +56,12 @@ func (b *JetStreamBroker) PutPresence(ctx context.Context, room hub.Topic, node 
 	if err := b.failure(); err != nil {
 		return err
 	}
-	r, late, err := b.presence.record(logName{room, node}, revision, changes)
+	r, late, err := b.state.record(logName{room, node}, revision, changes)
 	if err != nil || late {
 		return err
 	}
 	dropped := false
-	err = b.withPresence(ctx, func(ctx context.Context, stream string) error {
+	err = b.withState(ctx, func(ctx context.Context, stream string) error {
 		if err := b.putRecords(ctx, stream, b.peopleSubject(topic, token(node)), r); err != nil {
 			return err
 		}
@@ -80,16 +80,16 @@ func (b *JetStreamBroker) PutPresence(ctx context.Context, room hub.Topic, node 
 	case err != nil:
 		return err
 	case dropped:
-		b.presence.forget(node)
+		b.state.forget(node)
 		return ErrNoLease
 	}
-	b.presence.put(logName{room, node}, r)
+	b.state.put(logName{room, node}, r)
 	return nil
 }
 
 // record returns what is to be put into a log: the changes, or a snapshot in place of the log if that has
 // become long or says nothing any more.
-func (p *presenceStream) record(name logName, revision uint64, changes []hub.PresenceEntry) (r record, late bool, err error) {
+func (p *stateStream) record(name logName, revision uint64, changes []hub.PresenceEntry) (r record, late bool, err error) {
 	now := p.serverTime()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -120,7 +120,7 @@ func (p *presenceStream) record(name logName, revision uint64, changes []hub.Pre
 }
 
 // put notes that a record is in the stream.
-func (p *presenceStream) put(name logName, r record) {
+func (p *stateStream) put(name logName, r record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	log := p.logs[name]
@@ -164,7 +164,8 @@ func (b *JetStreamBroker) putRecords(ctx context.Context, stream, subject string
 	if !r.snapshot {
 		return nil
 	}
-	return b.purge(ctx, stream, subject, first, 0)
+	_, err := b.purge(ctx, stream, subject, first, 0)
+	return err
 }
 
 // ListPresence returns the people in a room. The hub calls it. It returns the errors that
@@ -175,7 +176,7 @@ func (b *JetStreamBroker) ListPresence(ctx context.Context, room hub.Topic) ([]h
 		return nil, err
 	}
 	var list []hub.NodePresence
-	err = b.withPresence(ctx, func(ctx context.Context, stream string) error {
+	err = b.withState(ctx, func(ctx context.Context, stream string) error {
 		replays, err := b.replay(ctx, stream, topic)
 		if err != nil {
 			return err
@@ -221,7 +222,7 @@ func (b *JetStreamBroker) replay(ctx context.Context, stream, topic string) (map
 	}
 	for subject, seq := range left {
 		if replays[lastToken(subject)] == nil {
-			_ = b.purge(ctx, stream, subject, seq+1, 0) // it is only about storage
+			_, _ = b.purge(ctx, stream, subject, seq+1, 0) // it is only about storage
 		}
 	}
 	return replays, nil
@@ -233,7 +234,7 @@ func (b *JetStreamBroker) livingLeases(ctx context.Context, stream string) (map[
 	if err != nil {
 		return nil, err
 	}
-	now := b.presence.serverTime()
+	now := b.state.serverTime()
 	for node, l := range leases {
 		lives, err := b.dropDead(ctx, stream, l, now)
 		if err != nil {
@@ -258,7 +259,7 @@ func (b *JetStreamBroker) PresenceRevisions(ctx context.Context, rooms []hub.Top
 		topics[i] = topic
 	}
 	var revisions map[string]map[string]uint64 // by topic
-	err := b.withPresence(ctx, func(ctx context.Context, stream string) error {
+	err := b.withState(ctx, func(ctx context.Context, stream string) error {
 		revisions = make(map[string]map[string]uint64, len(topics))
 		lasts := make([]stored, 0, len(topics))
 		for rest := topics; len(rest) > 0; {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/goyave-contrib/websocket/hub"
@@ -40,8 +39,9 @@ type reading struct {
 	limit int
 
 	stream *openStream
-	mark   *stored // nil: there is none, or it was not needed
-	marked bool    // mark is known
+	marked bool // what follows is known
+	mark   mark
+	atMark *stored // nil: there is none
 
 	entries []hub.Entry
 	newest  hub.Position
@@ -50,7 +50,7 @@ type reading struct {
 
 // read may be repeated.
 func (r *reading) read(ctx context.Context) (err error) {
-	r.entries, r.lost, r.mark, r.marked = nil, false, nil, false
+	r.entries, r.lost, r.marked = nil, false, false
 	if r.stream, err = r.b.openHistory(ctx); err != nil {
 		return err
 	}
@@ -95,16 +95,14 @@ func (r *reading) keepMark(ctx context.Context, last *stored) error {
 	}
 	var expected uint64
 	if last == nil {
-		r.newest.Offset = markOffset(r.mark)
+		r.newest.Offset = r.mark.offset
 	} else {
 		expected = last.seq
 	}
-	if r.mark != nil && markOffset(r.mark) == r.newest.Offset && time.Since(r.mark.at) < r.b.options.Age {
+	if r.atMark != nil && r.mark == (mark{offset: r.newest.Offset}) && time.Since(r.atMark.at) < r.b.options.Age {
 		return nil
 	}
-	m := nats.NewMsg(r.b.markSubject(r.room))
-	m.Data = strconv.AppendUint(nil, r.newest.Offset, 10)
-	_, err := r.b.store(ctx, m, jetstream.WithExpectStream(r.stream.name),
+	err := r.b.storeMark(ctx, r.stream.name, r.room, mark{offset: r.newest.Offset},
 		jetstream.WithExpectLastSequenceForSubject(expected, r.b.entrySubject(r.room)))
 	if hasCode(err, codeWrongLast) {
 		return fmt.Errorf("%w: %w", errAgain, err) // an entry came
@@ -114,25 +112,16 @@ func (r *reading) keepMark(ctx context.Context, last *stored) error {
 
 func (r *reading) findMark(ctx context.Context) (err error) {
 	if !r.marked {
-		r.mark, err = r.b.last(ctx, r.stream.name, r.b.markSubject(r.room))
+		r.mark, r.atMark, err = r.b.findMark(ctx, r.stream.name, r.room)
 		r.marked = err == nil
 	}
 	return err
 }
 
-// markOffset returns the offset of a mark, 0 of none.
-func markOffset(mark *stored) uint64 {
-	if mark == nil {
-		return 0
-	}
-	offset, _ := strconv.ParseUint(string(mark.data), 10, 64)
-	return offset
-}
-
 // readAfter reads what comes after a position that is older than the newest. The entry there shows that
 // none after it was dropped, as entries are dropped from the oldest on, and so does the mark.
 func (r *reading) readAfter(ctx context.Context, last *stored) error {
-	messages, count, err := r.page(ctx, r.after.Offset, r.limit+1, last)
+	messages, count, err := r.page(ctx, r.after.Offset, max(r.limit, 1)+1, last)
 	if err != nil {
 		return err
 	}
@@ -140,20 +129,18 @@ func (r *reading) readAfter(ctx context.Context, last *stored) error {
 		messages = messages[1:]
 		count--
 	} else {
-		if err := r.findMark(ctx); err != nil {
+		follows, err := r.follows(ctx, messages)
+		if err != nil || !follows {
+			r.lost = err == nil
 			return err
 		}
-		if r.mark == nil || markOffset(r.mark) != r.after.Offset {
-			r.lost = true
-			return nil
-		}
 	}
-	keep := r.b.keepOf(last)
+	keep := r.b.keepOf(last.header.Get(keepHeader))
 	if count > keep.Messages {
 		r.lost = true
 		return nil
 	}
-	if len(messages) == 0 { // a limit of 0: the entry after the position is what matters
+	if len(messages) == 0 { // it was dropped meanwhile
 		return nil
 	}
 	if time.Since(messages[0].at) > keep.Age {
@@ -163,12 +150,27 @@ func (r *reading) readAfter(ctx context.Context, last *stored) error {
 	return r.take(ctx, r.after.Offset, messages, count, last)
 }
 
+// follows reports whether no entry is missing between the position, where there is no entry, and messages.
+func (r *reading) follows(ctx context.Context, messages []stored) (bool, error) {
+	if len(messages) == 0 {
+		return false, nil
+	}
+	if err := r.findMark(ctx); err != nil {
+		return false, err
+	}
+	if r.atMark != nil || r.after.Offset > 0 {
+		return r.atMark != nil && r.mark.leads(r.after.Offset, messages[0].seq), nil
+	}
+	first, err := r.b.last(ctx, r.stream.name, r.b.firstSubject())
+	return first != nil, err // then the stream has dropped nothing of what was in the room, but that shows in its number
+}
+
 // readAll reads the oldest entries that the room keeps.
 func (r *reading) readAll(ctx context.Context, last *stored) error {
 	if last == nil || r.limit == 0 {
 		return nil
 	}
-	keep := r.b.keepOf(last)
+	keep := r.b.keepOf(last.header.Get(keepHeader))
 	var previous uint64
 	for from := uint64(1); ; from = previous + 1 {
 		messages, count, err := r.page(ctx, from, r.limit+1, last)
@@ -192,8 +194,8 @@ func (r *reading) readAll(ctx context.Context, last *stored) error {
 			if err := r.findMark(ctx); err != nil {
 				return err
 			}
-			if offset := markOffset(r.mark); offset < messages[0].seq {
-				previous = offset
+			if r.mark.leads(r.mark.offset, messages[0].seq) && r.mark.offset < messages[0].seq {
+				previous = r.mark.offset
 			}
 		}
 		return r.take(ctx, previous, messages, count, last)

@@ -89,12 +89,15 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // passes reports whether a failure is of an outage that may end.
 func passes(err error) bool {
+	if errors.Is(err, errAgain) {
+		return true
+	}
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
 		return api.Code == http.StatusServiceUnavailable || hasCode(err, codeInFlight)
 	}
 	for _, passing := range []error{
-		errAgain, context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, jetstream.ErrNoStreamResponse,
+		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, jetstream.ErrNoStreamResponse,
 		nats.ErrReconnectBufExceeded, nats.ErrDisconnected, nats.ErrConnectionReconnecting, jetstream.ErrJetStreamNotEnabled,
 	} {
 		if errors.Is(err, passing) {
@@ -183,8 +186,8 @@ func (b *JetStreamBroker) store(ctx context.Context, m *nats.Msg, options ...jet
 }
 
 // purge removes messages of a subject, which may have wildcards: all but the newest keep of them, or
-// those before a sequence, or all.
-func (b *JetStreamBroker) purge(ctx context.Context, stream, subject string, before, keep uint64) error {
+// those before a sequence, or all. It returns how many.
+func (b *JetStreamBroker) purge(ctx context.Context, stream, subject string, before, keep uint64) (purged int, err error) {
 	request := map[string]any{"filter": subject}
 	if before > 0 {
 		request["seq"] = before
@@ -192,5 +195,9 @@ func (b *JetStreamBroker) purge(ctx context.Context, stream, subject string, bef
 	if keep > 0 {
 		request["keep"] = keep
 	}
-	return b.call(ctx, "STREAM.PURGE."+stream, request, &struct{}{})
+	var response struct {
+		Purged int `json:"purged"`
+	}
+	err = b.call(ctx, "STREAM.PURGE."+stream, request, &response)
+	return response.Purged, err
 }

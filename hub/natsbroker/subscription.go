@@ -18,6 +18,8 @@ type subscription struct {
 
 	fence chan<- struct{} // not nil: no subscription, but a place in Broker.changed, closed when it is reached
 
+	last entryBefore // the newest entry that has arrived; guarded by the Broker's mutex
+
 	nats *nats.Subscription // the actual state, nil without; only for the sending goroutine
 }
 

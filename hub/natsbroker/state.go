@@ -13,20 +13,21 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The stream with the presence of all rooms:
+// The stream with the presence of all rooms, and what the nodes agree on:
 //
-//   - PREFIX.presence.node.NODE has the lease of a node: its last message, as long as it is not older than
+//   - PREFIX.state.history has the name of the stream with the history.
+//   - PREFIX.state.node.NODE has the lease of a node: its last message, as long as it is not older than
 //     it says, by the clock of the servers. Who finds one that is older puts a tombstone in its place, on the
 //     condition that it was not renewed meanwhile. So a node is dropped at one moment for all, and
 //     learns of it when it renews.
-//   - PREFIX.presence.people.room.NAME.NODE has a log: what the node has changed in the room, one message
+//   - PREFIX.state.people.room.NAME.NODE has a log: what the node has changed in the room, one message
 //     a change, and now and then a snapshot in place of all before it. So a change costs what its
 //     size is, and the log what twice the people in it are.
 //   - Each lease has a life, a random name. Records of another life than the lease's do not count.
 
-// A presenceStream is what a broker knows of the stream, and what the nodes have put that it speaks for:
+// A stateStream is what a broker knows of the stream, and what the nodes have put that it speaks for:
 // one, for a hub.
-type presenceStream struct {
+type stateStream struct {
 	opening chan struct{} // has room for one
 	name    atomic.Pointer[string]
 	alone   atomic.Bool // there is one replica, which is always up to date
@@ -43,8 +44,8 @@ type logName struct {
 	node string
 }
 
-func newPresenceStream() *presenceStream {
-	return &presenceStream{
+func newStateStream() *stateStream {
+	return &stateStream{
 		opening: make(chan struct{}, 1),
 		leases:  make(map[string]lease),
 		logs:    make(map[logName]*peopleLog),
@@ -52,26 +53,26 @@ func newPresenceStream() *presenceStream {
 }
 
 // serverTime returns the time by the servers' clock.
-func (p *presenceStream) serverTime() time.Time { return time.Now().Add(time.Duration(p.ahead.Load())) }
+func (p *stateStream) serverTime() time.Time { return time.Now().Add(time.Duration(p.ahead.Load())) }
 
 func (b *JetStreamBroker) leaseSubject(node string) string {
-	return b.prefix + ".presence.node." + node
+	return b.prefix + ".state.node." + node
 }
 func (b *JetStreamBroker) peopleSubject(topic, node string) string {
-	return b.prefix + ".presence.people." + topic + "." + node
+	return b.prefix + ".state.people." + topic + "." + node
 }
 
-// withPresence calls f with the name of the stream until it succeeds, as attempt does.
-func (b *JetStreamBroker) withPresence(ctx context.Context, f func(ctx context.Context, stream string) error) error {
+// withState calls f with the name of the stream until it succeeds, as attempt does.
+func (b *JetStreamBroker) withState(ctx context.Context, f func(ctx context.Context, stream string) error) error {
 	return b.attempt(ctx, func(ctx context.Context) error {
-		stream, err := b.openPresence(ctx)
+		stream, err := b.openState(ctx)
 		if err != nil {
 			return err
 		}
 		err = f(ctx, stream)
 		gone := hasCode(err, codeNoStream)
 		if gone || err != nil && passes(err) {
-			b.presence.name.Store(nil) // to be made anew
+			b.state.name.Store(nil) // to be made anew
 		}
 		if gone {
 			err = fmt.Errorf("%w: %w", errAgain, err)
@@ -80,8 +81,8 @@ func (b *JetStreamBroker) withPresence(ctx context.Context, f func(ctx context.C
 	})
 }
 
-func (b *JetStreamBroker) openPresence(ctx context.Context) (string, error) {
-	p := b.presence
+func (b *JetStreamBroker) openState(ctx context.Context) (string, error) {
+	p := b.state
 	if name := p.name.Load(); name != nil {
 		return *name, nil
 	}
@@ -94,15 +95,15 @@ func (b *JetStreamBroker) openPresence(ctx context.Context) (string, error) {
 	if name := p.name.Load(); name != nil {
 		return *name, nil
 	}
-	name := b.options.Streams + "_presence"
-	subjects := b.prefix + ".presence.>"
+	name := b.options.Streams + "_state"
+	subjects := b.prefix + ".state.>"
 	stream, err := do(ctx, b, func(ctx context.Context) (jetstream.Stream, error) {
 		stream, err := b.js.Stream(ctx, name)
 		if !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return stream, err
 		}
 		return b.js.CreateStream(ctx, jetstream.StreamConfig{
-			Name: name, Description: "people in rooms", Subjects: []string{subjects},
+			Name: name, Description: "people in rooms, and what nodes agree on", Subjects: []string{subjects},
 			Storage: b.options.Storage, Replicas: b.options.Replicas,
 			AllowDirect: true, AllowRollup: true, AllowMsgTTL: true,
 		})
@@ -126,7 +127,7 @@ func (b *JetStreamBroker) openPresence(ctx context.Context) (string, error) {
 // before the call.
 func (b *JetStreamBroker) all(ctx context.Context, stream, subject string) ([]stored, error) {
 	var newest uint64
-	if !b.presence.alone.Load() {
+	if !b.state.alone.Load() {
 		last, err := b.last(ctx, stream, subject)
 		if err != nil {
 			return nil, err
