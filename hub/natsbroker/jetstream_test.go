@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/goyave-contrib/websocket/hub"
 	"github.com/goyave-contrib/websocket/hub/natsbroker"
