@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -272,6 +273,15 @@ func TestDocumentsAgreeOnConformance(t *testing.T) {
 		require.NotNil(t, got)
 		assert.Equal(t, fmt.Sprintf("%s", want[1:]), fmt.Sprintf("%s", got[1:]))
 	}
+}
+
+// The checks of the repository run the command of the README that runs the tests.
+func TestREADMEHasTheTestCommand(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	fenced := regexp.MustCompile("(?ms)^```[a-z]*\n(.*?)^```").FindAllSubmatch(readme, -1)
+	command := regexp.MustCompile(`(?m)^go test \./\.\.\.\s*(#.*)?$`)
+	assert.True(t, slices.ContainsFunc(fenced, func(block [][]byte) bool { return command.Match(block[1]) }))
 }
 
 // Each target that fuzzes the root module is in the table of conformance.md.
