@@ -67,6 +67,9 @@ type Broker struct {
 	sendWork  chan struct{} // buffers one signal: messages is not empty
 	routeWork chan struct{} // buffers one signal: changed is not empty, or route
 
+	calls chan struct{} // has room for maxCalls
+	idle  time.Duration // see defaultIdle
+
 	lost, dropped atomic.Uint64
 
 	closing  sync.Once
@@ -121,6 +124,7 @@ func New(client redis.UniversalClient, options Options) (*Broker, error) {
 	b.topics = make(map[string]*subscription)
 	b.links = make(map[string]*link)
 	b.sendWork, b.routeWork = make(chan struct{}, 1), make(chan struct{}, 1)
+	b.calls, b.idle = make(chan struct{}, maxCalls), defaultIdle
 	b.stop, b.gone = make(chan struct{}), make(chan struct{})
 	b.outages.tell = b.tellOutage
 	b.ctx, b.cancel = context.WithCancel(context.Background())
@@ -134,6 +138,7 @@ func (b *Broker) Open(receive func(t hub.Topic, payload []byte)) {
 	b.receiving.Go(func() { b.receive(receive) })
 	b.running.Go(b.send)
 	b.running.Go(b.routeAll)
+	b.running.Go(b.keepAll)
 }
 
 // Close publishes the queued messages, ends all subscriptions, and waits until receive is not

@@ -135,6 +135,7 @@ func (b *Broker) deliverEntry(s *subscription, data string) {
 	if receive == nil || !ok {
 		return
 	}
+	b.keepsHistory(s.channel)
 	b.report(recovered(func() error {
 		(*receive)(s.topic, e)
 		return nil

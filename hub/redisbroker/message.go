@@ -23,6 +23,9 @@ func newOrigin() (o origin) {
 // behind it, and then the payload.
 const entryMark = "\xff\xff\xff\xff\xff\xff\xff\xff"
 
+// maxEpoch is the greatest length of an epoch, in bytes.
+const maxEpoch = 128
+
 // parseEntry parses what follows the mark of an entry.
 func parseEntry(s string) (e hub.Entry, ok bool) {
 	var fields [3]string
@@ -32,6 +35,9 @@ func parseEntry(s string) (e hub.Entry, ok bool) {
 		}
 	}
 	e.Epoch, e.Payload = fields[0], []byte(s)
+	if len(e.Epoch) > maxEpoch {
+		return hub.Entry{}, false
+	}
 	var err error
 	if e.Offset, err = strconv.ParseUint(fields[1], 10, 64); err != nil || e.Offset == 0 {
 		return hub.Entry{}, false

@@ -14,8 +14,12 @@ type subscription struct {
 	topic   hub.Topic
 	channel string
 
-	wanted, changed bool  // guarded by the Broker's mutex; changed: it is in Broker.changed
-	link            *link // where the channel is; only for the routing goroutine
+	// Guarded by the Broker's mutex.
+	wanted  bool
+	changed bool // it is in Broker.changed
+	history bool // its epoch is kept from expiring
+
+	link *link // where the channel is; only for the routing goroutine
 }
 
 // Subscribe asks for the messages of a topic. It does not wait for Redis. The hub calls it.
