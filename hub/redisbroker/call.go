@@ -3,6 +3,7 @@ package redisbroker
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -33,6 +34,13 @@ func call[T any](ctx context.Context, b *Broker, repeat bool, f func(ctx context
 	defer cancel(nil)
 	defer context.AfterFunc(b.ctx, func() { cancel(ErrClosed) })()
 	results := make(chan result, 1)
+	var last atomic.Pointer[error] // of the attempts so far
+	ended := func() error {
+		if err := last.Load(); err != nil {
+			return fmt.Errorf("redisbroker: %w: %w", context.Cause(ctx), *err)
+		}
+		return context.Cause(ctx)
+	}
 	work := func() {
 		defer func() { <-b.calls }()
 		var r result
@@ -45,8 +53,9 @@ func call[T any](ctx context.Context, b *Broker, repeat bool, f func(ctx context
 			if r.err = err; err == nil || refused(err) && !notDone(err) || !repeat && !notDone(err) {
 				break
 			}
+			last.Store(&err)
 			if !wait.sleep(ctx) {
-				r.err = fmt.Errorf("redisbroker: %w: %w", context.Cause(ctx), err)
+				r.err = ended()
 				break
 			}
 		}
@@ -60,7 +69,7 @@ func call[T any](ctx context.Context, b *Broker, repeat bool, f func(ctx context
 	case r := <-results:
 		return r.value, r.err
 	case <-ctx.Done():
-		return none, context.Cause(ctx)
+		return none, ended()
 	}
 }
 

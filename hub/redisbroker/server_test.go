@@ -24,7 +24,7 @@ const moment = 5 * time.Millisecond // the interval of polling
 
 // missing skips the test for lack of a tool and says how to get it. Where REDIS_REQUIRED is set, as in
 // continuous integration, that is a failure.
-func missing(t *testing.T, what string) {
+func missing(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("REDIS_REQUIRED") != "" {
 		t.Fatal(what)
@@ -34,7 +34,7 @@ func missing(t *testing.T, what string) {
 
 // findRedis returns the program redis-server. Debian's package redis-tools has it by the name of another program
 // that it is as well; the package redis-server adds only a service.
-func findRedis(t *testing.T) string {
+func findRedis(t testing.TB) string {
 	t.Helper()
 	for _, name := range []string{os.Getenv("REDIS_SERVER"), "redis-server", "redis-check-rdb"} {
 		if path, err := exec.LookPath(name); err == nil && name != "" {
@@ -47,7 +47,7 @@ func findRedis(t *testing.T) string {
 
 // A server is a process of redis-server.
 type server struct {
-	t         *testing.T
+	t         testing.TB
 	port      int
 	dir       string
 	arguments []string
@@ -56,7 +56,7 @@ type server struct {
 }
 
 // startServer starts a server on a free port, with what its configuration file would have.
-func startServer(t *testing.T, arguments ...string) *server {
+func startServer(t testing.TB, arguments ...string) *server {
 	t.Helper()
 	path := findRedis(t)
 	for range 10 { // another process may take the port first
@@ -70,7 +70,7 @@ func startServer(t *testing.T, arguments ...string) *server {
 	return nil
 }
 
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
