@@ -18,6 +18,7 @@ func newBroker(t *testing.T, client redis.UniversalClient, options redisbroker.O
 }
 
 func TestBroker(t *testing.T) {
+	t.Parallel()
 	t.Run("a client for each", func(t *testing.T) {
 		brokertest.Test(t, func(t *testing.T) brokertest.Network {
 			s := startServer(t)

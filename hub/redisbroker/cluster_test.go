@@ -79,6 +79,7 @@ func connectCluster(t *testing.T, servers []*server) *redis.ClusterClient {
 }
 
 func TestBrokerInCluster(t *testing.T) {
+	t.Parallel()
 	servers := startCluster(t, false)
 	for _, row := range []struct {
 		name      string

@@ -10,6 +10,7 @@ import (
 )
 
 func TestHistory(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	networks := 0
 	brokertest.TestHistory(t, func(t *testing.T) brokertest.Network {
@@ -20,6 +21,7 @@ func TestHistory(t *testing.T) {
 }
 
 func TestHistoryInCluster(t *testing.T) {
+	t.Parallel()
 	servers := startCluster(t, false)
 	for _, unsharded := range []bool{false, true} {
 		t.Run("unsharded: "+strconv.FormatBool(unsharded), func(t *testing.T) {

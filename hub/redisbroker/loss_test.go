@@ -73,6 +73,7 @@ func (n *historian) isLost(t *testing.T, topic hub.Topic, after hub.Position) {
 
 // If Redis has lost everything, the history begins anew.
 func TestEverythingIsLost(t *testing.T) {
+	t.Parallel()
 	rows := map[string]func(t *testing.T, s *server){
 		"FLUSHALL":                    func(t *testing.T, s *server) { require.NoError(t, connect(t, s.addr()).FlushAll(t.Context()).Err()) },
 		"restart without persistence": func(_ *testing.T, s *server) { s.restart() },
@@ -108,6 +109,7 @@ func TestEverythingIsLost(t *testing.T) {
 
 // If the entries alone are gone, what follows their positions is lost.
 func TestEntriesAreEvicted(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	n := newHistorian(t, connect(t, s.addr()), redisbroker.Options{})
 	n.subscribe(t, room("x"))
@@ -125,6 +127,7 @@ func TestEntriesAreEvicted(t *testing.T) {
 
 // If Redis has lost the newest entries, whoever knows one of them is told, and nobody else.
 func TestNewestEntriesAreLost(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "--appendonly", "no")
 	admin := connect(t, s.addr())
 	n := newHistorian(t, connect(t, s.addr()), redisbroker.Options{})
@@ -168,6 +171,7 @@ func TestNewestEntriesAreLost(t *testing.T) {
 
 // A replica that has not got the newest entries takes the place of its server.
 func TestFailoverLosesEntries(t *testing.T) {
+	t.Parallel()
 	servers := startCluster(t, true)
 	client := connectCluster(t, servers)
 	n := newHistorian(t, client, redisbroker.Options{})
@@ -205,6 +209,7 @@ func TestFailoverLosesEntries(t *testing.T) {
 
 // A room keeps its epoch as long as a hub is subscribed to it. Nothing is left of others.
 func TestEpochs(t *testing.T) {
+	t.Parallel()
 	const idle = 400 * time.Millisecond
 	s := startServer(t)
 	admin := connect(t, s.addr())
@@ -239,6 +244,7 @@ func TestEpochs(t *testing.T) {
 }
 
 func TestHistoryDuringOutage(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	n := newHistorian(t, connect(t, s.addr(), func(o *redis.Options) { o.ReadTimeout = patience }), redisbroker.Options{})
 	e := n.append(t, room("x"), "before")

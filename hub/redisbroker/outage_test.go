@@ -17,6 +17,7 @@ import (
 const prompt = time.Second
 
 func TestServerRestarts(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	one := newNode(t, connect(t, s.addr()), redisbroker.Options{})
 	two := newNode(t, connect(t, s.addr()), redisbroker.Options{})
@@ -47,6 +48,7 @@ func TestServerRestarts(t *testing.T) {
 }
 
 func TestConnectionIsKilled(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	admin := connect(t, s.addr())
 	dials := 0
@@ -74,6 +76,7 @@ func TestConnectionIsKilled(t *testing.T) {
 
 // The messages that a node publishes during an outage arrive afterwards, in order and once.
 func TestPublishWhileCutOff(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	network := startProxy(t, s.addr())
 	from := newNode(t, connect(t, network.addr()), redisbroker.Options{})
@@ -105,6 +108,7 @@ func TestPublishWhileCutOff(t *testing.T) {
 }
 
 func TestOutgoingIsFull(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	network := startProxy(t, s.addr())
 	from := newNode(t, connect(t, network.addr()), redisbroker.Options{Outgoing: 1000})
@@ -128,6 +132,7 @@ func TestOutgoingIsFull(t *testing.T) {
 
 // While the network accepts no data and reports no error, no method of the hub's waits for it.
 func TestNobodyWaitsForTheNetwork(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	network := startProxy(t, s.addr())
 	from := newNode(t, connect(t, network.addr(), func(o *redis.Options) { o.ReadTimeout = 500 * time.Millisecond }), redisbroker.Options{})
@@ -160,6 +165,7 @@ func TestNobodyWaitsForTheNetwork(t *testing.T) {
 }
 
 func TestCloseDoesNotWaitForTheNetworkForLong(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	n := newNode(t, connect(t, s.addr(), func(o *redis.Options) { o.ReadTimeout, o.WriteTimeout = patience, patience }), redisbroker.Options{PingInterval: patience})
 	n.subscribe(t, room("x"))
@@ -173,6 +179,7 @@ func TestCloseDoesNotWaitForTheNetworkForLong(t *testing.T) {
 
 // A server that is stopped keeps its connections and is noticed all the same.
 func TestServerIsPaused(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	from := newNode(t, connect(t, s.addr(), func(o *redis.Options) { o.ReadTimeout = 500 * time.Millisecond }), redisbroker.Options{PingInterval: 100 * time.Millisecond})
 	to := newNode(t, connect(t, s.addr()), redisbroker.Options{PingInterval: 100 * time.Millisecond})
@@ -189,6 +196,7 @@ func TestServerIsPaused(t *testing.T) {
 }
 
 func TestClientIsClosed(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	client := connect(t, s.addr())
 	n := newNode(t, client, redisbroker.Options{})
@@ -202,6 +210,7 @@ func TestClientIsClosed(t *testing.T) {
 }
 
 func TestServerIsNotThereYet(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	s.kill()
 	n := newNode(t, connect(t, s.addr()), redisbroker.Options{})
@@ -219,6 +228,7 @@ func TestServerIsNotThereYet(t *testing.T) {
 
 // AwaitSubscribed waits for the connection, for as long as the caller does.
 func TestAwaitSubscribedWhileCutOff(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	network := startProxy(t, s.addr())
 	to := newNode(t, connect(t, network.addr()), redisbroker.Options{})
@@ -250,6 +260,7 @@ func TestAwaitSubscribedWhileCutOff(t *testing.T) {
 
 // A subscription that the user of the client may not have is told, and tried again.
 func TestSubscriptionIsForbidden(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	admin := connect(t, s.addr())
 	require.NoError(t, admin.Do(t.Context(), "acl", "setuser", "app", "on", ">secret", "~*", "+@all", "resetchannels", "&websocket.hub:{all}").Err())
