@@ -17,11 +17,28 @@ const NormalClosureMessage = "Server closed connection"
 // Close frames that the library chooses, rather than the application.
 var (
 	normalFrame   = &CloseError{Code: CloseNormalClosure, Text: NormalClosureMessage}
-	shutdownFrame = &CloseError{Code: CloseGoingAway, Text: "Server shutting down"}
+	shutdownFrame = &CloseError{Code: CloseGoingAway, Text: "Server shutting down"}   // the default of Options.ShutdownClose
+	drainFrame    = &CloseError{Code: CloseServiceRestart, Text: "Server restarting"} // the default of Options.DrainClose
 	failureFrame  = &CloseError{Code: CloseInternalServerErr, Text: http.StatusText(http.StatusInternalServerError)}
 
 	unexpectedFrame = &CloseError{Code: ClosePolicyViolation, Text: "unexpected data message"} // after CloseRead
 )
+
+// checkFrame returns an error if the close frame of an option may not be sent.
+func checkFrame(option string, frame *CloseError) error {
+	if frame == nil || ValidCloseCode(frame.Code) {
+		return nil
+	}
+	return fmt.Errorf("websocket: %s has code %d, which may not be sent", option, frame.Code)
+}
+
+// frameOr returns the close frame of an option, as it is sent, or otherwise if the option is nil.
+func frameOr(option, otherwise *CloseError) *CloseError {
+	if option == nil {
+		return otherwise
+	}
+	return &CloseError{Code: option.Code, Text: wire.TruncateReason(option.Text)}
+}
 
 // SetCloseHandshakeTimeout sets the close timeout of this connection in place of
 // Options.CloseTimeout. It bounds a whole closing handshake that begins later: writing our
@@ -99,6 +116,14 @@ func (c *Conn) closeWith(frame *CloseError) (err error) {
 	defer func() { err = c.t.CloseHandshake() }() // also if beginClosing panics
 	c.beginClosing()
 	return nil
+}
+
+// ShutdownClose returns the code and the text with which a shutdown ends the connection: those of
+// Options.ShutdownClose. A function that closes some connections because the server goes away calls
+// conn.Close(conn.ShutdownClose()). It may be called from any goroutine.
+func (c *Conn) ShutdownClose() (code int, text string) {
+	frame := c.options.shutdownFrame
+	return frame.Code, frame.Text
 }
 
 // CloseNow closes the socket without a closing handshake. Waiting reads and writes return

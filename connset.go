@@ -6,6 +6,15 @@ import (
 	"sync"
 )
 
+// A departure is why an Endpoint ends its connections. It decides their close frame.
+type departure uint8
+
+const (
+	staying      departure = iota // the Endpoint accepts connections
+	drained                       // Drain: Options.DrainClose
+	shuttingDown                  // Shutdown: Options.ShutdownClose
+)
+
 // connSet is the set of the live upgrades and connections of an Endpoint. An upgrade is counted
 // before anything else is done with its request, and becomes a member once there is a connection.
 // The connection leaves when its socket is closed and Serve has returned. Shutdown waits until the
@@ -19,6 +28,8 @@ type connSet struct {
 	admitted int           // upgrades and members that count toward MaxConnections
 	total    Stats         // of connections that have ended, and of upgrades
 	empty    chan struct{} // nil until stopAccepting; closed when nothing remains
+	why      departure     // of stopAccepting; a shutdown takes precedence
+	replaced chan struct{} // of the last stopAccepting; closed by the next
 	aborted  bool          // abort was called
 }
 
@@ -67,14 +78,14 @@ func (s *connSet) add(conn *Conn) {
 	}
 }
 
-// accept notes that the 101 of a member is written. It reports whether stopAccepting was called
-// in the meantime.
-func (s *connSet) accept(conn *Conn) (stopped bool) {
+// accept notes that the 101 of a member is written. It returns why the connection must end at
+// once, if stopAccepting was called in the meantime.
+func (s *connSet) accept(conn *Conn) departure {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	conn.accepted = true
 	s.total.Upgrades++
-	return s.empty != nil
+	return s.why
 }
 
 // abandon ends an upgrade that did not become a connection. conn is a member whose 101 could not
@@ -125,19 +136,32 @@ func (s *connSet) checkEmpty() {
 }
 
 // stopAccepting makes begin reject all later upgrades. It returns a channel that is closed
-// when nothing remains, and the current connections. It may be called again.
-func (s *connSet) stopAccepting() (empty <-chan struct{}, conns []*Conn) {
+// when nothing remains, another that is closed by the next call, and the current connections. It
+// may be called again.
+func (s *connSet) stopAccepting(why departure) (empty, replaced <-chan struct{}, conns []*Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.empty == nil {
 		s.empty = make(chan struct{})
 		s.checkEmpty()
+	} else {
+		close(s.replaced)
 	}
-	return s.empty, s.accepted()
+	s.replaced = make(chan struct{})
+	s.why = max(s.why, why)
+	return s.empty, s.replaced, s.acceptedLocked()
 }
 
-// accepted returns the connections whose 101 is written.
-func (s *connSet) accepted() (conns []*Conn) {
+// accepted returns the connections whose 101 is written. The caller owns the slice.
+func (s *connSet) accepted() []*Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acceptedLocked()
+}
+
+// acceptedLocked is accepted for a caller that holds the mutex.
+func (s *connSet) acceptedLocked() []*Conn {
+	conns := make([]*Conn, 0, len(s.members))
 	for _, conn := range s.members {
 		if conn.accepted {
 			conns = append(conns, conn)
@@ -174,10 +198,12 @@ func (s *connSet) stats() Stats {
 	all.Refusals = maps.Clone(all.Refusals)
 	all.CloseReceived = maps.Clone(all.CloseReceived)
 	all.CloseSent = maps.Clone(all.CloseSent)
-	for _, conn := range s.accepted() {
-		all.add(conn.t)
-		all.Open++
-		all.WindowBytes += conn.t.WindowMemory()
+	for _, conn := range s.members {
+		if conn.accepted {
+			all.add(conn.t)
+			all.Open++
+			all.WindowBytes += conn.t.WindowMemory()
+		}
 	}
 	return all
 }

@@ -232,3 +232,72 @@ func TestNoPlaceIsLost(t *testing.T) {
 		})
 	}
 }
+
+func TestConnections(t *testing.T) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		leave := make(chan struct{})
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+			if r.URL.Path == "/stays" {
+				<-leave
+				return nil
+			}
+			return testws.Echo(conn, r)
+		}))
+		server := serve(u)
+		assert.Empty(t, u.Connections())
+		first := wstest.Dial(t, server, "/", nil)
+		second := wstest.Dial(t, server, "/", nil)
+		third := wstest.DialRaw(t, server, "/stays", nil)
+		require.Eventually(t, func() bool { return len(u.Connections()) == 3 }, time.Minute, time.Millisecond)
+		for _, conn := range u.Connections() {
+			assert.NotNil(t, conn.Context().Value(http.ServerContextKey), "it has the values of its request")
+		}
+
+		snapshot := u.Connections()
+		first.Close(websocket.CloseNormalClosure, "")
+		require.Eventually(t, func() bool { return len(u.Connections()) == 2 }, time.Minute, time.Millisecond)
+		assert.Len(t, snapshot, 3, "it is not changed")
+		for _, conn := range snapshot {
+			go func() { _ = conn.Close(websocket.ClosePolicyViolation, "") }()
+		}
+		second.ExpectClose(websocket.ClosePolicyViolation, "")
+		third.ExpectClose(websocket.ClosePolicyViolation, "")
+		third.Send(wstest.Close(websocket.ClosePolicyViolation, ""))
+		third.ExpectEnd()
+		require.Eventually(t, func() bool { return len(u.Connections()) == 1 }, time.Minute, time.Millisecond, "Serve has not returned")
+		close(leave)
+		testws.AwaitEnd(t, u)
+		assert.Empty(t, u.Connections())
+	})
+}
+
+// Snapshots are taken while connections come and go.
+func TestConnectionsAtAnyTime(t *testing.T) {
+	u := websocket.New(websocket.ControllerFunc(testws.Echo))
+	server := wstest.Serve(t, u)
+	var running sync.WaitGroup
+	for range 10 {
+		running.Go(func() {
+			for range 50 {
+				wstest.Dial(t, server, "/", nil).Close(websocket.CloseNormalClosure, "")
+			}
+		})
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); running.Wait() }()
+	for {
+		seen := make(map[*websocket.Conn]bool)
+		for _, conn := range u.Connections() {
+			assert.NotNil(t, conn)
+			assert.False(t, seen[conn], "each is there once")
+			seen[conn] = true
+		}
+		assert.LessOrEqual(t, len(seen), 20)
+		select {
+		case <-ended:
+			testws.AwaitEnd(t, u)
+			return
+		default:
+		}
+	}
+}

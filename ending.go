@@ -50,7 +50,7 @@ func (c *Conn) decideOutcome(errs []error, reported error) outcome {
 	case shuttingDown && chosen != nil:
 		o.frame, o.chosen = chosen, true
 	case shuttingDown:
-		o.frame = shutdownFrame
+		o.frame = c.departureFrame()
 	case how == transport.CausePeer:
 		o.frame = wire.CloseAnswer(asCloseError(cause)) // the reply, if the read that received the frame has not sent it
 	case how == transport.CauseLocal:
@@ -122,8 +122,11 @@ func (c *Conn) chosenEnding(err error) *CloseError {
 	if ce == nil || ce == c.t.PeerCloseRead() || isPanic(err) {
 		return nil
 	}
-	if ce == shutdownFrame && c.t.ShuttingDown() {
-		return nil
+	if ce == shutdownFrame { // err is or wraps ErrShutdown
+		if c.t.ShuttingDown() {
+			return nil
+		}
+		return c.options.shutdownFrame // a hub shuts down, for example
 	}
 	if !ValidCloseCode(ce.Code) {
 		return nil
@@ -172,7 +175,7 @@ func (c *Conn) finish(o outcome) {
 		return
 	}
 	if o.chosen { // it replaces the close frame of Shutdown, if that still waits to be written
-		c.t.ReplaceFrame(shutdownFrame, o.frame)
+		c.t.ReplaceFrame(c.departureFrame(), o.frame)
 	}
 	_ = c.closeWith(o.frame) // the socket is closed even if the frame can't be written
 }

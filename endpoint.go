@@ -72,6 +72,13 @@ func (e *Endpoint) connOptions() *connOptions {
 	return e.resolved
 }
 
+// Connections returns the open connections, in no particular order: those that are upgraded, and
+// whose Serve has not returned or whose socket is not closed. It includes connections that are being
+// closed. It is a snapshot of one moment, as Stats().Open is: a connection may end at any time
+// afterwards, and its methods then return errors. The caller owns the slice. The cost is one
+// allocation of a pointer for each connection. Closing waits for the client: see [Conn.Close].
+func (e *Endpoint) Connections() []*Conn { return e.live.accepted() }
+
 // transportConfig returns the settings of a transport with the given buffer sizes. The last
 // result is kept and returned again while the sizes stay the same: Settings are read at
 // each request, but hardly ever change.
@@ -171,8 +178,8 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, h *Handshake)
 		return nil, e.switchFailed(r, err)
 	}
 	accepted = true
-	if stopped := e.live.accept(conn); stopped {
-		conn.shutDown()
+	if why := e.live.accept(conn); why != staying {
+		conn.shutDown(why)
 	}
 	return conn, nil
 }

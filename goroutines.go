@@ -73,6 +73,8 @@ type group struct {
 	running       sync.WaitGroup
 	mu            sync.Mutex
 	errs          []error     // not yet taken by Serve's goroutine
+	functions     int32       // of Conn.Go that have not returned, without those of the library
+	departure     departure   // why the Endpoint has ended the connection, if it has
 	stopped       bool        // Serve has returned
 	closing       bool        // the connection has begun to end
 	beforeClose   func()      // calls all hooks in order; nil without any, and once it is called
@@ -85,7 +87,8 @@ type group struct {
 //
 // If f returns an error or panics, the connection ends as if Serve had failed: reads fail and
 // the context is canceled. Once Serve has returned, the first error counts. Reads go on if f
-// returns the error of a write that failed because the peer hung up: see [Conn].
+// returns the error of a write that failed because the peer hung up: see [Conn]. At a shutdown, f
+// may choose the close frame, as Serve may: see [Endpoint.Shutdown].
 //
 // Go may be called from any goroutine, any number of times. It returns false, and f is not
 // called, once Serve has returned. A goroutine that only writes is started like this:
@@ -98,8 +101,31 @@ func (c *Conn) Go(f func(ctx context.Context) error) bool {
 	if g.stopped {
 		return false
 	}
-	g.running.Go(func() { c.run(func() error { return f(c.Context()) }) })
+	g.functions++
+	g.running.Go(func() {
+		defer g.functionReturned() // its error is known by then
+		c.run(func() error { return f(c.Context()) })
+	})
 	return true
+}
+
+// goInternal is Go for a function of the library, which chooses no ending at a shutdown.
+func (c *Conn) goInternal(f func() error) bool {
+	g := &c.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.stopped {
+		return false
+	}
+	g.running.Go(func() { c.run(f) })
+	return true
+}
+
+// functionReturned notes that a function of Go has returned.
+func (g *group) functionReturned() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.functions--
 }
 
 // run calls f, within the guard of the options if there is one. An error or panic of f ends
@@ -146,9 +172,37 @@ func (g *group) stop() []error {
 // wait waits for the functions that still run and takes their errors.
 func (g *group) wait() []error {
 	g.running.Wait()
+	return g.takeErrors()
+}
+
+// takeErrors takes the errors so far.
+func (g *group) takeErrors() []error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.take()
+}
+
+// hasFunctions reports whether a function of Go has not returned.
+func (g *group) hasFunctions() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.functions > 0
+}
+
+// depart notes why the Endpoint ends the connection, unless that is known already.
+func (g *group) depart(why departure) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.departure == staying {
+		g.departure = why
+	}
+}
+
+// departs returns why the Endpoint ends the connection, if it does.
+func (g *group) departs() departure {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.departure
 }
 
 // take returns the errors that were not taken before. The caller holds the lock.

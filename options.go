@@ -6,15 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 	"unicode/utf8"
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/deflate"
 	"github.com/goyave-contrib/websocket/internal/handshake"
-	"github.com/goyave-contrib/websocket/internal/transport"
-	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 const defaultMaxMessageSize = 1 << 20 // bytes
@@ -167,6 +164,16 @@ type Options struct {
 	// ErrTooManyConnections. Zero or less means no bound.
 	MaxConnections int
 
+	// ShutdownClose is the code and the text of the close frame with which Shutdown ends a
+	// connection, unless its Serve chooses another: see [NewCloseError]. The text is truncated to
+	// 123 bytes of valid UTF-8. A code that may not be sent (see [ValidCloseCode]) is an error,
+	// reported by Validate. Nil means 1001 (going away) with the text "Server shutting down".
+	ShutdownClose *CloseError
+
+	// DrainClose is ShutdownClose for connections that Drain ends. Nil means 1012 (service
+	// restart) with the text "Server restarting".
+	DrainClose *CloseError
+
 	// AllowedOrigins are patterns of the origins whose pages may connect, beside the
 	// request's own host: "example.com" for a host, with any scheme, on the scheme's
 	// default port; "*.example.com" for all hosts below example.com, but not for
@@ -285,6 +292,12 @@ func (o *Options) Validate() error {
 	if !utf8.ValidString(o.Heartbeat) {
 		return fmt.Errorf("websocket: Heartbeat is %q: want UTF-8", o.Heartbeat)
 	}
+	if err := checkFrame("ShutdownClose", o.ShutdownClose); err != nil {
+		return err
+	}
+	if err := checkFrame("DrainClose", o.DrainClose); err != nil {
+		return err
+	}
 	if _, err := handshake.ParseOrigins(o.AllowedOrigins); err != nil {
 		return err
 	}
@@ -312,83 +325,4 @@ func (o *Options) deflateLimits(byDefault bool) *handshake.DeflateLimits {
 		Takeover:   o.Compression == CompressionContextTakeover,
 		WindowBits: cmp.Or(o.MaxWindowBits, deflate.MaxWindowBits),
 	}
-}
-
-// deflateTerms returns what was agreed on for one direction.
-func deflateTerms(side handshake.DeflateSide) transport.DeflateTerms {
-	return transport.DeflateTerms{Takeover: side.Takeover, WindowBits: uint8(side.WindowBits)} //nolint:gosec // 8 to 15
-}
-
-// connOptions are the resolved settings of all connections of an Endpoint, or of one Dial.
-// They must not change once a connection points to them.
-type connOptions struct {
-	maxMessageSize    int64         // bytes; 0: unlimited
-	closeTimeout      time.Duration // 0: no waiting
-	writeTimeout      time.Duration // without progress; 0: unlimited
-	pingInterval      time.Duration // 0: no pings
-	pongTimeout       time.Duration // 0: no answer expected
-	parkAfter         time.Duration // negative: never
-	heartbeatInterval time.Duration // forever: no heartbeats
-	heartbeat         []byte
-
-	compressionThreshold int // bytes
-	takeoverThreshold    int // bytes; with context takeover
-	compressionLevel     int // on the scale of Options.CompressionLevel; never 0
-
-	skipUTF8Validation bool
-	debug              bool
-	guard              func(call func() error) error // see Endpoint.Guard; nil: none
-
-	alarms *xsync.Alarms[Conn] // of the keep-alive; not set by resolve
-}
-
-// resolve replaces zero fields by their defaults.
-func (o *Options) resolve() *connOptions {
-	d := DefaultOptions()
-	r := &connOptions{
-		maxMessageSize:       orDefault(o.MaxMessageSize, d.MaxMessageSize),
-		closeTimeout:         orDefault(o.CloseTimeout, d.CloseTimeout),
-		writeTimeout:         orDefault(o.WriteTimeout, d.WriteTimeout),
-		pingInterval:         min(orDefault(o.PingInterval, d.PingInterval), forever),
-		pongTimeout:          min(orDefault(o.PongTimeout, d.PongTimeout), forever),
-		parkAfter:            min(cmp.Or(o.ParkAfter, d.ParkAfter), forever),
-		heartbeatInterval:    forever,
-		heartbeat:            []byte(o.Heartbeat),
-		compressionThreshold: orDefault(o.CompressionThreshold, defaultThreshold),
-		takeoverThreshold:    orDefault(o.CompressionThreshold, defaultTakeoverThreshold),
-		compressionLevel:     cmp.Or(o.CompressionLevel, d.CompressionLevel),
-		skipUTF8Validation:   o.SkipUTF8Validation,
-		debug:                o.Debug,
-	}
-	if o.HeartbeatInterval > 0 {
-		r.heartbeatInterval = min(o.HeartbeatInterval, forever)
-	}
-	return r
-}
-
-// config returns the settings of transports that take their read buffers from the pool.
-// Sizes are in bytes; zero means the default of [transport.Config].
-func (o *connOptions) config(readBuffers *sync.Pool, readBufferSize, writeBufferSize int) *transport.Config {
-	return &transport.Config{
-		WriteTimeout: o.writeTimeout,
-		CloseTimeout: o.closeTimeout,
-		KeepSentAt:   o.heartbeatInterval < forever,
-
-		SkipUTF8Validation:   o.skipUTF8Validation,
-		CompressionThreshold: o.compressionThreshold,
-		TakeoverThreshold:    o.takeoverThreshold,
-		Panics:               recoveredPanics,
-		ReadBuffers:          readBuffers,
-		ReadBufferSize:       readBufferSize,
-		WriteBufferSize:      writeBufferSize,
-	}
-}
-
-// orDefault returns the setting itself, whenZero if it is zero, and 0 (off) if it is
-// negative.
-func orDefault[T ~int | ~int64](setting, whenZero T) T {
-	if setting == 0 {
-		return whenZero
-	}
-	return max(setting, 0)
 }

@@ -106,3 +106,15 @@ func TestOptionsRefuseSubprotocolsThatAreNone(t *testing.T) {
 	require.ErrorContains(t, u.Options.Validate(), `"chat v2"`)
 	require.Error(t, u.Validate())
 }
+
+func TestOptionsRefuseCloseFramesThatMayNotBeSent(t *testing.T) {
+	for _, code := range []int{0, -1, 999, 1004, 1006, 1015, 1016, 2999, 5000} {
+		frame := websocket.NewCloseError(code, "bye")
+		require.EqualError(t, (&websocket.Options{ShutdownClose: frame}).Validate(),
+			fmt.Sprintf("websocket: ShutdownClose has code %d, which may not be sent", code))
+		require.EqualError(t, (&websocket.Options{DrainClose: frame}).Validate(),
+			fmt.Sprintf("websocket: DrainClose has code %d, which may not be sent", code))
+	}
+	options := websocket.Options{ShutdownClose: websocket.NewCloseError(1005, ""), DrainClose: websocket.NewCloseError(4999, "bye")}
+	require.NoError(t, options.Validate())
+}

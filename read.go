@@ -137,7 +137,7 @@ func (c *Conn) CloseRead(ctx context.Context) context.Context {
 		})
 		return derived
 	}
-	c.Go(func(context.Context) error {
+	c.goInternal(func() error {
 		_, _, err := c.NextReaderContext(ctx)
 		switch {
 		case err == nil:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 
 	"github.com/goyave-contrib/websocket/internal/transport"
 )
@@ -94,17 +95,18 @@ func (s *serving) end() {
 // complete ends the connection after the functions that served it have returned errs. Every
 // step runs, even if an earlier one panics.
 func (r *run) complete(errs []error) {
-	if earlier := r.conn.group.stop(); earlier != nil {
-		errs = append(earlier, errs...)
-	}
+	ofFunctions := r.conn.group.stop()
+	var awaiting sync.WaitGroup
 	callEach(func(failure error) {
 		r.log(slog.LevelError, logEndFailed, fmt.Errorf("websocket: ending the connection failed: %w", failure))
 	},
 		r.conn.beginClosing,
-		func() { r.conclude(errs) },
+		func() { ofFunctions = append(ofFunctions, r.conn.awaitFunctions(&awaiting)...) },
+		func() { r.conclude(append(ofFunctions, errs...)) },
 		r.conn.t.Abort, // has no effect unless conclude has failed
 		r.conn.stopBackground,
 		r.join,
+		awaiting.Wait,
 		r.ended,
 		func() { r.e.live.remove(r.conn) },
 	)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -152,6 +153,67 @@ func TestBeginShutdown(t *testing.T) {
 		require.NoError(t, a.endpoint.Shutdown(t.Context()))
 		assert.Equal(t, []error{testws.ErrDatabase}, a.told.All())
 	})
+}
+
+// The options choose the close frame of a shutdown, wherever it comes from.
+func TestShutdownClose(t *testing.T) {
+	long := strings.Repeat("é", 100)
+	for _, tc := range []struct {
+		name  string
+		frame *websocket.CloseError
+		code  int
+		text  string
+	}{
+		{name: "the default", code: 1001, text: "Server shutting down"},
+		{name: "a code of the application", frame: websocket.NewCloseError(4001, "bye"), code: 4001, text: "bye"},
+		{name: "without a text", frame: websocket.NewCloseError(1012, ""), code: 1012},
+		{name: "an empty frame", frame: websocket.NewCloseError(1005, ""), code: 1005},
+		{name: "a text that is too long", frame: websocket.NewCloseError(1012, long), code: 1012, text: long[:122]},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				serves := []func(conn *websocket.Conn, r *http.Request) error{
+					testws.Echo,
+					func(conn *websocket.Conn, _ *http.Request) error {
+						<-conn.Context().Done()
+						return websocket.ErrShutdown
+					},
+					func(*websocket.Conn, *http.Request) error { time.Sleep(time.Minute); return nil },
+				}
+				var next atomic.Int32
+				u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+					code, text := conn.ShutdownClose()
+					assert.Equal(t, tc.code, code)
+					assert.Equal(t, tc.text, text)
+					return serves[next.Add(1)-1](conn, r)
+				}))
+				u.ShutdownClose = tc.frame
+				require.NoError(t, u.Validate())
+				server := wstest.Serve(t, u)
+				var clients []*wstest.Client
+				for range serves {
+					clients = append(clients, wstest.Dial(t, server, "/", &wstest.Options{Timeout: time.Hour}))
+				}
+				synctest.Wait()
+				down := make(chan error, 1)
+				go func() { down <- u.Shutdown(t.Context()) }()
+				for _, client := range clients {
+					client.ExpectClose(tc.code, tc.text)
+				}
+				require.NoError(t, <-down)
+			})
+		})
+	}
+}
+
+// A Serve that returns ErrShutdown, of a hub that shuts down, ends its connection as a shutdown does.
+func TestServeReturnsErrShutdown(t *testing.T) {
+	u := websocket.New(websocket.ControllerFunc(func(*websocket.Conn, *http.Request) error {
+		return testws.Wrapped(websocket.ErrShutdown)
+	}))
+	u.ShutdownClose = websocket.NewCloseError(1012, "back in a minute")
+	wstest.Dial(t, wstest.Serve(t, u), "/", nil).ExpectClose(1012, "back in a minute")
+	testws.AwaitEnd(t, u)
 }
 
 func TestChosenEndingWinsOverShutdown(t *testing.T) {

@@ -69,7 +69,7 @@ func Stream(ctx context.Context, conn *Conn, messageType int) net.Conn {
 	s.writeCtx, s.cancelWrites = context.WithCancelCause(context.Background())
 	s.writeDeadline = xsync.NewDeadline(s.writeCtx)
 	s.unwatch = conn.whenDone(ctx, s.contextEnded)
-	if !conn.Go(s.receive) { // Serve has returned
+	if !conn.goInternal(s.receive) { // Serve has returned
 		s.unwatch()
 		s.endReads(transport.ErrClosed)
 	}
@@ -108,7 +108,7 @@ type stream struct {
 // connection has not ended, a handler failed. Then receive returns the error to Conn.Go,
 // which ends the connection before Read returns: otherwise Serve could return first, and
 // without the error.
-func (s *stream) receive(context.Context) error {
+func (s *stream) receive() error {
 	s.started.Store(true)
 	defer close(s.received)
 	defer s.unwatch()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/handshake"
@@ -188,6 +189,15 @@ func (u *Upgrader) serve(conn *Conn, request *http.Request) {
 // Shutdown ends all connections of the Upgrader: see [Endpoint.Shutdown].
 // http.Server.Shutdown does not know of them: call both.
 func (u *Upgrader) Shutdown(ctx context.Context) error { return u.lazyEndpoint().Shutdown(ctx) }
+
+// Drain ends all connections of the Upgrader, spread over a time: see [Endpoint.Drain]. Call
+// http.Server.Shutdown as well, afterwards.
+func (u *Upgrader) Drain(ctx context.Context, over time.Duration) error {
+	return u.lazyEndpoint().Drain(ctx, over)
+}
+
+// Connections returns the open connections of the Upgrader: see [Endpoint.Connections].
+func (u *Upgrader) Connections() []*Conn { return u.lazyEndpoint().Connections() }
 
 // Stats returns the current numbers: see [Endpoint.Stats].
 func (u *Upgrader) Stats() Stats { return u.lazyEndpoint().Stats() }

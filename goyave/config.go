@@ -27,6 +27,7 @@ const (
 	maxWindowBitsEntry        = "websocket.maxWindowBits"
 	compressionThresholdEntry = "websocket.compressionThreshold"
 	compressionLevelEntry     = "websocket.compressionLevel"
+	drainTimeEntry            = "websocket.drainTime"
 	shutdownTimeoutEntry      = "websocket.shutdownTimeout"
 )
 
@@ -41,6 +42,7 @@ func init() {
 	register(maxConnectionsEntry, defaults.MaxConnections)
 	register(maxWindowBitsEntry, defaults.MaxWindowBits)
 	register(compressionLevelEntry, defaults.CompressionLevel)
+	register(drainTimeEntry, 0)
 	register(shutdownTimeoutEntry, inSeconds(defaultShutdownTimeout))
 	config.Register(compressionEntry, config.Entry{
 		Value:            "",

@@ -53,8 +53,12 @@
 //	                                     or 128 with context takeover
 //	websocket.compressionLevel (1)       Options.CompressionLevel, at most 9; 0:
 //	                                     written messages are not compressed
+//	websocket.drainTime (0)              over how long a stopping server spreads
+//	                                     the ends of its connections; 0: all end at
+//	                                     once
 //	websocket.shutdownTimeout (15)       how long a stopping server waits for
-//	                                     connections; 0: without limit
+//	                                     connections, after the drain time; 0:
+//	                                     without limit
 //
 // The entry app.debug enables Options.Debug.
 //
@@ -63,8 +67,9 @@
 // When the server stops, and before the application's shutdown hooks run, new upgrades are refused
 // with 503 and all connections begin to end. A client gets its close frame as soon as its Serve
 // returns, with 1001 or the code that Serve chose with [NewCloseError]; if Serve has not returned
-// after 3 seconds, the client gets 1001. [goyave.Server.Start] returns when every Serve has
-// returned, or when websocket.shutdownTimeout has passed. In the latter case the remaining
+// after 3 seconds, the client gets 1001. With websocket.drainTime, the connections end one after the
+// other, as by [Upgrader.Drain], with code 1012. [goyave.Server.Start] returns when every Serve has
+// returned, or when websocket.shutdownTimeout has passed as well. In the latter case the remaining
 // connections are aborted, which is logged as an error. Set that time to more than 3 seconds plus
 // the close timeout, so that a client that does not answer the close frame is not aborted. Hubs are
 // shut down next: see [HubService].

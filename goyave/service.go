@@ -1,7 +1,9 @@
 package websocket
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,8 +23,9 @@ const (
 // service holds the endpoints and hubs of a server and shuts them down. It is a Goyave service, so
 // that it can be looked up in the server.
 type service struct {
-	server  *goyave.Server
-	timeout time.Duration // the limit of the shutdown; negative: none
+	server    *goyave.Server
+	drainTime time.Duration // over which the shutdown is spread; 0: it is not
+	timeout   time.Duration // the limit of the shutdown, the drain time included; negative: none
 
 	mu        sync.Mutex
 	endpoints []*root.Endpoint
@@ -32,6 +35,9 @@ type service struct {
 	running   atomic.Bool // the server was ready: an upgrade has come through it
 
 	beginOnce  sync.Once
+	drainUntil time.Time // the end of the drain time; written by beginOnce
+	hurryOnce  sync.Once
+	hurrying   sync.WaitGroup
 	ended      chan struct{} // closed when the shutdown is complete
 	errs       []error       // the errors of the shutdown; written before ended is closed
 	reportOnce sync.Once     // for errs
@@ -46,12 +52,13 @@ func serviceOf(server *goyave.Server) *service {
 		return s
 	}
 	s = &service{
-		server:  server,
-		timeout: configuredSeconds(server.Config(), shutdownTimeoutEntry),
-		ended:   make(chan struct{}),
+		server:    server,
+		drainTime: max(0, configuredSeconds(server.Config(), drainTimeEntry)),
+		timeout:   cmp.Or(configuredSeconds(server.Config(), shutdownTimeoutEntry), defaultShutdownTimeout),
+		ended:     make(chan struct{}),
 	}
-	if s.timeout == 0 {
-		s.timeout = defaultShutdownTimeout
+	if s.timeout > 0 {
+		s.timeout += min(s.drainTime, math.MaxInt64-s.timeout)
 	}
 	server.RegisterService(s)
 	server.RegisterShutdownHook(s.hook)
@@ -93,21 +100,25 @@ func (s *service) all() ([]*root.Endpoint, []*hub.Hub) {
 	return slices.Clone(s.endpoints), slices.Clone(s.hubs)
 }
 
-// A shutdowner is an endpoint or a hub.
-type shutdowner interface {
-	Shutdown(ctx context.Context) error
-}
-
 // shutDown shuts down all endpoints concurrently, then all hubs. The hubs come last because Serve
 // may still send messages to other nodes, for which the broker must be open.
 func (s *service) shutDown(ctx context.Context) []error {
 	endpoints, hubs := s.all()
-	return append(together(ctx, endpoints), together(ctx, hubs)...)
+	return append(together(endpoints, s.endConnections(ctx)), together(hubs, func(h *hub.Hub) error { return h.Shutdown(ctx) })...)
+}
+
+// endConnections returns a function that ends the connections of an endpoint, over what is left of
+// the drain time if there is one.
+func (s *service) endConnections(ctx context.Context) func(*root.Endpoint) error {
+	if s.drainTime == 0 {
+		return func(e *root.Endpoint) error { return e.Shutdown(ctx) }
+	}
+	return func(e *root.Endpoint) error { return e.Drain(ctx, time.Until(s.drainUntil)) }
 }
 
 // together shuts down all of them concurrently. It returns a panic, which only a broker of the
 // application can cause, as the error of the hub.
-func together[T shutdowner](ctx context.Context, all []T) []error {
+func together[T any](all []T, shutDown func(T) error) []error {
 	errs := make([]error, len(all))
 	var running sync.WaitGroup
 	for i, one := range all {
@@ -117,7 +128,7 @@ func together[T shutdowner](ctx context.Context, all []T) []error {
 					errs[i] = errors.NewSkip(reason, 4) // skipped: runtime.Callers, NewSkip, this function, runtime.gopanic
 				}
 			}()
-			errs[i] = one.Shutdown(ctx)
+			errs[i] = shutDown(one)
 		})
 	}
 	running.Wait()

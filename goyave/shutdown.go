@@ -5,15 +5,21 @@ import (
 	stderrors "errors"
 	"net"
 	"net/http"
+	"time"
 
+	root "github.com/goyave-contrib/websocket"
 	"goyave.dev/goyave/v5"
 	"goyave.dev/goyave/v5/util/errors"
 )
 
 // ShutdownAll shuts down all Upgraders of a server, and then its hubs. New upgrades are refused
-// with 503, and every client gets a close frame with 1001 or the code that its Serve chose.
-// ShutdownAll returns nil when every Serve has returned. If ctx ends or websocket.shutdownTimeout
-// passes first, it aborts the remaining connections and returns an error with their number.
+// with 503, and every client gets a close frame with 1001 or the code that its Serve chose. If
+// websocket.drainTime is set, the connections are spread over that time, as by [Upgrader.Drain];
+// the time begins when the server begins to stop, or with the first ShutdownAll.
+//
+// ShutdownAll returns nil when every Serve has returned. If ctx ends first, or
+// websocket.shutdownTimeout has passed since the end of the drain time, it aborts the remaining
+// connections and returns an error with their number.
 //
 // The server does this by itself when it stops. But Goyave runs shutdown hooks in the order of
 // registration, and an application registers its own hooks before its routes. A hook that closes a
@@ -99,15 +105,39 @@ func (s *service) stopping() bool { return s.running.Load() && !s.server.IsReady
 
 // returned is called with the result of each function that belongs to a connection. While the
 // server is stopping, the function may have failed because a hook of the application has closed a
-// resource; the client must still get 1001, so the shutdown begins here at the latest.
+// resource; the client must still get 1001, so the shutdown begins here at the latest. The other
+// connections would fail as well before their turn, so it is no longer spread over the drain time.
 func (s *service) returned(err error) {
 	if !s.stopping() {
 		return
 	}
-	if isFailure(err) && !s.inOrder.Load() {
+	failed := isFailure(err) && !s.inOrder.Load()
+	if failed {
 		s.failures.Add(1)
 	}
 	s.begin()
+	if failed {
+		s.hurry()
+	}
+}
+
+// hurry ends the drain time, if there is one. It must be called before the connection of the caller
+// has ended: until then, end does not wait for hurrying.
+func (s *service) hurry() {
+	if s.drainTime == 0 {
+		return
+	}
+	s.hurryOnce.Do(func() {
+		endpoints, _ := s.all()
+		for _, endpoint := range endpoints {
+			endpoint.BeginShutdown()
+		}
+		s.hurrying.Go(func() {
+			ctx, cancel := s.withTimeout(context.Background())
+			defer cancel()
+			together(endpoints, func(e *root.Endpoint) error { return e.Shutdown(ctx) }) // Drain returns the same errors
+		})
+	})
 }
 
 // isFailure reports whether err is more than the end of the connection.
@@ -124,12 +154,18 @@ func isFailure(err error) bool {
 }
 
 // begin starts the shutdown, which is limited by the configured time, without waiting for it. When
-// it returns, all endpoints are marked as shutting down.
+// it returns, all endpoints refuse upgrades and, unless there is a drain time, are marked as
+// shutting down.
 func (s *service) begin() {
 	s.beginOnce.Do(func() {
+		s.drainUntil = time.Now().Add(s.drainTime)
 		endpoints, _ := s.all()
 		for _, endpoint := range endpoints {
-			endpoint.BeginShutdown()
+			if s.drainTime > 0 {
+				endpoint.BeginDrain()
+			} else {
+				endpoint.BeginShutdown()
+			}
 		}
 		go s.end()
 	})
@@ -141,6 +177,7 @@ func (s *service) end() {
 	ctx, cancel := s.withTimeout(context.Background())
 	defer cancel()
 	s.errs = s.shutDown(ctx)
+	s.hurrying.Wait()
 }
 
 // outcome returns the errors of the completed shutdown, unless they have been returned before.

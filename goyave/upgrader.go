@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"time"
 
 	ws "github.com/gorilla/websocket"
 	root "github.com/goyave-contrib/websocket"
@@ -18,7 +19,7 @@ import (
 
 // An Upgrader makes a [Controller] or a [MessageController] an endpoint of a Goyave application. It
 // is a Goyave controller itself: mount it with router.Controller, and set its fields before that.
-// The methods Shutdown and Stats may be called from any goroutine once the route is registered.
+// The methods Shutdown, Drain, Connections and Stats may be called from any goroutine once the route is registered.
 type Upgrader struct {
 	goyave.Component
 	Options
@@ -171,6 +172,30 @@ func (u *Upgrader) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	return u.mounted.endpoint.Shutdown(ctx)
+}
+
+// Drain is Shutdown, but ends the connections one after the other, in random order and spread over a
+// time, with code 1012 by default (Options.DrainClose), so that not all clients reconnect at once.
+// Each connection goes on until its turn. If ctx has a deadline, over is shortened so that the close
+// timeout and 3 seconds are left before it, but at most to half of the time until the deadline. If
+// ctx ends first, Drain aborts the remaining connections and returns an error with their number.
+// Before the route is registered, Drain does nothing. For the server's own shutdown, set
+// websocket.drainTime.
+func (u *Upgrader) Drain(ctx context.Context, over time.Duration) error {
+	if u.mounted == nil {
+		return nil
+	}
+	return u.mounted.endpoint.Drain(ctx, over)
+}
+
+// Connections returns the open connections, in no particular order, as they are at the moment; any
+// of them may end afterwards. There are none before the route is registered. The caller owns the
+// slice.
+func (u *Upgrader) Connections() []*Conn {
+	if u.mounted == nil {
+		return nil
+	}
+	return u.mounted.endpoint.Connections()
 }
 
 // Stats returns the current counters; they are zero before the route is registered.

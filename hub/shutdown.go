@@ -5,27 +5,26 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-
-	"github.com/goyave-contrib/websocket"
 )
 
 // Shutdown ends the hub for good: Join fails from now on, every member's connection is closed
-// with code 1001, after the messages that were sent to it before, the Observer is told the rest,
-// and the broker is closed.
+// with the ShutdownClose of its Upgrader (code 1001 by default), after the messages that were sent
+// to it before, the Observer is told the rest, and the broker is closed.
 // Shutdown returns nil when all of this is done, or the error of the broker's Close. If ctx ends
 // first, Shutdown aborts the remaining connections without a close handshake and returns an
 // error with their number that wraps the cause of ctx. It may be called several times, also
 // concurrently; each call waits in the same way.
 //
 // Shutdown does not wait for Serve to return. Shut down the Upgrader first: it also sends the
-// queued messages and 1001, and it waits for Serve, so that messages that Serve sends to other
+// queued messages and the close frame, and it waits for Serve, so that messages that Serve sends to other
 // nodes at its end arrive. Once the hub is shut down, messages to other nodes are dropped
 // without an error.
 func (h *Hub) Shutdown(ctx context.Context) error {
 	h.stopAccepting()
 	h.lifeMu.Lock()
 	for _, m := range h.everyone.all() {
-		h.closeLocked(m, websocket.CloseGoingAway, "Server shutting down")
+		code, text := m.conn.ShutdownClose()
+		h.closeLocked(m, code, text)
 	}
 	h.lifeMu.Unlock()
 	closed := make(chan struct{})

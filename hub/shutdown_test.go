@@ -3,6 +3,7 @@ package hub_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -180,4 +181,83 @@ func TestShutdownOfNobodyIsNeverLate(t *testing.T) {
 	for range 100 { // each choice of the select
 		require.NoError(t, hub.New(hub.Options{}).Shutdown(ctx))
 	}
+}
+
+// A hub closes its members with the close frame of their Upgraders, whichever of the two closes them.
+func TestShutdownClose(t *testing.T) {
+	for name, shutDown := range map[string]func(*rig, *hub.Hub) error{
+		"of the hub":      func(r *rig, h *hub.Hub) error { return h.Shutdown(r.t.Context()) },
+		"of the Upgrader": func(r *rig, _ *hub.Hub) error { return r.upgrader.Shutdown(r.t.Context()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			testws.ForEach(t, testws.Networks, func(t *testing.T, n testws.Network) {
+				options := websocket.Options{ShutdownClose: websocket.NewCloseError(1012, "back in a minute")}
+				r, h := newRig(t, n, options), hub.New(hub.Options{})
+				client, _ := r.join(h, "lobby")
+				require.NoError(t, h.To(hub.Room("lobby")).Send(hub.Text("goodbye")))
+				down := make(chan error)
+				go func() { down <- shutDown(r, h) }()
+				expect(t, client, "goodbye")
+				client.ExpectClose(1012, "back in a minute")
+				require.NoError(t, <-down)
+			})
+		})
+	}
+}
+
+// Members leave a hub one after the other when their Upgrader is drained. Each is sent what was
+// sent to it before, and gets no more.
+func TestUpgraderDrains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const members, over = 20, 100 * time.Second
+		r, h := newRig(t, testws.Memory, websocket.Options{}), hub.New(hub.Options{})
+		var mu sync.Mutex
+		var ends []time.Duration
+		var got [][]string
+		var reading sync.WaitGroup
+		var clients []*wstest.Client
+		for range members {
+			client, _ := r.join(h, "lobby")
+			clients = append(clients, client)
+		}
+		begun := time.Now()
+		for _, client := range clients {
+			reading.Go(func() {
+				var messages []string
+				for {
+					_, p, err := client.ReadMessage()
+					if err == nil {
+						messages = append(messages, string(p))
+						continue
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					assert.Equal(t, &websocket.CloseError{Code: 1012, Text: "Server restarting"}, err)
+					ends, got = append(ends, time.Since(begun)), append(got, messages)
+					return
+				}
+			})
+		}
+		down := make(chan error, 1)
+		go func() { down <- r.upgrader.Drain(t.Context(), over) }()
+		for second := range int(over / time.Second) { // a message each second, to those who are left
+			synctest.Wait()
+			mu.Lock()
+			left := members - len(ends)
+			mu.Unlock()
+			assert.Equal(t, left, h.Stats().Members)
+			require.NoError(t, h.To(hub.Room("lobby")).Send(hub.Text(strconv.Itoa(second))))
+			time.Sleep(time.Second)
+		}
+		reading.Wait()
+		require.NoError(t, <-down)
+		for i, end := range ends {
+			require.Len(t, got[i], int(end/time.Second)+1, "the messages of each second until its turn")
+			for second, message := range got[i] {
+				assert.Equal(t, strconv.Itoa(second), message)
+			}
+			assert.Equal(t, time.Duration(i), end/(over/members), "one turn in each part of the time")
+		}
+		assert.Equal(t, hub.Stats{}, h.Stats())
+	})
 }

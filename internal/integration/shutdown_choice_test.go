@@ -62,6 +62,13 @@ var choosers = map[string]func(conn *websocket.Conn, r *http.Request) error{
 			}
 		}
 	},
+	"in a function of the connection": func(conn *websocket.Conn, r *http.Request) error {
+		conn.Go(func(ctx context.Context) error {
+			<-ctx.Done()
+			return restart(context.Cause(ctx))
+		})
+		return testws.ReadLoop(testws.Wrapped)(conn, r)
+	},
 	"in a function of the connection, for which Serve waits": func(conn *websocket.Conn, r *http.Request) error {
 		chosen := make(chan struct{})
 		conn.Go(func(ctx context.Context) error {
@@ -189,6 +196,26 @@ func TestWhenShutdownIsTold(t *testing.T) {
 			}
 			return testws.ReadLoop(testws.Wrapped)(conn, r)
 		}, want: time.Second, code: 1001, reply: time.Second},
+		{name: "one that lets a function choose", serve: choosesInFunction(0), code: 1012},
+		{name: "one that lets a function choose just in time", serve: choosesInFunction(3*time.Second - 1), want: 3*time.Second - 1, code: 1012},
+		{name: "one that lets a function choose too late", serve: choosesInFunction(3*time.Second + 1), want: 3 * time.Second, code: 1001},
+		{name: "one whose function chooses too late, with little time", serve: choosesInFunction(3 * time.Second), bound: 4 * time.Second, want: 2 * time.Second, code: 1001},
+		{name: "one that chooses as well as its function", serve: func(conn *websocket.Conn, r *http.Request) error {
+			_ = choosesInFunction(time.Second)(conn, r)
+			return websocket.NewCloseError(4000, "of Serve")
+		}, want: time.Second, code: 4000},
+		{name: "one whose function writes before it returns", serve: func(conn *websocket.Conn, r *http.Request) error {
+			conn.Go(func(ctx context.Context) error {
+				<-ctx.Done()
+				time.Sleep(2 * time.Second)
+				return conn.WriteMessage(websocket.TextMessage, []byte("done"))
+			})
+			return testws.ReadLoop(testws.Wrapped)(conn, r)
+		}, want: 2 * time.Second, code: 1001, reply: 2 * time.Second},
+		{name: "one with a reader of the library", serve: func(conn *websocket.Conn, _ *http.Request) error {
+			<-conn.CloseRead(context.Background()).Done()
+			return nil
+		}, code: 1001},
 		{name: "one that hangs", serve: hang, want: 3 * time.Second, code: 1001},
 		{name: "one that hangs, with little time", serve: hang, bound: 4 * time.Second, want: 2 * time.Second, code: 1001},
 		{name: "one that hangs, when nothing waits for peers", serve: hang, options: websocket.Options{CloseTimeout: -1}, want: 3 * time.Second, code: 1001},
@@ -230,6 +257,45 @@ func TestWhenShutdownIsTold(t *testing.T) {
 			})
 		})
 	}
+}
+
+// choosesInFunction is a Serve that reads until an error, beside a function that chooses the ending
+// some time after the shutdown has begun.
+func choosesInFunction(after time.Duration) func(conn *websocket.Conn, r *http.Request) error {
+	return func(conn *websocket.Conn, r *http.Request) error {
+		conn.Go(func(ctx context.Context) error {
+			<-ctx.Done()
+			time.Sleep(after)
+			return errRestart
+		})
+		return testws.ReadLoop(testws.Wrapped)(conn, r)
+	}
+}
+
+// A shutdown that was begun by BeginShutdown alone waits for a function no longer.
+func TestFunctionsAreAwaitedNoLongerThanServe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var e websocket.Endpoint
+		server := wstest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			conn, err := e.Accept(w, r, websocket.Handshake{})
+			if assert.NoError(t, err) {
+				e.Run(conn, func() error {
+					conn.Go(func(context.Context) error { time.Sleep(time.Minute); return errRestart })
+					<-conn.Context().Done()
+					return nil
+				}, nil)
+			}
+		}))
+		client := wstest.DialRaw(t, server, "/", &wstest.Options{Timeout: time.Hour})
+		synctest.Wait()
+		start := time.Now()
+		e.BeginShutdown()
+		client.ExpectClose(1001, "Server shutting down")
+		testws.AssertElapsed(t, start, 3*time.Second)
+		client.Send(wstest.Close(1001, ""))
+		require.NoError(t, e.Shutdown(t.Context()))
+		testws.AssertElapsed(t, start, time.Minute)
+	})
 }
 
 // The error of a read during a shutdown says so in every way of asking.
