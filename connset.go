@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // A departure is why an Endpoint ends its connections. It decides their close frame.
@@ -29,7 +30,8 @@ type connSet struct {
 	total    Stats         // of connections that have ended, and of upgrades
 	empty    chan struct{} // nil until stopAccepting; closed when nothing remains
 	why      departure     // of stopAccepting; a shutdown takes precedence
-	replaced chan struct{} // of the last stopAccepting; closed by the next
+	until    time.Time     // the end of the turns that the Drain under way gives; zero without one
+	replaced chan struct{} // of that Drain; closed when another call takes its place
 	aborted  bool          // abort was called
 }
 
@@ -136,20 +138,50 @@ func (s *connSet) checkEmpty() {
 }
 
 // stopAccepting makes begin reject all later upgrades. It returns a channel that is closed
-// when nothing remains, another that is closed by the next call, and the current connections. It
-// may be called again.
-func (s *connSet) stopAccepting(why departure) (empty, replaced <-chan struct{}, conns []*Conn) {
+// when nothing remains, and the current connections. It may be called again. A shutdown takes the
+// place of a Drain that is under way.
+func (s *connSet) stopAccepting(why departure) (empty <-chan struct{}, conns []*Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.stopLocked(why)
+	if why == shuttingDown {
+		s.replaceDrain(time.Time{})
+	}
+	return s.empty, s.acceptedLocked()
+}
+
+// drain is stopAccepting for a Drain whose turns end at the given time. It takes the place of one
+// whose turns end later, and returns a channel that is closed when another call takes its own.
+// If those of another Drain end earlier, it returns neither that channel nor connections.
+func (s *connSet) drain(until time.Time) (empty, replaced <-chan struct{}, conns []*Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopLocked(drained)
+	if !s.until.IsZero() && !until.Before(s.until) {
+		return s.empty, nil, nil
+	}
+	s.replaceDrain(until)
+	s.replaced = make(chan struct{})
+	return s.empty, s.replaced, s.acceptedLocked()
+}
+
+// stopLocked is the part of stopAccepting and drain that they have in common. The caller holds the
+// mutex.
+func (s *connSet) stopLocked(why departure) {
+	s.why = max(s.why, why)
 	if s.empty == nil {
 		s.empty = make(chan struct{})
 		s.checkEmpty()
-	} else {
-		close(s.replaced)
 	}
-	s.replaced = make(chan struct{})
-	s.why = max(s.why, why)
-	return s.empty, s.replaced, s.acceptedLocked()
+}
+
+// replaceDrain ends the turns of a Drain that is under way. The caller holds the mutex.
+func (s *connSet) replaceDrain(until time.Time) {
+	if s.replaced != nil {
+		close(s.replaced)
+		s.replaced = nil
+	}
+	s.until = until
 }
 
 // accepted returns the connections whose 101 is written. The caller owns the slice.

@@ -27,14 +27,17 @@ import (
 // their number and wraps the cause of ctx.
 //
 // Shutdown ends a Drain: all connections that wait for their turn end at once, with
-// Options.ShutdownClose. Another Drain spreads those that wait over its own time. In both cases, the first
-// call returns when no connection is left. Drain may be called from any goroutine. An Endpoint
+// Options.ShutdownClose. So does a Drain whose turns are over earlier: it spreads the connections that
+// wait anew, over its own time; one whose turns would be over later leaves them as they are. In each
+// case, both calls return when no connection is left. Drain may be called from any goroutine. An Endpoint
 // can't be used again after it.
 func (e *Endpoint) Drain(ctx context.Context, over time.Duration) error {
 	d := departing{endpoint: e, ctx: ctx, why: drained}
 	defer d.closing.Wait()
-	idle, replaced, conns := e.live.stopAccepting(drained)
-	d.takeTurns(conns, e.spreadWithin(ctx, over), idle, replaced)
+	over = e.spreadWithin(ctx, over)
+	begun := time.Now()
+	idle, replaced, conns := e.live.drain(begun.Add(over))
+	d.takeTurns(newTurns(conns, begun, over), idle, replaced)
 	return d.await(idle, "drain")
 }
 
@@ -57,16 +60,14 @@ func (e *Endpoint) spreadWithin(ctx context.Context, over time.Duration) time.Du
 // takeTurns ends the connections, each at its turn. It returns earlier if a later Shutdown or Drain
 // takes care of them, if no connection is left, or if the context ends: then the remaining
 // connections are notified, and the caller cuts them.
-func (d *departing) takeTurns(conns []*Conn, over time.Duration, idle, replaced <-chan struct{}) {
-	begun := time.Now()
-	queue := newTurns(conns)
+func (d *departing) takeTurns(queue *turns, idle, replaced <-chan struct{}) {
 	for _, conn := range queue.notified {
 		d.end(conn)
 	}
 	timer := time.NewTimer(forever)
 	defer timer.Stop()
-	for i, n := 0, len(queue.waiting); i < n; i++ {
-		if wait := time.Until(begun.Add(turn(i, n, over))); wait > 0 {
+	for i := range queue.parts {
+		if wait := time.Until(queue.turn(i)); wait > 0 {
 			timer.Reset(wait)
 			select {
 			case <-timer.C:
@@ -99,20 +100,17 @@ func (d *departing) end(conn *Conn) {
 	})
 }
 
-// turn returns when the turn with index i of n is: at a random moment of the nth part of the time
-// that has this index. So turns are spread evenly, also if several servers drain at the same time.
-func turn(i, n int, over time.Duration) time.Duration {
-	return time.Duration(float64(over) * ((float64(i) + rand.Float64()) / float64(n))) //nolint:gosec // nothing is secret
-}
-
 // turns are the connections that a Drain has still to end.
 type turns struct {
+	begun    time.Time
+	over     time.Duration
+	parts    int     // of the time, each with one turn
 	notified []*Conn // by an earlier shutdown: they need no turn
 	waiting  []*Conn // in random order
 }
 
-func newTurns(conns []*Conn) *turns {
-	q := new(turns)
+func newTurns(conns []*Conn, begun time.Time, over time.Duration) *turns {
+	q := &turns{begun: begun, over: over}
 	for _, conn := range conns {
 		if conn.t.ShuttingDown() {
 			q.notified = append(q.notified, conn)
@@ -121,7 +119,15 @@ func newTurns(conns []*Conn) *turns {
 		}
 	}
 	rand.Shuffle(len(q.waiting), func(i, j int) { q.waiting[i], q.waiting[j] = q.waiting[j], q.waiting[i] })
+	q.parts = len(q.waiting)
 	return q
+}
+
+// turn returns when the turn with index i is: at a random moment of the part of the time that has
+// this index. So turns are spread evenly, also if several servers drain at the same time.
+func (q *turns) turn(i int) time.Time {
+	share := (float64(i) + rand.Float64()) / float64(q.parts) //nolint:gosec // nothing is secret
+	return q.begun.Add(time.Duration(share * float64(q.over)))
 }
 
 // next takes the next connection that has not begun to end by itself. It returns nil if there is

@@ -391,10 +391,19 @@ func TestDrainAfterBeginShutdown(t *testing.T) {
 	})
 }
 
-// The second Drain spreads those that are left over its own time.
+// A second Drain that is over earlier spreads those that are left over its own time. One that would
+// be over later changes nothing: the first may have a deadline.
 func TestDrainTwice(t *testing.T) {
-	for name, second := range map[string]time.Duration{"faster": 10 * time.Second, "slower": 1000 * time.Second} {
-		t.Run(name, func(t *testing.T) {
+	for _, tc := range []struct {
+		name         string
+		second, want time.Duration
+	}{
+		{name: "faster", second: 10 * time.Second, want: 10 * time.Second},
+		{name: "at once", second: 0, want: 0},
+		{name: "slower", second: 1000 * time.Second, want: 50 * time.Second},
+		{name: "as fast", second: 50 * time.Second, want: 50 * time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const clients = 20
 				u := websocket.New(websocket.ControllerFunc(testws.Echo))
@@ -403,14 +412,18 @@ func TestDrainTwice(t *testing.T) {
 				time.Sleep(50 * time.Second)
 				synctest.Wait()
 				require.Equal(t, clients/2, c.toldSoFar())
-				require.NoError(t, u.Drain(t.Context(), second))
+				require.NoError(t, u.Drain(t.Context(), tc.second))
 				require.NoError(t, <-first)
 				told := c.toldAt()
 				assertSpread(t, told[:clients/2], 50*time.Second)
 				for i := range told[clients/2:] {
 					told[clients/2+i] -= 50 * time.Second
 				}
-				assertSpread(t, told[clients/2:], second)
+				if tc.want == 0 {
+					assert.Equal(t, make([]time.Duration, clients/2), told[clients/2:])
+				} else {
+					assertSpread(t, told[clients/2:], tc.want)
+				}
 			})
 		})
 	}

@@ -52,7 +52,7 @@ func (e *Endpoint) BeginShutdown() { e.beginShutdown() }
 // beginShutdown is BeginShutdown. It returns a channel that is closed when no upgrade and
 // no connection is left, and the current connections.
 func (e *Endpoint) beginShutdown() (idle <-chan struct{}, conns []*Conn) {
-	idle, _, conns = e.live.stopAccepting(shuttingDown)
+	idle, conns = e.live.stopAccepting(shuttingDown)
 	for _, conn := range conns {
 		conn.shutDown(shuttingDown)
 	}
