@@ -66,7 +66,8 @@
 // [Upgrader.Shutdown] refuses upgrades with 503 and makes every read fail with
 // [ErrShutdown], so that Serve can return. Clients are closed with 1001 (going
 // away) unless Serve chooses another ending. A Serve that does not return in time
-// has its connection closed under it.
+// has its connection closed under it. [Upgrader.Drain] does the same for one connection after
+// the other, spread over a time, so that not all clients reconnect at the same moment.
 //
 // # Errors
 //

@@ -178,6 +178,32 @@ func ExampleUpgrader_Shutdown() {
 	}
 }
 
+// A server that is replaced sends its clients away one after the other.
+func ExampleUpgrader_Drain() {
+	signaled := make(chan struct{}) // by the first connection, in this example
+	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+		close(signaled)
+		_, _, err := conn.ReadMessage()
+		return err
+	}))
+	upgrader.DrainClose = websocket.NewCloseError(websocket.CloseServiceRestart, "connect again")
+	drained := make(chan error)
+	go func() {
+		<-signaled
+		const over = 100 * time.Millisecond
+		// CloseTimeout and the 3 seconds that Serve has to return are left after the last turn.
+		ctx, cancel := context.WithTimeout(context.Background(), over+15*time.Second)
+		defer cancel()
+		drained <- upgrader.Drain(ctx, over)
+	}()
+
+	talk(upgrader, "/", nil)
+	fmt.Println(<-drained)
+	// Output:
+	// closed: 1012 connect again
+	// <nil>
+}
+
 // Chat registers itself behind a middleware.
 type Chat struct{ Echo }
 

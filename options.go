@@ -30,6 +30,8 @@ func DefaultOptions() Options {
 		MaxWindowBits:        deflate.MaxWindowBits,
 		CompressionThreshold: defaultThreshold,
 		CompressionLevel:     flate.BestSpeed,
+		ShutdownClose:        frameOr(shutdownFrame, nil),
+		DrainClose:           frameOr(drainFrame, nil),
 	}
 }
 

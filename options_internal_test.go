@@ -17,6 +17,7 @@ func TestDialOptionsAreThoseOfTheConnection(t *testing.T) {
 	ofServers := map[string]bool{
 		"MaxConnections": true, "AllowedOrigins": true, "InsecureSkipOriginCheck": true,
 		"RequireSubprotocol": true, "Logger": true, "Observer": true, "ParkAfter": true,
+		"ShutdownClose": true, "DrainClose": true,
 	}
 	ofHandshakes := map[string]bool{"Subprotocols": true, "HandshakeTimeout": true}
 	options := reflect.TypeFor[Options]()
@@ -89,6 +90,7 @@ func TestResolvedOptions(t *testing.T) {
 		pingInterval: 30 * time.Second, pongTimeout: 10 * time.Second, parkAfter: 5 * time.Second,
 		heartbeatInterval: forever, heartbeat: []byte{},
 		compressionThreshold: 512, takeoverThreshold: 128, compressionLevel: 1,
+		shutdownFrame: &CloseError{Code: 1001, Text: "Server shutting down"}, drainFrame: &CloseError{Code: 1012, Text: "Server restarting"},
 	}
 	assert.Equal(t, want, new(Options).resolve())
 	zero := *new(Endpoint).connOptions()
@@ -103,7 +105,10 @@ func TestResolvedOptions(t *testing.T) {
 		MaxMessageSize: -1, CloseTimeout: -1, WriteTimeout: -1, PingInterval: -1, PongTimeout: -1,
 		HeartbeatInterval: -1, CompressionThreshold: -1, CompressionLevel: CompressionOff, ParkAfter: -1,
 	}
-	assert.Equal(t, &connOptions{parkAfter: -1, heartbeatInterval: forever, heartbeat: []byte{}, compressionLevel: CompressionOff}, off.resolve())
+	assert.Equal(t, &connOptions{
+		parkAfter: -1, heartbeatInterval: forever, heartbeat: []byte{}, compressionLevel: CompressionOff,
+		shutdownFrame: shutdownFrame, drainFrame: drainFrame,
+	}, off.resolve())
 
 	long := Options{PingInterval: math.MaxInt64, PongTimeout: math.MaxInt64, HeartbeatInterval: math.MaxInt64, ParkAfter: math.MaxInt64}
 	resolved := long.resolve()
@@ -114,10 +119,12 @@ func TestResolvedOptions(t *testing.T) {
 	set := Options{
 		MaxMessageSize: 1, CloseTimeout: 2, WriteTimeout: 3, PingInterval: 4, PongTimeout: 5, HeartbeatInterval: 6,
 		Heartbeat: "beat", CompressionThreshold: 7, CompressionLevel: 8, SkipUTF8Validation: true, Debug: true, ParkAfter: 9,
+		ShutdownClose: &CloseError{Code: 4001, Text: "shutdown"}, DrainClose: &CloseError{Code: 4002, Text: "drain"},
 	}
 	assert.Equal(t, &connOptions{
 		maxMessageSize: 1, closeTimeout: 2, writeTimeout: 3, pingInterval: 4, pongTimeout: 5, heartbeatInterval: 6,
 		heartbeat: []byte("beat"), compressionThreshold: 7, takeoverThreshold: 7, compressionLevel: 8, skipUTF8Validation: true, debug: true, parkAfter: 9,
+		shutdownFrame: set.ShutdownClose, drainFrame: set.DrainClose,
 	}, set.resolve())
 }
 

@@ -17,6 +17,7 @@ import (
 func TestConfigDefaults(t *testing.T) {
 	cfg := config.LoadDefault()
 	assert.Equal(t, 10, cfg.GetInt("websocket.writeTimeout"))
+	assert.Equal(t, 0, cfg.GetInt("websocket.drainTime"))
 	assert.Equal(t, 15, cfg.GetInt("websocket.shutdownTimeout"))
 	assert.Equal(t, 1<<20, cfg.GetInt("websocket.maxMessageSize"))
 	assert.Equal(t, 30, cfg.GetInt("websocket.pingInterval"))
@@ -197,6 +198,7 @@ func TestConfigBadEntriesAreRefused(t *testing.T) {
 	for key, bad := range map[string][]any{
 		closeTimeoutEntry:         {-1, tooLong},
 		writeTimeoutEntry:         {-1, tooLong},
+		drainTimeEntry:            {-1, tooLong},
 		shutdownTimeoutEntry:      {-1, tooLong},
 		pingIntervalEntry:         {-1, tooLong},
 		pongTimeoutEntry:          {-1, tooLong},
@@ -234,6 +236,8 @@ func TestBadOptionsAreRefused(t *testing.T) {
 	assert.Contains(t, failure.Error(), `AllowedOrigins: "https://*" would allow every origin`)
 	failure = registration(t, config.LoadDefault(), Options{CompressionLevel: 10})
 	assert.Contains(t, failure.Error(), "CompressionLevel is 10")
+	failure = registration(t, config.LoadDefault(), Options{ShutdownClose: NewCloseError(1006, "")})
+	assert.Contains(t, failure.Error(), "ShutdownClose has code 1006")
 }
 
 func TestShutdownTimeoutOfTheService(t *testing.T) {
@@ -245,6 +249,28 @@ func TestShutdownTimeoutOfTheService(t *testing.T) {
 		s := serviceOf(server)
 		assert.Equal(t, want, s.timeout)
 		assert.Same(t, s, serviceOf(server), "one for a server")
+	}
+}
+
+// The drain time comes before the timeout.
+func TestDrainTimeOfTheService(t *testing.T) {
+	const longest = math.MaxInt64 / int64(time.Second)
+	for _, tc := range []struct {
+		drain, timeout int64 // seconds
+		want           time.Duration
+	}{
+		{drain: 0, timeout: 15, want: 15 * time.Second},
+		{drain: 60, timeout: 15, want: 75 * time.Second},
+		{drain: 60, timeout: 0, want: -1},
+		{drain: longest, timeout: 15, want: math.MaxInt64},
+	} {
+		cfg := config.LoadDefault()
+		cfg.Set(drainTimeEntry, int(tc.drain))
+		cfg.Set(shutdownTimeoutEntry, int(tc.timeout))
+		server, err := goyave.New(goyave.Options{Config: cfg, Logger: slog.DiscardLogger()})
+		require.NoError(t, err)
+		assert.Equal(t, time.Duration(tc.drain)*time.Second, serviceOf(server).drainTime)
+		assert.Equal(t, tc.want, serviceOf(server).timeout)
 	}
 }
 
