@@ -123,6 +123,13 @@ func (a Audience) Send(message Message) error {
 	if err := h.check(message); err != nil {
 		return err
 	}
+	if h.history != nil {
+		if keep, err := h.keepOf(&a); err != nil {
+			return err
+		} else if keep.Messages > 0 {
+			return h.sendKept(&a, message, keep)
+		}
+	}
 	h.deliver(a, message)
 	if !h.connected() {
 		return nil

@@ -37,7 +37,7 @@ func (m *Member) enqueueTogether(ms *membership, p *pass) (flush, done bool) {
 		return false, true
 	}
 	messages := p.messagesFor(m, ms.next)
-	if m.disconnecting || len(messages) == 0 {
+	if m.disconnecting || len(messages) == 0 || m.isHeld(ms) {
 		ms.next = p.end()
 		return false, true
 	}
@@ -57,7 +57,7 @@ func (m *Member) enqueueOne(ms *membership, p *pass, position uint32) {
 		return
 	}
 	ms.next = position + 1
-	if d := &p.deliveries[i]; !m.disconnecting && d.isFor(m) {
+	if d := &p.deliveries[i]; !m.disconnecting && d.isFor(m) && !m.isHeld(ms) {
 		_ = m.enqueue(d.message) // enqueue counts the message if it does not fit
 	}
 }
@@ -93,10 +93,11 @@ func (m *Member) stepLocked(ms *membership, end uint32, l leftovers, lastAttempt
 	if !ok {
 		return false, false
 	}
-	if !lastAttempt && !m.disconnecting && m.isFull(&d) {
+	drops := m.disconnecting || m.isHeld(ms)
+	if !lastAttempt && !drops && m.isFull(&d) {
 		return true, true
 	}
-	if m.advance(ms, &d) && !m.disconnecting {
+	if m.advance(ms, &d) && !drops {
 		_ = m.enqueueSlow(d.message, d.slow()) // it counts the message if it does not fit
 	}
 	return true, false
@@ -159,7 +160,7 @@ func (m *Member) enqueueUndelivered(l leftovers) {
 		}
 		messages := p.messagesFor(m, ms.next)
 		ms.next = p.end()
-		if m.disconnecting || len(messages) == 0 {
+		if m.disconnecting || len(messages) == 0 || m.isHeld(ms) {
 			continue
 		}
 		if err := m.enqueue(messages...); errors.Is(err, websocket.ErrQueueFull) && len(messages) > 1 {

@@ -30,6 +30,8 @@ type group struct {
 	inPass      int        // how many deliveries of log the running pass delivers
 	passing     bool       // a pass is running or about to start
 	passStarted sync.Cond  // signaled when a pass has fixed its deliveries
+
+	follower *follower // of a room with history, nil for others
 }
 
 func newGroup(h *Hub, topic Topic) *group {
@@ -58,6 +60,9 @@ func (g *group) remove(ms *membership) (undelivered *pass, empty bool) {
 	defer g.mu.Unlock()
 	g.slots[ms.slot] = nil
 	g.members--
+	if g.follower != nil {
+		delete(g.follower.held, ms)
+	}
 	if !g.passing {
 		g.compact()
 	}
@@ -161,6 +166,9 @@ func (g *group) awaitSpace() {
 // start: the caller must call pass then. The caller holds the mutex.
 func (g *group) appendLocked(d delivery) (first bool) {
 	g.log = append(g.log, d)
+	if d.more != nil && d.more.kept != nil && d.more.kept.follower == g.follower {
+		g.follower.advanceLocked(d.more.kept)
+	}
 	first = !g.passing
 	g.passing = true
 	return first

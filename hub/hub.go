@@ -26,8 +26,9 @@ type Hub struct {
 	byNumber map[uint64]*Member          // nil until an ID is looked up
 	byConn   map[*websocket.Conn]*Member // nil until a connection is looked up
 
-	claims claims
-	events events
+	claims  claims
+	events  events
+	history *history // nil if no room has one
 
 	unionMu sync.Mutex // held while several groups are locked, so that no other order is possible
 
@@ -57,11 +58,15 @@ func New(options Options) *Hub {
 		h.slow = newSlow("", false, DropOldest)
 	}
 	h.everyone = newGroup(h, Everyone())
-	if options.Broker != nil {
+	broker := options.Broker
+	if broker != nil {
 		h.options.Broker = recoveringBroker{options.Broker}
 		h.closeBroker = sync.OnceValue(h.options.Broker.Close)
 		h.options.Broker.Open(h.receive)
+	} else {
+		broker = new(Memory).Node()
 	}
+	h.history = h.openHistory(broker)
 	return h
 }
 

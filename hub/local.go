@@ -138,14 +138,18 @@ func (a *Audience) topic() (t Topic, ok bool) {
 	return a.to.first.topic, true
 }
 
-// joinAll puts members into rooms. It returns an error of the broker. Members whose connections
-// end are no error.
+// joinAll puts members into rooms. It returns an error of the broker, or ErrNoHistory. Members whose
+// connections end are no error.
 func (h *Hub) joinAll(members []*Member, rooms []string) (err error) {
 	for _, m := range members {
 		joinErr := m.Join(rooms...)
 		var failed *subscribeError
-		if errors.As(joinErr, &failed) && err == nil {
+		switch {
+		case err != nil:
+		case errors.As(joinErr, &failed):
 			err = failed.err
+		case errors.Is(joinErr, ErrNoHistory):
+			err = joinErr
 		}
 	}
 	return err

@@ -24,6 +24,7 @@ type Member struct {
 	disconnecting bool        // the member is too slow: it gets no more messages and is disconnected
 	left          bool        // the member has left all groups, for good
 	sendingEnded  bool        // Disconnect is about to return: nothing is sent any more
+	holds         int32       // how many memberships are held: see isHeld
 }
 
 // Conn returns the member's connection.
@@ -38,6 +39,7 @@ func (m *Member) Conn() *websocket.Conn { return m.conn }
 //   - [websocket.ErrShutdown], when the hub or the Upgrader shuts down
 //   - [websocket.ErrQueueFull], when the member was too slow and is being disconnected
 //   - the error of the broker's Subscribe
+//   - [ErrNoHistory], when a room is to have a history and the broker keeps none
 //
 // After an error, the member is in the rooms that it was in before the call. Serve may return
 // any of the first four: the connection then ends as the hub has decided.
@@ -49,17 +51,20 @@ func (m *Member) Join(rooms ...string) error {
 // JoinContext is [Member.Join], but returns when the broker has subscribed to the rooms, if it is a
 // [SubscriptionWaiter]: what is sent to them afterwards, on any node, reaches the member. If ctx
 // ends first, the member has left the rooms that it was not in before, and the error wraps the
-// cause of ctx. On a single node, JoinContext does not wait.
+// cause of ctx. On a single node, JoinContext does not wait for anything outside of the process.
 func (m *Member) JoinContext(ctx context.Context, rooms ...string) error {
 	entered, err := m.join(rooms)
 	if err != nil {
 		return err
 	}
-	if err := m.awaitSubscribed(ctx); err != nil {
-		m.Leave(entered...)
-		return err
+	err = m.awaitSubscribed(ctx)
+	if err == nil && m.hub.history != nil {
+		err = m.awaitHistories(ctx, rooms)
 	}
-	return nil
+	if err != nil {
+		m.Leave(entered...)
+	}
+	return err
 }
 
 // join is Join. It returns the rooms that the member was not in before.

@@ -46,6 +46,17 @@ func oneOrNone(ms *membership) []*membership {
 // enter adds the member to a group and reports whether it was not in the group before. A
 // new key replaces the previous one.
 func (m *Member) enter(t Topic) (isNew bool, err error) {
+	ms, err := m.enterHeld(t, nil)
+	return ms != nil, err
+}
+
+// enterHeld is enter, but returns the new membership, nil if there is none. With a resumption, the
+// member is not sent anything of the group until that ends.
+func (m *Member) enterHeld(t Topic, r *resumption) (*membership, error) {
+	keep, err := m.hub.keepIn(t)
+	if err != nil {
+		return nil, err
+	}
 	replaced := noMemberships
 	if t.Kind == KindKey {
 		replaced = keyMembership
@@ -54,21 +65,28 @@ func (m *Member) enter(t Topic) (isNew bool, err error) {
 	defer m.conn.Flush()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	ms, undelivered, err := m.hub.addMember(m, t, replaced)
+	ms, undelivered, err := m.hub.addMember(m, t, replaced, keep)
 	if ms == nil {
-		return false, err
+		return nil, err
+	}
+	if f := ms.group.follower; f != nil {
+		if r != nil {
+			m.holdLocked(ms, r)
+		}
+		f.workIfNeeded()
 	}
 	m.enqueueUndelivered(undelivered)
 	m.forget(replaced(m))
 	if t.Kind != KindEveryone {
 		m.memberships.add(ms)
 	}
-	return true, nil
+	return ms, nil
 }
 
 // exit removes the member from the selected groups. When it returns, the messages that were
 // sent to these groups before are in the member's queue.
 func (m *Member) exit(selected selector) {
+	m.endResumptions(selected)
 	m.catchUp(selected)
 	defer m.conn.Flush()
 	m.mu.Lock()
@@ -160,7 +178,7 @@ func (h *Hub) entryError(m *Member) error {
 // removes the member from the groups of the replaced memberships. It returns the new
 // membership, nil if the member is in the group already, and the messages that the member
 // has not received from the replaced ones. The caller holds the member's mutex.
-func (h *Hub) addMember(m *Member, t Topic, replaced selector) (ms *membership, undelivered leftovers, err error) {
+func (h *Hub) addMember(m *Member, t Topic, replaced selector, keep Keep) (ms *membership, undelivered leftovers, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err := h.entryError(m); err != nil || m.memberships.get(t) != nil {
@@ -174,6 +192,9 @@ func (h *Hub) addMember(m *Member, t Topic, replaced selector) (ms *membership, 
 	}
 	if g == nil {
 		g = newGroup(h, t)
+		if keep.Messages > 0 {
+			g.follower = newFollower(h.history, g, keep)
+		}
 		h.groups(t.Kind)[t.Name] = g
 		if t.Kind == KindRoom {
 			h.events.add(event{subject: subject{room: t.Name, isRoom: true}, begins: true})
@@ -253,6 +274,9 @@ func (h *Hub) removeMemberLocked(list []*membership) (undelivered leftovers) {
 			h.unindex(ms.member)
 		} else if empty {
 			delete(h.groups(g.topic.Kind), g.topic.Name)
+			if g.follower != nil {
+				g.follower.end()
+			}
 		}
 		if empty {
 			h.unsubscribe(h.subscription(g.topic))

@@ -59,6 +59,23 @@ func (m Message) WhenFull(policy Policy) Message {
 	return m
 }
 
+// Type returns [websocket.TextMessage] or [websocket.BinaryMessage], 0 if the message can't be sent.
+func (m Message) Type() int {
+	if m.encoded == nil {
+		return 0
+	}
+	return m.encoded.Type()
+}
+
+// Data returns the payload of the message, which the caller must not change. It is nil if the message
+// can't be sent.
+func (m Message) Data() []byte {
+	if m.encoded == nil {
+		return nil
+	}
+	return m.encoded.Data()
+}
+
 var (
 	errNoMessage   = errors.New("hub: empty Message: make one with Text, Binary, JSON or Encoded")
 	errPolicy      = errors.New("hub: unknown Policy")

@@ -24,6 +24,9 @@ type Options struct {
 	// Observer is told who joins and leaves, and which rooms begin and end. May be nil.
 	Observer *Observer
 
+	// History says which rooms keep their last messages. Nil: none does.
+	History *HistoryOptions
+
 	// Broker connects the hub with the hubs of other nodes. Nil means a single node. Shutdown
 	// closes the broker.
 	Broker Broker

@@ -15,9 +15,10 @@ type delivery struct {
 
 // details are what few deliveries have.
 type details struct {
-	except []uint64 // the numbers of more members that are left out
-	slow   *slow    // the slow of the message; nil for none
-	union  *union   // nil if the delivery is in one group only
+	except []uint64   // the numbers of more members that are left out
+	slow   *slow      // the slow of the message; nil for none
+	union  *union     // nil if the delivery is in one group only
+	kept   *keptEntry // nil if the message is in no history
 }
 
 // leaveOut adds a member to those that are left out. It is called before the delivery is published.

@@ -42,6 +42,19 @@ func (b recoveringBroker) AwaitSubscribed(ctx context.Context) (err error) {
 	return nil
 }
 
+// A recoveringHistory turns panics of a HistoryBroker into errors.
+type recoveringHistory struct{ HistoryBroker }
+
+func (b recoveringHistory) Append(ctx context.Context, t Topic, payload []byte, keep Keep) (e Entry, err error) {
+	defer recoverTo(&err)
+	return b.HistoryBroker.Append(ctx, t, payload, keep)
+}
+
+func (b recoveringHistory) Read(ctx context.Context, t Topic, after Position, limit int) (entries []Entry, newest Position, err error) {
+	defer recoverTo(&err)
+	return b.HistoryBroker.Read(ctx, t, after, limit)
+}
+
 func (b recoveringBroker) Close() (err error) {
 	defer recoverTo(&err)
 	return b.broker.Close()

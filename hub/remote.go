@@ -81,19 +81,28 @@ func (e *subscribeError) Error() string { return e.err.Error() }
 func (e *subscribeError) Unwrap() error { return e.err }
 
 func (h *Hub) subscribe(t Topic) error {
-	if h.options.Broker == nil {
+	broker := h.subscriber()
+	if broker == nil {
 		return nil
 	}
-	if err := h.options.Broker.Subscribe(t); err != nil {
+	if err := broker.Subscribe(t); err != nil {
 		return &subscribeError{err}
 	}
 	return nil
 }
 
 func (h *Hub) unsubscribe(t Topic) {
-	if h.options.Broker != nil {
-		_ = h.options.Broker.Unsubscribe(t) // the group is gone, so later messages are ignored
+	if broker := h.subscriber(); broker != nil {
+		_ = broker.Unsubscribe(t) // the group is gone, so later messages are ignored
 	}
+}
+
+// subscriber returns the broker that must know what has members on this node; nil for none.
+func (h *Hub) subscriber() Broker {
+	if h.options.Broker == nil && h.history != nil {
+		return h.history.broker
+	}
+	return h.options.Broker
 }
 
 // awaitSubscribed returns when the subscriptions to the member's rooms and key are in effect, or when

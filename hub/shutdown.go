@@ -60,6 +60,9 @@ func (h *Hub) stopAccepting() {
 	h.lifeMu.Lock()
 	defer h.lifeMu.Unlock()
 	h.closed = true
+	if h.history != nil {
+		h.history.end()
+	}
 }
 
 // abort closes the sockets of the connections that are being closed, and returns their number.

@@ -96,7 +96,12 @@ func (u *union) publish(d delivery) (toPass []*group) {
 // deliverUnion sends a message to an audience that may be more than the members of one group.
 func (h *Hub) deliverUnion(a Audience, d delivery) {
 	h.rlock(a)
-	s := h.selectLocked(a)
+	h.deliverSelection(h.selectLocked(a), d)
+}
+
+// deliverSelection is deliverUnion for what an audience stands for. The caller holds mu for reading;
+// deliverSelection unlocks it.
+func (h *Hub) deliverSelection(s selection, d delivery) {
 	if s.exceptAll {
 		h.mu.RUnlock()
 		return

@@ -1,0 +1,287 @@
+package hub_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/internal/testws"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// outage is a test of two nodes, of which the second one has a faulty broker, and a member.
+type outage struct {
+	*testing.T
+	here, there *hub.Hub
+	broker      *faultyBroker // of there
+	rig         *rig
+	client      *wstest.Client
+	member      *hub.Member
+}
+
+func testOutage(t *testing.T, test func(o *outage)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		silenceSlog(t)
+		var network hub.Memory
+		o := &outage{T: t, broker: newFaultyBroker(&network), rig: newRig(t, testws.Memory, websocket.Options{})}
+		o.here = hub.New(hub.Options{History: keepTen(), Broker: network.Node()})
+		o.there = hub.New(hub.Options{History: keepTen(), Broker: o.broker})
+		o.client, o.member = o.rig.join(o.there)
+		require.NoError(t, o.member.JoinContext(t.Context(), "lobby"))
+		o.broker.countReads()
+		defer func() {
+			_ = o.here.Shutdown(context.Background())
+			_ = o.there.Shutdown(context.Background())
+		}()
+		test(o)
+	})
+}
+
+func (o *outage) say(texts ...string) {
+	o.Helper()
+	say(o.T, o.here, "lobby", texts...)
+}
+
+// lose loses entries until the filter is set anew.
+func (o *outage) lose() { o.broker.setFilter(func(hub.Entry) int { return 0 }) }
+
+// An entry that was lost on its way is read as soon as the next one has come and a late one would have.
+func TestLostEntry(t *testing.T) {
+	testOutage(t, func(o *outage) {
+		o.say("1")
+		o.lose()
+		o.say("2", "3")
+		o.broker.setFilter(nil)
+		begun := time.Now()
+		o.say("4", "5")
+		expect(o.T, o.client, "1", "2", "3", "4", "5")
+		assert.Equal(o, 20*time.Millisecond, time.Since(begun))
+		assert.Equal(o, 1, o.broker.countReads())
+		o.say("6")
+		expect(o.T, o.client, "6")
+		assert.Zero(o, o.broker.countReads())
+	})
+}
+
+// Entries that overtake each other, or come twice, cost no reading.
+func TestLateAndRepeatedEntries(t *testing.T) {
+	testOutage(t, func(o *outage) {
+		var late []hub.Entry
+		o.broker.setFilter(func(e hub.Entry) int {
+			if len(late) < 2 {
+				late = append(late, e)
+				return 0
+			}
+			return 2
+		})
+		o.say("1", "2", "3", "4")
+		time.Sleep(10 * time.Millisecond)
+		for _, e := range []hub.Entry{late[1], late[0], late[0]} {
+			o.broker.receive(hub.Room("lobby"), e)
+		}
+		expect(o.T, o.client, "1", "2", "3", "4")
+		for _, e := range late {
+			o.broker.receive(hub.Room("lobby"), e)
+		}
+		time.Sleep(time.Second)
+		assert.Zero(o, o.broker.countReads())
+		nothing(o.T, o.there, o.client)
+	})
+}
+
+// A lost entry that no other one follows is found by a check, within twice the interval.
+func TestQuietRoomIsChecked(t *testing.T) {
+	testOutage(t, func(o *outage) {
+		o.lose()
+		o.say("lost")
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		assert.Equal(o, []wstest.Message{{Type: websocket.TextMessage, Data: []byte("lost")}}, o.client.Received())
+		o.broker.countReads()
+		time.Sleep(10 * time.Minute)
+		assert.InDelta(o, 39, o.broker.countReads(), 1)
+
+		o.broker.setAway(true)
+		o.say("lost again")
+		time.Sleep(10 * time.Minute) // nobody is disconnected for a failed check
+		o.broker.setAway(false)
+		time.Sleep(15 * time.Second)
+		expect(o.T, o.client, "lost again")
+
+		o.member.Leave("lobby")
+		time.Sleep(time.Minute)
+		o.broker.countReads()
+		time.Sleep(10 * time.Minute)
+		assert.Zero(o, o.broker.countReads(), "without members nothing is checked")
+	})
+}
+
+// While the broker is away, members wait for a missing message; they are disconnected when that takes
+// too long, get nothing that is after it, and can resume.
+func TestGapThatIsNotFilled(t *testing.T) {
+	testOutage(t, func(o *outage) {
+		o.say("1")
+		expect(o.T, o.client, "1")
+		at := position(o.T, o.here, "lobby")
+		o.lose()
+		o.say("2")
+		o.broker.setFilter(nil)
+		o.broker.setAway(true)
+		o.say("3")
+		time.Sleep(29 * time.Second)
+		o.broker.setAway(false)
+		expect(o.T, o.client, "2", "3")
+
+		at = position(o.T, o.here, "lobby")
+		o.lose()
+		o.say("4")
+		o.broker.setFilter(nil)
+		o.broker.setAway(true)
+		begun := time.Now()
+		o.say("5")
+		<-o.member.Conn().Context().Done()
+		o.client.ExpectClose(websocket.CloseTryAgainLater, "missed messages")
+		assert.Equal(o, 30*time.Second+20*time.Millisecond, time.Since(begun))
+		o.say("6")
+		o.broker.setAway(false)
+		client, member := o.rig.join(o.there)
+		_, err := member.JoinSince(o.Context(), "lobby", at)
+		require.NoError(o, err)
+		o.say("7")
+		expect(o.T, client, "4", "5", "6", "7")
+		nothing(o.T, o.there, client)
+	})
+}
+
+// When messages after the cursor are not kept any more, members are disconnected at once.
+func TestGapThatIsLost(t *testing.T) {
+	testOutage(t, func(o *outage) {
+		at := position(o.T, o.here, "lobby")
+		o.lose()
+		o.say(numbers("lost ", 11)...)
+		o.broker.setFilter(nil)
+		begun := time.Now()
+		o.say("the last")
+		o.client.ExpectClose(websocket.CloseTryAgainLater, "missed messages")
+		assert.Equal(o, 20*time.Millisecond, time.Since(begun))
+		client, member := o.rig.join(o.there)
+		_, err := member.JoinSince(o.Context(), "lobby", at)
+		require.ErrorIs(o, err, hub.ErrHistoryLost)
+		at, err = member.JoinSince(o.Context(), "lobby", hub.Position{})
+		require.NoError(o, err)
+		assert.Equal(o, position(o.T, o.here, "lobby"), at)
+		expect(o.T, client, append(numbers("lost ", 11)[2:], "the last")...)
+		o.say("live")
+		expect(o.T, client, "live")
+	})
+}
+
+// A member that another node has brought further than this node waits until this node is there, too.
+func TestResumeAheadOfNode(t *testing.T) {
+	testOutage(t, func(o *outage) {
+		o.say("1")
+		o.lose()
+		o.say("2", "3")
+		at := position(o.T, o.here, "lobby")
+		client, member := o.rig.join(o.there)
+		got, err := member.JoinSince(o.Context(), "lobby", at)
+		require.NoError(o, err)
+		assert.Equal(o, at, got)
+		expect(o.T, o.client, "1", "2", "3")
+		o.broker.setFilter(nil)
+		o.say("4")
+		expect(o.T, client, "4")
+		expect(o.T, o.client, "4")
+		nothing(o.T, o.there, o.client, client)
+	})
+}
+
+// A broker that is away fails the calls that need it, within their bounds.
+func TestHistoryBrokerAway(t *testing.T) {
+	testOutage(t, func(o *outage) {
+		o.broker.setAway(true)
+		require.ErrorIs(o, o.there.To(hub.Room("lobby")).Send(hub.Text("hello")), errAway)
+		_, _, err := o.there.History(o.Context(), "lobby", hub.Position{}, 1)
+		require.ErrorIs(o, err, errAway)
+		_, member := o.rig.join(o.there)
+		_, err = member.JoinSince(o.Context(), "lobby", hub.Position{})
+		require.ErrorIs(o, err, errAway)
+		assert.Empty(o, member.Rooms())
+
+		o.broker.setAway(false)
+		o.broker.delay(time.Minute)
+		begun := time.Now()
+		require.ErrorContains(o, o.there.To(hub.Room("lobby")).Send(hub.Text("hello")), "not answered in time")
+		assert.Equal(o, 5*time.Second, time.Since(begun))
+		require.ErrorContains(o, o.there.To(hub.Room("a new room")).Send(hub.Text("hello")), "not answered in time")
+
+		begun = time.Now()
+		client, member := o.rig.join(o.there, "a new room")
+		require.ErrorContains(o, o.there.To(hub.Room("a new room")).Send(hub.Text("hello")), "not answered in time")
+		<-member.Conn().Context().Done()
+		client.ExpectClose(websocket.CloseTryAgainLater, "missed messages")
+		assert.InDelta(o, 32.5, time.Since(begun).Seconds(), 2.6, "the wait, and a call that had begun")
+	})
+}
+
+// An entry that nobody can read is not waited for for good.
+func TestMalformedEntries(t *testing.T) {
+	testOutage(t, func(o *outage) {
+		for _, payload := range []string{"", "\x01", "\x02\x01\x00hello", "\x01\x08\x00\x03\xe8", "\x01\x01\x01\x01\x02\x01xhello", "\x01\x02\x00" + string(make([]byte, 3<<20))} {
+			_, err := o.broker.Append(o.Context(), hub.Room("lobby"), []byte(payload), hub.Keep{Messages: 10})
+			require.NoError(o, err)
+		}
+		messages, newest, err := o.there.History(o.Context(), "lobby", hub.Position{}, 2)
+		require.NoError(o, err)
+		assert.Empty(o, messages)
+		assert.EqualValues(o, 6, newest.Offset)
+		_, err = o.broker.Append(o.Context(), hub.Room("lobby"), []byte("\x01\x01\x00of another program"), hub.Keep{Messages: 10})
+		require.NoError(o, err)
+		expect(o.T, o.client, "of another program")
+		messages, _, err = o.there.History(o.Context(), "lobby", hub.Position{}, 2)
+		require.NoError(o, err)
+		assert.Len(o, messages, 1)
+		_, member := o.rig.join(o.there)
+		at, err := member.JoinSince(o.Context(), "lobby", hub.Position{})
+		require.NoError(o, err)
+		assert.EqualValues(o, 7, at.Offset)
+	})
+}
+
+// A broker that panics is a broker that fails.
+func TestHistoryBrokerPanics(t *testing.T) {
+	testOutage(t, func(o *outage) {
+		o.broker.mu.Lock()
+		o.broker.replace = func(hub.Position) error { panic("read") }
+		o.broker.mu.Unlock()
+		_, _, err := o.there.History(o.Context(), "lobby", hub.Position{}, 1)
+		var panicked *websocket.PanicError
+		require.ErrorAs(o, err, &panicked)
+	})
+}
+
+// Shutdown ends what waits for the broker.
+func TestShutdownEndsFollowing(t *testing.T) {
+	testOutage(t, func(o *outage) {
+		o.broker.delay(time.Hour)
+		o.rig.join(o.there, "a new room")
+		_, waiting := o.rig.join(o.there)
+		done := make(chan error)
+		go func() {
+			_, err := waiting.JoinSince(o.Context(), "a new room", hub.Position{})
+			done <- err
+		}()
+		synctest.Wait()
+		begun := time.Now()
+		require.NoError(o, o.there.Shutdown(o.Context()))
+		require.Error(o, <-done)
+		assert.Zero(o, time.Since(begun))
+		require.ErrorIs(o, o.there.To(hub.Room("lobby")).Send(hub.Text("late")), websocket.ErrShutdown)
+	})
+}
