@@ -140,7 +140,7 @@ func (f *follower) prepare(e Entry) *keptEntry {
 const keptOverhead = 300
 
 func (s *history) stamp(m Message, at Position) (stamped Message) {
-	if s.options.Stamp == nil || m.slow != nil && m.slow.key != "" {
+	if s.options.Stamp == nil || m.slow != nil && m.slow.subject != "" {
 		return m
 	}
 	err := func() (err error) {

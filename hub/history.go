@@ -25,8 +25,8 @@ type HistoryOptions struct {
 	// Where Stamp panics, or its message can't be sent, the members get the message as it was.
 	// Nil: always.
 	//
-	// A message with a key of Latest is not stamped: it may be written ahead of earlier
-	// messages, and a client that resumed after it would miss them.
+	// A message with a subject (see Message.Latest) is not stamped: it may be written ahead of
+	// earlier messages, and a client that resumed after it would miss them.
 	Stamp func(m Message, at Position) Message
 
 	// Timeout limits each call of the Broker, and the time for which Send may wait. Zero or less
@@ -73,10 +73,6 @@ func (o HistoryOptions) resolve() HistoryOptions {
 }
 
 var (
-	// ErrNoHistory is the error of a call that needs the history of a room that has none: the
-	// options keep none, or the Broker can't.
-	ErrNoHistory = errors.New("hub: no history is kept of this room")
-
 	errNoHistoryBroker = fmt.Errorf("%w: the Broker is no HistoryBroker", ErrNoHistory)
 	errNotAlone        = errors.New("hub: a message to a room with history can have no other target")
 )

@@ -77,6 +77,11 @@ func (k Keep) age() time.Duration {
 	return k.Age
 }
 
+// ErrNoHistory is the error of a room that has no history: Options.History keeps nothing of it, or the
+// Broker is no [HistoryBroker]. A HistoryBroker that can keep none, because of how it is set up, returns
+// it from Append and Read, wrapped or not.
+var ErrNoHistory = errors.New("hub: no history is kept of this room")
+
 // ErrHistoryLost is the error of a position whose continuation can't be had: it is of another epoch,
 // or messages after it are no longer kept.
 var ErrHistoryLost = errors.New("hub: history since this position is not kept any more")

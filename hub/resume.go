@@ -21,8 +21,8 @@ var (
 //
 // JoinSince waits for the broker, and for room in the member's queue, so that a long history does not
 // overflow it. Messages are left out that are not for the member: what Except named is looked up
-// again now, with the rooms and the key that the member has now. A message with a key of Latest takes
-// the place of a waiting one, but no message is dropped to make room.
+// again now, with the rooms and the key that the member has now. A message with a subject (see
+// [Message.Latest]) takes the place of a waiting one, but no message is dropped to make room.
 //
 // The error is one of
 //   - [ErrHistoryLost], when messages after the position can't be had any more: the application
