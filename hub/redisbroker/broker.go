@@ -48,6 +48,7 @@ type Broker struct {
 
 	sharding sharding
 	outages  outages
+	presence presence
 	incoming incoming
 
 	receiveEntry atomic.Pointer[func(t hub.Topic, e hub.Entry)] // nil until OpenHistory

@@ -2,6 +2,7 @@ package redisbroker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -50,7 +51,7 @@ func call[T any](ctx context.Context, b *Broker, repeat bool, f func(ctx context
 				r.value, err = f(ctx)
 				return err
 			})
-			if r.err = err; err == nil || refused(err) && !notDone(err) || !repeat && !notDone(err) {
+			if r.err = err; err == nil || !mayPass(err, repeat) {
 				break
 			}
 			last.Store(&err)
@@ -71,6 +72,14 @@ func call[T any](ctx context.Context, b *Broker, repeat bool, f func(ctx context
 	case <-ctx.Done():
 		return none, ended()
 	}
+}
+
+// mayPass reports whether a call that has failed may succeed later.
+func mayPass(err error, repeat bool) bool {
+	if errors.Is(err, redis.ErrClosed) || errors.Is(err, ErrNoLease) {
+		return false
+	}
+	return notDone(err) || repeat && !refused(err)
 }
 
 // start runs f in a goroutine that Close waits for.
@@ -103,21 +112,35 @@ func (onceScript) NoRetry() bool { return true }
 
 // run runs the script. All keys must be in one hash slot.
 func (s *script) run(ctx context.Context, client redis.UniversalClient, keys []string, arguments ...any) ([]any, error) {
-	run := func(command, what string) ([]any, error) {
+	cmd, err := s.process(ctx, client, keys, arguments...)
+	if err != nil {
+		return nil, err
+	}
+	return cmd.Slice()
+}
+
+// runInt runs a script that returns a number.
+func (s *script) runInt(ctx context.Context, client redis.UniversalClient, keys []string, arguments ...any) (int64, error) {
+	cmd, err := s.process(ctx, client, keys, arguments...)
+	if err != nil {
+		return 0, err
+	}
+	return cmd.Int64()
+}
+
+func (s *script) process(ctx context.Context, client redis.UniversalClient, keys []string, arguments ...any) (*redis.Cmd, error) {
+	run := func(command, what string) (*redis.Cmd, error) {
 		list := append(make([]any, 0, 3+len(keys)+len(arguments)), command, what, len(keys))
 		for _, key := range keys {
 			list = append(list, key)
 		}
 		cmd := redis.NewCmd(ctx, append(list, arguments...)...)
 		cmd.SetFirstKeyPos(3)
-		if err := client.Process(ctx, onceScript{cmd}); err != nil {
-			return nil, err
-		}
-		return cmd.Slice()
+		return cmd, client.Process(ctx, onceScript{cmd})
 	}
-	reply, err := run("evalsha", s.hash)
-	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+	cmd, err := run("evalsha", s.hash)
+	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
 		return run("eval", s.source)
 	}
-	return reply, err
+	return cmd, err
 }

@@ -2,6 +2,8 @@ package redisbroker
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/goyave-contrib/websocket/hub"
@@ -24,15 +26,24 @@ func (b *Broker) keepAll() {
 	for {
 		select {
 		case <-ticker.C:
-			b.keepEpochs()
+			b.keep()
 		case <-b.stop:
 			return
 		}
 	}
 }
 
-// keepEpochs renews the time that epochs are remembered. What fails now, the next round will do.
-func (b *Broker) keepEpochs() {
+// keep renews the time that things are remembered. What fails now, the next round will do.
+func (b *Broker) keep() {
+	ctx, cancel := context.WithTimeout(b.ctx, b.idle/4)
+	defer cancel()
+	err := errors.Join(b.keepPresence(ctx), b.keepEpochs(ctx))
+	if ctx.Err() == nil {
+		b.report(err)
+	}
+}
+
+func (b *Broker) keepEpochs(ctx context.Context) error {
 	b.mu.Lock()
 	var channels []string
 	for channel, s := range b.topics {
@@ -41,13 +52,11 @@ func (b *Broker) keepEpochs() {
 		}
 	}
 	b.mu.Unlock()
-	ctx, cancel := context.WithTimeout(b.ctx, b.idle/4)
-	defer cancel()
 	for _, channel := range channels {
 		_, err := call(ctx, b, true, func(ctx context.Context) (history, error) { return b.read(ctx, channel, hub.Position{}, 0) })
-		if ctx.Err() != nil {
-			return
+		if err != nil {
+			return fmt.Errorf("redisbroker: keeping a history's epoch: %w", err)
 		}
-		b.report(err)
 	}
+	return nil
 }
