@@ -29,7 +29,8 @@ var (
 	// seconds, or is away.
 	ErrNotTaken = errors.New("redisbroker: Redis did not take what was published last")
 
-	errClient = errors.New("redisbroker: the client must be a *redis.Client or a *redis.ClusterClient")
+	errClient   = errors.New("redisbroker: the client must be a *redis.Client or a *redis.ClusterClient")
+	errReplicas = errors.New("redisbroker: the client must not read from replicas, which may not have what was just written")
 )
 
 // closeTimeout limits how long Close waits for Redis.
@@ -91,7 +92,7 @@ var _ hub.Broker = (*Broker)(nil)
 // New returns a Broker on a client: a *redis.Client, also one of redis.NewFailoverClient, or a
 // *redis.ClusterClient. The caller configures the client, and closes it after the hub has been shut down.
 // Several Brokers may share one. Redis need not be there yet. New returns an error for another kind of
-// client and for an invalid Options.Prefix.
+// client, for one that reads from the replicas of a cluster, and for an invalid Options.Prefix.
 func New(client redis.UniversalClient, options Options) (*Broker, error) {
 	b := &Broker{client: client}
 	switch c := client.(type) {
@@ -102,6 +103,9 @@ func New(client redis.UniversalClient, options Options) (*Broker, error) {
 	case *redis.ClusterClient:
 		if c == nil {
 			return nil, errClient
+		}
+		if c.Options().ReadOnly {
+			return nil, fmt.Errorf("%w: it has one of ReadOnly, RouteByLatency and RouteRandomly", errReplicas)
 		}
 		b.cluster = c
 	default:

@@ -169,6 +169,15 @@ func TestClients(t *testing.T) {
 	}
 }
 
+func TestClientsThatReadFromReplicas(t *testing.T) {
+	for _, options := range []*redis.ClusterOptions{{ReadOnly: true}, {RouteByLatency: true}, {RouteRandomly: true}} {
+		client := redis.NewClusterClient(options)
+		_, err := redisbroker.New(client, redisbroker.Options{})
+		require.ErrorContains(t, err, "replicas")
+		require.NoError(t, client.Close())
+	}
+}
+
 func TestPrefix(t *testing.T) {
 	s := startServer(t)
 	for _, prefix := range []string{"a b", "a\nb", "a\x00", "{a}", "a}", "a*", "[a]", "a?", `a"`, `\`, "ä"} {
