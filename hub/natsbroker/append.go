@@ -97,9 +97,6 @@ func (a *appending) store(ctx context.Context) error {
 	seen := s.seen.Load()
 	ack, err := a.b.store(ctx, a.message, jetstream.WithMsgID(a.id))
 	if err != nil {
-		if passes(err) {
-			a.b.history.doubt() // the stream may be gone
-		}
 		return err
 	}
 	if ack.Stream != s.name || !ack.Duplicate && ack.Sequence <= seen {

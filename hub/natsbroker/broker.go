@@ -51,11 +51,12 @@ type Broker struct {
 	err      error                    // what Publish and Subscribe return; nil: they work
 	subjects map[string]*subscription // wanted subscriptions, and those that are to be ended
 	changed  []*subscription          // those whose wanted state has changed
-	messages []message                // the queue of Publish
-	bytes    int                      // the total size of messages
-	next     *round                   // of AwaitSubscribed; nil: no call waits for it
-	syncing  bool                     // a goroutine does rounds
-	work     chan struct{}            // buffers one signal: changed or messages is not empty
+	failed   map[*subscription]struct{}
+	messages []message     // the queue of Publish
+	bytes    int           // the total size of messages
+	next     *round        // of AwaitSubscribed; nil: no call waits for it
+	syncing  bool          // a goroutine does rounds
+	work     chan struct{} // buffers one signal: changed or messages is not empty
 
 	closing  sync.Once
 	closeErr error
@@ -99,6 +100,7 @@ func New(nc *nats.Conn, options Options) (*Broker, error) {
 		outgoing: orDefault(options.Outgoing, defaultOutgoing),
 		incoming: make(chan *nats.Msg, orDefault(options.Incoming, defaultIncoming)),
 		subjects: make(map[string]*subscription),
+		failed:   make(map[*subscription]struct{}),
 		work:     make(chan struct{}, 1),
 		stop:     make(chan struct{}),
 		abandon:  make(chan struct{}),

@@ -135,6 +135,9 @@ func (b *JetStreamBroker) openHistory(ctx context.Context) (*openStream, error) 
 		return nil, err
 	}
 	h.set(s)
+	if was != nil && was.name != s.name {
+		b.report(fmt.Errorf("%w: in stream %s", ErrHistoryBegan, s.name))
+	}
 	return s, nil
 }
 
@@ -153,7 +156,7 @@ func (b *JetStreamBroker) checkHistory(ctx context.Context, was *openStream) (*o
 		return nil, err
 	}
 	if chosen == nil {
-		return b.chooseHistory(ctx, state, 0)
+		return b.adoptHistory(ctx, state)
 	}
 	name := string(chosen.data)
 	if name == b.history.making {
@@ -193,6 +196,22 @@ func (b *JetStreamBroker) checkHistory(ctx context.Context, was *openStream) (*o
 	return s, nil
 }
 
+// adoptHistory is for the first use, and for a state that was lost: a stream that is there still counts.
+func (b *JetStreamBroker) adoptHistory(ctx context.Context, state string) (*openStream, error) {
+	name, err := do(ctx, b, func(ctx context.Context) (string, error) { return b.js.StreamNameBySubject(ctx, b.rootSubject()) })
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return b.chooseHistory(ctx, state, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	_, err = b.putRecord(ctx, state, b.chosenSubject(), []byte(name), inPlace, after(0))
+	if err == nil || hasCode(err, codeWrongLast) {
+		err = fmt.Errorf("%w: stream %s was found", errAgain, name)
+	}
+	return nil, err
+}
+
 // chooseHistory has history begin with a new stream, unless another node has chosen one since.
 func (b *JetStreamBroker) chooseHistory(ctx context.Context, state string, seq uint64) (*openStream, error) {
 	name := b.options.Streams + "_history_" + strings.ToLower(rand.Text()[:12])
@@ -202,9 +221,6 @@ func (b *JetStreamBroker) chooseHistory(ctx context.Context, state string, seq u
 	}
 	if err != nil {
 		return nil, err
-	}
-	if seq > 0 {
-		b.report(fmt.Errorf("%w, in stream %s", ErrHistoryBegan, name))
 	}
 	b.history.making = name
 	return b.makeHistory(ctx, name)

@@ -254,3 +254,25 @@ func TestAwaitSubscribedWhileCutOff(t *testing.T) {
 	from.nc.Close()
 	require.ErrorIs(t, from.AwaitSubscribed(t.Context()), nats.ErrConnectionClosed)
 }
+
+// A connection that is draining accepts no subscription: AwaitSubscribed says so.
+func TestAwaitSubscribedTellsOfFailures(t *testing.T) {
+	s := startServer(t)
+	network := startProxy(t, s.Addr().String())
+	told := new(errorList)
+	n := newNode(t, connect(t, network.url(), nats.ErrorHandler(told.handle)), natsbroker.Options{})
+	require.NoError(t, n.AwaitSubscribed(t.Context()))
+	network.freeze() // or the connection would be closed at once
+	require.NoError(t, n.nc.Drain())
+	require.NoError(t, n.Subscribe(room("x")))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for range 2 {
+		require.ErrorIs(t, n.AwaitSubscribed(ctx), nats.ErrConnectionDraining)
+	}
+	assert.True(t, told.has(nats.ErrConnectionDraining))
+	require.NoError(t, n.Unsubscribe(room("x")))
+	network.thaw()
+	require.Eventually(t, n.nc.IsClosed, patience, moment)
+	require.Error(t, n.AwaitSubscribed(ctx))
+}

@@ -2,12 +2,10 @@ package natsbroker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/goyave-contrib/websocket/hub"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -55,10 +53,6 @@ func (r *reading) read(ctx context.Context) (err error) {
 		return err
 	}
 	last, err := r.b.last(ctx, r.stream.name, r.b.entrySubject(r.room))
-	if hasCode(err, codeNoStream) || errors.Is(err, nats.ErrNoResponders) {
-		r.b.history.doubt()
-		return fmt.Errorf("%w: %w", errAgain, err)
-	}
 	if err != nil {
 		return err
 	}

@@ -23,13 +23,13 @@ var errAgain = errors.New("the servers are not up to date")
 
 // codes of errors of the JetStream API that pass by, or have a meaning here
 const (
-	codeOverlap     jetstream.ErrorCode = 10065 // another stream has the subjects
-	codeNameInUse   jetstream.ErrorCode = 10058
-	codeWrongLast   jetstream.ErrorCode = 10071 // an expected sequence is not the last one
-	codeInFlight    jetstream.ErrorCode = 10164 // the same, while another message is being stored: undecided
-	codeNoMessage   jetstream.ErrorCode = 10037
-	codeNoStream    jetstream.ErrorCode = 10059
-	codeStoreFailed jetstream.ErrorCode = 10077
+	codeOverlap   jetstream.ErrorCode = 10065 // another stream has the subjects
+	codeNameInUse jetstream.ErrorCode = 10058
+	codeWrongLast jetstream.ErrorCode = 10071 // an expected sequence is not the last one
+	codeInFlight  jetstream.ErrorCode = 10164 // the same, while another message is being stored: undecided
+	codeNoMessage jetstream.ErrorCode = 10037
+	codeNoStream  jetstream.ErrorCode = 10059
+	codeOffline   jetstream.ErrorCode = 10118 // the only server with the stream is away
 )
 
 func hasCode(err error, codes ...jetstream.ErrorCode) bool {
@@ -54,6 +54,10 @@ func (b *JetStreamBroker) attempt(ctx context.Context, f func(ctx context.Contex
 		once, stop := context.WithTimeout(ctx, attemptTimeout)
 		err := f(once)
 		stop()
+		if err != nil && passes(err) && !errors.Is(err, errAgain) { // perhaps streams are gone
+			b.state.name.Store(nil)
+			b.history.doubt()
+		}
 		switch {
 		case err == nil:
 			return nil
@@ -94,7 +98,7 @@ func passes(err error) bool {
 	}
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
-		return api.Code == http.StatusServiceUnavailable || hasCode(err, codeInFlight)
+		return api.Code == http.StatusServiceUnavailable || hasCode(err, codeInFlight, codeNoStream, codeOffline)
 	}
 	for _, passing := range []error{
 		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, jetstream.ErrNoStreamResponse,

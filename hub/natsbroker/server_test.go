@@ -42,13 +42,13 @@ func stopServer(s *server.Server) {
 }
 
 // again starts a server at the address of an earlier one.
-func again(t *testing.T, s *server.Server) *server.Server {
+func again(t *testing.T, s *server.Server, set ...func(*server.Options)) *server.Server {
 	t.Helper()
 	was, err := url.Parse(s.ClientURL())
 	require.NoError(t, err)
 	port, err := strconv.Atoi(was.Port())
 	require.NoError(t, err)
-	return startServer(t, func(o *server.Options) { o.Port = port })
+	return startServer(t, append(set, func(o *server.Options) { o.Port = port })...)
 }
 
 // clientSubscriptions returns the number of clients' subscriptions on a server.

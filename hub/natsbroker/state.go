@@ -69,15 +69,7 @@ func (b *JetStreamBroker) withState(ctx context.Context, f func(ctx context.Cont
 		if err != nil {
 			return err
 		}
-		err = f(ctx, stream)
-		gone := hasCode(err, codeNoStream)
-		if gone || err != nil && passes(err) {
-			b.state.name.Store(nil) // to be made anew
-		}
-		if gone {
-			err = fmt.Errorf("%w: %w", errAgain, err)
-		}
-		return err
+		return f(ctx, stream)
 	})
 }
 

@@ -1,6 +1,7 @@
 package natsbroker
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -17,6 +18,8 @@ type subscription struct {
 	wanted, changed bool // guarded by the Broker's mutex; changed: it is in Broker.changed
 
 	fence chan<- struct{} // not nil: no subscription, but a place in Broker.changed, closed when it is reached
+
+	err error // why it is not in effect though wanted; guarded by the Broker's mutex
 
 	last entryBefore // the newest entry that has arrived; guarded by the Broker's mutex
 
@@ -96,10 +99,39 @@ func (b *Broker) change(s *subscription, wanted bool) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if wanted && err != nil {
+		s.err = err
+		b.failed[s] = struct{}{}
+	} else {
+		s.err = nil
+		delete(b.failed, s)
+	}
 	if !s.wanted && s.nats == nil && !s.changed {
 		delete(b.subjects, s.subject)
 	}
 	return err
+}
+
+// retryFailed has subscriptions tried again that failed. The caller holds the mutex.
+func (b *Broker) retryFailed() {
+	for s := range b.failed {
+		if !s.changed {
+			s.changed = true
+			b.changed = append(b.changed, s)
+		}
+	}
+}
+
+// subscribeFailure returns why a wanted subscription is not in effect, nil if all are.
+func (b *Broker) subscribeFailure() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for s := range b.failed {
+		if s.wanted {
+			return fmt.Errorf("natsbroker: %w", s.err)
+		}
+	}
+	return nil
 }
 
 // unsubscribeAll ends all subscriptions, because the connection stays open after Close.

@@ -22,7 +22,8 @@ type round struct {
 // AwaitSubscribed returns nil when the server has all subscriptions that were asked for before: what
 // is published to it from now on arrives. While there is no connection, it waits for the next one.
 // The error is [ErrClosed], wraps nats.ErrConnectionClosed when the connection has ended for good,
-// or is the cause of ctx. The hub calls it.
+// is that of a subscription that failed, which the next call tries again, or is the cause of ctx. The hub
+// calls it.
 //
 // The other servers of a cluster know a subscription a moment later: it is on its way to them, ahead
 // of all that this server sends them afterwards.
@@ -69,6 +70,7 @@ func (b *Broker) sync() {
 		}
 		fence := make(chan struct{})
 		if r.err = b.err; r.err == nil { // otherwise the sending goroutine does not reach the fence any more
+			b.retryFailed()
 			b.changed = append(b.changed, &subscription{fence: fence})
 			b.signal()
 		}
@@ -86,6 +88,9 @@ func (b *Broker) roundTrip(fence <-chan struct{}) error {
 	case <-fence:
 	case <-b.stop:
 		return ErrClosed
+	}
+	if err := b.subscribeFailure(); err != nil {
+		return err
 	}
 	for {
 		err := recovered(func() error { return b.nc.FlushTimeout(flushTimeout) })
