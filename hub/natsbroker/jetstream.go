@@ -25,6 +25,10 @@ var (
 	// JetStreamOptions.Messages or JetStreamOptions.Age allow, or nothing.
 	ErrKeep = errors.New("natsbroker: the options do not allow what the room shall keep")
 
+	// ErrNoJetStream is the error of a call that ended before a server with JetStream answered: it is away,
+	// elects a leader, or JetStream is not enabled.
+	ErrNoJetStream = errors.New("natsbroker: no server answers for JetStream")
+
 	// ErrNoLease is the error of PutPresence for a node that has no lease.
 	ErrNoLease = errors.New("natsbroker: the node has no lease")
 

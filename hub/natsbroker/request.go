@@ -77,6 +77,11 @@ func ended(ctx context.Context, last error) error {
 	if errors.Is(cause, ErrClosed) {
 		return ErrClosed
 	}
+	for _, silent := range []error{nats.ErrNoResponders, jetstream.ErrNoStreamResponse, jetstream.ErrJetStreamNotEnabled} {
+		if errors.Is(last, silent) {
+			return fmt.Errorf("%w: %w", ErrNoJetStream, cause)
+		}
+	}
 	return fmt.Errorf("natsbroker: %w: %w", cause, last)
 }
 
