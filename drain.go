@@ -61,7 +61,7 @@ func (e *Endpoint) spreadWithin(ctx context.Context, over time.Duration) time.Du
 // takes care of them, if no connection is left, or if the context ends: then the remaining
 // connections are notified, and the caller cuts them.
 func (d *departing) takeTurns(queue *turns, idle, replaced <-chan struct{}) {
-	for _, conn := range queue.notified {
+	for _, conn := range queue.ending {
 		d.end(conn)
 	}
 	timer := time.NewTimer(forever)
@@ -82,12 +82,23 @@ func (d *departing) takeTurns(queue *turns, idle, replaced <-chan struct{}) {
 				return
 			}
 		}
-		conn := queue.next()
-		if conn == nil {
+		if !d.endNext(queue) {
 			return
 		}
-		d.end(conn)
 	}
+}
+
+// endNext ends the next connection that has not begun to end by itself; those before it need no
+// turn. It reports whether there was one.
+func (d *departing) endNext(queue *turns) bool {
+	for conn := range queue.all {
+		endsItself := conn.Context().Err() != nil
+		d.end(conn)
+		if !endsItself {
+			return true
+		}
+	}
+	return false
 }
 
 // end notifies a connection, and closes it.
@@ -102,18 +113,18 @@ func (d *departing) end(conn *Conn) {
 
 // turns are the connections that a Drain has still to end.
 type turns struct {
-	begun    time.Time
-	over     time.Duration
-	parts    int     // of the time, each with one turn
-	notified []*Conn // by an earlier shutdown: they need no turn
-	waiting  []*Conn // in random order
+	begun   time.Time
+	over    time.Duration
+	parts   int     // of the time, each with one turn
+	ending  []*Conn // that have begun to end already: they need no turn
+	waiting []*Conn // in random order
 }
 
 func newTurns(conns []*Conn, begun time.Time, over time.Duration) *turns {
 	q := &turns{begun: begun, over: over}
 	for _, conn := range conns {
-		if conn.t.ShuttingDown() {
-			q.notified = append(q.notified, conn)
+		if conn.Context().Err() != nil {
+			q.ending = append(q.ending, conn)
 		} else {
 			q.waiting = append(q.waiting, conn)
 		}
@@ -130,23 +141,14 @@ func (q *turns) turn(i int) time.Time {
 	return q.begun.Add(time.Duration(share * float64(q.over)))
 }
 
-// next takes the next connection that has not begun to end by itself. It returns nil if there is
-// none.
-func (q *turns) next() *Conn {
-	for conn := range q.all {
-		return conn
-	}
-	return nil
-}
-
-// all takes all connections that have not begun to end by themselves.
+// all takes the connections that wait, one after the other.
 func (q *turns) all(yield func(*Conn) bool) {
 	for len(q.waiting) > 0 {
 		last := len(q.waiting) - 1
 		conn := q.waiting[last]
 		q.waiting[last] = nil // it may have ended long before the last turn
 		q.waiting = q.waiting[:last]
-		if conn.Context().Err() == nil && !yield(conn) {
+		if !yield(conn) {
 			return
 		}
 	}

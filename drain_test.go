@@ -90,7 +90,7 @@ func assertSpread(t *testing.T, told []time.Duration, over time.Duration) {
 }
 
 // drain calls Drain on a goroutine.
-func drain(u *websocket.Upgrader, ctx context.Context, over time.Duration) <-chan error { //nolint:revive // of Drain
+func drain(ctx context.Context, u *websocket.Upgrader, over time.Duration) <-chan error {
 	ended := make(chan error, 1)
 	go func() { ended <- u.Drain(ctx, over) }()
 	synctest.Wait()
@@ -129,7 +129,7 @@ func TestDrain(t *testing.T) {
 				}}
 				server := wstest.Serve(t, u)
 				c := gather(t, server, clients)
-				ended := drain(u, t.Context(), over)
+				ended := drain(t.Context(), u, over)
 				reply := testws.DialRefused(t, server, "/", nil)
 				assert.Equal(t, http.StatusServiceUnavailable, reply.Status)
 				assert.NotEmpty(t, reply.Header.Get("Retry-After"))
@@ -166,7 +166,7 @@ func TestDrainedConnectionsGoOnUntilTheirTurn(t *testing.T) {
 			clients = append(clients, wstest.Dial(t, server, "/", &wstest.Options{Timeout: -1}))
 		}
 		synctest.Wait()
-		ended := drain(u, t.Context(), 100*time.Second)
+		ended := drain(t.Context(), u, 100*time.Second)
 		for i := range clients {
 			time.Sleep(10 * time.Second) // one more has had its turn
 			gone := 0
@@ -287,7 +287,7 @@ func TestDrainOfServeThatHangs(t *testing.T) {
 			return nil
 		}))
 		c := gather(t, u, clients)
-		ended := drain(u, t.Context(), over)
+		ended := drain(t.Context(), u, over)
 		for _, at := range c.toldAt() {
 			assert.Equal(t, 3*time.Second, c.begun.Add(at).Sub(<-turns))
 		}
@@ -307,7 +307,7 @@ func TestDrainIsBounded(t *testing.T) {
 		u := readers["a Controller"](&causes)
 		c := gather(t, u, clients)
 		ctx, cancel := context.WithCancelCause(t.Context())
-		ended := drain(u, ctx, 100*time.Second)
+		ended := drain(ctx, u, 100*time.Second)
 		time.Sleep(50 * time.Second)
 		synctest.Wait()
 		told := c.toldSoFar()
@@ -330,7 +330,7 @@ func TestShutdownDuringDrain(t *testing.T) {
 		const clients = 10
 		u := websocket.New(websocket.ControllerFunc(testws.Echo))
 		c := gather(t, u, clients)
-		ended := drain(u, t.Context(), 100*time.Second)
+		ended := drain(t.Context(), u, 100*time.Second)
 		time.Sleep(30 * time.Second)
 		require.NoError(t, u.Shutdown(t.Context()))
 		require.NoError(t, <-ended)
@@ -348,7 +348,7 @@ func TestShutdownAfterTheTurn(t *testing.T) {
 			return nil
 		}))
 		c := gather(t, u, 1)
-		ended := drain(u, t.Context(), 0)
+		ended := drain(t.Context(), u, 0)
 		time.Sleep(time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
@@ -408,7 +408,7 @@ func TestDrainTwice(t *testing.T) {
 				const clients = 20
 				u := websocket.New(websocket.ControllerFunc(testws.Echo))
 				c := gather(t, u, clients)
-				first := drain(u, t.Context(), 100*time.Second)
+				first := drain(t.Context(), u, 100*time.Second)
 				time.Sleep(50 * time.Second)
 				synctest.Wait()
 				require.Equal(t, clients/2, c.toldSoFar())
@@ -435,7 +435,7 @@ func TestDrainWhileClientsLeave(t *testing.T) {
 		const clients, over = 100, 100 * time.Second
 		u := websocket.New(websocket.ControllerFunc(testws.Echo))
 		c := gather(t, u, clients)
-		ended := drain(u, t.Context(), over)
+		ended := drain(t.Context(), u, over)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		require.Equal(t, 10, c.toldSoFar())
@@ -458,7 +458,7 @@ func TestDrainReturnsWhenNobodyIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := websocket.New(websocket.ControllerFunc(testws.Echo))
 		c := gather(t, u, 5)
-		ended := drain(u, t.Context(), time.Hour)
+		ended := drain(t.Context(), u, time.Hour)
 		for _, conn := range u.Connections() {
 			_ = conn.Close(4000, "")
 		}
@@ -484,6 +484,33 @@ func TestDrainOfConnectionsThatAreBeingClosed(t *testing.T) {
 	})
 }
 
+// A connection that has failed has no turn, but its Serve has no longer than 3 seconds to return,
+// whether it has failed before or while it waits.
+func TestDrainOfConnectionsThatHaveFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		u := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+			conn.Go(func(context.Context) error { time.Sleep(time.Minute); return testws.ErrDatabase })
+			<-release
+			return nil
+		}))
+		u.Logger = testws.Silent
+		server := wstest.Serve(t, u)
+		early := gather(t, server, 2)
+		time.Sleep(59 * time.Second)
+		late := gather(t, server, 1)
+		time.Sleep(2 * time.Second) // the early ones have failed
+		testws.AssertElapsed(t, early.begun, 61*time.Second)
+		ended := drain(t.Context(), u, time.Hour)
+		assert.Equal(t, []time.Duration{64 * time.Second, 64 * time.Second}, early.toldAt())
+		late.toldAt()
+		assert.Equal(t, map[string]int{restarting: 2}, early.codes)
+		assert.Equal(t, map[string]int{restarting: 1}, late.codes)
+		close(release)
+		require.NoError(t, <-ended)
+	})
+}
+
 // Drain waits for a handshake that is under way. Its connection is not served.
 func TestDrainDuringUpgrades(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -498,7 +525,7 @@ func TestDrainDuringUpgrades(t *testing.T) {
 		go func() { dialed <- wstest.DialRaw(t, server, "/", &wstest.Options{Timeout: time.Minute}) }()
 		<-checking
 		start := time.Now()
-		ended := drain(u, t.Context(), time.Hour)
+		ended := drain(t.Context(), u, time.Hour)
 		client := <-dialed
 		client.ExpectClose(1012, "Server restarting")
 		testws.AssertElapsed(t, start, 5*time.Second)

@@ -11,10 +11,11 @@ import (
 )
 
 var (
-	// ErrShutdown is the cause of a connection's context once its Endpoint shuts down. From
-	// then on, reads fail with it and upgrades are refused with it as the reason. A Serve
-	// that returns it, wrapped or not, ends its connection with code 1001 (going away);
-	// that end is not reported as a failure.
+	// ErrShutdown is the cause of a connection's context once its Endpoint shuts down or, with
+	// Drain, once the connection has its turn. From then on, its reads fail with this error. It
+	// is also the reason of an upgrade that is refused because of Shutdown or Drain. A Serve
+	// that returns it, wrapped or not, ends its connection with Options.ShutdownClose, code 1001
+	// (going away) by default; that end is not reported as a failure.
 	ErrShutdown error = &endingError{text: "websocket: server shutting down", frame: shutdownFrame}
 
 	// ErrPeerGone is the error of a connection whose peer stopped answering: see

@@ -64,8 +64,8 @@ const NormalClosureMessage = root.NormalClosureMessage
 var (
 	// ErrShutdown is the cause of a connection's context once its server or its Upgrader
 	// shuts down. From then on reads fail with it, and it is the reason for which upgrades are
-	// refused. A Serve that returns it ends its connection with 1001, and OnError is not
-	// called.
+	// refused. A Serve that returns it ends its connection with Options.ShutdownClose, 1001 by
+	// default, and OnError is not called.
 	ErrShutdown = root.ErrShutdown
 	// ErrNotHandshake is wrapped by the reason of a refusal if the request is no WebSocket
 	// handshake, for example because the address was opened in a browser or a proxy does not

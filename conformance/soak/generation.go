@@ -19,7 +19,7 @@ import (
 	"github.com/goyave-contrib/websocket"
 )
 
-// A generation is one Upgrader from its first request to the end of its Shutdown.
+// A generation is one Upgrader from its first request to the end of its Shutdown or Drain.
 type generation struct {
 	s        *soak
 	number   int
@@ -55,6 +55,7 @@ func newGeneration(s *soak, number int) *generation {
 		AllowedOrigins: []string{"friend.test"},
 		CloseTimeout:   3 * time.Second,
 		ParkAfter:      2 * time.Millisecond, // often
+		DrainClose:     websocket.NewCloseError(websocket.CloseGoingAway, "drained"),
 	}
 	if number%2 == 0 {
 		g.upgrader.PingInterval = time.Second
@@ -67,6 +68,15 @@ func newGeneration(s *soak, number int) *generation {
 
 // byMessage reports whether a MessageController serves the generation.
 func (g *generation) byMessage() bool { return g.number%4 > 1 }
+
+// end ends the connections: at once or, in two of five generations, one after the other.
+func (g *generation) end(ctx context.Context) error {
+	if g.number%5 > 2 {
+		g.s.tally.add("generations that were drained", 1)
+		return g.upgrader.Drain(ctx, time.Second)
+	}
+	return g.upgrader.Shutdown(ctx)
+}
 
 // An alarm is the log handler of a generation. Whatever the library logs is a bug.
 type alarm struct{ g *generation }
@@ -204,7 +214,7 @@ func (g *generation) live(ctx context.Context, replaced <-chan struct{}) {
 	g.s.previous.Store(g)
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*patience)
 	defer cancel()
-	if err := g.upgrader.Shutdown(bounded); err != nil {
+	if err := g.end(bounded); err != nil {
 		g.s.problems.add("generation %d: %v", g.number, err)
 	}
 	stop()

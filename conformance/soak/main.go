@@ -7,12 +7,12 @@
 // compression. Healthy ones exchange numbered messages with checksums, in both
 // directions, over all ways to read and to write. Faulty ones reset, vanish, stall,
 // flood, half-close, break the protocol, or are served by a controller that panics.
-// Again and again, the Upgrader is shut down and replaced by a new one. Some Upgraders have a
+// Again and again, the Upgrader is shut down, or drained, and replaced by a new one. Some Upgraders have a
 // MessageController, whose connections are parked whenever they are quiet.
 //
 // On healthy connections, every message must arrive once and in order, up to the last one before
 // the close frame. The counts of the Upgraders and the clients must agree. After each
-// Shutdown, no Conn may be reachable. At the end, descriptors, goroutines and the heap must be as
+// Shutdown or Drain, no Conn may be reachable. At the end, descriptors, goroutines and the heap must be as
 // at the start, and the heap must not have grown during the run.
 //
 // If there are problems, it prints them and exits with status 1.
