@@ -13,4 +13,6 @@
 //
 // A node receives only messages for rooms and keys that have members on it. As in NATS itself,
 // delivery is at most once. What one node publishes arrives in order.
+//
+// [NewJetStream] returns a broker that also keeps history and presence, in streams of NATS JetStream.
 package natsbroker
