@@ -54,7 +54,7 @@ func (l *log) check(text string) error {
 // The others receive all their messages, and the hub is empty at the end.
 func TestRandom(t *testing.T) {
 	const members, rooms, publishers, each, movers = 2000, 50, 8, 40, 4
-	r := newRig(t, testws.TCP, websocket.Options{CloseTimeout: time.Second})
+	r := newRig(t, testws.TCP, websocket.Options{CloseTimeout: time.Second, PingInterval: -1}) // a ping is no message
 	h := hub.New(hub.Options{Queue: websocket.QueueLimit{Messages: 64, Bytes: 8 << 20}})
 	large := hub.Binary(make([]byte, 4<<20))
 	var got atomic.Int64
