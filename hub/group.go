@@ -60,9 +60,6 @@ func (g *group) remove(ms *membership) (undelivered *pass, empty bool) {
 	defer g.mu.Unlock()
 	g.slots[ms.slot] = nil
 	g.members--
-	if g.follower != nil {
-		delete(g.follower.held, ms)
-	}
 	if !g.passing {
 		g.compact()
 	}

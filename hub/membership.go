@@ -95,6 +95,7 @@ func (m *Member) exit(selected selector) {
 	if !m.left {
 		m.enqueueUndelivered(m.hub.removeMember(list))
 	}
+	m.unhold(list)
 	m.forget(list)
 }
 
@@ -122,7 +123,9 @@ func (m *Member) leave() {
 		return
 	}
 	m.left = true
-	m.enqueueUndelivered(m.hub.removeMember(allMemberships(m)))
+	list := allMemberships(m)
+	m.enqueueUndelivered(m.hub.removeMember(list))
+	m.unhold(list)
 }
 
 // leaveBeforeClose makes the member leave when its connection begins to end. If the

@@ -318,6 +318,20 @@ func (m *Member) releaseLocked(r *resumption) {
 	m.holds--
 }
 
+// unhold forgets that the member is held in groups that it has left. The caller holds the mutex.
+func (m *Member) unhold(list []*membership) {
+	if m.holds == 0 {
+		return
+	}
+	for _, ms := range list {
+		if f := ms.group.follower; f != nil {
+			ms.group.mu.Lock()
+			delete(f.held, ms)
+			ms.group.mu.Unlock()
+		}
+	}
+}
+
 // abandon makes the member leave the group after a resumption that has failed.
 func (m *Member) abandon(r *resumption) {
 	m.exit(func(*Member) []*membership { return oneOrNone(r.membershipLocked()) })
