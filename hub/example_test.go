@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -119,6 +120,59 @@ func ExampleMember_TakeKey() {
 		return nil
 	}
 	http.Handle("GET /session", websocket.New(websocket.ControllerFunc(serve)))
+}
+
+// A client that was away says which message it has received last, and gets what it has missed.
+func ExampleMember_JoinSince() {
+	rooms := hub.New(hub.Options{History: &hub.HistoryOptions{
+		Rooms: func(room string) hub.Keep { return hub.Keep{Messages: 100, Age: time.Hour} },
+		Stamp: func(message hub.Message, at hub.Position) hub.Message {
+			return hub.JSON(map[string]any{"at": at, "text": string(message.Data())})
+		},
+	}})
+	serve := func(conn *websocket.Conn, r *http.Request) error {
+		since, err := hub.ParsePosition(r.URL.Query().Get("since")) // empty: all that is kept
+		if err != nil {
+			return websocket.NewCloseError(websocket.ClosePolicyViolation, "malformed position")
+		}
+		member, err := rooms.Join(conn)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(conn.Context(), time.Minute)
+		defer cancel()
+		_, err = member.JoinSince(ctx, "news", since)
+		if errors.Is(err, hub.ErrHistoryLost) {
+			return websocket.NewCloseError(4000, "reload") // the page loads the state, and connects from there
+		}
+		if err != nil {
+			return err
+		}
+		<-conn.CloseRead(conn.Context()).Done()
+		return nil
+	}
+	http.Handle("GET /news", websocket.New(websocket.ControllerFunc(serve)))
+}
+
+// A page loads the last messages over HTTP, and the position from which to connect.
+func ExampleHub_History() {
+	rooms := hub.New(hub.Options{History: &hub.HistoryOptions{
+		Rooms: func(room string) hub.Keep { return hub.Keep{Messages: 100} },
+	}})
+	for _, text := range []string{"one", "two", "three"} {
+		if err := rooms.To(hub.Room("news")).Send(hub.Text(text)); err != nil {
+			fmt.Println(err)
+		}
+	}
+	messages, newest, err := rooms.History(context.Background(), "news", hub.Position{}, 2)
+	for _, message := range messages {
+		fmt.Println(message.Position.Offset, string(message.Data))
+	}
+	fmt.Println(newest.Offset, err)
+	// Output:
+	// 1 one
+	// 2 two
+	// 3 <nil>
 }
 
 // Two hubs work like one. In a real application, each hub is in a process of its own, with a broker
