@@ -109,3 +109,72 @@ func shardChannels(t *testing.T, servers []*server) (n int) {
 	}
 	return n
 }
+
+// A slot moves to another server while nodes are subscribed to its channels.
+func TestSlotMoves(t *testing.T) {
+	t.Parallel()
+	servers := startCluster(t, false)
+	from := newNode(t, connectCluster(t, servers), redisbroker.Options{})
+	to := newNode(t, connectCluster(t, servers), redisbroker.Options{})
+	to.subscribe(t, room("x"), room("y"))
+	from.reaches(t, room("x"), to, "before")
+
+	client := connectCluster(t, servers)
+	slot := client.ClusterKeySlot(t.Context(), "websocket.hub:{room:x}").Val()
+	ids := make(map[*server]string)
+	source := 0
+	for i, s := range servers {
+		id, err := connect(t, s.addr()).Do(t.Context(), "cluster", "myid").Text()
+		require.NoError(t, err)
+		ids[s] = id
+		if int(slot) >= i*slots/3 && int(slot) < (i+1)*slots/3 {
+			source = i
+		}
+	}
+	target := servers[(source+1)%3]
+	setSlot := func(s *server, arguments ...any) {
+		t.Helper()
+		require.NoError(t, connect(t, s.addr()).Do(t.Context(), append([]any{"cluster", "setslot", slot}, arguments...)...).Err())
+	}
+	setSlot(target, "importing", ids[servers[source]])
+	setSlot(servers[source], "migrating", ids[target])
+	setSlot(target, "node", ids[target])
+	setSlot(servers[source], "node", ids[target])
+	setSlot(servers[(source+2)%3], "node", ids[target])
+
+	from.reaches(t, room("x"), to, "after")
+	require.NoError(t, to.AwaitSubscribed(t.Context()))
+	require.NoError(t, from.Publish(room("x"), []byte("the next one")))
+	to.await(t, "the next one")
+	require.Contains(t, connect(t, target.addr()).PubSubShardChannels(t.Context(), "*").Val(), "websocket.hub:{room:x}")
+	from.reaches(t, room("y"), to, "of the other room")
+	require.NoError(t, to.Unsubscribe(room("x")))
+	require.NoError(t, to.AwaitSubscribed(t.Context()))
+	require.Empty(t, connect(t, target.addr()).PubSubShardChannels(t.Context(), "*{room:x}").Val())
+}
+
+// A server of the cluster dies, and its replica takes its place.
+func TestServerOfClusterDies(t *testing.T) {
+	t.Parallel()
+	servers := startCluster(t, true)
+	from := newNode(t, connectCluster(t, servers), redisbroker.Options{})
+	to := newNode(t, connectCluster(t, servers), redisbroker.Options{})
+	var rooms []hub.Topic
+	for i := range 30 {
+		rooms = append(rooms, room(strconv.Itoa(i)))
+	}
+	to.subscribe(t, rooms...)
+	servers[0].kill()
+	away(t, 1, to)
+	for _, r := range rooms {
+		from.reaches(t, r, to, "in "+r.Name)
+	}
+	require.NoError(t, to.AwaitSubscribed(t.Context()))
+	isBack(t, 1, to)
+	for _, r := range rooms {
+		require.NoError(t, from.Publish(r, []byte("again in "+r.Name)))
+	}
+	for _, r := range rooms {
+		to.await(t, "again in "+r.Name)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -53,6 +54,7 @@ type server struct {
 	arguments []string
 	command   *exec.Cmd
 	output    *bytes.Buffer
+	ended     chan struct{} // closed when the process has ended
 }
 
 // startServer starts a server on a free port, with what its configuration file would have.
@@ -70,12 +72,19 @@ func startServer(t testing.TB, arguments ...string) *server {
 	return nil
 }
 
+// freePort returns a port that is free, and below those that systems take for connections: it is still free
+// when a server starts again.
 func freePort(t testing.TB) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()                     //nolint:errcheck // it has only to be closed
-	return listener.Addr().(*net.TCPAddr).Port //nolint:errcheck // it is one
+	for range 1000 {
+		port := 10_000 + rand.IntN(20_000)
+		if listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			require.NoError(t, listener.Close())
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
 }
 
 func (s *server) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
@@ -91,12 +100,15 @@ func (s *server) start(path string) bool {
 	s.command.Args[0] = "redis-server" // it is what its name says
 	s.command.Stdout, s.command.Stderr = s.output, s.output
 	require.NoError(s.t, s.command.Start())
+	command, ended := s.command, make(chan struct{})
+	s.ended = ended
+	go func() {
+		defer close(ended)
+		_ = command.Wait()
+	}()
 	client := newClient(s.addr())
 	defer client.Close() //nolint:errcheck // it has only to be closed
-	for begun := time.Now(); time.Since(begun) < patience; time.Sleep(moment) {
-		if s.command.Process.Signal(syscall.Signal(0)) != nil {
-			break
-		}
+	for begun := time.Now(); time.Since(begun) < patience && !s.hasEnded(); time.Sleep(moment) {
 		if info, err := client.Info(context.Background(), "server").Result(); err == nil {
 			return bytes.Contains([]byte(info), fmt.Append(nil, "process_id:", s.command.Process.Pid))
 		}
@@ -108,9 +120,18 @@ func (s *server) start(path string) bool {
 
 // kill ends the process at once. It saves nothing.
 func (s *server) kill() {
-	if s.command.ProcessState == nil {
+	if !s.hasEnded() {
 		_ = s.command.Process.Kill()
-		_ = s.command.Wait()
+		<-s.ended
+	}
+}
+
+func (s *server) hasEnded() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
 	}
 }
 
