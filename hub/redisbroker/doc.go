@@ -1,5 +1,5 @@
 // Package redisbroker connects the hubs of several nodes through Redis: what is done to an audience
-// on one node also reaches its members on the other nodes. It keeps the history of rooms and who is
+// on one node also reaches its members on the other nodes. It keeps the history of rooms, and who is
 // in them, too.
 //
 //	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goyave-contrib/websocket/hub"
 	"github.com/stretchr/testify/require"
 )
 
@@ -82,6 +83,24 @@ func TestOtherPrograms(t *testing.T) {
 		output, err := exec.CommandContext(t.Context(), tool(t, "bash", "it"), "-c", script).CombinedOutput()
 		require.NoError(t, err, "%s", output)
 		alice.ExpectText("supper is ready")
+	})
+
+	t.Run("Python, in a room with history", func(t *testing.T) {
+		n := newHistoryNode(t, connect(t, s.addr()))
+		bob := n.join(t, hub.Position{})
+		script := strings.ReplaceAll(strings.Join(snippets(t, "python"), "\n"), "6379", port)
+		output, err := exec.CommandContext(t.Context(), tool(t, "python3", "Python 3"), "-c", script).CombinedOutput()
+		require.NoError(t, err, "%s", output)
+		alice.ExpectText("dinner is ready")
+		_, data, err := bob.ReadMessage() // it has no position
+		require.NoError(t, err)
+		require.Equal(t, "dinner is ready", string(data))
+		at := expectStamped(t, bob, "dinner is over")
+		require.Equal(t, uint64(1), at.Offset)
+		messages, newest, err := n.History(t.Context(), "lobby", hub.Position{}, 10)
+		require.NoError(t, err)
+		require.Equal(t, at, newest)
+		require.Equal(t, "dinner is over", string(messages[0].Data))
 	})
 
 	program := connect(t, s.addr())

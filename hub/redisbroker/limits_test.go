@@ -3,6 +3,8 @@ package redisbroker_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -248,4 +250,36 @@ func TestPanicsOfOthers(t *testing.T) {
 	to.await(t, "second")
 	require.Equal(t, "of the hub", told.Load().Value)
 	require.NoError(t, b.Close())
+}
+
+// The permissions that README.md names are enough.
+func TestPermissions(t *testing.T) {
+	s := startServer(t)
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	match := regexp.MustCompile("`(\\+@connection [^`]*)`").FindSubmatch(readme)
+	require.NotNil(t, match)
+	rules := []any{"acl", "setuser", "app", "on", ">secret", "resetkeys", "~websocket.hub:*", "resetchannels", "&websocket.hub:*", "-@all"}
+	for rule := range strings.FieldsSeq(string(match[1])) {
+		rules = append(rules, rule)
+	}
+	require.NoError(t, connect(t, s.addr()).Do(t.Context(), rules...).Err())
+	app := func() *redis.Client {
+		return connect(t, s.addr(), func(o *redis.Options) { o.Username, o.Password = "app", "secret" })
+	}
+	from, to := newHistorian(t, app(), redisbroker.Options{}), newHistorian(t, app(), redisbroker.Options{})
+	to.subscribe(t, room("x"))
+	from.reaches(t, room("x"), to.node, "hello")
+	e := from.append(t, room("x"), "kept")
+	to.awaitEntry(t, e)
+	entries, _, err := to.read(t, room("x"), hub.Position{})
+	require.NoError(t, err)
+	assert.Equal(t, []hub.Entry{e}, entries)
+	n := newResident(t, app(), "a")
+	n.renew()
+	n.put(room("x"), 1, "ann")
+	assert.Equal(t, []string{"a ann"}, n.list(room("x")))
+	require.NoError(t, n.RemoveNode(t.Context(), "a"))
+	assert.Empty(t, n.list(room("x")))
+	assert.Empty(t, append(from.failures.all(), to.failures.all()...))
 }
