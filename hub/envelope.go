@@ -29,6 +29,10 @@ type envelope struct {
 	code       int      // of opClose
 	reason     string
 	claim      claim // of opTake
+
+	publication *publication // of opPresence
+	value       *stamped     // of opValue
+	node        string       // of opGone
 }
 
 const envelopeVersion = 1
@@ -42,6 +46,10 @@ const (
 	opJoin    = 16
 	opLeave   = 17
 	opTake    = 18
+
+	opPresence = 32 // people of a node in a room have come, changed or gone
+	opValue    = 33 // the value of a person, or, if it was never set, a question for it
+	opGone     = 34 // a node has been shut down
 )
 
 // Tags of fields. A hub ignores an envelope with a tag that it does not know, so that nothing is
@@ -70,6 +78,14 @@ func (e *envelope) encode() ([]byte, error) {
 	case opTake:
 		body = binary.BigEndian.AppendUint64(nil, e.claim.time)
 		body = append(body, websocket.FormatCloseMessage(e.claim.code, e.claim.reason)...)
+	}
+	switch e.op {
+	case opPresence:
+		body = e.publication.encode()
+	case opValue:
+		body = e.value.encode()
+	case opGone:
+		body = []byte(e.node)
 	}
 	var few [8]string // memory for most
 	fields := e.fields(few[:0])
@@ -191,6 +207,16 @@ func (e *envelope) setBody(body []byte) bool {
 		e.claim.time = binary.BigEndian.Uint64(body)
 		e.claim.code, e.claim.reason = parseClose(body[8:])
 		return e.claim.id != "" && websocket.ValidCloseCode(e.claim.code)
+	case opPresence:
+		e.publication = new(publication)
+		return e.publication.decode(body)
+	case opValue:
+		value, ok := decodeStamped(body)
+		e.value = value
+		return ok
+	case opGone:
+		e.node = string(body)
+		return e.node != ""
 	default:
 		return false
 	}

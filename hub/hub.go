@@ -18,7 +18,7 @@ type Hub struct {
 	node     string // the first part of the members' IDs
 	everyone *group
 
-	// The order of locking: a member's mutex, mu, lifeMu, unionMu, a group's mutex.
+	// The order of locking: a member's mutex, mu, lifeMu, unionMu, the presence's mutex, a group's mutex.
 	mu       sync.RWMutex
 	rooms    map[string]*group
 	keys     map[string]*group
@@ -26,9 +26,10 @@ type Hub struct {
 	byNumber map[uint64]*Member          // nil until an ID is looked up
 	byConn   map[*websocket.Conn]*Member // nil until a connection is looked up
 
-	claims  claims
-	events  events
-	history *history // nil if no room has one
+	claims   claims
+	events   events
+	history  *history  // nil if no room has one
+	presence *presence // nil if none is kept
 
 	unionMu sync.Mutex // held while several groups are locked, so that no other order is possible
 
@@ -58,6 +59,10 @@ func New(options Options) *Hub {
 		h.slow = newSlow("", false, DropOldest)
 	}
 	h.everyone = newGroup(h, Everyone())
+	h.presence = newPresence(h, options.Presence, options.Broker)
+	if h.presence != nil {
+		h.events.onChange = options.Presence.OnChange
+	}
 	broker := options.Broker
 	if broker != nil {
 		h.options.Broker = recoveringBroker{options.Broker}

@@ -62,10 +62,12 @@ func (m *Member) enterHeld(t Topic, r *resumption) (*membership, error) {
 		replaced = keyMembership
 	}
 	m.catchUp(replaced)
+	present := m.hub.presence.wants(t)
+	m.hub.presence.prepare(t)
 	defer m.conn.Flush()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	ms, undelivered, err := m.hub.addMember(m, t, replaced, keep)
+	ms, undelivered, welcome, err := m.hub.addMember(m, t, replaced, keep, present)
 	if ms == nil {
 		return nil, err
 	}
@@ -76,6 +78,9 @@ func (m *Member) enterHeld(t Topic, r *resumption) (*membership, error) {
 		f.workIfNeeded()
 	}
 	m.enqueueUndelivered(undelivered)
+	for _, message := range welcome {
+		_ = m.enqueueSlow(message.encoded, m.hub.slowOf(message)) // it counts the message if it does not fit
+	}
 	m.forget(replaced(m))
 	if t.Kind != KindEveryone {
 		m.memberships.add(ms)
@@ -93,7 +98,7 @@ func (m *Member) exit(selected selector) {
 	defer m.mu.Unlock()
 	list := selected(m)
 	if !m.left {
-		m.enqueueUndelivered(m.hub.removeMember(list))
+		m.enqueueUndelivered(m.hub.removeMember(m, list))
 	}
 	m.unhold(list)
 	m.forget(list)
@@ -124,7 +129,7 @@ func (m *Member) leave() {
 	}
 	m.left = true
 	list := allMemberships(m)
-	m.enqueueUndelivered(m.hub.removeMember(list))
+	m.enqueueUndelivered(m.hub.removeMember(m, list))
 	m.unhold(list)
 }
 
@@ -179,18 +184,18 @@ func (h *Hub) entryError(m *Member) error {
 
 // addMember adds a member to the group of a topic, which it creates if necessary, and
 // removes the member from the groups of the replaced memberships. It returns the new
-// membership, nil if the member is in the group already, and the messages that the member
-// has not received from the replaced ones. The caller holds the member's mutex.
-func (h *Hub) addMember(m *Member, t Topic, replaced selector, keep Keep) (ms *membership, undelivered leftovers, err error) {
+// membership, nil if the member is in the group already, the messages that the member has not received
+// from the replaced ones, and those that tell it who is present. The caller holds the member's mutex.
+func (h *Hub) addMember(m *Member, t Topic, replaced selector, keep Keep, present bool) (ms *membership, undelivered leftovers, welcome []Message, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err := h.entryError(m); err != nil || m.memberships.get(t) != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	g := h.groupLocked(t)
-	if g.len() == 0 {
+	if g.len() == 0 && !h.presence.follows(t) {
 		if err := h.subscribe(h.subscription(t)); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 	}
 	if g == nil {
@@ -209,7 +214,11 @@ func (h *Hub) addMember(m *Member, t Topic, replaced selector, keep Keep) (ms *m
 	}
 	*ms = membership{member: m, group: g}
 	undelivered = h.removeMemberLocked(replaced(m))
-	g.add(ms)
+	if h.presence == nil {
+		g.add(ms)
+	} else {
+		welcome = h.presence.add(ms, present)
+	}
 	switch t.Kind {
 	case KindEveryone:
 		h.index(m)
@@ -217,7 +226,7 @@ func (h *Hub) addMember(m *Member, t Topic, replaced selector, keep Keep) (ms *m
 	case KindRoom:
 		h.events.add(event{subject: subject{member: m, room: t.Name, isRoom: true}, begins: true})
 	}
-	return ms, undelivered, nil
+	return ms, undelivered, welcome, nil
 }
 
 // subscription returns the topic that brings what is published to the members of a group. What is
@@ -232,10 +241,14 @@ func (h *Hub) subscription(t Topic) Topic {
 // removeMember removes a member from the groups of the given memberships and returns the
 // messages that it has not received from them. Groups that become empty are deleted. The
 // caller holds the member's mutex.
-func (h *Hub) removeMember(list []*membership) (undelivered leftovers) {
+func (h *Hub) removeMember(m *Member, list []*membership) (undelivered leftovers) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.removeMemberLocked(list)
+	undelivered = h.removeMemberLocked(list)
+	if h.presence != nil {
+		h.presence.leaving(m, list)
+	}
+	return undelivered
 }
 
 // addLeaving records that a member leaves a group, which may be empty then. The member leaves all
@@ -281,7 +294,7 @@ func (h *Hub) removeMemberLocked(list []*membership) (undelivered leftovers) {
 				g.follower.end()
 			}
 		}
-		if empty {
+		if empty && !h.presence.follows(g.topic) {
 			h.unsubscribe(h.subscription(g.topic))
 		}
 		if h.events.observer != nil {

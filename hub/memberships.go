@@ -13,7 +13,7 @@ const maxListed = 16
 // slice takes less memory than a map. The member's mutex guards it.
 type memberships struct {
 	list    []*membership
-	byTopic map[Topic]*membership // replaces list once that is full; nil before
+	byTopic map[Topic]*membership // replaces list once that is full, which then has the key alone; nil before
 }
 
 func (s *memberships) get(t Topic) *membership {
@@ -34,6 +34,9 @@ func (s *memberships) add(ms *membership) {
 	switch {
 	case s.byTopic != nil:
 		s.byTopic[ms.group.topic] = ms
+		if ms.group.topic.Kind == KindKey {
+			s.list = append(s.list, ms)
+		}
 	case len(s.list) < maxListed:
 		s.list = append(s.list, ms)
 	default:
@@ -42,13 +45,19 @@ func (s *memberships) add(ms *membership) {
 			s.byTopic[other.group.topic] = other
 		}
 		s.list = nil
+		for other := range maps.Values(s.byTopic) {
+			if other.group.topic.Kind == KindKey {
+				s.list = append(s.list, other)
+			}
+		}
 	}
 }
 
 func (s *memberships) remove(t Topic) {
 	if s.byTopic != nil {
 		delete(s.byTopic, t)
-	} else if i := s.index(t); i >= 0 {
+	}
+	if i := s.index(t); i >= 0 {
 		s.list = slices.Delete(s.list, i, i+1)
 	}
 }
@@ -62,7 +71,7 @@ func (s *memberships) all() iter.Seq[*membership] {
 
 // key returns the membership for the member's key, or nil if the member has no key.
 func (s *memberships) key() *membership {
-	for ms := range s.all() {
+	for _, ms := range s.list {
 		if ms.group.topic.Kind == KindKey {
 			return ms
 		}

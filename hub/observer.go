@@ -38,13 +38,15 @@ const maxEvents = 1024
 
 // events are the events of which the Observer has not been told.
 type events struct {
-	observer *Observer // nil: nothing is recorded
+	observer *Observer // nil: only changes of presence are recorded
+	onChange func(PresenceChange)
 
 	mu      sync.Mutex // no other mutex is locked while this one is held
 	pending []*event   // in order; nil where one is left out
 	leftOut int
-	last    map[subject]int // the index in pending of the last event of each subject
-	idle    chan struct{}   // closed when the Observer has been told of all events; nil: it has been
+	last    map[subject]int     // the index in pending of the last event of each subject
+	changes map[personIn]*event // the last of each person in a room
+	idle    chan struct{}       // closed when the Observer has been told of all events; nil: it has been
 }
 
 // A subject is a member, a room, or a member in a room. It comes and goes in turn.
@@ -62,6 +64,8 @@ type event struct {
 
 	life   *event // of a member that enters a room: the event that began the room, if that is pending
 	inside int    // of a room that began: how many pending events have it as their life
+
+	change *PresenceChange // nil for other events
 }
 
 // add records an event. The caller holds the hub's mu, so that events have the order in which they
@@ -86,11 +90,51 @@ func (s *events) add(e event) {
 		s.last = make(map[subject]int)
 	}
 	s.last[e.subject] = len(s.pending)
-	s.pending = append(s.pending, &added)
+	s.append(&added)
+}
+
+func (s *events) append(e *event) {
+	s.pending = append(s.pending, e)
 	if s.idle == nil {
 		s.idle = make(chan struct{})
 		go s.tell(s.idle)
 	}
+}
+
+// A personIn is a person in a room.
+type personIn struct{ room, key string }
+
+// addChange records a change of presence. The caller holds the presence's mu, so that changes have the
+// order in which they happened.
+func (s *events) addChange(c PresenceChange) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	subject := personIn{c.Room, c.Key}
+	if e := s.changes[subject]; e != nil && len(s.pending)-s.leftOut >= maxEvents {
+		e.change.merge(c)
+		return
+	}
+	if s.changes == nil {
+		s.changes = make(map[personIn]*event)
+	}
+	e := &event{change: &c}
+	s.changes[subject] = e
+	s.append(e)
+}
+
+// merge makes c what it and a later change of the same person amount to. Kind is 0 for nothing.
+func (c *PresenceChange) merge(later PresenceChange) {
+	kind := later.Kind
+	switch {
+	case c.Kind == PersonJoined && later.Kind == PersonUpdated:
+		kind = PersonJoined
+	case c.Kind == PersonJoined && later.Kind == PersonLeft:
+		kind = 0
+	case c.Kind == PersonLeft && later.Kind == PersonJoined:
+		kind = PersonUpdated
+	}
+	*c = later
+	c.Kind = kind
 }
 
 // pendingBegin returns the index of the last pending event of a subject, -1 if there is none or it
@@ -145,7 +189,9 @@ func (s *events) compact() {
 	clear(s.last)
 	for _, e := range s.pending {
 		if e != nil {
-			s.last[e.subject] = len(kept)
+			if e.change == nil {
+				s.last[e.subject] = len(kept)
+			}
 			kept = append(kept, e)
 		}
 	}
@@ -158,7 +204,7 @@ func (s *events) tell(idle chan<- struct{}) {
 	for {
 		s.mu.Lock()
 		batch := s.pending
-		s.pending, s.leftOut, s.last = nil, 0, nil
+		s.pending, s.leftOut, s.last, s.changes = nil, 0, nil, nil
 		if len(batch) == 0 {
 			s.idle = nil
 			s.mu.Unlock()
@@ -166,14 +212,28 @@ func (s *events) tell(idle chan<- struct{}) {
 		}
 		s.mu.Unlock()
 		for _, e := range batch {
-			if e == nil {
-				continue
-			}
-			if err := s.observer.tell(e); err != nil {
-				logFailure("hub: Options.Observer failed", err)
+			switch {
+			case e == nil:
+			case e.change != nil:
+				if err := callOnChange(s.onChange, *e.change); err != nil {
+					logFailure("hub: Options.Presence.OnChange failed", err)
+				}
+			default:
+				if err := s.observer.tell(e); err != nil {
+					logFailure("hub: Options.Observer failed", err)
+				}
 			}
 		}
 	}
+}
+
+// callOnChange calls a function for a change and returns its panic.
+func callOnChange(onChange func(PresenceChange), c PresenceChange) (err error) {
+	defer recoverTo(&err)
+	if c.Kind != 0 {
+		onChange(c)
+	}
+	return nil
 }
 
 // tell calls the function for an event and returns its panic.

@@ -27,6 +27,9 @@ type Options struct {
 	// History says which rooms keep their last messages. Nil: none does.
 	History *HistoryOptions
 
+	// Presence switches on who is in a room, on all nodes: see [Hub.Present]. Nil means off.
+	Presence *PresenceOptions
+
 	// Broker connects the hub with the hubs of other nodes. Nil means a single node. Shutdown
 	// closes the broker.
 	Broker Broker

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime/debug"
+	"time"
 
 	"github.com/goyave-contrib/websocket"
 )
@@ -58,6 +59,39 @@ func (b recoveringHistory) Read(ctx context.Context, t Topic, after Position, li
 func (b recoveringBroker) Close() (err error) {
 	defer recoverTo(&err)
 	return b.broker.Close()
+}
+
+// A recoveringPresence is a recoveringBroker for a [PresenceBroker].
+type recoveringPresence struct {
+	recoveringBroker
+	keeper PresenceBroker
+}
+
+var _ PresenceBroker = recoveringPresence{}
+
+func (b recoveringPresence) RenewNode(ctx context.Context, node string, ttl time.Duration) (lease Lease, err error) {
+	defer recoverTo(&err)
+	return b.keeper.RenewNode(ctx, node, ttl)
+}
+
+func (b recoveringPresence) PutPresence(ctx context.Context, room Topic, node string, revision uint64, changes []PresenceEntry) (err error) {
+	defer recoverTo(&err)
+	return b.keeper.PutPresence(ctx, room, node, revision, changes)
+}
+
+func (b recoveringPresence) ListPresence(ctx context.Context, room Topic) (list []NodePresence, err error) {
+	defer recoverTo(&err)
+	return b.keeper.ListPresence(ctx, room)
+}
+
+func (b recoveringPresence) PresenceRevisions(ctx context.Context, rooms []Topic) (revisions []map[string]uint64, err error) {
+	defer recoverTo(&err)
+	return b.keeper.PresenceRevisions(ctx, rooms)
+}
+
+func (b recoveringPresence) RemoveNode(ctx context.Context, node string) (err error) {
+	defer recoverTo(&err)
+	return b.keeper.RemoveNode(ctx, node)
 }
 
 // logFailure tells slog's default logger of a failure that no caller receives. A panic of the logger

@@ -135,6 +135,10 @@ func (h *Hub) receive(t Topic, payload []byte) {
 	if !e.decode(payload) {
 		return
 	}
+	if e.op == opPresence || e.op == opValue || e.op == opGone {
+		h.presence.receive(t, e)
+		return
+	}
 	a := Audience{hub: h}
 	if len(e.to) == 0 {
 		a.to = targets{n: 1, first: target{topic: t}}

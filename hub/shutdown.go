@@ -9,7 +9,8 @@ import (
 
 // Shutdown ends the hub for good: Join fails from now on, every member's connection is closed
 // with the ShutdownClose of its Upgrader (code 1001 by default), after the messages that were sent
-// to it before, the Observer is told the rest, and the broker is closed.
+// to it before, the Observer is told the rest, the other nodes learn that the people of this node are
+// gone, and the broker is closed.
 // Shutdown returns nil when all of this is done, or the error of the broker's Close. If ctx ends
 // first, Shutdown aborts the remaining connections without a close handshake and returns an
 // error with their number that wraps the cause of ctx. It may be called several times, also
@@ -40,6 +41,11 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 			err = fmt.Errorf("hub: shutdown: connections cut: %d: %w", n, context.Cause(ctx))
 		}
 		<-closed
+	}
+	if h.presence != nil {
+		if presenceErr := h.presence.shutdown(ctx); err == nil {
+			err = presenceErr
+		}
 	}
 	if waitErr := h.events.wait(ctx); err == nil {
 		err = waitErr

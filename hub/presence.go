@@ -1,0 +1,452 @@
+package hub
+
+import (
+	"bytes"
+	"sync"
+	"time"
+)
+
+// presence is what a hub knows of the people in rooms. Three goroutines at most work for it, besides
+// those that call the hub and those in which the broker calls receive: one calls the broker
+// (presenceserve.go), one calls the application and sends lists and changes (presencetell.go), one is
+// that of the timer for people who may come back (presencegrace.go).
+type presence struct {
+	hub     *Hub
+	options PresenceOptions
+	broker  PresenceBroker // nil on a single node: then nothing is put, listed or published
+
+	// mu is locked after Hub.mu and before the mutex of a group or of the events. It is held over no
+	// call of the application or the broker.
+	mu      sync.Mutex
+	closed  bool // Shutdown has begun to end it
+	rooms   map[string]*presentRoom
+	persons map[string]*localPerson
+	clock   uint64         // the newest time of a value that is known
+	work    sync.WaitGroup // serve and tell
+
+	telling bool           // tell is running
+	toTell  []*presentRoom // the rooms that have something to tell
+
+	grace graceQueue
+	serving
+}
+
+// A presentRoom is a room that this node follows: it is subscribed to the room, because members of
+// this node are in it, or people of this node have not left it yet.
+type presentRoom struct {
+	name   string
+	number uint64 // of all rooms, in the order in which they were followed
+	group  *group // nil if no member of this node is in the room
+
+	people  map[string]*person
+	present int // how many people have copies
+	locals  int // how many people have a copy of this node
+
+	told    bool      // members have been told who is here; from then on they are told of changes
+	changed []*person // those of whom members may not have been told the last
+	telling bool      // it is in presence.toTell
+	list    listState
+
+	remote remoteRoom
+}
+
+// A person has a copy for each node with members with the key in the room.
+type person struct {
+	key    string
+	copies []personCopy
+	shown  *stamped // what members of this node have been told of last; nil if that was that the person is not here
+
+	local   *localPerson // nil if there is no copy of this node
+	index   int          // in local.persons
+	members int          // of this node
+	until   time.Time    // when the copy of this node ends, if there are no members
+
+	isChanged bool // it is in presentRoom.changed
+	isToPut   bool // it is in remoteRoom.toPut
+}
+
+type personCopy struct {
+	node       *roomNode // nil for this node
+	value      *stamped
+	generation uint64 // of the list that had it last
+}
+
+// A localPerson is a key with members on this node, or with people of this node in rooms.
+type localPerson struct {
+	key     string
+	members int
+	value   *stamped
+	persons []*person // those with a copy of this node
+	rooms   []*presentRoom
+	toSend  bool // it is in serving.toSend
+}
+
+// newPresence returns nil if the hub keeps no presence.
+func newPresence(h *Hub, options *PresenceOptions, broker Broker) *presence {
+	if options == nil {
+		return nil
+	}
+	p := &presence{
+		hub:     h,
+		options: options.withDefaults(),
+		rooms:   make(map[string]*presentRoom),
+		persons: make(map[string]*localPerson),
+	}
+	if broker != nil {
+		keeper, ok := broker.(PresenceBroker)
+		if !ok {
+			logFailure("hub: Options.Presence has no effect: the Broker is no PresenceBroker", ErrNoPresence)
+			return nil
+		}
+		p.broker = recoveringPresence{recoveringBroker{broker}, keeper}
+		p.serving.init()
+	}
+	return p
+}
+
+// wants reports whether a room has presence, as far as the application decides that.
+func (p *presence) wants(t Topic) (wanted bool) {
+	if p == nil || t.Kind != KindRoom {
+		return false
+	}
+	p.mu.Lock()
+	followed := p.rooms[t.Name] != nil
+	p.mu.Unlock()
+	if followed || p.options.Rooms == nil {
+		return true
+	}
+	p.call("Options.Presence.Rooms", func() { wanted = p.options.Rooms(t.Name) })
+	return wanted
+}
+
+// call calls a function of the application. A panic is logged.
+func (p *presence) call(name string, f func()) {
+	err := func() (err error) {
+		defer recoverTo(&err)
+		f()
+		return nil
+	}()
+	if err != nil {
+		logFailure("hub: "+name+" failed", err)
+	}
+}
+
+// follows reports whether this node is subscribed to a topic for the sake of presence. The caller
+// holds the hub's mu.
+func (p *presence) follows(t Topic) bool {
+	if p == nil || t.Kind != KindRoom {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rooms[t.Name] != nil
+}
+
+// add adds a membership to its group. If that is a room with presence, add returns what the member is to
+// get before all that is sent to the room. The caller holds the hub's mu and the member's mutex.
+func (p *presence) add(ms *membership, wanted bool) (welcome []Message) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g, key := ms.group, ""
+	if old := ms.member.memberships.key(); old != nil {
+		key = old.group.topic.Name
+	}
+	if g.topic.Kind != KindRoom {
+		g.add(ms)
+		if g.topic.Kind == KindKey {
+			p.swapKey(ms.member, key, g.topic.Name)
+		}
+		return nil
+	}
+	r := p.rooms[g.topic.Name]
+	if r == nil && wanted && !p.closed {
+		r = p.follow(g.topic.Name)
+	}
+	g.add(ms)
+	if r == nil {
+		return nil
+	}
+	r.group = g
+	if r.told {
+		welcome = r.list.welcome()
+	}
+	if key != "" {
+		p.join(r, key)
+	}
+	return welcome
+}
+
+// follow begins to follow a room. The caller holds mu.
+func (p *presence) follow(name string) *presentRoom {
+	r := &presentRoom{name: name, people: make(map[string]*person)}
+	p.rooms[name] = r
+	p.followed++
+	r.number = p.followed
+	if p.broker == nil {
+		r.remote.listed = true
+		p.queueTell(r)
+	} else {
+		p.queueList(r)
+	}
+	return r
+}
+
+// leaving records that a member leaves groups, which are all of its groups if its connection ends.
+// The caller holds the hub's mu and the member's mutex, and has removed the memberships from the
+// groups.
+func (p *presence) leaving(m *Member, list []*membership) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ends := len(list) > 0 && list[0] == &m.everyone
+	key := ""
+	if ms := m.memberships.key(); ms != nil {
+		key = ms.group.topic.Name
+	}
+	for _, ms := range list {
+		switch t := ms.group.topic; {
+		case t.Kind == KindRoom:
+			r := p.rooms[t.Name]
+			if r == nil {
+				continue
+			}
+			if r.group != nil && p.hub.rooms[t.Name] == nil {
+				r.group = nil
+			}
+			if key != "" {
+				p.leave(r, key, ends)
+			}
+			p.settle(r)
+		case t.Kind == KindKey && !ends: // the member has no key any more
+			p.swapKey(m, key, "")
+		}
+	}
+	if ends && key != "" {
+		p.removeKey(key)
+	}
+}
+
+// swapKey gives a member another key; each may be empty. The caller holds mu, and the member's mutex.
+func (p *presence) swapKey(m *Member, from, to string) {
+	if to != "" {
+		lp := p.localPerson(to)
+		lp.members++
+		if lp.members == 1 {
+			p.queueSend(lp) // the other nodes may know a value of the person
+		}
+	}
+	for ms := range m.memberships.all() {
+		r := p.rooms[ms.group.topic.Name]
+		if ms.group.topic.Kind != KindRoom || r == nil {
+			continue
+		}
+		if to != "" {
+			p.join(r, to)
+		}
+		if from != "" {
+			p.leave(r, from, false)
+		}
+	}
+	if from != "" {
+		p.removeKey(from)
+	}
+}
+
+func (p *presence) localPerson(key string) *localPerson {
+	lp := p.persons[key]
+	if lp == nil {
+		lp = &localPerson{key: key, value: unset}
+		p.persons[key] = lp
+	}
+	return lp
+}
+
+func (p *presence) removeKey(key string) {
+	if lp := p.persons[key]; lp != nil {
+		lp.members--
+		p.forgetKey(lp)
+	}
+}
+
+func (p *presence) forgetKey(lp *localPerson) {
+	if lp.members <= 0 && len(lp.persons) == 0 && p.persons[lp.key] == lp {
+		delete(p.persons, lp.key)
+	}
+}
+
+// join records that a member of this node with a key is in a room.
+func (p *presence) join(r *presentRoom, key string) {
+	who := r.person(key)
+	who.members++
+	who.until = time.Time{}
+	if who.local != nil {
+		return
+	}
+	lp := p.localPerson(key)
+	who.local, who.index = lp, len(lp.persons)
+	lp.persons, lp.rooms = append(lp.persons, who), append(lp.rooms, r)
+	r.locals++
+	value := lp.value
+	for i := range who.copies {
+		value = newest(value, who.copies[i].value)
+	}
+	p.setCopy(r, who, nil, value, 0)
+	p.toPut(r, who)
+	if lp.value.isBefore(value) {
+		p.adopt(lp, value)
+	}
+}
+
+// leave records that a member with a key has left a room. If the person has no other member here, it
+// may come back for a while if the member's connection has ended.
+func (p *presence) leave(r *presentRoom, key string, mayComeBack bool) {
+	who := r.people[key]
+	if who == nil || who.members == 0 {
+		return
+	}
+	who.members--
+	switch {
+	case who.members > 0:
+	case mayComeBack && p.options.Grace > 0 && !p.closed:
+		who.until = time.Now().Add(p.options.Grace)
+		p.addGrace(graceItem{at: who.until, room: r, person: who})
+	default:
+		p.removeLocal(r, who)
+	}
+}
+
+// removeLocal removes the copy of this node.
+func (p *presence) removeLocal(r *presentRoom, who *person) {
+	lp := who.local
+	last := len(lp.persons) - 1
+	lp.persons[who.index], lp.rooms[who.index] = lp.persons[last], lp.rooms[last]
+	lp.persons[who.index].index = who.index
+	lp.persons[last], lp.rooms[last] = nil, nil
+	lp.persons, lp.rooms = lp.persons[:last], lp.rooms[:last]
+	who.local = nil
+	r.locals--
+	p.removeCopy(r, who, nil)
+	p.toPut(r, who)
+	p.forgetKey(lp)
+}
+
+// person returns the person with a key, which it makes if necessary.
+func (r *presentRoom) person(key string) *person {
+	who := r.people[key]
+	if who == nil {
+		who = &person{key: key}
+		r.people[key] = who
+	}
+	return who
+}
+
+// value returns the newest value of a person, nil if it is not present.
+func (who *person) value() *stamped {
+	var value *stamped
+	for i := range who.copies {
+		if c := &who.copies[i]; value == nil || value.isBefore(c.value) {
+			value = c.value
+		}
+	}
+	return value
+}
+
+// setCopy sets the copy of a node, nil for this one. The caller holds mu.
+func (p *presence) setCopy(r *presentRoom, who *person, node *roomNode, value *stamped, generation uint64) {
+	p.clock = max(p.clock, value.time)
+	for i := range who.copies {
+		if c := &who.copies[i]; c.node == node {
+			same := c.value == value || c.value.time == value.time && c.value.node == value.node
+			c.generation = generation
+			if !same {
+				c.value = value
+				p.change(r, who)
+			}
+			return
+		}
+	}
+	if len(who.copies) == 0 {
+		r.present++
+	}
+	who.copies = append(who.copies, personCopy{node, value, generation})
+	p.change(r, who)
+}
+
+// removeCopy removes the copy of a node, nil for this one. The caller holds mu.
+func (p *presence) removeCopy(r *presentRoom, who *person, node *roomNode) {
+	for i := range who.copies {
+		if who.copies[i].node != node {
+			continue
+		}
+		last := len(who.copies) - 1
+		who.copies[i] = who.copies[last]
+		who.copies[last] = personCopy{}
+		who.copies = who.copies[:last]
+		if last == 0 {
+			r.present--
+			who.copies = nil
+		}
+		p.change(r, who)
+		return
+	}
+}
+
+// change records that members may have to be told of a person.
+func (p *presence) change(r *presentRoom, who *person) {
+	if !who.isChanged {
+		who.isChanged = true
+		r.changed = append(r.changed, who)
+	}
+	p.queueTell(r)
+}
+
+// forget deletes a person of whom nothing is known or to be said any more. The caller holds mu.
+func (r *presentRoom) forget(who *person) {
+	if len(who.copies) == 0 && who.shown == nil && !who.isChanged && !who.isToPut && r.people[who.key] == who {
+		delete(r.people, who.key)
+	}
+}
+
+// settle stops following a room if no member and nobody of this node is in it and nothing remains to
+// be put or told. The caller holds mu.
+func (p *presence) settle(r *presentRoom) {
+	if !r.canEnd() || p.rooms[r.name] != r {
+		return
+	}
+	if p.broker == nil {
+		delete(p.rooms, r.name)
+		return
+	}
+	p.queueEnd(r)
+}
+
+func (r *presentRoom) canEnd() bool {
+	return r.group == nil && r.locals == 0 && len(r.remote.toPut) == 0 && !r.remote.putting &&
+		(!r.told || len(r.changed) == 0 && !r.telling)
+}
+
+// adopt gives a person of this node a newer value, in all rooms.
+func (p *presence) adopt(lp *localPerson, value *stamped) {
+	p.clock = max(p.clock, value.time)
+	if !lp.value.isBefore(value) {
+		return
+	}
+	lp.value = value
+	for i, who := range lp.persons {
+		r := lp.rooms[i]
+		if who.copyOfThisNode().isBefore(value) {
+			p.setCopy(r, who, nil, value, 0)
+			p.toPut(r, who)
+		}
+	}
+}
+
+func (who *person) copyOfThisNode() *stamped {
+	for i := range who.copies {
+		if who.copies[i].node == nil {
+			return who.copies[i].value
+		}
+	}
+	return unset
+}
+
+func sameValue(a, b *stamped) bool { return a == b || bytes.Equal(a.value, b.value) }

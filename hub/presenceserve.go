@@ -1,0 +1,286 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	leastRetry = 100 * time.Millisecond // after a call of the broker failed; twice as long each time
+	mostRetry  = 2 * time.Second
+	mostCall   = 5 * time.Second // how long a call of the broker may take
+	quietLog   = time.Minute     // how long a failure is not logged again
+
+	atOnce  = 256      // rooms in one call of the broker
+	putSize = 48 << 10 // bytes of changes in one call of the broker; one change may be longer
+)
+
+// serving is what the goroutine that calls the broker knows and has to do. The presence's mu guards
+// it, except the fields at the end.
+type serving struct {
+	started  bool
+	disabled bool   // the broker keeps no presence, for good
+	followed uint64 // how many rooms there have been
+	revision uint64 // the last of this node, in any room
+	ticks    uint64 // how often the lease has been renewed or was to be
+	peers    map[string]*peer
+
+	toList, toPut, toEnd []*presentRoom
+	toSend               []*localPerson
+	suspects             []*presentRoom // those in which something may be missing
+
+	wake   chan struct{} // buffers one signal
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	// Only the goroutine uses these.
+	awaited    uint64    // the subscriptions to rooms up to this number have taken effect
+	leaseUntil time.Time // when the lease ends unless it is renewed; zero: there is none
+	nextTick   time.Time
+	retryAt    time.Time
+	retry      time.Duration // zero: the last call has not failed
+	logged     time.Time
+	lapsed     bool // this node has not reached the broker for so long that the others are taken for gone
+}
+
+func (s *serving) init() {
+	s.peers = make(map[string]*peer)
+	s.wake = make(chan struct{}, 1)
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+}
+
+// signal wakes the goroutine, which it starts if necessary. The caller holds mu.
+func (p *presence) signal() {
+	if p.closed || p.disabled {
+		return
+	}
+	if !p.started {
+		p.started = true
+		p.work.Go(p.serve)
+	}
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (p *presence) queueList(r *presentRoom) {
+	if !r.remote.isToList {
+		r.remote.isToList = true
+		p.toList = append(p.toList, r)
+		p.signal()
+	}
+}
+
+func (p *presence) queuePut(r *presentRoom) {
+	if !r.remote.isToPut {
+		r.remote.isToPut = true
+		p.serving.toPut = append(p.serving.toPut, r)
+		p.signal()
+	}
+}
+
+func (p *presence) queueEnd(r *presentRoom) {
+	if !r.remote.isToEnd {
+		r.remote.isToEnd = true
+		p.toEnd = append(p.toEnd, r)
+		p.signal()
+	}
+}
+
+func (p *presence) queueSend(lp *localPerson) {
+	if p.broker != nil && !lp.toSend {
+		lp.toSend = true
+		p.toSend = append(p.toSend, lp)
+		p.signal()
+	}
+}
+
+func (p *presence) suspect(r *presentRoom) {
+	if !r.remote.isSuspect {
+		r.remote.isSuspect = true
+		p.suspects = append(p.suspects, r)
+	}
+}
+
+// serve calls the broker until the presence is shut down.
+func (p *presence) serve() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		var wait time.Duration
+		p.call("presence", func() { wait = p.step() }) // it panics only by a mistake of ours
+		if wait > 0 {
+			timer.Reset(wait)
+			select {
+			case <-p.ctx.Done():
+				return
+			case <-p.wake:
+			case <-timer.C:
+			}
+		}
+		if p.ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+const forever = 24 * time.Hour
+
+// step does one thing that is to be done, and returns how long to wait for the next.
+func (p *presence) step() (wait time.Duration) {
+	p.endRooms()
+	p.mu.Lock()
+	idle := len(p.rooms) == 0 && len(p.toSend) == 0 || p.disabled
+	p.mu.Unlock()
+	if idle {
+		p.leaseUntil, p.retry = time.Time{}, 0 // it may end: nobody of this node is anywhere
+		return forever
+	}
+	now := time.Now()
+	if p.retry > 0 && !p.leaseUntil.IsZero() && !now.Before(p.leaseUntil) && !p.lapsed {
+		p.lapse()
+	}
+	if p.retry > 0 && now.Before(p.retryAt) {
+		wait = p.retryAt.Sub(now)
+		if !p.lapsed && now.Before(p.leaseUntil) {
+			wait = min(wait, p.leaseUntil.Sub(now))
+		}
+		return wait
+	}
+	for i, do := range []func(context.Context) (bool, error){p.renew, p.list, p.put, p.send} {
+		ctx, cancel := p.limit(now)
+		done, err := do(ctx)
+		cancel()
+		switch {
+		case p.ctx.Err() != nil:
+			return 0
+		case err != nil:
+			return p.failed(err)
+		case done && i > 0: // a lease alone does not say that calls succeed again
+			p.retry = 0
+			return 0
+		}
+	}
+	p.retry = 0
+	return max(p.nextTick.Sub(now), 1)
+}
+
+// limit returns the context of the next calls.
+func (p *presence) limit(now time.Time) (context.Context, context.CancelFunc) {
+	end := now.Add(min(mostCall, p.options.TTL/4))
+	if now.Before(p.leaseUntil) && p.leaseUntil.Before(end) {
+		end = p.leaseUntil
+	}
+	return context.WithDeadline(p.ctx, end)
+}
+
+// failed records that a call of the broker has failed, and returns how long to wait.
+func (p *presence) failed(err error) time.Duration {
+	if errors.Is(err, ErrNoPresence) {
+		logFailure("hub: Options.Presence has no effect", err)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.disabled = true
+		return forever
+	}
+	now := time.Now()
+	if p.retry == 0 && (p.logged.IsZero() || now.Sub(p.logged) >= quietLog) {
+		p.logged = now
+		logFailure("hub: the broker fails; people of other nodes may be missing or late", err)
+	}
+	p.retry = min(max(2*p.retry, leastRetry), mostRetry)
+	p.retryAt = now.Add(p.retry)
+	p.nextTick = now // the lease comes first: the broker may have dropped this node
+	return 1
+}
+
+// endRooms stops following rooms.
+func (p *presence) endRooms() {
+	p.mu.Lock()
+	list := p.toEnd
+	p.toEnd = nil
+	p.mu.Unlock()
+	for _, r := range list {
+		p.endRoom(r)
+	}
+}
+
+// endRoom stops following a room if that is still right. The hub's mu makes the end of the
+// subscription one with that.
+func (p *presence) endRoom(r *presentRoom) {
+	p.hub.mu.Lock()
+	defer p.hub.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r.remote.isToEnd = false
+	if !r.canEnd() || p.rooms[r.name] != r || p.closed {
+		return
+	}
+	delete(p.rooms, r.name)
+	p.hub.unsubscribe(Room(r.name))
+}
+
+// send publishes values of people, or asks for them, if none is known.
+func (p *presence) send(ctx context.Context) (done bool, err error) {
+	p.mu.Lock()
+	waiting := len(p.toSend)
+	p.mu.Unlock()
+	if waiting == 0 {
+		return false, nil
+	}
+	if err := p.awaitSubscribed(ctx); err != nil {
+		return true, err
+	}
+	p.mu.Lock()
+	list := p.toSend[:waiting]
+	p.toSend = append([]*localPerson(nil), p.toSend[waiting:]...)
+	values := make([]*stamped, len(list))
+	for i, lp := range list {
+		lp.toSend = false
+		values[i] = lp.value
+	}
+	p.mu.Unlock()
+	for i, lp := range list {
+		_ = p.hub.publishTo(Key(lp.key), envelope{op: opValue, value: values[i]}) // as with a loss, rooms mend it
+	}
+	return true, nil
+}
+
+func (p *presence) awaitSubscribed(ctx context.Context) error {
+	return p.broker.(SubscriptionWaiter).AwaitSubscribed(ctx) //nolint:errcheck,forcetypeassert // newPresence has wrapped it
+}
+
+// shutdown ends presence on this node, which the other nodes learn at once if ctx does not end.
+func (p *presence) shutdown(ctx context.Context) error {
+	p.mu.Lock()
+	first := !p.closed
+	p.closed = true
+	p.stopGrace()
+	serves := p.started && !p.disabled
+	p.mu.Unlock()
+	if p.broker != nil {
+		p.cancel()
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.work.Wait()
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return fmt.Errorf("hub: shutdown: presence has not ended: %w", context.Cause(ctx))
+	}
+	if first && serves {
+		_ = p.hub.publishTo(Everyone(), envelope{op: opGone, node: p.hub.node})
+		ctx, cancel := context.WithTimeout(ctx, mostCall)
+		defer cancel()
+		if err := p.broker.RemoveNode(ctx, p.hub.node); err != nil && ctx.Err() == nil {
+			logFailure("hub: the broker keeps the people of this node until its lease ends", err)
+		}
+	}
+	return nil
+}
