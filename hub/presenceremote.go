@@ -257,8 +257,13 @@ func (p *presence) apply(r *presentRoom, n *roomNode, pub *publication) bool {
 	for _, c := range pub.changes {
 		p.applyEntry(r, n, c, 0)
 	}
-	if n.partial = n.partial && !pub.ends(); wasPartial && !n.partial && !n.doubt.IsZero() {
+	n.partial = n.partial && !pub.ends()
+	switch {
+	case n.partial:
+	case wasPartial && !n.doubt.IsZero():
 		p.queueList(r) // of what was known before, something may be gone
+	default:
+		n.doubt = time.Time{} // the broker has it: that comes first
 	}
 	return true
 }
