@@ -74,6 +74,52 @@ func ExampleMember_SetKey() {
 	http.Handle("GET /presence", websocket.New(websocket.ControllerFunc(serve)))
 }
 
+// Each member gets the list of the people in the room, and then the changes. A page that is loaded again
+// is neither gone nor come.
+func ExamplePresenceOptions() {
+	rooms := hub.New(hub.Options{Presence: &hub.PresenceOptions{
+		List: func(room string, people []hub.Person) hub.Message {
+			status := map[string]string{}
+			for _, p := range people {
+				status[p.Key] = string(p.Value)
+			}
+			return hub.JSON(map[string]any{"room": room, "here": status})
+		},
+		Changes: func(room string, changes []hub.PresenceChange) hub.Message {
+			status := map[string]any{}
+			for _, c := range changes {
+				status[c.Key] = string(c.Value)
+				if c.Kind == hub.PersonLeft {
+					status[c.Key] = nil
+				}
+			}
+			return hub.JSON(map[string]any{"room": room, "changes": status})
+		},
+	}})
+	serve := func(conn *websocket.Conn, r *http.Request) error {
+		member, err := rooms.Join(conn)
+		if err != nil {
+			return err
+		}
+		if err := member.SetKey(r.URL.Query().Get("user")); err != nil { // a real application asks its session
+			return err
+		}
+		if err := member.Join("lobby"); err != nil {
+			return err
+		}
+		for {
+			_, status, err := conn.ReadMessage() // such as "away"
+			if err != nil {
+				return err
+			}
+			if err := member.SetPresence(status); err != nil {
+				return err
+			}
+		}
+	}
+	http.Handle("GET /people", websocket.New(websocket.ControllerFunc(serve)))
+}
+
 // SendContext waits for a member that has asked for many messages; other members do not wait.
 func ExampleMember_SendContext() {
 	rooms := hub.New(hub.Options{})

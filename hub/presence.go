@@ -18,7 +18,8 @@ type presence struct {
 	// mu is locked after Hub.mu and before the mutex of a group or of the events. It is held over no
 	// call of the application or the broker.
 	mu      sync.Mutex
-	closed  bool // Shutdown has begun to end it
+	closed  bool          // Shutdown has begun to end it
+	ended   chan struct{} // closed when Shutdown has ended it; nil before it has begun
 	rooms   map[string]*presentRoom
 	persons map[string]*localPerson
 	clock   uint64         // the newest time of a value that is known

@@ -123,8 +123,8 @@ func changesIn(t *testing.T, client *wstest.Client, room string) (changes []stri
 
 var errFault = errors.New("a fault of the test")
 
-// A faultyBroker loses publications, and can be cut off from the network. Calls take time.
-type faultyBroker struct {
+// A unreliableBroker loses publications, and can be cut off from the network. Calls take time.
+type unreliableBroker struct {
 	hub.PresenceBroker
 
 	mu     sync.Mutex
@@ -136,17 +136,17 @@ type faultyBroker struct {
 	bytes  int
 }
 
-func newFaultyBroker(network *hub.Memory) *faultyBroker {
-	return &faultyBroker{PresenceBroker: network.Node().(hub.PresenceBroker), random: rand.New(rand.NewPCG(1, 2)), calls: map[string]int{}}
+func newUnreliableBroker(network *hub.Memory) *unreliableBroker {
+	return &unreliableBroker{PresenceBroker: network.Node().(hub.PresenceBroker), random: rand.New(rand.NewPCG(1, 2)), calls: map[string]int{}}
 }
 
-func (b *faultyBroker) set(f func()) {
+func (b *unreliableBroker) set(f func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f()
 }
 
-func (b *faultyBroker) fails(call string) error {
+func (b *unreliableBroker) fails(call string) error {
 	b.mu.Lock()
 	b.calls[call]++
 	cut, wait := b.cut, time.Duration(0)
@@ -163,13 +163,13 @@ func (b *faultyBroker) fails(call string) error {
 	return nil
 }
 
-func (b *faultyBroker) isCut() bool {
+func (b *unreliableBroker) isCut() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.cut
 }
 
-func (b *faultyBroker) Open(receive func(t hub.Topic, payload []byte)) {
+func (b *unreliableBroker) Open(receive func(t hub.Topic, payload []byte)) {
 	b.PresenceBroker.Open(func(t hub.Topic, payload []byte) {
 		if !b.isCut() {
 			receive(t, payload)
@@ -177,7 +177,7 @@ func (b *faultyBroker) Open(receive func(t hub.Topic, payload []byte)) {
 	})
 }
 
-func (b *faultyBroker) Publish(t hub.Topic, payload []byte) error {
+func (b *unreliableBroker) Publish(t hub.Topic, payload []byte) error {
 	if err := b.fails("publish"); err != nil {
 		return err
 	}
@@ -191,14 +191,14 @@ func (b *faultyBroker) Publish(t hub.Topic, payload []byte) error {
 	return b.PresenceBroker.Publish(t, payload)
 }
 
-func (b *faultyBroker) RenewNode(ctx context.Context, node string, ttl time.Duration) (hub.Lease, error) {
+func (b *unreliableBroker) RenewNode(ctx context.Context, node string, ttl time.Duration) (hub.Lease, error) {
 	if err := b.fails("renew"); err != nil {
 		return hub.Lease{}, err
 	}
 	return b.PresenceBroker.RenewNode(ctx, node, ttl)
 }
 
-func (b *faultyBroker) PutPresence(ctx context.Context, room hub.Topic, node string, revision uint64, changes []hub.PresenceEntry) error {
+func (b *unreliableBroker) PutPresence(ctx context.Context, room hub.Topic, node string, revision uint64, changes []hub.PresenceEntry) error {
 	if err := b.fails("put"); err != nil {
 		return err
 	}
@@ -210,21 +210,21 @@ func (b *faultyBroker) PutPresence(ctx context.Context, room hub.Topic, node str
 	return b.PresenceBroker.PutPresence(ctx, room, node, revision, changes)
 }
 
-func (b *faultyBroker) ListPresence(ctx context.Context, room hub.Topic) ([]hub.NodePresence, error) {
+func (b *unreliableBroker) ListPresence(ctx context.Context, room hub.Topic) ([]hub.NodePresence, error) {
 	if err := b.fails("list"); err != nil {
 		return nil, err
 	}
 	return b.PresenceBroker.ListPresence(ctx, room)
 }
 
-func (b *faultyBroker) PresenceRevisions(ctx context.Context, rooms []hub.Topic) ([]map[string]uint64, error) {
+func (b *unreliableBroker) PresenceRevisions(ctx context.Context, rooms []hub.Topic) ([]map[string]uint64, error) {
 	if err := b.fails("revisions"); err != nil {
 		return nil, err
 	}
 	return b.PresenceBroker.PresenceRevisions(ctx, rooms)
 }
 
-func (b *faultyBroker) RemoveNode(ctx context.Context, node string) error {
+func (b *unreliableBroker) RemoveNode(ctx context.Context, node string) error {
 	if err := b.fails("remove"); err != nil {
 		return err
 	}
@@ -237,13 +237,13 @@ type scene struct {
 	t       *testing.T
 	network hub.Memory
 	hubs    []*hub.Hub
-	brokers []*faultyBroker
+	brokers []*unreliableBroker
 }
 
 func newScene(t *testing.T, nodes int, options func() *hub.PresenceOptions) *scene {
 	s := &scene{rig: newRig(t, testws.Memory, websocket.Options{PingInterval: -1}), t: t}
 	for range nodes {
-		b := newFaultyBroker(&s.network)
+		b := newUnreliableBroker(&s.network)
 		h := hub.New(hub.Options{Broker: b, Presence: options()})
 		s.brokers, s.hubs = append(s.brokers, b), append(s.hubs, h)
 		t.Cleanup(func() { require.NoError(t, h.Shutdown(context.Background())) })

@@ -85,6 +85,9 @@ func (k PresenceKind) String() string {
 	}
 }
 
+// MarshalText returns what String does, for JSON.
+func (k PresenceKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
 const (
 	defaultGrace    = 5 * time.Second
 	defaultTTL      = 15 * time.Second

@@ -17,6 +17,7 @@ type remoteRoom struct {
 	touch    bool   // the revision is to be put, whatever changes
 
 	listed     bool
+	listing    bool // a call is under way
 	nodes      map[string]*roomNode
 	held       []*publication // those that can be applied after the next list
 	heldSize   int
@@ -233,7 +234,7 @@ func (p *presence) receivePublication(r *presentRoom, pub *publication) {
 	if r.remote.heldSize += pub.size(); r.remote.heldSize <= mostHeld {
 		r.remote.held = append(r.remote.held, pub)
 	}
-	if n.wanted == pub.revision {
+	if !r.remote.listing { // else what is held may do
 		p.queueList(r)
 	}
 }

@@ -42,6 +42,7 @@ type serving struct {
 	retryAt    time.Time
 	retry      time.Duration // zero: the last call has not failed
 	logged     time.Time
+	checkAll   bool // all rooms are checked in the next tick
 	lapsed     bool // this node has not reached the broker for so long that the others are taken for gone
 }
 
@@ -193,6 +194,7 @@ func (p *presence) failed(err error) time.Duration {
 	}
 	p.retry = min(max(2*p.retry, leastRetry), mostRetry)
 	p.retryAt = now.Add(p.retry)
+	p.checkAll = true
 	p.nextTick = now // the lease comes first: the broker may have dropped this node
 	return 1
 }
@@ -244,9 +246,14 @@ func (p *presence) send(ctx context.Context) (done bool, err error) {
 	}
 	p.mu.Unlock()
 	for i, lp := range list {
-		_ = p.hub.publishTo(Key(lp.key), envelope{op: opValue, value: values[i]}) // as with a loss, rooms mend it
+		if e := p.hub.publishTo(Key(lp.key), envelope{op: opValue, value: values[i]}); e != nil {
+			err = e
+			p.mu.Lock()
+			p.queueSend(lp)
+			p.mu.Unlock()
+		}
 	}
-	return true, nil
+	return true, err
 }
 
 func (p *presence) awaitSubscribed(ctx context.Context) error {
@@ -257,10 +264,22 @@ func (p *presence) awaitSubscribed(ctx context.Context) error {
 func (p *presence) shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	first := !p.closed
-	p.closed = true
+	if first {
+		p.closed, p.ended = true, make(chan struct{})
+		defer close(p.ended)
+	}
+	ended := p.ended
 	p.stopGrace()
 	serves := p.started && !p.disabled
 	p.mu.Unlock()
+	if !first {
+		select {
+		case <-ended:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("hub: shutdown: presence has not ended: %w", context.Cause(ctx))
+		}
+	}
 	if p.broker != nil {
 		p.cancel()
 	}
@@ -274,7 +293,7 @@ func (p *presence) shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("hub: shutdown: presence has not ended: %w", context.Cause(ctx))
 	}
-	if first && serves {
+	if serves {
 		_ = p.hub.publishTo(Everyone(), envelope{op: opGone, node: p.hub.node})
 		ctx, cancel := context.WithTimeout(ctx, mostCall)
 		defer cancel()

@@ -39,6 +39,7 @@ func (p *presence) renew(ctx context.Context) (done bool, err error) {
 	p.resolveDoubts(begun)
 	rooms := p.roomsToCheck()
 	p.mu.Unlock()
+	p.checkAll = false
 	return true, p.check(ctx, rooms, begun)
 }
 
@@ -87,10 +88,10 @@ func (n *roomNode) isOverdue(now time.Time, ttl time.Duration) bool {
 }
 
 // roomsToCheck returns the rooms whose revisions are to be compared in this tick. In ticksOfTTL ticks,
-// it is the turn of each room. The caller holds mu.
+// it is the turn of each room. After a failure, it is that of all: publications may be lost as well. The caller holds mu.
 func (p *presence) roomsToCheck() (rooms []*presentRoom) {
 	for _, r := range p.rooms {
-		if r.number%ticksOfTTL == p.ticks%ticksOfTTL && r.remote.listed {
+		if (p.checkAll || r.number%ticksOfTTL == p.ticks%ticksOfTTL) && r.remote.listed {
 			rooms = append(rooms, r)
 		}
 	}
@@ -174,7 +175,7 @@ func (p *presence) list(ctx context.Context) (done bool, err error) {
 	p.toList = append([]*presentRoom(nil), p.toList[n:]...)
 	newest, last := uint64(0), p.followed
 	for _, r := range batch {
-		r.remote.isToList = false
+		r.remote.isToList, r.remote.listing = false, true
 		newest = max(newest, r.number)
 	}
 	p.mu.Unlock()
@@ -201,6 +202,7 @@ func (p *presence) list(ctx context.Context) (done bool, err error) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for _, r := range rest {
+			r.remote.listing = false
 			p.queueList(r)
 		}
 	}
@@ -234,6 +236,7 @@ func (p *presence) listEmpty(ctx context.Context, rooms []*presentRoom) (rest []
 func (p *presence) applyList(r *presentRoom, list []NodePresence) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	r.remote.listing = false
 	if p.rooms[r.name] != r || p.closed {
 		return
 	}

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"encoding/binary"
+	"math"
 	"strings"
 )
 
@@ -46,8 +47,11 @@ func decodeStamped(p []byte) (s *stamped, ok bool) {
 		return nil, false
 	}
 	s = &stamped{time: binary.BigEndian.Uint64(p), node: string(p[9 : 9+int(p[8])])}
-	if s.time == 0 {
+	switch {
+	case s.time == 0:
 		return unset, true
+	case s.time > math.MaxInt64: // no clock shows that, and no later time would be left
+		return nil, false
 	}
 	if value := p[9+int(p[8]):]; len(value) > 0 {
 		s.value = append([]byte(nil), value...)
