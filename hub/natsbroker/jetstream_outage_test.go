@@ -29,6 +29,7 @@ func hear(t *testing.T, url string) (*nats.Conn, *errorList) {
 
 // positions of a restart: the history and its epoch outlive a server, and calls wait for it.
 func TestHistoryOutlivesTheServer(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	s := startServer(t, withJetStream(folder))
 	nc, told := hear(t, s.ClientURL())
@@ -185,6 +186,7 @@ func (c *cluster) start(t *testing.T, i int) *server.Server {
 
 // The server that leads the streams is killed while nodes append.
 func TestLeaderIsKilled(t *testing.T) {
+	t.Parallel()
 	servers := startThree(t).servers
 	options := natsbroker.JetStreamOptions{Replicas: 3}
 	var keepers []*keeper
@@ -271,6 +273,7 @@ func streamLeader(t *testing.T, nc *nats.Conn, name string) string {
 // A stream with one replica is on one server of a cluster. If that loses its disk, the others know that
 // the stream should be there, and it is made again, empty, under the same name.
 func TestServerOfAClusterLosesItsDisk(t *testing.T) {
+	t.Parallel()
 	c := startThree(t)
 	servers := c.servers
 	probe := newKeeper(t, connect(t, servers[0].ClientURL()), natsbroker.JetStreamOptions{})

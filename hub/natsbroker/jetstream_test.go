@@ -230,6 +230,7 @@ func TestServerWithoutJetStream(t *testing.T) {
 // A room that is quiet keeps its position as long as somebody asks now and then. A room that nobody asks
 // about is forgotten, and its old positions are lost.
 func TestQuietRooms(t *testing.T) {
+	t.Parallel()
 	s := startJetStream(t)
 	k := newKeeper(t, connect(t, s.ClientURL()), natsbroker.JetStreamOptions{Age: time.Second})
 	_, empty := k.read(t, room("empty"), hub.Position{})

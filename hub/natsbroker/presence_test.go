@@ -14,6 +14,7 @@ import (
 )
 
 func TestPresence(t *testing.T) {
+	t.Parallel()
 	brokertest.TestPresence(t, func(t *testing.T) brokertest.Network {
 		s := startJetStream(t)
 		return func(t *testing.T) hub.Broker {
@@ -101,6 +102,7 @@ func TestLongChanges(t *testing.T) {
 
 // Who sees that a node has died removes what it has left.
 func TestDeadNodesLeaveNothing(t *testing.T) {
+	t.Parallel()
 	s := startJetStream(t)
 	dead := newKeeper(t, connect(t, s.ClientURL()), natsbroker.JetStreamOptions{})
 	k := newKeeper(t, connect(t, s.ClientURL()), natsbroker.JetStreamOptions{})

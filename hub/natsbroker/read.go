@@ -9,8 +9,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-var errBehind = fmt.Errorf("%w: a replica is behind", errAgain)
-
 // Read returns entries of a room. Besides [hub.ErrHistoryLost], it returns the errors that Append
 // returns. The hub calls it.
 func (b *JetStreamBroker) Read(ctx context.Context, t hub.Topic, after hub.Position, limit int) ([]hub.Entry, hub.Position, error) {
@@ -199,10 +197,7 @@ func (r *reading) readAll(ctx context.Context, last *stored) error {
 // page returns messages from a sequence on, and how many there are from there on in all. What is in last
 // is in it, too, unless the page ends before that.
 func (r *reading) page(ctx context.Context, from uint64, n int, last *stored) ([]stored, int, error) {
-	messages, more, err := r.b.batch(ctx, r.stream.name, r.b.entrySubject(r.room), from, n)
-	if err == nil && more == 0 && lastSeq(messages) < last.seq {
-		err = errBehind
-	}
+	messages, more, err := r.b.batchTo(ctx, r.stream.name, r.b.entrySubject(r.room), from, n, last.seq)
 	return messages, len(messages) + int(more), err //nolint:gosec // a limit of the stream, which is an int
 }
 

@@ -130,16 +130,12 @@ func (b *JetStreamBroker) all(ctx context.Context, stream, subject string) ([]st
 	}
 	var messages []stored
 	for {
-		page, more, err := b.batch(ctx, stream, subject, lastSeq(messages)+1, maxPage)
+		page, more, err := b.batchTo(ctx, stream, subject, lastSeq(messages)+1, maxPage, newest)
 		if err != nil {
 			return nil, err
 		}
 		messages = append(messages, page...)
-		switch {
-		case more > 0 && len(page) > 0:
-		case lastSeq(messages) < newest:
-			return nil, errBehind // or it was removed
-		default:
+		if more == 0 || len(page) == 0 {
 			return messages, nil
 		}
 	}

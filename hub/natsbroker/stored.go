@@ -82,6 +82,24 @@ func (b *JetStreamBroker) batch(ctx context.Context, stream, subject string, seq
 	return b.fetch(ctx, stream, batchRequest{Subject: subject, Seq: seq, Batch: max(n, 1), MaxBytes: maxBatch})
 }
 
+// batchTo is batch with everything up to a sequence: a server that has not yet applied that is asked again.
+func (b *JetStreamBroker) batchTo(ctx context.Context, stream, subject string, seq uint64, n int, upTo uint64) ([]stored, uint64, error) {
+	for pause := time.Millisecond; ; pause *= 2 {
+		messages, more, err := b.batch(ctx, stream, subject, seq, n)
+		if err != nil || more > 0 || max(lastSeq(messages), seq-1) >= upTo {
+			return messages, more, err
+		}
+		if pause > longestLag || !sleep(ctx, pause) {
+			return nil, 0, errBehind // or what was there was removed
+		}
+	}
+}
+
+// longestLag is how long a replica is waited for before all is asked anew.
+const longestLag = 64 * time.Millisecond
+
+var errBehind = fmt.Errorf("%w: a replica is behind", errAgain)
+
 // lastOf returns the newest message of each subject that matches one of subjects, up to a sequence; 0:
 // up to the end. It is errTooMany where there are more than 1024.
 func (b *JetStreamBroker) lastOf(ctx context.Context, stream string, upTo uint64, subjects ...string) ([]stored, error) {
