@@ -69,11 +69,11 @@ func newGeneration(s *soak, number int) *generation {
 // byMessage reports whether a MessageController serves the generation.
 func (g *generation) byMessage() bool { return g.number%4 > 1 }
 
-// end ends the connections: at once or, in two of five generations, one after the other.
+// end ends the connections: at once or, every other time, one after the other.
 func (g *generation) end(ctx context.Context) error {
-	if g.number%5 > 2 {
+	if g.number%2 == 1 {
 		g.s.tally.add("generations that were drained", 1)
-		return g.upgrader.Drain(ctx, time.Second)
+		return g.upgrader.Drain(ctx, 500*time.Millisecond)
 	}
 	return g.upgrader.Shutdown(ctx)
 }
