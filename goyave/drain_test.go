@@ -3,6 +3,9 @@ package websocket_test
 import (
 	"context"
 	"net/http"
+	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -233,9 +236,11 @@ func TestFailureInTheDrainTimeAfterShutdownAll(t *testing.T) {
 	receive(t, running)
 	a.begin()
 	require.Eventually(t, func() bool {
-		_, err := http.Get(a.url + "/") //nolint:bodyclose,noctx // it fails
-		return err != nil
-	}, patience, time.Millisecond, "the server stops")
+		b := make([]byte, 1<<20)
+		return slices.ContainsFunc(strings.Split(string(b[:runtime.Stack(b, true)]), "\n\n"), func(goroutine string) bool {
+			return strings.Contains(goroutine, ".ShutdownAll(") && strings.Contains(goroutine, "together")
+		})
+	}, patience, time.Millisecond, "ShutdownAll waits")
 	close(fail)
 	failing.ExpectClose(websocket.CloseInternalServerErr, "Internal Server Error")
 	waiting.WriteText("still here")
