@@ -63,6 +63,7 @@ type Broker struct {
 	links    map[string]*link         // by address; "" without shards
 	route    bool                     // all subscriptions have to be routed again
 	routing  []*fence                 // to be passed when all in changed are routed
+	probes   uint64                   // the number of the newest probe
 	next     *round                   // of AwaitSubscribed; nil: no call waits for it
 	syncing  bool                     // a goroutine does rounds
 
@@ -72,6 +73,7 @@ type Broker struct {
 	calls chan struct{} // has room for maxCalls
 	idle  time.Duration // see defaultIdle
 
+	takenProbes   atomic.Uint64 // the number of the newest probe that Redis has taken
 	lost, dropped atomic.Uint64
 
 	closing  sync.Once

@@ -30,8 +30,15 @@ var noDial = func() context.Context {
 type connection struct {
 	l       *link
 	pubsub  *redis.PubSub
-	number  int   // of the newest ping
-	refusal error // of the last exchange; only for the link's goroutine
+	channel string // of probes
+	number  int    // of the newest ping
+	refusal error  // of the last exchange; only for the link's goroutine
+
+	// Only for the link's goroutine: the newest probe when the connection began, which need not arrive,
+	// and those that Redis had taken at the last two calls of probe.
+	firstProbe uint64
+	taken      [2]uint64
+	lastProbe  atomic.Uint64 // the newest that has arrived
 
 	reading sync.WaitGroup
 	pong    chan string
@@ -55,7 +62,7 @@ func (l *link) connect() *connection {
 	}
 	l.b.mu.Unlock()
 	return &connection{
-		l: l, pubsub: client.Subscribe(l.ctx),
+		l: l, pubsub: client.Subscribe(l.ctx), channel: l.b.probeChannel(),
 		pong: make(chan string, 1), failed: make(chan struct{}),
 		live: make(map[string]bool), pending: make(map[string]bool), leaving: make(map[string]bool),
 	}
@@ -209,6 +216,10 @@ func (c *connection) read() {
 func (c *connection) handle(m any) {
 	switch m := m.(type) {
 	case *redis.Message:
+		if m.Channel == c.channel {
+			c.probed(m.Payload)
+			return
+		}
 		c.l.b.arrived(arrival{m.Channel, m.Payload})
 	case *redis.Pong:
 		select {

@@ -51,6 +51,9 @@ func newLink(b *Broker, address string, sharded bool) *link {
 		channels: make(map[string]bool),
 		dirty:    make(map[string]bool),
 	}
+	if !sharded {
+		l.channels[b.probeChannel()] = true
+	}
 	l.ctx, l.cancel = context.WithCancel(b.ctx)
 	return l
 }
@@ -126,6 +129,7 @@ func (l *link) serve(connected func()) error {
 	if err := c.exchange(); err != nil {
 		return err
 	}
+	c.firstProbe = l.b.newestProbe()
 	connected()
 	l.b.outages.end(l.part())
 	ticker := time.NewTicker(l.b.options.PingInterval)
@@ -142,6 +146,9 @@ func (l *link) serve(connected func()) error {
 		case <-l.work:
 		case <-again:
 		case <-ticker.C:
+			if err := c.probe(); err != nil {
+				return err
+			}
 			if c.active.Swap(false) {
 				continue // whatever arrives is a sign of life
 			}

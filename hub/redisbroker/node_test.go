@@ -129,4 +129,7 @@ func isBack(t *testing.T, number int, nodes ...*node) {
 	}
 }
 
+// notProbes is a pattern of the channels of topics.
+const notProbes = "*{[^p]*"
+
 func room(name string) hub.Topic { return hub.Room(name) }

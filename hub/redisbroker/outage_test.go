@@ -3,6 +3,8 @@ package redisbroker_test
 import (
 	"context"
 	"fmt"
+	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,7 +38,7 @@ func TestServerRestarts(t *testing.T) {
 	one.reaches(t, room("before"), two, "in a room of before")
 	one.reaches(t, room("joined meanwhile"), two, "in one of meanwhile")
 	one.reaches(t, hub.Everyone(), two, "to everyone")
-	channels := connect(t, s.addr()).PubSubChannels(t.Context(), "*").Val()
+	channels := connect(t, s.addr()).PubSubChannels(t.Context(), notProbes).Val()
 	assert.ElementsMatch(t, []string{"websocket.hub:{all}", "websocket.hub:{room:before}", "websocket.hub:{room:joined%20meanwhile}"}, channels)
 	for _, n := range []*node{one, two} {
 		told := n.outages.all()
@@ -58,7 +60,7 @@ func TestConnectionIsKilled(t *testing.T) {
 			return nil
 		}
 	})
-	to := newNode(t, client, redisbroker.Options{})
+	to := newNode(t, client, redisbroker.Options{PingInterval: time.Hour})
 	from := newNode(t, admin, redisbroker.Options{})
 	to.subscribe(t, room("x"))
 	from.reaches(t, room("x"), to, "hello")
@@ -72,6 +74,34 @@ func TestConnectionIsKilled(t *testing.T) {
 	}
 	require.NoError(t, to.Close())
 	assert.Equal(t, 4, dials, "one connection after the other")
+}
+
+// What a node publishes reaches another server than the one that it is subscribed at: a server was replaced, and
+// still has the connection.
+func TestSubscribedAtAnotherServer(t *testing.T) {
+	t.Parallel()
+	former, current := startServer(t), startServer(t)
+	var address atomic.Value
+	address.Store(former.addr())
+	client := connect(t, former.addr(), func(o *redis.Options) {
+		o.Dialer = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, address.Load().(string)) //nolint:errcheck // it is one
+		}
+	})
+	to := newNode(t, client, redisbroker.Options{PingInterval: 100 * time.Millisecond})
+	to.subscribe(t, room("x"))
+	time.Sleep(500 * time.Millisecond) // real time, as it is the network's: all is well
+	require.Empty(t, to.outages.all())
+
+	address.Store(current.addr())
+	require.NotZero(t, connect(t, former.addr()).ClientKillByFilter(t.Context(), "type", "normal", "skipme", "yes").Val())
+	away(t, 1, to)
+	isBack(t, 1, to)
+	from := newNode(t, connect(t, current.addr()), redisbroker.Options{})
+	from.reaches(t, room("x"), to, "hello")
+	require.Empty(t, connect(t, former.addr()).PubSubChannels(t.Context(), "*").Val())
+	time.Sleep(500 * time.Millisecond) // likewise
+	require.Len(t, to.outages.all(), 2)
 }
 
 // The messages that a node publishes during an outage arrive afterwards, in order and once.
@@ -263,7 +293,7 @@ func TestSubscriptionIsForbidden(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	admin := connect(t, s.addr())
-	require.NoError(t, admin.Do(t.Context(), "acl", "setuser", "app", "on", ">secret", "~*", "+@all", "resetchannels", "&websocket.hub:{all}").Err())
+	require.NoError(t, admin.Do(t.Context(), "acl", "setuser", "app", "on", ">secret", "~*", "+@all", "resetchannels", "&websocket.hub:{all}", "&websocket.hub:{probe:*").Err())
 	client := connect(t, s.addr(), func(o *redis.Options) { o.Username, o.Password = "app", "secret" })
 	n := newNode(t, client, redisbroker.Options{})
 	require.NoError(t, n.AwaitSubscribed(t.Context()))

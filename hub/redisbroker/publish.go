@@ -20,6 +20,7 @@ const (
 type message struct {
 	channel string
 	data    []byte
+	probe   uint64 // its number, if it is one
 }
 
 func (m message) size() int { return len(m.channel) + len(m.data) }
@@ -95,7 +96,7 @@ func (b *Broker) send() {
 			return
 		}
 		b.outages.begin("publish", err)
-		for wait.sleep(b.ctx) && b.ping(batch[0].channel) != nil { // a pipeline that breaks may lose messages
+		for wait.sleep(b.ctx) && b.ping(b.nextChannel(batch)) != nil { // a pipeline that breaks may lose messages
 		}
 	}
 }
@@ -117,6 +118,16 @@ func (b *Broker) nextBatch() []message {
 	return batch
 }
 
+// nextChannel returns the channel of the message that is sent next, or else of the last batch.
+func (b *Broker) nextChannel(last []message) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.messages) > 0 {
+		return b.messages[0].channel
+	}
+	return last[0].channel
+}
+
 // sendBatch publishes messages. With an error, those that Redis did certainly not take are at the head of the
 // queue again.
 func (b *Broker) sendBatch(batch []message) error {
@@ -135,6 +146,9 @@ func (b *Broker) sendBatch(batch []message) error {
 	for i, cmd := range cmds {
 		switch err := cmd.Err(); {
 		case err == nil:
+			if batch[i].probe > 0 {
+				b.takenProbes.Store(batch[i].probe)
+			}
 		case notDone(err):
 			again = append(again, batch[i])
 			failed = err

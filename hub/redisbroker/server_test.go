@@ -51,6 +51,7 @@ type server struct {
 	t         testing.TB
 	port      int
 	dir       string
+	config    string // a file; empty for none
 	arguments []string
 	command   *exec.Cmd
 	output    *bytes.Buffer
@@ -92,9 +93,12 @@ func (s *server) addr() string { return net.JoinHostPort("127.0.0.1", strconv.It
 // start starts the process and waits until it answers. It reports false if it does not start.
 func (s *server) start(path string) bool {
 	s.t.Helper()
-	arguments := append([]string{
-		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--daemonize", "no",
-	}, s.arguments...)
+	arguments := []string{"--save", ""}
+	if s.config != "" {
+		arguments = []string{s.config}
+	}
+	arguments = append(arguments, "--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--daemonize", "no")
+	arguments = append(arguments, s.arguments...)
 	s.output = new(bytes.Buffer)
 	s.command = exec.Command(path, arguments...)
 	s.command.Args[0] = "redis-server" // it is what its name says
