@@ -41,7 +41,7 @@ type Conn struct {
 	*ws.Conn
 	t        *transport.Conn
 	options  *connOptions
-	request  context.Context          // of the request, for its values
+	request  context.Context          // has the values of the request's
 	lifetime atomic.Pointer[lifetime] // nil until the application uses the context, or it ends
 	endedBy  error                    // why it has ended, if lifetime is endedUnused
 
@@ -66,7 +66,7 @@ type Conn struct {
 // init makes c the connection of a transport, before other goroutines have either. The
 // connection's context takes its values from the request's, but not its end.
 func (c *Conn) init(request context.Context, gorilla *ws.Conn, t *transport.Conn, options *connOptions) {
-	c.Conn, c.t, c.options, c.request = gorilla, t, options.alone(t), request
+	c.Conn, c.t, c.options, c.request = gorilla, t, options.alone(t), valuesOf(request)
 	c.options.alarms.Join(c)
 	c.initCompression()
 	t.SetReadLimit(options.maxMessageSize)

@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"context"
+	"reflect"
 	"time"
 )
 
@@ -86,4 +87,34 @@ func (c *Conn) endLife(cause error) {
 	if l := c.lifetime.Load(); l != endedUnused { // otherwise it has ended before
 		l.cancel(cause)
 	}
+}
+
+// canceler is the type of the contexts of context.WithCancel. Their first field is the context that
+// they are derived from. It is nil if that field can't be read, in another release of Go.
+var canceler = func() reflect.Type {
+	parent := context.WithValue(context.Background(), connKey{}, nil)
+	ctx, cancel := context.WithCancel(parent)
+	defer cancel()
+	v := reflect.ValueOf(ctx)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct || v.Elem().NumField() == 0 {
+		return nil
+	}
+	if f := v.Elem().Field(0); !f.CanInterface() || f.Interface() != any(parent) {
+		return nil
+	}
+	return v.Type()
+}()
+
+// valuesOf returns the context from which ctx has its values. net/http derives the context of a
+// request by context.WithCancel twice. They have no values of their own, and they would be in
+// memory for as long as the connection.
+func valuesOf(ctx context.Context) context.Context {
+	for canceler != nil && reflect.TypeOf(ctx) == canceler {
+		parent, ok := reflect.ValueOf(ctx).Elem().Field(0).Interface().(context.Context)
+		if !ok {
+			break
+		}
+		ctx = parent
+	}
+	return ctx
 }

@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/internal/testws"
@@ -57,6 +61,49 @@ func TestContextIsMadeWhenItIsNeeded(t *testing.T) {
 	assert.Equal(t, context.Canceled, ctx.Err())
 	assert.Equal(t, &websocket.CloseError{Code: 4000, Text: "why"}, context.Cause(ctx))
 	assert.Equal(t, "of the request", ctx.Value(contextKey{}))
+}
+
+// A connection has all values of the request's context, and holds nothing of net/http that only ends it.
+func TestConnectionHoldsTheValuesOfTheRequestAlone(t *testing.T) {
+	type base struct{}
+	type network struct{}
+	conns := make(chan *websocket.Conn, 1)
+	u := websocket.NewMessages(websocket.MessageControllerFunc(func(conn *websocket.Conn, _ *http.Request) (websocket.MessageHandler, error) {
+		conns <- conn
+		return websocket.MessageHandlerFunc(func(int, []byte) error { return nil }), nil
+	}))
+	freed := make(chan struct{})
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		runtime.SetFinalizer(r.Context(), func(context.Context) { close(freed) })
+		u.ServeHTTP(w, r)
+	}))
+	server.Config.BaseContext = func(net.Listener) context.Context { return context.WithValue(t.Context(), base{}, "of the server") }
+	server.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
+		return context.WithValue(ctx, network{}, "of the network")
+	}
+	server.Start()
+	defer server.Close()
+	client, _, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(server.URL, "http"), nil)
+	require.NoError(t, err)
+	defer func() { _ = client.CloseNow() }()
+	conn := <-conns
+	require.Eventually(t, func() bool {
+		runtime.GC()
+		select {
+		case <-freed:
+			return true
+		default:
+			return false
+		}
+	}, 10*time.Second, 10*time.Millisecond)
+	ctx := conn.Context()
+	require.NoError(t, ctx.Err())
+	assert.Equal(t, "of the server", ctx.Value(base{}))
+	assert.Equal(t, "of the network", ctx.Value(network{}))
+	assert.Same(t, server.Config, ctx.Value(http.ServerContextKey))
+	assert.Equal(t, server.Listener.Addr(), ctx.Value(http.LocalAddrContextKey))
+	require.NoError(t, client.Close(websocket.CloseNormalClosure, ""))
+	testws.AwaitEnd(t, u)
 }
 
 func TestContextThatIsFirstUsedAfterItsEnd(t *testing.T) {
