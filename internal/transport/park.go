@@ -238,15 +238,15 @@ func (d *readDeadlines) beginPark() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	k.awakes, k.gap = true, true
-	if d.failed != nil || d.ended != nil || d.taken {
+	if d.interruption() != nil || d.taken {
 		return false
 	}
 	if d.quiet != 0 {
 		d.quiet = 0
 		_ = d.apply(k.t.nc)
 	}
-	if !d.caller.IsZero() {
-		k.expiry = time.AfterFunc(time.Until(d.caller), d.Ready)
+	if caller := d.caller(); !caller.IsZero() {
+		k.expiry = time.AfterFunc(time.Until(caller), d.Ready)
 	}
 	k.parked.Store(true)
 	return true

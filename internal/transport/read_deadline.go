@@ -30,23 +30,52 @@ func (t *Conn) FailReads(cause error) error { return t.readDeadlines().fail(t.nc
 // or none, once a closing handshake reads, which is bounded by a timer. A change of any of them
 // wakes a connection that is parked.
 type readDeadlines struct {
-	bounded atomic.Bool // caller is not zero
+	bounded atomic.Bool // the caller's deadline is not zero
 	taken   bool        // a closing handshake reads: the deadline must not change any more
 
 	mu     sync.Mutex    // guards all fields but bounded
-	caller time.Time     // the caller's deadline; zero: none
+	bounds *readBounds   // what was ever set; nil: nothing, as on most connections that are parked
 	quiet  time.Duration // age at which a connection that waits for a message is quiet; zero: none
-	failed error         // of FailReads: every later read fails with it
-	ended  error         // the cause of the context of the read in progress, which has ended
 
 	parker parker
+}
+
+// readBounds are what others than the reading goroutine have set to end reads.
+type readBounds struct {
+	caller time.Time // the caller's deadline; zero: none
+	failed error     // of FailReads: every later read fails with it
+	ended  error     // the cause of the context of the read in progress, which has ended
+}
+
+// ensureBounds returns the bounds. The mutex is held.
+func (d *readDeadlines) ensureBounds() *readBounds {
+	if d.bounds == nil {
+		d.bounds = new(readBounds)
+	}
+	return d.bounds
+}
+
+// caller returns the caller's deadline, zero for none. The mutex is held.
+func (d *readDeadlines) caller() time.Time {
+	if d.bounds == nil {
+		return time.Time{}
+	}
+	return d.bounds.caller
+}
+
+// interruption returns why reads fail whatever the time is, nil if they do not. The mutex is held.
+func (d *readDeadlines) interruption() error {
+	if d.bounds == nil {
+		return nil
+	}
+	return cmp.Or(d.bounds.failed, d.bounds.ended)
 }
 
 // set sets the caller's deadline.
 func (d *readDeadlines) set(nc net.Conn, at time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.caller = at
+	d.ensureBounds().caller = at
 	d.bounded.Store(!at.IsZero())
 	return d.apply(nc)
 }
@@ -64,7 +93,8 @@ func (d *readDeadlines) take(nc net.Conn) {
 func (d *readDeadlines) fail(nc net.Conn, err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.failed = cmp.Or(d.failed, err)
+	b := d.ensureBounds()
+	b.failed = cmp.Or(b.failed, err)
 	return d.apply(nc)
 }
 
@@ -73,7 +103,7 @@ func (d *readDeadlines) fail(nc net.Conn, err error) error {
 func (d *readDeadlines) end(nc net.Conn, err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.ended = err
+	d.ensureBounds().ended = err
 	return d.apply(nc)
 }
 
@@ -83,14 +113,14 @@ func (d *readDeadlines) apply(nc net.Conn) error {
 	switch {
 	case d.taken:
 		return nil
-	case d.failed != nil || d.ended != nil:
+	case d.interruption() != nil:
 		return nc.SetReadDeadline(longAgo)
 	case d.quiet == 0:
-		return nc.SetReadDeadline(d.caller)
+		return nc.SetReadDeadline(d.caller())
 	}
 	at := d.parker.t.begun.Add(d.quiet)
-	if !d.caller.IsZero() && d.caller.Before(at) {
-		at = d.caller
+	if caller := d.caller(); !caller.IsZero() && caller.Before(at) {
+		at = caller
 	}
 	return nc.SetReadDeadline(at)
 }
@@ -112,10 +142,10 @@ func (d *readDeadlines) setQuiet(nc net.Conn, at time.Duration) {
 func (d *readDeadlines) quietPassed(nc net.Conn) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.quiet == 0 || d.failed != nil || d.ended != nil {
+	if d.quiet == 0 || d.interruption() != nil {
 		return false
 	}
-	if !d.caller.IsZero() && !time.Now().Before(d.caller) {
+	if caller := d.caller(); !caller.IsZero() && !time.Now().Before(caller) {
 		return false
 	}
 	d.quiet = 0
@@ -128,14 +158,7 @@ func (d *readDeadlines) quietPassed(nc net.Conn) bool {
 func (d *readDeadlines) reason(timeout error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch {
-	case d.failed != nil:
-		return d.failed
-	case d.ended != nil:
-		return d.ended
-	default:
-		return timeout
-	}
+	return cmp.Or(d.interruption(), timeout)
 }
 
 // boundRead interrupts a read, until release, when ctx ends. The argument of release says whether
