@@ -48,9 +48,9 @@ type Conn struct {
 	place    int32 // in the connSet; guarded by it
 	accepted bool  // the 101 is written; guarded by the connSet
 
-	isPong      bool // the control frame that is handled is a pong; only used by the reading goroutine
-	handling    bool // a handler is running; only used by the reading goroutine
-	byMessage   bool // a MessageHandler has the messages; set before other goroutines have the Conn
+	isPong      bool     // the control frame that is handled is a pong; only used by the reading goroutine
+	handling    bool     // a handler is running; only used by the reading goroutine
+	dispatch    dispatch // set before other goroutines have the Conn
 	onClose     atomic.Pointer[func(code int, text string) error]
 	onPing      atomic.Pointer[func(data string) error]
 	onPong      atomic.Pointer[func(data string) error]
@@ -62,6 +62,15 @@ type Conn struct {
 	closeRead atomic.Pointer[context.Context] // returned by CloseRead; nil before
 	group     group
 }
+
+// dispatch says who gets the messages of a connection.
+type dispatch uint8
+
+const (
+	toReads   dispatch = iota // reads of the application return them
+	toHandler                 // a MessageHandler is called, always on the same goroutine
+	toParking                 // likewise, but the connection has no goroutine while it is parked
+)
 
 // init makes c the connection of a transport, before other goroutines have either. The
 // connection's context takes its values from the request's, but not its end.

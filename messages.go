@@ -15,13 +15,13 @@ import (
 // The goroutine ends when the connection is parked: see Options.ParkAfter. When the peer sends
 // something, the handler is called on another goroutine.
 func (e *Endpoint) RunMessages(conn *Conn, open func() (MessageHandler, error), report func(error)) {
-	go e.newMessages(conn, open, report, e.connOptions().parkAfter).serve()
+	go e.newMessages(conn, open, report, toParking).serve()
 }
 
 // ServeMessages is RunMessages on the caller's goroutine alone: it returns when the connection
 // is closed. See [Endpoint.Serve] for its use and its price.
 func (e *Endpoint) ServeMessages(conn *Conn, open func() (MessageHandler, error), report func(error)) {
-	e.newMessages(conn, open, report, -1).serve()
+	e.newMessages(conn, open, report, toHandler).serve()
 }
 
 // errNoHandler is the failure of an open that returned nothing to serve the connection with.
@@ -32,16 +32,15 @@ var errNoHandler = errors.New("websocket: Open returned neither a MessageHandler
 // another goroutine may use it.
 type messages struct {
 	run
-	parkAfter time.Duration                  // negative: never
-	open      func() (MessageHandler, error) // nil once it is called
-	handler   MessageHandler                 // nil until open has succeeded
+	open    func() (MessageHandler, error) // nil once it is called
+	handler MessageHandler                 // nil until open has succeeded
 }
 
 func (e *Endpoint) newMessages(
-	conn *Conn, open func() (MessageHandler, error), report func(error), parkAfter time.Duration,
+	conn *Conn, open func() (MessageHandler, error), report func(error), how dispatch,
 ) *messages {
-	conn.byMessage = true
-	return &messages{run: run{e: e, conn: conn, report: report}, parkAfter: parkAfter, open: open}
+	conn.dispatch = how
+	return &messages{run: run{e: e, conn: conn, report: report}, open: open}
 }
 
 // Wake goes on with a connection that was parked: it is a [transport.Waker].
@@ -72,9 +71,13 @@ func (m *messages) loop(parked *bool) error {
 			return err
 		}
 	}
+	quiet := time.Duration(-1) // never
+	if m.conn.dispatch == toParking {
+		quiet = m.conn.options.parkAfter
+	}
 	for {
 		// Not by way of ReadSlice: each call is on the stack of every connection that waits.
-		messageType, message, err := m.conn.t.ReadOrPark(m.parkAfter, m)
+		messageType, message, err := m.conn.t.ReadOrPark(quiet, m)
 		switch {
 		case err == transport.ErrParked: //nolint:errorlint // it is never wrapped
 			*parked = true

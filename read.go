@@ -129,7 +129,7 @@ func (c *Conn) CloseRead(ctx context.Context) context.Context {
 		return *c.closeRead.Load()
 	}
 	c.whenDone(c.Context(), func() { cancel(context.Cause(c.Context())) })
-	if c.byMessage {
+	if c.dispatch != toReads {
 		c.whenDone(derived, func() {
 			if ctx.Err() != nil {
 				_ = c.failReads(context.Cause(ctx))

@@ -46,7 +46,11 @@ type run struct {
 	e      *Endpoint
 	conn   *Conn
 	report func(error)
+}
 
+// A completion is the end of a run. It is no part of the run, which an idle connection keeps.
+type completion struct {
+	*run
 	reported error // the first failure that was reported or logged
 	panicked bool
 }
@@ -95,6 +99,7 @@ func (s *serving) end() {
 // complete ends the connection after the functions that served it have returned errs. Every
 // step runs, even if an earlier one panics.
 func (r *run) complete(errs []error) {
+	c := completion{run: r}
 	ofFunctions := r.conn.group.stop()
 	var awaiting sync.WaitGroup
 	callEach(func(failure error) {
@@ -102,55 +107,55 @@ func (r *run) complete(errs []error) {
 	},
 		r.conn.beginClosing,
 		func() { ofFunctions = append(ofFunctions, r.conn.awaitFunctions(&awaiting)...) },
-		func() { r.conclude(append(ofFunctions, errs...)) },
+		func() { c.conclude(append(ofFunctions, errs...)) },
 		r.conn.t.Abort, // has no effect unless conclude has failed
 		r.conn.stopBackground,
-		r.join,
+		c.join,
 		awaiting.Wait,
-		r.ended,
+		c.ended,
 		func() { r.e.live.remove(r.conn) },
 	)
 }
 
 // conclude decides how the connection ends, reports it, and closes the connection, even if a
 // function of the application panics or calls runtime.Goexit.
-func (r *run) conclude(errs []error) {
+func (c *completion) conclude(errs []error) {
 	o := outcome{frame: failureFrame}
-	defer func() { r.conn.finish(o) }()
-	r.conn.t.FindPeerClose(r.conn.GetCloseHandshakeTimeout())
-	o = r.conn.outcome(errs, nil)
+	defer func() { c.conn.finish(o) }()
+	c.conn.t.FindPeerClose(c.conn.GetCloseHandshakeTimeout())
+	o = c.conn.outcome(errs, nil)
 	if o.report != nil {
-		r.reportFailure(o)
-	} else if _, cause := r.conn.t.CloseCause(); cause != nil {
-		r.log(slog.LevelDebug, logEnded, cause)
+		c.reportFailure(o)
+	} else if _, cause := c.conn.t.CloseCause(); cause != nil {
+		c.log(slog.LevelDebug, logEnded, cause)
 	}
 }
 
 // join waits for the functions that were started with Conn.Go. It reports their failures
 // since serve returned, and a panic of the underlying net.Conn that was not reported yet.
-func (r *run) join() {
-	errs := append(r.conn.group.wait(), r.conn.t.Panicked())
-	if late := r.conn.outcome(errs, r.reported); late.failed {
-		r.reportFailure(late)
+func (c *completion) join() {
+	errs := append(c.conn.group.wait(), c.conn.t.Panicked())
+	if late := c.conn.outcome(errs, c.reported); late.failed {
+		c.reportFailure(late)
 	}
 }
 
 // reportFailure calls report, or logs the failure if report is nil.
-func (r *run) reportFailure(o outcome) {
-	if r.reported == nil {
-		r.reported = o.report
+func (c *completion) reportFailure(o outcome) {
+	if c.reported == nil {
+		c.reported = o.report
 	}
-	r.panicked = r.panicked || isPanic(o.report)
-	if r.report == nil {
-		r.log(o.level, failureMessage(o.level), o.report)
+	c.panicked = c.panicked || isPanic(o.report)
+	if c.report == nil {
+		c.log(o.level, failureMessage(o.level), o.report)
 		return
 	}
 	callRecovering(func() error {
-		r.report(o.report)
+		c.report(o.report)
 		return nil
 	}, func(failure error) {
 		if failure != nil {
-			r.log(slog.LevelError, logErrorFailed, fmt.Errorf("websocket: OnError failed: %w", failure))
+			c.log(slog.LevelError, logErrorFailed, fmt.Errorf("websocket: OnError failed: %w", failure))
 		}
 	})
 }
@@ -176,26 +181,26 @@ func (r *run) opened() {
 }
 
 // ended notifies the observer how the connection ended.
-func (r *run) ended() {
-	r.e.observe(r.conn.Context(), func(o *Observer) { o.ended(r.conn, r.ending()) })
+func (c *completion) ended() {
+	c.e.observe(c.conn.Context(), func(o *Observer) { o.ended(c.conn, c.ending()) })
 }
 
-func (r *run) ending() Ending {
-	t := r.conn.t
+func (c *completion) ending() Ending {
+	t := c.conn.t
 	how, cause := t.CloseCause()
 	code := t.CloseCode()
 	switch {
-	case r.reported != nil:
-		cause = r.reported
+	case c.reported != nil:
+		cause = c.reported
 	case how == transport.CauseLocal && code == CloseAbnormalClosure && t.SocketFailure() != nil:
 		cause = t.SocketFailure() // it kept our close frame from being sent
-	case r.conn.t.ShuttingDown():
+	case c.conn.t.ShuttingDown():
 		cause = ErrShutdown
 	}
 	return Ending{
 		Code:     code,
 		Duration: t.Age(),
 		Cause:    cause,
-		Panicked: r.panicked,
+		Panicked: c.panicked,
 	}
 }
