@@ -39,12 +39,18 @@ func catchPanic(f func()) (err error) {
 // callEach calls all functions in order, also those after one that panics or calls
 // runtime.Goexit. It passes each panic to report, whose own panics are dropped.
 func callEach(report func(error), functions ...func()) {
-	if len(functions) == 0 {
-		return
-	}
-	defer callEach(report, functions[1:]...) // also after a Goexit
-	if failure := catchPanic(functions[0]); failure != nil {
-		_ = catchPanic(func() { report(failure) })
+	next := 0
+	defer func() {
+		if next < len(functions) { // a Goexit is under way
+			callEach(report, functions[next:]...)
+		}
+	}()
+	for next < len(functions) {
+		f := functions[next]
+		next++
+		if failure := catchPanic(f); failure != nil {
+			_ = catchPanic(func() { report(failure) })
+		}
 	}
 }
 
