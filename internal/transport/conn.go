@@ -67,6 +67,12 @@ func (t *Conn) Open() {
 // or less means no bound. It also takes back the deadlines that the HTTP server has left. If it
 // fails, the caller must abort the Conn.
 func (t *Conn) WriteResponse(p []byte, timeout time.Duration) error {
+	if t.socket != nil {
+		_ = t.nc.SetDeadline(time.Time{})
+		if p = p[t.tryWrite(p):]; len(p) == 0 { // there is room in a new socket
+			return nil
+		}
+	}
 	_ = t.nc.SetReadDeadline(time.Time{}) // a read that it bounds all the same fails
 	var at time.Time
 	if timeout > 0 {

@@ -17,7 +17,22 @@ const chunkMax = 128 << 10
 // send writes p and then payload to the socket, in one system call if possible. frameLock is
 // held. If not all of it can be written, the connection has failed; so it has if the Write of the
 // net.Conn beneath panics or calls runtime.Goexit.
+//
+// Most writes need not wait for anything. So a socket that has no deadline is tried without one: to
+// set it costs more than all else about it.
 func (t *Conn) send(b *WriteDeadline, p, payload []byte) (n int, err error) {
+	if t.armed == 0 && t.socket != nil && len(payload) == 0 && len(p) <= chunkMax {
+		if n = t.writeNow(p); n == len(p) {
+			return n, nil
+		}
+		p = p[n:]
+	}
+	m, err := t.sendWaiting(b, p, payload)
+	return n + m, err
+}
+
+// sendWaiting is send for what may have to wait.
+func (t *Conn) sendWaiting(b *WriteDeadline, p, payload []byte) (n int, err error) {
 	returned := false
 	defer func() {
 		if !returned {

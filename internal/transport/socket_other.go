@@ -17,3 +17,5 @@ func (*Conn) arriveRaw(*arrival) (int, error) { panic("websocket: there is no ra
 func (*arrival) read(uintptr) bool { panic("websocket: there is no raw connection") }
 
 func (*Conn) writeNow([]byte) int { panic("websocket: there is no raw connection") }
+
+func (*Conn) tryWrite([]byte) int { panic("websocket: there is no raw connection") }

@@ -139,17 +139,25 @@ func (a *arrival) read(fd uintptr) bool {
 	}
 }
 
-// writeNow writes what the socket takes without waiting. The write lock is held. What is
-// wrong shows when the rest is written.
+// writeNow writes what the socket takes without waiting. frameLock is held. What is wrong shows when
+// the rest is written.
 func (t *Conn) writeNow(p []byte) (n int) {
-	own := t.ownDeadline()
-	_ = t.arm(&own)                // a socket does not panic
+	if t.armed != 0 { // a deadline that has passed would keep it from writing
+		own := t.ownDeadline()
+		_ = t.arm(&own) // a socket does not panic
+	}
+	n = t.tryWrite(p)
+	t.counts.bytesSent.Add(uint64(n))
+	return n
+}
+
+// tryWrite is writeNow without counting, for a socket that has no deadline.
+func (t *Conn) tryWrite(p []byte) (n int) {
 	a := attempts.Get().(*attempt) //nolint:errcheck // it is
 	a.p, a.n = p, 0
 	_ = t.socket.Write(a.try)
 	n, a.p = a.n, nil
 	attempts.Put(a)
-	t.counts.bytesSent.Add(uint64(n))
 	return n
 }
 
