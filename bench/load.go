@@ -20,16 +20,30 @@ type scale struct {
 	growth        int // the largest number of connections of the echo
 	latency       time.Duration
 	quick         bool // the memory of idle connections, which hardly differs, is measured in one round
+
+	minute time.Duration // of the workload of many idle connections
+	away   time.Duration // a quiet time before a message, longer than ParkAfter
+	most   int           // connections of these workloads; 0: as many as their names say
+}
+
+// atMost returns the number of connections of a workload whose name says that there are n.
+func (s *scale) atMost(n int) int {
+	if s.most > 0 {
+		return min(n, s.most)
+	}
+	return n
 }
 
 var (
 	fullScale = scale{
 		warmup: 100 * time.Millisecond, phase: 250 * time.Millisecond,
 		idle: 10_000, members: 2_000, growth: 10_000, latency: 1500 * time.Millisecond,
+		minute: time.Minute, away: 7 * time.Second,
 	}
 	quickScale = scale{
 		warmup: 50 * time.Millisecond, phase: 150 * time.Millisecond,
 		idle: 10_000, members: 1_000, growth: 1_000, latency: 500 * time.Millisecond, quick: true,
+		minute: time.Minute, away: 7 * time.Second,
 	}
 )
 

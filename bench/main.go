@@ -48,6 +48,7 @@ type settings struct {
 	quick        bool
 	rounds       int
 	run, impl    *regexp.Regexp
+	named        bool // there is a -run
 	first        bool // only what the first table of the page has
 	out          string
 	from         string
@@ -62,7 +63,8 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.SetOutput(stderr)
 	flags.BoolVar(&s.quick, "quick", false, "two minutes: the first table of the page, compared with the page; "+
 		"with -run or -impl, the whole page of these, in short")
-	flags.StringVar(&run, "run", "", "only workloads whose name matches this `regexp`")
+	flags.StringVar(&run, "run", "", "only workloads whose name matches this `regexp`; idle and wake, which take long, are "+
+		"measured only if it is given")
 	flags.StringVar(&impl, "impl", "", "only implementations whose name matches this `regexp`")
 	flags.IntVar(&s.rounds, "rounds", 0, "measure everything `n` times (default 5, with -quick 3)")
 	flags.StringVar(&s.out, "o", "", "write the page, its charts and its data into this `folder` instead of the page to the "+
@@ -83,6 +85,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	if s.from != "" && len(others) > 0 {
 		return s, fmt.Errorf("bench: -from measures nothing, so %s means nothing", strings.Join(others, ", "))
 	}
+	s.named = run != ""
 	s.first = s.quick && run == "" && impl == ""
 	if s.rounds <= 0 {
 		s.rounds = 5
@@ -184,7 +187,7 @@ func (s *settings) implementations() []implementation {
 
 // measures reports whether the settings select the workload.
 func (s *settings) measures(w *workload) bool {
-	return s.run.MatchString(w.name) && (!s.first || w.first)
+	return s.run.MatchString(w.name) && (s.named || !w.named) && (!s.first || w.first)
 }
 
 // measureAll measures each workload with each implementation, once in every round. The order of

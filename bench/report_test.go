@@ -149,6 +149,7 @@ func TestNumbersHaveThreeDigits(t *testing.T) {
 var tiny = scale{
 	warmup: time.Millisecond, phase: 5 * time.Millisecond,
 	idle: 40, members: 20, growth: 100, latency: 100 * time.Millisecond,
+	minute: 100 * time.Millisecond, away: 10 * time.Millisecond, most: 40,
 }
 
 func TestEveryWorkloadFillsItsColumns(t *testing.T) {
@@ -197,6 +198,25 @@ func TestTooFewDescriptorsSkipAndSayWhy(t *testing.T) {
 		"Echo of 1 KiB on 10,000 connections: it needs 10064 descriptors in each process, the limit is 1100",
 	}, r.Skipped)
 	assert.Len(t, r.Workloads, 2, "100 and 1,000 connections are few enough")
+}
+
+func TestWhatTakesLongIsMeasuredOnlyIfItIsNamed(t *testing.T) {
+	measured := func(args ...string) (names []string) {
+		s, err := parse(args, io.Discard)
+		require.NoError(t, err)
+		for _, w := range workloads(s.scale()) {
+			if s.measures(&w) && w.named {
+				names = append(names, w.name)
+			}
+		}
+		return names
+	}
+	assert.Empty(t, measured())
+	assert.Empty(t, measured("-quick"))
+	assert.Empty(t, measured("-impl", "."))
+	assert.Empty(t, measured("-run", "^memory$"))
+	assert.Equal(t, []string{"idle 18k", "wake"}, measured("-run", "idle 18k|wake"))
+	assert.Equal(t, []string{"idle 1k", "idle 6k", "idle 18k", "wake"}, measured("-run", "."))
 }
 
 func TestArgumentsThatMakeNoSenseAreRefused(t *testing.T) {

@@ -19,6 +19,7 @@ type workload struct {
 	mode    mode
 	among   func(im *implementation) bool // reports for which implementations there is a row; nil: for all
 	once    bool                          // it is measured in one round only, because it takes long
+	named   bool                          // it is measured only where there is a -run, because it takes long
 	timeout time.Duration                 // of one measurement; zero means cellTimeout
 	columns []column
 	first   bool // its columns with a label are rows of the report's first table
@@ -78,7 +79,8 @@ func workloads(s scale) []workload {
 	for conns := 100; conns <= s.growth; conns *= 10 {
 		all = append(all, growthWorkload(conns))
 	}
-	return all
+	all = append(all, idleWorkloads(s)...)
+	return append(all, wakeWorkload(s))
 }
 
 func echoWorkload(size int, op byte) workload {
