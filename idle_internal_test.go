@@ -172,6 +172,34 @@ func waitIsShallow(t *testing.T, u *Upgrader) {
 	t.Logf("%d bytes", each)
 }
 
+// The stack of a goroutine that has done nothing but wait stays where it is while the peer's close frame
+// is read and answered: for a larger one, Go would copy all frames that are on it.
+func TestAnswerToACloseFrameIsShallow(t *testing.T) {
+	const many = 100
+	moved := make(chan bool, many)
+	server := httptest.NewServer(New(ControllerFunc(func(conn *Conn, _ *http.Request) error {
+		var here byte
+		before := uintptr(unsafe.Pointer(&here))
+		_, _, err := conn.ReadMessage()
+		moved <- before != uintptr(unsafe.Pointer(&here))
+		return err
+	})))
+	defer server.Close()
+	copied := 0
+	for range many {
+		client, _, err := ws.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil) //nolint:bodyclose // a 101 has no body
+		require.NoError(t, err)
+		require.NoError(t, client.WriteMessage(CloseMessage, ws.FormatCloseMessage(CloseNormalClosure, "bye")))
+		_, _, err = client.ReadMessage()
+		require.Equal(t, &CloseError{Code: CloseNormalClosure}, err)
+		require.NoError(t, client.Close())
+		if <-moved {
+			copied++
+		}
+	}
+	assert.Less(t, copied, many/2, "once in a while, the allocator has more to do")
+}
+
 // Each call of a network connection is checked for a panic. Without an error, that allocates
 // nothing.
 func TestNoErrorIsNoPanicForNoMemory(t *testing.T) {

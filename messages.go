@@ -113,6 +113,7 @@ func (m *messages) begin() error {
 
 // end ends the connection once the loop has ended with err.
 func (m *messages) end(err error) {
+	growStack()
 	m.open = nil
 	m.conn.t.EndLoan()
 	errs := []error{err}

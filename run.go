@@ -93,6 +93,7 @@ func (s *serving) end() {
 	if !s.returned {
 		s.err = newPanicError(recover())
 	}
+	growStack()
 	s.complete([]error{s.err})
 }
 

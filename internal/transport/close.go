@@ -79,14 +79,61 @@ func (t *Conn) sendChosen(timeout time.Duration) error {
 
 // AnswerClose answers the peer's close frame with its code and no text, unless a close frame
 // was sent before, and closes the socket. The close timeout bounds it.
+//
+// That is how most connections end. So what it calls then fits into the stack of a goroutine that has
+// done nothing but wait: to let a stack grow takes as long as the whole answer.
 func (t *Conn) AnswerClose(ce *ws.CloseError) {
+	if !t.answerNow(ce) {
+		t.answerSlowly(ce)
+	}
+	_ = t.close()
+}
+
+// answerNow is AnswerClose for a socket that takes the frame at once. It reports whether a frame was
+// sent.
+func (t *Conn) answerNow(ce *ws.CloseError) bool {
+	if t.socket == nil || t.client || !t.frameLock.TryLock() {
+		return false
+	}
+	if t.armed != 0 || t.corked() || t.Unwritable() != nil {
+		t.unlockFrame()
+		return false
+	}
+	answer := wire.CloseAnswer(ce)
+	t.happens(eventCloseFrame, answer)
+	small := smallFrames.Get().(*smallFrame) //nolint:errcheck // it is
+	header := wire.AppendHeader(small[:0], wire.OpClose, 0)
+	frame := wire.AppendClose(header, answer)
+	frame[len(header)-1] = byte(len(frame) - len(header)) // at most 125
+	n := t.tryWrite(frame)
+	t.counts.bytesSent.Add(uint64(n)) //nolint:gosec // it is not negative
+	if n == len(frame) || t.sendRest(frame[n:]) == nil {
+		t.counts.closeSent.Store(int32(answer.Code)) //nolint:gosec // it has two bytes
+	}
+	smallFrames.Put(small)
+	t.unlockFrame()
+	return true
+}
+
+// sendRest sends what is left of a close frame.
+//
+//go:noinline
+func (t *Conn) sendRest(p []byte) error {
+	b := closeDeadline(t.CloseTimeout())
+	_, err := t.sendWaiting(&b, p, nil)
+	return err
+}
+
+// answerSlowly is AnswerClose for any other connection, and where something else is being written.
+//
+//go:noinline
+func (t *Conn) answerSlowly(ce *ws.CloseError) {
 	timeout := t.CloseTimeout()
 	b := closeDeadline(timeout)
 	if !t.socketEnforces(&b) {
 		defer t.abortAfter(max(timeout, CloseGrace))()
 	}
 	_ = t.writeClose(&b, wire.CloseAnswer(ce)) // ErrCloseSent: it was an answer itself
-	_ = t.close()
 }
 
 // CloseNow closes the socket without a closing handshake. After a hang-up, it first looks for

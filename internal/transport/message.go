@@ -100,24 +100,12 @@ func (t *Conn) readWholeLocked(lend bool, quiet time.Duration) (int, []byte, err
 	if err != nil {
 		return NoMessage, nil, err
 	}
-	if wire.IsClose(t.buffer.bytes()) {
-		growStack()
+	if wire.IsClose(t.buffer.bytes()) { // not by way of readNext: see AnswerClose
+		_, err = t.nextFrame()
+		return NoMessage, nil, err
 	}
 	return t.readNext(lend)
 }
-
-// growStack makes the stack of the goroutine as large as the end of a connection needs, which is
-// twice that of a goroutine that has only waited. Go copies a stack frame by frame to a larger one.
-// Here, it has half of the frames that it has where the close frame is parsed or answered.
-//
-//go:noinline
-func growStack() {
-	var space [1 << 10]byte
-	touch(&space)
-}
-
-//go:noinline
-func touch(*[1 << 10]byte) {}
 
 // readNext is readWholeLocked once a frame begins to arrive.
 func (t *Conn) readNext(lend bool) (messageType int, p []byte, err error) {
