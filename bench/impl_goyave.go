@@ -1,5 +1,11 @@
 package main
 
+import (
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+)
+
 // A program of its own, because this module must also build where Goyave's is unavailable.
 var goyaveProgram = &program{folder: "goyave"}
 
@@ -22,5 +28,14 @@ var (
 		config:  "a controller of a Goyave server; else as goyave-contrib/websocket",
 		ours:    true,
 		program: goyaveProgram,
+	})
+	_ = register(implementation{
+		name:       "goyave-contrib/websocket on Goyave, messages",
+		module:     oursModule,
+		below:      []string{goyaveModule, "github.com/gorilla/websocket", "github.com/klauspost/compress"},
+		config:     "a message controller of a Goyave server; else as goyave-contrib/websocket, messages",
+		ours:       true,
+		quietAfter: websocket.DefaultOptions().ParkAfter + 2*time.Second,
+		program:    goyaveProgram,
 	})
 )

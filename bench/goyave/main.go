@@ -23,6 +23,8 @@ type upgrader interface {
 var implementations = map[string]func(serving.Mode) upgrader{
 	"goyave.dev/goyave/v5/websocket":     original,
 	"goyave-contrib/websocket on Goyave": face,
+
+	"goyave-contrib/websocket on Goyave, messages": faceMessages,
 }
 
 func main() {
