@@ -102,17 +102,27 @@ func (s *serving) end() {
 func (r *run) complete(errs []error) {
 	c := completion{run: r}
 	ofFunctions := r.conn.group.stop()
-	var awaiting sync.WaitGroup
+	var awaiting *sync.WaitGroup
 	callEach(func(failure error) {
 		r.log(slog.LevelError, logEndFailed, fmt.Errorf("websocket: ending the connection failed: %w", failure))
 	},
 		r.conn.beginClosing,
-		func() { ofFunctions = append(ofFunctions, r.conn.awaitFunctions(&awaiting)...) },
-		func() { c.conclude(append(ofFunctions, errs...)) },
+		func() {
+			var late []error
+			late, awaiting = r.conn.awaitFunctions()
+			if ofFunctions = append(ofFunctions, late...); ofFunctions != nil {
+				errs = append(ofFunctions, errs...)
+			}
+		},
+		func() { c.conclude(errs) },
 		r.conn.t.Abort, // has no effect unless conclude has failed
 		r.conn.stopBackground,
 		c.join,
-		awaiting.Wait,
+		func() {
+			if awaiting != nil {
+				awaiting.Wait()
+			}
+		},
 		c.ended,
 		func() { r.e.live.remove(r.conn) },
 	)

@@ -135,12 +135,13 @@ func (c *Conn) closeForShutdown(graceOver <-chan struct{}) {
 // awaitFunctions waits, at a shutdown, until the functions of Conn.Go have returned, for what they
 // return may choose the close frame. It waits no longer than Serve may take, and not once the close
 // frame is chosen. It returns their errors. The goroutine that it starts ends with the last
-// function, and counts in running.
-func (c *Conn) awaitFunctions(running *sync.WaitGroup) []error {
+// function, and counts in running, which is nil if there is none.
+func (c *Conn) awaitFunctions() (errs []error, running *sync.WaitGroup) {
 	g := &c.group
 	if !c.t.ShuttingDown() || c.t.CloseChosen() || !g.hasFunctions() {
-		return nil
+		return nil, nil
 	}
+	running = new(sync.WaitGroup)
 	returned := make(chan struct{})
 	running.Go(func() {
 		defer close(returned)
@@ -153,7 +154,7 @@ func (c *Conn) awaitFunctions(running *sync.WaitGroup) []error {
 	case <-c.t.Closed(): // Shutdown has sent the close frame
 	case <-grace.C:
 	}
-	return g.takeErrors()
+	return g.takeErrors(), running
 }
 
 // abort closes the socket at once, for a shutdown whose time is over. A panic of the
