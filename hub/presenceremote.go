@@ -62,7 +62,7 @@ func (p *presence) toPut(r *presentRoom, who *person) {
 }
 
 // put puts what has changed on this node in the first room that waits, and publishes it.
-func (p *presence) put(ctx context.Context) (done bool, err error) {
+func (p *presence) put() (done bool, err error) {
 	p.mu.Lock()
 	if len(p.serving.toPut) == 0 {
 		p.mu.Unlock()
@@ -83,7 +83,9 @@ func (p *presence) put(ctx context.Context) (done bool, err error) {
 	r.remote.putting = true
 	p.mu.Unlock()
 
-	if err = p.broker.PutPresence(ctx, Room(r.name), pub.node, pub.revision, changes); err == nil {
+	if err = p.limited(func(ctx context.Context) error {
+		return p.broker.PutPresence(ctx, Room(r.name), pub.node, pub.revision, changes)
+	}); err == nil {
 		_ = p.hub.publishTo(Room(r.name), envelope{op: opPresence, publication: pub}) // as with a loss, the others notice
 	}
 

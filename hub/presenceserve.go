@@ -43,6 +43,7 @@ type serving struct {
 	retry      time.Duration // zero: the last call has not failed
 	logged     time.Time
 	checkAll   bool // all rooms are checked in the next tick
+	toCheck    []*presentRoom
 	lapsed     bool // this node has not reached the broker for so long that the others are taken for gone
 }
 
@@ -151,11 +152,8 @@ func (p *presence) step() (wait time.Duration) {
 		}
 		return wait
 	}
-	for i, do := range []func(context.Context) (bool, error){p.renew, p.list, p.put, p.send} {
-		ctx, cancel := p.limit(now)
-		done, err := do(ctx)
-		cancel()
-		switch {
+	for i, do := range []func() (bool, error){p.renew, p.list, p.put, p.send, p.check} {
+		switch done, err := do(); {
 		case p.ctx.Err() != nil:
 			return 0
 		case err != nil:
@@ -169,13 +167,16 @@ func (p *presence) step() (wait time.Duration) {
 	return max(p.nextTick.Sub(now), 1)
 }
 
-// limit returns the context of the next calls.
-func (p *presence) limit(now time.Time) (context.Context, context.CancelFunc) {
+// limited calls a function that calls the broker once.
+func (p *presence) limited(call func(ctx context.Context) error) error {
+	now := time.Now()
 	end := now.Add(min(mostCall, p.options.TTL/4))
 	if now.Before(p.leaseUntil) && p.leaseUntil.Before(end) {
 		end = p.leaseUntil
 	}
-	return context.WithDeadline(p.ctx, end)
+	ctx, cancel := context.WithDeadline(p.ctx, end)
+	defer cancel()
+	return call(ctx)
 }
 
 // failed records that a call of the broker has failed, and returns how long to wait.
@@ -226,14 +227,14 @@ func (p *presence) endRoom(r *presentRoom) {
 }
 
 // send publishes values of people, or asks for them, if none is known.
-func (p *presence) send(ctx context.Context) (done bool, err error) {
+func (p *presence) send() (done bool, err error) {
 	p.mu.Lock()
 	waiting := len(p.toSend)
 	p.mu.Unlock()
 	if waiting == 0 {
 		return false, nil
 	}
-	if err := p.awaitSubscribed(ctx); err != nil {
+	if err := p.limited(p.awaitSubscribed); err != nil {
 		return true, err
 	}
 	p.mu.Lock()

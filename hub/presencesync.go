@@ -8,8 +8,8 @@ import (
 // ticksOfTTL is how many times a lease is renewed in its time, if all goes well.
 const ticksOfTTL = 4
 
-// renew renews the lease, learns which nodes are gone, and compares revisions, when it is time.
-func (p *presence) renew(ctx context.Context) (done bool, err error) {
+// renew renews the lease, learns which nodes are gone, and has revisions compared, when it is time.
+func (p *presence) renew() (done bool, err error) {
 	begun := time.Now()
 	if begun.Before(p.nextTick) && !p.leaseUntil.IsZero() {
 		return false, nil
@@ -17,8 +17,11 @@ func (p *presence) renew(ctx context.Context) (done bool, err error) {
 	p.mu.Lock()
 	p.ticks++
 	p.mu.Unlock()
-	lease, err := p.broker.RenewNode(ctx, p.hub.node, p.options.TTL)
-	if err != nil {
+	var lease Lease
+	if err = p.limited(func(ctx context.Context) (err error) {
+		lease, err = p.broker.RenewNode(ctx, p.hub.node, p.options.TTL)
+		return err
+	}); err != nil {
 		return true, err
 	}
 	p.leaseUntil = begun.Add(p.options.TTL)
@@ -37,10 +40,10 @@ func (p *presence) renew(ctx context.Context) (done bool, err error) {
 		}
 	}
 	p.resolveDoubts(begun)
-	rooms := p.roomsToCheck()
+	p.toCheck = append(p.toCheck, p.roomsToCheck()...)
 	p.mu.Unlock()
 	p.checkAll = false
-	return true, p.check(ctx, rooms, begun)
+	return true, nil
 }
 
 // compareNodes drops the nodes that are gone. If the broker has dropped this node, too, the others have
@@ -98,32 +101,41 @@ func (p *presence) roomsToCheck() (rooms []*presentRoom) {
 	return rooms
 }
 
-// check compares the revisions of rooms.
-func (p *presence) check(ctx context.Context, rooms []*presentRoom, now time.Time) error {
-	for len(rooms) > 0 {
-		batch := rooms[:min(atOnce, len(rooms))]
-		rooms = rooms[len(batch):]
-		revisions, err := p.broker.PresenceRevisions(ctx, topicsOf(batch))
-		if err != nil {
-			return err
-		}
-		p.mu.Lock()
-		for i, r := range batch {
-			if i < len(revisions) && p.rooms[r.name] == r && r.remote.listed {
-				p.compareRevisions(r, revisions[i], now)
-			}
-		}
-		p.mu.Unlock()
+// check compares the revisions of some of the rooms for which that is to be done.
+func (p *presence) check() (done bool, err error) {
+	n := min(atOnce, len(p.toCheck))
+	if n == 0 {
+		p.toCheck = nil
+		return false, nil
 	}
-	return nil
+	batch := p.toCheck[:n]
+	revisions, err := p.revisionsOf(batch)
+	if err != nil {
+		p.toCheck = nil // all are checked when calls succeed again
+		return true, err
+	}
+	p.toCheck = p.toCheck[n:]
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, r := range batch {
+		if i < len(revisions) && p.rooms[r.name] == r && r.remote.listed {
+			p.compareRevisions(r, revisions[i], now)
+		}
+	}
+	return true, nil
 }
 
-func topicsOf(rooms []*presentRoom) []Topic {
+func (p *presence) revisionsOf(rooms []*presentRoom) (revisions []map[string]uint64, err error) {
 	topics := make([]Topic, len(rooms))
 	for i, r := range rooms {
 		topics[i] = Room(r.name)
 	}
-	return topics
+	err = p.limited(func(ctx context.Context) (err error) {
+		revisions, err = p.broker.PresenceRevisions(ctx, topics)
+		return err
+	})
+	return revisions, err
 }
 
 // compareRevisions compares what is known of a room with the broker's revisions. What was published a
@@ -168,7 +180,7 @@ func (p *presence) lapse() {
 }
 
 // list lists rooms that wait for it.
-func (p *presence) list(ctx context.Context) (done bool, err error) {
+func (p *presence) list() (done bool, err error) {
 	p.mu.Lock()
 	n := min(atOnce, len(p.toList))
 	batch := append([]*presentRoom(nil), p.toList[:n]...)
@@ -183,39 +195,47 @@ func (p *presence) list(ctx context.Context) (done bool, err error) {
 		return false, nil
 	}
 	if newest > p.awaited {
-		if err = p.awaitSubscribed(ctx); err == nil {
+		if err = p.limited(p.awaitSubscribed); err == nil {
 			p.awaited = last
 		}
 	}
 	rest := batch
 	if err == nil {
-		rest, err = p.listEmpty(ctx, batch)
+		rest, err = p.listEmpty(batch)
 	}
-	for err == nil && len(rest) > 0 {
-		var list []NodePresence
-		if list, err = p.broker.ListPresence(ctx, Room(rest[0].name)); err == nil {
-			p.applyList(rest[0], list)
+	for err == nil && len(rest) > 0 && time.Now().Before(p.nextTick) {
+		if err = p.listRoom(rest[0]); err == nil {
 			rest = rest[1:]
 		}
 	}
-	if err != nil {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		for _, r := range rest {
-			r.remote.listing = false
-			p.queueList(r)
-		}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range rest {
+		r.remote.listing = false
+		p.queueList(r)
 	}
 	return true, err
 }
 
+func (p *presence) listRoom(r *presentRoom) error {
+	var list []NodePresence
+	err := p.limited(func(ctx context.Context) (err error) {
+		list, err = p.broker.ListPresence(ctx, Room(r.name))
+		return err
+	})
+	if err == nil {
+		p.applyList(r, list)
+	}
+	return err
+}
+
 // listEmpty lists rooms without others with one call, if there are several. It returns those that
 // remain to be listed.
-func (p *presence) listEmpty(ctx context.Context, rooms []*presentRoom) (rest []*presentRoom, err error) {
+func (p *presence) listEmpty(rooms []*presentRoom) (rest []*presentRoom, err error) {
 	if len(rooms) == 1 {
 		return rooms, nil
 	}
-	revisions, err := p.broker.PresenceRevisions(ctx, topicsOf(rooms))
+	revisions, err := p.revisionsOf(rooms)
 	if err != nil {
 		return rooms, err
 	}

@@ -1,0 +1,336 @@
+package hub_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/hub"
+	"github.com/goyave-contrib/websocket/internal/testws"
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// plainBroker is no PresenceBroker.
+type plainBroker struct{ hub.Broker }
+
+// unableBroker is a PresenceBroker that keeps no presence, because of how it is set up.
+type unableBroker struct{ hub.PresenceBroker }
+
+func (unableBroker) RenewNode(context.Context, string, time.Duration) (hub.Lease, error) {
+	return hub.Lease{}, hub.ErrNoPresence
+}
+
+// Without presence, or a broker that keeps it, joining works and the calls for presence fail.
+func TestNoPresence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var network hub.Memory
+		r := newRig(t, testws.Memory, websocket.Options{PingInterval: -1})
+		for _, options := range []hub.Options{
+			{},
+			{Broker: network.Node()},
+			{Broker: plainBroker{network.Node()}, Presence: tellAll()},
+			{Broker: unableBroker{network.Node().(hub.PresenceBroker)}, Presence: tellAll()},
+		} {
+			h := hub.New(options)
+			client, member := r.join(h, "x")
+			require.NoError(t, member.SetKey("ann"))
+			sleep(time.Minute)
+			require.ErrorIs(t, member.SetPresence(nil), hub.ErrNoPresence)
+			_, err := h.Present(t.Context(), "x")
+			require.ErrorIs(t, err, hub.ErrNoPresence)
+			_, err = h.CountPresent(t.Context(), "x")
+			require.ErrorIs(t, err, hub.ErrNoPresence)
+			nothing(t, h, client)
+			require.NoError(t, h.Shutdown(t.Context()))
+		}
+	})
+}
+
+func TestErrorsOfSetPresence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 2, func() *hub.PresenceOptions { return &hub.PresenceOptions{MaxValue: 3} })
+		_, m := s.enter(0, "", "x")
+		require.ErrorContains(t, m.SetPresence(nil), "without a key")
+		require.NoError(t, m.SetKey("ann"))
+		require.ErrorContains(t, m.SetPresence([]byte("long")), "value of 4 bytes")
+		value := []byte("abc")
+		require.NoError(t, m.SetPresence(value))
+		value[0] = 'x'
+		synctest.Wait()
+		s.expectPresent(1, "x", map[string]string{"ann": "abc"})
+		require.NoError(t, m.SetPresence(nil))
+		synctest.Wait()
+		people, err := s.hubs[1].Present(t.Context(), "x")
+		require.NoError(t, err)
+		require.Equal(t, []hub.Person{{Key: "ann"}}, people)
+		require.NoError(t, m.Conn().Close(4000, ""))
+		require.Error(t, m.SetPresence(nil))
+		s.brokers[1].set(func() { s.brokers[1].cut = true })
+		_, err = s.hubs[1].Present(t.Context(), "x")
+		require.ErrorIs(t, err, errFault)
+	})
+}
+
+// Rooms says which rooms have presence. A panic of a function of the application is logged, and the
+// rest goes on.
+func TestRoomsWithPresence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		options := tellAll()
+		options.Rooms = func(room string) bool {
+			if room == "bad" {
+				panic("rooms")
+			}
+			return room != "quiet"
+		}
+		list, changes := options.List, options.Changes
+		options.List = func(room string, people []hub.Person) hub.Message {
+			if room == "panics" {
+				panic("list")
+			}
+			return list(room, people)
+		}
+		options.Changes = func(room string, c []hub.PresenceChange) hub.Message {
+			if room == "panics" {
+				panic("changes")
+			}
+			return changes(room, c)
+		}
+		options.OnChange = func(hub.PresenceChange) { panic("change") }
+		s := newScene(t, 1, func() *hub.PresenceOptions { return options })
+		ann, _ := s.enter(0, "ann", "quiet", "bad", "panics")
+		synctest.Wait()
+		s.enter(0, "bob", "quiet", "bad", "panics", "x")
+		synctest.Wait()
+		assert.Empty(t, view(t, ann))
+		s.expectPresent(0, "quiet", people())
+		s.expectPresent(0, "bad", people())
+		s.expectPresent(0, "panics", people("ann", "bob"))
+		s.expectPresent(0, "x", people("bob"))
+	})
+}
+
+// OnChange is told of what changes in rooms with members on the node, in order with what the Observer
+// is told.
+func TestOnChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		told := make([][]string, 2)
+		nodes := 0
+		s := newScene(t, 2, func() *hub.PresenceOptions {
+			node := nodes
+			nodes++
+			return &hub.PresenceOptions{OnChange: func(c hub.PresenceChange) {
+				mu.Lock()
+				defer mu.Unlock()
+				told[node] = append(told[node], c.Kind.String()+" "+c.Room+" "+c.Key+" "+string(c.Value))
+			}}
+		})
+		_, a := s.enter(0, "ann", "x")
+		synctest.Wait()
+		_, b := s.enter(1, "bob", "x")
+		synctest.Wait()
+		require.NoError(t, a.SetPresence([]byte("away")))
+		synctest.Wait()
+		b.Leave("x")
+		synctest.Wait()
+		require.NoError(t, a.Conn().CloseNow())
+		sleep(presenceGrace)
+		mu.Lock()
+		defer mu.Unlock()
+		assert.Equal(t, []string{"joined x ann ", "joined x bob ", "updated x ann away", "left x bob ", "left x ann away"}, told[0])
+		assert.Equal(t, []string{"joined x bob ", "updated x ann away", "left x bob "}, told[1][:3], "until its last member has left")
+	})
+}
+
+// While OnChange is slow, what waits is bounded by the people that there are, and stays consistent.
+func TestSlowOnChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, calls := map[string]string{}, 0
+		proceed := make(chan struct{})
+		s := newScene(t, 1, func() *hub.PresenceOptions {
+			return &hub.PresenceOptions{OnChange: func(c hub.PresenceChange) {
+				<-proceed
+				calls++
+				old, present := here[c.Key]
+				assert.Equal(t, c.Kind != hub.PersonJoined, present)
+				if c.Kind == hub.PersonLeft {
+					delete(here, c.Key)
+				} else {
+					assert.False(t, present && c.Kind == hub.PersonJoined, old)
+					here[c.Key] = string(c.Value)
+				}
+			}}
+		})
+		_, m := s.enter(0, "ann", "x")
+		for i := range 3000 {
+			switch i % 3 {
+			case 0:
+				m.Leave("x")
+			case 1:
+				require.NoError(t, m.Join("x"))
+			default:
+				require.NoError(t, m.SetPresence([]byte{byte('a' + i%7)}))
+			}
+			synctest.Wait()
+		}
+		require.NoError(t, m.Join("x"))
+		require.NoError(t, m.SetPresence([]byte("last")))
+		synctest.Wait()
+		close(proceed)
+		synctest.Wait()
+		assert.Equal(t, map[string]string{"ann": "last"}, here)
+		assert.Less(t, calls, 1100)
+	})
+}
+
+// A node is subscribed to a room as long as it needs to be, and no longer, and puts nothing more then.
+func TestRoomEndsOnNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 2, tellAll)
+		topics := &subscriptions{PresenceBroker: s.network.Node().(hub.PresenceBroker)}
+		h := hub.New(hub.Options{Broker: topics, Presence: tellAll()})
+		s.hubs = append(s.hubs, h)
+		_, a := s.enter(2, "ann", "x", "y")
+		synctest.Wait()
+		a.Leave("y")
+		synctest.Wait()
+		assert.Equal(t, []string{"ann", "x"}, topics.names())
+		require.NoError(t, a.Conn().CloseNow())
+		sleep(presenceGrace - 1)
+		assert.Equal(t, []string{"x"}, topics.names())
+		_, a = s.enter(2, "ann", "x") // again, within the grace
+		sleep(2 * presenceGrace)
+		assert.Equal(t, []string{"ann", "x"}, topics.names())
+		require.NoError(t, a.Conn().CloseNow())
+		sleep(presenceGrace)
+		assert.Empty(t, topics.names())
+		sleep(time.Hour)
+		lease, err := s.brokers[0].RenewNode(t.Context(), "another", time.Second)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"another"}, lease.Nodes, "nobody is anywhere, so no node keeps a lease")
+		require.NoError(t, h.Shutdown(t.Context()))
+	})
+}
+
+type subscriptions struct {
+	hub.PresenceBroker
+	mu     sync.Mutex
+	topics []string
+}
+
+func (b *subscriptions) Subscribe(t hub.Topic) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t.Kind != hub.KindNode {
+		b.topics = append(b.topics, t.Name)
+	}
+	return b.PresenceBroker.Subscribe(t)
+}
+
+func (b *subscriptions) Unsubscribe(t hub.Topic) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := slices.Index(b.topics, t.Name); i >= 0 {
+		b.topics = slices.Delete(b.topics, i, i+1)
+	}
+	return b.PresenceBroker.Unsubscribe(t)
+}
+
+func (b *subscriptions) names() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Sorted(slices.Values(b.topics))
+}
+
+// The newest session of a user takes the place of the other one, and the room is told of nothing.
+func TestTakeKeyWithPresence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 2, tellAll)
+		ann, _ := s.enter(0, "ann", "x")
+		synctest.Wait()
+		_, old := s.enter(0, "bob", "x")
+		synctest.Wait()
+		for i := range 4 {
+			_, member := s.join(s.hubs[i%2])
+			require.NoError(t, member.TakeKey(t.Context(), "bob", 4001, "elsewhere"))
+			require.NoError(t, member.Join("x"))
+			sleep(2 * presenceGrace)
+			require.Error(t, old.Conn().Context().Err())
+			old = member
+		}
+		assert.Equal(t, []string{"joined bob"}, changesIn(t, ann, "x"))
+	})
+}
+
+// The same holds if a node puts so much again that others see a part of it.
+func TestBrokerThatForgetsMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 2, tellAll)
+		ann, _ := s.enter(0, "ann", "x")
+		want := map[string]string{"ann": ""}
+		var last *hub.Member
+		for _, key := range numbers("user ", 300) {
+			_, last = s.enter(1, key, "x")
+			value := strings.Repeat(key, 100)
+			want[key] = value
+			require.NoError(t, last.SetPresence([]byte(value)))
+		}
+		sleep(lossBound)
+		expectView(t, ann, "x", want)
+		before := len(changesIn(t, ann, "x"))
+
+		s.brokers[1].set(func() { s.brokers[1].loses, s.brokers[1].slow = true, time.Second })
+		lease, err := s.network.Node().(hub.PresenceBroker).RenewNode(t.Context(), "another", time.Second)
+		require.NoError(t, err)
+		for _, node := range lease.Nodes {
+			require.NoError(t, s.brokers[0].RemoveNode(t.Context(), node))
+		}
+		sleep(10 * presenceTTL)
+		assert.Empty(t, changesIn(t, ann, "x")[before:])
+		assert.NoError(t, last.SetKey("another"))
+		want["another"] = ""
+		delete(want, "user 299")
+		s.brokers[1].set(func() { s.brokers[1].slow = 0 })
+		sleep(3 * presenceTTL)
+		expectView(t, ann, "x", want)
+	})
+}
+
+// A room of many people gives each that enters a list and the changes since, and makes few lists.
+func TestListsAreShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lists := 0
+		var mu sync.Mutex
+		options := tellAll()
+		list := options.List
+		options.List = func(room string, people []hub.Person) hub.Message {
+			mu.Lock()
+			lists++
+			mu.Unlock()
+			return list(room, people)
+		}
+		h := hub.New(hub.Options{Presence: options})
+		s := &scene{rig: newRig(t, testws.Memory, websocket.Options{PingInterval: -1}), t: t, hubs: []*hub.Hub{h}}
+		var clients []*wstest.Client
+		want := map[string]string{}
+		for i := range 300 {
+			key := numbers("user ", 300)[i]
+			want[key] = ""
+			client, _ := s.enter(0, key, "x")
+			clients = append(clients, client)
+			synctest.Wait()
+		}
+		for _, client := range clients {
+			expectView(t, client, "x", want)
+		}
+		assert.Less(t, lists, 60)
+		require.NoError(t, h.Shutdown(t.Context()))
+	})
+}
