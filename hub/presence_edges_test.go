@@ -249,6 +249,28 @@ func (b *subscriptions) names() []string {
 	return slices.Sorted(slices.Values(b.topics))
 }
 
+// While the broker is away for long, nothing is kept of who comes and goes, and no room either.
+func TestNothingIsKeptWhileBrokerIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 1, tellAll)
+		topics := &subscriptions{PresenceBroker: s.network.Node().(hub.PresenceBroker)}
+		away := &unreliableBroker{PresenceBroker: topics, calls: map[string]int{}}
+		h := hub.New(hub.Options{Broker: away, Presence: tellAll()})
+		s.hubs = append(s.hubs, h)
+		_, m := s.enter(1, "ann", "x")
+		sleep(time.Minute)
+		away.set(func() { away.cut = true })
+		for _, room := range numbers("room ", 100) {
+			require.NoError(t, m.Join(room))
+			sleep(time.Second)
+			m.Leave(room)
+		}
+		sleep(time.Minute)
+		assert.Equal(t, []string{"ann", "x"}, topics.names())
+		require.NoError(t, h.Shutdown(t.Context()))
+	})
+}
+
 // The newest session of a user takes the place of the other one, and the room is told of nothing.
 func TestTakeKeyWithPresence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -266,6 +288,34 @@ func TestTakeKeyWithPresence(t *testing.T) {
 			old = member
 		}
 		assert.Equal(t, []string{"joined bob"}, changesIn(t, ann, "x"))
+	})
+}
+
+// Nor if a node lists a room while the broker lacks a node that lives.
+func TestListThatLacksNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 3, tellAll)
+		ann, _ := s.enter(0, "ann", "x")
+		synctest.Wait()
+		s.enter(1, "bob", "x")
+		_, m := s.enter(2, "cid", "x")
+		sleep(lossBound + time.Second)
+		list, err := s.brokers[0].ListPresence(t.Context(), hub.Room("x"))
+		require.NoError(t, err)
+		for _, np := range list {
+			if np.Entries[0].Key == "bob" {
+				require.NoError(t, s.brokers[0].RemoveNode(t.Context(), np.Node))
+			}
+		}
+		for i, loses := range []bool{true, false} { // the second one shows that one is missing
+			s.brokers[2].set(func() { s.brokers[2].loses = loses })
+			require.NoError(t, m.SetPresence([]byte{byte('a' + i)}))
+			synctest.Wait()
+		}
+		expectView(t, ann, "x", map[string]string{"ann": "", "bob": "", "cid": "b"})
+		sleep(lossBound)
+		assert.NotContains(t, changesIn(t, ann, "x"), "left bob")
+		s.expectPresent(2, "x", map[string]string{"ann": "", "bob": "", "cid": "b"})
 	})
 }
 

@@ -93,7 +93,7 @@ func (p *presence) queueEnd(r *presentRoom) {
 }
 
 func (p *presence) queueSend(lp *localPerson) {
-	if p.broker != nil && !lp.toSend {
+	if p.broker != nil && !p.disabled && !lp.toSend {
 		lp.toSend = true
 		p.toSend = append(p.toSend, lp)
 		p.signal()
@@ -183,9 +183,7 @@ func (p *presence) limited(call func(ctx context.Context) error) error {
 func (p *presence) failed(err error) time.Duration {
 	if errors.Is(err, ErrNoPresence) {
 		logFailure("hub: Options.Presence has no effect", err)
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.disabled = true
+		p.disable()
 		return forever
 	}
 	now := time.Now()
@@ -196,8 +194,29 @@ func (p *presence) failed(err error) time.Duration {
 	p.retry = min(max(2*p.retry, leastRetry), mostRetry)
 	p.retryAt = now.Add(p.retry)
 	p.checkAll = true
+	if p.lapsed {
+		p.forgetUnput()
+	}
 	p.nextTick = now // the lease comes first: the broker may have dropped this node
 	return 1
+}
+
+// disable ends presence while the hub goes on.
+func (p *presence) disable() {
+	p.hub.mu.Lock()
+	defer p.hub.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.disabled = true
+	p.stopGrace()
+	for name, r := range p.rooms {
+		delete(p.rooms, name)
+		if r.group == nil {
+			p.hub.unsubscribe(Room(name))
+		}
+	}
+	clear(p.persons)
+	p.toList, p.serving.toPut, p.toEnd, p.toSend, p.suspects = nil, nil, nil, nil, nil
 }
 
 // endRooms stops following rooms.

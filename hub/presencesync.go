@@ -179,6 +179,27 @@ func (p *presence) lapse() {
 	}
 }
 
+// forgetUnput forgets who has come and gone since this node lapsed: the broker has dropped the node by
+// then, so there is nothing to remove.
+func (p *presence) forgetUnput() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.serving.toPut {
+		kept := r.remote.toPut[:0]
+		for _, who := range r.remote.toPut {
+			if who.local != nil {
+				kept = append(kept, who)
+				continue
+			}
+			who.isToPut = false
+			r.forget(who)
+		}
+		clear(r.remote.toPut[len(kept):])
+		r.remote.toPut = kept
+		p.settle(r)
+	}
+}
+
 // list lists rooms that wait for it.
 func (p *presence) list() (done bool, err error) {
 	p.mu.Lock()
