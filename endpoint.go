@@ -170,7 +170,9 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, h *Handshake)
 		admitted = false
 		return nil, e.rejectUpgrade(w, r, h, failed(err))
 	}
-	if conn, err = e.adopt(r, nc, rw, e.writeBufferPool(h.Settings), &agreed); err == nil {
+	g := beginGorilla(nc, rw, e.writeBufferPool(h.Settings), &agreed)
+	gorilla, err := g.upgrader.Upgrade(g, gorillaRequest, g.header)
+	if conn, err = e.adopt(r, g, gorilla, err); err == nil {
 		e.live.add(conn) // from now on, Shutdown may abort it
 		err = conn.switchProtocols(rw.Writer.AvailableBuffer(), &agreed, h.Header)
 	}

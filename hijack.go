@@ -53,15 +53,42 @@ type acceptedConn struct {
 	reader bufio.Reader
 }
 
-// adopt makes the Conn of a hijacked connection. Nothing is written.
-func (e *Endpoint) adopt(r *http.Request, nc net.Conn, rw *bufio.ReadWriter, pool ws.BufferPool, agreed *agreement) (*Conn, error) {
-	t := newTransport(nc, rw, agreed)
-	a := new(acceptedConn)
-	gorilla, err := newGorilla((*transport.GorillaView)(t), &a.reader, rw.Writer, pool, agreed)
+// beginGorilla makes what the Conn of a hijacked connection consists of, but for gorilla's
+// connection, for which it returns the handshake. Nothing is written. The caller calls Upgrade
+// itself, which is deep in the stack of the HTTP server's goroutine, and then adopt.
+//
+//go:noinline
+func beginGorilla(nc net.Conn, rw *bufio.ReadWriter, pool ws.BufferPool, agreed *agreement) *gorillaHandshake {
+	h := gorillaHandshakes.Get().(*gorillaHandshake) //nolint:errcheck // it is
+	h.t = newTransport(nc, rw, agreed)
+	h.conn = new(acceptedConn)
+	h.conn.reader = *unusedReader
+	h.buffers.Reader, h.buffers.Writer = &h.conn.reader, rw.Writer
+	h.upgrader.WriteBufferPool, h.upgrader.WriteBufferSize = pool, agreed.config.WriteBufferSize
+	if agreed.subprotocol != "" {
+		h.header = http.Header{"Sec-Websocket-Protocol": {agreed.subprotocol}}
+	}
+	return h
+}
+
+// adopt makes the Conn of a hijacked connection, after Upgrade has returned gorilla's connection on
+// top of a view, or an error. It gives h back to the pool. A ws.HandshakeError is a mistake of this
+// package.
+//
+// gorilla needs a read buffer that holds control frames. On top of a view it never sees any, so
+// the connection gets a smaller one now that it is made. gorilla has no setting for that.
+//
+//go:noinline
+func (e *Endpoint) adopt(r *http.Request, h *gorillaHandshake, gorilla *ws.Conn, err error) (*Conn, error) {
+	t, a := h.t, h.conn
+	*h = gorillaHandshake{upgrader: h.upgrader}
+	h.upgrader.WriteBufferPool = nil
+	gorillaHandshakes.Put(h)
 	if err != nil {
 		t.Abort()
 		return nil, err
 	}
+	a.reader = *bufio.NewReaderSize((*transport.GorillaView)(t), gorillaReadBuffer)
 	a.init(r.Context(), gorilla, t, e.connOptions())
 	return &a.Conn, nil
 }
@@ -93,42 +120,21 @@ var gorillaRequest = &http.Request{Method: http.MethodGet, Header: http.Header{
 // than 256 bytes. gorilla does not read during its handshake, so copies may share the buffer.
 var unusedReader = bufio.NewReaderSize(nil, 257)
 
-// newGorilla makes gorilla's connection on top of a view, which drops the response that gorilla
-// writes. The connection keeps the reader. A ws.HandshakeError is a mistake of this package.
-//
-// gorilla needs a read buffer that holds control frames. On top of a view it never sees any, so
-// the connection gets a smaller one once it is made. gorilla has no setting for that.
-func newGorilla(view *transport.GorillaView, reader *bufio.Reader, writer *bufio.Writer, pool ws.BufferPool, agreed *agreement) (*ws.Conn, error) {
-	h := gorillaHandshakes.Get().(*gorillaHandshake) //nolint:errcheck // it is
-	h.begin(view, reader, writer)
-	h.upgrader.WriteBufferPool, h.upgrader.WriteBufferSize = pool, agreed.config.WriteBufferSize
-	conn, err := h.upgrader.Upgrade(h, gorillaRequest, gorillaHeader(agreed.subprotocol))
-	h.end(reader, view)
-	return conn, err
-}
-
-// gorillaHeader returns the header with which the response selects a subprotocol. gorilla looks
-// at it because it has no list of subprotocols.
-//
-//go:noinline
-func gorillaHeader(subprotocol string) http.Header {
-	if subprotocol == "" {
-		return nil
-	}
-	return http.Header{"Sec-Websocket-Protocol": {subprotocol}}
-}
-
-// A gorillaHandshake is what gorilla's Upgrade needs besides the request. gorilla retains nothing
-// of it. It is pooled and not on the stack, and some functions are not inlined, because gorilla
-// would be too deep in the stack of the HTTP server's goroutine, which would have to grow.
+// A gorillaHandshake is what gorilla's Upgrade needs besides the request, and what it is made for.
+// gorilla retains nothing of it. It is pooled and not on the stack, and some functions are not inlined,
+// because gorilla would be too deep in the stack of the HTTP server's goroutine, which would have to
+// grow.
 //
 // To gorilla it is the http.Hijacker of a connection that is already hijacked. gorilla calls no
 // other method of it.
 type gorillaHandshake struct {
 	http.ResponseWriter
 	upgrader ws.Upgrader
-	view     *transport.GorillaView
+	header   http.Header // selects the subprotocol: gorilla looks at it because it has no list of them
 	buffers  bufio.ReadWriter
+
+	t    *transport.Conn
+	conn *acceptedConn
 }
 
 var gorillaHandshakes = sync.Pool{New: func() any {
@@ -136,22 +142,7 @@ var gorillaHandshakes = sync.Pool{New: func() any {
 }}
 
 func (h *gorillaHandshake) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return h.view, &h.buffers, nil
-}
-
-//go:noinline
-func (h *gorillaHandshake) begin(view *transport.GorillaView, reader *bufio.Reader, writer *bufio.Writer) {
-	*reader = *unusedReader
-	h.view, h.buffers.Reader, h.buffers.Writer = view, reader, writer
-}
-
-// end gives the reader a buffer of its own, and h back to the pool.
-//
-//go:noinline
-func (h *gorillaHandshake) end(reader *bufio.Reader, view *transport.GorillaView) {
-	*reader = *bufio.NewReaderSize(view, gorillaReadBuffer)
-	h.view, h.buffers, h.upgrader.WriteBufferPool = nil, bufio.ReadWriter{}, nil
-	gorillaHandshakes.Put(h)
+	return (*transport.GorillaView)(h.t), &h.buffers, nil
 }
 
 func anyOrigin(*http.Request) bool { return true }

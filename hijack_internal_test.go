@@ -44,7 +44,9 @@ func TestRefusalOfGorillas(t *testing.T) {
 	defer func() { gorillaRequest = good }()
 	rw := bufio.NewReadWriter(bufio.NewReader(server), bufio.NewWriter(server))
 	request := httptest.NewRequest(http.MethodGet, "/", nil)
-	conn, err := e.adopt(request, server, rw, &e.buffers, &agreement{config: e.transportConfig(0, 0)})
+	h := beginGorilla(server, rw, &e.buffers, &agreement{config: e.transportConfig(0, 0)})
+	gorilla, err := h.upgrader.Upgrade(h, gorillaRequest, h.header)
+	conn, err := e.adopt(request, h, gorilla, err)
 	assert.Nil(t, conn)
 
 	var refused ws.HandshakeError

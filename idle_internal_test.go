@@ -200,6 +200,34 @@ func TestAnswerToACloseFrameIsShallow(t *testing.T) {
 	assert.Less(t, copied, many/2, "once in a while, the allocator has more to do")
 }
 
+// The stack of net/http's goroutine stays where it is while a request is upgraded, also below a handler
+// of the application.
+func TestUpgradeIsShallow(t *testing.T) {
+	const many = 100
+	u := New(ControllerFunc(func(conn *Conn, _ *http.Request) error {
+		_, _, err := conn.ReadMessage()
+		return err
+	}))
+	moved := make(chan bool, many)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var here byte
+		before := uintptr(unsafe.Pointer(&here))
+		u.ServeHTTP(w, r)
+		moved <- before != uintptr(unsafe.Pointer(&here))
+	}))
+	defer server.Close()
+	copied := 0
+	for range many {
+		client, _, err := ws.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil) //nolint:bodyclose // a 101 has no body
+		require.NoError(t, err)
+		require.NoError(t, client.Close())
+		if <-moved {
+			copied++
+		}
+	}
+	assert.Less(t, copied, many/2, "once in a while, the allocator has more to do")
+}
+
 // Each call of a network connection is checked for a panic. Without an error, that allocates
 // nothing.
 func TestNoErrorIsNoPanicForNoMemory(t *testing.T) {
