@@ -118,6 +118,11 @@ func (a Audience) Except(targets ...Target) Audience {
 // If the message could not be encoded, or is too long for the members' queues ([ErrTooLong]), Send
 // sends nothing and returns the error. If the broker fails, Send returns its error, and the members
 // on this node still receive the message.
+//
+// A message to a room with history (see [HistoryOptions]) can have no other target: that is an error.
+// Send returns nil when such a message is kept, and has its place in the order of the room. It waits
+// for the broker, at most HistoryOptions.Timeout. After an error of the broker, it is not known whether
+// the message is kept: the members receive it if so, and on no node otherwise.
 func (a Audience) Send(message Message) error {
 	h := a.hub
 	if err := h.check(message); err != nil {

@@ -103,6 +103,9 @@ func (f *follower) run() {
 		case err == nil:
 			failing, patient, backoff = time.Time{}, false, minBackoff
 			continue
+		case errors.Is(err, ErrHistoryLost) && need != needCursor:
+			f.lose(err)
+			continue // with those that come later
 		case errors.Is(err, ErrHistoryLost), errors.Is(err, ErrNoHistory):
 			f.lose(err)
 		case failing.IsZero():

@@ -90,13 +90,17 @@ type history struct {
 	end context.CancelFunc
 }
 
-// openHistory returns the history for the hub's options, nil if there is none. The broker is open.
+// openHistory returns the history for the hub's options, nil if there is none. The broker is open, or
+// nil: then the hub keeps the messages itself.
 func (h *Hub) openHistory(broker Broker) *history {
 	if h.options.History == nil {
 		return nil
 	}
-	s := &history{hub: h, options: h.options.History.resolve(), local: h.options.Broker == nil}
+	s := &history{hub: h, options: h.options.History.resolve(), local: broker == nil}
 	s.ctx, s.end = context.WithCancel(context.Background())
+	if s.local {
+		broker = new(Memory).Node()
+	}
 	if broker, ok := broker.(HistoryBroker); ok {
 		s.broker = recoveringHistory{broker}
 		broker.OpenHistory(s.receive) // a panic is for the caller of New

@@ -285,3 +285,53 @@ func TestShutdownEndsFollowing(t *testing.T) {
 		require.ErrorIs(o, o.there.To(hub.Room("lobby")).Send(hub.Text("late")), websocket.ErrShutdown)
 	})
 }
+
+// What does not fit among the entries that wait for a missing one is read.
+func TestManyEntriesBehindGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var network hub.Memory
+		history := &hub.HistoryOptions{Rooms: func(string) hub.Keep { return hub.Keep{Messages: 1000} }}
+		broker := newFaultyBroker(&network)
+		here := hub.New(hub.Options{History: history, Broker: network.Node()})
+		there := hub.New(hub.Options{History: history, Broker: broker})
+		client, member := newRig(t, testws.Memory, websocket.Options{}).join(there)
+		require.NoError(t, member.JoinContext(t.Context(), "lobby"))
+		broker.setFilter(func(hub.Entry) int { return 0 })
+		say(t, here, "lobby", "lost")
+		broker.setFilter(nil)
+		say(t, here, "lobby", numbers("", 600)...)
+		begun := time.Now()
+		expect(t, client, "lost")
+		expect(t, client, numbers("", 600)...)
+		assert.Equal(t, 20*time.Millisecond, time.Since(begun))
+		nothing(t, there, client)
+		require.NoError(t, here.Shutdown(t.Context()))
+		require.NoError(t, there.Shutdown(t.Context()))
+	})
+}
+
+// An entry of an earlier epoch that arrives late is ignored.
+func TestEntryOfEarlierEpoch(t *testing.T) {
+	testOutage(t, func(o *outage) {
+		o.say("1")
+		o.broker.receive(hub.Room("lobby"), hub.Entry{Position: hub.Position{Epoch: "earlier", Offset: 3}, Previous: 2, Payload: []byte("\x01\x01\x00late")})
+		o.broker.receive(hub.Room("lobby"), hub.Entry{Position: hub.Position{Epoch: "earlier", Offset: 1}, Payload: []byte("\x01\x01\x00late")})
+		o.say("2")
+		time.Sleep(time.Minute)
+		o.say("3")
+		expect(o.T, o.client, "1", "2", "3")
+		assert.LessOrEqual(o, o.broker.countReads(), 6)
+	})
+}
+
+// An entry that the broker delivers and does not return is waited for as long as any other.
+func TestEntryThatCannotBeRead(t *testing.T) {
+	testOutage(t, func(o *outage) {
+		at := position(o.T, o.here, "lobby")
+		begun := time.Now()
+		o.broker.receive(hub.Room("lobby"), hub.Entry{Position: hub.Position{Epoch: at.Epoch, Offset: 7}, Previous: 6, Payload: []byte("\x01\x01\x00?")})
+		<-o.member.Conn().Context().Done()
+		o.client.ExpectClose(websocket.CloseTryAgainLater, "missed messages")
+		assert.Equal(o, 30*time.Second+20*time.Millisecond, time.Since(begun))
+	})
+}

@@ -63,15 +63,12 @@ func New(options Options) *Hub {
 	if h.presence != nil {
 		h.events.onChange = options.Presence.OnChange
 	}
-	broker := options.Broker
-	if broker != nil {
+	if options.Broker != nil {
 		h.options.Broker = recoveringBroker{options.Broker}
 		h.closeBroker = sync.OnceValue(h.options.Broker.Close)
 		h.options.Broker.Open(h.receive)
-	} else {
-		broker = new(Memory).Node()
 	}
-	h.history = h.openHistory(broker)
+	h.history = h.openHistory(options.Broker)
 	return h
 }
 
