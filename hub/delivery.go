@@ -36,8 +36,8 @@ func (m *Member) enqueueTogether(ms *membership, p *pass) (flush, done bool) {
 	if m.left || ms.group == nil || p.index(ms.next) == len(p.deliveries) {
 		return false, true
 	}
-	messages := p.messagesFor(m, ms.next)
-	if m.disconnecting || len(messages) == 0 || m.isHeld(ms) {
+	messages := p.messagesFor(m, ms.next, m.isHeld(ms))
+	if m.disconnecting || len(messages) == 0 {
 		ms.next = p.end()
 		return false, true
 	}
@@ -57,7 +57,7 @@ func (m *Member) enqueueOne(ms *membership, p *pass, position uint32) {
 		return
 	}
 	ms.next = position + 1
-	if d := &p.deliveries[i]; !m.disconnecting && d.isFor(m) && !m.isHeld(ms) {
+	if d := &p.deliveries[i]; !m.disconnecting && d.isFor(m) && !(d.isKept() && m.isHeld(ms)) {
 		_ = m.enqueue(d.message) // enqueue counts the message if it does not fit
 	}
 }
@@ -93,7 +93,7 @@ func (m *Member) stepLocked(ms *membership, end uint32, l leftovers, lastAttempt
 	if !ok {
 		return false, false
 	}
-	drops := m.disconnecting || m.isHeld(ms)
+	drops := m.disconnecting || d.isKept() && m.isHeld(ms)
 	if !lastAttempt && !drops && m.isFull(&d) {
 		return true, true
 	}
@@ -158,9 +158,9 @@ func (m *Member) enqueueUndelivered(l leftovers) {
 			}
 			continue
 		}
-		messages := p.messagesFor(m, ms.next)
+		messages := p.messagesFor(m, ms.next, m.isHeld(ms))
 		ms.next = p.end()
-		if m.disconnecting || len(messages) == 0 || m.isHeld(ms) {
+		if m.disconnecting || len(messages) == 0 {
 			continue
 		}
 		if err := m.enqueue(messages...); errors.Is(err, websocket.ErrQueueFull) && len(messages) > 1 {

@@ -34,7 +34,7 @@ type follower struct {
 	reads   int   // how often it has been
 	failed  error // of the last attempt of work; nil if it succeeded
 
-	held    map[*membership]*resumption // the members that are not sent anything: see Member.isHeld
+	held    map[*membership]*resumption // the members that are not sent entries: see Member.isHeld
 	changed chan struct{}               // closed when the cursor or live changes; nil: nobody waits
 }
 

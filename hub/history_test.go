@@ -378,3 +378,47 @@ func TestLeaveDuringResumption(t *testing.T) {
 		require.NoError(t, member.Conn().CloseNow())
 	})
 }
+
+// A member that resumes gets at once what is not of the history.
+func TestOtherMessagesDuringResumption(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var network hub.Memory
+		h := hub.New(hub.Options{Queue: websocket.QueueLimit{Bytes: 64 << 10}, History: keepTen(), Broker: network.Node()})
+		r := newRig(t, testws.Memory, websocket.Options{WriteTimeout: time.Hour, PingInterval: -1})
+		long := strings.Repeat("x", 30_000)
+		for i := range 10 {
+			say(t, h, "lobby", fmt.Sprint(i, long))
+		}
+		client, member := r.joinSlow(h)
+		joined := make(chan error)
+		go func() {
+			_, err := member.JoinSince(t.Context(), "lobby", hub.Position{})
+			joined <- err
+		}()
+		synctest.Wait()
+		program := network.Node()
+		program.Open(func(hub.Topic, []byte) {})
+		require.NoError(t, program.Publish(hub.Room("lobby"), []byte("\x01\x01\x00of a program")))
+		say(t, h, "lobby", "the last")
+		require.NoError(t, program.Publish(hub.Room("lobby"), []byte("\x01\x01\x00again")))
+		var got []string
+		for len(got) < 13 {
+			_, p, err := client.ReadMessage()
+			require.NoError(t, err)
+			got = append(got, string(p))
+		}
+		require.NoError(t, <-joined)
+		var kept, others []string
+		for i, text := range got {
+			if strings.HasPrefix(text, "of") || text == "again" {
+				others = append(others, text)
+				assert.Less(t, i, 12)
+			} else {
+				kept = append(kept, strings.TrimRight(text, "x"))
+			}
+		}
+		assert.Equal(t, append(numbers("", 10), "the last"), kept)
+		assert.Equal(t, []string{"of a program", "again"}, others)
+		require.NoError(t, h.Shutdown(t.Context()))
+	})
+}

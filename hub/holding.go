@@ -1,7 +1,8 @@
 package hub
 
-// isHeld reports whether the member is not sent what goes to a group: it is being sent what it has
-// missed there, or has missed something for good. The caller holds the member's mutex.
+// isHeld reports whether the member is not sent entries of the history of a group: it is being sent what
+// it has missed there, or has missed something for good. Other messages to the group are not concerned.
+// The caller holds the member's mutex.
 func (m *Member) isHeld(ms *membership) bool {
 	if m.holds == 0 || ms.group.follower == nil {
 		return false

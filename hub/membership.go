@@ -51,7 +51,7 @@ func (m *Member) enter(t Topic) (isNew bool, err error) {
 }
 
 // enterHeld is enter, but returns the new membership, nil if there is none. With a resumption, the
-// member is not sent anything of the group until that ends.
+// member is not sent entries of the group's history until that ends.
 func (m *Member) enterHeld(t Topic, r *resumption) (*membership, error) {
 	keep, err := m.hub.keepIn(t)
 	if err != nil {

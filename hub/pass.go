@@ -75,6 +75,9 @@ func (d *delivery) slow() *slow {
 	return d.more.slow
 }
 
+// isKept reports whether the message is in the history of the group.
+func (d *delivery) isKept() bool { return d.more != nil && d.more.kept != nil }
+
 func (d *delivery) union() *union {
 	if d.more == nil {
 		return nil
@@ -120,10 +123,11 @@ func (p *pass) index(position uint32) int {
 	return min(max(int(int32(position-p.start)), 0), len(p.deliveries))
 }
 
-// messagesFor returns the messages for a member, from a position on. The pass is not single.
-func (p *pass) messagesFor(m *Member, from uint32) []*websocket.EncodedMessage {
+// messagesFor returns the messages for a member, from a position on. The pass is not single. A member
+// that is held (see isHeld) gets nothing of the history.
+func (p *pass) messagesFor(m *Member, from uint32, isHeld bool) []*websocket.EncodedMessage {
 	first := p.index(from)
-	if !p.selective || !slices.ContainsFunc(p.deliveries[first:], func(d delivery) bool { return !d.isFor(m) }) {
+	if !isHeld && (!p.selective || !slices.ContainsFunc(p.deliveries[first:], func(d delivery) bool { return !d.isFor(m) })) {
 		if p.messages == nil {
 			return p.one[first:]
 		}
@@ -131,7 +135,7 @@ func (p *pass) messagesFor(m *Member, from uint32) []*websocket.EncodedMessage {
 	}
 	var messages []*websocket.EncodedMessage
 	for _, d := range p.deliveries[first:] {
-		if d.isFor(m) {
+		if d.isFor(m) && !(isHeld && d.isKept()) {
 			messages = append(messages, d.message)
 		}
 	}
