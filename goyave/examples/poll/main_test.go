@@ -65,12 +65,13 @@ func TestVotesCountAsLongAsTheirConnections(t *testing.T) {
 	}
 	ada.Close(ws.CloseNormalClosure, "bye")
 	grace.ExpectText(`{"people":1,"yes":1,"no":0}`)
+	last := wstest.Dial(t, url, "/polls/lunch", options)
+	last.ExpectText(`{"people":2,"yes":1,"no":0}`)
+	grace.ExpectText(`{"people":2,"yes":1,"no":0}`)
 	grace.Close(ws.CloseNormalClosure, "bye")
+	last.ExpectText(`{"people":1,"yes":0,"no":0}`)
 	other.WriteText("no")
 	other.ExpectText(`{"people":1,"yes":0,"no":1}`)
-
-	again := wstest.Dial(t, url, "/polls/lunch", options)
-	again.ExpectText(`{"people":1,"yes":0,"no":0}`)
 }
 
 func TestOtherWordsEndTheConnection(t *testing.T) {
@@ -83,8 +84,9 @@ func TestOtherWordsEndTheConnection(t *testing.T) {
 
 func TestAtShutdownNobodyIsTold(t *testing.T) {
 	url, stop := start(t)
-	ada, grace := wstest.Dial(t, url, "/polls/lunch", options), wstest.Dial(t, url, "/polls/lunch", options)
+	ada := wstest.Dial(t, url, "/polls/lunch", options)
 	ada.ExpectText(`{"people":1,"yes":0,"no":0}`)
+	grace := wstest.Dial(t, url, "/polls/lunch", options)
 	for _, who := range []*wstest.Client{ada, grace} {
 		who.ExpectText(`{"people":2,"yes":0,"no":0}`)
 	}

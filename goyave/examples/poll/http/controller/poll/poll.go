@@ -42,11 +42,11 @@ func (ctrl *Controller) RegisterRoute(router *goyave.Router, handler goyave.Hand
 
 // Open begins one connection. It keeps the name and not the request, which can be freed.
 func (ctrl *Controller) Open(conn *websocket.Conn, request *goyave.Request) (websocket.MessageHandler, error) {
-	v := &voter{ctrl: ctrl, conn: conn, poll: request.RouteParams["name"]}
 	member, err := ctrl.hub.Join(conn)
 	if err != nil {
 		return nil, err
 	}
+	v := &voter{ctrl: ctrl, member: member, poll: request.RouteParams["name"]}
 	if err := member.Join(v.poll); err != nil {
 		return nil, err
 	}
@@ -72,10 +72,10 @@ func (ctrl *Controller) change(poll string, change func(*result)) error {
 
 // A voter handles the messages of one connection.
 type voter struct {
-	ctrl *Controller
-	conn *websocket.Conn
-	poll string
-	vote string // "" before the first vote
+	ctrl   *Controller
+	member *hub.Member
+	poll   string
+	vote   string // "" before the first vote
 }
 
 // OnMessage takes a vote, which replaces an earlier one.
@@ -94,9 +94,10 @@ func (v *voter) OnMessage(_ int, message []byte) error {
 // OnClose takes the vote back: it counts as long as the connection lasts. At shutdown, when all
 // leave, nobody is told.
 func (v *voter) OnClose(error) {
-	if errors.Is(context.Cause(v.conn.Context()), websocket.ErrShutdown) {
+	if errors.Is(context.Cause(v.member.Conn().Context()), websocket.ErrShutdown) {
 		return
 	}
+	v.member.Leave(v.poll) // it would happen anyway, but perhaps after the result is sent
 	err := v.ctrl.change(v.poll, func(r *result) {
 		v.takeBack(r)
 		r.People--
