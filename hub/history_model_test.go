@@ -58,7 +58,8 @@ type world struct {
 	keep  int
 	nodes [historyNodes]*hub.Hub
 
-	calm     atomic.Bool // the brokers make no mistakes
+	calm     atomic.Bool  // the brokers make no mistakes
+	settled  atomic.Int64 // the number of players that have joined for the last time
 	lost     atomic.Int64
 	resumed  atomic.Int64
 	brokers  [historyNodes]*chaoticBroker
@@ -116,6 +117,9 @@ func runHistoryModel(t *testing.T, seed uint64, keep int) (w *world) {
 			}
 		}
 		publishing.Wait()
+		for w.settled.Load() < historyPlayers {
+			time.Sleep(100 * time.Millisecond)
+		}
 		for _, room := range historyRooms {
 			for w.nodes[0].To(hub.Room(room)).Send(hub.Text("the end")) != nil { //nolint:revive // until it is kept
 			}
@@ -435,6 +439,7 @@ func (p *historyPlayer) session(since map[string]hub.Position, last bool) bool {
 	}
 	lasts := false
 	if last && err == nil {
+		p.settled.Add(1)
 		for !p.calm.Load() && member.Conn().Context().Err() == nil {
 			time.Sleep(100 * time.Millisecond)
 		}
