@@ -122,7 +122,7 @@ func (a Audience) Except(targets ...Target) Audience {
 // A message to a room with history (see [HistoryOptions]) can have no other target: that is an error.
 // Send returns nil when such a message is kept, and has its place in the order of the room. It waits
 // for the broker, at most HistoryOptions.Timeout. After an error of the broker, it is not known whether
-// the message is kept: the members receive it if so, and on no node otherwise.
+// the message is kept: either the members on all nodes receive it, or none does.
 func (a Audience) Send(message Message) error {
 	h := a.hub
 	if err := h.check(message); err != nil {
