@@ -262,6 +262,8 @@ func (p *presence) apply(r *presentRoom, n *roomNode, pub *publication) bool {
 	}
 	n.partial = n.partial && !pub.ends()
 	switch {
+	case n.partial && !n.doubt.IsZero():
+		n.doubt = time.Now() // it goes on putting
 	case n.partial:
 	case wasPartial && !n.doubt.IsZero():
 		p.queueList(r) // of what was known before, something may be gone

@@ -112,7 +112,7 @@ func (p *presence) serve() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		var wait time.Duration
+		wait := time.Second
 		p.call("presence", func() { wait = p.step() }) // it panics only by a mistake of ours
 		if wait > 0 {
 			timer.Reset(wait)

@@ -318,15 +318,16 @@ func (p *presence) applyNode(r *presentRoom, n *roomNode, np NodePresence) (repl
 	if np.Revision < n.revision || np.Revision == n.revision && n.doubt.IsZero() {
 		return false
 	}
+	advances := np.Revision > n.revision
 	n.revision, n.partial = np.Revision, false
 	for _, e := range np.Entries {
 		p.applyEntry(r, n, e, r.remote.generation)
 	}
-	if !n.partial || n.isOverdue(time.Now(), p.options.TTL) {
+	if !n.partial || !advances && n.isOverdue(time.Now(), p.options.TTL) {
 		n.doubt = time.Time{}
 		return true
 	}
-	if n.doubt.IsZero() {
+	if advances || n.doubt.IsZero() {
 		n.doubt = time.Now()
 	}
 	p.suspect(r)
