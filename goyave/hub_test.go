@@ -215,6 +215,20 @@ func TestTwoHubs(t *testing.T) {
 }
 
 // Servers of one process have hubs of their own.
+// The service passes on what the hub knows of the people in rooms.
+func TestHubKeepsPresence(t *testing.T) {
+	a := startTalk(t, hub.Options{Presence: &hub.PresenceOptions{}})
+	_ = a.welcomed("/lobby")
+	rooms := websocket.HubOf(a.Server)
+	member := rooms.In("lobby")[0]
+	require.NoError(t, member.SetKey("ada"))
+	require.NoError(t, member.SetPresence([]byte("here")))
+	people, err := rooms.Present(t.Context(), "lobby")
+	require.NoError(t, err)
+	assert.Equal(t, []hub.Person{{Key: "ada", Value: []byte("here")}}, people)
+	a.stop()
+}
+
 func TestHubsOfTwoServers(t *testing.T) {
 	one, two := startTalk(t, hub.Options{}), startTalk(t, hub.Options{})
 	first, second, third := one.welcomed("/lobby"), two.welcomed("/lobby"), two.welcomed("/lobby")

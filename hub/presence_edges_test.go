@@ -320,6 +320,23 @@ func TestListThatLacksNode(t *testing.T) {
 	})
 }
 
+// What is published while a list is on its way is not lost.
+func TestListThatComesLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 2, tellAll)
+		s.enter(1, "bob", "x")
+		synctest.Wait()
+		s.brokers[0].set(func() { s.brokers[0].late = time.Second })
+		ann, _ := s.enter(0, "ann", "x")
+		sleep(time.Second / 2)
+		s.enter(1, "cid", "x")
+		sleep(time.Second/2 - 1)
+		assert.Empty(t, view(t, ann))
+		sleep(1)
+		expectView(t, ann, "x", people("ann", "bob", "cid"))
+	})
+}
+
 // The same holds if a node puts so much again that others see a part of it.
 func TestBrokerThatForgetsMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -132,6 +132,7 @@ type unreliableBroker struct {
 	loses  bool // all publications about people in rooms
 	random *rand.Rand
 	slow   time.Duration // the most that a call takes
+	late   time.Duration // how old a list is when it comes
 	calls  map[string]int
 	bytes  int
 }
@@ -214,7 +215,12 @@ func (b *unreliableBroker) ListPresence(ctx context.Context, room hub.Topic) ([]
 	if err := b.fails("list"); err != nil {
 		return nil, err
 	}
-	return b.PresenceBroker.ListPresence(ctx, room)
+	list, err := b.PresenceBroker.ListPresence(ctx, room)
+	b.mu.Lock()
+	late := b.late
+	b.mu.Unlock()
+	time.Sleep(late)
+	return list, err
 }
 
 func (b *unreliableBroker) PresenceRevisions(ctx context.Context, rooms []hub.Topic) ([]map[string]uint64, error) {
