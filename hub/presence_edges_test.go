@@ -320,6 +320,47 @@ func TestListThatLacksNode(t *testing.T) {
 	})
 }
 
+// A node puts right what a broker has of it that is not so, as after a loss of the last writes.
+func TestBrokerThatDiffers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 2, tellAll)
+		ann, _ := s.enter(0, "ann", "x")
+		_, b := s.enter(1, "bob", "x")
+		s.enter(1, "cid", "x")
+		require.NoError(t, b.SetPresence([]byte("here")))
+		sleep(lossBound)
+		want := map[string]string{"ann": "", "bob": "here", "cid": ""}
+		expectView(t, ann, "x", want)
+		for _, revision := range []uint64{1, 1000} { // older than what the node has put, and newer
+			list, err := s.brokers[0].ListPresence(t.Context(), hub.Room("x"))
+			require.NoError(t, err)
+			for _, np := range list {
+				if len(np.Entries) < 2 {
+					continue
+				}
+				changes := []hub.PresenceEntry{{Key: "bob"}, {Key: "ghost", Value: np.Entries[0].Value}}
+				lease := s.network.Node().(hub.PresenceBroker)
+				require.NoError(t, lease.RemoveNode(t.Context(), np.Node))
+				_, err := lease.RenewNode(t.Context(), np.Node, presenceTTL)
+				require.NoError(t, err)
+				require.NoError(t, lease.PutPresence(t.Context(), hub.Room("x"), np.Node, revision, changes))
+			}
+			sleep(lossBound + presenceTTL)
+			expectView(t, ann, "x", want)
+			s.expectPresent(1, "x", want)
+			list, err = s.brokers[0].ListPresence(t.Context(), hub.Room("x"))
+			require.NoError(t, err)
+			keys := map[string]bool{}
+			for _, np := range list {
+				for _, e := range np.Entries {
+					keys[e.Key] = true
+				}
+			}
+			assert.Equal(t, map[string]bool{"ann": true, "bob": true, "cid": true}, keys, "after revision %d", revision)
+		}
+	})
+}
+
 // What is published while a list is on its way is not lost.
 func TestListThatComesLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -375,6 +375,7 @@ func (p *presence) repair(r *presentRoom, own NodePresence) {
 		}
 	}
 	r.remote.touch = true
+	p.revision = max(p.revision, own.Revision) // so that the next one is newer
 	if len(has) == 0 && r.remote.revision != 0 {
 		p.putAgain(r)
 	}
