@@ -107,7 +107,6 @@ func TestPresenceOnSeveralNodes(t *testing.T) {
 		expectView(t, bob, "x", people("ann", "bob"))
 		require.NoError(t, b.SetPresence([]byte("b")))
 		synctest.Wait()
-		require.NoError(t, a.SetPresence([]byte("1")))
 		require.NoError(t, a.SetPresence([]byte("2")))
 		synctest.Wait()
 		s.expectPresent(2, "x", map[string]string{"ann": "2", "bob": "b"})

@@ -14,6 +14,7 @@ type remoteRoom struct {
 	emptied  uint64 // the revision with which that became so
 	again    bool   // everything is put again, because the broker has lost it
 	partial  bool   // the broker has the mark that says that more is about to be put
+	verify   bool   // what the broker has of this node is to be compared, whatever its revision
 	touch    bool   // the revision is to be put, whatever changes
 
 	listed     bool
@@ -162,10 +163,17 @@ func (r *remoteRoom) fits(revision uint64) bool {
 	return revision == r.revision || r.revision == 0 && revision == r.emptied
 }
 
-// putAgain has everything of this node put into a room, because the broker has lost it. The caller
-// holds mu.
+// putAgain has everything of this node put into a room, because the broker has lost it. Others may know
+// an older state, so they have to list the room: the changes follow a revision that nobody has. The
+// caller holds mu.
 func (p *presence) putAgain(r *presentRoom) {
+	if r.locals == 0 {
+		r.remote.revision = 0
+		return
+	}
 	r.remote.again, r.remote.partial = true, false
+	p.revision++
+	r.remote.revision = p.revision
 	for _, who := range r.people {
 		if who.local != nil {
 			p.toPut(r, who)

@@ -31,6 +31,7 @@ func (p *presence) renew() (done bool, err error) {
 	if p.lapsed {
 		p.lapsed = false
 		for _, r := range p.rooms {
+			r.remote.verify = true // forgetUnput may have forgotten what it has
 			p.queueList(r)
 		}
 	}
@@ -262,7 +263,7 @@ func (p *presence) listEmpty(rooms []*presentRoom) (rest []*presentRoom, err err
 	}
 	for i, r := range rooms {
 		p.mu.Lock()
-		empty := i < len(revisions) && len(revisions[i]) == 0 && len(r.remote.nodes) == 0 && r.remote.fits(0)
+		empty := i < len(revisions) && len(revisions[i]) == 0 && len(r.remote.nodes) == 0 && !r.remote.verify && r.remote.fits(0)
 		p.mu.Unlock()
 		if empty {
 			p.applyList(r, nil)
@@ -307,7 +308,8 @@ func (p *presence) applyList(r *presentRoom, list []NodePresence) {
 	}
 	p.applyHeld(r)
 	r.remote.listed = true
-	if !r.remote.fits(own.Revision) {
+	if r.remote.verify || !r.remote.fits(own.Revision) {
+		r.remote.verify = false
 		p.repair(r, own)
 	}
 	p.queueTell(r)
