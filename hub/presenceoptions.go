@@ -21,7 +21,8 @@ type PresenceOptions struct {
 
 	// TTL is how long a node may be silent before its people are taken for gone. They are gone
 	// within one and a quarter of it after the node has died, and what is lost on the way between
-	// nodes is mended within twice the TTL. A node that can't reach the broker for this long shows
+	// nodes is mended within two and a half times the TTL. Calls of the broker that are slow or fail
+	// add to both. A node that can't reach the broker for this long shows
 	// only its own people, until it can. Zero means 15 seconds; the least is one second.
 	TTL time.Duration
 
