@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/goyave-contrib/websocket"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -76,7 +77,8 @@ func call[T any](ctx context.Context, b *Broker, repeat bool, f func(ctx context
 
 // mayPass reports whether a call that has failed may succeed later.
 func mayPass(err error, repeat bool) bool {
-	if errors.Is(err, redis.ErrClosed) || errors.Is(err, ErrNoLease) {
+	var panicked *websocket.PanicError
+	if errors.Is(err, redis.ErrClosed) || errors.Is(err, ErrNoLease) || errors.Is(err, errUnexpected) || errors.As(err, &panicked) {
 		return false
 	}
 	return notDone(err) || repeat && !refused(err)

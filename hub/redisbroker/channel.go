@@ -14,7 +14,7 @@ import (
 // server keeps the names of channels and keys in memory.
 const maxName = 128
 
-var errPrefix = errors.New("redisbroker: Options.Prefix is not printable ASCII without spaces, quotes, backslashes, braces and wildcards")
+var errPrefix = errors.New("redisbroker: Options.Prefix may have no spaces, quotes, backslashes, braces, wildcards, or characters outside of ASCII")
 
 // checkPrefix returns an error for a prefix that would change the hash slot of keys, or mean more
 // than itself in a pattern of Redis.

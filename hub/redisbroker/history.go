@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	_ "embed" // scripts
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -159,5 +160,7 @@ func offset(part any) (uint64, error) {
 	return n, nil
 }
 
+var errUnexpected = errors.New("redisbroker: unexpected answer")
+
 // unexpected is the error of an answer that is none of our scripts.
-func unexpected(reply any) error { return fmt.Errorf("redisbroker: unexpected answer: %.100v", reply) }
+func unexpected(reply any) error { return fmt.Errorf("%w: %.100v", errUnexpected, reply) }

@@ -289,3 +289,20 @@ func TestHistoryDuringOutage(t *testing.T) {
 	require.NoError(t, n.Close())
 	require.ErrorIs(t, <-appended, redisbroker.ErrClosed)
 }
+
+// Keys that another program has changed make calls fail at once.
+func TestForeignKeys(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	admin := connect(t, s.addr())
+	n := newHistorian(t, connect(t, s.addr()), redisbroker.Options{})
+	require.NoError(t, admin.HSet(t.Context(), "websocket.hub:{room:x}:history", "epoch", "e", "last", "0").Err())
+	require.NoError(t, admin.XAdd(t.Context(), &redis.XAddArgs{Stream: "websocket.hub:{room:x}:entries", ID: "1-1", Values: []string{"p", "?", "d", ""}}).Err())
+	_, _, err := n.read(t, room("x"), hub.Position{})
+	require.ErrorContains(t, err, "unexpected answer")
+	require.NoError(t, admin.Set(t.Context(), "websocket.hub:{room:y}:history", "", 0).Err())
+	_, _, err = n.read(t, room("y"), hub.Position{})
+	require.ErrorContains(t, err, "WRONGTYPE")
+	_, err = n.Append(t.Context(), room("y"), nil, keepAll)
+	require.ErrorContains(t, err, "WRONGTYPE")
+}
