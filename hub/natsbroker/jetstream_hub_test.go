@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
@@ -93,5 +95,81 @@ func TestClientMoves(t *testing.T) {
 		for j := range 3 {
 			send(nodes[j%2]) // the client is away
 		}
+	}
+}
+
+// newPresenceNode is a node whose rooms have presence. A client says its room and its key.
+func newPresenceNode(t *testing.T, nc *nats.Conn) *hubNode {
+	t.Helper()
+	n := &hubNode{Hub: hub.New(hub.Options{
+		Broker:   newJetStream(t, nc, natsbroker.JetStreamOptions{}),
+		Presence: &hub.PresenceOptions{TTL: 2 * time.Second, Grace: -1},
+	})}
+	upgrader := websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, r *http.Request) error {
+		member, err := n.Join(conn)
+		if err == nil {
+			err = member.SetKey(r.URL.Query().Get("key"))
+		}
+		if err == nil {
+			err = member.Join(r.URL.Query().Get("room"))
+		}
+		if err != nil {
+			return err
+		}
+		_, _, err = conn.ReadMessage()
+		return err
+	}))
+	n.server = wstest.Serve(t, upgrader)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		assert.NoError(t, upgrader.Shutdown(ctx))
+		assert.NoError(t, n.Shutdown(ctx))
+	})
+	return n
+}
+
+// shows waits until a node shows these people in a room.
+func (n *hubNode) shows(t *testing.T, room string, keys ...string) {
+	t.Helper()
+	var shown []string
+	var err error
+	for begun := time.Now(); time.Since(begun) < patience; time.Sleep(20 * time.Millisecond) {
+		var people []hub.Person
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		people, err = n.Present(ctx, room)
+		cancel()
+		shown = nil
+		for _, p := range people {
+			shown = append(shown, p.Key)
+		}
+		if err == nil && slices.Equal(keys, shown) {
+			return
+		}
+	}
+	t.Fatalf("got %q and error %v, want %q", shown, err, keys)
+}
+
+// People come and go on two nodes, of which one is cut off for a while.
+func TestPresenceOfSeveralNodes(t *testing.T) {
+	t.Parallel()
+	s := startJetStream(t)
+	network := startProxy(t, s.Addr().String())
+	a, b := newPresenceNode(t, connect(t, s.ClientURL())), newPresenceNode(t, connect(t, network.url()))
+	wstest.Dial(t, a.server, "/?room=lobby&key=ann", nil)
+	bob := wstest.Dial(t, b.server, "/?room=lobby&key=bob", nil)
+	wstest.Dial(t, b.server, "/?room=lobby&key=cid", nil)
+	for _, n := range []*hubNode{a, b} {
+		n.shows(t, "lobby", "ann", "bob", "cid")
+	}
+	bob.Close(websocket.CloseNormalClosure, "")
+	for _, n := range []*hubNode{a, b} {
+		n.shows(t, "lobby", "ann", "cid")
+	}
+	network.cut()
+	a.shows(t, "lobby", "ann")
+	network.back()
+	for _, n := range []*hubNode{a, b} {
+		n.shows(t, "lobby", "ann", "cid")
 	}
 }

@@ -66,16 +66,21 @@ func (b *JetStreamBroker) attempt(ctx context.Context, f func(ctx context.Contex
 		case ctx.Err() == nil && !passes(err):
 			return fmt.Errorf("natsbroker: %w", err)
 		case !sleep(ctx, pause):
-			return ended(ctx, err)
+			return b.ended(ctx, err)
 		}
 	}
 }
 
 // ended is the error of a call whose ctx has ended during attempts.
-func ended(ctx context.Context, last error) error {
+func (b *JetStreamBroker) ended(ctx context.Context, last error) error {
 	cause := context.Cause(ctx)
-	if errors.Is(cause, ErrClosed) {
+	switch {
+	case errors.Is(cause, ErrClosed):
 		return ErrClosed
+	case !b.nc.IsConnected():
+		return fmt.Errorf("natsbroker: %w: %w", nats.ErrDisconnected, cause)
+	case errors.Is(last, cause):
+		return fmt.Errorf("natsbroker: no answer: %w", cause)
 	}
 	for _, silent := range []error{nats.ErrNoResponders, jetstream.ErrNoStreamResponse, jetstream.ErrJetStreamNotEnabled} {
 		if errors.Is(last, silent) {
