@@ -136,7 +136,8 @@ func (b *JetStreamBroker) openHistory(ctx context.Context) (*openStream, error) 
 	}
 	h.set(s)
 	if was != nil && was.name != s.name {
-		b.report(fmt.Errorf("%w: in stream %s", ErrHistoryBegan, s.name))
+		// nats.go may hold the lock that the error handler is read under for longer than ctx
+		_ = b.goSending(func() { b.report(fmt.Errorf("%w: in stream %s", ErrHistoryBegan, s.name)) })
 	}
 	return s, nil
 }

@@ -94,7 +94,7 @@ func TestServerLosesEverything(t *testing.T) {
 	e := a.append(t, room("x"), "anew", 10)
 	require.NotEqual(t, newest.Epoch, e.Epoch)
 	require.Zero(t, e.Previous)
-	assert.True(t, told.has(natsbroker.ErrHistoryBegan))
+	require.Eventually(t, func() bool { return told.has(natsbroker.ErrHistoryBegan) }, patience, moment)
 	_, _, err = b.Read(patient(t), room("x"), newest, 10)
 	require.ErrorIs(t, err, hub.ErrHistoryLost)
 	payloads, _ := b.read(t, room("x"), hub.Position{})
@@ -132,7 +132,7 @@ func TestServerLosesTheLastEntries(t *testing.T) {
 		_, _, err := k.Read(patient(t), room("x"), newest, 10)
 		require.ErrorIs(t, err, hub.ErrHistoryLost)
 	}
-	assert.True(t, told.has(natsbroker.ErrHistoryBegan))
+	require.Eventually(t, func() bool { return told.has(natsbroker.ErrHistoryBegan) }, patience, moment)
 }
 
 // A cluster is three servers that keep streams, each in its own folder.
@@ -301,7 +301,7 @@ func TestServerOfAClusterLosesItsDisk(t *testing.T) {
 	e, err := k.Append(patient(t), room("x"), []byte("anew"), hub.Keep{Messages: 10})
 	require.NoError(t, err)
 	require.NotEqual(t, first.Epoch, e.Epoch)
-	assert.True(t, told.has(natsbroker.ErrHistoryBegan))
+	require.Eventually(t, func() bool { return told.has(natsbroker.ErrHistoryBegan) }, patience, moment)
 	_, _, err = k.Read(patient(t), room("x"), newest, 10)
 	require.ErrorIs(t, err, hub.ErrHistoryLost)
 }

@@ -66,19 +66,17 @@ func (b *JetStreamBroker) attempt(ctx context.Context, f func(ctx context.Contex
 		case ctx.Err() == nil && !passes(err):
 			return fmt.Errorf("natsbroker: %w", err)
 		case !sleep(ctx, pause):
-			return b.ended(ctx, err)
+			return ended(ctx, err)
 		}
 	}
 }
 
 // ended is the error of a call whose ctx has ended during attempts.
-func (b *JetStreamBroker) ended(ctx context.Context, last error) error {
+func ended(ctx context.Context, last error) error {
 	cause := context.Cause(ctx)
 	switch {
 	case errors.Is(cause, ErrClosed):
 		return ErrClosed
-	case !b.nc.IsConnected():
-		return fmt.Errorf("natsbroker: %w: %w", nats.ErrDisconnected, cause)
 	case errors.Is(last, cause):
 		return fmt.Errorf("natsbroker: no answer: %w", cause)
 	}
