@@ -27,11 +27,6 @@ func TestHistoryInACluster(t *testing.T) {
 	brokertest.TestHistory(t, clusterNetwork(startThree(t)))
 }
 
-func TestPresenceInACluster(t *testing.T) {
-	t.Parallel()
-	brokertest.TestPresence(t, clusterNetwork(startThree(t)))
-}
-
 // clusterNetwork returns networks that share a cluster, each with a prefix of its own.
 func clusterNetwork(c *cluster) func(t *testing.T) brokertest.Network {
 	networks := 0

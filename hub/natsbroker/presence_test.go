@@ -23,6 +23,40 @@ func TestPresence(t *testing.T) {
 	})
 }
 
+// In a cluster of three, what one node has put is in all lists and revisions of the others that are asked for
+// afterwards, though a server that answers may be behind.
+func TestPresenceInACluster(t *testing.T) {
+	t.Parallel()
+	c := startThree(t)
+	var nodes []*keeper
+	for i, s := range c.servers {
+		nodes = append(nodes, newKeeper(t, connect(t, s.ClientURL()), natsbroker.JetStreamOptions{Replicas: 3}))
+		lease, err := nodes[i].RenewNode(patient(t), fmt.Sprint(i), time.Minute)
+		require.NoError(t, err)
+		require.Len(t, lease.Nodes, i+1)
+	}
+	for k := range 60 {
+		from := k % 3
+		revision := uint64(k + 1)
+		require.NoError(t, nodes[from].PutPresence(patient(t), room("x"), fmt.Sprint(from), revision, people(k, k+1)))
+		list, err := nodes[(from+1)%3].ListPresence(patient(t), room("x"))
+		require.NoError(t, err)
+		total := 0
+		for _, np := range list {
+			total += len(np.Entries)
+		}
+		require.Equal(t, k+1, total)
+	}
+	require.NoError(t, nodes[0].RemoveNode(patient(t), "1"))
+	list, err := nodes[2].ListPresence(patient(t), room("x"))
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+	lease, err := nodes[1].RenewNode(patient(t), "1", time.Minute)
+	require.NoError(t, err)
+	assert.True(t, lease.New)
+	assert.Len(t, lease.Nodes, 3)
+}
+
 func people(from, to int) (changes []hub.PresenceEntry) {
 	for i := from; i < to; i++ {
 		changes = append(changes, hub.PresenceEntry{Key: fmt.Sprint("person ", i), Value: []byte("a name")})
