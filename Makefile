@@ -59,7 +59,7 @@ release: ## a release of the last commit, rehearsed: nothing is published
 	@bash .ci/run release
 
 .PHONY: autobahn
-autobahn: ## the Autobahn Testsuite, which must be installed (WSTEST=FILE): 30 minutes
+autobahn: ## the Autobahn Testsuite, which must be installed (WSTEST=FILE): up to an hour
 	@bash .ci/run autobahn
 
 .PHONY: bench-quick
