@@ -272,6 +272,38 @@ func TestNothingIsKeptWhileBrokerIsAway(t *testing.T) {
 	})
 }
 
+// A shutdown whose context has ended does not fail because of presence, unless a call hangs.
+func TestShutdownAtOnceWithPresence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 20 {
+			var network hub.Memory
+			h := hub.New(hub.Options{Broker: network.Node(), Presence: tellAll()})
+			s := &scene{rig: newRig(t, testws.Memory, websocket.Options{PingInterval: -1}), t: t, hubs: []*hub.Hub{h}}
+			_, m := s.enter(0, "ann", "x")
+			synctest.Wait()
+			require.NoError(t, m.Conn().CloseNow())
+			synctest.Wait()
+			require.NoError(t, h.Shutdown(ended))
+		}
+		proceed := make(chan struct{})
+		h := hub.New(hub.Options{Presence: &hub.PresenceOptions{
+			Changes: func(string, []hub.PresenceChange) hub.Message { <-proceed; return hub.Message{} },
+		}})
+		s := &scene{rig: newRig(t, testws.Memory, websocket.Options{PingInterval: -1}), t: t, hubs: []*hub.Hub{h}}
+		_, m := s.enter(0, "ann", "x")
+		synctest.Wait()
+		require.NoError(t, m.SetPresence([]byte("busy")))
+		require.NoError(t, m.Conn().CloseNow())
+		synctest.Wait()
+		begun := time.Now()
+		require.ErrorIs(t, h.Shutdown(ended), context.Canceled)
+		require.Equal(t, time.Second, time.Since(begun))
+		close(proceed)
+	})
+}
+
 // The newest session of a user takes the place of the other one, and the room is told of nothing.
 func TestTakeKeyWithPresence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

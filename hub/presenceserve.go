@@ -11,6 +11,7 @@ const (
 	leastRetry = 100 * time.Millisecond // after a call of the broker failed; twice as long each time
 	mostRetry  = 2 * time.Second
 	mostCall   = 5 * time.Second // how long a call of the broker may take
+	lastWait   = time.Second     // how long Shutdown waits for calls that have been canceled
 	quietLog   = time.Minute     // how long a failure is not logged again
 
 	atOnce  = 256      // rooms in one call of the broker
@@ -311,7 +312,14 @@ func (p *presence) shutdown(ctx context.Context) error {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		return fmt.Errorf("hub: shutdown: presence has not ended: %w", context.Cause(ctx))
+		timer := time.NewTimer(lastWait)
+		defer timer.Stop()
+		select {
+		case <-done:
+			return nil // the other nodes learn it when the lease ends
+		case <-timer.C:
+			return fmt.Errorf("hub: shutdown: presence has not ended: %w", context.Cause(ctx))
+		}
 	}
 	if serves {
 		_ = p.hub.publishTo(Everyone(), envelope{op: opGone, node: p.hub.node})
