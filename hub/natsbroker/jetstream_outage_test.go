@@ -27,7 +27,7 @@ func hear(t *testing.T, url string) (*nats.Conn, *errorList) {
 	return connect(t, url, nats.ErrorHandler(told.handle)), told
 }
 
-// positions of a restart: the history and its epoch outlive a server, and calls wait for it.
+// The history and its epoch outlive a restart of the server, and calls wait for it.
 func TestHistoryOutlivesTheServer(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
