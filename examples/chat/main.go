@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"embed"
+	"encoding/json"
 	"errors"
 	"flag"
 	"log"
@@ -15,7 +16,6 @@ import (
 	"os/signal"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -26,18 +26,63 @@ import (
 //go:embed index.html
 var page embed.FS
 
-// Chat is a set of rooms. The members of a room see each other join, talk and leave.
-type Chat struct {
-	hub      *hub.Hub
-	presence sync.Mutex // orders announcements, so that the last one is up to date
+// Chat is a set of rooms. The members of a room see who else is there, what they say, and what was
+// said before.
+type Chat struct{ hub *hub.Hub }
+
+// NewChat returns a chat without rooms. What was said in a room stays in memory for a day: where
+// everybody may open rooms, their number should have a limit.
+func NewChat() *Chat {
+	return &Chat{hub.New(hub.Options{
+		Presence: &hub.PresenceOptions{List: here, Changes: changes},
+		History: &hub.HistoryOptions{
+			Rooms: func(string) hub.Keep { return hub.Keep{Messages: 100, Age: 24 * time.Hour} },
+			Stamp: stamp,
+		},
+	})}
 }
 
-// An event is sent as JSON to everyone in a room.
+// An event is sent as JSON to the members of a room.
 type event struct {
-	Type string   `json:"type"` // joined, left, message
-	Name string   `json:"name"` // of the member that joined, left or sent the message
-	Text string   `json:"text,omitempty"`
-	Here []string `json:"here,omitempty"` // the members that are in the room now
+	Type   string       `json:"type"`            // here, changes, message, lost
+	People []string     `json:"people,omitzero"` // here: the names of those who are in the room
+	Joined []string     `json:"joined,omitzero"` // changes: the names of those who were not there before
+	Left   []string     `json:"left,omitzero"`   // changes: the names of those who are not there any more
+	Name   string       `json:"name,omitzero"`   // message: who said it
+	Text   string       `json:"text,omitzero"`   // message: what was said
+	At     hub.Position `json:"at,omitzero"`     // message: its position in the history of the room
+}
+
+// here is what a member gets first.
+func here(_ string, people []hub.Person) hub.Message {
+	e := event{Type: "here", People: []string{}}
+	for _, person := range people {
+		e.People = append(e.People, person.Key)
+	}
+	return hub.JSON(e)
+}
+
+// changes is what all members of a room get when people have come or gone.
+func changes(_ string, list []hub.PresenceChange) hub.Message {
+	e := event{Type: "changes", Joined: []string{}, Left: []string{}}
+	for _, change := range list {
+		if change.Kind == hub.PersonJoined {
+			e.Joined = append(e.Joined, change.Key)
+		} else {
+			e.Left = append(e.Left, change.Key)
+		}
+	}
+	return hub.JSON(e)
+}
+
+// stamp puts the position into a message. A page that connects again asks for what came since then.
+func stamp(message hub.Message, at hub.Position) hub.Message {
+	var e event
+	if err := json.Unmarshal(message.Data(), &e); err != nil {
+		return message
+	}
+	e.At = at
+	return hub.JSON(e)
 }
 
 // validName matches names and rooms: letters, accents, digits, punctuation, emoji and spaces.
@@ -45,13 +90,16 @@ var validName = regexp.MustCompile(`^[\p{L}\p{M}\p{N}\p{P}\p{So} ]{1,20}$`)
 
 var errInvalidName = errors.New("a name and a room have 1 to 20 letters, digits, punctuation marks or spaces each")
 
-// CheckUpgrade refuses clients without a valid name or room.
+// CheckUpgrade refuses clients without a valid name or room, or with a malformed position.
 func (c *Chat) CheckUpgrade(r *http.Request) error {
 	for _, key := range []string{"name", "room"} {
 		value := r.URL.Query().Get(key)
 		if !validName.MatchString(value) || value != strings.TrimSpace(value) {
 			return &websocket.RefusedError{Status: http.StatusUnprocessableEntity, Reason: errInvalidName}
 		}
+	}
+	if _, err := hub.ParsePosition(r.URL.Query().Get("since")); err != nil {
+		return &websocket.RefusedError{Status: http.StatusUnprocessableEntity, Reason: err}
 	}
 	return nil
 }
@@ -70,23 +118,24 @@ func (c *Chat) check(w http.ResponseWriter, r *http.Request) {
 // Serve handles one member: it reads the member's messages, and the hub writes to the member.
 func (c *Chat) Serve(conn *websocket.Conn, r *http.Request) error {
 	name, room := r.URL.Query().Get("name"), r.URL.Query().Get("room")
+	since, _ := hub.ParsePosition(r.URL.Query().Get("since")) // CheckUpgrade has checked it
 	member, err := c.hub.Join(conn)
 	if err != nil {
 		return err
 	}
-	member.Set("name", name) // before other members can see this one in the room
-	if err := member.Join(room); err != nil {
+	if err := catchUp(member, room, since); err != nil {
 		return err
 	}
-	c.announce(room, event{Type: "joined", Name: name})
-	defer func() {
-		member.Leave(room) // it would happen anyway, but perhaps after the announcement
-		c.announce(room, event{Type: "left", Name: name})
-	}()
+	if err := member.SetKey(name); err != nil { // from now on, the person is in the room
+		return err
+	}
 	for {
 		_, text, err := conn.ReadMessage()
 		if err != nil {
 			return err
+		}
+		if len(text) == 0 {
+			continue
 		}
 		if err := c.hub.To(hub.Room(room)).Send(hub.JSON(event{Type: "message", Name: name, Text: string(text)})); err != nil {
 			return err
@@ -94,16 +143,21 @@ func (c *Chat) Serve(conn *websocket.Conn, r *http.Request) error {
 	}
 }
 
-// announce sends an event with the current members to all members of a room, including one that
-// has just joined.
-func (c *Chat) announce(room string, e event) {
-	c.presence.Lock()
-	defer c.presence.Unlock()
-	for _, member := range c.hub.In(room) {
-		name, _ := member.Get("name").(string)
-		e.Here = append(e.Here, name)
+// catchUp adds a member to a room and sends it what was said there since a position. If that is not
+// kept any more, the page is told to clear its log, and gets what is kept.
+func catchUp(member *hub.Member, room string, since hub.Position) error {
+	ctx, cancel := context.WithTimeout(member.Conn().Context(), time.Minute)
+	defer cancel()
+	for {
+		_, err := member.JoinSince(ctx, room, since)
+		if !errors.Is(err, hub.ErrHistoryLost) {
+			return err
+		}
+		if err := member.Send(hub.JSON(event{Type: "lost"})); err != nil {
+			return err
+		}
+		since = hub.Position{}
 	}
-	_ = c.hub.To(hub.Room(room)).Send(hub.JSON(e)) // it can fail only with a broker
 }
 
 func main() {
@@ -123,8 +177,7 @@ func main() {
 
 // run serves until ctx is done, then closes every connection and returns nil.
 func run(ctx context.Context, listener net.Listener) error {
-	rooms := hub.New(hub.Options{})
-	chat := &Chat{hub: rooms}
+	chat := NewChat()
 	upgrader := websocket.New(chat)
 	upgrader.MaxMessageSize = 2048
 	upgrader.HeartbeatInterval = 15 * time.Second // the page gives up after 25
@@ -137,7 +190,7 @@ func run(ctx context.Context, listener net.Listener) error {
 	context.AfterFunc(ctx, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second) // a client that does not answer takes 10
 		defer cancel()
-		ended <- errors.Join(upgrader.Shutdown(ctx), rooms.Shutdown(ctx), server.Shutdown(ctx), server.Close())
+		ended <- errors.Join(upgrader.Shutdown(ctx), chat.hub.Shutdown(ctx), server.Shutdown(ctx), server.Close())
 	})
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err

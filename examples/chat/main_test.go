@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -14,12 +13,9 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	ws "github.com/gorilla/websocket"
-	"github.com/goyave-contrib/websocket"
-	"github.com/goyave-contrib/websocket/hub"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -74,82 +70,15 @@ func get(t *testing.T, address string) (status int, body string) {
 	return response.StatusCode, string(content)
 }
 
-// said is a received event.
-func said(t *testing.T, kind, name, text string, here ...string) string {
-	t.Helper()
-	encoded, err := json.Marshal(event{Type: kind, Name: name, Text: text, Here: here})
-	require.NoError(t, err)
-	return string(encoded)
-}
-
-// join connects a member, which must receive the names in its room.
-func join(t *testing.T, target any, name, room string, here ...string) *wstest.Client {
-	t.Helper()
-	client := wstest.Dial(t, target, path(name, room), options)
-	client.ExpectText(said(t, "joined", name, "", here...))
-	return client
-}
-
-func TestMembersSeeEachOther(t *testing.T) {
-	address, _ := start(t)
-	ada := join(t, address, "Ada", "lobby", "Ada")
-	grace := join(t, address, "Grace Hopper", "lobby", "Ada", "Grace Hopper")
-	ada.ExpectText(`{"type":"joined","name":"Grace Hopper","here":["Ada","Grace Hopper"]}`)
-
-	grace.WriteText(`hello "you"`)
-	ada.ExpectText(`{"type":"message","name":"Grace Hopper","text":"hello \"you\""}`)
-	grace.ExpectText(`{"type":"message","name":"Grace Hopper","text":"hello \"you\""}`)
-
-	grace.Close(ws.CloseNormalClosure, "bye")
-	ada.ExpectText(`{"type":"left","name":"Grace Hopper","here":["Ada"]}`)
-	join(t, address, "Łukasz", "lobby", "Ada", "Łukasz")
-}
-
 func TestRoomsKnowNothingOfEachOther(t *testing.T) {
 	address, _ := start(t)
-	ada := join(t, address, "Ada", "lobby", "Ada")
-	bob := join(t, address, "Bob", "cellar", "Bob")
-	bob.WriteText("nobody hears me")
-	bob.ExpectText(said(t, "message", "Bob", "nobody hears me"))
-	bob.Close(ws.CloseNormalClosure, "")
-
-	ada.WriteText("who is there?") // the first event for Ada since she joined
-	ada.ExpectText(said(t, "message", "Ada", "who is there?"))
-}
-
-// After many concurrent joins and leaves, the last announcement is up to date.
-func TestPresenceOfManyAtOnce(t *testing.T) {
-	const others = 30
-	address, _ := start(t)
-	ada := join(t, address, "Ada", "lobby", "Ada")
-	news := func(kind string) (last event) {
-		for range others {
-			_, text, err := ada.ReadMessage()
-			require.NoError(t, err)
-			last = event{}
-			require.NoError(t, json.Unmarshal(text, &last))
-			require.Equal(t, kind, last.Type)
-		}
-		return last
-	}
-	clients := make([]*wstest.Client, others)
-	for i := range clients {
-		clients[i] = wstest.Dial(t, address, path("Bob", "lobby"), options)
-	}
-	require.Len(t, news("joined").Here, others+1)
-	for _, client := range clients {
-		require.NoError(t, client.NetConn().Close())
-	}
-	require.Equal(t, []string{"Ada"}, news("left").Here)
-}
-
-func TestTwoMayHaveOneName(t *testing.T) {
-	address, _ := start(t)
-	first := join(t, address, "Ada", "lobby", "Ada")
-	second := join(t, address, "Ada", "lobby", "Ada", "Ada")
-	first.ExpectText(said(t, "joined", "Ada", "", "Ada", "Ada"))
-	second.Close(ws.CloseNormalClosure, "")
-	first.ExpectText(said(t, "left", "Ada", "", "Ada"))
+	ada, bob := join(t, address, "Ada", "lobby"), join(t, address, "Bob", "cellar")
+	ada.sees("Ada")
+	bob.sees("Bob")
+	bob.says("nobody hears me")
+	ada.says("who is there?") // the first event for Ada since she is there
+	require.Equal(t, []string{"Ada"}, ada.people)
+	require.Equal(t, []string{"Bob"}, bob.people)
 }
 
 // Invalid names are refused before the upgrade, and the page can ask for the reason.
@@ -178,6 +107,21 @@ func TestNamesAndRoomsThatAreNotTaken(t *testing.T) {
 	}
 }
 
+// What a page has not received from the server is no position.
+func TestPositionsThatAreNotTaken(t *testing.T) {
+	address, _ := start(t)
+	for _, since := range []string{"1", "x", "-", "01-QQ", "-1-QQ", "1-!", "1-" + strings.Repeat("a", 1000), "99999999999999999999-QQ"} {
+		t.Run(since, func(t *testing.T) {
+			query := "&" + url.Values{"since": {since}}.Encode()
+			response := wstest.DialRefused(t, address, path("Ada", "lobby")+query, options)
+			require.NoError(t, response.Body.Close())
+			assert.Equal(t, http.StatusUnprocessableEntity, response.StatusCode)
+			status, _ := get(t, address+check("Ada", "lobby")+query)
+			assert.Equal(t, http.StatusUnprocessableEntity, status)
+		})
+	}
+}
+
 // Names may have letters of any language.
 func TestNamesThatAreTaken(t *testing.T) {
 	address, _ := start(t)
@@ -185,54 +129,26 @@ func TestNamesThatAreTaken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			status, reason := get(t, address+check(name, name))
 			assert.Equal(t, http.StatusNoContent, status, reason)
-			join(t, address, name, name, name)
+			join(t, address, name, name).sees(name)
 		})
 	}
 }
 
 func TestLongMessageEndsItsSender(t *testing.T) {
 	address, _ := start(t)
-	ada := join(t, address, "Ada", "lobby", "Ada")
-	bob := join(t, address, "Bob", "lobby", "Ada", "Bob")
-	ada.ExpectText(said(t, "joined", "Bob", "", "Ada", "Bob"))
+	bob := join(t, address, "Bob", "lobby")
+	bob.sees("Bob")
 	bob.WriteText(strings.Repeat("a", 2049))
 	_, _, err := bob.ReadMessage()
 	require.True(t, ws.IsCloseError(err, ws.CloseMessageTooBig), "%v", err)
-	ada.ExpectText(said(t, "left", "Bob", "", "Ada"))
-}
-
-func TestConnectionThatBreaksIsAMemberThatLeaves(t *testing.T) {
-	address, _ := start(t)
-	ada := join(t, address, "Ada", "lobby", "Ada")
-	bob := join(t, address, "Bob", "lobby", "Ada", "Bob")
-	ada.ExpectText(said(t, "joined", "Bob", "", "Ada", "Bob"))
-	require.NoError(t, bob.NetConn().Close())
-	ada.ExpectText(said(t, "left", "Bob", "", "Ada"))
-}
-
-// A member that disconnects without a close frame leaves when it has not answered a ping.
-func TestMemberThatVanishesLeaves(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		network := wstest.Serve(t, websocket.New(&Chat{hub: hub.New(hub.Options{})}))
-		ada := join(t, network, "Ada", "lobby", "Ada")
-		bob := wstest.DialRaw(t, network, path("Bob", "lobby"), options)
-		vanished := time.Now()
-		bob.Expect(wstest.Text(said(t, "joined", "Bob", "", "Ada", "Bob")))
-		ada.ExpectText(said(t, "joined", "Bob", "", "Ada", "Bob"))
-		require.NoError(t, ada.SetReadDeadline(time.Time{}))
-		_, left, err := ada.ReadMessage() // reading also answers pings
-		require.NoError(t, err)
-		assert.JSONEq(t, said(t, "left", "Bob", "", "Ada"), string(left))
-		assert.Equal(t, 40*time.Second, time.Since(vanished))
-		ada.Close(ws.CloseNormalClosure, "")
-	})
 }
 
 // At shutdown, all members of all rooms get a close frame.
 func TestShutdown(t *testing.T) {
 	address, stop := start(t)
-	ada := join(t, address, "Ada", "lobby", "Ada")
-	bob := join(t, address, "Bob", "cellar", "Bob")
+	ada, bob := join(t, address, "Ada", "lobby"), join(t, address, "Bob", "cellar")
+	ada.sees("Ada")
+	bob.sees("Bob")
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -285,7 +201,8 @@ func TestInterrupt(t *testing.T) {
 	match := listening.FindStringSubmatch(string(line[:n]))
 	require.NotNil(t, match, "the line is %q", line[:n])
 
-	ada := join(t, match[1], "Ada", "lobby", "Ada")
+	ada := join(t, match[1], "Ada", "lobby")
+	ada.sees("Ada")
 	require.NoError(t, command.Process.Signal(os.Interrupt))
 	ada.ExpectClose(ws.CloseGoingAway, "Server shutting down")
 	require.NoError(t, command.Wait(), "the exit status is 0")

@@ -15,8 +15,8 @@ import (
 	"os"
 
 	websocket "github.com/goyave-contrib/websocket/goyave"
+	"github.com/goyave-contrib/websocket/goyave/examples/chat/http/controller/chat"
 	"github.com/goyave-contrib/websocket/goyave/examples/chat/http/route"
-	"github.com/goyave-contrib/websocket/hub"
 	"goyave.dev/goyave/v5"
 	"goyave.dev/goyave/v5/config"
 	"goyave.dev/goyave/v5/util/errors"
@@ -58,9 +58,7 @@ func newServer(port int, stdout io.Writer) (*goyave.Server, error) {
 		return nil, err
 	}
 
-	server.RegisterService(websocket.NewHubService(server, hub.Options{
-		Queue: websocket.QueueLimit{Bytes: 256 << 10}, // a client that falls behind further is disconnected
-	}))
+	server.RegisterService(websocket.NewHubService(server, chat.HubOptions()))
 	server.RegisterStartupHook(func(s *goyave.Server) {
 		if _, err := fmt.Fprintf(stdout, "listening on http://%s\n", s.Host()); err != nil {
 			s.Logger.Error(errors.New(err))

@@ -5,9 +5,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
-	"sync"
+	"time"
 
 	websocket "github.com/goyave-contrib/websocket/goyave"
 	"github.com/goyave-contrib/websocket/hub"
@@ -24,10 +23,6 @@ const (
 type Controller struct {
 	goyave.Component
 	hub *websocket.HubService
-
-	// presence is held while a member joins or leaves, so that each name is unique and the last
-	// announcement is up to date. The lock holder does not wait for any connection.
-	presence sync.Mutex
 }
 
 // Init looks up the hub.
@@ -36,7 +31,7 @@ func (ctrl *Controller) Init(server *goyave.Server) {
 	ctrl.hub = websocket.HubOf(server)
 }
 
-// RegisterRoute validates the name before the upgrade. It also registers a route with which the
+// RegisterRoute validates the query before the upgrade. It also registers a route with which the
 // page checks the name before it connects, because browsers do not show a page why a handshake was
 // refused.
 func (ctrl *Controller) RegisterRoute(router *goyave.Router, handler goyave.Handler) {
@@ -44,24 +39,25 @@ func (ctrl *Controller) RegisterRoute(router *goyave.Router, handler goyave.Hand
 	router.Get("/check", ctrl.check).ValidateQuery(JoinRequest)
 }
 
-// check responds with 204 if the name is valid and free.
-func (ctrl *Controller) check(response *goyave.Response, request *goyave.Request) {
-	name, _ := request.Query["name"].(string) // validated as a string
-	if ctrl.taken(name) {
-		response.Status(http.StatusConflict)
-		return
-	}
+// check responds with 204 if the query is valid.
+func (ctrl *Controller) check(response *goyave.Response, _ *goyave.Request) {
 	response.Status(http.StatusNoContent)
 }
 
 // Serve handles one member.
 func (ctrl *Controller) Serve(conn *websocket.Conn, request *goyave.Request) error {
-	name, _ := request.Query["name"].(string) // validated as a string
-	member, err := ctrl.join(conn, name)
+	name, _ := request.Query["name"].(string)         // validated as a string
+	since, _ := request.Query["since"].(hub.Position) // validated as a position, or missing
+	member, err := ctrl.hub.Join(conn)
 	if err != nil {
 		return err
 	}
-	defer ctrl.leave(member, name)
+	if err := catchUp(member, since); err != nil {
+		return err
+	}
+	if err := member.SetKey(name); err != nil { // from now on, the person is in the room
+		return err
+	}
 	ctrl.Logger().Info("joined", "name", name)
 
 	conn.SetReadLimit(maxMessage)
@@ -83,60 +79,19 @@ func (ctrl *Controller) Serve(conn *websocket.Conn, request *goyave.Request) err
 	}
 }
 
-// nameKey is the key of a member's name in its values.
-type nameKey struct{}
-
-// join adds a member, unless its name is taken, and announces it.
-func (ctrl *Controller) join(conn *websocket.Conn, name string) (*hub.Member, error) {
-	ctrl.presence.Lock()
-	defer ctrl.presence.Unlock()
-	if ctrl.taken(name) { // perhaps by a lost connection of the same user
-		return nil, websocket.NewCloseError(websocket.CloseTryAgainLater, "the name is taken")
+// catchUp adds a member to the room and sends it what was said there since a position. If that is
+// not kept any more, the page is told to clear its log, and gets what is kept.
+func catchUp(member *hub.Member, since hub.Position) error {
+	ctx, cancel := context.WithTimeout(member.Conn().Context(), time.Minute)
+	defer cancel()
+	for {
+		_, err := member.JoinSince(ctx, room, since)
+		if !errors.Is(err, hub.ErrHistoryLost) {
+			return err
+		}
+		if err := member.Send(hub.JSON(event{Type: "lost"})); err != nil {
+			return err
+		}
+		since = hub.Position{}
 	}
-	member, err := ctrl.hub.Join(conn)
-	if err != nil {
-		return nil, err
-	}
-	member.Set(nameKey{}, name) // before other members can see this one
-	if err := member.Join(room); err != nil {
-		return nil, err
-	}
-	return member, ctrl.hub.To(hub.Room(room)).Send(hub.JSON(event{Type: "joined", Name: name, Here: ctrl.names()}))
-}
-
-// leave announces that a member has left. At shutdown, when all members leave, it does nothing.
-func (ctrl *Controller) leave(member *hub.Member, name string) {
-	if errors.Is(context.Cause(member.Conn().Context()), websocket.ErrShutdown) {
-		return
-	}
-	ctrl.presence.Lock()
-	defer ctrl.presence.Unlock()
-	member.Leave(room) // it would happen anyway, but perhaps after the announcement
-	err := ctrl.hub.To(hub.Room(room)).Send(hub.JSON(event{Type: "left", Name: name, Here: ctrl.names()}))
-	if err != nil {
-		ctrl.Logger().Error(err)
-	}
-}
-
-// taken reports whether a member has the name.
-func (ctrl *Controller) taken(name string) bool {
-	return slices.ContainsFunc(ctrl.names(), func(other string) bool { return strings.EqualFold(name, other) })
-}
-
-// names returns the names of all members, in the order in which they joined.
-func (ctrl *Controller) names() []string {
-	members := ctrl.hub.In(room)
-	names := make([]string, len(members))
-	for i, member := range members {
-		names[i], _ = member.Get(nameKey{}).(string)
-	}
-	return names
-}
-
-// An event is sent as JSON to the members.
-type event struct {
-	Type string   `json:"type"` // joined, left, message
-	Name string   `json:"name"` // of the member that joined, left or sent the message
-	Text string   `json:"text,omitempty"`
-	Here []string `json:"here,omitempty"` // the names of all members now
 }
