@@ -56,53 +56,23 @@ func readURL(t *testing.T, stdout io.Reader) string {
 
 func path(name string) string { return "/chat?" + url.Values{"name": {name}}.Encode() }
 
-// joined is the announcement of a new member to all members.
-func joined(t *testing.T, name string, here ...string) string {
-	t.Helper()
-	return presence(t, "joined", name, here)
-}
-
-// left is the announcement to the other members that a member has left.
-func left(t *testing.T, name string, here ...string) string {
-	t.Helper()
-	return presence(t, "left", name, here)
-}
-
-func presence(t *testing.T, kind, name string, here []string) string {
-	t.Helper()
-	names, err := json.Marshal(here)
-	require.NoError(t, err)
-	encoded, err := json.Marshal(name)
-	require.NoError(t, err)
-	return `{"type":"` + kind + `","name":` + string(encoded) + `,"here":` + string(names) + `}`
-}
-
-// join connects and expects the announcement with the names of all members.
-func join(t *testing.T, address any, name string, here ...string) *wstest.Client {
-	t.Helper()
-	client := wstest.Dial(t, address, path(name), options)
-	client.ExpectText(joined(t, name, here...))
-	return client
-}
-
 func TestJoinTalkLeave(t *testing.T) {
 	address := start(t)
-	ada := join(t, address, "Ada", "Ada")
-	grace := join(t, address, "Grace Hopper", "Ada", "Grace Hopper")
-	ada.ExpectText(joined(t, "Grace Hopper", "Ada", "Grace Hopper"))
+	ada := join(t, address, "Ada")
+	ada.sees("Ada")
+	grace := join(t, address, "Grace Hopper")
+	grace.sees("Ada", "Grace Hopper")
+	ada.sees("Ada", "Grace Hopper")
 
 	grace.WriteText(" hello \"you\" ")
-	ada.ExpectText(`{"type":"message","name":"Grace Hopper","text":"hello \"you\""}`)
-	grace.ExpectText(`{"type":"message","name":"Grace Hopper","text":"hello \"you\""}`)
+	ada.hears("Grace Hopper", `hello "you"`)
+	grace.hears("Grace Hopper", `hello "you"`)
 	ada.WriteText("  ") // an empty message
-	ada.WriteText("世界")
-	ada.ExpectText(`{"type":"message","name":"Ada","text":"世界"}`)
-	grace.ExpectText(`{"type":"message","name":"Ada","text":"世界"}`)
+	ada.says("世界")
+	grace.hears("Ada", "世界")
 
 	grace.Close(ws.CloseNormalClosure, "bye")
-	ada.ExpectText(left(t, "Grace Hopper", "Ada"))
-	join(t, address, "grace hopper", "Ada", "grace hopper") // the name is free again
-	ada.ExpectText(joined(t, "grace hopper", "Ada", "grace hopper"))
+	ada.sees("Ada")
 }
 
 func TestNameIsValidated(t *testing.T) {
@@ -125,8 +95,7 @@ func TestNameIsValidated(t *testing.T) {
 	for _, name := range []string{"Łukasz 2.0", "O'Brien", "O’Brien", "Zoe\u0308", "Bob & Alice", "नेहा", "🙂🙂", "J. R. R."} {
 		status, _ := check(t, address, name)
 		assert.Equal(t, http.StatusNoContent, status)
-		client := join(t, address, name, name)
-		client.Close(ws.CloseNormalClosure, "")
+		join(t, address, name).Close(ws.CloseNormalClosure, "")
 	}
 }
 
@@ -152,50 +121,48 @@ func check(t *testing.T, address, name string) (status int, reasons []string) {
 	return response.StatusCode, refusal.Error.Query.Fields["name"].Errors
 }
 
-func TestNameIsTaken(t *testing.T) {
+// What a page has not received from the server is no position.
+func TestPositionIsValidated(t *testing.T) {
 	address := start(t)
-	ada := join(t, address, "Ada", "Ada")
-	status, _ := check(t, address, "ada")
-	assert.Equal(t, http.StatusConflict, status)
-	wstest.Dial(t, address, path("ada"), options).ExpectClose(ws.CloseTryAgainLater, "the name is taken")
-	ada.WriteText("alone")
-	ada.ExpectText(`{"type":"message","name":"Ada","text":"alone"}`) // no other announcement before
+	for _, since := range []string{"1", "x", "-", "01-QQ", "1-!", "99999999999999999999-QQ"} {
+		response := wstest.DialRefused(t, address, path("Ada")+"&"+url.Values{"since": {since}}.Encode(), options)
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		assert.Equal(t, http.StatusUnprocessableEntity, response.StatusCode, since)
+		assert.Contains(t, string(body), `"since":{"errors":["The position is malformed."]}`)
+	}
+	response := wstest.DialRefused(t, address, path("Ada")+"&since=1-QQ&since=2-QQ", options)
+	require.NoError(t, response.Body.Close())
+	assert.Equal(t, http.StatusUnprocessableEntity, response.StatusCode, "two positions")
 }
 
 func TestMessagesThatAreNotTaken(t *testing.T) {
 	address := start(t)
-	ada := join(t, address, "Ada", "Ada")
-
-	binary := join(t, address, "Binary", "Ada", "Binary")
-	ada.ExpectText(joined(t, "Binary", "Ada", "Binary"))
+	binary := join(t, address, "Binary")
+	binary.sees("Binary")
 	binary.WriteBinary([]byte("hello"))
 	binary.ExpectClose(ws.CloseUnsupportedData, "only text, please")
-	ada.ExpectText(left(t, "Binary", "Ada"))
 
-	long := join(t, address, "Long", "Ada", "Long")
-	ada.ExpectText(joined(t, "Long", "Ada", "Long"))
+	long := join(t, address, "Long")
+	long.sees("Binary", "Long")
 	long.WriteText(strings.Repeat("a", 2049))
 	_, _, err := long.ReadMessage()
 	assert.True(t, ws.IsCloseError(err, ws.CloseMessageTooBig), "%v", err)
-	ada.ExpectText(left(t, "Long", "Ada"))
 }
 
 // fallBehind makes Ada send messages to a member that does not read. The network is in memory,
 // because its buffers are small.
-func fallBehind(t *testing.T) (ada *wstest.Client, slow *wstest.Raw, said string) {
+func fallBehind(t *testing.T) (ada *member, slow *wstest.Raw, said string) {
 	t.Helper()
-	server, err := newServer(0, io.Discard)
-	require.NoError(t, err)
-	network := wstest.Serve(t, server.Router())
+	network := serve(t)
 	slow = wstest.DialRaw(t, network, path("Slow"), options)
-	slow.Expect(wstest.Text(joined(t, "Slow", "Slow")))
-	ada = join(t, network, "Ada", "Slow", "Ada")
+	ada = join(t, network, "Ada")
+	ada.sees("Ada", "Slow")
 
-	message := strings.Repeat("a", 2000)
-	said = `{"type":"message","name":"Ada","text":"` + message + `"}`
+	said = strings.Repeat("a", 2000)
 	for range 200 {
-		ada.WriteText(message)
-		ada.ExpectText(said)
+		ada.says(said)
 	}
 	return ada, slow, said
 }
@@ -204,12 +171,12 @@ func fallBehind(t *testing.T) (ada *wstest.Client, slow *wstest.Raw, said string
 // frame. The other members are not affected.
 func TestSlowMemberIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ada, _, _ := fallBehind(t)
 		begun := time.Now()
-		ada.ExpectText(left(t, "Slow", "Ada"))
-		require.Equal(t, 10*time.Second, time.Since(begun), "the close timeout")
-		ada.WriteText("still here")
-		ada.ExpectText(`{"type":"message","name":"Ada","text":"still here"}`)
+		ada, _, _ := fallBehind(t)
+		require.Equal(t, begun, time.Now())
+		ada.sees("Ada")
+		require.Equal(t, grace, time.Since(begun))
+		ada.says("still here")
 		ada.Close(ws.CloseNormalClosure, "")
 	})
 }
@@ -219,16 +186,22 @@ func TestSlowMemberIsDropped(t *testing.T) {
 func TestSlowMemberAwakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ada, slow, said := fallBehind(t)
-		slow.Expect(wstest.Text(joined(t, "Ada", "Slow", "Ada")))
+		got := 0
 		frame, err := slow.Receive()
 		for ; err == nil && frame.Opcode == wstest.OpText; frame, err = slow.Receive() {
-			require.Equal(t, said, string(frame.Payload))
+			var e event
+			require.NoError(t, json.Unmarshal(frame.Payload, &e))
+			if e.Type == "message" {
+				require.Equal(t, said, e.Text)
+				got++
+			}
 		}
 		require.NoError(t, err)
+		assert.Greater(t, got, 100)
 		assert.Equal(t, wstest.Close(ws.CloseTryAgainLater, "too slow").Payload, frame.Payload)
 		slow.Send(wstest.Close(ws.CloseTryAgainLater, ""))
 		slow.ExpectEnd()
-		ada.ExpectText(left(t, "Slow", "Ada"))
+		ada.sees("Ada")
 		ada.Close(ws.CloseNormalClosure, "")
 	})
 }
@@ -267,9 +240,9 @@ func TestInterrupt(t *testing.T) {
 	t.Cleanup(func() { _ = command.Process.Kill() }) // it fails if the process has ended, as expected
 	address := readURL(t, stdout)
 
-	ada := join(t, address, "Ada", "Ada")
-	grace := join(t, address, "Grace", "Ada", "Grace")
-	ada.ExpectText(joined(t, "Grace", "Ada", "Grace"))
+	ada, grace := join(t, address, "Ada"), join(t, address, "Grace")
+	ada.sees("Ada", "Grace")
+	grace.sees("Ada", "Grace")
 	require.NoError(t, command.Process.Signal(os.Interrupt))
 	ada.ExpectClose(ws.CloseGoingAway, "Server shutting down")
 	grace.ExpectClose(ws.CloseGoingAway, "Server shutting down")

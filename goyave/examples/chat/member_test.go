@@ -1,0 +1,134 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/url"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/goyave-contrib/websocket/wstest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// serve serves the application in memory, for a bubble of synctest.
+func serve(t *testing.T) *wstest.Server {
+	t.Helper()
+	server, err := newServer(0, io.Discard)
+	require.NoError(t, err)
+	return wstest.Serve(t, server.Router())
+}
+
+// An event is what a member receives.
+type event struct {
+	Type, Name, Text, At string
+	People, Joined, Left []string
+}
+
+// A member knows what a page knows.
+type member struct {
+	*wstest.Client
+	t      *testing.T
+	name   string
+	people []string // who is in the room, sorted
+	at     string   // the position of the last message
+}
+
+// join connects a member without a position.
+func join(t *testing.T, target any, name string) *member {
+	t.Helper()
+	return joinSince(t, target, name, "")
+}
+
+// joinSince connects a member, as a page does that has received the message at a position.
+func joinSince(t *testing.T, target any, name, since string) *member {
+	t.Helper()
+	query := "&" + url.Values{"since": {since}}.Encode()
+	return &member{Client: wstest.Dial(t, target, path(name)+query, options), t: t, name: name, at: since}
+}
+
+// next returns the next event.
+func (m *member) next() event {
+	m.t.Helper()
+	require.NoError(m.t, m.SetReadDeadline(time.Now().Add(2*patience)))
+	text := []byte{}
+	for len(text) == 0 { // a sign of life
+		var err error
+		_, text, err = m.ReadMessage()
+		require.NoError(m.t, err)
+	}
+	var e event
+	require.NoError(m.t, json.Unmarshal(text, &e), "%s", text)
+	switch e.Type {
+	case "here":
+		m.people = e.People
+	case "changes":
+		for _, name := range e.Joined {
+			assert.NotContains(m.t, m.people, name, "%s", text)
+		}
+		for _, name := range e.Left {
+			assert.Contains(m.t, m.people, name, "%s", text)
+		}
+		m.people = slices.DeleteFunc(append(m.people, e.Joined...), func(name string) bool { return slices.Contains(e.Left, name) })
+		slices.Sort(m.people)
+	case "message":
+		require.NotEmpty(m.t, e.At, "%s", text)
+		m.at = e.At
+	case "lost":
+	default:
+		require.Fail(m.t, "unknown event", "%s", text)
+	}
+	return e
+}
+
+// sees reads until the given people are in the room. Nothing is said until then.
+func (m *member) sees(people ...string) {
+	m.t.Helper()
+	for !slices.Equal(people, m.people) {
+		e := m.next()
+		require.NotEqual(m.t, "message", e.Type, "%+v", e)
+	}
+}
+
+// hears expects the given messages, with presence in between.
+func (m *member) hears(name string, texts ...string) {
+	m.t.Helper()
+	for _, text := range texts {
+		e := m.next()
+		for ; e.People != nil || e.Joined != nil; e = m.next() {
+		}
+		require.Equal(m.t, []string{"message", name, text}, []string{e.Type, e.Name, e.Text})
+	}
+}
+
+// says sends messages, and waits for each.
+func (m *member) says(texts ...string) {
+	m.t.Helper()
+	for _, text := range texts {
+		m.WriteText(text)
+		m.hears(m.name, text)
+	}
+}
+
+// expectLost expects to be told that messages were missed.
+func (m *member) expectLost() {
+	m.t.Helper()
+	e := m.next()
+	for ; e.People != nil || e.Joined != nil; e = m.next() {
+	}
+	require.Equal(m.t, event{Type: "lost"}, e)
+}
+
+// expectQuiet expects nothing but signs of life.
+func (m *member) expectQuiet(within time.Duration) {
+	m.t.Helper()
+	require.NoError(m.t, m.SetReadDeadline(time.Now().Add(within)))
+	_, text, err := m.ReadMessage()
+	for ; err == nil; _, text, err = m.ReadMessage() {
+		require.Empty(m.t, string(text))
+	}
+	require.ErrorIs(m.t, err, os.ErrDeadlineExceeded)
+}
