@@ -110,7 +110,7 @@ var canceler = func() reflect.Type {
 // memory for as long as the connection.
 func valuesOf(ctx context.Context) context.Context {
 	for canceler != nil && reflect.TypeOf(ctx) == canceler {
-		parent, ok := reflect.ValueOf(ctx).Elem().Field(0).Interface().(context.Context)
+		parent, ok := reflect.TypeAssert[context.Context](reflect.ValueOf(ctx).Elem().Field(0))
 		if !ok {
 			break
 		}

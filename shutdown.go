@@ -36,7 +36,7 @@ func (e *Endpoint) Shutdown(ctx context.Context) error {
 	grace, cancel := context.WithTimeout(context.Background(), graceWithin(ctx))
 	defer cancel()
 	for _, conn := range conns {
-		d.close(conn, grace)
+		d.close(grace, conn)
 	}
 	return d.await(idle, "shutdown")
 }
@@ -69,7 +69,7 @@ type departing struct {
 
 // close closes a connection that is notified of the shutdown, on a goroutine. If Serve does not
 // return, its client is sent the close frame when grace ends.
-func (d *departing) close(conn *Conn, grace context.Context) {
+func (d *departing) close(grace context.Context, conn *Conn) {
 	d.closing.Go(func() { conn.guard(func() { conn.closeForShutdown(grace.Done()) }) })
 }
 

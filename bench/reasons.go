@@ -62,7 +62,7 @@ var reasons = []reason{
 		title:     "A connection has a goroutine",
 		workloads: regexp.MustCompile(`^memory$`),
 		cause: "`Serve` is a function that waits, so each connection has a goroutine: 2 KiB of stack, and 4 KiB once it has " +
-			"written a message. The heap is some 3 KB: the connection with its keep-alive, gorilla's, the socket and net/http's " +
+			"written a message. The heap is some 2.5 KB: the connection with its keep-alive, gorilla's, the socket and net/http's " +
 			"context. nbio has no goroutine and nothing of net/http: its poller calls a handler when bytes are there. gobwas/ws " +
 			"has a goroutine, but its functions keep nothing between two messages: no deadlines, no keep-alive, no context.",
 		advice: "a message controller (`NewMessages`): its connections have no goroutine while nothing arrives, and take half. " +
@@ -73,8 +73,7 @@ var reasons = []reason{
 		title:     "A handshake makes more than a connection",
 		workloads: regexp.MustCompile(`^handshake$`),
 		cause: "Accept, the request, the response and the closing of the socket are the same for all, and most of it. What comes with " +
-			"this library is seen in profiles as memory (15 % of the time is the allocator's, 7 % in gorilla and gws) and as a " +
-			"stack that grows (9 %): gorilla's connection, which `Conn` embeds beside its own; a goroutine for `Serve`; a context. " +
+			"this library is memory: gorilla's connection, which `Conn` embeds beside its own; a goroutine for `Serve`; a context. " +
 			"Checking the whole request before anything is taken over costs little.",
 		advice: "nothing: this is once for each connection. Where connections live for one message, keep them for more.",
 	},

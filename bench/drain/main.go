@@ -84,7 +84,7 @@ func (p plan) measureAll(ctx context.Context, out io.Writer) error {
 	}
 	columns := []string{"A ends by", "handshakes in the busiest second", "in the busiest 100 ms", "processor time of B in its busiest second",
 		"of B", "a handshake took p50, p99, longest", "a client was away p50, p99, longest", "A took", "the last client was back after"}
-	fmt.Fprintf(out, "%d clients, %s\n\n| %s |\n|%s\n", p.clients, protocol, strings.Join(columns, " | "), strings.Repeat(" --- |", len(columns)))
+	_, _ = fmt.Fprintf(out, "%d clients, %s\n\n| %s |\n|%s\n", p.clients, protocol, strings.Join(columns, " | "), strings.Repeat(" --- |", len(columns)))
 	for _, end := range []ending{{Name: "Shutdown"}, {Name: "Drain", Over: p.over}} {
 		r, err := p.measure(ctx, end)
 		if err != nil {
@@ -93,7 +93,7 @@ func (p plan) measureAll(ctx context.Context, out io.Writer) error {
 		if err := r.check(p); err != nil {
 			return fmt.Errorf("%s: %w", end, err)
 		}
-		fmt.Fprintln(out, r)
+		_, _ = fmt.Fprintln(out, r)
 	}
 	return nil
 }

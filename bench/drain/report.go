@@ -22,11 +22,11 @@ func (r result) check(p plan) error {
 	case r.clients.Codes[code] != p.clients:
 		return fmt.Errorf("the clients got the codes %v: want only %d", r.clients.Codes, code)
 	case r.a.Codes[code] != uint64(p.clients):
-		return fmt.Errorf("A has sent the codes %v: want only %d", r.a.Codes, code)
+		return fmt.Errorf("server A has sent the codes %v: want only %d", r.a.Codes, code)
 	case len(r.clients.Away) != p.clients:
 		return fmt.Errorf("%d clients of %d are back", len(r.clients.Away), p.clients)
 	case r.b.Samples[len(r.b.Samples)-1].Handshakes < uint64(p.clients):
-		return fmt.Errorf("B has had %d handshakes of %d", r.b.Samples[len(r.b.Samples)-1].Handshakes, p.clients)
+		return fmt.Errorf("server B has had %d handshakes of %d", r.b.Samples[len(r.b.Samples)-1].Handshakes, p.clients)
 	default:
 		return nil
 	}
