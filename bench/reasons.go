@@ -42,8 +42,8 @@ var reasons = []reason{
 		title:     "A small message costs its system calls",
 		workloads: regexp.MustCompile(`^(echo 64 B|deflate-200 no compression)`),
 		cause: "Three quarters of the server's time are a read, a read that finds nothing, a write and the poller, which gws " +
-			"has as well. What is left is a few percent: a deadline for every write, two locks that let any goroutine write, and " +
-			"a slice for each message of `ReadMessage`. gws was set up without deadlines, and lends its messages.",
+			"has as well. What is left is a few percent: two locks that let any goroutine write, the time of the read for the " +
+			"keep-alive, and a slice for each message of `ReadMessage`. gws was set up without a keep-alive, and lends its messages.",
 		advice: "nothing, or `ReadSlice`, which spares the slice. Where a client sends several messages at once, answers leave " +
 			"together, and the rows of bursts are the ones to look at.",
 	},
