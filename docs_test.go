@@ -139,6 +139,7 @@ var compiled = []string{
 	"docs/guide.md",
 	"docs/hub.md",
 	"docs/operations.md",
+	"docs/recipes.md",
 	"docs/security.md",
 	"docs/settings.md",
 	"docs/troubleshooting.md",

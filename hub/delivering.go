@@ -5,7 +5,7 @@ const maxBatch = maxPending / 2
 
 // deliver delivers the entries that follow the cursor, and has what is missing read.
 func (f *follower) deliver() {
-	for f.deliverSome() { //nolint:revive // until there is no more
+	for f.deliverSome() { // until there is no more
 	}
 	f.workIfNeeded()
 }

@@ -57,7 +57,7 @@ func (m *Member) enqueueOne(ms *membership, p *pass, position uint32) {
 		return
 	}
 	ms.next = position + 1
-	if d := &p.deliveries[i]; !m.disconnecting && d.isFor(m) && !(d.isKept() && m.isHeld(ms)) {
+	if d := &p.deliveries[i]; !m.disconnecting && d.isFor(m) && (!d.isKept() || !m.isHeld(ms)) {
 		_ = m.enqueue(d.message) // enqueue counts the message if it does not fit
 	}
 }

@@ -171,7 +171,7 @@ func ExampleMember_TakeKey() {
 // A client that was away says which message it has received last, and gets what it has missed.
 func ExampleMember_JoinSince() {
 	rooms := hub.New(hub.Options{History: &hub.HistoryOptions{
-		Rooms: func(room string) hub.Keep { return hub.Keep{Messages: 100, Age: time.Hour} },
+		Rooms: func(string) hub.Keep { return hub.Keep{Messages: 100, Age: time.Hour} },
 		Stamp: func(message hub.Message, at hub.Position) hub.Message {
 			return hub.JSON(map[string]any{"at": at, "text": string(message.Data())})
 		},
@@ -203,7 +203,7 @@ func ExampleMember_JoinSince() {
 // A page loads the last messages over HTTP, and the position from which to connect.
 func ExampleHub_History() {
 	rooms := hub.New(hub.Options{History: &hub.HistoryOptions{
-		Rooms: func(room string) hub.Keep { return hub.Keep{Messages: 100} },
+		Rooms: func(string) hub.Keep { return hub.Keep{Messages: 100} },
 	}})
 	for _, text := range []string{"one", "two", "three"} {
 		if err := rooms.To(hub.Room("news")).Send(hub.Text(text)); err != nil {

@@ -148,7 +148,7 @@ func (w *world) begin() {
 		b.connect(network)
 	}
 	for _, room := range historyRooms {
-		_, newest, err := network.Node().(hub.HistoryBroker).Read(w.Context(), hub.Room(room), hub.Position{}, 0)
+		_, newest, err := network.Node().(hub.HistoryBroker).Read(w.Context(), hub.Room(room), hub.Position{}, 0) //nolint:errcheck // it is
 		require.NoError(w, err)
 		w.epoch[room] = newest.Epoch
 	}
@@ -396,7 +396,8 @@ func (p *historyPlayer) play() {
 	for i := range historySessions {
 		p.session(since, i == historySessions-1)
 	}
-	for !p.session(since, true) { // until one is not ended by the hub
+	for lasted := false; !lasted; { // until one is not ended by the hub
+		lasted = p.session(since, true)
 	}
 }
 
@@ -437,15 +438,7 @@ func (p *historyPlayer) session(since map[string]hub.Position, last bool) bool {
 			}
 		}
 	}
-	lasts := false
-	if last && err == nil {
-		p.settled.Add(1)
-		for !p.calm.Load() && member.Conn().Context().Err() == nil {
-			time.Sleep(100 * time.Millisecond)
-		}
-		time.Sleep(10 * time.Second) // two checks find what was lost last
-		lasts = member.Conn().Context().Err() == nil
-	}
+	lasts := last && err == nil && p.lasts(member)
 	_ = member.Conn().CloseNow()
 	reading.Wait()
 	for room, seat := range s.seats {
@@ -453,6 +446,17 @@ func (p *historyPlayer) session(since map[string]hub.Position, last bool) bool {
 		since[room] = s.leave(room)
 	}
 	return lasts
+}
+
+// lasts reports whether a member stays until nothing moves any more.
+func (p *historyPlayer) lasts(member *hub.Member) bool {
+	ended := member.Conn().Context().Err
+	p.settled.Add(1)
+	for !p.calm.Load() && ended() == nil {
+		time.Sleep(100 * time.Millisecond)
+	}
+	time.Sleep(10 * time.Second) // two checks find what was lost last
+	return ended() == nil
 }
 
 // join resumes in a room. What it can't have is lost, and the player begins anew.

@@ -128,7 +128,6 @@ func TestGapThatIsNotFilled(t *testing.T) {
 	testOutage(t, func(o *outage) {
 		o.say("1")
 		expect(o.T, o.client, "1")
-		at := position(o.T, o.here, "lobby")
 		o.lose()
 		o.say("2")
 		o.broker.setFilter(nil)
@@ -138,7 +137,7 @@ func TestGapThatIsNotFilled(t *testing.T) {
 		o.broker.setAway(false)
 		expect(o.T, o.client, "2", "3")
 
-		at = position(o.T, o.here, "lobby")
+		at := position(o.T, o.here, "lobby")
 		o.lose()
 		o.say("4")
 		o.broker.setFilter(nil)

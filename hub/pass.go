@@ -135,7 +135,7 @@ func (p *pass) messagesFor(m *Member, from uint32, isHeld bool) []*websocket.Enc
 	}
 	var messages []*websocket.EncodedMessage
 	for _, d := range p.deliveries[first:] {
-		if d.isFor(m) && !(isHeld && d.isKept()) {
+		if d.isFor(m) && (!isHeld || !d.isKept()) {
 			messages = append(messages, d.message)
 		}
 	}

@@ -37,7 +37,7 @@ func TestNoPresence(t *testing.T) {
 			{},
 			{Broker: network.Node()},
 			{Broker: plainBroker{network.Node()}, Presence: tellAll()},
-			{Broker: unableBroker{network.Node().(hub.PresenceBroker)}, Presence: tellAll()},
+			{Broker: unableBroker{network.Node().(hub.PresenceBroker)}, Presence: tellAll()}, //nolint:errcheck // it is
 		} {
 			h := hub.New(options)
 			client, member := r.join(h, "x")
@@ -191,11 +191,35 @@ func TestSlowOnChange(t *testing.T) {
 	})
 }
 
+// A silentBroker does not answer when it is asked for a list.
+type silentBroker struct{ hub.PresenceBroker }
+
+func (silentBroker) ListPresence(ctx context.Context, _ hub.Topic) ([]hub.NodePresence, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// A broker that does not answer holds nobody up for more than five seconds.
+func TestPresentIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var network hub.Memory
+		broker := silentBroker{network.Node().(hub.PresenceBroker)} //nolint:errcheck // it is
+		h := hub.New(hub.Options{Broker: broker, Presence: tellAll()})
+		begun := time.Now()
+		_, err := h.Present(context.Background(), "x")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		_, err = h.CountPresent(context.Background(), "x")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, 10*time.Second, time.Since(begun))
+		require.NoError(t, h.Shutdown(t.Context()))
+	})
+}
+
 // A node is subscribed to a room as long as it needs to be, and no longer, and puts nothing more then.
 func TestRoomEndsOnNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, 2, tellAll)
-		topics := &subscriptions{PresenceBroker: s.network.Node().(hub.PresenceBroker)}
+		topics := &subscriptions{PresenceBroker: s.network.Node().(hub.PresenceBroker)} //nolint:errcheck // it is
 		h := hub.New(hub.Options{Broker: topics, Presence: tellAll()})
 		s.hubs = append(s.hubs, h)
 		_, a := s.enter(2, "ann", "x", "y")
@@ -254,7 +278,7 @@ func (b *subscriptions) names() []string {
 func TestNothingIsKeptWhileBrokerIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, 1, tellAll)
-		topics := &subscriptions{PresenceBroker: s.network.Node().(hub.PresenceBroker)}
+		topics := &subscriptions{PresenceBroker: s.network.Node().(hub.PresenceBroker)} //nolint:errcheck // it is
 		away := &unreliableBroker{PresenceBroker: topics, calls: map[string]int{}}
 		h := hub.New(hub.Options{Broker: away, Presence: tellAll()})
 		s.hubs = append(s.hubs, h)
@@ -371,7 +395,7 @@ func TestBrokerThatDiffers(t *testing.T) {
 					continue
 				}
 				changes := []hub.PresenceEntry{{Key: "bob"}, {Key: "ghost", Value: np.Entries[0].Value}}
-				lease := s.network.Node().(hub.PresenceBroker)
+				lease := s.network.Node().(hub.PresenceBroker) //nolint:errcheck // it is
 				require.NoError(t, lease.RemoveNode(t.Context(), np.Node))
 				_, err := lease.RenewNode(t.Context(), np.Node, presenceTTL)
 				require.NoError(t, err)
@@ -428,7 +452,7 @@ func TestBrokerThatForgetsMany(t *testing.T) {
 		expectView(t, ann, "x", want)
 
 		s.brokers[1].set(func() { s.brokers[1].loses, s.brokers[1].slow = true, 2*time.Second })
-		lease, err := s.network.Node().(hub.PresenceBroker).RenewNode(t.Context(), "another", time.Second)
+		lease, err := s.network.Node().(hub.PresenceBroker).RenewNode(t.Context(), "another", time.Second) //nolint:errcheck // it is
 		require.NoError(t, err)
 		for _, node := range lease.Nodes {
 			require.NoError(t, s.brokers[0].RemoveNode(t.Context(), node))

@@ -138,7 +138,7 @@ type unreliableBroker struct {
 }
 
 func newUnreliableBroker(network *hub.Memory) *unreliableBroker {
-	return &unreliableBroker{PresenceBroker: network.Node().(hub.PresenceBroker), random: rand.New(rand.NewPCG(1, 2)), calls: map[string]int{}}
+	return &unreliableBroker{PresenceBroker: network.Node().(hub.PresenceBroker), random: rand.New(rand.NewPCG(1, 2)), calls: map[string]int{}} //nolint:errcheck // it is
 }
 
 func (b *unreliableBroker) set(f func()) {

@@ -8,7 +8,6 @@ const mostTail = 64
 // A listState is the message with the people of a room, and what members have been told since it was
 // made. A member that enters gets all of that. So the list is not made for each member.
 type listState struct {
-	version uint64 // of the room, that the list has
 	list    Message
 	tail    []Message // what members have been told after the list
 	changes int       // how many changes that was
@@ -56,7 +55,7 @@ func (p *presence) renewList(r *presentRoom, atLeast int) {
 	p.mu.Lock()
 	s := &r.list
 	many := s.changes > 4+r.present/16 && len(s.tail) >= atLeast
-	if !r.told || s.making || !many && !(s.stale && atLeast == 0) {
+	if !r.told || s.making || !many && (!s.stale || atLeast > 0) {
 		p.mu.Unlock()
 		return
 	}

@@ -59,7 +59,8 @@ func (p *presence) set(key string, value []byte) error {
 
 // Present returns the people in a room, on all nodes, sorted by key; each is listed once. If this node
 // has members in the room, the answer is what they have been told, or are about to be told. Otherwise
-// the broker is asked. The error is [ErrNoPresence] or the broker's. The values must not be changed.
+// the broker is asked, for 5 seconds at most. The error is [ErrNoPresence] or the broker's. The values
+// must not be changed.
 func (h *Hub) Present(ctx context.Context, room string) ([]Person, error) {
 	people, _, err := h.present(ctx, room, true)
 	slices.SortFunc(people, func(a, b Person) int { return strings.Compare(a.Key, b.Key) })
@@ -114,6 +115,8 @@ func (r *presentRoom) everybody() []Person {
 
 // ask asks the broker who is in a room, and adds the people of this node.
 func (p *presence) ask(ctx context.Context, room string) (map[string]*stamped, error) {
+	ctx, cancel := context.WithTimeout(ctx, mostCall)
+	defer cancel()
 	list, err := p.broker.ListPresence(ctx, Room(room))
 	if err != nil {
 		return nil, err

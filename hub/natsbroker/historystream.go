@@ -177,24 +177,37 @@ func (b *JetStreamBroker) checkHistory(ctx context.Context, was *openStream) (*o
 	if err := b.adjust(ctx, info.Config); err != nil {
 		return nil, err
 	}
-	root, err := b.last(ctx, name, b.rootSubject())
+	isKnown := was != nil && was.name == name
+	hasRoot, err := b.checkRoot(ctx, info)
 	switch {
 	case err != nil:
 		return nil, err
-	case root == nil && info.TimeStamp.Sub(info.Created) < makePatience:
-		return nil, errUnmade
-	case root == nil || was != nil && was.name == name && info.State.LastSeq < seen:
+	case !hasRoot || isKnown && info.State.LastSeq < seen:
 		return b.chooseHistory(ctx, state, chosen.seq)
-	case info.TimeStamp.Sub(root.at) > b.options.Age || root.seq < (info.State.FirstSeq+info.State.LastSeq)/2:
-		if err := b.storeRoot(ctx, name); err != nil { // before limits drop it
-			return nil, err
-		}
 	}
 	s := &openStream{name: name, checked: begun, alone: info.Config.Replicas == 1, seen: new(atomic.Uint64)}
-	if was != nil && was.name == name {
+	if isKnown {
 		s.seen = was.seen
 	}
 	return s, nil
+}
+
+// checkRoot reports whether a stream still has its root record, and stores it again before limits drop
+// it.
+func (b *JetStreamBroker) checkRoot(ctx context.Context, info *jetstream.StreamInfo) (hasRoot bool, err error) {
+	root, err := b.last(ctx, info.Config.Name, b.rootSubject())
+	switch {
+	case err != nil:
+		return false, err
+	case root == nil && info.TimeStamp.Sub(info.Created) < makePatience:
+		return false, errUnmade
+	case root == nil:
+		return false, nil
+	case info.TimeStamp.Sub(root.at) > b.options.Age || root.seq < (info.State.FirstSeq+info.State.LastSeq)/2:
+		return true, b.storeRoot(ctx, info.Config.Name)
+	default:
+		return true, nil
+	}
 }
 
 // adoptHistory is for the first use, and for a state that was lost: a stream that is there still counts.

@@ -82,7 +82,8 @@ func TestClientMoves(t *testing.T) {
 			}
 			return text
 		}
-		for read() != "joined" {
+		for joined := false; !joined; {
+			joined = read() == "joined"
 		}
 		assert.Equal(t, sent, got)
 		for j := range 5 {

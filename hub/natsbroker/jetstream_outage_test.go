@@ -53,7 +53,7 @@ func TestHistoryOutlivesTheServer(t *testing.T) {
 		appended <- e
 	}()
 	time.Sleep(50 * time.Millisecond)
-	s = again(t, s, withJetStream(folder))
+	again(t, s, withJetStream(folder))
 	second := <-appended
 	require.Equal(t, first.Epoch, second.Epoch)
 	require.Equal(t, first.Offset, second.Previous)
@@ -90,7 +90,7 @@ func TestServerLosesEverything(t *testing.T) {
 	require.NoError(t, err)
 
 	stopServer(s)
-	s = again(t, s, withJetStream(t.TempDir()))
+	again(t, s, withJetStream(t.TempDir()))
 	e := a.append(t, room("x"), "anew", 10)
 	require.NotEqual(t, newest.Epoch, e.Epoch)
 	require.Zero(t, e.Previous)
@@ -124,7 +124,7 @@ func TestServerLosesTheLastEntries(t *testing.T) {
 	}
 	_, newest := b.read(t, room("x"), hub.Position{})
 	stopServer(s)
-	s = again(t, s, withJetStream(filepath.Join(backup, "store")))
+	again(t, s, withJetStream(filepath.Join(backup, "store")))
 
 	for _, k := range []*keeper{a, b} { // the first one has seen the loss, the other one a new stream
 		e := k.append(t, room("x"), "anew", 10)
@@ -149,7 +149,7 @@ func startThree(t *testing.T) *cluster {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		require.NoError(t, listener.Close())
-		c.ports = append(c.ports, listener.Addr().(*net.TCPAddr).Port)
+		c.ports = append(c.ports, listener.Addr().(*net.TCPAddr).Port) //nolint:errcheck // it is
 		c.routes += fmt.Sprintf("nats://%s,", listener.Addr())
 	}
 	c.routes = strings.TrimSuffix(c.routes, ",")
@@ -363,5 +363,9 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	require.ErrorIs(t, <-waiting, natsbroker.ErrClosed)
 	network.cut()
 	network.thaw()
-	<-closed
+	select {
+	case <-closed: //nolint:errcheck // with whatever error
+	case <-time.After(patience):
+		assert.Fail(t, "Close waits")
+	}
 }

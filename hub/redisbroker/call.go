@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"github.com/goyave-contrib/websocket"
@@ -99,10 +100,7 @@ func (b *Broker) start(f func()) error {
 type script struct{ source, hash string }
 
 func newScript(parts ...string) *script {
-	source := ""
-	for _, part := range parts {
-		source += part
-	}
+	source := strings.Join(parts, "")
 	return &script{source: source, hash: redis.NewScript(source).Hash()}
 }
 

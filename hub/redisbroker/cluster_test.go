@@ -90,7 +90,7 @@ func TestBrokerInCluster(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			networks := 0
-			brokertest.Test(t, func(t *testing.T) brokertest.Network {
+			brokertest.Test(t, func(*testing.T) brokertest.Network {
 				networks++
 				options := redisbroker.Options{Prefix: "net" + strconv.Itoa(networks), Unsharded: row.unsharded}
 				return func(t *testing.T) hub.Broker { return newBroker(t, connectCluster(t, servers), options) }

@@ -13,7 +13,7 @@ func TestHistory(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	networks := 0
-	brokertest.TestHistory(t, func(t *testing.T) brokertest.Network {
+	brokertest.TestHistory(t, func(*testing.T) brokertest.Network {
 		networks++
 		options := redisbroker.Options{Prefix: "net" + strconv.Itoa(networks)}
 		return func(t *testing.T) hub.Broker { return newBroker(t, connect(t, s.addr()), options) }
@@ -26,7 +26,7 @@ func TestHistoryInCluster(t *testing.T) {
 	for _, unsharded := range []bool{false, true} {
 		t.Run("unsharded: "+strconv.FormatBool(unsharded), func(t *testing.T) {
 			networks := 0
-			brokertest.TestHistory(t, func(t *testing.T) brokertest.Network {
+			brokertest.TestHistory(t, func(*testing.T) brokertest.Network {
 				networks++
 				options := redisbroker.Options{Prefix: "net" + strconv.FormatBool(unsharded) + strconv.Itoa(networks), Unsharded: unsharded}
 				return func(t *testing.T) hub.Broker { return newBroker(t, connectCluster(t, servers), options) }

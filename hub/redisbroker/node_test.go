@@ -1,7 +1,6 @@
 package redisbroker_test
 
 import (
-	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -30,8 +29,6 @@ func (l *errorList) all() []error {
 	defer l.mu.Unlock()
 	return append([]error(nil), l.errs...)
 }
-
-func (l *errorList) has(want error) bool { return errors.Is(errors.Join(l.all()...), want) }
 
 // node is a Broker, and a record of what it has received and told.
 type node struct {

@@ -200,7 +200,8 @@ func TestCloseDoesNotWaitForTheNetworkForLong(t *testing.T) {
 	n := newNode(t, connect(t, s.addr(), func(o *redis.Options) { o.ReadTimeout, o.WriteTimeout = patience, patience }), redisbroker.Options{PingInterval: patience})
 	n.subscribe(t, room("x"))
 	defer s.pause()()
-	for n.Publish(room("x"), make([]byte, 100_000)) == nil {
+	for isTaken := true; isTaken; {
+		isTaken = n.Publish(room("x"), make([]byte, 100_000)) == nil
 	}
 	begun := time.Now()
 	require.ErrorIs(t, n.Close(), redisbroker.ErrNotTaken)

@@ -19,7 +19,7 @@ func TestPresence(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	networks := 0
-	brokertest.TestPresence(t, func(t *testing.T) brokertest.Network {
+	brokertest.TestPresence(t, func(*testing.T) brokertest.Network {
 		networks++
 		options := redisbroker.Options{Prefix: "net" + strconv.Itoa(networks)}
 		return func(t *testing.T) hub.Broker { return newBroker(t, connect(t, s.addr()), options) }
@@ -30,7 +30,7 @@ func TestPresenceInCluster(t *testing.T) {
 	t.Parallel()
 	servers := startCluster(t, false)
 	networks := 0
-	brokertest.TestPresence(t, func(t *testing.T) brokertest.Network {
+	brokertest.TestPresence(t, func(*testing.T) brokertest.Network {
 		networks++
 		options := redisbroker.Options{Prefix: "net" + strconv.Itoa(networks)}
 		return func(t *testing.T) hub.Broker { return newBroker(t, connectCluster(t, servers), options) }
@@ -126,7 +126,7 @@ func TestEntriesOfPresenceAreLost(t *testing.T) {
 			_, err := n.PresenceRevisions(n.t.Context(), []hub.Topic{room("y"), room("x")})
 			require.NoError(n.t, err)
 		},
-		"by itself": func(n *resident) { time.Sleep(200 * time.Millisecond) }, // real time
+		"by itself": func(*resident) { time.Sleep(200 * time.Millisecond) }, // real time
 	}
 	for name, look := range look {
 		t.Run(name, func(t *testing.T) {

@@ -96,7 +96,10 @@ func (b *Broker) send() {
 			return
 		}
 		b.outages.begin("publish", err)
-		for wait.sleep(b.ctx) && b.ping(b.nextChannel(batch)) != nil { // a pipeline that breaks may lose messages
+		for wait.sleep(b.ctx) {
+			if b.ping(b.nextChannel(batch)) == nil { // first: a pipeline that breaks may lose messages
+				break
+			}
 		}
 	}
 }

@@ -73,7 +73,7 @@ func TestDialHonorsWindowWithoutTakeover(t *testing.T) {
 
 				z := testws.Inflater{Window: 1 << bits}
 				got, compressed := messagesBehindHead(t, tapped.written.Bytes(), &z)
-				require.Equal(t, len(sent), len(got))
+				require.Len(t, got, len(sent))
 				for i := range sent {
 					require.True(t, bytes.Equal(sent[i], got[i]), "message %d", i)
 				}

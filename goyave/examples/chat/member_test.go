@@ -93,13 +93,21 @@ func (m *member) sees(people ...string) {
 	}
 }
 
+// nextButPresence returns the next event that is not about who is here.
+func (m *member) nextButPresence() event {
+	m.t.Helper()
+	for {
+		if e := m.next(); e.People == nil && e.Joined == nil {
+			return e
+		}
+	}
+}
+
 // hears expects the given messages, with presence in between.
 func (m *member) hears(name string, texts ...string) {
 	m.t.Helper()
 	for _, text := range texts {
-		e := m.next()
-		for ; e.People != nil || e.Joined != nil; e = m.next() {
-		}
+		e := m.nextButPresence()
 		require.Equal(m.t, []string{"message", name, text}, []string{e.Type, e.Name, e.Text})
 	}
 }
@@ -116,9 +124,7 @@ func (m *member) says(texts ...string) {
 // expectLost expects to be told that messages were missed.
 func (m *member) expectLost() {
 	m.t.Helper()
-	e := m.next()
-	for ; e.People != nil || e.Joined != nil; e = m.next() {
-	}
+	e := m.nextButPresence()
 	require.Equal(m.t, event{Type: "lost"}, e)
 }
 
