@@ -3,10 +3,12 @@ package interop_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/goyave-contrib/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -114,6 +116,48 @@ func TestChatPage(t *testing.T) {
 		time.Sleep(time.Second) // in which it would have come back
 		assert.Equal(t, "message", focus())
 		return await(tab, `state.textContent.startsWith("The message was too long") && !document.getElementById("joinButton").hidden`)
+	}))
+}
+
+// A page whose connection was lost shows what it has missed, and nothing twice. The others do not see it
+// go and come. When the server has forgotten what was said, the page says so.
+func TestChatPageMissesNothing(t *testing.T) {
+	browser, server := startBrowser(t), startChat(t)
+	proxy := startProxy(t, server.url)
+	bob, _, err := websocket.Dial(t.Context(), "ws"+server.url[len("http"):]+"/chat?name=Bob&room=lobby", nil)
+	require.NoError(t, err)
+	defer func() { _ = bob.CloseNow() }()
+	say := func(text string) { require.NoError(t, bob.WriteMessage(websocket.TextMessage, []byte(text))) }
+	shown := func(kind, lines string) string {
+		return fmt.Sprintf(`[...log.querySelectorAll("li.%s")].map((line) => line.textContent).join() === %q`, kind, lines)
+	}
+	require.NoError(t, inPage(browser, proxy.url, func(tab context.Context) error {
+		say("before")
+		require.NoError(t, await(tab, `document.activeElement.id === "name"`)) // a browser focuses in its own time
+		require.NoError(t, chromedp.Do(tab, write("#name", "Ada\n")))
+		require.NoError(t, await(tab, shown("message", "Bob: before")))
+		require.NoError(t, await(tab, `document.getElementById("here").textContent === "Ada, Bob"`))
+		want := "Bob: before"
+		for i := range 3 {
+			proxy.cut()
+			text := fmt.Sprintf("missed %d", i)
+			say(text)
+			want += ",Bob: " + text
+			require.NoError(t, await(tab, shown("message", want)))
+			require.NoError(t, await(tab, `document.getElementById("here").textContent === "Ada, Bob"`))
+		}
+		notes := evaluate[string](tab, t, `[...document.querySelectorAll("#log li.note")].map((line) => line.textContent).join()`)
+		assert.Equal(t, 3, strings.Count(notes, "You are not connected: what is said now comes later."), notes)
+		assert.NotRegexp(t, "Bob joined|left", notes)
+
+		require.NoError(t, bob.Close(websocket.CloseNormalClosure, ""))
+		require.NoError(t, await(tab, `log.querySelector("li:last-child").textContent === "Bob left"`))
+		server.interrupt(t)
+		server.again(t, startChat)
+		require.NoError(t, await(tab, `log.querySelector("li")?.textContent === "You have missed more than is kept."`))
+		require.NoError(t, await(tab, `document.getElementById("here").textContent === "Ada"`))
+		require.NoError(t, chromedp.Do(tab, write("#message", "hello\n")))
+		return await(tab, shown("message", "Ada: hello"))
 	}))
 }
 

@@ -39,13 +39,21 @@ func startProxy(t *testing.T, serverURL string) *deadProxy {
 		_ = listener.Close()
 		p.mu.Lock()
 		p.closed = true
-		for _, conn := range p.conns {
-			_ = conn.Close()
-		}
 		p.mu.Unlock()
+		p.cut()
 		p.carrying.Wait()
 	})
 	return p
+}
+
+// cut ends the connections that there are.
+func (p *deadProxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, conn := range p.conns {
+		_ = conn.Close()
+	}
+	p.conns = nil
 }
 
 func (p *deadProxy) accept() {
