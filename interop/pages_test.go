@@ -119,8 +119,8 @@ func TestChatPage(t *testing.T) {
 	}))
 }
 
-// A page whose connection was lost shows what it has missed, and nothing twice. The others do not see it
-// go and come. When the server has forgotten what was said, the page says so.
+// A page whose connection was lost shows what it has missed, and nothing twice. When the server has
+// forgotten what was said, the page says so.
 func TestChatPageMissesNothing(t *testing.T) {
 	browser, server := startBrowser(t), startChat(t)
 	proxy := startProxy(t, server.url)
