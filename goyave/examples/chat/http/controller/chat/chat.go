@@ -40,7 +40,7 @@ func (ctrl *Controller) RegisterRoute(router *goyave.Router, handler goyave.Hand
 }
 
 // check responds with 204 if the query is valid.
-func (ctrl *Controller) check(response *goyave.Response, _ *goyave.Request) {
+func (*Controller) check(response *goyave.Response, _ *goyave.Request) {
 	response.Status(http.StatusNoContent)
 }
 
