@@ -102,7 +102,7 @@ func TestChatPage(t *testing.T) {
 		require.NoError(t, await(tab, `document.getElementById("here").textContent === "Ada"`))
 		assert.Equal(t, "message", focus())
 		require.NoError(t, chromedp.Do(tab, write("#message", "hello <b>\n")))
-		require.NoError(t, await(tab, `log.querySelector("li:last-child").textContent === "Ada: hello <b>"`))
+		require.NoError(t, await(tab, `log.querySelector("li:last-child")?.textContent === "Ada: hello <b>"`))
 		require.NoError(t, chromedp.Do(tab, chromedp.Click(chromedp.CSS("#leaveButton"))))
 		require.NoError(t, await(tab, `state.textContent === "You have left."`))
 		assert.Equal(t, "name", focus())
