@@ -46,6 +46,10 @@ fuzz: ## every fuzz target, for FUZZ_TIME (5s)
 soak: ## a mixed load with faults, for SOAK_TIME (30s)
 	@bash .ci/run soak
 
+.PHONY: hub-soak
+hub-soak: ## hubs on brokers with faults, for HUB_SOAK_TIME (2m) each
+	@bash .ci/run hub-soak
+
 .PHONY: example
 example: ## the echo example as a running process, and the chat behind nginx
 	@bash .ci/run example

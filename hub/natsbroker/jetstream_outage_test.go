@@ -139,7 +139,9 @@ func TestServerLosesTheLastEntries(t *testing.T) {
 type cluster struct {
 	servers []*server.Server
 	routes  string
-	ports   []int // for routes
+	ports   []int    // for routes
+	folders []string // of the last start
+	clients []int    // the ports for clients, likewise
 }
 
 func startThree(t *testing.T) *cluster {
@@ -153,6 +155,7 @@ func startThree(t *testing.T) *cluster {
 		c.routes += fmt.Sprintf("nats://%s,", listener.Addr())
 	}
 	c.routes = strings.TrimSuffix(c.routes, ",")
+	c.folders, c.clients = make([]string, 3), []int{server.RANDOM_PORT, server.RANDOM_PORT, server.RANDOM_PORT}
 	for i := range 3 {
 		c.servers = append(c.servers, c.start(t, i))
 	}
@@ -173,9 +176,16 @@ func startThree(t *testing.T) *cluster {
 // start starts a server of the cluster, with nothing on its disk, and does not wait.
 func (c *cluster) start(t *testing.T, i int) *server.Server {
 	t.Helper()
+	c.folders[i] = t.TempDir()
+	return c.again(t, i)
+}
+
+// again starts a server with what is on its disk, and does not wait.
+func (c *cluster) again(t *testing.T, i int) *server.Server {
+	t.Helper()
 	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
-		ServerName: fmt.Sprint("server-", i), JetStream: true, StoreDir: t.TempDir(), Routes: server.RoutesFromStr(c.routes),
+		Host: "127.0.0.1", Port: c.clients[i], NoLog: true, NoSigs: true,
+		ServerName: fmt.Sprint("server-", i), JetStream: true, StoreDir: c.folders[i], Routes: server.RoutesFromStr(c.routes),
 		Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: c.ports[i], NoAdvertise: true},
 	})
 	require.NoError(t, err)

@@ -21,19 +21,22 @@ type proxy struct {
 }
 
 // startProxy starts a proxy in front of a server's address.
-func startProxy(t *testing.T, server string) *proxy {
+func startProxy(t testing.TB, server string) *proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	p := &proxy{listener: listener, server: server}
 	p.copying.Go(p.serve)
-	t.Cleanup(func() {
-		_ = listener.Close()
-		p.thaw()
-		p.cut()
-		p.copying.Wait()
-	})
+	t.Cleanup(p.stop)
 	return p
+}
+
+// stop ends the network for good.
+func (p *proxy) stop() {
+	_ = p.listener.Close()
+	p.thaw()
+	p.cut()
+	p.copying.Wait()
 }
 
 func (p *proxy) url() string { return "nats://" + p.listener.Addr().String() }

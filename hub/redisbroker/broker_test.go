@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func newBroker(t *testing.T, client redis.UniversalClient, options redisbroker.Options) *redisbroker.Broker {
+func newBroker(t testing.TB, client redis.UniversalClient, options redisbroker.Options) *redisbroker.Broker {
 	t.Helper()
 	b, err := redisbroker.New(client, options)
 	require.NoError(t, err)
