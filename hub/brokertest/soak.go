@@ -109,6 +109,7 @@ func Soak(t testing.TB, rig SoakRig) {
 		s.players = append(s.players, p)
 		s.running.Go(p.play)
 	}
+	s.sendEnds(time.Now()) // once the network is ready
 	s.trouble(length)
 	s.settle()
 	close(s.over)

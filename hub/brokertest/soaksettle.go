@@ -22,11 +22,7 @@ func (s *soak) settle() {
 		}
 		return ""
 	})
-	for _, n := range s.nodes {
-		for _, room := range soakKept {
-			s.until(begun, func() string { return s.sendEnd(n, room) })
-		}
-	}
+	s.sendEnds(begun)
 	for _, room := range soakKept {
 		s.until(begun, func() string {
 			_, newest, err := s.nodes[0].hub.History(context.Background(), room, hub.Position{}, 0)
@@ -65,10 +61,19 @@ func (s *soak) until(begun time.Time, missing func() string) {
 			return
 		}
 		if time.Since(begun) > soakBound {
-			s.failf("%v after the last fault: %s", time.Since(begun).Round(time.Millisecond), what)
+			s.failf("%v after there was no fault any more: %s", time.Since(begun).Round(time.Millisecond), what)
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// sendEnds sends a message of each node to each room with history.
+func (s *soak) sendEnds(begun time.Time) {
+	for _, n := range s.nodes {
+		for _, room := range soakKept {
+			s.until(begun, func() string { return s.sendEnd(n, room) })
+		}
 	}
 }
 

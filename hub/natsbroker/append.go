@@ -99,10 +99,13 @@ func (a *appending) store(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if ack.Stream != s.name || !ack.Duplicate && ack.Sequence <= seen {
+	isAnother := ack.Stream != s.name
+	if isAnother || !ack.Duplicate && ack.Sequence <= seen {
 		// The stream is another one, or offsets begin again: nothing in it counts before it was checked.
 		a.b.history.doubt()
-		a.id = rand.Text()
+		if !isAnother { // another one may count: by the ID it knows that it has the message
+			a.id = rand.Text()
+		}
 		return fmt.Errorf("%w: stream %s at %d", errAgain, ack.Stream, ack.Sequence)
 	}
 	a.b.history.saw(ack.Stream, ack.Sequence)

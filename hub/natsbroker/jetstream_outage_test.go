@@ -106,6 +106,27 @@ func TestServerLosesEverything(t *testing.T) {
 	assert.True(t, lease.New)
 }
 
+// A node that does not know yet that another one has begun the history anew appends to it, once.
+func TestAppendToAnotherStream(t *testing.T) {
+	t.Parallel()
+	s := startJetStream(t)
+	a := newKeeper(t, connect(t, s.ClientURL()), natsbroker.JetStreamOptions{})
+	b := newKeeper(t, connect(t, s.ClientURL()), natsbroker.JetStreamOptions{})
+	first := a.append(t, room("x"), "first", 10)
+
+	stopServer(s)
+	s = again(t, s, withJetStream(t.TempDir()))
+	e := b.append(t, room("x"), "anew", 10)
+	require.NotEqual(t, first.Epoch, e.Epoch)
+	require.Eventually(t, a.nc.IsConnected, patience, moment)
+	mine := a.append(t, room("x"), "mine", 10)
+	require.Equal(t, e.Epoch, mine.Epoch)
+	require.Equal(t, e.Offset, mine.Previous)
+	payloads, newest := b.read(t, room("x"), hub.Position{})
+	assert.Equal(t, []string{"anew", "mine"}, payloads)
+	assert.Equal(t, mine.Position, newest)
+}
+
 // A backup is an older state of the server: offsets would be used twice.
 func TestServerLosesTheLastEntries(t *testing.T) {
 	folder, backup := t.TempDir(), t.TempDir()
