@@ -100,7 +100,7 @@ func (n *soakNode) connect(random *rand.Rand) (client, server *websocket.Conn, e
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	path := fmt.Sprint("/", random.Uint64())
-	client, _, err = websocket.Dial(ctx, "ws://soak"+path, &websocket.DialOptions{ //nolint:bodyclose // see Dial
+	client, _, err = websocket.Dial(ctx, "ws://soak"+path, &websocket.DialOptions{
 		DialContext:  func(ctx context.Context, _, _ string) (net.Conn, error) { return n.listener.DialContext(ctx) },
 		CloseTimeout: time.Second, PingInterval: -1,
 	})

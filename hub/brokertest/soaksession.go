@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"errors"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -199,9 +200,7 @@ func (s *soakSession) people(room string) map[string]string {
 	defer s.seenMu.Unlock()
 	people := make(map[string]string)
 	if stay := s.seen[room]; stay != nil {
-		for key, value := range stay.people {
-			people[key] = value
-		}
+		maps.Copy(people, stay.people)
 	}
 	return people
 }
