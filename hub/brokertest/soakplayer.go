@@ -81,16 +81,20 @@ func (p *soakPlayer) pause(most int) {
 
 // play plays sessions, the last of which lasts to the end.
 func (p *soakPlayer) play() {
-	for {
-		select {
-		case <-p.soak.over:
-			return
-		default:
-		}
+	for !p.isOver() {
 		p.sessions++
 		p.session()
 		p.setSettled(nil)
 		p.pause(50)
+	}
+}
+
+func (p *soakPlayer) isOver() bool {
+	select {
+	case <-p.soak.over:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -262,7 +266,7 @@ func (s *soakSession) settle() error {
 				return err
 			}
 		}
-		for wanted && s.stay(room) == nil {
+		for wanted && s.stay(room) == nil && !s.isOver() {
 			if err := s.join(room); err != nil {
 				return err
 			}
