@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -332,5 +333,50 @@ func TestEntryThatCannotBeRead(t *testing.T) {
 		<-o.member.Conn().Context().Done()
 		o.client.ExpectClose(websocket.CloseTryAgainLater, "missed messages")
 		assert.Equal(o, 30*time.Second+20*time.Millisecond, time.Since(begun))
+	})
+}
+
+// A knowingBroker knows a position that no node reaches, until it forgets it.
+type knowingBroker struct {
+	*faultyBroker
+	at        hub.Position
+	forgotten atomic.Bool
+}
+
+func (b *knowingBroker) Read(ctx context.Context, t hub.Topic, after hub.Position, limit int) ([]hub.Entry, hub.Position, error) {
+	entries, newest, err := b.faultyBroker.Read(ctx, t, after, limit)
+	if after == b.at && !b.forgotten.Load() {
+		return nil, b.at, nil
+	}
+	return entries, newest, err
+}
+
+// A member that waits for its node to reach its position asks the broker now and then, and learns when
+// the position is lost.
+func TestPositionThatIsLostWhileAwaited(t *testing.T) {
+	testOutage(t, func(o *outage) {
+		broker := &knowingBroker{faultyBroker: o.broker, at: hub.Position{Epoch: "another", Offset: 7}}
+		var reads atomic.Int64
+		o.broker.replace = func(hub.Position) error {
+			if reads.Add(1) > 1000 {
+				broker.forgotten.Store(true)
+			}
+			return nil
+		}
+		node := hub.New(hub.Options{History: keepTen(), Broker: broker})
+		_, member := o.rig.join(node)
+		done := make(chan error, 1)
+		go func() {
+			_, err := member.JoinSince(o.Context(), "lobby", broker.at)
+			done <- err
+		}()
+		time.Sleep(10 * time.Second)
+		assert.Less(o, reads.Load(), int64(50))
+		broker.forgotten.Store(true)
+		begun := time.Now()
+		require.ErrorIs(o, <-done, hub.ErrHistoryLost)
+		assert.LessOrEqual(o, time.Since(begun), time.Second)
+		assert.Empty(o, member.Rooms())
+		require.NoError(o, node.Shutdown(o.Context()))
 	})
 }

@@ -193,35 +193,42 @@ func (r *resumption) read(ctx context.Context) error {
 	return r.send(ctx, entries)
 }
 
-// awaitCursor returns when the cursor may have reached the position of the member, which another node
-// knows. A position that nobody knows is lost.
+// awaitCursor returns when the cursor has reached the position of the member, which another node
+// knows. A position that nobody knows, or that is forgotten meanwhile, is lost.
 func (r *resumption) awaitCursor(ctx context.Context) error {
 	f := r.follower
-	if _, _, err := f.history.read(ctx, f.group.topic, r.at, 0); err != nil {
-		return err
-	}
-	for {
+	for pause := minBackoff; ; pause = min(2*pause, maxBackoff) {
+		if _, _, err := f.history.read(ctx, f.group.topic, r.at, 0); err != nil {
+			return err
+		}
 		f.readMore()
+		if reached, err := r.cursorReaches(ctx, pause); reached || err != nil {
+			return err
+		}
+	}
+}
+
+// cursorReaches reports whether the cursor reaches the position of the member within a time.
+func (r *resumption) cursorReaches(ctx context.Context, within time.Duration) (bool, error) {
+	f := r.follower
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	for {
 		f.group.mu.Lock()
 		waits := f.live && (r.at.Epoch != f.cursor.Epoch || r.at.Offset > f.cursor.Offset)
 		change := f.changeLocked()
 		f.group.mu.Unlock()
 		if !waits {
-			return nil
+			return true, nil
 		}
-		timer := time.NewTimer(maxBackoff)
 		select {
 		case <-change:
 		case <-timer.C:
+			return false, nil
 		case <-f.ctx.Done():
+			return false, errLeftRoom
 		case <-ctx.Done():
-		}
-		timer.Stop()
-		switch {
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case f.ctx.Err() != nil:
-			return errLeftRoom
+			return false, context.Cause(ctx)
 		}
 	}
 }
