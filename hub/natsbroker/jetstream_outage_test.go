@@ -115,7 +115,7 @@ func TestAppendToAnotherStream(t *testing.T) {
 	first := a.append(t, room("x"), "first", 10)
 
 	stopServer(s)
-	s = again(t, s, withJetStream(t.TempDir()))
+	again(t, s, withJetStream(t.TempDir()))
 	e := b.append(t, room("x"), "anew", 10)
 	require.NotEqual(t, first.Epoch, e.Epoch)
 	require.Eventually(t, a.nc.IsConnected, patience, moment)
