@@ -138,8 +138,11 @@ func (c *Conn) closeForShutdown(graceOver <-chan struct{}) {
 // function, and counts in running, which is nil if there is none.
 func (c *Conn) awaitFunctions() (errs []error, running *sync.WaitGroup) {
 	g := &c.group
-	if !c.t.ShuttingDown() || c.t.CloseChosen() || !g.hasFunctions() {
+	if !c.t.ShuttingDown() || c.t.CloseChosen() {
 		return nil, nil
+	}
+	if !g.hasFunctions() { // the last one may have returned since Serve has
+		return g.takeErrors(), nil
 	}
 	running = new(sync.WaitGroup)
 	returned := make(chan struct{})
