@@ -63,7 +63,7 @@ type Conn struct {
 	group     group
 }
 
-// dispatch says who gets the messages of a connection.
+// A dispatch is the way in which the messages of a connection reach the application.
 type dispatch uint8
 
 const (

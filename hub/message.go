@@ -36,7 +36,7 @@ func newSlow(subject string, hasPolicy bool, policy Policy) *slow {
 // price of a share. In the queue of a member, it takes the place of an earlier message about the same
 // subject that has not begun to be written. A client that reads slowly gets the latest one alone, in
 // the place of the earlier one, ahead of what was sent in between. A subject is not the key of a
-// member: [Key] says who gets a message, the subject which one it replaces. Messages to all rooms
+// member: [Key] names recipients, a subject names the message to replace. Messages to all rooms
 // share the subjects, so a subject that differs by room should name the room. The empty subject is
 // none.
 func (m Message) Latest(subject string) Message {

@@ -1,4 +1,4 @@
-// Command auth serves a room for users who have logged in, and a page with the login:
+// Command auth serves a room for logged-in users, and a page with the login:
 //
 //	go run ./examples/auth -password secret
 //

@@ -30,7 +30,7 @@ func TestMessage(t *testing.T) {
 	assert.Regexp(t, `^\{"type":"message","name":"Ada","text":"\\u003cb\\u003e \\"you\\"","at":"1-[A-Za-z0-9_-]+"\}$`, string(text))
 }
 
-// Who comes later gets the last 100 messages of the room, whoever is still there, for a day.
+// A later member gets the last 100 messages of the room, for a day, even if the room was empty.
 func TestHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := serve(t)

@@ -19,7 +19,7 @@ func lines(from, to int) (list []string) {
 	return list
 }
 
-// Who comes later gets the last 100 messages of the room, whoever is still there, for a day.
+// A later member gets the last 100 messages of the room, for a day, even if the room was empty.
 func TestHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := serve(t)

@@ -33,7 +33,7 @@ type member struct {
 	*wstest.Client
 	t      *testing.T
 	name   string
-	people []string // who is in the room, sorted
+	people []string // the names in the room, sorted
 	at     string   // the position of the last message
 }
 
