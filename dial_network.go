@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"github.com/goyave-contrib/websocket/internal/handshake"
-	"github.com/goyave-contrib/websocket/internal/transport"
+	"github.com/goyave-contrib/websocket/internal/strictconn"
 )
 
 var errDialExited = errors.New("DialContext was left by runtime.Goexit")
@@ -152,7 +152,7 @@ func (d *clientHandshake) trackSocket(nc net.Conn, err error) (net.Conn, error) 
 	case nc == nil:
 		return nil, errors.New("DialContext returned neither a connection nor an error")
 	}
-	nc = transport.Strict(nc, recoveredPanics)
+	nc = strictconn.Wrap(nc, recoveredPanics)
 	d.mu.Lock()
 	d.sockets = append(d.sockets, nc)
 	abandoned := d.abandoned

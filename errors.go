@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 
 	"github.com/goyave-contrib/websocket/internal/handshake"
+	"github.com/goyave-contrib/websocket/internal/strictconn"
 	"github.com/goyave-contrib/websocket/internal/transport"
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
@@ -142,7 +143,7 @@ func (e *PanicError) Unwrap() error {
 }
 
 // recoveredPanics makes the transport return panics as *PanicError, too.
-var recoveredPanics = &transport.Panics{New: newPanicError, Is: isPanic}
+var recoveredPanics = &strictconn.Panics{New: newPanicError, Is: isPanic}
 
 func newPanicError(value any) error { return &PanicError{Value: value, Stack: debug.Stack()} }
 

@@ -11,6 +11,7 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/handshake"
+	"github.com/goyave-contrib/websocket/internal/strictconn"
 	"github.com/goyave-contrib/websocket/internal/transport"
 )
 
@@ -38,7 +39,7 @@ func hijack(w http.ResponseWriter) (nc net.Conn, rw *bufio.ReadWriter, err error
 	case nc == nil:
 		err = errors.New("Hijack returned no connection")
 	case rw == nil || rw.Reader == nil || rw.Writer == nil: // what the client sent early is lost
-		_ = transport.Strict(nc, recoveredPanics).Close()
+		_ = strictconn.Wrap(nc, recoveredPanics).Close()
 		err = errors.New("Hijack returned no buffers")
 	default:
 		return nc, rw, nil

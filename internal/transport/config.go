@@ -3,6 +3,8 @@ package transport
 import (
 	"sync"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/strictconn"
 )
 
 // Config is the settings of a Conn, with all defaults resolved. The connections of an Endpoint
@@ -18,7 +20,7 @@ type Config struct {
 	Client bool
 
 	// Panics makes errors of panics of the net.Conn beneath. It must not be nil.
-	Panics *Panics
+	Panics *strictconn.Panics
 
 	// KeepSentAt says that LastSent must be exact, for heartbeats.
 	KeepSentAt bool

@@ -1,9 +1,12 @@
 package transport
 
 import (
+	"crypto/tls"
 	"net"
 	"sync/atomic"
 	"time"
+
+	"github.com/goyave-contrib/websocket/internal/strictconn"
 )
 
 // Conn is one connection of the WebSocket protocol. The package comment says which goroutine
@@ -32,12 +35,12 @@ type Conn struct {
 	counts counters
 }
 
-// New returns a Conn over nc, from which the bytes of early were read already. If nc is what
-// Strict returned, the connection beneath is taken instead.
+// New returns a Conn over nc, from which the bytes of early were read already. If nc is a
+// [strictconn.Conn], the connection beneath is taken instead.
 func New(nc net.Conn, early []byte, config *Config) *Conn {
-	nc = accepted(nc)
+	nc = strictconn.Unwrap(nc)
 	t := &Conn{
-		nc: Strict(nc, config.Panics), begun: time.Now(),
+		nc: strictconn.Wrap(nc, config.Panics), begun: time.Now(),
 		config: config, client: config.Client, events: noEvents{},
 	}
 	switch nc.(type) {
@@ -101,7 +104,7 @@ func (t *Conn) NetConn() net.Conn {
 		t.flags.set(socketShown)
 		t.unpark()
 	}
-	return accepted(t.nc)
+	return strictconn.Unwrap(t.nc)
 }
 
 // Age returns the time since New was called. Other times of a Conn are such ages, too.
@@ -178,15 +181,32 @@ func (t *Conn) Abort() {
 	_ = t.close()
 }
 
+// closeBeneath closes the connection beneath TLS, and beneath the TLS of a proxy, if nc is a
+// *tls.Conn. Closing the *tls.Conn would write an alert first, and wait up to five seconds for a
+// peer that takes nothing.
+func closeBeneath(nc net.Conn) {
+	secure, ok := strictconn.Unwrap(nc).(*tls.Conn)
+	if !ok {
+		return
+	}
+	beneath := secure.NetConn()
+	for {
+		secure, ok := beneath.(*tls.Conn)
+		if !ok {
+			break
+		}
+		beneath = secure.NetConn()
+	}
+	strictconn.Survives(func() { _ = beneath.Close() })
+}
+
 // isPanic reports whether a call of the socket panicked, and err stands for the panic.
 func (t *Conn) isPanic(err error) bool { return err != nil && t.config.Panics.Is(err) }
 
 // Panicked returns the error of the first panic of the net.Conn beneath, nil if there was none.
 func (t *Conn) Panicked() error {
-	if c, ok := t.nc.(*strictConn); ok {
-		if first := c.panicked.Load(); first != nil {
-			return *first
-		}
+	if c, ok := t.nc.(*strictconn.Conn); ok {
+		return c.Panicked()
 	}
 	return nil
 }
@@ -210,7 +230,7 @@ func (t *Conn) StopBackground() {
 }
 
 // localAddr returns the local address, never nil.
-func (t *Conn) localAddr() net.Addr { return known(t.nc.LocalAddr()) }
+func (t *Conn) localAddr() net.Addr { return strictconn.KnownAddr(t.nc.LocalAddr()) }
 
 // remoteAddr returns the address of the peer, never nil.
-func (t *Conn) remoteAddr() net.Addr { return known(t.nc.RemoteAddr()) }
+func (t *Conn) remoteAddr() net.Addr { return strictconn.KnownAddr(t.nc.RemoteAddr()) }

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/goyave-contrib/websocket/internal/strictconn"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -18,10 +19,12 @@ type testPanic struct{ value any }
 
 func (p testPanic) Error() string { return fmt.Sprint("panic: ", p.value) }
 
-var testPanics = &Panics{
+var testPanics = &strictconn.Panics{
 	New: func(value any) error { return testPanic{value} },
 	Is:  func(err error) bool { return errors.As(err, new(testPanic)) },
 }
+
+var errNetwork = errors.New("of the network")
 
 // newConfig returns settings like the defaults of Options, with changes.
 func newConfig(changes ...func(*Config)) *Config {

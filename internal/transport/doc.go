@@ -52,7 +52,6 @@
 //   - expiry.go: timers that bound the end
 //   - hangup.go: what a peer that hung up had sent
 //   - violation.go: what follows a violation of the protocol by the peer
-//   - netconn.go: a net.Conn of the application's, held to its contract
 //   - nodeadline.go: networks that cannot set deadlines
 //   - allocated.go: what an idle connection holds, for tests
 //

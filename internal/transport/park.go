@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/goyave-contrib/websocket/internal/poller"
+	"github.com/goyave-contrib/websocket/internal/strictconn"
 )
 
 // ErrParked is what ReadOrPark returns when the connection is parked.
@@ -98,7 +99,7 @@ func (t *Conn) isPollable() bool {
 	if t.socket != nil {
 		return poller.Exists
 	}
-	_, ok := accepted(t.nc).(Pollable)
+	_, ok := strictconn.Unwrap(t.nc).(Pollable)
 	return ok
 }
 
@@ -277,7 +278,7 @@ func (d *readDeadlines) stopExpiry() {
 // registerSocket has Ready called when the connection beneath can be read.
 func (t *Conn) registerSocket(d *readDeadlines) (err error) {
 	if t.socket == nil {
-		accepted(t.nc).(Pollable).NotifyReadable(d.Ready) //nolint:errcheck // see isPollable
+		strictconn.Unwrap(t.nc).(Pollable).NotifyReadable(d.Ready) //nolint:errcheck // see isPollable
 		return nil
 	}
 	if closed := t.socket.Control(func(fd uintptr) { err = d.register(fd) }); closed != nil {
@@ -319,7 +320,7 @@ func (t *Conn) removeSocket() {
 			poller.Forget(watch)
 		}
 	case t.socket == nil && used:
-		if nc, ok := accepted(t.nc).(Pollable); ok {
+		if nc, ok := strictconn.Unwrap(t.nc).(Pollable); ok {
 			nc.NotifyReadable(nil)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/goyave-contrib/websocket/internal/strictconn"
 	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
@@ -32,7 +33,7 @@ func (t *Conn) newWatch(nc net.Conn) *watch {
 		return nil
 	}
 	var socket syscall.RawConn
-	survives(func() { socket = socketBeneath(nc) })
+	strictconn.Survives(func() { socket = socketBeneath(nc) })
 	if socket == nil {
 		return nil
 	}
@@ -44,7 +45,7 @@ func (t *Conn) HasSocket() (has bool) {
 	if t.coarse {
 		return true
 	}
-	survives(func() { has = socketBeneath(accepted(t.nc)) != nil })
+	strictconn.Survives(func() { has = socketBeneath(strictconn.Unwrap(t.nc)) != nil })
 	return has
 }
 

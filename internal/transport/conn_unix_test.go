@@ -6,6 +6,7 @@ import (
 	"net"
 	"testing"
 
+	"github.com/goyave-contrib/websocket/internal/strictconn"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -32,10 +33,10 @@ func TestSocketWithoutAddress(t *testing.T) {
 	require.Nil(t, nc.RemoteAddr())
 
 	tr := New(nc, nil, newConfig())
-	assert.Equal(t, unknownAddr{}, tr.remoteAddr())
+	assert.Equal(t, strictconn.KnownAddr(nil), tr.remoteAddr())
 	_, err = (*GorillaView)(tr).Read(make([]byte, 1))
 	require.ErrorContains(t, err, "connection reset by peer")
 	var reset *net.OpError
 	require.ErrorAs(t, err, &reset)
-	assert.Equal(t, unknownAddr{}, reset.Addr)
+	assert.Equal(t, strictconn.KnownAddr(nil), reset.Addr)
 }

@@ -1,7 +1,8 @@
-package transport
+// Package strictconn holds a net.Conn of the application's to the contract of package net, so
+// that other code may rely on it.
+package strictconn
 
 import (
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -13,13 +14,16 @@ import (
 // maxEmptyReads is how many reads in a row may return nothing, as in package bufio.
 const maxEmptyReads = 100
 
-// A strictConn holds a net.Conn of the application's to the contract of net.Conn. It turns a
-// panic of a method into an error that panics makes, and the network's own error for a deadline
-// that has passed into os.ErrDeadlineExceeded. A short Write is an error. A Read that returns
-// neither bytes nor an error is repeated. The addresses are never nil, and do not change.
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
+
+// A Conn keeps the contract of net.Conn, whatever the connection beneath does. It turns a panic
+// of a method into an error of Panics, and the network's own error for a deadline that has passed
+// into os.ErrDeadlineExceeded. A short Write is an error. A Read that returns neither bytes nor
+// an error is repeated. The addresses are never nil, and do not change.
 //
 // Only runtime.Goexit passes through. No call waits after Close, even if Close panicked.
-type strictConn struct {
+type Conn struct {
 	nc            net.Conn
 	local, remote net.Addr
 	closed        atomic.Bool
@@ -30,33 +34,29 @@ type strictConn struct {
 	panicked      atomic.Pointer[error] // the first panic, nil without one
 }
 
-// Strict returns a connection that keeps the contract of net.Conn, whatever nc does: see
-// strictConn. A plain socket is returned as it is.
-func Strict(nc net.Conn, panics *Panics) net.Conn {
+// Wrap returns a Conn over nc. A plain socket keeps the contract by itself, and is returned as it
+// is.
+func Wrap(nc net.Conn, panics *Panics) net.Conn {
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn:
 		return nc
 	default:
-		return newStrictConn(nc, panics)
+		return &Conn{
+			nc: nc, local: addressOf(nc.LocalAddr), remote: addressOf(nc.RemoteAddr),
+			begun: time.Now(), panics: panics,
+		}
 	}
 }
 
-func newStrictConn(nc net.Conn, panics *Panics) *strictConn {
-	return &strictConn{
-		nc: nc, local: addressOf(nc.LocalAddr), remote: addressOf(nc.RemoteAddr),
-		begun: time.Now(), panics: panics,
-	}
-}
-
-// accepted returns the connection that Strict was given.
-func accepted(nc net.Conn) net.Conn {
-	if c, ok := nc.(*strictConn); ok {
+// Unwrap returns the connection that Wrap was given.
+func Unwrap(nc net.Conn) net.Conn {
+	if c, ok := nc.(*Conn); ok {
 		return c.nc
 	}
 	return nc
 }
 
-func (c *strictConn) Read(p []byte) (n int, err error) {
+func (c *Conn) Read(p []byte) (n int, err error) {
 	defer c.survive(&err)
 	if c.closed.Load() {
 		return 0, net.ErrClosed
@@ -75,7 +75,7 @@ func (c *strictConn) Read(p []byte) (n int, err error) {
 	return 0, io.ErrNoProgress
 }
 
-func (c *strictConn) Write(p []byte) (n int, err error) {
+func (c *Conn) Write(p []byte) (n int, err error) {
 	defer c.survive(&err)
 	if c.closed.Load() {
 		return 0, net.ErrClosed
@@ -96,14 +96,14 @@ func (c *strictConn) Write(p []byte) (n int, err error) {
 var errCount = errors.New("the connection returned an impossible number of bytes")
 
 // Close closes the connection. If that panics, calls that wait are at least interrupted.
-func (c *strictConn) Close() (err error) {
+func (c *Conn) Close() (err error) {
 	c.closed.Store(true)
 	returned := false
 	defer c.survive(&err)
 	defer func() {
 		if !returned {
-			survives(func() { _ = c.nc.SetReadDeadline(longAgo) })
-			survives(func() { _ = c.nc.SetWriteDeadline(longAgo) })
+			Survives(func() { _ = c.nc.SetReadDeadline(longAgo) })
+			Survives(func() { _ = c.nc.SetWriteDeadline(longAgo) })
 		}
 	}()
 	err = c.nc.Close()
@@ -112,7 +112,7 @@ func (c *strictConn) Close() (err error) {
 }
 
 // CloseWrite closes the writing half, if the connection can do that.
-func (c *strictConn) CloseWrite() (err error) {
+func (c *Conn) CloseWrite() (err error) {
 	defer c.survive(&err)
 	if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -120,14 +120,19 @@ func (c *strictConn) CloseWrite() (err error) {
 	return errors.ErrUnsupported
 }
 
-func (c *strictConn) LocalAddr() net.Addr  { return c.local }
-func (c *strictConn) RemoteAddr() net.Addr { return c.remote }
+// LocalAddr returns the local address that the connection beneath had at Wrap.
+func (c *Conn) LocalAddr() net.Addr { return c.local }
 
-func (c *strictConn) SetDeadline(d time.Time) error {
+// RemoteAddr returns the remote address that the connection beneath had at Wrap.
+func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+
+// SetDeadline sets both deadlines; the zero time removes them.
+func (c *Conn) SetDeadline(d time.Time) error {
 	return errors.Join(c.SetReadDeadline(d), c.SetWriteDeadline(d))
 }
 
-func (c *strictConn) SetReadDeadline(d time.Time) (err error) {
+// SetReadDeadline sets the deadline of reads; the zero time removes it.
+func (c *Conn) SetReadDeadline(d time.Time) (err error) {
 	defer c.survive(&err)
 	if c.closed.Load() {
 		return net.ErrClosed
@@ -136,7 +141,8 @@ func (c *strictConn) SetReadDeadline(d time.Time) (err error) {
 	return c.nc.SetReadDeadline(d)
 }
 
-func (c *strictConn) SetWriteDeadline(d time.Time) (err error) {
+// SetWriteDeadline sets the deadline of writes; the zero time removes it.
+func (c *Conn) SetWriteDeadline(d time.Time) (err error) {
 	defer c.survive(&err)
 	if c.closed.Load() {
 		return net.ErrClosed
@@ -145,10 +151,10 @@ func (c *strictConn) SetWriteDeadline(d time.Time) (err error) {
 	return c.nc.SetWriteDeadline(d)
 }
 
-// A deadline of a strictConn is in nanoseconds since it began; zero: none.
+// A deadline of a Conn is in nanoseconds since it began; zero: none.
 type deadline struct{ at atomic.Int64 }
 
-func (d *deadline) set(c *strictConn, at time.Time) {
+func (d *deadline) set(c *Conn, at time.Time) {
 	if at.IsZero() {
 		d.at.Store(0)
 		return
@@ -158,7 +164,7 @@ func (d *deadline) set(c *strictConn, at time.Time) {
 
 // explain returns the error of a call that this deadline bounds and that failed with err. A
 // timeout before the deadline is one of the network's own.
-func (d *deadline) explain(c *strictConn, err error) error {
+func (d *deadline) explain(c *Conn, err error) error {
 	var timeout interface{ Timeout() bool }
 	at := d.at.Load()
 	passed := at != 0 && at <= int64(time.Since(c.begun))|1
@@ -182,8 +188,9 @@ type unknownAddr struct{}
 func (unknownAddr) Network() string { return "unknown" }
 func (unknownAddr) String() string  { return "unknown" }
 
-// known returns the address, or unknownAddr for nil.
-func known(a net.Addr) net.Addr {
+// KnownAddr returns the address. For nil, which some sockets return, it returns one whose texts
+// are "unknown".
+func KnownAddr(a net.Addr) net.Addr {
 	if a == nil {
 		return unknownAddr{}
 	}
@@ -192,8 +199,8 @@ func known(a net.Addr) net.Addr {
 
 // addressOf returns the address that take returns, or unknownAddr if it or its methods panic.
 func addressOf(take func() net.Addr) (a net.Addr) {
-	ok := survives(func() {
-		a = known(take())
+	ok := Survives(func() {
+		a = KnownAddr(take())
 		_ = a.Network() + a.String() // may panic: it may be a nil pointer
 	})
 	if !ok {
@@ -202,27 +209,16 @@ func addressOf(take func() net.Addr) (a net.Addr) {
 	return a
 }
 
-// closeBeneath closes the connection beneath TLS, and beneath the TLS of a proxy, if nc is a
-// *tls.Conn. Closing the *tls.Conn would write an alert first, and wait up to five seconds for a
-// peer that takes nothing.
-func closeBeneath(nc net.Conn) {
-	secure, ok := accepted(nc).(*tls.Conn)
-	if !ok {
-		return
+// Panicked returns the error of the first panic of the connection beneath, nil if there was none.
+func (c *Conn) Panicked() error {
+	if first := c.panicked.Load(); first != nil {
+		return *first
 	}
-	beneath := secure.NetConn()
-	for {
-		secure, ok := beneath.(*tls.Conn)
-		if !ok {
-			break
-		}
-		beneath = secure.NetConn()
-	}
-	survives(func() { _ = beneath.Close() })
+	return nil
 }
 
 // survive must be deferred by each method. It turns a panic into the error of the method.
-func (c *strictConn) survive(err *error) {
+func (c *Conn) survive(err *error) {
 	if value := recover(); value != nil {
 		first := c.panics.New(value)
 		c.panicked.CompareAndSwap(nil, &first)
@@ -239,8 +235,8 @@ type Panics struct {
 	Is func(err error) bool
 }
 
-// survives calls f and reports whether it returned without a panic.
-func survives(f func()) (returned bool) {
+// Survives calls f and reports whether it returned without a panic.
+func Survives(f func()) (returned bool) {
 	defer func() { returned = recover() == nil }()
 	f()
 	return true

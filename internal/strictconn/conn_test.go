@@ -1,7 +1,8 @@
-package transport
+package strictconn
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -12,6 +13,16 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
+
+// testPanic is an error of a panic, as the layer above would make it.
+type testPanic struct{ value any }
+
+func (p testPanic) Error() string { return fmt.Sprint("panic: ", p.value) }
+
+var testPanics = &Panics{
+	New: func(value any) error { return testPanic{value} },
+	Is:  func(err error) bool { return errors.As(err, new(testPanic)) },
+}
 
 // scripted is a net.Conn that does what a test says.
 type scripted struct {
@@ -29,7 +40,7 @@ func returns(n int, err error) func([]byte) (int, error) {
 
 var errNetwork = errors.New("of the network")
 
-func TestStrictConnReads(t *testing.T) {
+func TestReads(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		read func(p []byte) (int, error)
@@ -45,14 +56,14 @@ func TestStrictConnReads(t *testing.T) {
 		{name: "less than nothing", read: returns(-1, errNetwork), want: errCount},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			n, err := Strict(&scripted{read: tt.read}, testPanics).Read(make([]byte, 4))
+			n, err := Wrap(&scripted{read: tt.read}, testPanics).Read(make([]byte, 4))
 			assert.Equal(t, tt.n, n)
 			assert.Equal(t, tt.want, err)
 		})
 	}
 }
 
-func TestStrictConnWrites(t *testing.T) {
+func TestWrites(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		write func(p []byte) (int, error)
@@ -67,7 +78,7 @@ func TestStrictConnWrites(t *testing.T) {
 		{name: "less than nothing", write: returns(-1, nil), want: errCount},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			n, err := Strict(&scripted{write: tt.write}, testPanics).Write(make([]byte, 4))
+			n, err := Wrap(&scripted{write: tt.write}, testPanics).Write(make([]byte, 4))
 			assert.Equal(t, tt.n, n)
 			assert.Equal(t, tt.want, err)
 		})
@@ -76,9 +87,9 @@ func TestStrictConnWrites(t *testing.T) {
 
 // A Read that returns nothing is not at the end of the stream, and is repeated a bounded number of
 // times.
-func TestStrictConnReadsTryAgain(t *testing.T) {
+func TestReadsTryAgain(t *testing.T) {
 	empty, tries := maxEmptyReads-1, 0
-	g := Strict(&scripted{read: func(p []byte) (int, error) {
+	g := Wrap(&scripted{read: func(p []byte) (int, error) {
 		if tries++; tries <= empty {
 			return 0, nil
 		}
@@ -107,9 +118,9 @@ func (netTimeout) Timeout() bool   { return true }
 func (netTimeout) Temporary() bool { return false }
 
 // A timeout is an expired deadline from the instant of the deadline on, and not before.
-func TestStrictConnDeadlines(t *testing.T) {
+func TestDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := Strict(&scripted{read: returns(0, netTimeout{}), write: returns(0, netTimeout{})}, testPanics)
+		g := Wrap(&scripted{read: returns(0, netTimeout{}), write: returns(0, netTimeout{})}, testPanics)
 		for _, side := range []struct {
 			set      func(time.Time) error
 			setOther func(time.Time) error
@@ -147,10 +158,10 @@ func TestStrictConnDeadlines(t *testing.T) {
 
 func TestSocketsAreTrusted(t *testing.T) {
 	for _, nc := range []net.Conn{&net.TCPConn{}, &net.UnixConn{}} {
-		assert.Equal(t, nc, Strict(nc, testPanics), "a plain socket keeps the contract, and is faster as it is")
+		assert.Equal(t, nc, Wrap(nc, testPanics), "a plain socket keeps the contract, and is faster as it is")
 	}
 	nc := &scripted{}
-	assert.Same(t, nc, accepted(Strict(nc, testPanics)))
+	assert.Same(t, nc, Unwrap(Wrap(nc, testPanics)))
 }
 
 // brokenAddr panics when it is asked for its name.
@@ -179,12 +190,11 @@ func TestAddressesAreKnown(t *testing.T) {
 		{name: "a nil pointer", nc: &addressed{addr: (*brokenAddr)(nil)}, want: unknownAddr{}},
 		{name: "one that panics", nc: &addressed{addr: &brokenAddr{}}, want: unknownAddr{}},
 		{name: "a panic", nc: &scripted{}, want: unknownAddr{}},
-		{name: "a socket without one", nc: &net.TCPConn{}, want: unknownAddr{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tr := New(tt.nc, nil, newConfig())
-			assert.Equal(t, tt.want, tr.localAddr())
-			assert.Equal(t, tt.want, tr.remoteAddr())
+			g := Wrap(tt.nc, testPanics)
+			assert.Equal(t, tt.want, g.LocalAddr())
+			assert.Equal(t, tt.want, g.RemoteAddr())
 		})
 	}
 }
@@ -193,7 +203,7 @@ func TestAddressesAreKnown(t *testing.T) {
 // reset.
 func TestAddressesStay(t *testing.T) {
 	nc := &addressed{addr: &net.TCPAddr{Port: 1}}
-	tr := New(nc, nil, newConfig())
+	g := Wrap(nc, testPanics)
 	nc.addr = nil
-	assert.Equal(t, ":1", tr.remoteAddr().String())
+	assert.Equal(t, ":1", g.RemoteAddr().String())
 }
