@@ -30,9 +30,7 @@ type envelope struct {
 	reason     string
 	claim      claim // of opTake
 
-	publication *publication // of opPresence
-	value       *stamped     // of opValue
-	node        string       // of opGone
+	notice []byte // of opPresence, opValue and opGone: see roster.Notice; part of the payload
 }
 
 const envelopeVersion = 1
@@ -78,14 +76,8 @@ func (e *envelope) encode() ([]byte, error) {
 	case opTake:
 		body = binary.BigEndian.AppendUint64(nil, e.claim.time)
 		body = append(body, websocket.FormatCloseMessage(e.claim.code, e.claim.reason)...)
-	}
-	switch e.op {
-	case opPresence:
-		body = e.publication.encode()
-	case opValue:
-		body = e.value.encode()
-	case opGone:
-		body = []byte(e.node)
+	case opPresence, opValue, opGone:
+		body = e.notice
 	}
 	var few [8]string // memory for most
 	fields := e.fields(few[:0])
@@ -132,7 +124,8 @@ func (e *envelope) fields(list []string) []string {
 	return list
 }
 
-// decode reads an envelope. It copies what it keeps. It reports false for one that is malformed, or
+// decode reads an envelope. It copies what it keeps, except a
+// notice. It reports false for one that is malformed, or
 // of a version or with fields that it does not know.
 func (e *envelope) decode(p []byte) bool {
 	if len(p) < 3 || p[0] != envelopeVersion {
@@ -207,16 +200,9 @@ func (e *envelope) setBody(body []byte) bool {
 		e.claim.time = binary.BigEndian.Uint64(body)
 		e.claim.code, e.claim.reason = parseClose(body[8:])
 		return e.claim.id != "" && websocket.ValidCloseCode(e.claim.code)
-	case opPresence:
-		e.publication = new(publication)
-		return e.publication.decode(body)
-	case opValue:
-		value, ok := decodeStamped(body)
-		e.value = value
-		return ok
-	case opGone:
-		e.node = string(body)
-		return e.node != ""
+	case opPresence, opValue, opGone:
+		e.notice = body // the roster checks it
+		return true
 	default:
 		return false
 	}

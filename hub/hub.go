@@ -18,7 +18,8 @@ type Hub struct {
 	node     string // the first part of the members' IDs
 	everyone *group
 
-	// The order of locking: a member's mutex, mu, lifeMu, unionMu, the presence's mutex, a group's mutex.
+	// The order of locking: a member's mutex, mu, lifeMu, unionMu, a presentRoom's mutex, a
+	// group's or the roster's.
 	mu       sync.RWMutex
 	rooms    map[string]*group
 	keys     map[string]*group

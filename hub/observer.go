@@ -104,7 +104,7 @@ func (s *events) append(e *event) {
 // A personIn is a person in a room.
 type personIn struct{ room, key string }
 
-// addChange records a change of presence. The caller holds the presence's mu, so that changes have the
+// addChange records a change of presence. The caller holds the mutex of the room, so that changes have the
 // order in which they happened.
 func (s *events) addChange(c PresenceChange) {
 	s.mu.Lock()

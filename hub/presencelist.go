@@ -41,37 +41,29 @@ func (p *presence) prepare(t Topic) {
 	if p == nil || t.Kind != KindRoom || p.options.List == nil {
 		return
 	}
-	p.mu.Lock()
-	r := p.rooms[t.Name]
-	p.mu.Unlock()
-	if r != nil {
-		p.renewList(r, 0)
+	if r := p.roster.Room(t.Name); r != nil {
+		toldIn(r).renewList(0)
 	}
 }
 
 // renewList makes a list anew if it is followed by at least some messages and by many changes, or if
 // it is stale.
-func (p *presence) renewList(r *presentRoom, atLeast int) {
-	p.mu.Lock()
+func (r *presentRoom) renewList(atLeast int) {
+	r.mu.Lock()
 	s := &r.list
-	many := s.changes > 4+r.present/16 && len(s.tail) >= atLeast
+	many := s.changes > 4+r.room.Len()/16 && len(s.tail) >= atLeast
 	if !r.told || s.making || !many && (!s.stale || atLeast > 0) {
-		p.mu.Unlock()
+		r.mu.Unlock()
 		return
 	}
 	s.making = true
 	before, changes := len(s.tail), s.changes
-	people := make([]Person, 0, r.present)
-	for _, who := range r.people {
-		if who.shown != nil {
-			people = append(people, Person{who.key, who.shown.value})
-		}
-	}
+	people := convert[Person](r.room.Shown())
 	s.stale = false
-	p.mu.Unlock()
-	message := p.listOf(r, people)
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	r.mu.Unlock()
+	message := r.listMessage(people)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	tail, rest, stale := slices.Clone(s.tail[before:]), s.changes-changes, s.stale
 	*s = listState{list: message, tail: tail, changes: rest, stale: stale}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 var errNoKey = errors.New("hub: a member without a key is no person")
@@ -38,23 +37,7 @@ func (m *Member) SetPresence(value []byte) error {
 	if key == nil {
 		return errNoKey
 	}
-	return p.set(key.group.topic.Name, slices.Clone(value))
-}
-
-func (p *presence) set(key string, value []byte) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.disabled {
-		return ErrNoPresence
-	}
-	if len(value) == 0 {
-		value = nil
-	}
-	lp := p.localPerson(key)
-	now := uint64(time.Now().UnixNano()) //nolint:gosec // it is after 1970
-	p.adopt(lp, &stamped{time: max(p.clock+1, now), node: p.hub.node, value: value})
-	p.queueSend(lp)
-	return nil
+	return p.roster.Set(key.group.topic.Name, slices.Clone(value))
 }
 
 // Present returns the people in a room, on all nodes, sorted by key; each is listed once. If this node
@@ -73,75 +56,10 @@ func (h *Hub) CountPresent(ctx context.Context, room string) (int, error) {
 	return n, err
 }
 
-func (h *Hub) present(ctx context.Context, room string, list bool) (people []Person, n int, err error) {
-	p := h.presence
-	if p == nil {
+func (h *Hub) present(ctx context.Context, room string, list bool) ([]Person, int, error) {
+	if h.presence == nil {
 		return nil, 0, ErrNoPresence
 	}
-	p.mu.Lock()
-	r, disabled := p.rooms[room], p.disabled
-	switch {
-	case disabled:
-		p.mu.Unlock()
-		return nil, 0, ErrNoPresence
-	case r != nil && r.remote.listed || p.broker == nil:
-		defer p.mu.Unlock()
-		if r == nil {
-			return nil, 0, nil
-		}
-		if list {
-			people = r.everybody()
-		}
-		return people, r.present, nil
-	}
-	p.mu.Unlock()
-	values, err := p.ask(ctx, room)
-	for key, value := range values {
-		people = append(people, Person{key, value.value})
-	}
-	return people, len(people), err
-}
-
-// everybody returns the people in a room. The caller holds mu.
-func (r *presentRoom) everybody() []Person {
-	people := make([]Person, 0, r.present)
-	for _, who := range r.people {
-		if value := who.value(); value != nil {
-			people = append(people, Person{who.key, value.value})
-		}
-	}
-	return people
-}
-
-// ask asks the broker who is in a room, and adds the people of this node.
-func (p *presence) ask(ctx context.Context, room string) (map[string]*stamped, error) {
-	ctx, cancel := context.WithTimeout(ctx, mostCall)
-	defer cancel()
-	list, err := p.broker.ListPresence(ctx, Room(room))
-	if err != nil {
-		return nil, err
-	}
-	values := make(map[string]*stamped)
-	add := func(key string, value *stamped) {
-		if old := values[key]; old == nil || old.isBefore(value) {
-			values[key] = value
-		}
-	}
-	for _, np := range list {
-		for _, e := range np.Entries {
-			if value, ok := decodeStamped(e.Value); ok && e.Key != partialKey && np.Node != p.hub.node {
-				add(e.Key, value)
-			}
-		}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if r := p.rooms[room]; r != nil {
-		for _, who := range r.people {
-			if who.local != nil {
-				add(who.key, who.copyOfThisNode())
-			}
-		}
-	}
-	return values, nil
+	people, n, err := h.presence.roster.Present(ctx, room, list)
+	return convert[Person](people), n, err
 }

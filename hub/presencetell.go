@@ -3,67 +3,29 @@ package hub
 import (
 	"slices"
 	"strings"
+
+	"github.com/goyave-contrib/websocket/hub/internal/roster"
 )
 
-// queueTell has a goroutine tell what has happened in a room. The caller holds mu.
-func (p *presence) queueTell(r *presentRoom) {
-	if r.telling || !r.remote.listed && !r.told || p.closed {
-		return
-	}
-	r.telling = true
-	p.toTell = append(p.toTell, r)
-	if !p.telling {
-		p.telling = true
-		p.work.Go(p.tell)
-	}
-}
-
-// tell tells until there is nothing to tell.
-func (p *presence) tell() {
-	for {
-		p.mu.Lock()
-		batch := p.toTell
-		p.toTell = nil
-		if len(batch) == 0 || p.closed {
-			p.telling = false
-			p.mu.Unlock()
-			return
-		}
-		p.mu.Unlock()
-		for _, r := range batch {
-			p.tellRoom(r)
-		}
-	}
-}
-
-// A telling is what members are about to be told of a person.
-type telling struct {
-	who    *person
-	value  *stamped // nil: the person is not present
-	change PresenceChange
-}
-
-// tellRoom tells the members of a room who is there, if they have not been told, and else what has
+// Changed tells the members of the room who is there, if they have not been told, and else what has
 // changed. Nobody else tells them at the same time.
-func (p *presence) tellRoom(r *presentRoom) {
-	p.mu.Lock()
-	r.telling = false
-	first := !r.told
-	changes := r.take(first)
-	p.mu.Unlock()
-	if len(changes) == 0 && !first {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.settle(r)
+func (r *presentRoom) Changed() {
+	list, first := r.room.Take()
+	if len(list) == 0 && !first {
 		return
 	}
+	changes := r.changesOf(list)
 	var message Message
 	if first {
-		message = p.listMessage(r, changes)
+		people := make([]Person, len(list))
+		for i := range list {
+			people[i] = Person(list[i].Person)
+		}
+		message = r.listMessage(people)
 	} else {
-		message = p.changesMessage(r, changes)
+		message = r.changesMessage(changes)
 	}
-	toPass, wait := p.tellMessage(r, message, changes, first)
+	toPass, wait := r.tell(message, list, changes, first)
 	switch {
 	case toPass == nil:
 	case wait:
@@ -71,23 +33,42 @@ func (p *presence) tellRoom(r *presentRoom) {
 	default:
 		toPass.pass()
 	}
-	if !first && p.options.List != nil {
-		p.renewList(r, mostTail)
+	if !first && r.presence.options.List != nil {
+		r.renewList(mostTail)
 	}
 }
 
-// tellMessage puts a message into the log of the room, at one moment with recording what it tells. It
-// returns the group whose members get it, and whether a pass of the group is running.
-func (p *presence) tellMessage(r *presentRoom, message Message, changes []telling, first bool) (toPass *group, running bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// changesOf returns the changes among what the roster tells: not who was here before.
+func (r *presentRoom) changesOf(list []roster.Change) []PresenceChange {
+	changes := make([]PresenceChange, 0, len(list))
+	for i := range list {
+		c := PresenceChange{Room: r.room.Name(), Person: Person(list[i].Person)}
+		switch list[i].Kind {
+		case roster.Joined:
+			c.Kind = PersonJoined
+		case roster.Updated:
+			c.Kind = PersonUpdated
+		case roster.Left:
+			c.Kind = PersonLeft
+		default:
+			continue
+		}
+		changes = append(changes, c)
+	}
+	return changes
+}
+
+// tell puts a message into the log of the room, at one moment with recording what it tells. It returns
+// the group whose members get it, and whether a pass of the group is running.
+func (r *presentRoom) tell(message Message, list []roster.Change, changes []PresenceChange, first bool) (toPass *group, running bool) {
+	h := r.presence.hub
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.told = true
-	for i := range changes {
-		c := &changes[i]
-		c.who.shown = c.value
-		r.forget(c.who)
-		if c.change.Kind != 0 && p.options.OnChange != nil {
-			p.hub.events.addChange(c.change)
+	r.room.Told(list)
+	if r.presence.options.OnChange != nil {
+		for _, c := range changes {
+			h.events.addChange(c)
 		}
 	}
 	if first {
@@ -95,94 +76,32 @@ func (p *presence) tellMessage(r *presentRoom, message Message, changes []tellin
 	} else {
 		r.list.follow(message, len(changes))
 	}
-	if len(r.changed) > 0 {
-		p.queueTell(r)
-	}
-	p.settle(r)
 	if r.group == nil || message.encoded == nil {
 		return nil, false
 	}
-	d := p.hub.newDelivery(message)
+	d := h.newDelivery(message)
 	g := r.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g, !g.appendLocked(d)
 }
 
-// take returns what members must be told: the changes, or all people if they have been told nothing.
-// Of these, only those are changes that are in the room because of this node. The caller holds mu.
-func (r *presentRoom) take(all bool) (list []telling) {
-	changed := r.changed
-	r.changed = nil
-	for _, who := range changed {
-		who.isChanged = false
-	}
-	if all {
-		for _, who := range r.people {
-			if value := who.value(); value != nil {
-				t := telling{who: who, value: value, change: PresenceChange{Room: r.name, Person: Person{who.key, value.value}}}
-				if who.local != nil && len(who.copies) == 1 {
-					t.change.Kind = PersonJoined
-				}
-				list = append(list, t)
-			} else {
-				r.forget(who)
-			}
-		}
-		return list
-	}
-	for _, who := range changed {
-		value, kind := who.value(), PresenceKind(0)
-		switch {
-		case value == nil && who.shown == nil:
-			r.forget(who)
-		case value == nil:
-			kind = PersonLeft
-		case who.shown == nil:
-			kind = PersonJoined
-		case !sameValue(who.shown, value):
-			kind = PersonUpdated
-		default:
-			who.shown = value
-		}
-		if kind == 0 {
-			continue
-		}
-		shown := value
-		if kind == PersonLeft {
-			shown = who.shown
-		}
-		list = append(list, telling{who, value, PresenceChange{r.name, kind, Person{who.key, shown.value}}})
-	}
-	return list
-}
-
-func (p *presence) changesMessage(r *presentRoom, list []telling) (m Message) {
+func (r *presentRoom) changesMessage(changes []PresenceChange) (m Message) {
+	p := r.presence
 	if p.options.Changes == nil {
 		return Message{}
 	}
-	changes := make([]PresenceChange, len(list))
-	for i := range list {
-		changes[i] = list[i].change
-	}
-	p.call("Options.Presence.Changes", func() { m = p.options.Changes(r.name, changes) })
+	p.call("Options.Presence.Changes", func() { m = p.options.Changes(r.room.Name(), changes) })
 	return p.checked("Changes", m)
 }
 
-func (p *presence) listMessage(r *presentRoom, list []telling) Message {
+func (r *presentRoom) listMessage(people []Person) (m Message) {
+	p := r.presence
 	if p.options.List == nil {
 		return Message{}
 	}
-	people := make([]Person, len(list))
-	for i := range list {
-		people[i] = list[i].change.Person
-	}
-	return p.listOf(r, people)
-}
-
-func (p *presence) listOf(r *presentRoom, people []Person) (m Message) {
 	slices.SortFunc(people, func(a, b Person) int { return strings.Compare(a.Key, b.Key) })
-	p.call("Options.Presence.List", func() { m = p.options.List(r.name, people) })
+	p.call("Options.Presence.List", func() { m = p.options.List(r.room.Name(), people) })
 	return p.checked("List", m)
 }
 

@@ -43,7 +43,7 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 		<-closed
 	}
 	if h.presence != nil {
-		if presenceErr := h.presence.shutdown(ctx); err == nil {
+		if presenceErr := h.presence.roster.Shutdown(ctx); err == nil {
 			err = presenceErr
 		}
 	}

@@ -1,4 +1,4 @@
-package hub
+package roster
 
 import (
 	"math"
@@ -12,20 +12,18 @@ func TestPublicationsAreReadAsTheyWereWritten(t *testing.T) {
 	value := &stamped{time: 1 << 60, node: "node", value: []byte("away")}
 	for _, p := range []publication{
 		{node: "n", revision: 1},
-		{node: "n", previous: 300, revision: math.MaxUint64, changes: []PresenceEntry{
+		{node: "n", previous: 300, revision: math.MaxUint64, changes: []Entry{
 			{Key: "ann", Value: value.encode()}, {Key: "\x00\xff"}, {Key: "", Value: []byte{}},
 		}},
 	} {
-		e := envelope{op: opPresence, publication: &p}
-		data, err := e.encode()
-		require.NoError(t, err)
-		var got envelope
+		data := p.encode()
+		var got publication
 		require.True(t, got.decode(data))
-		assert.Equal(t, p, *got.publication)
+		assert.Equal(t, p, got)
 		for n := range data {
-			got := envelope{}
+			var got publication
 			if got.decode(data[:n]) {
-				assert.Less(t, len(got.publication.changes), max(1, len(p.changes)), "a part of it is less")
+				assert.Less(t, len(got.changes), max(1, len(p.changes)), "a part of it is less")
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package hub
+package roster
 
 import "encoding/binary"
 
@@ -8,7 +8,7 @@ import "encoding/binary"
 type publication struct {
 	node               string
 	previous, revision uint64
-	changes            []PresenceEntry
+	changes            []Entry
 }
 
 func (p *publication) size() int {
@@ -19,7 +19,7 @@ func (p *publication) size() int {
 	return n
 }
 
-// encode returns the body of an envelope:
+// encode returns the body of a notice:
 //
 //	node         a length and that many bytes
 //	previous     an unsigned LEB128, like all lengths
@@ -51,7 +51,7 @@ func (p *publication) decode(body []byte) bool {
 	p.node = string(r.bytes(r.number()))
 	p.previous, p.revision = r.number(), r.number()
 	for len(r.rest) > 0 && !r.failed {
-		c := PresenceEntry{Key: string(r.bytes(r.number()))}
+		c := Entry{Key: string(r.bytes(r.number()))}
 		if n := r.number(); n > 0 {
 			c.Value = r.bytes(n - 1)
 		}

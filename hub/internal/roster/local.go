@@ -1,4 +1,4 @@
-package hub
+package roster
 
 import "time"
 
@@ -8,46 +8,15 @@ type localPerson struct {
 	members int
 	value   *stamped
 	persons []*person // those with a copy of this node
-	rooms   []*presentRoom
+	rooms   []*Room
 	toSend  bool // it is in serving.toSend
 }
 
-// leaving records that a member leaves groups, which are all of its groups if its connection ends.
-// The caller holds the hub's mu and the member's mutex, and has removed the memberships from the
-// groups.
-func (p *presence) leaving(m *Member, list []*membership) {
+// MoveKey gives a member of this node that is in some rooms another key, each of which may be empty: for
+// none. With no rooms, a member that had a key has gone, or one has got its first.
+func (p *Roster) MoveKey(rooms []string, from, to string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	ends := len(list) > 0 && list[0] == &m.everyone
-	key := ""
-	if ms := m.memberships.key(); ms != nil {
-		key = ms.group.topic.Name
-	}
-	for _, ms := range list {
-		switch t := ms.group.topic; {
-		case t.Kind == KindRoom:
-			r := p.rooms[t.Name]
-			if r == nil {
-				continue
-			}
-			if r.group != nil && p.hub.rooms[t.Name] == nil {
-				r.group = nil
-			}
-			if key != "" {
-				p.leave(r, key, ends)
-			}
-			p.settle(r)
-		case t.Kind == KindKey && !ends: // the member has no key any more
-			p.swapKey(m, key, "")
-		}
-	}
-	if ends && key != "" {
-		p.removeKey(key)
-	}
-}
-
-// swapKey gives a member another key; each may be empty. The caller holds mu, and the member's mutex.
-func (p *presence) swapKey(m *Member, from, to string) {
 	if p.disabled {
 		return
 	}
@@ -58,9 +27,9 @@ func (p *presence) swapKey(m *Member, from, to string) {
 			p.queueSend(lp) // the other nodes may know a value of the person
 		}
 	}
-	for ms := range m.memberships.all() {
-		r := p.rooms[ms.group.topic.Name]
-		if ms.group.topic.Kind != KindRoom || r == nil {
+	for _, name := range rooms {
+		r := p.rooms[name]
+		if r == nil {
 			continue
 		}
 		if to != "" {
@@ -75,8 +44,38 @@ func (p *presence) swapKey(m *Member, from, to string) {
 	}
 }
 
+// Join records that a member of this node has entered the room, after [Roster.Enter]. Its key is empty
+// for none.
+func (r *Room) Join(key string) {
+	p := r.roster
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.disabled {
+		return
+	}
+	if !r.begun {
+		r.begin()
+	}
+	if key != "" {
+		p.join(r, key)
+	}
+}
+
+// Leave records that a member with a key has left the room. If the person has no other member here, it
+// stays for Options.Grace if it may come back: if the member's connection has ended.
+func (r *Room) Leave(key string, mayComeBack bool) {
+	p := r.roster
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.disabled {
+		return
+	}
+	p.leave(r, key, mayComeBack)
+	p.settle(r)
+}
+
 // localPerson returns what this node knows of a key, which it makes if necessary.
-func (p *presence) localPerson(key string) *localPerson {
+func (p *Roster) localPerson(key string) *localPerson {
 	lp := p.persons[key]
 	if lp == nil {
 		lp = &localPerson{key: key, value: unset}
@@ -85,21 +84,21 @@ func (p *presence) localPerson(key string) *localPerson {
 	return lp
 }
 
-func (p *presence) removeKey(key string) {
+func (p *Roster) removeKey(key string) {
 	if lp := p.persons[key]; lp != nil {
 		lp.members--
 		p.forgetKey(lp)
 	}
 }
 
-func (p *presence) forgetKey(lp *localPerson) {
+func (p *Roster) forgetKey(lp *localPerson) {
 	if lp.members <= 0 && len(lp.persons) == 0 && p.persons[lp.key] == lp {
 		delete(p.persons, lp.key)
 	}
 }
 
 // join records that a member of this node with a key is in a room.
-func (p *presence) join(r *presentRoom, key string) {
+func (p *Roster) join(r *Room, key string) {
 	who := r.person(key)
 	who.members++
 	who.until = time.Time{}
@@ -121,9 +120,7 @@ func (p *presence) join(r *presentRoom, key string) {
 	}
 }
 
-// leave records that a member with a key has left a room. If the person has no other member here, it
-// may come back for a while if the member's connection has ended.
-func (p *presence) leave(r *presentRoom, key string, mayComeBack bool) {
+func (p *Roster) leave(r *Room, key string, mayComeBack bool) {
 	who := r.people[key]
 	if who == nil || who.members == 0 {
 		return
@@ -140,7 +137,7 @@ func (p *presence) leave(r *presentRoom, key string, mayComeBack bool) {
 }
 
 // removeLocal removes the copy of this node.
-func (p *presence) removeLocal(r *presentRoom, who *person) {
+func (p *Roster) removeLocal(r *Room, who *person) {
 	lp := who.local
 	last := len(lp.persons) - 1
 	lp.persons[who.index], lp.rooms[who.index] = lp.persons[last], lp.rooms[last]
@@ -155,7 +152,7 @@ func (p *presence) removeLocal(r *presentRoom, who *person) {
 }
 
 // adopt gives a person of this node a newer value, in all rooms.
-func (p *presence) adopt(lp *localPerson, value *stamped) {
+func (p *Roster) adopt(lp *localPerson, value *stamped) {
 	p.clock = max(p.clock, value.time)
 	if !lp.value.isBefore(value) {
 		return

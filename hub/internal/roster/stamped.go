@@ -1,4 +1,4 @@
-package hub
+package roster
 
 import (
 	"encoding/binary"

@@ -1,4 +1,4 @@
-package hub
+package roster
 
 import "time"
 
@@ -13,13 +13,13 @@ type graceQueue struct {
 // shut down.
 type graceItem struct {
 	at     time.Time
-	room   *presentRoom
+	room   *Room
 	person *person
 	node   *peer // nil for a person
 }
 
 // addGrace adds an item. The caller holds mu.
-func (p *presence) addGrace(item graceItem) {
+func (p *Roster) addGrace(item graceItem) {
 	q := &p.grace
 	q.items = append(q.items, item)
 	if len(q.items) > 1 {
@@ -33,7 +33,7 @@ func (p *presence) addGrace(item graceItem) {
 }
 
 // endGrace ends what has not come back in time.
-func (p *presence) endGrace() {
+func (p *Roster) endGrace() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	q, now := &p.grace, time.Now()
@@ -58,7 +58,7 @@ func (p *presence) endGrace() {
 }
 
 // stopGrace stops the timer. The caller holds mu.
-func (p *presence) stopGrace() {
+func (p *Roster) stopGrace() {
 	if p.grace.timer != nil {
 		p.grace.timer.Stop()
 	}

@@ -1,9 +1,12 @@
-package hub
+package roster
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"runtime/debug"
+	"slices"
 	"time"
 )
 
@@ -18,7 +21,7 @@ const (
 	putSize = 48 << 10 // bytes of changes in one call of the broker; one change may be longer
 )
 
-// serving is what the goroutine that calls the broker knows and has to do. The presence's mu guards
+// serving is what the goroutine that calls the broker knows and has to do. The roster's mu guards
 // it, except the fields at the end.
 type serving struct {
 	started  bool
@@ -28,9 +31,9 @@ type serving struct {
 	ticks    uint64 // how often the lease has been renewed or was to be
 	peers    map[string]*peer
 
-	toList, toPut, toEnd []*presentRoom
+	toList, toPut, toEnd []*Room
 	toSend               []*localPerson
-	suspects             []*presentRoom // those in which something may be missing
+	suspects             []*Room // those in which something may be missing
 
 	wake   chan struct{} // buffers one signal
 	ctx    context.Context
@@ -44,7 +47,7 @@ type serving struct {
 	retry      time.Duration // zero: the last call has not failed
 	logged     time.Time
 	checkAll   bool // all rooms are checked in the next tick
-	toCheck    []*presentRoom
+	toCheck    []*Room
 	lapsed     bool // this node has not reached the broker for so long that the others are taken for gone
 }
 
@@ -55,7 +58,7 @@ func (s *serving) init() {
 }
 
 // signal wakes the goroutine, which it starts if necessary. The caller holds mu.
-func (p *presence) signal() {
+func (p *Roster) signal() {
 	if p.closed || p.disabled {
 		return
 	}
@@ -69,7 +72,7 @@ func (p *presence) signal() {
 	}
 }
 
-func (p *presence) queueList(r *presentRoom) {
+func (p *Roster) queueList(r *Room) {
 	if !r.remote.isToList {
 		r.remote.isToList = true
 		p.toList = append(p.toList, r)
@@ -77,7 +80,7 @@ func (p *presence) queueList(r *presentRoom) {
 	}
 }
 
-func (p *presence) queuePut(r *presentRoom) {
+func (p *Roster) queuePut(r *Room) {
 	if !r.remote.isToPut {
 		r.remote.isToPut = true
 		p.serving.toPut = append(p.serving.toPut, r)
@@ -85,7 +88,7 @@ func (p *presence) queuePut(r *presentRoom) {
 	}
 }
 
-func (p *presence) queueEnd(r *presentRoom) {
+func (p *Roster) queueEnd(r *Room) {
 	if !r.remote.isToEnd {
 		r.remote.isToEnd = true
 		p.toEnd = append(p.toEnd, r)
@@ -93,7 +96,7 @@ func (p *presence) queueEnd(r *presentRoom) {
 	}
 }
 
-func (p *presence) queueSend(lp *localPerson) {
+func (p *Roster) queueSend(lp *localPerson) {
 	if p.broker != nil && !p.disabled && !lp.toSend {
 		lp.toSend = true
 		p.toSend = append(p.toSend, lp)
@@ -101,20 +104,20 @@ func (p *presence) queueSend(lp *localPerson) {
 	}
 }
 
-func (p *presence) suspect(r *presentRoom) {
+func (p *Roster) suspect(r *Room) {
 	if !r.remote.isSuspect {
 		r.remote.isSuspect = true
 		p.suspects = append(p.suspects, r)
 	}
 }
 
-// serve calls the broker until the presence is shut down.
-func (p *presence) serve() {
+// serve calls the broker until Shutdown.
+func (p *Roster) serve() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		wait := time.Second
-		p.call("presence", func() { wait = p.step() }) // it panics only by a mistake of ours
+		p.guard(func() { wait = p.step() })
 		if wait > 0 {
 			timer.Reset(wait)
 			select {
@@ -130,10 +133,20 @@ func (p *presence) serve() {
 	}
 }
 
+// guard calls a function that panics only by a mistake of ours.
+func (p *Roster) guard(f func()) {
+	defer func() {
+		if value := recover(); value != nil {
+			p.options.Log("hub: presence failed", fmt.Errorf("panic: %v\n\n%s", value, debug.Stack()))
+		}
+	}()
+	f()
+}
+
 const forever = 24 * time.Hour
 
 // step does one thing that is to be done, and returns how long to wait for the next.
-func (p *presence) step() (wait time.Duration) {
+func (p *Roster) step() (wait time.Duration) {
 	p.endRooms()
 	p.mu.Lock()
 	idle := len(p.rooms) == 0 && len(p.toSend) == 0 || p.disabled
@@ -169,7 +182,7 @@ func (p *presence) step() (wait time.Duration) {
 }
 
 // limited calls a function that calls the broker once.
-func (p *presence) limited(call func(ctx context.Context) error) error {
+func (p *Roster) limited(call func(ctx context.Context) error) error {
 	now := time.Now()
 	end := now.Add(min(mostCall, p.options.TTL/4))
 	if now.Before(p.leaseUntil) && p.leaseUntil.Before(end) {
@@ -181,16 +194,16 @@ func (p *presence) limited(call func(ctx context.Context) error) error {
 }
 
 // failed records that a call of the broker has failed, and returns how long to wait.
-func (p *presence) failed(err error) time.Duration {
-	if errors.Is(err, ErrNoPresence) {
-		logFailure("hub: Options.Presence has no effect", err)
+func (p *Roster) failed(err error) time.Duration {
+	if errors.Is(err, p.options.Off) {
+		p.options.Log("hub: Options.Presence has no effect", err)
 		p.disable()
 		return forever
 	}
 	now := time.Now()
 	if p.retry == 0 && (p.logged.IsZero() || now.Sub(p.logged) >= quietLog) {
 		p.logged = now
-		logFailure("hub: the broker fails; people of other nodes may be missing or late", err)
+		p.options.Log("hub: the broker fails; people of other nodes may be missing or late", err)
 	}
 	p.retry = min(max(2*p.retry, leastRetry), mostRetry)
 	p.retryAt = now.Add(p.retry)
@@ -202,59 +215,40 @@ func (p *presence) failed(err error) time.Duration {
 	return 1
 }
 
-// disable ends presence while the hub goes on.
-func (p *presence) disable() {
-	p.hub.mu.Lock()
-	defer p.hub.mu.Unlock()
+// disable ends presence while the node goes on: all rooms end.
+func (p *Roster) disable() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.disabled = true
 	p.stopGrace()
-	for name, r := range p.rooms {
-		delete(p.rooms, name)
-		if r.group == nil {
-			p.hub.unsubscribe(Room(name))
-		}
-	}
 	clear(p.persons)
 	p.toList, p.serving.toPut, p.toEnd, p.toSend, p.suspects = nil, nil, nil, nil, nil
+	rooms := slices.Collect(maps.Values(p.rooms))
+	p.mu.Unlock()
+	for _, r := range rooms {
+		r.owner.Idle()
+	}
 }
 
-// endRooms stops following rooms.
-func (p *presence) endRooms() {
+// endRooms has rooms ended.
+func (p *Roster) endRooms() {
 	p.mu.Lock()
 	list := p.toEnd
 	p.toEnd = nil
 	p.mu.Unlock()
 	for _, r := range list {
-		p.endRoom(r)
+		r.owner.Idle()
 	}
-}
-
-// endRoom stops following a room if that is still right. The hub's mu makes the end of the
-// subscription one with that.
-func (p *presence) endRoom(r *presentRoom) {
-	p.hub.mu.Lock()
-	defer p.hub.mu.Unlock()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	r.remote.isToEnd = false
-	if !r.canEnd() || p.rooms[r.name] != r || p.closed {
-		return
-	}
-	delete(p.rooms, r.name)
-	p.hub.unsubscribe(Room(r.name))
 }
 
 // send publishes values of people, or asks for them, if none is known.
-func (p *presence) send() (done bool, err error) {
+func (p *Roster) send() (done bool, err error) {
 	p.mu.Lock()
 	waiting := len(p.toSend)
 	p.mu.Unlock()
 	if waiting == 0 {
 		return false, nil
 	}
-	if err := p.limited(p.awaitSubscribed); err != nil {
+	if err := p.limited(p.broker.AwaitSubscribed); err != nil {
 		return true, err
 	}
 	p.mu.Lock()
@@ -267,7 +261,7 @@ func (p *presence) send() (done bool, err error) {
 	}
 	p.mu.Unlock()
 	for i, lp := range list {
-		if e := p.hub.publishTo(Key(lp.key), envelope{op: opValue, value: values[i]}); e != nil {
+		if e := p.broker.Publish(Notice{ValueSet, lp.key, values[i].encode()}); e != nil {
 			err = e
 			p.mu.Lock()
 			p.queueSend(lp)
@@ -277,12 +271,9 @@ func (p *presence) send() (done bool, err error) {
 	return true, err
 }
 
-func (p *presence) awaitSubscribed(ctx context.Context) error {
-	return p.broker.(SubscriptionWaiter).AwaitSubscribed(ctx) //nolint:errcheck,forcetypeassert // newPresence has wrapped it
-}
-
-// shutdown ends presence on this node, which the other nodes learn at once if ctx does not end.
-func (p *presence) shutdown(ctx context.Context) error {
+// Shutdown ends the roster, which the other nodes learn at once if ctx does not end. If it does, the
+// error wraps its cause; the calls of the broker have a second to end. A later call waits for the first.
+func (p *Roster) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	first := !p.closed
 	if first {
@@ -322,11 +313,11 @@ func (p *presence) shutdown(ctx context.Context) error {
 		}
 	}
 	if serves {
-		_ = p.hub.publishTo(Everyone(), envelope{op: opGone, node: p.hub.node})
+		_ = p.broker.Publish(Notice{Kind: NodeGone, Body: []byte(p.options.Node)})
 		ctx, cancel := context.WithTimeout(ctx, mostCall)
 		defer cancel()
-		if err := p.broker.RemoveNode(ctx, p.hub.node); err != nil && ctx.Err() == nil {
-			logFailure("hub: the broker keeps the people of this node until its lease ends", err)
+		if err := p.broker.RemoveNode(ctx, p.options.Node); err != nil && ctx.Err() == nil {
+			p.options.Log("hub: the broker keeps the people of this node until its lease ends", err)
 		}
 	}
 	return nil

@@ -1,4 +1,4 @@
-package hub
+package roster
 
 import (
 	"context"
@@ -50,7 +50,7 @@ const partialKey = ""
 // mostHeld limits the bytes of the publications of a room that wait for a list.
 const mostHeld = 1 << 20
 
-func (p *presence) toPut(r *presentRoom, who *person) {
+func (p *Roster) toPut(r *Room, who *person) {
 	if p.broker == nil {
 		r.forget(who)
 		return
@@ -63,7 +63,7 @@ func (p *presence) toPut(r *presentRoom, who *person) {
 }
 
 // put puts what has changed on this node in the first room that waits, and publishes it.
-func (p *presence) put() (done bool, err error) {
+func (p *Roster) put() (done bool, err error) {
 	p.mu.Lock()
 	if len(p.serving.toPut) == 0 {
 		p.mu.Unlock()
@@ -80,14 +80,14 @@ func (p *presence) put() (done bool, err error) {
 		return true, nil
 	}
 	p.revision++
-	pub := &publication{node: p.hub.node, previous: r.remote.revision, revision: p.revision, changes: changes}
+	pub := &publication{node: p.options.Node, previous: r.remote.revision, revision: p.revision, changes: changes}
 	r.remote.putting = true
 	p.mu.Unlock()
 
 	if err = p.limited(func(ctx context.Context) error {
-		return p.broker.PutPresence(ctx, Room(r.name), pub.node, pub.revision, changes)
+		return p.broker.PutPresence(ctx, r.name, pub.node, pub.revision, changes)
 	}); err == nil {
-		_ = p.hub.publishTo(Room(r.name), envelope{op: opPresence, publication: pub}) // as with a loss, the others notice
+		_ = p.broker.Publish(Notice{RoomChanged, r.name, pub.encode()}) // as with a loss, the others notice
 	}
 
 	p.mu.Lock()
@@ -123,10 +123,10 @@ func (p *presence) put() (done bool, err error) {
 }
 
 // takeToPut takes people that have to be put, and returns what to put. The caller holds mu.
-func (r *presentRoom) takeToPut() (people []*person, changes []PresenceEntry) {
+func (r *Room) takeToPut() (people []*person, changes []Entry) {
 	size := 0
 	for _, who := range r.remote.toPut {
-		c := PresenceEntry{Key: who.key}
+		c := Entry{Key: who.key}
 		if who.local != nil {
 			c.Value = who.copyOfThisNode().encode()
 		}
@@ -147,13 +147,13 @@ func (r *presentRoom) takeToPut() (people []*person, changes []PresenceEntry) {
 
 // markPartial adds the mark that says that more is to follow, or takes it away. It returns whether the
 // broker has it then.
-func (r *presentRoom) markPartial(changes *[]PresenceEntry) (partial bool) {
+func (r *Room) markPartial(changes *[]Entry) (partial bool) {
 	partial = r.remote.again && len(r.remote.toPut) > 0
 	switch {
 	case partial && !r.remote.partial:
-		*changes = append(*changes, PresenceEntry{Key: partialKey, Value: unset.encode()})
+		*changes = append(*changes, Entry{Key: partialKey, Value: unset.encode()})
 	case !partial && r.remote.partial:
-		*changes = append(*changes, PresenceEntry{Key: partialKey})
+		*changes = append(*changes, Entry{Key: partialKey})
 	}
 	return partial
 }
@@ -166,7 +166,7 @@ func (r *remoteRoom) fits(revision uint64) bool {
 // putAgain has everything of this node put into a room, because the broker has lost it. Others may know
 // an older state, so they have to list the room: the changes follow a revision that nobody has. The
 // caller holds mu.
-func (p *presence) putAgain(r *presentRoom) {
+func (p *Roster) putAgain(r *Room) {
 	if r.locals == 0 {
 		r.remote.revision = 0
 		return
@@ -182,7 +182,7 @@ func (p *presence) putAgain(r *presentRoom) {
 }
 
 // node returns what is known of a node in a room.
-func (p *presence) node(r *presentRoom, name string) *roomNode {
+func (p *Roster) node(r *Room, name string) *roomNode {
 	n := r.remote.nodes[name]
 	if n == nil {
 		other := p.peers[name]
@@ -200,41 +200,61 @@ func (p *presence) node(r *presentRoom, name string) *roomNode {
 	return n
 }
 
-// receive does what another node has published.
-func (p *presence) receive(t Topic, e envelope) {
-	if p == nil || p.broker == nil {
+// Receive does what another node has published. It ignores malformed notices, and does not retain the
+// body.
+func (p *Roster) Receive(n Notice) {
+	if p.broker == nil {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return
-	}
-	switch e.op {
-	case opPresence:
-		if r := p.rooms[t.Name]; r != nil && t.Kind == KindRoom && e.publication.node != p.hub.node {
-			p.receivePublication(r, e.publication)
+	switch n.Kind {
+	case RoomChanged:
+		if pub := new(publication); pub.decode(n.Body) && pub.node != p.options.Node {
+			p.receivePublication(n.Name, pub)
 		}
-	case opValue:
-		if lp := p.persons[t.Name]; lp != nil && t.Kind == KindKey {
-			if e.value.isBefore(lp.value) {
-				p.queueSend(lp)
-			}
-			p.adopt(lp, e.value)
+	case ValueSet:
+		if value, ok := decodeStamped(n.Body); ok {
+			p.receiveValue(n.Name, value)
 		}
-	case opGone:
-		if other := p.peers[e.node]; other != nil && !other.leaves {
-			other.leaves = true
-			if p.options.Grace > 0 {
-				p.addGrace(graceItem{at: time.Now().Add(p.options.Grace), node: other})
-			} else {
-				p.dropPeer(other)
-			}
-		}
+	case NodeGone:
+		p.receiveGone(string(n.Body))
 	}
 }
 
-func (p *presence) receivePublication(r *presentRoom, pub *publication) {
+func (p *Roster) receiveValue(key string, value *stamped) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	lp := p.persons[key]
+	if lp == nil || p.closed {
+		return
+	}
+	if value.isBefore(lp.value) {
+		p.queueSend(lp)
+	}
+	p.adopt(lp, value)
+}
+
+func (p *Roster) receiveGone(node string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	other := p.peers[node]
+	if other == nil || other.leaves || p.closed {
+		return
+	}
+	other.leaves = true
+	if p.options.Grace > 0 {
+		p.addGrace(graceItem{at: time.Now().Add(p.options.Grace), node: other})
+	} else {
+		p.dropPeer(other)
+	}
+}
+
+func (p *Roster) receivePublication(room string, pub *publication) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.rooms[room]
+	if r == nil || p.closed {
+		return
+	}
 	n := p.node(r, pub.node)
 	if p.apply(r, n, pub) {
 		return
@@ -251,7 +271,7 @@ func (p *presence) receivePublication(r *presentRoom, pub *publication) {
 
 // apply applies a publication to what is known of its node. It returns false if something is missing
 // before it. The caller holds mu.
-func (p *presence) apply(r *presentRoom, n *roomNode, pub *publication) bool {
+func (p *Roster) apply(r *Room, n *roomNode, pub *publication) bool {
 	switch {
 	case pub.revision <= n.revision:
 		return true
@@ -292,7 +312,7 @@ func (p *publication) ends() bool {
 }
 
 // applyEntry applies an entry of a node.
-func (p *presence) applyEntry(r *presentRoom, n *roomNode, e PresenceEntry, generation uint64) {
+func (p *Roster) applyEntry(r *Room, n *roomNode, e Entry, generation uint64) {
 	if e.Key == partialKey {
 		n.partial = n.partial || e.Value != nil
 		return
@@ -315,7 +335,7 @@ func (p *presence) applyEntry(r *presentRoom, n *roomNode, e PresenceEntry, gene
 }
 
 // dropNode forgets a node in a room, with its people. The caller holds mu.
-func (p *presence) dropNode(r *presentRoom, n *roomNode) {
+func (p *Roster) dropNode(r *Room, n *roomNode) {
 	for _, who := range r.people {
 		p.removeCopy(r, who, n)
 	}
@@ -323,7 +343,7 @@ func (p *presence) dropNode(r *presentRoom, n *roomNode) {
 }
 
 // dropPeer forgets a node, with its people. The caller holds mu.
-func (p *presence) dropPeer(other *peer) {
+func (p *Roster) dropPeer(other *peer) {
 	for _, r := range p.rooms {
 		if n := r.remote.nodes[other.name]; n != nil {
 			p.dropNode(r, n)

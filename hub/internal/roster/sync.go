@@ -1,4 +1,4 @@
-package hub
+package roster
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 const ticksOfTTL = 4
 
 // renew renews the lease, learns which nodes are gone, and has revisions compared, when it is time.
-func (p *presence) renew() (done bool, err error) {
+func (p *Roster) renew() (done bool, err error) {
 	begun := time.Now()
 	if begun.Before(p.nextTick) && !p.leaseUntil.IsZero() {
 		return false, nil
@@ -19,7 +19,7 @@ func (p *presence) renew() (done bool, err error) {
 	p.mu.Unlock()
 	var lease Lease
 	if err = p.limited(func(ctx context.Context) (err error) {
-		lease, err = p.broker.RenewNode(ctx, p.hub.node, p.options.TTL)
+		lease, err = p.broker.RenewNode(ctx, p.options.Node, p.options.TTL)
 		return err
 	}); err != nil {
 		return true, err
@@ -49,7 +49,7 @@ func (p *presence) renew() (done bool, err error) {
 
 // compareNodes drops the nodes that are gone. If the broker has dropped this node, too, the others have
 // time to tell it that they live: it may have lost all that it knew. The caller holds mu.
-func (p *presence) compareNodes(lease Lease, now time.Time) {
+func (p *Roster) compareNodes(lease Lease, now time.Time) {
 	lives := make(map[string]bool, len(lease.Nodes))
 	for _, name := range lease.Nodes {
 		lives[name] = true
@@ -69,7 +69,7 @@ func (p *presence) compareNodes(lease Lease, now time.Time) {
 
 // resolveDoubts lists rooms anew in which something was lost, or the broker has lacked something for
 // long. The caller holds mu.
-func (p *presence) resolveDoubts(now time.Time) {
+func (p *Roster) resolveDoubts(now time.Time) {
 	suspects := p.suspects
 	p.suspects = nil
 	for _, r := range suspects {
@@ -93,7 +93,7 @@ func (n *roomNode) isOverdue(now time.Time, ttl time.Duration) bool {
 
 // roomsToCheck returns the rooms whose revisions are to be compared in this tick. In ticksOfTTL ticks,
 // it is the turn of each room. After a failure, it is that of all: publications may be lost as well. The caller holds mu.
-func (p *presence) roomsToCheck() (rooms []*presentRoom) {
+func (p *Roster) roomsToCheck() (rooms []*Room) {
 	for _, r := range p.rooms {
 		if (p.checkAll || r.number%ticksOfTTL == p.ticks%ticksOfTTL) && r.remote.listed {
 			rooms = append(rooms, r)
@@ -103,7 +103,7 @@ func (p *presence) roomsToCheck() (rooms []*presentRoom) {
 }
 
 // check compares the revisions of some of the rooms for which that is to be done.
-func (p *presence) check() (done bool, err error) {
+func (p *Roster) check() (done bool, err error) {
 	n := min(atOnce, len(p.toCheck))
 	if n == 0 {
 		p.toCheck = nil
@@ -127,13 +127,13 @@ func (p *presence) check() (done bool, err error) {
 	return true, nil
 }
 
-func (p *presence) revisionsOf(rooms []*presentRoom) (revisions []map[string]uint64, err error) {
-	topics := make([]Topic, len(rooms))
+func (p *Roster) revisionsOf(rooms []*Room) (revisions []map[string]uint64, err error) {
+	names := make([]string, len(rooms))
 	for i, r := range rooms {
-		topics[i] = Room(r.name)
+		names[i] = r.name
 	}
 	err = p.limited(func(ctx context.Context) (err error) {
-		revisions, err = p.broker.PresenceRevisions(ctx, topics)
+		revisions, err = p.broker.PresenceRevisions(ctx, names)
 		return err
 	})
 	return revisions, err
@@ -142,12 +142,12 @@ func (p *presence) revisionsOf(rooms []*presentRoom) (revisions []map[string]uin
 // compareRevisions compares what is known of a room with the broker's revisions. What was published a
 // moment ago may still be on its way, so a room is listed in the next tick, if it has not come by
 // then. The caller holds mu.
-func (p *presence) compareRevisions(r *presentRoom, revisions map[string]uint64, now time.Time) {
-	if !r.remote.fits(revisions[p.hub.node]) {
+func (p *Roster) compareRevisions(r *Room, revisions map[string]uint64, now time.Time) {
+	if !r.remote.fits(revisions[p.options.Node]) {
 		p.queueList(r) // which puts what is missing
 	}
 	for name, revision := range revisions {
-		if name == p.hub.node {
+		if name == p.options.Node {
 			continue
 		}
 		if n := p.node(r, name); revision > n.revision {
@@ -167,7 +167,7 @@ func (p *presence) compareRevisions(r *presentRoom, revisions map[string]uint64,
 
 // lapse takes the other nodes for gone, because this node has not reached the broker for as long as its
 // own lease lasts.
-func (p *presence) lapse() {
+func (p *Roster) lapse() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lapsed = true
@@ -182,7 +182,7 @@ func (p *presence) lapse() {
 
 // forgetUnput forgets who has come and gone since this node lapsed: the broker has dropped the node by
 // then, so there is nothing to remove.
-func (p *presence) forgetUnput() {
+func (p *Roster) forgetUnput() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range p.serving.toPut {
@@ -202,11 +202,11 @@ func (p *presence) forgetUnput() {
 }
 
 // list lists rooms that wait for it.
-func (p *presence) list() (done bool, err error) {
+func (p *Roster) list() (done bool, err error) {
 	p.mu.Lock()
 	n := min(atOnce, len(p.toList))
-	batch := append([]*presentRoom(nil), p.toList[:n]...)
-	p.toList = append([]*presentRoom(nil), p.toList[n:]...)
+	batch := append([]*Room(nil), p.toList[:n]...)
+	p.toList = append([]*Room(nil), p.toList[n:]...)
 	newest, last := uint64(0), p.followed
 	for _, r := range batch {
 		r.remote.isToList, r.remote.listing = false, true
@@ -217,7 +217,7 @@ func (p *presence) list() (done bool, err error) {
 		return false, nil
 	}
 	if newest > p.awaited {
-		if err = p.limited(p.awaitSubscribed); err == nil {
+		if err = p.limited(p.broker.AwaitSubscribed); err == nil {
 			p.awaited = last
 		}
 	}
@@ -239,10 +239,10 @@ func (p *presence) list() (done bool, err error) {
 	return true, err
 }
 
-func (p *presence) listRoom(r *presentRoom) error {
-	var list []NodePresence
+func (p *Roster) listRoom(r *Room) error {
+	var list []NodeEntries
 	err := p.limited(func(ctx context.Context) (err error) {
-		list, err = p.broker.ListPresence(ctx, Room(r.name))
+		list, err = p.broker.ListPresence(ctx, r.name)
 		return err
 	})
 	if err == nil {
@@ -253,7 +253,7 @@ func (p *presence) listRoom(r *presentRoom) error {
 
 // listEmpty lists rooms without others with one call, if there are several. It returns those that
 // remain to be listed.
-func (p *presence) listEmpty(rooms []*presentRoom) (rest []*presentRoom, err error) {
+func (p *Roster) listEmpty(rooms []*Room) (rest []*Room, err error) {
 	if len(rooms) == 1 {
 		return rooms, nil
 	}
@@ -275,7 +275,7 @@ func (p *presence) listEmpty(rooms []*presentRoom) (rest []*presentRoom, err err
 }
 
 // applyList makes what is known of a room what the broker has, except what is newer.
-func (p *presence) applyList(r *presentRoom, list []NodePresence) {
+func (p *Roster) applyList(r *Room, list []NodeEntries) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r.remote.listing = false
@@ -283,10 +283,10 @@ func (p *presence) applyList(r *presentRoom, list []NodePresence) {
 		return
 	}
 	r.remote.generation++
-	var own NodePresence
+	var own NodeEntries
 	replaced, present := make(map[*roomNode]bool), make(map[string]bool)
 	for _, np := range list {
-		if np.Node == p.hub.node {
+		if np.Node == p.options.Node {
 			own = np
 			continue
 		}
@@ -316,7 +316,7 @@ func (p *presence) applyList(r *presentRoom, list []NodePresence) {
 }
 
 // applyNode applies what a broker has of a node. It reports whether what it has not is gone.
-func (p *presence) applyNode(r *presentRoom, n *roomNode, np NodePresence) (replaces bool) {
+func (p *Roster) applyNode(r *Room, n *roomNode, np NodeEntries) (replaces bool) {
 	if np.Revision < n.revision || np.Revision == n.revision && n.doubt.IsZero() {
 		return false
 	}
@@ -338,7 +338,7 @@ func (p *presence) applyNode(r *presentRoom, n *roomNode, np NodePresence) (repl
 
 // doubtAbsent doubts the nodes that the broker does not have in the room: it may have lost them. After
 // the TTL, it adds them to those that are gone.
-func (p *presence) doubtAbsent(r *presentRoom, present map[string]bool, gone map[*roomNode]bool) {
+func (p *Roster) doubtAbsent(r *Room, present map[string]bool, gone map[*roomNode]bool) {
 	now := time.Now()
 	for name, n := range r.remote.nodes {
 		switch {
@@ -356,7 +356,7 @@ func (p *presence) doubtAbsent(r *presentRoom, present map[string]bool, gone map
 }
 
 // applyHeld applies the publications that came while the room was not listed.
-func (p *presence) applyHeld(r *presentRoom) {
+func (p *Roster) applyHeld(r *Room) {
 	held := r.remote.held
 	r.remote.held, r.remote.heldSize = nil, 0
 	for _, pub := range held {
@@ -369,7 +369,7 @@ func (p *presence) applyHeld(r *presentRoom) {
 
 // repair has what the broker lacks of this node's people put, and what it has too much removed. The
 // caller holds mu, and no call of put is under way.
-func (p *presence) repair(r *presentRoom, own NodePresence) {
+func (p *Roster) repair(r *Room, own NodeEntries) {
 	has := make(map[string]*stamped, len(own.Entries))
 	for _, e := range own.Entries {
 		if value, ok := decodeStamped(e.Value); ok && e.Key != partialKey {
