@@ -1,8 +1,6 @@
 package websocket
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -14,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/goyave-contrib/websocket/internal/dialing"
 	"github.com/goyave-contrib/websocket/internal/handshake"
 )
 
@@ -127,6 +126,11 @@ func (o *DialOptions) connection() *Options {
 	}
 }
 
+// network returns the way to the server.
+func (o *DialOptions) network() dialing.Network {
+	return dialing.Network{DialContext: o.DialContext, Proxy: o.Proxy, TLSConfig: o.TLSConfig, Panics: recoveredPanics}
+}
+
 // Dial connects to a WebSocket server. The URL has the scheme ws, wss, http or https, and
 // neither a user nor a fragment (RFC 6455, 3). The options may be nil.
 //
@@ -162,15 +166,17 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 	if err != nil {
 		return nil, nil, err
 	}
-	dialCtx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	dialCtx := ctx
 	if timeout := orDefault(options.HandshakeTimeout, defaultHandshakeTimeout); timeout > 0 {
 		var stop context.CancelFunc
-		dialCtx, stop = context.WithTimeout(dialCtx, timeout)
+		dialCtx, stop = context.WithTimeout(ctx, timeout)
 		defer stop()
 	}
-	d := &clientHandshake{ctx: dialCtx, cancel: cancel, options: options, request: request, config: settings.config(&dialReadBuffers, options.ReadBufferSize, options.WriteBufferSize)}
-	d.config.Client = true
+	config := settings.config(&dialReadBuffers, options.ReadBufferSize, options.WriteBufferSize)
+	config.Client = true
+	d := &clientHandshake{
+		attempt: dialing.Start(dialCtx, options.network()), options: options, request: request, config: config,
+	}
 	gorilla, err := d.dial()
 	switch {
 	case errors.Is(err, ErrBadHandshake):
@@ -201,7 +207,7 @@ func (o *DialOptions) request(rawURL string) (*http.Request, error) {
 	}
 	host := cmp.Or(o.Host, header.Get("Host"), u.Host)
 	header.Del("Host")
-	if _, ok := hostHeader(host); !ok {
+	if _, ok := handshake.HostHeader(host); !ok {
 		return nil, fmt.Errorf("websocket: %q can't be sent as the Host header", host)
 	}
 	if err := checkHeader(header); err != nil {
@@ -224,21 +230,6 @@ func (o *DialOptions) request(rawURL string) (*http.Request, error) {
 		Method: http.MethodGet, URL: u, Host: host, Header: header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}, nil
-}
-
-// hostHeader returns the Host header that net/http sends for a host: names in ASCII. ok is
-// false for a host that net/http takes for malformed, because it would silently leave the
-// header out.
-func hostHeader(host string) (sent string, ok bool) {
-	var written bytes.Buffer
-	if err := (&http.Request{URL: &url.URL{Path: "/"}, Host: host}).Write(&written); err != nil {
-		return "", false
-	}
-	read, err := http.ReadRequest(bufio.NewReader(&written))
-	if err != nil {
-		return "", false
-	}
-	return read.Host, read.Host != ""
 }
 
 // checkHeader returns an error if a header can't be sent unchanged (RFC 9110, 5.1 and 5.5),

@@ -110,6 +110,8 @@ func TestServerThatRefusesEarly(t *testing.T) {
 	<-served
 }
 
+var someProxy = http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.test"})
+
 // deaf is a connection whose writes fail.
 type deaf struct {
 	net.Conn

@@ -134,67 +134,6 @@ func TestDialThroughProxy(t *testing.T) {
 	}
 }
 
-// Dial refuses unknown schemes; net/http would speak plain HTTP to such a proxy, without
-// CONNECT.
-func TestProxySchemes(t *testing.T) {
-	for _, tt := range []struct {
-		scheme  string
-		address string // that is dialed; "": none
-	}{
-		{scheme: "http", address: "proxy.test:80"},
-		{scheme: "HTTP", address: "proxy.test:80"},
-		{scheme: "", address: "proxy.test:80"},
-		{scheme: "https", address: "proxy.test:443"},
-		{scheme: "Https", address: "proxy.test:443"},
-		{scheme: "socks5", address: "proxy.test:1080"},
-		{scheme: "SOCKS5", address: "proxy.test:1080"},
-		{scheme: "socks5h", address: "proxy.test:1080"},
-		{scheme: "socks4"},
-		{scheme: "ftp"},
-		{scheme: "ws"},
-	} {
-		t.Run(tt.scheme, func(t *testing.T) {
-			proxy := &url.URL{Scheme: tt.scheme, Host: "proxy.test", User: url.UserPassword("ada", "secret")}
-			dialed := ""
-			_, _, err := websocket.Dial(t.Context(), "ws://example.com/", &websocket.DialOptions{
-				DialContext: func(_ context.Context, _, address string) (net.Conn, error) {
-					dialed = address
-					return nil, testws.ErrDatabase
-				},
-				Proxy: http.ProxyURL(proxy),
-			})
-			require.Equal(t, tt.address, dialed)
-			require.Equal(t, tt.scheme, proxy.Scheme, "the caller's URL is left as it is")
-			require.NotContains(t, err.Error(), "secret")
-			if tt.address == "" {
-				require.ErrorContains(t, err, `proxy: scheme "`+tt.scheme+`": want http, https, socks5 or socks5h`)
-				return
-			}
-			require.ErrorIs(t, err, testws.ErrDatabase)
-		})
-	}
-}
-
-// A proxy is asked for an address without its zone, which means something on this machine
-// only.
-func TestProxyIsToldNoZone(t *testing.T) {
-	for u, want := range map[string]string{
-		"ws://[fe80::1%25eth0]:81/": "[fe80::1]:81",
-		"ws://[fe80::1%25eth0]/":    "[fe80::1]:80",
-		"ws://[fe80::1]:81/":        "[fe80::1]:81",
-	} {
-		passing := &tunnels{refuse: true}
-		proxy := httptest.NewServer(passing)
-		options := websocket.DialOptions{Proxy: func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }}
-		_, _, err := websocket.Dial(t.Context(), u, &options)
-		proxy.Close()
-		require.ErrorContains(t, err, "proxy: CONNECT was answered 407", u)
-		require.Len(t, passing.asked, 1)
-		assert.Equal(t, want, passing.asked[0].RequestURI)
-		assert.Equal(t, want, passing.asked[0].Host)
-	}
-}
-
 // The proxy is asked for a tunnel.
 func TestProxyOfHandMadeURL(t *testing.T) {
 	passing := &tunnels{}

@@ -1,4 +1,4 @@
-package websocket
+package dialing
 
 import (
 	"encoding/binary"

@@ -88,6 +88,58 @@ func TestDialTLS(t *testing.T) {
 	}
 }
 
+// A server with TLS receives the Host header and the server name (RFC 6066, 3) without a
+// port.
+func TestDialedName(t *testing.T) {
+	for _, tt := range []struct {
+		url, name, host string
+		options         func(o *websocket.DialOptions)
+	}{
+		{url: "wss://example.com", name: "example.com", host: "example.com"},
+		{url: "wss://example.com:443/", name: "example.com", host: "example.com"},
+		{url: "wss://example.com:/", name: "example.com", host: "example.com"},
+		{url: "wss://example.com:80/", name: "example.com", host: "example.com:80"},
+		{url: "wss://127.0.0.1:443/", host: "127.0.0.1"},
+		{url: "wss://[::1]:443/", host: "[::1]"},
+		{url: "wss://[fe80::1%25eth0]:443/", host: "[fe80::1]"},
+		{url: "wss://bücher.test:443/", name: "xn--bcher-kva.test", host: "xn--bcher-kva.test"},
+		{url: "wss://example.com/", options: func(o *websocket.DialOptions) { o.Host = "app.test" }, name: "example.com", host: "app.test"},
+		{
+			url: "wss://127.0.0.1/", options: func(o *websocket.DialOptions) { o.TLSConfig.ServerName = "other.test" },
+			name: "other.test", host: "127.0.0.1",
+		},
+	} {
+		t.Run(tt.url, func(t *testing.T) {
+			hosts, names := make(chan string, 1), make(chan string, 1)
+			server := httptest.NewUnstartedServer(websocket.New(websocket.ControllerFunc(func(_ *websocket.Conn, r *http.Request) error {
+				hosts <- r.Host
+				return nil
+			})))
+			server.TLS = &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) { //nolint:gosec // Go's default version
+				names <- hello.ServerName
+				return nil, nil
+			}}
+			server.StartTLS()
+			defer server.Close()
+			options := websocket.DialOptions{
+				TLSConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // the certificate has none of these names
+				DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+					return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
+				},
+			}
+			if tt.options != nil {
+				tt.options(&options)
+			}
+			conn, response, err := websocket.Dial(t.Context(), tt.url, &options)
+			require.NoError(t, err)
+			defer func() { _ = conn.CloseNow() }()
+			require.Equal(t, tt.name, <-names)
+			require.Equal(t, tt.host, <-hosts)
+			require.NotNil(t, response.TLS)
+		})
+	}
+}
+
 // waiting are servers and networks that block a dial at some step.
 var waiting = map[string]struct {
 	server http.Handler
