@@ -7,6 +7,10 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/goyave-contrib/websocket/hub/internal/memory"
+	"github.com/goyave-contrib/websocket/hub/internal/roster"
 )
 
 var errBrokerClosed = errors.New("hub: broker is closed")
@@ -28,8 +32,8 @@ type Memory struct {
 	// and never changed, so that Publish can use them without the lock.
 	nodes map[Topic][]*memoryNode
 
-	presence  memoryPresence
-	histories memoryHistories
+	presence  memory.Presence[Topic]
+	histories memory.Histories[Topic]
 }
 
 // Node returns a broker for one more hub.
@@ -40,6 +44,8 @@ func (m *Memory) subscribed(t Topic) []*memoryNode {
 	defer m.mu.RUnlock()
 	return m.nodes[t]
 }
+
+func (m *Memory) isSubscribed(t Topic) bool { return len(m.subscribed(t)) > 0 }
 
 func (m *Memory) topics() []Topic {
 	m.mu.RLock()
@@ -88,6 +94,8 @@ type memoryNode struct {
 var (
 	_ Broker             = (*memoryNode)(nil)
 	_ SubscriptionWaiter = (*memoryNode)(nil)
+	_ HistoryBroker      = (*memoryNode)(nil)
+	_ PresenceBroker     = (*memoryNode)(nil)
 )
 
 func (n *memoryNode) Open(receive func(t Topic, payload []byte)) {
@@ -140,5 +148,98 @@ func (n *memoryNode) Close() error {
 	n.network.remove(n, n.network.topics()...)
 	n.receiving.Lock() // wait for a running call of receive
 	defer n.receiving.Unlock()
+	return nil
+}
+
+// usable returns why a call of the node can't be made, or nil.
+func (n *memoryNode) usable(ctx context.Context) error {
+	if n.closed.Load() {
+		return errBrokerClosed
+	}
+	return context.Cause(ctx)
+}
+
+func (n *memoryNode) OpenHistory(receive func(t Topic, e Entry)) { n.receiveEntry = receive }
+
+// Append also delivers the entry to the hub that appends it.
+func (n *memoryNode) Append(ctx context.Context, t Topic, payload []byte, keep Keep) (Entry, error) {
+	if err := n.usable(ctx); err != nil {
+		return Entry{}, err
+	}
+	m := n.network
+	kept := memory.Keep{Messages: keep.Messages, Age: keep.age()}
+	e := m.histories.Append(t, payload, kept, m.isSubscribed, func(e memory.Entry) {
+		for _, node := range m.subscribed(t) {
+			node.deliverEntry(t, entryOf(e))
+		}
+	})
+	return entryOf(e), nil
+}
+
+func (n *memoryNode) deliverEntry(t Topic, e Entry) {
+	n.receiving.Lock()
+	defer n.receiving.Unlock()
+	if !n.closed.Load() && n.receiveEntry != nil {
+		n.receiveEntry(t, e)
+	}
+}
+
+func (n *memoryNode) Read(ctx context.Context, t Topic, after Position, limit int) ([]Entry, Position, error) {
+	if err := n.usable(ctx); err != nil {
+		return nil, Position{}, err
+	}
+	list, newest, ok := n.network.histories.Read(t, memory.Position(after), limit, n.network.isSubscribed)
+	if !ok {
+		return nil, Position(newest), ErrHistoryLost
+	}
+	var entries []Entry
+	for _, e := range list {
+		entries = append(entries, entryOf(e))
+	}
+	return entries, Position(newest), nil
+}
+
+func entryOf(e memory.Entry) Entry {
+	return Entry{Position: Position(e.Position), Previous: e.Previous, Payload: e.Payload}
+}
+
+func (n *memoryNode) RenewNode(ctx context.Context, node string, ttl time.Duration) (Lease, error) {
+	if err := n.usable(ctx); err != nil {
+		return Lease{}, err
+	}
+	return Lease(n.network.presence.Renew(node, ttl)), nil
+}
+
+func (n *memoryNode) PutPresence(ctx context.Context, room Topic, node string, revision uint64, changes []PresenceEntry) error {
+	if err := n.usable(ctx); err != nil {
+		return err
+	}
+	return n.network.presence.Put(room, node, revision, convert[roster.Entry](changes))
+}
+
+func (n *memoryNode) ListPresence(ctx context.Context, room Topic) ([]NodePresence, error) {
+	if err := n.usable(ctx); err != nil {
+		return nil, err
+	}
+	list := n.network.presence.List(room)
+	nodes := make([]NodePresence, len(list))
+	for i, n := range list {
+		nodes[i] = NodePresence{Node: n.Node, Revision: n.Revision, Entries: convert[PresenceEntry](n.Entries)}
+	}
+	return nodes, nil
+}
+
+func (n *memoryNode) PresenceRevisions(ctx context.Context, rooms []Topic) ([]map[string]uint64, error) {
+	if err := n.usable(ctx); err != nil {
+		return nil, err
+	}
+	return n.network.presence.Revisions(rooms), nil
+}
+
+func (n *memoryNode) RemoveNode(ctx context.Context, node string) error {
+	if err := n.usable(ctx); err != nil {
+		return err
+	}
+	n.network.presence.Remove(node)
 	return nil
 }
