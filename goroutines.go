@@ -54,19 +54,6 @@ func callEach(report func(error), functions ...func()) {
 	}
 }
 
-// growStack lets the stack of a goroutine that has done nothing but wait grow to what the end of a
-// connection needs. It would grow anyway. Go does that frame by frame, so it is cheap where there are
-// few frames.
-//
-//go:noinline
-func growStack() {
-	var space [3 << 9]byte
-	touch(&space)
-}
-
-//go:noinline
-func touch(*[3 << 9]byte) {}
-
 // guard calls f, which runs on a goroutine or timer of the library's that has no other
 // recovery: a panic of f becomes a failure of the connection.
 func (c *Conn) guard(f func()) {

@@ -1,10 +1,13 @@
 package websocket
 
 import (
+	"cmp"
+	"compress/flate"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"time"
 
 	"github.com/goyave-contrib/websocket/internal/bufpool"
@@ -181,4 +184,44 @@ func (w *controlWriter) Close() error {
 	w.done = true
 	b := w.c.t.WriteDeadline(w.ctx)
 	return w.c.writeControl(&b, w.messageType, w.data)
+}
+
+// CompressionOff is the level that switches the compression of written messages off: see
+// Options.CompressionLevel.
+const CompressionOff = math.MinInt32
+
+var errLevel = errors.New("websocket: invalid compression level")
+
+func isCompressionLevel(level int) bool {
+	return level == CompressionOff || level >= flate.HuffmanOnly && level <= flate.BestCompression
+}
+
+// initCompression sets the level of the options.
+func (c *Conn) initCompression() {
+	// With CompressionOff in the options, EnableWriteCompression needs a level, too.
+	_ = c.SetCompressionLevel(0)
+	_ = c.SetCompressionLevel(c.options.compressionLevel) // was validated
+}
+
+// EnableWriteCompression switches the compression of later messages on or off. It has no
+// effect unless compression was negotiated; then compression is on from the start, unless
+// the level is [CompressionOff]. Messages shorter than CompressionThreshold stay uncompressed
+// all the same, unless they are prepared.
+func (c *Conn) EnableWriteCompression(enable bool) { c.t.EnableCompression(enable) }
+
+// SetCompressionLevel sets the level of later messages, on the scale of
+// Options.CompressionLevel: 1 (fastest) to 9 (smallest), flate.DefaultCompression or
+// flate.HuffmanOnly. Zero means 1. [CompressionOff] has the effect of
+// EnableWriteCompression(false); no other level switches compression on again. For any other
+// number, it returns an error and changes nothing.
+func (c *Conn) SetCompressionLevel(level int) error {
+	switch {
+	case !isCompressionLevel(level):
+		return errLevel
+	case level == CompressionOff:
+		c.t.EnableCompression(false)
+	default:
+		c.t.SetCompressionLevel(cmp.Or(level, flate.BestSpeed))
+	}
+	return nil
 }
