@@ -79,6 +79,11 @@ func (f *fake) run(args []string) error {
 		return err
 	}
 	f.choose()
+	if f.flaw == "waits for all six" {
+		if err := awaitAll(filepath.Dir(*file)); err != nil {
+			return err
+		}
+	}
 	switch {
 	case f.flaw == "hangs":
 		return hang()
@@ -110,6 +115,17 @@ next:
 		f.cases = append(f.cases, id)
 	}
 	fmt.Printf("Ok, will run %d test cases\n", len(f.cases))
+}
+
+// awaitAll waits until the six runs are under way: each has the folder of this one beside its own.
+func awaitAll(folder string) error {
+	for {
+		begun, err := filepath.Glob(filepath.Join(filepath.Dir(folder), "*", "fuzzing*.json"))
+		if err != nil || len(begun) == 6 {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // hang waits for ever, together with a process of its own, which says where it listens.

@@ -7,10 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"sync"
 	"testing"
 
+	"github.com/goyave-contrib/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -92,15 +92,29 @@ $`, output)
 func TestJobs(t *testing.T) {
 	one, err := runFake(t.Context(), t, "none", "-jobs", "1")
 	require.NoError(t, err)
-	all, err := runFake(t.Context(), t, "none", "-jobs", "6")
+	all, err := runFake(t.Context(), t, "waits for all six", "-jobs", "6", "-timeout", "2m")
 	require.NoError(t, err)
-	assert.Equal(t, 6, strings.Count(all[:strings.Index(all, " cases: ")], " ...\n"), "all have begun before one has ended")
 	results := regexp.MustCompile(`.* cases: .*, in`)
 	assert.Len(t, results.FindAllString(one, -1), 6)
 	assert.ElementsMatch(t, results.FindAllString(one, -1), results.FindAllString(all, -1))
 
 	_, err = runFake(t.Context(), t, "dies", "-jobs", "6")
 	require.ErrorContains(t, err, "wstest: exit status 4")
+}
+
+// The connection of a client ends before it is known that the suite has ended.
+func TestDeathOfTheSuite(t *testing.T) {
+	for _, side := range sides() {
+		t.Run(side.name, func(t *testing.T) {
+			_, err := runFake(t.Context(), t, "dies", "-only", "^"+side.name+"$")
+			if side.compressed == websocket.CompressionContextTakeover {
+				require.NoError(t, err, "it has no case in which the suite dies")
+				return
+			}
+			require.ErrorContains(t, err, side.name+": ")
+			require.ErrorContains(t, err, "wstest: exit status 4; it said:\nOk, will run")
+		})
+	}
 }
 
 func TestProblems(t *testing.T) {

@@ -107,10 +107,10 @@ func (p *process) says(ctx context.Context, pattern *regexp.Regexp) (string, err
 // end asks the process to end, waits for it, and returns how it ended. It kills the process if
 // that takes too long.
 func (p *process) end() error {
-	if ask(p.command) != nil && p.ended.Err() == nil {
-		p.kill() // where a process cannot be asked, as on Windows
+	if ask(p.command) != nil && destroy(p.command) == nil { // where a process cannot be asked, as on Windows
+		<-p.ended.Done()
 		return nil
-	}
+	} // if neither is possible, it has ended
 	select {
 	case <-p.ended.Done():
 	case <-time.After(p.farewell):

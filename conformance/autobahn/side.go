@@ -135,12 +135,17 @@ func (s *settings) playClient(ctx context.Context, side side, folder string, pla
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = suite.end() }() // how it ends is of no importance
+	defer func() {
+		ended := suite.end()
+		if err != nil && ended != nil { // a connection may fail before it is known that the suite has ended
+			err = errors.Join(err, fmt.Errorf("wstest: %w", ended))
+		}
+	}()
 
 	// Without the suite there is nothing to wait for.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(suite.ended, func() { cancel(fmt.Errorf("wstest: %w", suite.failure())) })()
+	defer context.AfterFunc(suite.ended, func() { cancel(errors.New("wstest has ended")) })()
 
 	c := &client{url: plan.URL, agent: side.agent, options: websocket.DialOptions{
 		Compression:      side.compressed,
