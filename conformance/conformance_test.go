@@ -120,18 +120,16 @@ func TestConformance(t *testing.T) {
 					continue
 				}
 				name := g.name + "/" + row.name + "/" + s.variant.name
-				again := func() {
-					t.Run(name+"/again", func(t *testing.T) {
-						waited := row.run(t, s, wire, func() {})
-						require.Less(t, waited, atOnce)
-						results.pass(g.name, row.name, waited)
-					})
+				again := func() bool {
+					return t.Run(name+"/again", func(t *testing.T) { results.pass(g.name, row.name, row.runAlone(t, s, wire)) })
 				}
 				running.Go(func() {
 					busy <- struct{}{}
-					free := sync.OnceFunc(func() { <-busy })
+					results.alone.RLock()
+					free := sync.OnceFunc(func() { results.alone.RUnlock(); <-busy })
+					defer results.repeat(muchLate)
 					defer free()
-					if results.hopeless() {
+					if results.hopeless.Load() {
 						return
 					}
 					t.Run(name, func(t *testing.T) {
@@ -146,14 +144,24 @@ func TestConformance(t *testing.T) {
 		}
 	}
 	running.Wait()
-	require.False(t, results.hopeless(), "too many rows were late")
-	for _, again := range results.again {
-		again()
-	}
-	t.Logf("everything that should arrive at once took at most %v, with a second run of %d cases", results.slowest, len(results.again))
+	results.repeat(1)
+	require.False(t, results.hopeless.Load(), "a row was late again and again")
+	t.Logf("everything that should arrive at once took at most %v, with a second run of %d cases", results.slowest, results.repeated)
 	if *write {
 		results.write(t)
 	}
+}
+
+// runAlone runs the row until nothing is late, five times at most: other processes may make it late,
+// but not again and again. It returns what run does.
+func (r *row) runAlone(t *testing.T, s *server, wire []byte) (waited time.Duration) {
+	for range 5 {
+		if waited = r.run(t, s, wire, func() {}); waited < atOnce {
+			break
+		}
+	}
+	require.Less(t, waited, atOnce)
+	return waited
 }
 
 // run runs the row on a server; wire is what it sends. It calls waits when it only waits from

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,13 +34,21 @@ var (
 	headline = regexp.MustCompile(`All \d+ cases pass, on \d+ connections`)
 )
 
+// muchLate is how many late rows run again at once, and not only after all others: if the library is
+// slow, all are late.
+const muchLate = 50
+
 // results counts the variants on which each row passed.
 type results struct {
-	mu      sync.Mutex
-	passed  map[string]int
-	all     int
-	slowest time.Duration // the longest time of something that should arrive at once
-	again   []func()      // run the rows again in which something was late
+	mu       sync.Mutex
+	passed   map[string]int
+	all      int
+	slowest  time.Duration // the longest time of something that should arrive at once
+	again    []func() bool // run the rows again in which something was late, and report whether they pass
+	repeated int           // how many have run again
+
+	alone    sync.RWMutex // held by what runs: for reading, or by a row that runs alone
+	hopeless atomic.Bool  // whether a row was late when it ran alone, or failed
 }
 
 func newResults() *results { return &results{passed: map[string]int{}} }
@@ -52,17 +61,32 @@ func (r *results) pass(group, row string, waited time.Duration) {
 	r.slowest = max(r.slowest, waited)
 }
 
-func (r *results) late(again func()) {
+func (r *results) late(again func() bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.again = append(r.again, again)
 }
 
-// hopeless reports whether too many rows were late for a busy machine to be the reason.
-func (r *results) hopeless() bool {
+// takeLate returns the rows that must run again, if there are that many.
+func (r *results) takeLate(least int) (again []func() bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.again) >= 50
+	if len(r.again) >= least {
+		again, r.again = r.again, nil
+	}
+	return again
+}
+
+// repeat runs the late rows again, one by one, if there are that many.
+func (r *results) repeat(least int) {
+	for _, again := range r.takeLate(least) {
+		r.alone.Lock()
+		if !r.hopeless.Load() {
+			r.repeated++
+			r.hopeless.Store(!again())
+		}
+		r.alone.Unlock()
+	}
 }
 
 // write writes the results into the pages, if all rows ran and passed.
