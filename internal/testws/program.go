@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -64,7 +65,7 @@ func StartCommand(t *testing.T, command *exec.Cmd) *Program {
 	reader, writer, err := os.Pipe()
 	require.NoError(t, err)
 	command.Stdout, command.Stderr = writer, writer
-	require.NoError(t, command.Start())
+	require.NoError(t, startInterruptible(command))
 	require.NoError(t, writer.Close())
 
 	p := &Program{Stdin: stdin, t: t, command: command, lines: make(chan string, 10_000)}
@@ -91,6 +92,15 @@ func StartCommand(t *testing.T, command *exec.Cmd) *Program {
 		}
 	})
 	return p
+}
+
+// startInterruptible starts a command that does not ignore interrupts, as what a script has in the
+// background does: a shell could not trap them.
+func startInterruptible(command *exec.Cmd) error {
+	handled := make(chan os.Signal, 1)
+	signal.Notify(handled, os.Interrupt) // what has a handler here is not ignored there
+	defer signal.Stop(handled)
+	return command.Start()
 }
 
 // URL waits until the program says where it listens.
