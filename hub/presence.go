@@ -1,33 +1,14 @@
 package hub
 
-import (
-	"sync"
-
-	"github.com/goyave-contrib/websocket/hub/internal/roster"
-)
+import "github.com/goyave-contrib/websocket/hub/internal/roster"
 
 // presence joins what the roster knows of people with the members of the hub: it tells the roster which
-// members have which keys in which rooms, and the members what the roster knows (presencetell.go).
+// members have which keys in which rooms, and the members what the roster knows (presentroom.go).
 type presence struct {
 	hub     *Hub
 	options PresenceOptions
 	roster  *roster.Roster
 }
-
-// A presentRoom is what the members of a room have been told of its people.
-type presentRoom struct {
-	presence *presence
-	room     *roster.Room
-
-	// mu is locked after Hub.mu, and before the mutexes of a group, of the events and of the roster. It is
-	// held over no call of the application or the broker.
-	mu    sync.Mutex
-	group *group // nil if no member of this node is in the room
-	told  bool   // members have been told who is here; from then on they are told of changes
-	list  listState
-}
-
-var _ roster.Owner = (*presentRoom)(nil)
 
 // newPresence returns nil if the hub keeps no presence.
 func newPresence(h *Hub, options *PresenceOptions, broker Broker) *presence {
@@ -115,17 +96,6 @@ func toldIn(r *roster.Room) *presentRoom {
 	return r.Owner().(*presentRoom) //nolint:errcheck,forcetypeassert // NewOwner makes no other
 }
 
-func (r *presentRoom) add(ms *membership) (welcome []Message) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	ms.group.add(ms)
-	r.group = ms.group
-	if r.told {
-		welcome = r.list.welcome()
-	}
-	return welcome
-}
-
 // leaving records that a member leaves groups, which are all of its groups if its connection ends.
 // The caller holds the hub's mu and the member's mutex, and has removed the memberships from the
 // groups.
@@ -159,10 +129,7 @@ func (p *presence) leavingRoom(name, key string, ends bool) {
 	if p.hub.rooms[name] != nil {
 		return
 	}
-	told := toldIn(r)
-	told.mu.Lock()
-	told.group = nil
-	told.mu.Unlock()
+	toldIn(r).setGroup(nil)
 	r.Vacate()
 }
 
@@ -178,13 +145,25 @@ func (p *presence) moveKey(m *Member, from, to string) {
 	p.roster.MoveKey(rooms, from, to)
 }
 
-// Idle ends the subscription to a room that nobody of this node is in any more. The hub's mu makes that
-// one with the end of the room.
-func (r *presentRoom) Idle() {
-	h := r.presence.hub
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if r.room.End() {
-		h.unsubscribe(Room(r.room.Name()))
+// prepare makes the list of a room anew if a member that is about to enter would get many changes with
+// it.
+func (p *presence) prepare(t Topic) {
+	if p == nil || t.Kind != KindRoom || p.options.List == nil {
+		return
 	}
+	if r := p.roster.Room(t.Name); r != nil {
+		toldIn(r).renewList(0)
+	}
+}
+
+// checked returns a message that can be sent, or the zero Message. It logs why a message can't be sent.
+func (p *presence) checked(name string, m Message) Message {
+	if m.encoded == nil && m.err == nil {
+		return Message{}
+	}
+	if err := p.hub.check(m); err != nil {
+		logFailure("hub: the message of Options.Presence."+name+" can't be sent", err)
+		return Message{}
+	}
+	return m
 }
