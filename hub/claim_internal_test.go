@@ -28,7 +28,7 @@ func (ctrl *claimController) Serve(conn *websocket.Conn, _ *http.Request) error 
 func TestClaimEndsWithTheKey(t *testing.T) {
 	h := New(Options{})
 	ctx := context.Background()
-	isTaken := func(m *Member, key string) bool { return h.claims.of(m, key).time != 0 }
+	isTaken := func(m *Member, key string) bool { return h.claims.Of(m, key).Time != 0 }
 	ctrl := &claimController{hub: h, test: func(m *Member) {
 		assert.NoError(t, m.TakeKey(ctx, "ann", 4001, ""))
 		assert.NoError(t, m.SetKey("ann"))
@@ -39,12 +39,12 @@ func TestClaimEndsWithTheKey(t *testing.T) {
 
 		assert.NoError(t, m.TakeKey(ctx, "ann", 4001, ""))
 		assert.NoError(t, m.TakeKey(ctx, "ann", 4001, ""))
-		assert.Len(t, h.claims.byMember[m], 1)
+		assert.Equal(t, 1, h.claims.Len())
 		assert.NoError(t, m.TakeKey(ctx, "bob", 4001, ""))
 		assert.False(t, isTaken(m, "ann"), "after another key")
 		assert.True(t, isTaken(m, "bob"))
 	}}
 	wstest.Dial(t, websocket.New(ctrl), "/", nil).ExpectClose(websocket.CloseNormalClosure, websocket.NormalClosureMessage)
 	require.NoError(t, h.Shutdown(ctx))
-	assert.Empty(t, h.claims.byMember)
+	assert.Zero(t, h.claims.Len())
 }

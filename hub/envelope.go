@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/hub/internal/claim"
 )
 
 // An envelope is what hubs publish to each other: an operation on an audience. docs/hub.md has the
@@ -28,7 +29,7 @@ type envelope struct {
 	message    Message  // of opMessage
 	code       int      // of opClose
 	reason     string
-	claim      claim // of opTake
+	claim      claim.Claim // of opTake
 
 	notice []byte // of opPresence, opValue and opGone: see roster.Notice; part of the payload
 }
@@ -74,8 +75,8 @@ func (e *envelope) encode() ([]byte, error) {
 	case opClose:
 		body = websocket.FormatCloseMessage(e.code, e.reason)
 	case opTake:
-		body = binary.BigEndian.AppendUint64(nil, e.claim.time)
-		body = append(body, websocket.FormatCloseMessage(e.claim.code, e.claim.reason)...)
+		body = binary.BigEndian.AppendUint64(nil, e.claim.Time)
+		body = append(body, websocket.FormatCloseMessage(e.claim.Code, e.claim.Reason)...)
 	case opPresence, opValue, opGone:
 		body = e.notice
 	}
@@ -111,7 +112,7 @@ func (e *envelope) fields(list []string) []string {
 		field(fieldRoom, room)
 	}
 	if e.op == opTake {
-		field(fieldMember, e.claim.id)
+		field(fieldMember, e.claim.ID)
 	}
 	if s := e.message.slow; s != nil {
 		if s.subject != "" {
@@ -166,7 +167,7 @@ func (e *envelope) setField(tag byte, value []byte) bool {
 	case fieldRoom:
 		e.rooms = append(e.rooms, string(value))
 	case fieldMember:
-		e.claim.id = string(value)
+		e.claim.ID = string(value)
 	case fieldLatest:
 		e.message = e.message.Latest(string(value))
 	case fieldPolicy:
@@ -197,9 +198,9 @@ func (e *envelope) setBody(body []byte) bool {
 		if len(body) < 8 {
 			return false
 		}
-		e.claim.time = binary.BigEndian.Uint64(body)
-		e.claim.code, e.claim.reason = parseClose(body[8:])
-		return e.claim.id != "" && websocket.ValidCloseCode(e.claim.code)
+		e.claim.Time = binary.BigEndian.Uint64(body)
+		e.claim.Code, e.claim.Reason = parseClose(body[8:])
+		return e.claim.ID != "" && websocket.ValidCloseCode(e.claim.Code)
 	case opPresence, opValue, opGone:
 		e.notice = body // the roster checks it
 		return true

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/goyave-contrib/websocket"
+	"github.com/goyave-contrib/websocket/hub/internal/claim"
 )
 
 // A Hub sends messages to many connections: to the members of a room, the members with a key, or all
@@ -27,7 +28,7 @@ type Hub struct {
 	byNumber map[uint64]*Member          // nil until an ID is looked up
 	byConn   map[*websocket.Conn]*Member // nil until a connection is looked up
 
-	claims   claims
+	claims   claim.Claims[*Member]
 	events   events
 	history  *history  // nil if no room has one
 	presence *presence // nil if none is kept

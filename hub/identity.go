@@ -92,7 +92,7 @@ func (h *Hub) index(m *Member) {
 
 // unindex removes a member from the indexes, and its claim. The caller holds mu for writing.
 func (h *Hub) unindex(m *Member) {
-	h.claims.forgetAll(m)
+	h.claims.ForgetAll(m)
 	delete(h.byNumber, m.number)
 	if h.byConn[m.conn] == m {
 		delete(h.byConn, m.conn)

@@ -111,7 +111,7 @@ func (m *Member) forget(list []*membership) {
 		m.memberships.remove(t)
 		ms.group = nil
 		if t.Kind == KindKey {
-			m.hub.claims.forget(m, t.Name)
+			m.hub.claims.Forget(m, t.Name)
 		}
 	}
 }

@@ -160,7 +160,7 @@ func (h *Hub) receive(t Topic, payload []byte) {
 		_ = h.joinAll(h.members(a), e.rooms)
 	case opTake:
 		if len(e.to) == 1 && e.to[0].Kind == KindKey {
-			e.claim.key = e.to[0].Name
+			e.claim.Key = e.to[0].Name
 			h.receiveClaim(e.claim)
 		}
 	case opLeave:
