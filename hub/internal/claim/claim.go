@@ -70,10 +70,10 @@ func (s *Claims[M]) Of(m M, key string) Claim {
 func (s *Claims[M]) Replace(m M, added, previous Claim) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list, latest := remove(s.byMember[m], added.Key)
-	if latest != added {
+	if !slices.Contains(s.byMember[m], added) {
 		return
 	}
+	list, _ := remove(s.byMember[m], added.Key)
 	if previous.Time != 0 {
 		list = append(list, previous)
 	}
@@ -115,7 +115,8 @@ func (s *Claims[M]) set(m M, list []Claim) {
 	s.byMember[m] = list
 }
 
-// remove returns a list without the claim of a key, and that claim, zero if there is none.
+// remove returns a list without the claim of a key, and that claim, zero if there is none. The given list
+// is not used any more.
 func remove(list []Claim, key string) (rest []Claim, removed Claim) {
 	i := slices.IndexFunc(list, func(c Claim) bool { return c.Key == key })
 	if i < 0 {

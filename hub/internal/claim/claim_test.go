@@ -36,6 +36,8 @@ func TestClaimIsReplacedByThePreviousOne(t *testing.T) {
 	first, none := claims.Add("one", claim.Claim{Key: "ann"})
 	second, previous := claims.Add("one", claim.Claim{Key: "ann"})
 	assert.Equal(t, first, previous)
+	claims.Replace("one", first, none)
+	assert.Equal(t, second, claims.Of("one", "ann"), "a later one stays")
 	claims.Replace("one", second, previous)
 	assert.Equal(t, first, claims.Of("one", "ann"))
 	claims.Replace("one", first, none)
