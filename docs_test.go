@@ -188,7 +188,10 @@ func TestDocumentsCompile(t *testing.T) {
 func TestDocumentsLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]*)(?:#([^)]*))?\)`)
 	heading := regexp.MustCompile(`(?m)^#+ (.*)$`)
-	for _, pattern := range []string{"*.md", "docs/*.md", "goyave/*.md", "examples/*.md", "examples/*/*.md"} {
+	for _, pattern := range []string{
+		"*.md", ".github/*.md", "docs/*.md", "goyave/*.md", "examples/*.md", "examples/*/*.md",
+		"hub/*/*.md", "hub/*/examples/*/*.md", "bench/*.md", "interop/*.md",
+	} {
 		documents, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		require.NotEmpty(t, documents)
@@ -259,6 +262,34 @@ func TestPagesAreAsTheGuideHasThem(t *testing.T) {
 	goyaves, err := os.ReadFile(pages[3])
 	require.NoError(t, err)
 	assert.Equal(t, string(own), string(goyaves), "the two echo pages")
+}
+
+// The chats differ only in what connects their nodes, and in what belongs to Goyave.
+func TestChatsAreTheSame(t *testing.T) {
+	read := func(path string) string {
+		content, err := os.ReadFile(path)
+		require.NoError(t, err)
+		return string(content)
+	}
+	part := func(path, from, to string) string {
+		_, after, found := strings.Cut(read(path), from)
+		require.True(t, found, "%s: %s", path, from)
+		lines, _, found := strings.Cut(after, to)
+		require.True(t, found, "%s: %s", path, to)
+		return lines
+	}
+	const own, onNATS, onGoyave = "examples/chat/", "hub/natsbroker/examples/chat/", "goyave/examples/chat/"
+	for _, file := range []string{"chat.go", "index.html", "member_test.go"} {
+		assert.Equal(t, read(own+file), read(onNATS+file), file)
+	}
+	for _, shared := range []struct{ file, other, from, to string }{
+		{own + "main.go", onNATS + "main.go", "\n// run serves ", "\n}\n"},
+		{own + "chat.go", onGoyave + "http/controller/chat/hub.go", "\n// An event is sent ", "\n\te.At = at\n"},
+		{own + "index.html", onGoyave + "resources/index.html", "\n  function clear() {", "\n  // refusal returns"},
+		{own + "index.html", onGoyave + "resources/index.html", "\n  function join(", "\n  // Only what somebody does"},
+	} {
+		assert.Equal(t, part(shared.file, shared.from, shared.to), part(shared.other, shared.from, shared.to))
+	}
 }
 
 // The README repeats what conformance.md says of the suites.

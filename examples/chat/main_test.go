@@ -13,9 +13,9 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	ws "github.com/gorilla/websocket"
+	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -23,11 +23,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// patience is a limit that is generous even on a slow machine.
-const patience = 30 * time.Second
-
-var options = &wstest.Options{Timeout: patience}
 
 // start runs the example in this process, on a free port, until stop is called or the test ends.
 func start(t *testing.T) (address string, stop func()) {
@@ -38,7 +33,7 @@ func start(t *testing.T) (address string, stop func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		assert.NoError(t, run(ctx, listener))
+		assert.NoError(t, run(ctx, listener, NewChat(nil)))
 	}()
 	stop = func() {
 		cancel()
@@ -48,8 +43,17 @@ func start(t *testing.T) (address string, stop func()) {
 	return "http://" + listener.Addr().String(), stop
 }
 
-func path(name, room string) string {
-	return "/chat?" + url.Values{"name": {name}, "room": {room}}.Encode()
+// serve serves a chat in memory, for a bubble of synctest.
+func serve(t *testing.T) *wstest.Server {
+	t.Helper()
+	chat := NewChat(nil)
+	upgrader := websocket.New(chat)
+	network := wstest.Serve(t, upgrader)
+	t.Cleanup(func() {
+		assert.NoError(t, upgrader.Shutdown(context.Background()))
+		assert.NoError(t, chat.hub.Shutdown(context.Background()))
+	})
+	return network
 }
 
 // check makes the request that the page makes before it joins.

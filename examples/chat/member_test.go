@@ -1,31 +1,25 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"net/url"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
 	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// serve serves a chat in memory, for a bubble of synctest.
-func serve(t *testing.T) *wstest.Server {
-	t.Helper()
-	chat := NewChat()
-	upgrader := websocket.New(chat)
-	network := wstest.Serve(t, upgrader)
-	t.Cleanup(func() {
-		assert.NoError(t, upgrader.Shutdown(context.Background()))
-		assert.NoError(t, chat.hub.Shutdown(context.Background()))
-	})
-	return network
+// patience is a limit that is generous even on a slow machine.
+const patience = 30 * time.Second
+
+var options = &wstest.Options{Timeout: patience}
+
+func path(name, room string) string {
+	return "/chat?" + url.Values{"name": {name}, "room": {room}}.Encode()
 }
 
 // A member knows what a page knows.
@@ -54,8 +48,12 @@ func joinSince(t *testing.T, target any, name, room, since string) *member {
 func (m *member) next() event {
 	m.t.Helper()
 	require.NoError(m.t, m.SetReadDeadline(time.Now().Add(2*patience)))
-	_, text, err := m.ReadMessage()
-	require.NoError(m.t, err)
+	text := []byte{}
+	for len(text) == 0 { // a sign of life
+		var err error
+		_, text, err = m.ReadMessage()
+		require.NoError(m.t, err)
+	}
 	var e event
 	require.NoError(m.t, json.Unmarshal(text, &e), "%s", text)
 	switch e.Type {

@@ -2,38 +2,76 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"log"
 	"net/http"
 	"regexp"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub"
 )
 
-// announceInterval is the time between two announcements of a node's members. The page forgets a
-// node that has announced nothing for three times as long.
-const announceInterval = 2 * time.Second
+// Chat is a set of rooms. The members of a room see who else is there, what they say, and what was
+// said before.
+type Chat struct{ hub *hub.Hub }
 
-// Chat is a set of rooms. The members of a room see each other join, talk and leave, on all nodes.
-// A node knows only its own members: each node announces them to all, and the pages combine the
-// lists.
-type Chat struct {
-	hub      *hub.Hub
-	node     string     // the name of this node; a new one after each start
-	presence sync.Mutex // orders announcements, so that the last one is up to date
+// NewChat returns a chat without rooms: on this node alone if the broker is nil, else on all nodes
+// that the broker connects. What was said in a room is kept for a day: where everybody may open rooms,
+// their number should have a limit.
+func NewChat(broker hub.Broker) *Chat {
+	return &Chat{hub.New(hub.Options{
+		Broker:   broker,
+		Presence: &hub.PresenceOptions{List: here, Changes: changes},
+		History: &hub.HistoryOptions{
+			Rooms: func(string) hub.Keep { return hub.Keep{Messages: 100, Age: 24 * time.Hour} },
+			Stamp: stamp,
+		},
+	})}
 }
 
-// An event is sent as JSON to everyone in a room.
+// An event is sent as JSON to the members of a room.
 type event struct {
-	Type string   `json:"type"` // joined, left, message, here
-	Name string   `json:"name,omitempty"`
-	Text string   `json:"text,omitempty"`
-	Node string   `json:"node"`
-	Here []string `json:"here,omitempty"` // the members that are in the room now, on this node
+	Type   string       `json:"type"`            // here, changes, message, lost
+	People []string     `json:"people,omitzero"` // here: the names of those who are in the room
+	Joined []string     `json:"joined,omitzero"` // changes: the names of those who were not there before
+	Left   []string     `json:"left,omitzero"`   // changes: the names of those who are not there any more
+	Name   string       `json:"name,omitzero"`   // message: who said it
+	Text   string       `json:"text,omitzero"`   // message: what was said
+	At     hub.Position `json:"at,omitzero"`     // message: its position in the history of the room
+}
+
+// here is what a member gets first.
+func here(_ string, people []hub.Person) hub.Message {
+	e := event{Type: "here", People: []string{}}
+	for _, person := range people {
+		e.People = append(e.People, person.Key)
+	}
+	return hub.JSON(e)
+}
+
+// changes is what all members of a room get when people have come or gone.
+func changes(_ string, list []hub.PresenceChange) hub.Message {
+	e := event{Type: "changes", Joined: []string{}, Left: []string{}}
+	for _, change := range list {
+		if change.Kind == hub.PersonJoined {
+			e.Joined = append(e.Joined, change.Key)
+		} else {
+			e.Left = append(e.Left, change.Key)
+		}
+	}
+	return hub.JSON(e)
+}
+
+// stamp puts the position into a message. A page that connects again asks for what came since then.
+func stamp(message hub.Message, at hub.Position) hub.Message {
+	var e event
+	if err := json.Unmarshal(message.Data(), &e); err != nil {
+		return message
+	}
+	e.At = at
+	return hub.JSON(e)
 }
 
 // validName matches names and rooms: letters, accents, digits, punctuation, emoji and spaces.
@@ -41,13 +79,16 @@ var validName = regexp.MustCompile(`^[\p{L}\p{M}\p{N}\p{P}\p{So} ]{1,20}$`)
 
 var errInvalidName = errors.New("a name and a room have 1 to 20 letters, digits, punctuation marks or spaces each")
 
-// CheckUpgrade refuses clients without a valid name or room.
+// CheckUpgrade refuses clients without a valid name or room, or with a malformed position.
 func (c *Chat) CheckUpgrade(r *http.Request) error {
 	for _, key := range []string{"name", "room"} {
 		value := r.URL.Query().Get(key)
 		if !validName.MatchString(value) || value != strings.TrimSpace(value) {
 			return &websocket.RefusedError{Status: http.StatusUnprocessableEntity, Reason: errInvalidName}
 		}
+	}
+	if _, err := hub.ParsePosition(r.URL.Query().Get("since")); err != nil {
+		return &websocket.RefusedError{Status: http.StatusUnprocessableEntity, Reason: err}
 	}
 	return nil
 }
@@ -66,61 +107,44 @@ func (c *Chat) check(w http.ResponseWriter, r *http.Request) {
 // Serve handles one member: it reads the member's messages, and the hub writes to the member.
 func (c *Chat) Serve(conn *websocket.Conn, r *http.Request) error {
 	name, room := r.URL.Query().Get("name"), r.URL.Query().Get("room")
+	since, _ := hub.ParsePosition(r.URL.Query().Get("since")) // CheckUpgrade has checked it
 	member, err := c.hub.Join(conn)
 	if err != nil {
 		return err
 	}
-	member.Set("name", name) // before other members can see this one in the room
-	if err := member.Join(room); err != nil {
+	if err := catchUp(member, room, since); err != nil {
 		return err
 	}
-	c.announce(room, event{Type: "joined", Name: name})
-	defer func() {
-		member.Leave(room) // it would happen anyway, but perhaps after the announcement
-		c.announce(room, event{Type: "left", Name: name})
-	}()
+	if err := member.SetKey(name); err != nil { // from now on, the person is in the room
+		return err
+	}
 	for {
 		_, text, err := conn.ReadMessage()
 		if err != nil {
 			return err
 		}
-		c.broadcast(room, event{Type: "message", Name: name, Text: string(text)})
-	}
-}
-
-// announce sends an event with the current members of this node to all members of a room.
-func (c *Chat) announce(room string, e event) {
-	c.presence.Lock()
-	defer c.presence.Unlock()
-	for _, member := range c.hub.In(room) {
-		name, _ := member.Get("name").(string)
-		e.Here = append(e.Here, name)
-	}
-	c.broadcast(room, e)
-}
-
-// announceAll announces the members of all rooms at intervals, for members that have joined on
-// other nodes in the meantime, and because messages between nodes may be lost.
-func (c *Chat) announceAll(ctx context.Context) {
-	ticker := time.NewTicker(announceInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			for _, room := range c.hub.Rooms() {
-				c.announce(room, event{Type: "here"})
-			}
+		if len(text) == 0 {
+			continue
+		}
+		if err := c.hub.To(hub.Room(room)).Send(hub.JSON(event{Type: "message", Name: name, Text: string(text)})); err != nil {
+			return err
 		}
 	}
 }
 
-// broadcast sends an event to all members of a room. If it does not reach the other nodes, it still
-// reaches the members of this one, so the connection goes on.
-func (c *Chat) broadcast(room string, e event) {
-	e.Node = c.node
-	if err := c.hub.To(hub.Room(room)).Send(hub.JSON(e)); err != nil {
-		log.Print(err)
+// catchUp adds a member to a room and sends it what was said there since a position. If that is not
+// kept any more, the page is told to clear its log, and gets what is kept.
+func catchUp(member *hub.Member, room string, since hub.Position) error {
+	ctx, cancel := context.WithTimeout(member.Conn().Context(), time.Minute)
+	defer cancel()
+	for {
+		_, err := member.JoinSince(ctx, room, since)
+		if !errors.Is(err, hub.ErrHistoryLost) {
+			return err
+		}
+		if err := member.Send(hub.JSON(event{Type: "lost"})); err != nil {
+			return err
+		}
+		since = hub.Position{}
 	}
 }
