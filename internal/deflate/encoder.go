@@ -23,13 +23,13 @@ const (
 // than to compress a short message.
 type encoder struct {
 	blockWriter
-	matcher matcher
-	level   int
-	from    int // the first byte of matcher.data that is not compressed yet
-	tokens  []token
-	data    []byte           // memory for matcher.data
-	table   [maxTable]uint16 // memory for matcher.table
-	chains  *chains          // memory for matcher.chains, nil until it is needed
+	matcher   matcher
+	level     int
+	from      int // the first byte of matcher.data that is not compressed yet
+	sequences []sequence
+	data      []byte           // memory for matcher.data
+	table     [maxTable]uint16 // memory for matcher.table
+	chains    *chains          // memory for matcher.chains, nil until it is needed
 }
 
 var encoders = sync.Pool{New: func() any { return new(encoder) }}
@@ -127,11 +127,11 @@ func (e *encoder) compressTo(to int) {
 		return
 	}
 	if e.level == huffmanOnly {
-		e.tokens = appendLiterals(e.tokens[:0], e.matcher.data[e.from:to])
+		e.sequences = appendLiterals(e.sequences[:0], to-e.from)
 	} else {
-		e.tokens = e.matcher.match(e.tokens[:0], e.from, to)
+		e.sequences = e.matcher.match(e.sequences[:0], e.from, to)
 	}
-	e.block(e.tokens, e.matcher.data[e.from:to])
+	e.block(e.sequences, e.matcher.data[e.from:to])
 	e.from = to
 }
 

@@ -11,135 +11,149 @@ type code struct {
 	length uint8
 }
 
-// A huffman makes codes from the frequencies of symbols. It has memory for that.
-type huffman struct {
-	weights [maxLiterals + 2]uint32
-	symbols [maxLiterals + 2]uint32 // with their frequencies, the rarest first
-	ends    [256]uint16             // for sort: where the symbols of each frequency go
+// An alphabet has the symbols of a block, and their codes.
+type alphabet struct {
+	counts [maxLiterals + 2]uint16 // how often each symbol occurs
+	codes  [maxLiterals + 2]code   // of the symbols that occur
+	used   []uint16                // the symbols that occur, in order
+	memory [maxLiterals + 2]uint16 // for used
 }
 
-const symbolBits = 9 // of an entry of huffman.symbols
-
-// build sets the codes of the symbols that occur, none longer than longest bits, and of length 0
-// for the others. A single symbol gets a code of one bit.
-func (h *huffman) build(codes []code, frequencies []uint16, longest int) {
-	clear(codes)
-	symbols := h.sort(frequencies)
-	weights := h.weights[:len(symbols)]
-	for i, s := range symbols {
-		weights[i] = s >> symbolBits
+// find finds the symbols that occur among the first n, and returns the greatest of their counts.
+func (a *alphabet) find(n int) (most uint16) {
+	used := 0
+	for symbol, count := range a.counts[:n] {
+		a.memory[used] = uint16(symbol) //nolint:gosec // it fits
+		used += int(min(count, 1))
+		most = max(most, count)
 	}
-	count := countLengths(weights, longest)
-	var next [maxCodeLength + 1]uint16
+	a.used = a.memory[:used]
+	return most
+}
+
+// size returns how many bits all symbols have in their codes.
+func (a *alphabet) size() (bits int) {
+	for _, symbol := range a.used {
+		bits += int(a.counts[symbol]) * int(a.codes[symbol].length)
+	}
+	return bits
+}
+
+// A huffman makes codes from the counts of symbols. It has memory for that.
+type huffman struct {
+	sorted [maxLiterals + 2]uint32 // symbols with their counts, the rarest first
+	inner  [maxLiterals + 2]uint32 // weights of the inner nodes of the tree
+	above  [maxLiterals + 2]uint16 // the inner node above each of them, then its depth
+	ends   [256]uint16             // for sort: where the symbols of each count go
+}
+
+const symbolBits = 9 // of an entry of huffman.sorted
+
+// build sets the codes of the symbols that occur among the first n, none longer than longest bits.
+// A single symbol gets a code of one bit.
+func (h *huffman) build(a *alphabet, n, longest int) {
+	most := a.find(n)
+	h.sort(a, most)
+	count := h.countLengths(len(a.used), longest)
+	var next [maxCodeLength + 2]uint16
+	at := 0
+	for length := longest; length > 0; length-- { // the rarest symbols have the longest codes
+		for _, s := range h.sorted[at : at+count[length]] {
+			a.codes[s&(1<<symbolBits-1)].length = uint8(length) //nolint:gosec // at most 15
+		}
+		at += count[length]
+	}
 	for length := 1; length < longest; length++ {
 		next[length+1] = (next[length] + uint16(count[length])) << 1 //nolint:gosec // it fits
 	}
-	at := 0
-	for length := longest; length > 0; length-- { // the rarest symbols have the longest codes
-		for range count[length] {
-			codes[symbols[at]&(1<<symbolBits-1)].length = uint8(length) //nolint:gosec // at most 15
-			at++
-		}
-	}
-	for symbol := range frequencies {
-		c := &codes[symbol]
-		if c.length > 0 {
-			c.bits = reverse(next[c.length], c.length)
-			next[c.length]++
-		}
+	for _, symbol := range a.used {
+		c := &a.codes[symbol]
+		c.bits = reverse(next[c.length&maxCodeLength], c.length)
+		next[c.length&maxCodeLength]++
 	}
 }
 
-// sort returns the symbols that occur, the rarest first. Symbols of one frequency stay in order.
-// In short messages, no symbol occurs often: then it counts how many symbols have each frequency.
-func (h *huffman) sort(frequencies []uint16) []uint32 {
-	n, most := 0, uint16(0)
-	for _, f := range frequencies {
-		most = max(most, f)
-	}
+// sort sorts the symbols that occur, the rarest first. Symbols of one count stay in order. In short
+// messages, no symbol occurs often: then it counts how many symbols have each count.
+func (h *huffman) sort(a *alphabet, most uint16) {
 	if int(most) >= len(h.ends) {
-		for symbol, f := range frequencies {
-			if f > 0 {
-				h.symbols[n] = uint32(f)<<symbolBits | uint32(symbol) //nolint:gosec // it fits
-				n++
-			}
+		for i, symbol := range a.used {
+			h.sorted[i] = uint32(a.counts[symbol])<<symbolBits | uint32(symbol)
 		}
-		slices.Sort(h.symbols[:n])
-		return h.symbols[:n]
+		slices.Sort(h.sorted[:len(a.used)])
+		return
 	}
-	clear(h.ends[:most+1])
-	for _, f := range frequencies {
-		h.ends[f]++
+	ends := h.ends[:most+1]
+	clear(ends)
+	for _, symbol := range a.used {
+		ends[a.counts[symbol]]++
 	}
-	h.ends[0] = 0
-	for f := 1; f <= int(most); f++ {
-		h.ends[f] += h.ends[f-1]
+	begin := uint16(0)
+	for count, symbols := range ends {
+		ends[count] = begin
+		begin += symbols
 	}
-	n = int(h.ends[most])
-	for symbol, f := range slices.Backward(frequencies) {
-		if f > 0 {
-			h.ends[f]--
-			h.symbols[h.ends[f]] = uint32(f)<<symbolBits | uint32(symbol) //nolint:gosec // likewise
-		}
+	for _, symbol := range a.used {
+		count := a.counts[symbol]
+		h.sorted[ends[count]] = uint32(count)<<symbolBits | uint32(symbol)
+		ends[count]++
 	}
-	return h.symbols[:n]
 }
 
 // reverse returns the bits of a code, the first one lowest.
 func reverse(c uint16, length uint8) uint16 { return bits.Reverse16(c) >> (16 - length) }
 
-// countLengths returns how many codes of each length there are, for symbols of these weights, which
-// are sorted and are overwritten. It is the algorithm of Moffat and Katajainen, "In-place
-// calculation of minimum-redundancy codes" (1995), after which codes are shortened to the longest
-// length.
-func countLengths(w []uint32, longest int) (count lengthCount) {
-	n := len(w)
+// countLengths returns how many codes of each length there are, for the first n symbols of sorted.
+// Codes are shortened to the longest length.
+func (h *huffman) countLengths(n, longest int) (count lengthCount) {
 	if n < 2 {
 		count[1] = n
 		return count
 	}
-	joinWeights(w)
-	// From here on, w has the depths of the inner nodes, the root last.
-	w[n-2] = 0
-	for i := n - 3; i >= 0; i-- {
-		w[i] = w[w[i]] + 1
+	h.join(n)
+	var inner [maxCodeLength + 1]int // nodes of each depth
+	root := n - 2
+	h.above[root] = 0
+	inner[0] = 1
+	for i := root - 1; i >= 0; i-- {
+		depth := h.above[h.above[i]] + 1
+		h.above[i] = depth
+		inner[min(depth, maxCodeLength)]++
 	}
-	inner := n - 2
-	for open, depth := 1, 0; open > 0; depth++ {
-		used := 0
-		for ; inner >= 0 && int(w[inner]) == depth; inner-- {
-			used++
-		}
-		count[min(depth, longest)] += open - used
-		open = 2 * used
+	left := n
+	for depth := 1; depth < longest; depth++ {
+		count[depth] = 2*inner[depth-1] - inner[depth]
+		left -= count[depth]
 	}
+	count[longest] = left
 	count.shorten(longest)
 	return count
 }
 
-// joinWeights joins the two lightest nodes of a tree again and again. It leaves the parents of the
-// inner nodes in w.
-func joinWeights(w []uint32) {
-	n := len(w)
-	w[0] += w[1]
-	inner, leaf := 0, 2
-	for i := 1; i < n-1; i++ {
-		for second := range 2 {
-			var weight uint32
-			if leaf >= n || inner < i && w[inner] < w[leaf] {
-				weight = w[inner]
-				w[inner] = uint32(i) //nolint:gosec // it fits
-				inner++
-			} else {
-				weight = w[leaf]
-				leaf++
+// join joins the two lightest nodes of a tree again and again, which has the first n symbols of
+// sorted as its leaves. Both leaves and inner nodes come in the order of their weights.
+func (h *huffman) join(n int) {
+	const never = 1<<32 - 1
+	leaf, inner := 0, 0
+	var leafs = h.sorted[:n]
+	for i := range n - 1 {
+		h.inner[i] = never
+		var weight uint32
+		for range 2 {
+			w, v := h.inner[inner], uint32(never)
+			if leaf < len(leafs) {
+				v = leafs[leaf] >> symbolBits
 			}
-			if second == 0 {
-				w[i] = weight
-			} else {
-				w[i] += weight
+			h.above[inner] = uint16(i) //nolint:gosec // it fits
+			step := 0
+			if v <= w {
+				step = 1
 			}
+			weight += min(v, w)
+			leaf += step
+			inner += 1 - step
 		}
+		h.inner[i] = weight
 	}
 }
 

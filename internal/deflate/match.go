@@ -89,10 +89,10 @@ func (m *matcher) find(i, to int) (length, distance int) {
 	return length, distance
 }
 
-// match appends tokens for data[from:to]. Where a longer copy begins at the next byte, it takes
+// match appends sequences for data[from:to]. Where a longer copy begins at the next byte, it takes
 // that one.
-func (m *matcher) match(tokens []token, from, to int) []token {
-	literal := from // the first byte for which there is no token yet
+func (m *matcher) match(sequences []sequence, from, to int) []sequence {
+	literal := from // the first byte that is in no sequence yet
 	for i := from; i+minMatch <= to; {
 		length, distance := m.find(i, to)
 		if length == 0 {
@@ -116,30 +116,12 @@ func (m *matcher) match(tokens []token, from, to int) []token {
 		for begin > literal && begin > distance && m.data[begin-1] == m.data[begin-1-distance] {
 			begin--
 		}
-		tokens = appendLiterals(tokens, m.data[literal:begin])
-		tokens = appendCopy(tokens, i+length-begin, distance)
+		sequences = appendCopy(sequences, begin-literal, i+length-begin, distance)
 		i += length
 		literal = i
 		m.enter(entered, min(i+minMatch-1, to), 1)
 	}
-	return appendLiterals(tokens, m.data[literal:to])
-}
-
-func appendLiterals(tokens []token, p []byte) []token {
-	for _, b := range p {
-		tokens = append(tokens, token(b))
-	}
-	return tokens
-}
-
-// appendCopy appends tokens for a copy of any length from minMatch on.
-func appendCopy(tokens []token, length, distance int) []token {
-	for length > maxCopy {
-		n := min(length-minCopy, maxCopy)
-		tokens = append(tokens, copyToken(n, distance))
-		length -= n
-	}
-	return append(tokens, copyToken(length, distance))
+	return appendLiterals(sequences, to-literal)
 }
 
 // A chains has all positions of a window by the hash of four bytes, the latest first.
