@@ -6,8 +6,8 @@ const (
 	// chunkSize is how many bytes are compressed to one block at most.
 	chunkSize = 32 << 10
 
-	// maxTable is the number of entries of the largest table of an encoder.
-	maxTable = 1 << 14
+	// maxTable is the number of buckets of the largest table of an encoder.
+	maxTable = 1 << 13
 
 	// shortMessage is the size in bytes of a message up to which an encoder compresses it better, by
 	// itself and in the same time, than package flate does at its fast level.
@@ -28,7 +28,7 @@ type encoder struct {
 	from      int // the first byte of matcher.data that is not compressed yet
 	sequences []sequence
 	data      []byte           // memory for matcher.data
-	table     [maxTable]uint16 // memory for matcher.table
+	table     [maxTable]bucket // memory for matcher.table
 	chains    *chains          // memory for matcher.chains, nil until it is needed
 }
 
@@ -81,7 +81,7 @@ func (e *encoder) begin(past []byte, window, level, expected int) {
 	case e.level == huffmanOnly:
 	case e.level <= fastLevel:
 		size := maxTable
-		for size > 64 && size/2 >= len(past)+expected {
+		for size > 32 && size >= len(past)+expected {
 			size /= 2
 		}
 		e.matcher.patience, e.matcher.table = fastPatience, e.table[:size]

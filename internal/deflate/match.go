@@ -9,9 +9,6 @@ const (
 	// minMatch is the length in bytes of the shortest copy that is looked for.
 	minMatch = 4
 
-	// bucketSize is the number of positions that a table has for one hash, the latest first.
-	bucketSize = 2
-
 	// fastPatience is the length in bytes from which the fast level takes a copy without a look at
 	// the next byte, where a longer one may begin.
 	fastPatience = 16
@@ -24,7 +21,7 @@ type matcher struct {
 	data     []byte
 	base     uint16
 	window   int // the greatest distance
-	table    []uint16
+	table    []bucket
 	chains   *chains // in the place of a table, for levels that look longer
 	patience int     // see fastPatience
 }
@@ -32,11 +29,13 @@ type matcher struct {
 func load32(p []byte, i int) uint32 { return binary.LittleEndian.Uint32(p[i:]) }
 func load64(p []byte, i int) uint64 { return binary.LittleEndian.Uint64(p[i:]) }
 
-// bucket returns the positions in the table for the four bytes of v.
-func (m *matcher) bucket(v uint32) *[bucketSize]uint16 {
+// A bucket has the two latest positions of one hash, the last one lowest.
+type bucket uint32
+
+// bucket returns the place in the table for the four bytes of v.
+func (m *matcher) bucket(v uint32) *bucket {
 	hash := uint64(v * 2654435761)
-	at := hash * uint64(len(m.table)/bucketSize) >> 32 * bucketSize
-	return (*[bucketSize]uint16)(m.table[at:])
+	return &m.table[hash*uint64(len(m.table))>>32]
 }
 
 // matchLength returns how many bytes are equal from i and from j on, j being before i, up to end.
@@ -62,7 +61,7 @@ func (m *matcher) enter(from, to, step int) {
 	}
 	for i := from; i+minMatch <= to; i += step {
 		b := m.bucket(load32(m.data, i))
-		b[0], b[1] = m.base+uint16(i), b[0] //nolint:gosec // modulo 1<<16
+		*b = *b<<16 | bucket(m.base+uint16(i)) //nolint:gosec // modulo 1<<16
 	}
 }
 
@@ -72,21 +71,49 @@ func (m *matcher) find(i, to int) (length, distance int) {
 	if m.chains != nil {
 		return m.chains.find(m, i, to)
 	}
-	v := load32(m.data, i)
-	b := m.bucket(v)
+	p := m.bucket(load32(m.data, i))
+	b := *p
 	at := m.base + uint16(i) //nolint:gosec // modulo 1<<16
+	*p = b<<16 | bucket(at)
+	return m.longer(b, at, i, to)
+}
+
+// longer returns the longer copy of those that a bucket has for the position i.
+func (m *matcher) longer(b bucket, at uint16, i, to int) (length, distance int) {
+	v := load32(m.data, i)
 	reach := min(i, m.window)
-	for _, candidate := range b {
-		d := int(at - candidate)
-		if d-1 >= reach || d == 0 || load32(m.data, i-d) != v {
-			continue
-		}
+	if d := int(at - uint16(b)); uint(d-1) < uint(reach) && load32(m.data, i-d) == v {
+		length, distance = minMatch+matchLength(m.data, i+minMatch, i-d+minMatch, to), d
+	}
+	if d := int(at - uint16(b>>16)); uint(d-1) < uint(reach) && load32(m.data, i-d) == v {
 		if n := minMatch + matchLength(m.data, i+minMatch, i-d+minMatch, to); n > length {
 			length, distance = n, d
 		}
 	}
-	b[0], b[1] = at, b[0]
 	return length, distance
+}
+
+// next enters positions from i on, until there is a copy at one. It returns that position, or one
+// behind the last that may have a copy. Literals begin at literal.
+func (m *matcher) next(literal, i, to int) (at, length, distance int) {
+	data := m.data[:to]
+	table, base, window := m.table, m.base, m.window
+	for i+minMatch <= len(data) {
+		v := load32(data, i)
+		p := &table[uint64(v*2654435761)*uint64(len(table))>>32]
+		b := *p
+		at := base + uint16(i)
+		*p = b<<16 | bucket(at)
+		reach := uint(min(i, window))
+		d, e := uint(at-uint16(b)), uint(at-uint16(b>>16))
+		if d-1 < reach && load32(data, i-int(d)) == v || e-1 < reach && load32(data, i-int(e)) == v {
+			length, distance = m.longer(b, at, i, to)
+			return i, length, distance
+		}
+		i++
+		i += (i - literal) >> 5 // data that has found no copy for long is looked at here and there
+	}
+	return i, 0, 0
 }
 
 // match appends sequences for data[from:to]. Where a longer copy begins at the next byte, it takes
@@ -94,12 +121,14 @@ func (m *matcher) find(i, to int) (length, distance int) {
 func (m *matcher) match(sequences []sequence, from, to int) []sequence {
 	literal := from // the first byte that is in no sequence yet
 	for i := from; i+minMatch <= to; {
-		length, distance := m.find(i, to)
+		var length, distance int
+		if m.chains == nil {
+			i, length, distance = m.next(literal, i, to)
+		} else {
+			length, distance = m.chains.find(m, i, to)
+		}
 		if length == 0 {
 			i++
-			if m.chains == nil {
-				i += (i - literal) >> 5 // data that has found no copy for long is looked at here and there
-			}
 			continue
 		}
 		entered := i + 1

@@ -11,9 +11,9 @@ const (
 	// positions. For a smaller one, making it again for each message costs little.
 	keptTableBits = 13
 
-	// maxKeptTable is the most entries of a table that a window keeps. Their 5,376 bytes are a size
+	// maxKeptTable is the most buckets of a table that a window keeps. Their 5,376 bytes are a size
 	// that the allocator has, and leave room for the rest of a connection: see docs/operations.md.
-	maxKeptTable = 2688
+	maxKeptTable = 1344
 
 	// maxLater is the number of messages that a window keeps in their own memory. As many of half a
 	// KiB are as long as the largest window.
@@ -29,7 +29,7 @@ const (
 // Its fields have small types, because each connection has one.
 type SendWindow struct {
 	past    bufpool.Buffer
-	table   []uint16
+	table   []bucket
 	later   *laterMessages // behind past; nil: none yet
 	entered int32          // bytes of past that are in table
 	base    uint16         // of the positions in table: see matcher
@@ -52,7 +52,7 @@ func (w *SendWindow) Release() {
 }
 
 // MemorySize returns the memory that the window has for itself, in bytes.
-func (w *SendWindow) MemorySize() int { return memorySize(&w.past) + 2*cap(w.table) }
+func (w *SendWindow) MemorySize() int { return memorySize(&w.past) + 4*cap(w.table) }
 
 func (w *SendWindow) size() int { return 1 << w.bits }
 
@@ -78,7 +78,7 @@ func (w *SendWindow) Compress(p []byte, level int, use func(p []byte) error) err
 func (w *SendWindow) compressWithin(e *encoder, p []byte, use func(p []byte) error) error {
 	w.makeRoom(len(p))
 	if w.table == nil {
-		w.table = make([]uint16, min(3*w.size()/32, maxKeptTable))
+		w.table = make([]bucket, min(3*w.size()/64, maxKeptTable))
 	}
 	n := w.past.Len
 	w.past.Len += copy((*w.past.Memory)[n:], p)
