@@ -85,6 +85,9 @@ func (e *encoder) begin(past []byte, window, level, expected int) {
 			size /= 2
 		}
 		e.matcher.patience, e.matcher.table = fastPatience, e.table[:size]
+		if len(past) == 0 {
+			e.matcher.patience = minMatch
+		}
 		clear(e.matcher.table)
 		e.matcher.enter(0, e.from, 2)
 	default:
