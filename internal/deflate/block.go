@@ -10,9 +10,19 @@ type bitReader struct {
 	used  int
 }
 
-// has reports whether there are n bits, at most 32.
+// has reports whether there are n bits, at most 32. Behind nbits, bits may have more of the input.
 func (r *bitReader) has(n uint) bool {
-	for ; r.nbits < n && r.used < len(r.src); r.used++ {
+	if r.nbits >= n {
+		return true
+	}
+	if r.used+8 <= len(r.src) {
+		r.bits |= load64(r.src, r.used) << r.nbits
+		r.used += int(63-r.nbits) >> 3 //nolint:gosec // less than 8
+		r.nbits |= 56
+		return true
+	}
+	r.bits &= 1<<r.nbits - 1
+	for ; r.nbits < 56 && r.used < len(r.src); r.used++ {
 		r.bits |= uint64(r.src[r.used]) << r.nbits
 		r.nbits += 8
 	}
@@ -50,7 +60,7 @@ func (f *inflater) beginBlock(src []byte) (used int, begun bool, err error) {
 	if !begun || err != nil {
 		return 0, false, err
 	}
-	f.bits, f.nbits = r.bits, r.nbits
+	f.bits, f.nbits = r.bits&(1<<r.nbits-1), r.nbits
 	f.final, f.stage, f.fixed, f.codes = final, stage, kind == 1, nil
 	switch {
 	case stage == inStored && f.stored == 0:

@@ -217,7 +217,7 @@ func (w *blockWriter) coded(sequences []sequence, p []byte, size int, literals, 
 		bits >>= n &^ 7
 		n &= 7
 		if s.length == 0 {
-			break
+			continue
 		}
 		symbol, extra, value := lengthSymbol(s.length)
 		c := literals[symbol]

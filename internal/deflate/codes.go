@@ -1,9 +1,6 @@
 package deflate
 
-import (
-	"math/bits"
-	"sync"
-)
+import "sync"
 
 const (
 	maxCodeLength = 15 // bits (RFC 1951, 3.2.7)
@@ -22,18 +19,18 @@ const (
 )
 
 // An entry of a table is what the bits stand for by which it was found. It has, from its lowest bit
-// on: the length of the code (4 bits), the kind (2), two unused bits, the number of extra bits (8),
-// and the value (16). Zero means that the bits are no code.
+// on: the length of the code (4 bits), the kind (3), an unused bit, the number of extra bits (8), and
+// the value (16). Zero means that the bits are no code.
 type entry = uint32
 
 const (
 	entryLength = 0xf  // mask
-	entryKind   = 0x30 // mask
+	entryKind   = 0x70 // mask
 
-	kindLiteral = 0x00
 	kindLength  = 0x10 // or a distance
 	kindEnd     = 0x20
 	kindLong    = 0x30 // the code is longer: the value is the index of the second table
+	kindLiteral = 0x40 // the only kind with this bit
 )
 
 // codes has the tables of a block, and the memory to build them, which would be much for the stack
@@ -42,7 +39,8 @@ type codes struct {
 	literals  [literalEntries]entry
 	distances [distanceEntries]entry
 	lengths   [1 << lengthBits]entry  // for the lengths of the codes of a block
-	sorted    [maxLiterals + 2]uint16 // symbols by the length of their codes
+	used      [maxLiterals + 2]uint16 // symbols that have a code
+	sorted    [maxLiterals + 2]uint16 // the same by the length of their codes
 }
 
 // literal returns the entry of the next code, a literal or a length.
@@ -135,18 +133,28 @@ type lengthCount [maxCodeLength + 1]int
 // buildTable builds a table that is indexed by tableBits bits first. As in zlib, the codes must be
 // complete, or a single code of one bit, or none at all, which is an error only when one is used.
 func (c *codes) buildTable(table []entry, tableBits int, lengths []uint8, symbols []entry) bool {
+	used := c.find(lengths)
 	var count lengthCount
-	for _, n := range lengths {
-		count[n]++
+	for _, symbol := range used {
+		count[lengths[symbol]&maxCodeLength]++
 	}
-	count[0] = 0
 	if room := count.room(); room != 0 {
 		if room != 1<<maxCodeLength && (room != 1<<(maxCodeLength-1) || count[1] != 1) {
 			return false
 		}
 		clear(table[:1<<tableBits])
 	}
-	return fillTable(table, tableBits, &count, sortSymbols(c.sorted[:0], lengths, &count), symbols)
+	return fillTable(table, tableBits, &count, c.sort(used, lengths, &count), symbols)
+}
+
+// find returns the symbols that have a code.
+func (c *codes) find(lengths []uint8) []uint16 {
+	n := 0
+	for symbol, length := range lengths {
+		c.used[n] = uint16(symbol) //nolint:gosec // it fits
+		n += int(min(length, 1))
+	}
+	return c.used[:n]
 }
 
 // room returns how many codes of the greatest length could be added. It is negative if there are
@@ -159,53 +167,67 @@ func (c *lengthCount) room() int {
 	return room
 }
 
-// sortSymbols returns the symbols that have a code, sorted by its length.
-func sortSymbols(sorted []uint16, lengths []uint8, count *lengthCount) []uint16 {
+// sort returns the symbols sorted by the length of their codes.
+func (c *codes) sort(used []uint16, lengths []uint8, count *lengthCount) []uint16 {
 	var at lengthCount
 	for n := 1; n < maxCodeLength; n++ {
 		at[n+1] = at[n] + count[n]
 	}
-	sorted = sorted[:at[maxCodeLength]+count[maxCodeLength]]
-	for symbol, n := range lengths {
-		if n > 0 {
-			sorted[at[n]] = uint16(symbol) //nolint:gosec // it fits
-			at[n]++
-		}
+	for _, symbol := range used {
+		n := lengths[symbol] & maxCodeLength
+		c.sorted[at[n]] = symbol
+		at[n]++
 	}
-	return sorted
+	return c.sorted[:len(used)]
 }
 
-// fillTable gives the symbols their codes, in the order of sorted, and counts them down. The first
-// bits of a code that is longer than tableBits lead to a second table, behind the first one.
+// fillTable gives the symbols their codes, in the order of sorted. A table of codes of n bits, twice,
+// is one of codes of n+1 bits.
 func fillTable(table []entry, tableBits int, count *lengthCount, sorted []uint16, symbols []entry) bool {
-	code, n := 0, 1
+	code := uint16(0)
+	for n := 1; n <= tableBits; n++ {
+		for _, s := range sorted[:count[n]] {
+			table[reverse(code, uint8(n))] = withLength(symbols[s], n) //nolint:gosec // at most 10
+			code++
+		}
+		sorted = sorted[count[n]:]
+		code <<= 1
+		if n < tableBits {
+			copy(table[1<<n:], table[:1<<n])
+		}
+	}
+	return len(sorted) == 0 || fillSecondTables(table, tableBits, int(code), count, sorted, symbols)
+}
+
+// withLength returns the entry of a symbol whose code has length n.
+func withLength(symbol entry, n int) entry {
+	if symbol == 0 {
+		return 0
+	}
+	return symbol | entry(n) //nolint:gosec // at most 15
+}
+
+// fillSecondTables gives the symbols their codes, from the given one on, which are longer than
+// tableBits, and counts them down. The first bits of each lead to a second table, behind the first one.
+func fillSecondTables(table []entry, tableBits, code int, count *lengthCount, sorted []uint16, symbols []entry) bool {
+	n := tableBits + 1
 	prefix, begin, size := -1, 1<<tableBits, 0 // of the second table that is being filled
 	for _, s := range sorted {
 		for count[n] == 0 {
 			n++
 			code <<= 1
 		}
-		reversed := int(bits.Reverse16(uint16(code)) >> (16 - n)) //nolint:gosec // it fits
-		symbol := symbols[s]
-		if symbol != 0 || s == 0 {
-			symbol |= entry(n) //nolint:gosec // at most 15
+		reversed := int(reverse(uint16(code), uint8(n))) //nolint:gosec // they fit
+		if first := reversed & (1<<tableBits - 1); first != prefix {
+			rest := secondBits(count, n, tableBits)
+			prefix, begin, size = first, begin+size, 1<<rest
+			if begin+size > len(table) {
+				return false
+			}
+			table[prefix] = kindLong | entry(rest)<<8 | entry(begin)<<16 //nolint:gosec // it fits
 		}
-		if n <= tableBits {
-			for ; reversed < 1<<tableBits; reversed += 1 << n {
-				table[reversed] = symbol
-			}
-		} else {
-			if first := reversed & (1<<tableBits - 1); first != prefix {
-				rest := secondBits(count, n, tableBits)
-				prefix, begin, size = first, begin+size, 1<<rest
-				if begin+size > len(table) {
-					return false
-				}
-				table[prefix] = kindLong | entry(rest)<<8 | entry(begin)<<16 //nolint:gosec // it fits
-			}
-			for at := reversed >> tableBits; at < size; at += 1 << (n - tableBits) {
-				table[begin+at] = symbol
-			}
+		for at := reversed >> tableBits; at < size; at += 1 << (n - tableBits) {
+			table[begin+at] = withLength(symbols[s], n)
 		}
 		count[n]--
 		code++

@@ -124,7 +124,8 @@ func (f *inflater) decode(p []byte, n int, src []byte) (out, used int, ended boo
 		return n, 0, false, nil
 	}
 	codes := f.tables()
-	bits, nbits, pos := f.bits, f.nbits, 0
+	n, pos := f.decodeFast(codes, p, n, src)
+	bits, nbits := f.bits, f.nbits
 	for {
 		if nbits < 48 { // the most that belongs to one code
 			if pos+8 <= len(src) { // some bits are taken twice, with the same values
@@ -143,10 +144,10 @@ func (f *inflater) decode(p []byte, n int, src []byte) (out, used int, ended boo
 		if length > nbits {
 			break
 		}
-		if e&entryKind == kindLiteral {
-			if length == 0 {
-				return n, pos, false, wire.ErrCorrupt
-			}
+		if e == 0 {
+			return n, pos, false, wire.ErrCorrupt
+		}
+		if e&kindLiteral != 0 {
 			if n == len(p) {
 				break
 			}
@@ -188,6 +189,73 @@ func (f *inflater) decode(p []byte, n int, src []byte) (out, used int, ended boo
 	}
 	f.bits, f.nbits = bits&(1<<nbits-1), nbits
 	return n, pos, ended, nil
+}
+
+// fastRoom is how many bytes decodeFast writes at most in one turn: literals, a copy, and what is
+// written behind it.
+const fastRoom = 2 + maxCopy + 8
+
+// decodeFast decodes as decode does, as long as there is so much input and so much room that
+// nothing needs to be checked. It leaves the end of the block, and data that is corrupt, to decode.
+func (f *inflater) decodeFast(codes *codes, p []byte, n int, src []byte) (out, used int) {
+	bits, nbits, pos := f.bits, f.nbits, 0
+	for pos+8 <= len(src) && n+fastRoom <= len(p) {
+		bits |= load64(src, pos) << (nbits & 63)
+		pos += int(63-nbits) >> 3 //nolint:gosec // less than 8
+		nbits |= 56
+		e := codes.literals[bits&(1<<literalBits-1)]
+		if e&kindLiteral != 0 {
+			p[n] = byte(e >> 16)
+			n++
+			bits >>= e & entryLength
+			nbits -= uint(e & entryLength)
+			if e = codes.literals[bits&(1<<literalBits-1)]; e&kindLiteral != 0 {
+				p[n] = byte(e >> 16)
+				n++
+				bits >>= e & entryLength
+				nbits -= uint(e & entryLength)
+				continue
+			}
+		}
+		if e&entryKind == kindLong {
+			if e = codes.literal(bits); e&kindLiteral != 0 {
+				p[n] = byte(e >> 16)
+				n++
+				bits >>= e & entryLength
+				nbits -= uint(e & entryLength)
+				continue
+			}
+		}
+		if e&entryKind != kindLength {
+			break
+		}
+		length, extra := uint(e&entryLength), uint(e>>8&0xff)
+		rest := bits >> (length & 63) >> (extra & 63)
+		d := codes.distance(rest)
+		dlength, dextra := uint(d&entryLength), uint(d>>8&0xff)
+		if length+extra+dlength+dextra > nbits {
+			continue // with more bits
+		}
+		copyLength := int(e>>16) + int(bits>>(length&63)&(1<<(extra&63)-1))
+		distance := int(d>>16) + int(rest>>(dlength&63)&(1<<(dextra&63)-1))
+		if d == 0 || distance > n && distance-n > f.past.length() {
+			break
+		}
+		bits = rest >> (dlength & 63) >> (dextra & 63)
+		nbits -= length + extra + dlength + dextra
+		if distance < 8 || distance > n {
+			f.copyLength, f.copyDistance = copyLength, distance
+			n = f.finishCopy(p, n)
+			continue
+		}
+		end := n + copyLength
+		for from := n - distance; n < end; from, n = from+8, n+8 { // some bytes too many, which are overwritten later
+			binary.LittleEndian.PutUint64(p[n:], load64(p, from))
+		}
+		n = end
+	}
+	f.bits, f.nbits = bits&(1<<nbits-1), nbits
+	return n, pos
 }
 
 // finishCopy copies earlier output, as far as there is room. It returns the number of bytes in p.
