@@ -5,10 +5,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/goyave-contrib/websocket/internal/handshake"
 	"github.com/goyave-contrib/websocket/internal/transport"
 	"github.com/goyave-contrib/websocket/internal/xsync"
 )
+
+// forever is the longest duration in use: adding a few of them can't overflow.
+const forever = time.Duration(1) << 60
 
 // connOptions are the resolved settings of all connections of an Endpoint, or of one Dial.
 // They must not change once a connection points to them.
@@ -77,11 +79,6 @@ func (o *connOptions) config(readBuffers *sync.Pool, readBufferSize, writeBuffer
 		ReadBufferSize:       readBufferSize,
 		WriteBufferSize:      writeBufferSize,
 	}
-}
-
-// deflateTerms returns what was agreed on for one direction.
-func deflateTerms(side handshake.DeflateSide) transport.DeflateTerms {
-	return transport.DeflateTerms{Takeover: side.Takeover, WindowBits: uint8(side.WindowBits)} //nolint:gosec // 8 to 15
 }
 
 // orDefault returns the setting itself, whenZero if it is zero, and 0 (off) if it is

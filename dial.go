@@ -1,22 +1,23 @@
 package websocket
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/goyave-contrib/websocket/internal/dialing"
 	"github.com/goyave-contrib/websocket/internal/handshake"
+	"github.com/goyave-contrib/websocket/internal/opening"
 )
 
 const defaultHandshakeTimeout = 30 * time.Second
+
+// dialReadBuffers are the read buffers of the transports of all dialed connections.
+var dialReadBuffers sync.Pool
 
 // DialOptions configures a connection made by [Dial]. The zero value and nil are ready to
 // use: a zero field means its default, a negative one means off. Dial does not change the
@@ -126,6 +127,13 @@ func (o *DialOptions) connection() *Options {
 	}
 }
 
+// offer returns what the client offers in its request.
+func (o *DialOptions) offer() handshake.Offer {
+	return handshake.Offer{
+		Header: o.Header, Host: o.Host, Subprotocols: o.Subprotocols, Deflate: o.connection().deflateLimits(false),
+	}
+}
+
 // network returns the way to the server.
 func (o *DialOptions) network() dialing.Network {
 	return dialing.Network{DialContext: o.DialContext, Proxy: o.Proxy, TLSConfig: o.TLSConfig, Panics: recoveredPanics}
@@ -162,10 +170,6 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 	}
 	settings := connOptions.resolve()
 	settings.alarms = newAlarms(1)
-	request, err := options.request(url)
-	if err != nil {
-		return nil, nil, err
-	}
 	dialCtx := ctx
 	if timeout := orDefault(options.HandshakeTimeout, defaultHandshakeTimeout); timeout > 0 {
 		var stop context.CancelFunc
@@ -174,105 +178,13 @@ func Dial(ctx context.Context, url string, options *DialOptions) (*Conn, *http.R
 	}
 	config := settings.config(&dialReadBuffers, options.ReadBufferSize, options.WriteBufferSize)
 	config.Client = true
-	d := &clientHandshake{
-		attempt: dialing.Start(dialCtx, options.network()), options: options, request: request, config: config,
-	}
-	gorilla, err := d.dial()
-	switch {
-	case errors.Is(err, ErrBadHandshake):
-		return nil, d.response, err
-	case err != nil:
-		return nil, nil, err
+	client := opening.Client{Network: options.network(), Offer: options.offer(), Config: config}
+	gorilla, t, response, err := client.Dial(dialCtx, url)
+	if err != nil {
+		return nil, response, err
 	}
 	conn := new(Conn)
-	conn.init(ctx, gorilla, d.t, settings)
+	conn.init(ctx, gorilla, t, settings)
 	conn.open()
-	return conn, d.response, nil
-}
-
-// request returns the request of the opening handshake, without its key.
-func (o *DialOptions) request(rawURL string) (*http.Request, error) {
-	u, err := parseURL(rawURL)
-	if err != nil {
-		return nil, err
-	}
-	header := handshake.CanonicalHeader(o.Header)
-	if header == nil {
-		header = http.Header{}
-	}
-	for name := range header {
-		if name == "Upgrade" || name == "Connection" || strings.HasPrefix(name, "Sec-Websocket-") {
-			return nil, fmt.Errorf("websocket: header %s belongs to the handshake and can't be set", name)
-		}
-	}
-	host := cmp.Or(o.Host, header.Get("Host"), u.Host)
-	header.Del("Host")
-	if _, ok := handshake.HostHeader(host); !ok {
-		return nil, fmt.Errorf("websocket: %q can't be sent as the Host header", host)
-	}
-	if err := checkHeader(header); err != nil {
-		return nil, err
-	}
-	if err := handshake.CheckSubprotocols(o.Subprotocols); err != nil {
-		return nil, err
-	}
-	// The spelling of RFC 6455, for servers that insist on it.
-	header["Upgrade"] = []string{"websocket"}
-	header["Connection"] = []string{"Upgrade"}
-	header["Sec-WebSocket-Version"] = []string{"13"}
-	if len(o.Subprotocols) > 0 {
-		header["Sec-WebSocket-Protocol"] = []string{strings.Join(o.Subprotocols, ", ")}
-	}
-	if limits := o.connection().deflateLimits(false); limits != nil {
-		header["Sec-WebSocket-Extensions"] = []string{handshake.OfferDeflate(*limits)}
-	}
-	return &http.Request{
-		Method: http.MethodGet, URL: u, Host: host, Header: header,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}, nil
-}
-
-// checkHeader returns an error if a header can't be sent unchanged (RFC 9110, 5.1 and 5.5),
-// because net/http would leave it out or change it.
-func checkHeader(header http.Header) error {
-	for name, values := range header {
-		if !handshake.IsToken(name) {
-			return fmt.Errorf("websocket: %q is no name of a header", name)
-		}
-		for _, value := range values {
-			if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
-				return fmt.Errorf("websocket: header %s has a value with control characters", name)
-			}
-		}
-	}
-	return nil
-}
-
-// parseURL converts a WebSocket URL to one for net/http. Its errors do not contain the URL,
-// because URLs carry passwords and tokens.
-func parseURL(rawURL string) (*url.URL, error) {
-	u, err := url.Parse(rawURL)
-	var malformed *url.Error
-	switch {
-	case errors.As(err, &malformed):
-		return nil, fmt.Errorf("websocket: URL can't be parsed: %w", malformed.Err)
-	case u.Scheme == "ws", u.Scheme == "http":
-		u.Scheme = "http"
-	case u.Scheme == "wss", u.Scheme == "https":
-		u.Scheme = "https"
-	default:
-		return nil, fmt.Errorf("websocket: URL has scheme %q: want ws, wss, http or https", u.Scheme)
-	}
-	switch {
-	case u.Hostname() == "":
-		return nil, errors.New("websocket: URL has no host")
-	case u.User != nil:
-		return nil, errors.New("websocket: URL has a user: set an Authorization header instead")
-	case u.Fragment != "":
-		return nil, errors.New("websocket: URL has a fragment")
-	}
-	if port := u.Port(); port == "" || port == handshake.DefaultPort(u.Scheme) { // the Host header has neither (RFC 6455, 4.1)
-		u.Host = strings.TrimSuffix(u.Host, ":"+port)
-	}
-	return u, nil
+	return conn, response, nil
 }

@@ -123,7 +123,7 @@ func encodedOf(message *PreparedMessage) (*EncodedMessage, error) {
 // does not export the frame, so preparedFrame has gorilla write it to a connection.
 func preparedFrame(message *PreparedMessage) ([]byte, error) {
 	r := &frameRecorder{}
-	upgrader := ws.Upgrader{ReadBufferSize: gorillaReadBuffer, WriteBufferPool: new(sync.Pool)}
+	upgrader := ws.Upgrader{ReadBufferSize: transport.GorillaReadBuffer, WriteBufferPool: new(sync.Pool)}
 	conn, err := upgrader.Upgrade(r, gorillaRequest, nil)
 	if err != nil {
 		return nil, err

@@ -11,13 +11,10 @@ import (
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/handshake"
+	"github.com/goyave-contrib/websocket/internal/opening"
 	"github.com/goyave-contrib/websocket/internal/strictconn"
 	"github.com/goyave-contrib/websocket/internal/transport"
 )
-
-// gorillaReadBuffer is the size in bytes of gorilla's own read buffer, the smallest that bufio
-// makes. gorilla reads only the headers of data frames through it and everything else past it.
-const gorillaReadBuffer = 16
 
 // An agreement is what the two peers have agreed on in a handshake, and the settings for it.
 type agreement struct {
@@ -89,7 +86,7 @@ func (e *Endpoint) adopt(r *http.Request, h *gorillaHandshake, gorilla *ws.Conn,
 		t.Abort()
 		return nil, err
 	}
-	a.reader = *bufio.NewReaderSize((*transport.GorillaView)(t), gorillaReadBuffer)
+	a.reader = *bufio.NewReaderSize((*transport.GorillaView)(t), transport.GorillaReadBuffer)
 	a.init(r.Context(), gorilla, t, e.connOptions())
 	return &a.Conn, nil
 }
@@ -102,7 +99,7 @@ func newTransport(nc net.Conn, rw *bufio.ReadWriter, agreed *agreement) *transpo
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // no error: these bytes are buffered
 	t := transport.New(nc, early, agreed.config)
 	if agreed.deflate != nil { // gorilla itself does not know
-		t.UseDeflate(deflateTerms(agreed.deflate.Server), deflateTerms(agreed.deflate.Client))
+		opening.UseDeflate(t, agreed.deflate.Server, agreed.deflate.Client)
 	}
 	_, _ = rw.Reader.Discard(len(early)) // nc itself may read through this buffer
 	return t

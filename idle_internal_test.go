@@ -109,7 +109,7 @@ func TestFreshConnectionsHaveOnlyWhatTheyNeed(t *testing.T) {
 	assert.Nil(t, conn.lifetime.Load())
 	assert.Equal(t, transport.Allocated{}, conn.t.Allocated())
 	gorillas := reflect.ValueOf(conn.Conn).Elem().FieldByName("br").Elem().FieldByName("buf")
-	assert.Equal(t, gorillaReadBuffer, gorillas.Len(), "what gorilla reads through")
+	assert.Equal(t, transport.GorillaReadBuffer, gorillas.Len(), "what gorilla reads through")
 }
 
 // The configuration of the transport is resolved once, and again if the settings of gorilla's

@@ -12,9 +12,6 @@ import (
 	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
-// forever is the longest duration in use: adding a few of them can't overflow.
-const forever = time.Duration(1) << 60
-
 // keepalive pings the peer, ends the connection if the peer is gone, and sends heartbeats. It
 // uses one alarm and has no goroutine of its own. Its times are since the connection began.
 type keepalive struct {

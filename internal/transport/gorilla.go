@@ -20,6 +20,11 @@ import (
 // connection, gorilla must perform an opening handshake, but the engine does the real one.
 type GorillaView Conn
 
+// GorillaReadBuffer is the size in bytes of the read buffer that gorilla's connection needs on top of
+// a view: the smallest that bufio makes. gorilla reads only the headers of data frames through it
+// and everything else past it.
+const GorillaReadBuffer = 16
+
 // gorillaState is the state of what gorilla reads and writes.
 type gorillaState struct {
 	read  viewedMessage

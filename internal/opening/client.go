@@ -1,4 +1,7 @@
-package websocket
+// Package opening does the opening handshake of a client (RFC 6455, 4.1), from a connection to the
+// server to the transport, with gorilla's connection on top of it. It knows how a WebSocket begins,
+// and nothing of what is done with it.
+package opening
 
 import (
 	"bufio"
@@ -21,32 +24,55 @@ import (
 // gorillaBuffers are gorilla's write buffers for all dialed connections.
 var gorillaBuffers sync.Pool
 
-// dialReadBuffers are the read buffers of the transports of all dialed connections.
-var dialReadBuffers sync.Pool
+// A Client dials servers. Any number of goroutines may use it.
+type Client struct {
+	Network dialing.Network
+	Offer   handshake.Offer
+	Config  *transport.Config // of the transports
+}
+
+// Dial reaches the server of a URL and returns gorilla's connection, on top of the view of a
+// transport. The context bounds the handshake. The response is nil, unless there is no error or the
+// error wraps gorilla's ErrBadHandshake. If Dial returns an error, or a function of the application
+// panics, no socket is left open.
+func (c *Client) Dial(ctx context.Context, url string) (*ws.Conn, *transport.Conn, *http.Response, error) {
+	request, err := c.Offer.Request(url)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	d := &clientHandshake{Client: c, attempt: dialing.Start(ctx, c.Network), request: request}
+	gorilla, err := d.dial()
+	switch {
+	case errors.Is(err, ws.ErrBadHandshake):
+		return nil, nil, d.response, err
+	case err != nil:
+		return nil, nil, nil, err
+	default:
+		return gorilla, d.t, d.response, nil
+	}
+}
 
 // A swapConn is the net.Conn that gorilla keeps: first the clientHandshake, then the view
 // of the transport.
 type swapConn struct{ net.Conn }
 
-// clientHandshake is one opening handshake of a client. Only gorilla can make a connection
-// of its type, so gorilla creates the key and checks that the server's Sec-WebSocket-Accept
-// header matches it. Between these two steps, clientHandshake sends the request and checks
-// the response. To gorilla it is a net.Conn, of which gorilla calls only the methods below.
+// clientHandshake is one opening handshake. Only gorilla can make a connection of its type, so
+// gorilla creates the key and checks that the server's Sec-WebSocket-Accept header matches it.
+// Between these two steps, clientHandshake sends the request and checks the response. To gorilla
+// it is a net.Conn, of which gorilla calls only the methods below.
 type clientHandshake struct {
 	net.Conn
+	*Client
 	attempt *dialing.Attempt
-	options *DialOptions
-	config  *transport.Config
-	request *http.Request
+	request *http.Request // without a key before exchange
 
 	gorillaRequest  bytes.Buffer   // written by gorilla
 	gorillaResponse io.Reader      // read by gorilla; nil before exchange
-	response        *http.Response // returned to the caller
+	response        *http.Response // of the server; nil before exchange
 	t               *transport.Conn
 }
 
-// dial makes the connection. If it returns an error, or a function of the caller panics, no
-// socket is left open.
+// dial has gorilla make its connection.
 func (d *clientHandshake) dial() (gorilla *ws.Conn, err error) {
 	defer func() {
 		if gorilla == nil {
@@ -56,7 +82,7 @@ func (d *clientHandshake) dial() (gorilla *ws.Conn, err error) {
 	c := &swapConn{Conn: d}
 	dialer := ws.Dialer{
 		NetDialContext:  func(context.Context, string, string) (net.Conn, error) { return c, nil },
-		ReadBufferSize:  gorillaReadBuffer,
+		ReadBufferSize:  transport.GorillaReadBuffer,
 		WriteBufferPool: &gorillaBuffers,
 	}
 	made, _, err := dialer.DialContext(context.Background(), "ws://server", nil) //nolint:bodyclose // it is our own response, in memory
@@ -64,9 +90,9 @@ func (d *clientHandshake) dial() (gorilla *ws.Conn, err error) {
 	case err == nil && d.attempt.Keep():
 		c.Conn = (*transport.GorillaView)(d.t)
 		return made, nil
-	case err == ErrBadHandshake: //nolint:errorlint // gorilla's own error, without a reason
-		return nil, fmt.Errorf("%w: the server's 101 has no right Sec-WebSocket-Accept header", ErrBadHandshake)
-	case errors.Is(err, ErrBadHandshake):
+	case err == ws.ErrBadHandshake: //nolint:errorlint // gorilla's own error, without a reason
+		return nil, fmt.Errorf("%w: the server's 101 has no right Sec-WebSocket-Accept header", ws.ErrBadHandshake)
+	case errors.Is(err, ws.ErrBadHandshake):
 		return nil, err
 	case d.attempt.Cause() != nil:
 		return nil, d.failed(d.attempt.Cause())
@@ -79,7 +105,7 @@ func (d *clientHandshake) dial() (gorilla *ws.Conn, err error) {
 // ErrBadHandshake belongs to another handshake beneath this one: of it only the text is
 // kept.
 func (d *clientHandshake) failed(err error) error {
-	if errors.Is(err, ErrBadHandshake) {
+	if errors.Is(err, ws.ErrBadHandshake) {
 		return fmt.Errorf("websocket: dial %s: %v", d.request.URL.Host, err) //nolint:errorlint // must not match ErrBadHandshake
 	}
 	return fmt.Errorf("websocket: dial %s: %w", d.request.URL.Host, err)
@@ -125,18 +151,18 @@ func (d *clientHandshake) exchange() (io.Reader, error) {
 	}
 	d.response = response
 	if response.StatusCode != http.StatusSwitchingProtocols {
-		return nil, fmt.Errorf("%w: the server answered %s", ErrBadHandshake, response.Status)
+		return nil, fmt.Errorf("%w: the server answered %s", ws.ErrBadHandshake, response.Status)
 	}
-	subprotocol, terms, err := handshake.ReadResponse(response, d.options.Subprotocols, d.options.connection().deflateLimits(false))
+	subprotocol, terms, err := handshake.ReadResponse(response, d.Offer.Subprotocols, d.Offer.Deflate)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBadHandshake, err)
+		return nil, fmt.Errorf("%w: %w", ws.ErrBadHandshake, err)
 	}
 	if err := nc.SetReadDeadline(time.Time{}); err != nil { // DialContext may have set one
 		return nil, d.failed(err)
 	}
-	d.t = transport.New(nc, early, d.config)
+	d.t = transport.New(nc, early, d.Config)
 	if terms != nil {
-		d.t.UseDeflate(deflateTerms(terms.Client), deflateTerms(terms.Server))
+		UseDeflate(d.t, terms.Client, terms.Server)
 	}
 
 	answer := &bytes.Buffer{}
