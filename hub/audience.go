@@ -59,7 +59,7 @@ type target struct {
 }
 
 func (s targets) with(added []Target) targets {
-	more := slices.Clip(s.more)
+	s.more = slices.Clip(s.more)
 	for _, t := range added {
 		var next target
 		switch t := t.(type) {
@@ -73,14 +73,26 @@ func (s targets) with(added []Target) targets {
 		default:
 			continue
 		}
-		if s.n++; s.n == 1 {
-			s.first = next
-		} else {
-			more = append(more, next)
-		}
+		s.add(next)
 	}
-	s.more = more
 	return s
+}
+
+// withTopics is with for topics alone.
+func (s targets) withTopics(added []Topic) targets {
+	s.more = slices.Grow(slices.Clip(s.more), len(added))
+	for _, t := range added {
+		s.add(target{topic: t})
+	}
+	return s
+}
+
+func (s *targets) add(t target) {
+	if s.n++; s.n == 1 {
+		s.first = t
+	} else {
+		s.more = append(s.more, t)
+	}
 }
 
 // at returns the target at an index, which must be less than n.

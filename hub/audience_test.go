@@ -1,7 +1,9 @@
 package hub_test
 
 import (
+	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -195,4 +197,28 @@ func TestAudiencesTakeNoMemory(t *testing.T) {
 	} {
 		assert.Zero(t, testing.AllocsPerRun(100, func() { _ = send() }), what)
 	}
+}
+
+// What a node does with an audience from another node takes memory in proportion to its targets.
+func TestManyTargetsTakeLittleMemory(t *testing.T) {
+	var network hub.Memory
+	one, two := hub.New(hub.Options{Broker: network.Node()}), hub.New(hub.Options{Broker: network.Node()})
+	bytes := func(targets int) (perSend uint64) {
+		var rooms []hub.Target
+		for i := range targets {
+			rooms = append(rooms, hub.Room(fmt.Sprint("room ", i)))
+		}
+		audience, text := one.To(rooms...), hub.Text("hello")
+		const sends = 100
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range sends {
+			require.NoError(t, audience.Send(text))
+		}
+		runtime.ReadMemStats(&after)
+		return (after.TotalAlloc - before.TotalAlloc) / sends
+	}
+	few, many := bytes(20), bytes(200)
+	assert.Less(t, many, 15*few, "%d bytes for 20 targets", few)
+	require.NoError(t, errors.Join(one.Shutdown(t.Context()), two.Shutdown(t.Context())))
 }

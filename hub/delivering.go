@@ -103,9 +103,7 @@ func (h *Hub) deliverKept(k *keptEntry) {
 	d := h.newDelivery(k.message)
 	d.details().kept = k
 	a := Audience{hub: h}
-	for _, t := range k.except {
-		a = a.Except(t)
-	}
+	a.except = a.except.withTopics(k.except)
 	h.mu.RLock()
 	s := h.selectLocked(a)
 	if s.exceptAll || h.groupLocked(g.topic) != g {

@@ -65,16 +65,20 @@ func (m *Member) enqueueOne(ms *membership, p *pass, position uint32) {
 // deliverSteps is deliver for a pass whose messages are enqueued one by one, up to a position in the
 // group.
 func (m *Member) deliverSteps(ms *membership, end uint32) {
+	stepped := false
 	for flushed := false; ; {
 		more, full := m.step(ms, end, flushed)
 		if !more {
 			break
 		}
+		stepped = true
 		if flushed = full; full {
 			m.conn.Flush() // so that the socket can take what it has room for
 		}
 	}
-	m.conn.Flush()
+	if stepped { // else the pass of another group has been here
+		m.conn.Flush()
+	}
 }
 
 // step delivers one message on the way to a position. It reports whether to go on. If the message

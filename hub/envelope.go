@@ -2,7 +2,7 @@ package hub
 
 import (
 	"encoding/binary"
-	"strings"
+	"slices"
 
 	"github.com/goyave-contrib/websocket"
 	"github.com/goyave-contrib/websocket/hub/internal/claim"
@@ -80,46 +80,66 @@ func (e *envelope) encode() ([]byte, error) {
 	case opPresence, opValue, opGone:
 		body = e.notice
 	}
-	var few [8]string // memory for most
+	var few [8]field // memory for most
 	fields := e.fields(few[:0])
 	if len(fields) > maxFields {
 		return nil, errTooManyTargets
 	}
 	size := 3 + len(body)
-	for _, field := range fields {
-		size += binary.MaxVarintLen32 + len(field)
+	for i := range fields {
+		size += 1 + binary.MaxVarintLen32 + fields[i].length()
 	}
 	p := append(make([]byte, 0, size), envelopeVersion, op, byte(len(fields)))
-	for _, field := range fields {
-		p = binary.AppendUvarint(append(p, field[0]), uint64(len(field)-1))
-		p = append(p, field[1:]...)
+	for i := range fields {
+		p = fields[i].append(p)
 	}
 	return append(p, body...), nil
 }
 
-// fields appends the fields of the envelope: for each, its tag and its value.
-func (e *envelope) fields(list []string) []string {
-	field := func(tag byte, value ...string) {
-		list = append(list, string([]byte{tag})+strings.Join(value, ""))
+// A field of an envelope has a value that is a string, with or without a byte before it.
+type field struct {
+	tag     byte
+	hasByte bool
+	byte    byte
+	string  string
+}
+
+func (f *field) length() int {
+	if f.hasByte {
+		return 1 + len(f.string)
 	}
+	return len(f.string)
+}
+
+func (f *field) append(p []byte) []byte {
+	p = binary.AppendUvarint(append(p, f.tag), uint64(f.length())) //nolint:gosec // it is not negative
+	if f.hasByte {
+		p = append(p, f.byte)
+	}
+	return append(p, f.string...)
+}
+
+// fields appends the fields of the envelope to a list.
+func (e *envelope) fields(list []field) []field {
+	list = slices.Grow(list, len(e.to)+len(e.except)+len(e.rooms)) // and a few more
 	for _, t := range e.to {
-		field(fieldTo, string([]byte{byte(t.Kind)}), t.Name)
+		list = append(list, field{fieldTo, true, byte(t.Kind), t.Name})
 	}
 	for _, t := range e.except {
-		field(fieldExcept, string([]byte{byte(t.Kind)}), t.Name)
+		list = append(list, field{fieldExcept, true, byte(t.Kind), t.Name})
 	}
 	for _, room := range e.rooms {
-		field(fieldRoom, room)
+		list = append(list, field{tag: fieldRoom, string: room})
 	}
 	if e.op == opTake {
-		field(fieldMember, e.claim.ID)
+		list = append(list, field{tag: fieldMember, string: e.claim.ID})
 	}
 	if s := e.message.slow; s != nil {
 		if s.subject != "" {
-			field(fieldLatest, s.subject)
+			list = append(list, field{tag: fieldLatest, string: s.subject})
 		}
 		if s.hasPolicy {
-			field(fieldPolicy, string([]byte{byte(s.policy)}))
+			list = append(list, field{fieldPolicy, true, byte(s.policy), ""})
 		}
 	}
 	return list

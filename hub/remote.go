@@ -143,12 +143,8 @@ func (h *Hub) receive(t Topic, payload []byte) {
 	if len(e.to) == 0 {
 		a.to = targets{n: 1, first: target{topic: t}}
 	}
-	for _, topic := range e.to {
-		a.to = a.to.with([]Target{topic})
-	}
-	for _, topic := range e.except {
-		a = a.Except(topic)
-	}
+	a.to = a.to.withTopics(e.to)
+	a.except = a.except.withTopics(e.except)
 	switch e.op {
 	case opMessage:
 		if h.check(e.message) == nil {

@@ -52,7 +52,7 @@ func (u *union) add(g *group, excluded bool) {
 		return
 	}
 	if u.index == nil {
-		u.index = make(map[*group]int)
+		u.index = make(map[*group]int, cap(u.parts))
 		for i := range u.parts {
 			u.index[u.parts[i].group] = i
 		}
@@ -84,11 +84,14 @@ func (u *union) publish(d delivery) (toPass []*group) {
 		p.group.mu.Lock()
 		p.position = p.group.logEnd()
 	}
+	toPass = make([]*group, 0, len(u.parts))
 	for i := range u.parts {
 		if g := u.parts[i].group; g.appendLocked(d) {
 			toPass = append(toPass, g)
 		}
-		defer u.parts[i].group.mu.Unlock()
+	}
+	for i := range u.parts {
+		u.parts[i].group.mu.Unlock()
 	}
 	return toPass
 }
