@@ -80,7 +80,7 @@
 //   - cork.go: small frames that leave together
 //   - writer.go: messages that are written piece by piece
 //   - own.go: pings, pongs and heartbeats
-//   - queue.go, replace.go, flush.go: messages that are enqueued
+//   - queue.go, replace.go, index.go, flush.go: messages that are enqueued
 //   - deflate.go: which messages are compressed
 //
 // Both:

@@ -16,7 +16,7 @@ type queue struct {
 	inline   [1]segment // memory for segments, enough for a quiet connection
 	messages int
 	bytes    int      // of frames
-	waiters  *waiters // nil: no goroutine waits
+	more     *details // nil for most
 	taken    int32    // segments at the front that are being written
 	flushing bool     // there is a flusher
 }
@@ -78,10 +78,11 @@ var (
 	ErrFrameTooBig = errors.New("websocket: frame is longer than the limit of the queue")
 )
 
-// waiters has a channel for each thing that goroutines wait for, nil if none does.
-type waiters struct {
-	idle chan struct{} // closed when there is no flusher any more
-	room chan struct{} // closed when there is more room
+// details are what few queues have. A channel is nil if no goroutine waits for it.
+type details struct {
+	idle  chan struct{} // closed when there is no flusher any more
+	room  chan struct{} // closed when there is more room
+	index *index        // nil: it is not needed
 }
 
 // Enqueue adds whole frames, each of them a message, to the queue, or none of them. Flush begins
@@ -125,7 +126,7 @@ func (q *queue) add(t *Conn, limit QueueLimit, frames []Frame) (room <-chan stru
 	case !limit.Allows(len(frames), bytes):
 		return nil, ErrQueueFull
 	default:
-		return waitChan(&q.ensureWaiters().room), ErrQueueFull
+		return waitChan(&q.details().room), ErrQueueFull
 	}
 	if len(q.segments) == 0 {
 		q.segments = q.inline[:0]
@@ -277,8 +278,9 @@ func (q *queue) remove(n int) {
 	}
 	q.segments = q.segments[n:]
 	q.taken = 0
-	if n > 0 && q.waiters != nil {
-		notify(&q.waiters.room)
+	if n > 0 && q.more != nil {
+		q.more.removed(n)
+		notify(&q.more.room)
 	}
 }
 
@@ -286,10 +288,11 @@ func (q *queue) remove(n int) {
 func (q *queue) endFlush() {
 	q.segments, q.inline = nil, [1]segment{} // inline keeps a frame where segments has outgrown it
 	q.flushing = false
-	if q.waiters != nil {
-		notify(&q.waiters.idle)
-		if q.waiters.room == nil {
-			q.waiters = nil
+	if q.more != nil {
+		notify(&q.more.idle)
+		q.more.index = nil
+		if q.more.room == nil {
+			q.more = nil
 		}
 	}
 }
@@ -302,15 +305,15 @@ func (q *queue) flushed() <-chan struct{} {
 	if !q.flushing {
 		return nil
 	}
-	return waitChan(&q.ensureWaiters().idle)
+	return waitChan(&q.details().idle)
 }
 
-// ensureWaiters returns the waiters, which are made for the first one. The mutex is held.
-func (q *queue) ensureWaiters() *waiters {
-	if q.waiters == nil {
-		q.waiters = new(waiters)
+// details returns the details, which are made when they are needed. The mutex is held.
+func (q *queue) details() *details {
+	if q.more == nil {
+		q.more = new(details)
 	}
-	return q.waiters
+	return q.more
 }
 
 // waitChan returns a channel to wait on, which is made for the first waiter.

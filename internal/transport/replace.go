@@ -1,17 +1,23 @@
 package transport
 
-import ws "github.com/gorilla/websocket"
+import (
+	"hash/maphash"
+
+	ws "github.com/gorilla/websocket"
+)
 
 // A Tag says what may become of a frame while it waits in a queue. Many connections share it.
 type Tag struct {
 	key       string   // not empty: a later frame with the same key takes its place
+	hash      uint32   // of key
 	droppable bool     // it may be dropped to make room for a later one that is droppable, too
 	content   *Content // of all frames with this tag whose message does not matter; never changed
 }
 
 // NewTag returns a Tag. The empty key is none.
 func NewTag(key string, droppable bool) *Tag {
-	tag := &Tag{key: key, droppable: droppable, content: new(Content)}
+	hash := uint32(maphash.String(hashSeed, key)) //nolint:gosec // the lower half of its bits
+	tag := &Tag{key: key, hash: hash, droppable: droppable, content: new(Content)}
 	tag.content.tag = tag
 	return tag
 }
@@ -73,7 +79,7 @@ func (q *queue) place(t *Conn, limit QueueLimit, s segment) (d Displaced, err er
 	}
 	messagesBefore, bytesBefore := q.messages, q.bytes
 	messages, bytes := q.messages+1, q.bytes+s.size()
-	old := q.find(s.tag().key)
+	old := q.find(s.tag())
 	if old >= 0 {
 		messages, bytes = messages-1, bytes-q.segments[old].size()
 	}
@@ -92,26 +98,38 @@ func (q *queue) place(t *Conn, limit QueueLimit, s segment) (d Displaced, err er
 		q.segments = append(q.segments, s)
 		q.messages++
 		q.bytes += s.size()
+		if q.more != nil {
+			q.more.added(q)
+		}
 	}
 	q.drop(drop, end, old)
 	d.Dropped = drop
-	if q.waiters != nil && (q.messages < messagesBefore || q.bytes < bytesBefore) {
-		notify(&q.waiters.room)
+	if q.more != nil && (q.messages < messagesBefore || q.bytes < bytesBefore) {
+		notify(&q.more.room)
 	}
 	return d, nil
 }
 
-// find returns the index of the frame with a key that has not begun to be written, -1 without one.
-func (q *queue) find(key string) int {
-	if key == "" {
+// find returns the index of the last frame with the key of a tag that has not begun to be written, -1
+// without one.
+func (q *queue) find(tag *Tag) int {
+	switch {
+	case tag.key == "":
 		return -1
+	case len(q.segments) >= indexFrom:
+		return q.details().find(q, tag)
 	}
 	for i := len(q.segments) - 1; i >= int(q.taken); i-- {
-		if tag := q.segments[i].tag(); tag != nil && tag.key == key {
+		if q.segments[i].hasKeyOf(tag) {
 			return i
 		}
 	}
 	return -1
+}
+
+func (s *segment) hasKeyOf(tag *Tag) bool {
+	own := s.tag()
+	return own != nil && own.hash == tag.hash && own.key == tag.key
 }
 
 // droppable returns how many of the oldest droppable frames, except the one at an index, have to be
@@ -153,4 +171,10 @@ func (q *queue) drop(n, end, except int) {
 	}
 	clear(q.segments[:to]) // lest the memory of segments keeps the frames
 	q.segments = q.segments[to:]
+	if q.more != nil {
+		q.more.removed(to)
+		if to < end {
+			q.more.index = nil // frames have other numbers
+		}
+	}
 }

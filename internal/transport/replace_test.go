@@ -125,3 +125,70 @@ func fill(t *testing.T, tr *Conn) int {
 	}, 10*time.Second, 50*time.Millisecond)
 	return len(frame) + len(long.Bytes)
 }
+
+// The index finds what a search finds, whatever is added, replaced, dropped and written.
+func TestIndexFindsWhatASearchFinds(t *testing.T) {
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test can be repeated
+		_, tr := tcpPair(t)
+		q := tr.queue.Get(func() *queue { return new(queue) })
+		limit := QueueLimit{Messages: 40 + random.IntN(400), Bytes: 1 << 20}
+		key := func() string { return fmt.Sprint("key ", random.IntN(50+int(seed)*20)) }
+		mixed := seed%2 == 0 // not all frames may be dropped
+		indexed := 0
+		for i := range 5000 {
+			frame := Frame{Bytes: append(wire.AppendHeader(nil, wire.OpText, 100), make([]byte, 100)...)}
+			switch n := random.IntN(50); {
+			case n < 10 && mixed:
+				_, _ = tr.Enqueue(limit, []Frame{frame})
+			case n < 48:
+				_, _ = tr.EnqueueTagged(limit, frame, NewTag(key(), !mixed || random.IntN(3) == 0))
+			case len(q.segments) > 0:
+				b := q.next(random.IntN(3) == 0)
+				if n == 49 { // a frame comes while others with its key are being written
+					_, _ = tr.EnqueueTagged(limit, frame, NewTag(key(), true))
+				}
+				q.written(tr, random.IntN(len(b.p)+1))
+				b.release()
+			}
+			tag := NewTag(key(), false)
+			want := -1
+			for at := range q.segments[q.taken:] {
+				if at += int(q.taken); q.segments[at].tag() != nil && q.segments[at].tag().key == tag.key {
+					want = at
+				}
+			}
+			require.Equal(t, want, q.find(tag), "seed %d, %d", seed, i)
+			if q.more != nil && q.more.index != nil {
+				indexed++
+			}
+		}
+		assert.Positive(t, indexed, "seed %d", seed)
+		end(tr)
+	}
+}
+
+// A frame with a key costs about the same, however many frames wait, and an index takes memory in
+// proportion to them.
+func TestKeysTakeLittleMemory(t *testing.T) {
+	const keys = 10_000
+	_, tr := tcpPair(t)
+	limit := QueueLimit{Messages: math.MaxInt, Bytes: math.MaxInt}
+	tags := make([]*Tag, keys)
+	frame := Frame{Bytes: append(wire.AppendHeader(nil, wire.OpText, 1), 0)}
+	for i := range tags {
+		tags[i] = NewTag(fmt.Sprint("key ", i), false)
+		d, err := tr.EnqueueTagged(limit, frame, tags[i])
+		require.NoError(t, err)
+		require.Zero(t, d)
+	}
+	q := tr.queue.Made()
+	assert.LessOrEqual(t, 4*len(q.more.index.slots), minTaggedSize*keys/4)
+	assert.Zero(t, testing.AllocsPerRun(5, func() {
+		for _, tag := range tags {
+			if d, err := tr.EnqueueTagged(limit, frame, tag); err != nil || d.Replaced != 1 {
+				t.Fatal(d, err)
+			}
+		}
+	}))
+}
