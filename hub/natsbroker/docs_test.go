@@ -7,11 +7,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/goyave-contrib/websocket/hub"
 	"github.com/goyave-contrib/websocket/hub/natsbroker"
+	"github.com/goyave-contrib/websocket/wstest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -62,6 +64,25 @@ var _ = jetstream.New
 	require.NoError(t, err, "%s", output)
 }
 
+// otherPrograms runs a program of README.md, which is made from the port of a server, and returns a client in the
+// room to which the program sends, and what the room has kept after it.
+func otherPrograms(t *testing.T, command func(port string) *exec.Cmd) (alice *wstest.Client, kept func() []string) {
+	t.Helper()
+	s := startJetStream(t)
+	nc := connect(t, s.ClientURL())
+	alice = newHubNode(t, nc).dial(t, nc, "/?room=lobby&key=alice")
+	k := newKeeper(t, connect(t, s.ClientURL()), natsbroker.JetStreamOptions{})
+	_, start := k.read(t, room("lobby"), hub.Position{}) // the stream is made by then
+	address, err := url.Parse(s.ClientURL())
+	require.NoError(t, err)
+	output, err := command(address.Port()).CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	return alice, func() []string {
+		payloads, _ := k.read(t, room("lobby"), start)
+		return payloads
+	}
+}
+
 // The program in Python of README.md reaches members, and history.
 func TestProgramInPython(t *testing.T) {
 	python, err := exec.LookPath("python3")
@@ -69,20 +90,39 @@ func TestProgramInPython(t *testing.T) {
 		t.Skip("there is no python3: install Python 3")
 	}
 	require.NoError(t, err)
-	s := startJetStream(t)
-	nc := connect(t, s.ClientURL())
-	alice := newHubNode(t, nc).dial(t, nc, "/?room=lobby&key=alice")
-	k := newKeeper(t, connect(t, s.ClientURL()), natsbroker.JetStreamOptions{})
-	_, start := k.read(t, room("lobby"), hub.Position{}) // the stream is made by then
-	address, err := url.Parse(s.ClientURL())
-	require.NoError(t, err)
-	script := strings.ReplaceAll(snippets(t, "python")[0], "4222", address.Port())
-	output, err := exec.CommandContext(t.Context(), python, "-c", script).CombinedOutput()
-	require.NoError(t, err, "%s", output)
+	alice, kept := otherPrograms(t, func(port string) *exec.Cmd {
+		script := strings.ReplaceAll(snippets(t, "python")[0], "4222", port)
+		return exec.CommandContext(t.Context(), python, "-c", script)
+	})
 	alice.ExpectText("dinner is ready")
 	alice.ExpectText("supper is ready")
-	require.Eventually(t, func() bool {
-		payloads, _ := k.read(t, room("lobby"), start)
-		return len(payloads) == 1 && payloads[0] == "\x01\x01\x00supper is ready"
-	}, patience, moment)
+	require.Eventually(t, func() bool { return slices.Equal(kept(), []string{"\x01\x01\x00supper is ready"}) }, patience, moment)
+}
+
+// The nats command, as README.md has it, reaches members, and history. The command takes minutes to build, so
+// the test is left out where it is not installed.
+func TestNATSCommand(t *testing.T) {
+	for _, tool := range []string{"nats", "sh", "base64"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("there is no %s: go install github.com/nats-io/natscli/nats@latest installs nats", tool)
+		}
+	}
+	script := snippets(t, "sh")[0]
+	const lunch, tea = "lunch is ready", "tea is ready"
+	for name, texts := range map[string][2]string{
+		"as it is":                          {lunch, tea},
+		"with texts that mean other things": {"7 {{Count}} %s", "0 {{.}} \\1 *"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			script := strings.NewReplacer(lunch, texts[0], tea, texts[1]).Replace(script)
+			alice, kept := otherPrograms(t, func(port string) *exec.Cmd {
+				command := exec.CommandContext(t.Context(), "sh", "-e", "-c", script)
+				command.Env = append(os.Environ(), "NATS_URL=nats://127.0.0.1:"+port, "XDG_CONFIG_HOME="+t.TempDir())
+				return command
+			})
+			alice.ExpectText(texts[0])
+			alice.ExpectText(texts[1])
+			require.Equal(t, []string{"\x01\x01\x00" + texts[1]}, kept(), "the command has waited until it is kept")
+		})
+	}
 }
