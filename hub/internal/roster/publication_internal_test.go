@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"bytes"
 	"math"
 	"testing"
 
@@ -68,4 +69,28 @@ func TestNewestValueIsTheSameForAll(t *testing.T) {
 		assert.Same(t, pair[1], newest(pair[0], pair[1]))
 		assert.Same(t, pair[1], newest(pair[1], pair[0]))
 	}
+}
+
+// What other programs publish is read without harm, and what was read is written so that it reads the same.
+func FuzzNotices(f *testing.F) {
+	value := &stamped{time: 7, node: "node", value: []byte("away")}
+	p := publication{node: "n", previous: 1, revision: 300, changes: []Entry{{Key: "ann", Value: value.encode()}, {Key: "bob"}}}
+	f.Add(p.encode())
+	f.Add(value.encode())
+	f.Add(unset.encode())
+	f.Fuzz(func(t *testing.T, body []byte) {
+		before := bytes.Clone(body)
+		var p publication
+		if p.decode(body) {
+			var again publication
+			require.True(t, again.decode(p.encode()))
+			assert.Equal(t, p, again)
+		}
+		if s, ok := decodeStamped(body); ok {
+			again, ok := decodeStamped(s.encode())
+			require.True(t, ok)
+			assert.Equal(t, s, again)
+		}
+		assert.Equal(t, before, body)
+	})
 }
