@@ -69,8 +69,11 @@ const (
 	soakBound = 5*soakTTL/2 + soakGapTimeout + 2*soakCheck + 15*time.Second
 )
 
+// soakQuiet is a room with history to which players send nothing.
+const soakQuiet = "kept and quiet"
+
 var (
-	soakKept  = []string{"kept 1", "kept 2"}
+	soakKept  = []string{"kept 1", "kept 2", soakQuiet}
 	soakPlain = []string{"plain 1", "plain 2"}
 	soakRooms = append(append([]string(nil), soakKept...), soakPlain...)
 )
@@ -84,8 +87,10 @@ var (
 //     once, in the one order of the room, until it leaves, is disconnected, or is told that they are lost.
 //   - Other messages arrive at most once, in the order in which one node has sent them.
 //   - No change of the people in a room contradicts what a player was told before.
+//   - The last message before a quiet time reaches all, though it is lost on its way to the other nodes.
 //   - Once the faults have ended, all players that are in a room get what is missing, and all players and
-//     nodes know who is there, within the bounds that the hub's options promise.
+//     nodes know who is there, within the bounds that the hub's options promise. Then these hold for each
+//     way to go as well: with a node that is shut down or dies, and with a message that is lost.
 //   - Hubs and players end in time.
 //
 // Soak logs the seed of its choices. The caller checks that no goroutines are left.
@@ -101,6 +106,8 @@ func Soak(t testing.TB, rig SoakRig) {
 	seed := rand.Uint64()
 	s := &soak{t: t, rig: rig, seed: seed, random: rand.New(rand.NewPCG(seed, 0)), ledger: newSoakLedger(), over: make(chan struct{}), final: make(map[string]hub.Position)} //nolint:gosec // a test
 	s.ledger.failf = s.failf
+	s.late.begin()
+	defer s.late.end()
 	for i := range s.nodes {
 		s.nodes[i] = s.startNode()
 	}
@@ -112,6 +119,7 @@ func Soak(t testing.TB, rig SoakRig) {
 	s.sendEnds(time.Now()) // once the network is ready
 	s.trouble(length)
 	s.settle()
+	s.quiet()
 	close(s.over)
 	s.running.Wait()
 	for _, n := range s.nodes {
@@ -134,7 +142,9 @@ type soak struct {
 	running sync.WaitGroup // the players
 	ending  sync.WaitGroup // the nodes that have died
 	calm    atomic.Bool    // there are no more faults: players settle
-	over    chan struct{}  // closed when players end
+	loses   atomic.Bool    // what has the lostMark is lost on its way
+	late    lateness
+	over    chan struct{} // closed when players end
 
 	failures      atomic.Int64
 	faults        int          // how many there were
@@ -170,6 +180,7 @@ func (s *soak) trouble(length time.Duration) {
 		{"a node is shut down and replaced", func() { s.replace((*soakNode).shutdown) }},
 		{"a node dies and is replaced", func() { s.replace((*soakNode).die) }},
 	}
+	all = append(all, soakTrouble{"the last message of a quiet room is lost", func() { s.loseLast(soakQuiet, soakBound) }})
 	for _, f := range s.rig.Faults {
 		all = append(all, soakTrouble{f.Name, func() { s.fault(f) }})
 	}

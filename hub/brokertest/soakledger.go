@@ -64,6 +64,13 @@ func (l *soakLedger) acknowledge(room string, m soakMessage) {
 	}
 }
 
+// position returns where a message is, the zero Position if that is not known.
+func (l *soakLedger) position(room string, m soakMessage) hub.Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.where[soakPlace{room, m}]
+}
+
 // lose records that what follows a position is said to be lost.
 func (l *soakLedger) lose(room string, at hub.Position) {
 	l.mu.Lock()

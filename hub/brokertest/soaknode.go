@@ -43,7 +43,7 @@ func (s *soak) startNode() *soakNode {
 	}
 	n.hub = hub.New(hub.Options{
 		Queue:  websocket.QueueLimit{Bytes: 48 << 10}, // slow players are too slow at times
-		Broker: recordingBroker{n.Broker, s.ledger},
+		Broker: watchedBroker{n.Broker, s},
 		History: &hub.HistoryOptions{
 			Rooms: func(room string) hub.Keep {
 				if slices.Contains(soakKept, room) {
@@ -163,23 +163,6 @@ func (n *soakNode) release() {
 	if n.Release != nil {
 		n.Release()
 	}
-}
-
-// A recordingBroker records what has been kept.
-type recordingBroker struct {
-	SoakBroker
-	ledger *soakLedger
-}
-
-// Append appends, and records the entry.
-func (b recordingBroker) Append(ctx context.Context, t hub.Topic, payload []byte, keep hub.Keep) (hub.Entry, error) {
-	e, err := b.SoakBroker.Append(ctx, t, payload, keep)
-	if err == nil {
-		if f, ok := parseFrame(payload); ok {
-			b.ledger.record(t.Name, e.Position, f.soakMessage)
-		}
-	}
-	return e, err
 }
 
 // A soakFrame is what clients receive.

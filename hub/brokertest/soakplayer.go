@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/goyave-contrib/websocket"
@@ -29,8 +30,9 @@ type soakPlayer struct {
 	resumed int
 	plain   int // how many messages without history it has received
 
-	mu      sync.Mutex
-	settled *soakSession // the session that lasts to the end, once it is in all its rooms
+	mu        sync.Mutex
+	current   *soakSession // nil for none
+	isSettled bool         // current is in all its rooms, and lasts to the end
 }
 
 // A soakStay is the time for which a member is in a room.
@@ -40,6 +42,7 @@ type soakStay struct {
 	isKept bool
 	since  hub.Position
 	live   bool // it began with the messages of that moment
+	joined atomic.Bool
 
 	// The goroutine that reads sets these.
 	epoch  string
@@ -84,7 +87,7 @@ func (p *soakPlayer) play() {
 	for !p.isOver() {
 		p.sessions++
 		p.session()
-		p.setSettled(nil)
+		p.set(nil, false)
 		p.pause(50)
 	}
 }
@@ -98,33 +101,43 @@ func (p *soakPlayer) isOver() bool {
 	}
 }
 
-func (p *soakPlayer) setSettled(s *soakSession) {
+func (p *soakPlayer) set(current *soakSession, isSettled bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.settled = s
+	p.current, p.isSettled = current, isSettled
+}
+
+// staying returns the session and its stay in a room that it has entered, nil if there is none.
+func (p *soakPlayer) staying(room string) (*soakSession, *soakStay) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.current == nil {
+		return nil, nil
+	}
+	stay := p.current.stay(room)
+	if stay == nil || !stay.joined.Load() {
+		return nil, nil
+	}
+	return p.current, stay
 }
 
 // lasting returns the session that lasts to the end, nil if the player is not in its rooms.
 func (p *soakPlayer) lasting() *soakSession {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.settled
+	if !p.isSettled {
+		return nil
+	}
+	return p.current
 }
 
 // session connects, does things at random, and ends with the connection.
 func (p *soakPlayer) session() {
-	node := p.soak.pick(p.random)
-	client, conn, err := node.connect(p.random)
-	if err != nil {
+	s, err := p.open(p.soak.pick(p.random))
+	if s == nil {
 		return // the node is ending
 	}
-	s := &soakSession{soakPlayer: p, node: node, client: client, stays: make(map[string]*soakStay), last: make(map[string]int), marks: make(chan int, 1), from: fmt.Sprintf("player %d in session %d", p.number, p.sessions)}
-	var reading sync.WaitGroup
-	reading.Go(s.read)
-	s.member, err = node.hub.Join(conn)
-	if err == nil {
-		err = s.member.SetKey(p.key)
-	}
+	p.set(s, false)
 	for steps := p.random.IntN(80); err == nil && steps > 0 && !p.soak.calm.Load(); steps-- {
 		err = s.step()
 		p.pause(30)
@@ -132,20 +145,43 @@ func (p *soakPlayer) session() {
 	if err == nil && p.soak.calm.Load() {
 		err = s.settle()
 	}
-	if err != nil && conn.Context().Err() == nil && !node.ended.Load() && !isEnding(err) {
-		p.soak.failf("%s on %s: %v", s.from, node.name, err)
+	if err != nil && s.conn.Context().Err() == nil && !s.node.ended.Load() && !isEnding(err) {
+		p.soak.failf("%s on %s: %v", s.from, s.node.name, err)
 	}
+	s.close()
+}
+
+// open begins a session on a node. It returns nil if there is no connection.
+func (p *soakPlayer) open(node *soakNode) (*soakSession, error) {
+	client, conn, err := node.connect(p.random)
+	if err != nil {
+		return nil, err
+	}
+	s := &soakSession{
+		soakPlayer: p, node: node, client: client, conn: conn, from: fmt.Sprintf("player %d in session %d", p.number, p.sessions),
+		stays: make(map[string]*soakStay), last: make(map[string]int), marks: make(chan int, 1),
+	}
+	s.reading.Go(s.read)
+	s.member, err = node.hub.Join(conn)
+	if err == nil && p.key != "" {
+		err = s.member.SetKey(p.key)
+	}
+	return s, err
+}
+
+// close ends the session in one of several ways.
+func (s *soakSession) close() {
 	s.ending.Store(true)
-	switch p.random.IntN(3) {
+	switch s.random.IntN(3) {
 	case 0:
-		_ = client.CloseNow()
+		_ = s.client.CloseNow()
 	case 1:
-		_ = client.Close(websocket.CloseNormalClosure, "")
+		_ = s.client.Close(websocket.CloseNormalClosure, "")
 	default:
-		_ = conn.Close(websocket.CloseNormalClosure, "")
+		_ = s.conn.Close(websocket.CloseNormalClosure, "")
 	}
-	reading.Wait()
-	_ = client.CloseNow()
+	s.reading.Wait()
+	_ = s.client.CloseNow()
 	for room := range s.stays {
 		s.end(room)
 	}
@@ -170,7 +206,7 @@ func (s *soakSession) step() error {
 	case n == 2:
 		s.sets++
 		return s.member.SetPresence(fmt.Append(nil, "value ", s.sets, " of ", s.number))
-	default:
+	case room != soakQuiet:
 		s.send(room)
 	}
 	return nil
@@ -216,6 +252,7 @@ func (s *soakSession) join(room string) error {
 		}
 	}
 	if err == nil {
+		stay.joined.Store(true)
 		if stay.since != (hub.Position{}) {
 			s.resumed++
 		}
@@ -276,7 +313,7 @@ func (s *soakSession) settle() error {
 	if err := s.member.SetPresence([]byte("the last of " + s.key)); err != nil {
 		return err
 	}
-	s.setSettled(s)
+	s.set(s, true)
 	select {
 	case <-s.soak.over:
 		return nil

@@ -16,11 +16,14 @@ type soakSession struct {
 	*soakPlayer
 	node   *soakNode
 	client *websocket.Conn
+	conn   *websocket.Conn // the server's end
 	member *hub.Member
 	from   string // the sender of its messages
 	sent   int
 	marks  chan int // the stays whose end the client has been told of
 	ending atomic.Bool
+
+	reading sync.WaitGroup
 
 	stayMu sync.Mutex
 	stays  map[string]*soakStay // by room: those that have begun, on the server

@@ -55,13 +55,18 @@ func text(err error) string {
 
 // until calls a function until it finds nothing that is missing, or soakBound has passed since begun.
 func (s *soak) until(begun time.Time, missing func() string) {
+	s.within(soakBound, begun, missing)
+}
+
+// within is until with another bound, to which it adds what this process is late.
+func (s *soak) within(bound time.Duration, begun time.Time, missing func() string) {
 	for s.failures.Load() == 0 {
 		what := missing()
 		if what == "" {
 			return
 		}
-		if time.Since(begun) > soakBound {
-			s.failf("%v after there was no fault any more: %s", time.Since(begun).Round(time.Millisecond), what)
+		if took := time.Since(begun); took > bound+s.late.allowance() {
+			s.failf("after %v, of at most %v: %s", took.Round(time.Millisecond), bound.Round(time.Millisecond), what)
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -80,7 +85,11 @@ func (s *soak) sendEnds(begun time.Time) {
 // sendEnd sends a message of a node to a room.
 func (s *soak) sendEnd(n *soakNode, room string) string {
 	s.ends++
-	m := soakMessage{From: n.name, Number: s.ends}
+	return s.sendFrom(n, room, soakMessage{From: n.name, Number: s.ends})
+}
+
+// sendFrom sends a message from a node to a room.
+func (s *soak) sendFrom(n *soakNode, room string, m soakMessage) string {
 	err := n.hub.To(hub.Room(room)).Send(hub.JSON(soakFrame{Kind: frameMessage, Room: room, soakMessage: m}))
 	if err != nil {
 		return fmt.Sprintf("%s can't send to %q: %v", n.name, room, err)
