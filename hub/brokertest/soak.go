@@ -253,8 +253,8 @@ func (s *soak) tell(length time.Duration) {
 	}
 	kept, epochs := s.ledger.count()
 	s.t.Logf("%v and %v to settle: %d faults, %d nodes, %d messages kept in %d epochs, %d stays of which %d resumed, %d other messages received, "+
-		"%d connections too slow, %d without all messages, %d positions lost",
-		length, s.settled.Round(time.Millisecond), s.faults, s.started, kept, epochs, joined, resumed, plain, s.tooSlow.Load(), s.lost.Load(), s.ledger.lostCount())
+		"%d connections too slow, %d without all messages, %d positions lost, late by %v at most",
+		length, s.settled.Round(time.Millisecond), s.faults, s.started, kept, epochs, joined, resumed, plain, s.tooSlow.Load(), s.lost.Load(), s.ledger.lostCount(), time.Duration(s.late.worst.Load()).Round(time.Millisecond))
 	if s.failures.Load() == 0 && (resumed == 0 || kept == 0 || plain == 0) {
 		s.failf("nothing was tested")
 	}

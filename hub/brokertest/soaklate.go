@@ -36,5 +36,8 @@ func (l *lateness) end() {
 	l.measuring.Wait()
 }
 
-// allowance returns how much longer something may take that passes through several goroutines.
-func (l *lateness) allowance() time.Duration { return 5 * time.Duration(l.worst.Load()) }
+// allowance returns how much longer something may take because of that: as long again if goroutines are late by
+// 100 ms.
+func (l *lateness) allowance(bound time.Duration) time.Duration {
+	return time.Duration(float64(bound) * time.Duration(l.worst.Load()).Seconds() * 10)
+}

@@ -14,6 +14,7 @@ import (
 func (s *soak) settle() {
 	begun := time.Now()
 	s.calm.Store(true)
+	s.late.worst.Store(0)
 	s.until(begun, func() string {
 		for _, p := range s.players {
 			if p.lasting() == nil {
@@ -65,7 +66,7 @@ func (s *soak) within(bound time.Duration, begun time.Time, missing func() strin
 		if what == "" {
 			return
 		}
-		if took := time.Since(begun); took > bound+s.late.allowance() {
+		if took := time.Since(begun); took > bound+s.late.allowance(bound) {
 			s.failf("after %v, of at most %v: %s", took.Round(time.Millisecond), bound.Round(time.Millisecond), what)
 			return
 		}

@@ -80,7 +80,7 @@ func soakNode(t *testing.T, number int, addr string, options natsbroker.JetStrea
 	t.Helper()
 	network := startProxy(t, addr)
 	closed := make(chan struct{})
-	nc, err := nats.Connect(network.url(), nats.NoEcho(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0),
+	nc, err := nats.Connect(network.url(), nats.RetryOnFailedConnect(true), nats.NoEcho(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0),
 		nats.PingInterval(300*time.Millisecond), nats.MaxPingsOutstanding(2), nats.Timeout(time.Second), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
 		nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	require.NoError(t, err)
