@@ -33,6 +33,7 @@ func (b watchedBroker) Open(receive func(hub.Topic, []byte)) {
 // OpenHistory opens the broker for entries.
 func (b watchedBroker) OpenHistory(receive func(hub.Topic, hub.Entry)) {
 	b.SoakBroker.OpenHistory(func(t hub.Topic, e hub.Entry) {
+		b.soak.ledger.link(t.Name, e)
 		if !b.isLost(e.Payload) {
 			receive(t, e)
 		}
@@ -45,7 +46,17 @@ func (b watchedBroker) Append(ctx context.Context, t hub.Topic, payload []byte, 
 	if err == nil {
 		if f, ok := parseFrame(payload); ok {
 			b.soak.ledger.record(t.Name, e.Position, f.soakMessage)
+			b.soak.ledger.link(t.Name, e)
 		}
 	}
 	return e, err
+}
+
+// Read reads, and records what precedes the entries.
+func (b watchedBroker) Read(ctx context.Context, t hub.Topic, after hub.Position, limit int) ([]hub.Entry, hub.Position, error) {
+	entries, newest, err := b.SoakBroker.Read(ctx, t, after, limit)
+	for _, e := range entries {
+		b.soak.ledger.link(t.Name, e)
+	}
+	return entries, newest, err
 }

@@ -11,11 +11,12 @@ import (
 type soakLedger struct {
 	failf func(format string, arguments ...any)
 
-	mu    sync.Mutex
-	kept  map[soakEpoch]map[uint64]soakMessage // by offset
-	where map[soakPlace]hub.Position
-	acked []soakPlace
-	lost  []soakLoss
+	mu     sync.Mutex
+	kept   map[soakEpoch]map[uint64]soakMessage // by offset
+	where  map[soakPlace]hub.Position
+	before map[soakEpoch]map[uint64]uint64 // by offset: that of the entry before
+	acked  []soakPlace
+	lost   []soakLoss
 }
 
 // A soakEpoch is the life of the history of a room.
@@ -34,7 +35,7 @@ type soakLoss struct {
 }
 
 func newSoakLedger() *soakLedger {
-	return &soakLedger{kept: make(map[soakEpoch]map[uint64]soakMessage), where: make(map[soakPlace]hub.Position)}
+	return &soakLedger{kept: make(map[soakEpoch]map[uint64]soakMessage), where: make(map[soakPlace]hub.Position), before: make(map[soakEpoch]map[uint64]uint64)}
 }
 
 // record records where a message is, which all must agree on.
@@ -52,6 +53,20 @@ func (l *soakLedger) record(room string, at hub.Position, m soakMessage) {
 		l.failf("%v is at %v and at %v of %q", m, other, at, room)
 	}
 	l.kept[epoch][at.Offset], l.where[place] = m, at
+}
+
+// link records which entry is before another one, on which all must agree.
+func (l *soakLedger) link(room string, e hub.Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	epoch := soakEpoch{room, e.Epoch}
+	if l.before[epoch] == nil {
+		l.before[epoch] = make(map[uint64]uint64)
+	}
+	if other, ok := l.before[epoch][e.Offset]; ok && other != e.Previous {
+		l.failf("%d and %d are before %v of %q", other, e.Previous, e.Position, room)
+	}
+	l.before[epoch][e.Offset] = e.Previous
 }
 
 // acknowledge records that Send has returned nil.
@@ -103,6 +118,32 @@ func (l *soakLedger) epochs(room string) (n int) {
 	return n
 }
 
+// A soakHistory has the sorted offsets of the messages of an epoch.
+type soakHistory struct {
+	kept []uint64
+	lost map[uint64]bool // those that are not before the newest one, which was kept
+}
+
+// histories returns all epochs.
+func (l *soakLedger) histories() map[soakEpoch]soakHistory {
+	all := make(map[soakEpoch]soakHistory)
+	for epoch, offsets := range l.offsets() {
+		h := soakHistory{lost: make(map[uint64]bool)}
+		next, isKnown := uint64(0), false // what the one after it says
+		for _, offset := range slices.Backward(offsets) {
+			if isKnown && offset > next {
+				h.lost[offset] = true
+				continue
+			}
+			next, isKnown = l.before[epoch][offset]
+			h.kept = append(h.kept, offset)
+		}
+		slices.Reverse(h.kept)
+		all[epoch] = h
+	}
+	return all
+}
+
 // offsets returns the sorted offsets of each epoch.
 func (l *soakLedger) offsets() map[soakEpoch][]uint64 {
 	l.mu.Lock()
@@ -115,55 +156,4 @@ func (l *soakLedger) offsets() map[soakEpoch][]uint64 {
 		slices.Sort(sorted[e])
 	}
 	return sorted
-}
-
-// checkStays compares what players have received in rooms with history with what was kept.
-func (s *soak) checkStays() {
-	sorted := s.ledger.offsets()
-	for _, p := range s.players {
-		for _, stay := range p.stays {
-			if stay.isKept {
-				s.checkStay(p, stay, sorted[soakEpoch{stay.room, stay.epoch}])
-			}
-		}
-	}
-	for _, room := range soakKept {
-		if n := s.ledger.epochs(room); n > 1+s.losses {
-			s.failf("%q has had %d epochs, and its history was lost %d times", room, n, s.losses)
-		}
-	}
-	for _, loss := range s.ledger.lost {
-		final := s.final[loss.room]
-		offsets := sorted[soakEpoch{loss.room, final.Epoch}]
-		after, _ := slices.BinarySearch(offsets, loss.at.Offset+1)
-		isGone := len(offsets)-after > soakKeep
-		if !isGone && (loss.at.Epoch == final.Epoch || loss.at == (hub.Position{}) && s.losses == 0) {
-			s.failf("what follows %v of %q is not lost", loss.at, loss.room)
-		}
-	}
-}
-
-// checkStay expects that a player has got all messages between the position where it has resumed and the last
-// one that it got.
-func (s *soak) checkStay(p *soakPlayer, stay *soakStay, offsets []uint64) {
-	if len(stay.got) == 0 {
-		return
-	}
-	first, last := stay.since.Offset+1, stay.got[len(stay.got)-1]
-	if stay.since == (hub.Position{}) && (stay.live || len(offsets) > soakKeep) {
-		first = stay.got[0] // or the oldest that was kept then
-	}
-	var missing []uint64
-	want := 0
-	for _, offset := range offsets {
-		if m := s.ledger.kept[soakEpoch{stay.room, stay.epoch}][offset]; offset < first || offset > last || m.Except != "" && m.Except == p.key {
-			continue
-		}
-		if want++; !stay.has(offset) {
-			missing = append(missing, offset)
-		}
-	}
-	if len(missing) > 0 || want != len(stay.got) {
-		s.failf("player %d, stay %d in %q since %v: got %d of %d messages until %d; missing %v", p.number, stay.number, stay.room, stay.since, len(stay.got), want, last, missing)
-	}
 }

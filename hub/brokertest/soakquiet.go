@@ -48,7 +48,9 @@ func (s *soak) quiet() {
 	for _, room := range soakKept {
 		s.loseLast(room, 2*soakCheck+soakCall+soakSlack)
 	}
-	s.part()
+	if !s.isBrief {
+		s.part()
+	}
 }
 
 // soakGuests is a room without players.

@@ -64,7 +64,7 @@ func startCluster(t *testing.T, replicas bool) []*server {
 }
 
 // connectCluster returns a client for a cluster until the test ends.
-func connectCluster(t *testing.T, servers []*server) *redis.ClusterClient {
+func connectCluster(t *testing.T, servers []*server, set ...func(*redis.ClusterOptions)) *redis.ClusterClient {
 	t.Helper()
 	options := &redis.ClusterOptions{
 		ReadTimeout: 2 * time.Second, DialTimeout: time.Second, MaxRetries: -1, PoolSize: 10,
@@ -72,6 +72,9 @@ func connectCluster(t *testing.T, servers []*server) *redis.ClusterClient {
 	}
 	for _, s := range servers {
 		options.Addrs = append(options.Addrs, s.addr())
+	}
+	for _, f := range set {
+		f(options)
 	}
 	client := redis.NewClusterClient(options)
 	t.Cleanup(func() { _ = client.Close() })

@@ -1,6 +1,8 @@
 package redisbroker_test
 
 import (
+	"context"
+	"fmt"
 	"net"
 	"sync"
 	"testing"
@@ -117,5 +119,35 @@ func (p *proxy) thaw() {
 	if p.frozen != nil {
 		close(p.frozen)
 		p.frozen = nil
+	}
+}
+
+// A serverNetwork is the network between a node and its servers, by their addresses.
+type serverNetwork map[string]*proxy
+
+func startNetwork(t testing.TB, servers []*server) serverNetwork {
+	t.Helper()
+	w := make(serverNetwork)
+	for _, s := range servers {
+		w[s.addr()] = startProxy(t, s.addr())
+	}
+	return w
+}
+
+// dial connects with a server. A client has it as its dialer.
+func (w serverNetwork) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	p := w[addr]
+	if p == nil {
+		return nil, fmt.Errorf("there is no server at %s", addr)
+	}
+	return new(net.Dialer).DialContext(ctx, network, p.addr())
+}
+
+// each returns a function that does something to the whole network.
+func (w serverNetwork) each(do func(*proxy)) func() {
+	return func() {
+		for _, p := range w {
+			do(p)
+		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// startSentinel starts a Sentinel for a server, and returns a client that it tells where the server is.
-func startSentinel(t *testing.T, master *server) (newClient func() *redis.Client) {
+// startSentinel starts a Sentinel for a server.
+func startSentinel(t *testing.T, master *server) *server {
 	t.Helper()
 	config := filepath.Join(t.TempDir(), "sentinel.conf")
 	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
@@ -26,14 +25,22 @@ sentinel failover-timeout ours 3000
 	sentinel := &server{t: t, port: freePort(t), dir: t.TempDir(), arguments: []string{"--sentinel"}, config: config}
 	require.True(t, sentinel.start(findRedis(t)))
 	t.Cleanup(sentinel.kill)
-	return func() *redis.Client {
-		client := redis.NewFailoverClient(&redis.FailoverOptions{
-			MasterName: "ours", SentinelAddrs: []string{sentinel.addr()},
-			ReadTimeout: 2 * time.Second, DialTimeout: time.Second, DialerRetries: 1, MaxRetries: -1,
-		})
-		t.Cleanup(func() { _ = client.Close() })
-		return client
+	return sentinel
+}
+
+// connectBySentinel returns a client until the test ends. Sentinel tells it where the server is.
+func connectBySentinel(t *testing.T, sentinel *server, set ...func(*redis.FailoverOptions)) *redis.Client {
+	t.Helper()
+	options := &redis.FailoverOptions{
+		MasterName: "ours", SentinelAddrs: []string{sentinel.addr()},
+		ReadTimeout: 2 * time.Second, DialTimeout: time.Second, DialerRetries: 1, MaxRetries: -1,
 	}
+	for _, f := range set {
+		f(options)
+	}
+	client := redis.NewFailoverClient(options)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
 }
 
 // Sentinel has a replica take the place of a server that has died.
@@ -41,11 +48,9 @@ func TestSentinelFailsOver(t *testing.T) {
 	t.Parallel()
 	master := startServer(t)
 	replica := startServer(t, "--replicaof", fmt.Sprintf("127.0.0.1 %d", master.port))
-	require.Eventually(t, func() bool {
-		return strings.Contains(connect(t, replica.addr()).Info(t.Context(), "replication").Val(), "master_link_status:up")
-	}, patience, moment)
-	newClient := startSentinel(t, master)
-	from, to := newHistorian(t, newClient(), redisbroker.Options{}), newHistorian(t, newClient(), redisbroker.Options{})
+	require.Eventually(t, func() bool { return replica.is("master_link_status:up") }, patience, moment)
+	sentinel := startSentinel(t, master)
+	from, to := newHistorian(t, connectBySentinel(t, sentinel), redisbroker.Options{}), newHistorian(t, connectBySentinel(t, sentinel), redisbroker.Options{})
 	to.subscribe(t, room("x"))
 	from.reaches(t, room("x"), to.node, "before")
 	e := from.append(t, room("x"), "kept")

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -153,6 +154,13 @@ func (s *server) pause() (resume func()) {
 	resume = sync.OnceFunc(func() { _ = s.command.Process.Signal(syscall.SIGCONT) })
 	s.t.Cleanup(resume)
 	return resume
+}
+
+// is reports whether the server says something of its replication.
+func (s *server) is(what string) bool {
+	client := newClient(s.addr())
+	defer client.Close() //nolint:errcheck // it has only to be closed
+	return strings.Contains(client.Info(context.Background(), "replication").Val(), what)
 }
 
 // newClient returns a client that notices failures soon.

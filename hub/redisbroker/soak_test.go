@@ -1,6 +1,8 @@
 package redisbroker_test
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,20 +15,20 @@ import (
 )
 
 // soakNode returns a node whose network fails in one of two ways: connections break, or nothing arrives.
-func soakNode(t *testing.T, number int, addr string, newClient func(addr string) redis.UniversalClient) brokertest.SoakNode {
+func soakNode(t *testing.T, number int, servers []*server, newClient func(w serverNetwork) redis.UniversalClient) brokertest.SoakNode {
 	t.Helper()
-	network := startProxy(t, addr)
-	client := newClient(network.addr())
+	network := startNetwork(t, servers)
+	client := newClient(network)
 	n := brokertest.SoakNode{
 		Broker: newBroker(t, client, redisbroker.Options{PingInterval: 500 * time.Millisecond}),
-		Cut:    network.cut, Restore: network.back,
+		Cut:    network.each((*proxy).cut), Restore: network.each((*proxy).back),
 		Release: func() {
 			_ = client.Close()
-			network.stop()
+			network.each((*proxy).stop)()
 		},
 	}
 	if number%3 == 0 {
-		n.Cut, n.Restore = network.freeze, network.thaw
+		n.Cut, n.Restore = network.each((*proxy).freeze), network.each((*proxy).thaw)
 	}
 	return n
 }
@@ -40,7 +42,9 @@ func TestSoak(t *testing.T) {
 	brokertest.Soak(t, brokertest.SoakRig{
 		Node: func() brokertest.SoakNode {
 			nodes++
-			return soakNode(t, nodes, s.addr(), func(addr string) redis.UniversalClient { return newClient(addr) })
+			return soakNode(t, nodes, []*server{s}, func(w serverNetwork) redis.UniversalClient {
+				return newClient(s.addr(), func(o *redis.Options) { o.Dialer = w.dial })
+			})
 		},
 		Faults: []brokertest.SoakFault{
 			{Name: "the server dies and keeps its data", Begin: s.kill, End: s.restart},
@@ -56,6 +60,73 @@ func TestSoak(t *testing.T) {
 			{Name: "connections for subscriptions are killed", Begin: func() {
 				_ = connect(t, s.addr()).ClientKillByFilter(t.Context(), "type", "pubsub").Err()
 			}},
+		},
+	})
+}
+
+// A server of a cluster dies, and its replica takes its place. Rooms move from one server to another.
+func TestSoakInCluster(t *testing.T) {
+	t.Parallel()
+	c := &soakCluster{t: t, servers: startCluster(t, true)}
+	c.client = connectCluster(t, c.servers)
+	nodes, killed := 0, 0
+	channel := func() string { return fmt.Sprintf("websocket.hub:{room:kept%%20%d}", 1+rand.IntN(2)) }
+	brokertest.Soak(t, brokertest.SoakRig{
+		IsExtra: true,
+		Node: func() brokertest.SoakNode {
+			nodes++
+			return soakNode(t, nodes, c.servers, func(w serverNetwork) redis.UniversalClient {
+				return connectCluster(t, c.servers, func(o *redis.ClusterOptions) { o.Dialer = w.dial })
+			})
+		},
+		Faults: []brokertest.SoakFault{
+			{
+				Name: "a server of the cluster is killed, and its replica takes its place", LosesNewest: true,
+				Begin: func() {
+					killed = c.masterOf(channel())
+					c.servers[killed].kill()
+				},
+				End: func() {
+					c.await(3, 2)
+					c.servers[killed].restart()
+					c.await(3, 3)
+				},
+			},
+			{Name: "a room moves to another server", Begin: func() { c.move(channel()) }},
+		},
+	})
+}
+
+// Sentinel has a replica take the place of a server that dies. That comes back as the replica of the other.
+func TestSoakWithSentinel(t *testing.T) {
+	t.Parallel()
+	const atOnce = "--repl-diskless-sync-delay"
+	master := startServer(t, atOnce, "0")
+	replica := startServer(t, atOnce, "0", "--replicaof", fmt.Sprintf("127.0.0.1 %d", master.port))
+	require.Eventually(t, func() bool { return replica.is("master_link_status:up") }, patience, moment)
+	sentinel := startSentinel(t, master)
+	require.NoError(t, connect(t, sentinel.addr()).Do(t.Context(), "sentinel", "set", "ours", "failover-timeout", "1000").Err())
+	nodes := 0
+	brokertest.Soak(t, brokertest.SoakRig{
+		IsExtra: true,
+		Node: func() brokertest.SoakNode {
+			nodes++
+			return soakNode(t, nodes, []*server{master, replica, sentinel}, func(w serverNetwork) redis.UniversalClient {
+				return connectBySentinel(t, sentinel, func(o *redis.FailoverOptions) { o.Dialer = w.dial })
+			})
+		},
+		Faults: []brokertest.SoakFault{
+			{
+				Name: "the server is killed, and its replica takes its place", LosesNewest: true,
+				Begin: func() { master.kill() },
+				End: func() {
+					require.Eventually(t, func() bool { return replica.is("role:master") }, patience, moment)
+					master, replica = replica, master
+					replica.arguments = []string{atOnce, "0", "--replicaof", fmt.Sprintf("127.0.0.1 %d", master.port)}
+					replica.restart()
+					require.Eventually(t, func() bool { return replica.is("master_link_status:up") }, patience, moment)
+				},
+			},
 		},
 	})
 }
