@@ -336,6 +336,30 @@ func TestEntryThatCannotBeRead(t *testing.T) {
 	})
 }
 
+// After the newest messages were lost, as with the server of a broker, the history goes on with later offsets. Who
+// knows one of those messages is told, though this node has all that follow: they do not follow that message.
+func TestPositionThatOthersPass(t *testing.T) {
+	testOutage(t, func(o *outage) {
+		o.say("1")
+		one := position(o.T, o.here, "lobby")
+		later := hub.Position{Epoch: one.Epoch, Offset: one.Offset + 1_000_000}
+		o.broker.receive(hub.Room("lobby"), hub.Entry{Position: later, Previous: one.Offset, Payload: []byte("\x01\x01\x00later")})
+		expect(o.T, o.client, "1", "later")
+
+		client, member := o.rig.join(o.there)
+		_, err := member.JoinSince(o.Context(), "lobby", hub.Position{Epoch: one.Epoch, Offset: one.Offset + 1})
+		require.ErrorIs(o, err, hub.ErrHistoryLost)
+		at, err := member.JoinSince(o.Context(), "lobby", one)
+		require.NoError(o, err)
+		assert.Equal(o, later, at)
+		expect(o.T, client, "later")
+		_, other := o.rig.join(o.there)
+		at, err = other.JoinSince(o.Context(), "lobby", later)
+		require.NoError(o, err)
+		assert.Equal(o, later, at)
+	})
+}
+
 // A knowingBroker knows a position that no node reaches, until it forgets it.
 type knowingBroker struct {
 	*faultyBroker

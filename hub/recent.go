@@ -42,13 +42,17 @@ func (r *recent) trim(now time.Time) {
 	r.entries = r.entries[n:]
 }
 
-// since returns the entries after a position. It reports false if some of them are not in memory.
+// since returns the entries after a position. It reports false if some of them are not in memory, or the position
+// is that of no entry known here: the broker may have lost that entry, and then the next one does not follow it.
 func (r *recent) since(p Position) (entries []*keptEntry, ok bool) {
 	r.trim(time.Now())
 	if p.Epoch != r.after.Epoch || p.Offset < r.after.Offset {
 		return nil, false
 	}
 	first := sort.Search(len(r.entries), func(i int) bool { return r.entries[i].at.Offset > p.Offset })
+	if before := first - 1; p != r.after && (before < 0 || r.entries[before].at != p) {
+		return nil, false
+	}
 	return append(entries, r.entries[first:]...), true
 }
 
