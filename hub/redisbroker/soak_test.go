@@ -33,10 +33,10 @@ func soakNode(t *testing.T, number int, servers []*server, newClient func(w serv
 	return n
 }
 
-// A server that saves everything dies, pauses, and loses everything.
+// A server that saves everything before it answers dies, pauses, and loses everything.
 func TestSoak(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "--appendonly", "yes")
+	s := startServer(t, "--appendonly", "yes", "--appendfsync", "always")
 	nodes := 0
 	var resume func()
 	brokertest.Soak(t, brokertest.SoakRig{
@@ -64,7 +64,20 @@ func TestSoak(t *testing.T) {
 	})
 }
 
-// A server of a cluster dies, and its replica takes its place. Rooms move from one server to another.
+// dieAhead kills a server that has messages which its replica has not got.
+func dieAhead(t *testing.T, s, replica *server) {
+	t.Helper()
+	resume := replica.pause()
+	defer resume()
+	client := newClient(s.addr())
+	defer client.Close() //nolint:errcheck // it has only to be closed
+	require.NoError(t, client.ClientKillByFilter(t.Context(), "type", "replica").Err())
+	time.Sleep(100 * time.Millisecond) // messages are sent
+	s.kill()
+}
+
+// A server of a cluster dies, and its replica, which lacks the newest messages, takes its place. Rooms move
+// from one server to another.
 func TestSoakInCluster(t *testing.T) {
 	t.Parallel()
 	c := &soakCluster{t: t, servers: startCluster(t, true)}
@@ -84,7 +97,7 @@ func TestSoakInCluster(t *testing.T) {
 				Name: "a server of the cluster is killed, and its replica takes its place", LosesNewest: true,
 				Begin: func() {
 					killed = c.masterOf(channel())
-					c.servers[killed].kill()
+					dieAhead(t, c.servers[killed], c.replicaOf(killed))
 				},
 				End: func() {
 					c.await(3, 2)
@@ -97,7 +110,8 @@ func TestSoakInCluster(t *testing.T) {
 	})
 }
 
-// Sentinel has a replica take the place of a server that dies. That comes back as the replica of the other.
+// Sentinel has a replica, which lacks the newest messages, take the place of a server that dies. That comes
+// back as the replica of the other.
 func TestSoakWithSentinel(t *testing.T) {
 	t.Parallel()
 	const atOnce = "--repl-diskless-sync-delay"
@@ -118,7 +132,7 @@ func TestSoakWithSentinel(t *testing.T) {
 		Faults: []brokertest.SoakFault{
 			{
 				Name: "the server is killed, and its replica takes its place", LosesNewest: true,
-				Begin: func() { master.kill() },
+				Begin: func() { dieAhead(t, master, replica) },
 				End: func() {
 					require.Eventually(t, func() bool { return replica.is("role:master") }, patience, moment)
 					master, replica = replica, master

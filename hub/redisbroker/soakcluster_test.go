@@ -36,6 +36,18 @@ func (c *soakCluster) masterOf(channel string) (found int) {
 	return found
 }
 
+// replicaOf returns the replica of a server.
+func (c *soakCluster) replicaOf(master int) *server {
+	c.t.Helper()
+	for _, s := range c.servers {
+		if s.is("role:slave") && s.is("master_port:"+strconv.Itoa(c.servers[master].port)+"\r") {
+			return s
+		}
+	}
+	require.FailNow(c.t, "the server has no replica")
+	return nil
+}
+
 // await waits until the cluster has so many masters, and replicas that have all data of theirs.
 func (c *soakCluster) await(masters, replicas int) {
 	c.t.Helper()
