@@ -169,6 +169,30 @@ func TestNewestEntriesAreLost(t *testing.T) {
 	assert.Equal(t, []hub.Entry{first}, entries)
 }
 
+// If Redis has lost the newest entries, and then also all that were added after that, the offsets of both are given to no
+// others.
+func TestNewestEntriesAreLostTwice(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "--appendonly", "no")
+	n := newHistorian(t, connect(t, s.addr()), redisbroker.Options{})
+	saved := n.append(t, room("x"), "saved")
+	require.NoError(t, connect(t, s.addr()).Save(t.Context()).Err())
+	lost := []hub.Entry{n.append(t, room("x"), "lost")}
+	for range 3 {
+		s.restart()
+		for _, e := range lost {
+			n.isLost(t, room("x"), e.Position)
+		}
+		e := n.append(t, room("x"), "lost, too")
+		assert.Equal(t, saved.Offset, e.Previous)
+		for _, other := range lost {
+			assert.Less(t, other.Offset, e.Offset)
+			n.isLost(t, room("x"), other.Position)
+		}
+		lost = append(lost, e)
+	}
+}
+
 // A replica that has not got the newest entries takes the place of its server.
 func TestFailoverLosesEntries(t *testing.T) {
 	t.Parallel()
