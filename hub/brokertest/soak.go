@@ -253,6 +253,9 @@ func (s *soak) fault(f SoakFault) {
 	if f.End != nil {
 		f.End()
 	}
+	if f.LosesNewest {
+		s.readAll(time.Now())
+	}
 }
 
 // pick returns a node, which may be ending.

@@ -60,6 +60,10 @@ func (l *soakLedger) link(room string, e hub.Entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	epoch := soakEpoch{room, e.Epoch}
+	if e.Previous >= e.Offset {
+		l.failf("%d is before %v of %q", e.Previous, e.Position, room)
+		return
+	}
 	if l.before[epoch] == nil {
 		l.before[epoch] = make(map[uint64]uint64)
 	}
@@ -129,13 +133,19 @@ func (l *soakLedger) histories() map[soakEpoch]soakHistory {
 	all := make(map[soakEpoch]soakHistory)
 	for epoch, offsets := range l.offsets() {
 		h := soakHistory{lost: make(map[uint64]bool)}
-		next, isKnown := uint64(0), false // what the one after it says
+		at := offsets[len(offsets)-1] // where the way back is: not all that is on it is known
 		for _, offset := range slices.Backward(offsets) {
-			if isKnown && offset > next {
+			for at > offset {
+				previous, isKnown := l.before[epoch][at]
+				if !isKnown {
+					previous = offset
+				}
+				at = previous
+			}
+			if at < offset {
 				h.lost[offset] = true
 				continue
 			}
-			next, isKnown = l.before[epoch][offset]
 			h.kept = append(h.kept, offset)
 		}
 		slices.Reverse(h.kept)
