@@ -70,6 +70,7 @@ const (
 	soakCheck      = 300 * time.Millisecond
 	soakGapTimeout = 2 * time.Second
 	soakCall       = time.Second // the most that a call for history takes
+	soakClose      = 5 * time.Second
 
 	// soakBound is how long it takes after the last fault until everyone knows everything: what the
 	// documentation of the options promises, and some seconds for the broker to find its network again.

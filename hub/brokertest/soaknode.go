@@ -69,7 +69,7 @@ func (s *soak) startNode() *soakNode {
 		},
 	})
 	n.upgrader = websocket.New(n)
-	n.upgrader.Options = websocket.Options{CloseTimeout: time.Second, PingInterval: -1}
+	n.upgrader.Options = websocket.Options{CloseTimeout: soakClose, PingInterval: -1}
 	n.upgrader.Logger = slog.New(slog.DiscardHandler)
 	n.server = &http.Server{Handler: n.upgrader} //nolint:gosec // the clients are the test's own
 	n.serving.Go(func() { _ = n.server.Serve(n.listener) })
@@ -102,7 +102,7 @@ func (n *soakNode) connect(random *rand.Rand) (client, server *websocket.Conn, e
 	path := fmt.Sprint("/", random.Uint64())
 	client, _, err = websocket.Dial(ctx, "ws://soak"+path, &websocket.DialOptions{
 		DialContext:  func(ctx context.Context, _, _ string) (net.Conn, error) { return n.listener.DialContext(ctx) },
-		CloseTimeout: time.Second, PingInterval: -1,
+		CloseTimeout: soakClose, PingInterval: -1,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -157,10 +157,20 @@ func (s *server) pause() (resume func()) {
 }
 
 // is reports whether the server says something of its replication.
-func (s *server) is(what string) bool {
+func (s *server) is(what string) bool { return strings.Contains(s.replication(), what) }
+
+// offset returns an offset of the server's replication.
+func (s *server) offset(name string) int {
+	_, after, _ := strings.Cut(s.replication(), name+":")
+	number, _, _ := strings.Cut(after, "\r")
+	n, _ := strconv.Atoi(number)
+	return n
+}
+
+func (s *server) replication() string {
 	client := newClient(s.addr())
 	defer client.Close() //nolint:errcheck // it has only to be closed
-	return strings.Contains(client.Info(context.Background(), "replication").Val(), what)
+	return client.Info(context.Background(), "replication").Val()
 }
 
 // newClient returns a client that notices failures soon.

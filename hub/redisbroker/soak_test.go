@@ -64,9 +64,11 @@ func TestSoak(t *testing.T) {
 	})
 }
 
-// dieAhead kills a server that has messages which its replica has not got.
+// dieAhead kills a server that has messages of the last moment which its replica has not got.
 func dieAhead(t *testing.T, s, replica *server) {
 	t.Helper()
+	offset := s.offset("master_repl_offset")
+	require.Eventually(t, func() bool { return replica.offset("slave_repl_offset") >= offset }, patience, moment)
 	resume := replica.pause()
 	defer resume()
 	client := newClient(s.addr())
