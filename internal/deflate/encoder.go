@@ -85,8 +85,8 @@ func (e *encoder) begin(past []byte, window, level, expected int) {
 			size /= 2
 		}
 		e.matcher.patience, e.matcher.table = fastPatience, e.table[:size]
-		if len(past) == 0 {
-			e.matcher.patience = minMatch
+		if len(past) == 0 && expected <= shortMessage {
+			e.matcher.patience = minMatch // a look at the next byte spares 0.1 % of 1 KiB
 		}
 		clear(e.matcher.table)
 		e.matcher.enter(0, e.from, 2)

@@ -135,14 +135,14 @@ func (h *huffman) countLengths(n, longest int) (count lengthCount) {
 func (h *huffman) join(n int) {
 	const never = 1<<32 - 1
 	leaf, inner := 0, 0
-	var leafs = h.sorted[:n]
+	leaves := h.sorted[:n]
 	for i := range n - 1 {
 		h.inner[i] = never
 		var weight uint32
 		for range 2 {
 			w, v := h.inner[inner], uint32(never)
-			if leaf < len(leafs) {
-				v = leafs[leaf] >> symbolBits
+			if leaf < len(leaves) {
+				v = leaves[leaf] >> symbolBits
 			}
 			h.above[inner] = uint16(i) //nolint:gosec // it fits
 			step := 0
