@@ -265,7 +265,7 @@ func TestPanicOfTheConnection(t *testing.T) {
 }
 
 // If a handler panics within a message, the application may recover and read on: the next read drops
-// the rest of that message, and returns the next one.
+// the rest of that message, and returns the next one, in whatever two parts the bytes come.
 func TestHandlerThatPanicsWithinAMessage(t *testing.T) {
 	plain := []wstest.Frame{testws.Part(wstest.OpText, false, "hello "), testws.Part(wstest.OpContinuation, true, "world")}
 	binary := []wstest.Frame{testws.Part(wstest.OpBinary, false, "hello "), plain[1]}
@@ -303,9 +303,19 @@ func TestHandlerThatPanicsWithinAMessage(t *testing.T) {
 					return nil
 				}))
 				u.Settings.EnableCompression = true
-				client := wstest.DialRaw(t, u, "/", &wstest.Options{Compression: true})
-				client.Send(frames[0], wstest.Ping(""), frames[1], wstest.Text("next"))
-				client.ExpectClose(1000, "Server closed connection")
+				var all []byte
+				for _, frame := range []wstest.Frame{frames[0], wstest.Ping(""), frames[1], wstest.Text("next")} {
+					all = frame.AppendTo(all)
+				}
+				for cut := range all {
+					synctest.Test(t, func(t *testing.T) {
+						client := wstest.DialRaw(t, u, "/", &wstest.Options{Compression: true})
+						client.SendBytes(all[:cut])
+						synctest.Wait()
+						client.SendBytes(all[cut:])
+						client.ExpectClose(1000, "Server closed connection")
+					})
+				}
 			})
 		}
 	}
