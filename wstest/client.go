@@ -17,7 +17,7 @@ import (
 	ws "github.com/gorilla/websocket"
 )
 
-const defaultTimeout = 5 * time.Second
+const defaultTimeout = 20 * time.Second
 
 // Options configures a client. The zero value and nil are ready to use.
 type Options struct {
@@ -34,7 +34,7 @@ type Options struct {
 	// that it is a slow reader. It also answers pings and the server's close frame only then.
 	ReadOnDemand bool
 
-	// Timeout limits the handshake, each write and each expected message. Zero means 5 seconds;
+	// Timeout limits the handshake, each write and each expected message. Zero means 20 seconds;
 	// negative means no limit.
 	Timeout time.Duration
 }
