@@ -95,7 +95,7 @@ func TestConnectionHoldsTheValuesOfTheRequestAlone(t *testing.T) {
 		default:
 			return false
 		}
-	}, 10*time.Second, 10*time.Millisecond)
+	}, 20*time.Second, 10*time.Millisecond)
 	ctx := conn.Context()
 	require.NoError(t, ctx.Err())
 	assert.Equal(t, "of the server", ctx.Value(base{}))

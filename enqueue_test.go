@@ -341,7 +341,7 @@ func TestEnqueuedMessageKeepsNoConnection(t *testing.T) {
 	require.Eventually(t, func() bool {
 		runtime.GC()
 		return p.Value() == nil
-	}, 5*time.Second, time.Millisecond)
+	}, 20*time.Second, time.Millisecond)
 	runtime.KeepAlive(message)
 }
 

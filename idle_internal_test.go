@@ -64,7 +64,7 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 				require.Eventually(t, func() bool {
 					since, waiting := conn.t.WaitingSince()
 					return waiting && conn.t.Age() > since+10*time.Millisecond // it has looked for more by then
-				}, 5*time.Second, time.Millisecond)
+				}, 20*time.Second, time.Millisecond)
 				held := conn.t.Allocated()
 				assert.False(t, held.ReadBuffer, "%d bytes", size)
 				assert.False(t, held.Loan, "%d bytes", size)
@@ -105,7 +105,7 @@ func TestFreshConnectionsHaveOnlyWhatTheyNeed(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, waiting := conn.t.WaitingSince()
 		return waiting
-	}, 5*time.Second, time.Millisecond)
+	}, 20*time.Second, time.Millisecond)
 	assert.Nil(t, conn.lifetime.Load())
 	assert.Equal(t, transport.Allocated{}, conn.t.Allocated())
 	gorillas := reflect.ValueOf(conn.Conn).Elem().FieldByName("br").Elem().FieldByName("buf")
@@ -163,12 +163,12 @@ func waitIsShallow(t *testing.T, u *Upgrader) {
 	}
 	require.Eventually(t, func() bool {
 		return u.Stats().BytesReceived == uint64(many*len(pong))
-	}, 10*time.Second, time.Millisecond)
+	}, 20*time.Second, time.Millisecond)
 	var each int64
 	assert.Eventually(t, func() bool {
 		each = (stacks() - before) / many
 		return each < 3<<10
-	}, 10*time.Second, 100*time.Millisecond)
+	}, 20*time.Second, 100*time.Millisecond)
 	t.Logf("%d bytes", each)
 }
 
@@ -251,7 +251,7 @@ func TestReadBufferIsGivenBackWithinAPayload(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, waiting := conn.t.WaitingSince()
 		return waiting && conn.t.Counts().BytesReceived == 20_000
-	}, 5*time.Second, time.Millisecond)
+	}, 20*time.Second, time.Millisecond)
 	assert.False(t, conn.t.Allocated().ReadBuffer)
 }
 
@@ -290,7 +290,7 @@ func TestServeInHandlerTakesMemory(t *testing.T) {
 			require.NoError(t, err)
 			clients = append(clients, client)
 		}
-		require.Eventually(t, func() bool { return u.Stats().Open == many }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return u.Stats().Open == many }, 20*time.Second, time.Millisecond)
 		time.Sleep(100 * time.Millisecond) // until all are waiting
 		idle = (memory() - before) / many
 		for _, client := range clients {

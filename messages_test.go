@@ -397,7 +397,7 @@ func TestMessagesDoNotHoldTheRequest(t *testing.T) {
 				assert.Never(t, released, 50*time.Millisecond, 10*time.Millisecond)
 				assert.NotNil(t, upgraded.Value())
 			} else {
-				assert.Eventually(t, released, 5*time.Second, 10*time.Millisecond)
+				assert.Eventually(t, released, 20*time.Second, 10*time.Millisecond)
 			}
 			client.WriteText("again")
 			client.ExpectText("again")
@@ -509,7 +509,7 @@ func TestQuietConnectionsHaveNoGoroutine(t *testing.T) {
 				time.Sleep(100 * time.Millisecond)
 				assert.Equal(t, many, loops())
 			} else {
-				assert.Eventually(t, func() bool { return loops() == 0 }, 10*time.Second, 10*time.Millisecond)
+				assert.Eventually(t, func() bool { return loops() == 0 }, 20*time.Second, 10*time.Millisecond)
 			}
 		}
 		stopped := make(chan error, 1)

@@ -46,5 +46,5 @@ func TestPreparedMessagesAreEncodedOnce(t *testing.T) {
 	require.Eventually(t, func() bool {
 		runtime.GC()
 		return known() <= before
-	}, 5*time.Second, time.Millisecond)
+	}, 20*time.Second, time.Millisecond)
 }

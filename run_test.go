@@ -105,7 +105,7 @@ func TestServeKeepsTheContextOfTheFramework(t *testing.T) {
 			router.mu.Lock()
 			defer router.mu.Unlock()
 			return len(router.free) == users
-		}, 5*time.Second, time.Millisecond, "the handlers have returned")
+		}, 20*time.Second, time.Millisecond, "the handlers have returned")
 
 		client := wstest.DialRefused(t, server, "/?user=late", nil) //nolint:bodyclose // it is in memory
 		assert.Equal(t, http.StatusServiceUnavailable, client.StatusCode)

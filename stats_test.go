@@ -29,7 +29,7 @@ func TestStatsOfOneConnectionAfterTheOther(t *testing.T) {
 		want := websocket.Stats{Open: 1, Upgrades: 1, MessagesReceived: 2, MessagesSent: 2, BytesReceived: received, BytesSent: sent}
 		counted := func() {
 			t.Helper()
-			assert.Eventually(t, func() bool { return assert.ObjectsAreEqual(want, u.Stats()) }, 5*time.Second, time.Millisecond)
+			assert.Eventually(t, func() bool { return assert.ObjectsAreEqual(want, u.Stats()) }, 20*time.Second, time.Millisecond)
 			require.Equal(t, want, u.Stats())
 		}
 		counted()
@@ -60,7 +60,7 @@ func TestStatsOfOneConnectionAfterTheOther(t *testing.T) {
 		client.Send(wstest.Text("x").Unmasked())
 		client.ExpectClose(1002, "frame is not masked")
 		_ = client.Conn.Close()
-		require.Eventually(t, func() bool { return u.Stats().Open == 0 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return u.Stats().Open == 0 }, 20*time.Second, time.Millisecond)
 		assert.EqualValues(t, 1, u.Stats().CloseSent[1002])
 		assert.Zero(t, u.Stats().CloseReceived[1002])
 

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// prompt is shorter than any wait for the network.
-const prompt = time.Second
+// prompt is shorter than any wait for the network, and long enough for a busy machine.
+const prompt = 2 * time.Second
 
 func TestServerRestarts(t *testing.T) {
 	s := startServer(t)
@@ -185,7 +185,7 @@ func TestCloseDoesNotWaitForTheNetworkForLong(t *testing.T) {
 	}
 	begun = time.Now()
 	require.ErrorIs(t, n.Close(), natsbroker.ErrNotTaken)
-	assert.InDelta(t, 5, time.Since(begun).Seconds(), 1)
+	assert.InDelta(t, 7, time.Since(begun).Seconds(), 3, "5, and what a busy machine adds; the client would wait for 20")
 
 	network.thaw()
 	require.Eventually(t, func() bool { return n.nc.NumSubscriptions() == 0 }, patience, moment)

@@ -31,10 +31,10 @@ func TestForgottenRooms(t *testing.T) {
 		room := hub.Room(string(rune('a' + i)))
 		require.NoError(t, b.Subscribe(room))
 		if i%2 == 0 { // this one is subscribed before it ends
-			require.Eventually(t, func() bool { return nc.NumSubscriptions() == 2 }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return nc.NumSubscriptions() == 2 }, 20*time.Second, time.Millisecond)
 		}
 		require.NoError(t, b.Unsubscribe(room))
-		require.Eventually(t, func() bool { return nc.NumSubscriptions() == 1 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return nc.NumSubscriptions() == 1 }, 20*time.Second, time.Millisecond)
 	}
 	require.NoError(t, b.Close())
 	require.Len(t, b.subjects, 1, "what is for everyone")

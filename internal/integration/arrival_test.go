@@ -60,7 +60,7 @@ func TestPayloadsThatStopOnTheirWay(t *testing.T) {
 							client.SendBytes(frame[from:to])
 							sent += uint64(to - from)
 							from = to
-							require.Eventually(t, func() bool { return u.Stats().BytesReceived == sent }, 10*time.Second, 100*time.Microsecond)
+							require.Eventually(t, func() bool { return u.Stats().BytesReceived == sent }, 20*time.Second, 100*time.Microsecond)
 						}
 						select {
 						case p := <-got:

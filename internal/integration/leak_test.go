@@ -101,7 +101,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 					require.NoError(t, u.Shutdown(t.Context()))
 				}
 				running.Wait()
-				require.Eventually(t, func() bool { return u.Stats().Open == 0 }, 10*time.Second, time.Millisecond)
+				require.Eventually(t, func() bool { return u.Stats().Open == 0 }, 20*time.Second, time.Millisecond)
 			})
 		}
 	})

@@ -294,7 +294,7 @@ func TestSocketsThatEndWithinARead(t *testing.T) {
 				select {
 				case err := <-errs:
 					end.want(t, err)
-				case <-time.After(5 * time.Second):
+				case <-time.After(20 * time.Second):
 					t.Fatal("it reads on")
 				}
 			})

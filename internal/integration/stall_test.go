@@ -283,14 +283,14 @@ func stalled(t *testing.T, u *websocket.Upgrader, server *httptest.Server, s sta
 	for i := range clients {
 		clients[i] = wstest.DialRaw(t, server, "/", &wstest.Options{Compression: u.Settings.EnableCompression})
 	}
-	require.Eventually(t, func() bool { return u.Stats().Open == stalledPeers }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return u.Stats().Open == stalledPeers }, 20*time.Second, time.Millisecond)
 	idle := slices.Min([]int64{inUse(), inUse(), inUse()})
 	for _, client := range clients {
 		client.SendBytes(s.sent)
 	}
 	require.Eventually(t, func() bool {
 		return u.Stats().BytesReceived == uint64(stalledPeers*len(s.sent))
-	}, 10*time.Second, time.Millisecond)
+	}, 20*time.Second, time.Millisecond)
 	come := s.come
 	if come == 0 {
 		come = len(s.sent)

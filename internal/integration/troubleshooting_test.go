@@ -261,7 +261,7 @@ func TestSilenceIsQuoted(t *testing.T) {
 		for range 20 {
 			_ = wstest.DialRaw(t, server, "/", nil).Conn.Close()
 		}
-		require.Eventually(t, func() bool { return u.Stats().Open == 20 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return u.Stats().Open == 20 }, 20*time.Second, time.Millisecond)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
 		err := u.Shutdown(ctx).Error()

@@ -478,7 +478,7 @@ func overTCP(t *testing.T, quiet time.Duration, early []byte, test func(t *testi
 
 func (l *parkingLoop) awaitParked(t *testing.T) {
 	t.Helper()
-	require.Eventually(t, l.isParked, 10*time.Second, time.Millisecond)
+	require.Eventually(t, l.isParked, 20*time.Second, time.Millisecond)
 }
 
 func (l *parkingLoop) receives(t *testing.T, want string) {

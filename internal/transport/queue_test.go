@@ -117,7 +117,7 @@ func TestFlushDoesNotWaitForWhatIsHeldBack(t *testing.T) {
 	}()
 	select {
 	case <-flushed:
-	case <-time.After(2 * time.Second):
+	case <-time.After(20 * time.Second):
 		assert.Fail(t, "Flush waits for the socket")
 	}
 	end(tr)
@@ -155,7 +155,7 @@ func TestQueueKeepsNothing(t *testing.T) {
 			require.Eventually(t, func() bool {
 				runtime.GC()
 				return p.Value() == nil
-			}, 5*time.Second, time.Millisecond, "frame %d of %d", i, len(pointers))
+			}, 20*time.Second, time.Millisecond, "frame %d of %d", i, len(pointers))
 		}
 	}
 	for _, n := range []int{1, 2, 3, 10} {
@@ -215,7 +215,7 @@ func TestQueueKeepsNoConnection(t *testing.T) {
 	require.Eventually(t, func() bool {
 		runtime.GC()
 		return p.Value() == nil
-	}, 5*time.Second, time.Millisecond)
+	}, 20*time.Second, time.Millisecond)
 	runtime.KeepAlive(frame)
 }
 
@@ -282,7 +282,7 @@ func TestQueueKeepsTheOrder(t *testing.T) {
 	require.Eventually(t, func() bool {
 		waiting, _ := tr.Queued()
 		return waiting > 1000
-	}, 5*time.Second, time.Millisecond)
+	}, 20*time.Second, time.Millisecond)
 	for i := range messages {
 		p := readFrame(t, client)
 		require.EqualValues(t, i, binary.BigEndian.Uint32(p))
@@ -292,6 +292,6 @@ func TestQueueKeepsTheOrder(t *testing.T) {
 	require.Eventually(t, func() bool {
 		n, size := tr.Queued()
 		return n == 0 && size == 0
-	}, 5*time.Second, time.Millisecond)
+	}, 20*time.Second, time.Millisecond)
 	assert.EqualValues(t, messages, tr.counts.messagesSent.Load())
 }

@@ -122,7 +122,7 @@ func fill(t *testing.T, tr *Conn) int {
 		same := now == before
 		before = now
 		return same
-	}, 10*time.Second, 50*time.Millisecond)
+	}, 20*time.Second, 50*time.Millisecond)
 	return len(frame) + len(long.Bytes)
 }
 

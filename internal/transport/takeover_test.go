@@ -52,7 +52,7 @@ func TestWindowsAreReleasedWhenTheConnectionEnds(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, message, got)
 		assert.EqualValues(t, 8<<10, server.WindowMemory())
-		require.Eventually(t, func() bool { return client.WindowMemory() == 8<<10 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return client.WindowMemory() == 8<<10 }, 20*time.Second, time.Millisecond)
 		client.Abort()
 		server.Abort()
 		gone(t, client)
@@ -68,7 +68,7 @@ func TestWindowsAreReleasedWhenTheConnectionEnds(t *testing.T) {
 		require.NoError(t, err)
 		using.Wait()
 		using.Go(func() { assert.Error(t, writeText(server, message), "nothing reads it") })
-		require.Eventually(t, func() bool { return server.deflating.sent.Load() == nil && server.Unwritable() == nil }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return server.deflating.sent.Load() == nil && server.Unwritable() == nil }, 20*time.Second, time.Millisecond)
 		time.Sleep(time.Millisecond) // most likely it waits for the pipe now
 		server.Abort()
 		client.Abort()
