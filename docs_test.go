@@ -148,8 +148,8 @@ var compiled = []string{
 var fence = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
 
 // Each snippet is a package of its own, in an overlay, so that nothing is written
-// into the repository. Those for Goyave are compiled in its module; the one for NATS is
-// in the documentation of its own.
+// into the repository. Those for Goyave, NATS and Redis are compiled in their modules, by tests
+// of their own.
 func TestDocumentsCompile(t *testing.T) {
 	here, err := os.Getwd()
 	require.NoError(t, err)

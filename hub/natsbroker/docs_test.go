@@ -18,18 +18,30 @@ import (
 )
 
 // snippets returns the blocks of README.md in a language.
-func snippets(t *testing.T, language string) (list []string) {
+func snippets(t *testing.T, language string) []string {
 	t.Helper()
-	readme, err := os.ReadFile("README.md")
+	return blocks(t, "README.md", language)
+}
+
+func blocks(t *testing.T, document, language string) (list []string) {
+	t.Helper()
+	content, err := os.ReadFile(document)
 	require.NoError(t, err)
-	for _, match := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(string(readme), -1) {
+	for _, match := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(string(content), -1) {
 		list = append(list, match[1])
 	}
 	require.NotEmpty(t, list)
 	return list
 }
 
-// The snippets of README.md compile. They are a package in an overlay, so that nothing is
+// ours returns the blocks in Go of README.md, and those of docs/hub.md that are about this module.
+func ours(t *testing.T) []string {
+	t.Helper()
+	others := func(block string) bool { return !strings.Contains(block, "natsbroker.") }
+	return append(snippets(t, "go"), slices.DeleteFunc(blocks(t, "../../docs/hub.md", "go"), others)...)
+}
+
+// The snippets of README.md and docs/hub.md compile. They are a package in an overlay, so that nothing is
 // written into the repository.
 func TestDocumentCompiles(t *testing.T) {
 	here, err := os.Getwd()
@@ -45,7 +57,7 @@ import (
 
 var _ = jetstream.New
 `
-	for _, snippet := range snippets(t, "go") {
+	for _, snippet := range ours(t) {
 		parameter := ""
 		if !strings.Contains(snippet, "nats.Connect(") {
 			parameter = "nc *nats.Conn"

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,24 +16,35 @@ import (
 )
 
 // snippets returns the blocks of README.md in a language.
-func snippets(t *testing.T, language string) (list []string) {
+func snippets(t *testing.T, language string) []string {
 	t.Helper()
-	readme, err := os.ReadFile("README.md")
+	return blocks(t, "README.md", language)
+}
+
+func blocks(t *testing.T, document, language string) (list []string) {
+	t.Helper()
+	content, err := os.ReadFile(document)
 	require.NoError(t, err)
-	for _, match := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(string(readme), -1) {
+	for _, match := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(string(content), -1) {
 		list = append(list, match[1])
 	}
 	require.NotEmpty(t, list)
 	return list
 }
 
-// The Go snippet of README.md compiles. It is a package in an overlay, so that nothing is
+// ours returns the blocks in Go of README.md, and those of docs/hub.md that are about this module.
+func ours(t *testing.T) []string {
+	t.Helper()
+	others := func(block string) bool { return !strings.Contains(block, "redisbroker.") }
+	return append(snippets(t, "go"), slices.DeleteFunc(blocks(t, "../../docs/hub.md", "go"), others)...)
+}
+
+// The snippets of README.md and docs/hub.md compile. They are a package in an overlay, so that nothing is
 // written into the repository.
 func TestDocumentCompiles(t *testing.T) {
 	here, err := os.Getwd()
 	require.NoError(t, err)
-	file := filepath.Join(t.TempDir(), "snippet.go")
-	require.NoError(t, os.WriteFile(file, []byte(`package snippet
+	code := `package snippet
 
 import (
 	"log/slog"
@@ -41,9 +53,12 @@ import (
 	"github.com/goyave-contrib/websocket/hub/redisbroker"
 	"github.com/redis/go-redis/v9"
 )
-
-func _() error {
-`+snippets(t, "go")[0]+"_ = rooms\nreturn nil\n}\n"), 0o600))
+`
+	for _, snippet := range ours(t) {
+		code += "\nfunc _() error {\n" + snippet + "_ = rooms\nreturn nil\n}\n"
+	}
+	file := filepath.Join(t.TempDir(), "snippet.go")
+	require.NoError(t, os.WriteFile(file, []byte(code), 0o600))
 	overlay, err := json.Marshal(map[string]map[string]string{
 		"Replace": {filepath.Join(here, "snippet", "snippet.go"): file},
 	})
