@@ -88,7 +88,7 @@ func (c *Conn) open() {
 // the connection. After an error, the caller must abort it.
 func (c *Conn) switchProtocols(p []byte, agreed *agreement, header http.Header) error {
 	p = handshake.AppendResponse(p, agreed.key, agreed.subprotocol, agreed.extensions, header)
-	if err := c.t.WriteResponse(p, cmp.Or(agreed.timeout, c.options.writeTimeout)); err != nil {
+	if err := c.t.WriteResponse(p, min(cmp.Or(agreed.timeout, c.options.writeTimeout), forever)); err != nil {
 		return err
 	}
 	c.open()

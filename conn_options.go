@@ -43,7 +43,7 @@ func (o *Options) resolve() *connOptions {
 	r := &connOptions{
 		maxMessageSize:       orDefault(o.MaxMessageSize, d.MaxMessageSize),
 		closeTimeout:         orDefault(o.CloseTimeout, d.CloseTimeout),
-		writeTimeout:         orDefault(o.WriteTimeout, d.WriteTimeout),
+		writeTimeout:         min(orDefault(o.WriteTimeout, d.WriteTimeout), forever),
 		pingInterval:         min(orDefault(o.PingInterval, d.PingInterval), forever),
 		pongTimeout:          min(orDefault(o.PongTimeout, d.PongTimeout), forever),
 		parkAfter:            min(cmp.Or(o.ParkAfter, d.ParkAfter), forever),

@@ -110,9 +110,9 @@ func TestResolvedOptions(t *testing.T) {
 		shutdownFrame: shutdownFrame, drainFrame: drainFrame,
 	}, off.resolve())
 
-	long := Options{PingInterval: math.MaxInt64, PongTimeout: math.MaxInt64, HeartbeatInterval: math.MaxInt64, ParkAfter: math.MaxInt64}
+	long := Options{PingInterval: math.MaxInt64, PongTimeout: math.MaxInt64, HeartbeatInterval: math.MaxInt64, ParkAfter: math.MaxInt64, WriteTimeout: math.MaxInt64}
 	resolved := long.resolve()
-	for _, d := range []time.Duration{resolved.pingInterval, resolved.pongTimeout, resolved.heartbeatInterval, resolved.parkAfter} {
+	for _, d := range []time.Duration{resolved.pingInterval, resolved.pongTimeout, resolved.heartbeatInterval, resolved.parkAfter, resolved.writeTimeout} {
 		assert.Equal(t, forever, d)
 	}
 

@@ -2,10 +2,12 @@ package websocket_test
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket"
@@ -117,4 +119,24 @@ func TestOptionsRefuseCloseFramesThatMayNotBeSent(t *testing.T) {
 	}
 	options := websocket.Options{ShutdownClose: websocket.NewCloseError(1005, ""), DrainClose: websocket.NewCloseError(4999, "bye")}
 	require.NoError(t, options.Validate())
+}
+
+// The longest duration there is means in practice that there is no bound: nothing overflows.
+func TestLongestTimeouts(t *testing.T) {
+	const longest = time.Duration(math.MaxInt64)
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		u := websocket.New(websocket.ControllerFunc(testws.Echo))
+		u.HandshakeTimeout, u.WriteTimeout, u.CloseTimeout = longest, longest, longest
+		conn := testws.Dial(t, serve(u), func(o *websocket.DialOptions) {
+			o.HandshakeTimeout, o.WriteTimeout, o.CloseTimeout = longest, longest, longest
+		})
+		for _, size := range []int{10, 500_000} {
+			sent := make([]byte, size)
+			require.NoError(t, conn.WriteMessage(websocket.BinaryMessage, sent))
+			_, received, err := conn.ReadMessage()
+			require.NoError(t, err)
+			require.Equal(t, sent, received)
+		}
+		require.NoError(t, conn.Close(1000, ""))
+	})
 }
