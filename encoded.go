@@ -17,7 +17,7 @@ import (
 
 // An EncodedMessage is a text or binary message that is encoded once and written to many
 // connections: see [Conn.Enqueue]. Any number of goroutines may use it at the same time. Use
-// [EncodeMessage] to make one: the zero value is not a message.
+// [EncodeMessage] to make one: the zero value is not a message, and to enqueue it is an error.
 type EncodedMessage struct {
 	opcode     byte
 	frame      []byte // unmasked and not compressed, as a server sends it
@@ -60,6 +60,9 @@ func (m *EncodedMessage) Data() []byte { return m.frame[m.headerSize:] }
 
 // frameFor returns the frame to write to c, which the caller must not change.
 func (m *EncodedMessage) frameFor(c *Conn) (frame transport.Frame, err error) {
+	if m.frame == nil { // the zero value
+		return frame, errMessageType
+	}
 	frame.Bytes = m.frame
 	if c.t.CompressesMessage(len(m.Data())) {
 		frame.Content = &m.content

@@ -43,6 +43,31 @@ func TestEncodeMessage(t *testing.T) {
 	})
 }
 
+// The zero EncodedMessage is refused by every way to enqueue it, on both ends, and nothing is sent.
+func TestEnqueueOfNoMessage(t *testing.T) {
+	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
+		enqueueNone := func(conn *websocket.Conn) {
+			none, limit := new(websocket.EncodedMessage), websocket.QueueLimit{}
+			assert.ErrorContains(t, conn.Enqueue(limit, testws.Encode(t, "not alone"), none), "message type")
+			assert.ErrorContains(t, conn.EnqueueContext(t.Context(), limit, none), "message type")
+			_, err := conn.EnqueueReplacing(limit, none, websocket.NewReplacement("key", true))
+			assert.ErrorContains(t, err, "message type")
+			messages, bytes := conn.Queued()
+			assert.Zero(t, messages)
+			assert.Zero(t, bytes)
+		}
+		conn := testws.Dial(t, serve(websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
+			enqueueNone(conn)
+			return conn.WriteMessage(websocket.TextMessage, []byte("done"))
+		}))), nil)
+		enqueueNone(conn)
+		_, message, err := conn.ReadMessage()
+		require.NoError(t, err)
+		require.Equal(t, "done", string(message))
+		require.NoError(t, conn.Close(1000, ""))
+	})
+}
+
 func TestEnqueue(t *testing.T) {
 	testws.OnEveryNetwork(t, func(t *testing.T, serve func(http.Handler) any) {
 		server := serve(websocket.New(websocket.ControllerFunc(func(conn *websocket.Conn, _ *http.Request) error {
