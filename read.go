@@ -3,7 +3,6 @@ package websocket
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"strings"
 
@@ -73,7 +72,7 @@ func (c *Conn) ReadJSONContext(ctx context.Context, v any) error {
 		return err
 	}
 	switch err = json.NewDecoder(r).Decode(v); {
-	case errors.Is(err, io.EOF):
+	case err == io.EOF: //nolint:errorlint // a wrapped one is an error of the connection
 		return io.ErrUnexpectedEOF // the message was empty
 	case err != nil:
 		return err

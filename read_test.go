@@ -660,3 +660,36 @@ func TestCopyOfAMessageToAWriterThatFails(t *testing.T) {
 		})
 	}
 }
+
+// A function of the connection ends it with an error that is io.EOF, in the middle of a message. That
+// is no end of the message, to no way of reading it.
+func TestFailureThatIsEOF(t *testing.T) {
+	for name, read := range map[string]func(conn *websocket.Conn) error{
+		"ReadMessage":  func(conn *websocket.Conn) error { _, _, err := conn.ReadMessage(); return err },
+		"ReadSlice":    func(conn *websocket.Conn) error { _, _, err := conn.ReadSlice(); return err },
+		"ReadJSON":     func(conn *websocket.Conn) error { return conn.ReadJSON(new(any)) },
+		"JoinMessages": func(conn *websocket.Conn) error { _, err := io.ReadAll(websocket.JoinMessages(conn, "")); return err },
+		"NextReader": func(conn *websocket.Conn) error {
+			_, r, err := conn.NextReader()
+			if err == nil {
+				_, err = io.ReadAll(r)
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, conn := testws.RawPair(t, websocket.Options{})
+				client.Send(testws.Part(websocket.TextMessage, false, " "))
+				conn.Go(func(context.Context) error {
+					synctest.Wait() // for the read
+					return io.EOF
+				})
+				err := read(conn)
+				require.ErrorIs(t, err, io.EOF)
+				_, _, later := conn.ReadMessage()
+				require.Equal(t, later, err, "it is the error of the connection")
+			})
+		})
+	}
+}
