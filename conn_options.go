@@ -63,6 +63,14 @@ func (o *Options) resolve() *connOptions {
 	return r
 }
 
+// guarded calls f within the guard, if there is one.
+func (o *connOptions) guarded(f func() error) error {
+	if o.guard != nil {
+		return o.guard(f)
+	}
+	return f()
+}
+
 // config returns the settings of transports that take their read buffers from the pool.
 // Sizes are in bytes; zero means the default of [transport.Config].
 func (o *connOptions) config(readBuffers *sync.Pool, readBufferSize, writeBufferSize int) *transport.Config {

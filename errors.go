@@ -121,9 +121,9 @@ func IsDisconnect(err error) bool {
 		errors.As(err, &failed) && failed.Gone
 }
 
-// A PanicError is a recovered panic of a controller, of a function given to Conn.Go or of
-// the underlying net.Conn; or a runtime.Goexit in one of the first two. It wraps the
-// panic's value if that is an error.
+// A PanicError is a recovered panic of a controller, of its MessageHandler, of a function given to
+// Conn.Go or Conn.BeforeClose, or of the underlying net.Conn; or a runtime.Goexit in any but the
+// last. It wraps the panic's value if that is an error.
 type PanicError struct {
 	Value any    // argument of panic; nil for runtime.Goexit
 	Stack []byte // stack trace of the goroutine, from debug.Stack

@@ -65,7 +65,8 @@ type (
 )
 
 // NewPreparedMessage returns a message that is encoded once for all connections that it is
-// written to. A CloseMessage whose payload may not be sent is an error.
+// written to. A CloseMessage whose payload may not be sent is an error, and so is a type that
+// there is not.
 func NewPreparedMessage(messageType int, data []byte) (*PreparedMessage, error) {
 	if messageType == CloseMessage {
 		if _, violation := wire.ParseClose(data); violation != nil {
@@ -76,14 +77,14 @@ func NewPreparedMessage(messageType int, data []byte) (*PreparedMessage, error) 
 }
 
 // FormatCloseMessage returns the payload of a close frame with the given code and text. It
-// is empty for CloseNoStatusReceived.
+// is empty for CloseNoStatusReceived. The text is not truncated: a payload of more than 125
+// bytes, 2 of them for the code, can't be sent.
 func FormatCloseMessage(code int, text string) []byte {
 	return ws.FormatCloseMessage(code, text)
 }
 
-// IsWebSocketUpgrade reports whether the client asks for an upgrade, by the same look at
-// the Connection and Upgrade headers as an Endpoint's. The rest of the handshake may still
-// be invalid.
+// IsWebSocketUpgrade reports whether the Connection and Upgrade headers of a request ask for a
+// WebSocket, as an Endpoint reads them. The rest of the handshake may still be invalid.
 func IsWebSocketUpgrade(r *http.Request) bool {
 	return handshake.AsksForUpgrade(r)
 }

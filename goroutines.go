@@ -137,12 +137,7 @@ func (g *group) functionReturned() {
 // run calls f, within the guard of the options if there is one. An error or panic of f ends
 // the connection.
 func (c *Conn) run(f func() error) {
-	callRecovering(func() error {
-		if guard := c.options.guard; guard != nil {
-			return guard(f)
-		}
-		return f()
-	}, c.goroutineEnded)
+	callRecovering(func() error { return c.options.guarded(f) }, c.goroutineEnded)
 }
 
 // goroutineEnded takes the result of a function that ran for the connection. An error ends

@@ -56,7 +56,8 @@ func (m *messages) serve() {
 	})
 }
 
-// guarded calls loop within the guard of the options, if there is one.
+// guarded calls loop as connOptions.guarded would, which would be one more call on the stack of every
+// connection that waits.
 func (m *messages) guarded(parked *bool) error {
 	if guard := m.conn.options.guard; guard != nil {
 		return guard(func() error { return m.loop(parked) })
@@ -125,12 +126,8 @@ func (m *messages) end(err error) {
 
 // close calls OnClose within the guard of the options, if there is one.
 func (m *messages) close(ctrl CloseHandler, err error) error {
-	call := func() error {
+	return m.conn.options.guarded(func() error {
 		ctrl.OnClose(err)
 		return nil
-	}
-	if guard := m.conn.options.guard; guard != nil {
-		return guard(call)
-	}
-	return call()
+	})
 }

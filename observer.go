@@ -21,12 +21,13 @@ type Observer struct {
 	// runs and the response is written.
 	UpgradeRefused func(request *http.Request, status int, reason error)
 
-	// Opened receives a connection before Serve is called. conn.Context has the values of
+	// Opened receives a connection before Serve or Open is called. conn.Context has the values of
 	// the request's context.
 	Opened func(conn *Conn)
 
-	// Ended receives a connection whose socket is closed and whose Serve has returned. It
-	// is called once for each connection that Opened received.
+	// Ended receives a connection whose socket is closed and whose Serve has returned, or whose
+	// handler is not called any more. It is called once for each connection that Opened
+	// received.
 	Ended func(conn *Conn, ending Ending)
 }
 
@@ -119,7 +120,8 @@ type Ending struct {
 	// is what ended the connection: a *CloseError, ErrShutdown or the error of the socket.
 	Cause error
 
-	// Panicked reports whether Serve or a function given to Conn.Go panicked or called
-	// runtime.Goexit, or whether the underlying net.Conn panicked.
+	// Panicked reports whether a controller, its MessageHandler, or a function given to Conn.Go or
+	// Conn.BeforeClose panicked or called runtime.Goexit, or whether the underlying net.Conn
+	// panicked.
 	Panicked bool
 }
