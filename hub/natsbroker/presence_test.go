@@ -46,6 +46,9 @@ func TestPresenceInACluster(t *testing.T) {
 			total += len(np.Entries)
 		}
 		require.Equal(t, k+1, total)
+		revisions, err := nodes[(from+2)%3].PresenceRevisions(patient(t), []hub.Topic{room("x")})
+		require.NoError(t, err)
+		require.Equal(t, revision, revisions[0][fmt.Sprint(from)])
 	}
 	require.NoError(t, nodes[0].RemoveNode(patient(t), "1"))
 	list, err := nodes[2].ListPresence(patient(t), room("x"))
