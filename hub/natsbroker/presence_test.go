@@ -1,7 +1,10 @@
 package natsbroker_test
 
 import (
+	"bytes"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -9,6 +12,8 @@ import (
 	"github.com/goyave-contrib/websocket/hub/brokertest"
 	"github.com/goyave-contrib/websocket/hub/natsbroker"
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -23,8 +28,8 @@ func TestPresence(t *testing.T) {
 	})
 }
 
-// In a cluster of three, what one node has put is in all lists and revisions of the others that are asked for
-// afterwards, though a server that answers may be behind.
+// In a cluster of three, what one node has put is in all lists of the others that are asked for afterwards, though a
+// server that answers may be behind, and soon in the revisions.
 func TestPresenceInACluster(t *testing.T) {
 	t.Parallel()
 	c := startThree(t)
@@ -46,9 +51,10 @@ func TestPresenceInACluster(t *testing.T) {
 			total += len(np.Entries)
 		}
 		require.Equal(t, k+1, total)
-		revisions, err := nodes[(from+2)%3].PresenceRevisions(patient(t), []hub.Topic{room("x")})
-		require.NoError(t, err)
-		require.Equal(t, revision, revisions[0][fmt.Sprint(from)])
+		require.Eventually(t, func() bool {
+			revisions, err := nodes[(from+2)%3].PresenceRevisions(patient(t), []hub.Topic{room("x")})
+			return assert.NoError(t, err) && revisions[0][fmt.Sprint(from)] == revision
+		}, patience, moment)
 	}
 	require.NoError(t, nodes[0].RemoveNode(patient(t), "1"))
 	list, err := nodes[2].ListPresence(patient(t), room("x"))
@@ -58,6 +64,62 @@ func TestPresenceInACluster(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, lease.New)
 	assert.Len(t, lease.Nodes, 3)
+}
+
+// A server of a cluster that has not got anything yet answers, once or several times. A list has what was put all the
+// same.
+func TestListsOfAServerThatIsBehind(t *testing.T) {
+	s := startJetStream(t)
+	nc := connect(t, s.ClientURL())
+	behind := startBehind(t, connect(t, s.ClientURL()))
+	js, err := jetstream.NewWithAPIPrefix(nc, "BEHIND")
+	require.NoError(t, err)
+	b, err := natsbroker.NewJetStream(js, natsbroker.JetStreamOptions{})
+	require.NoError(t, err)
+	b.Open(func(hub.Topic, []byte) {})
+	defer b.Close() //nolint:errcheck // it has only to be closed
+	_, err = b.RenewNode(patient(t), "a", time.Minute)
+	require.NoError(t, err)
+	require.NoError(t, b.PutPresence(patient(t), room("x"), "a", 1, people(0, 2)))
+	for _, times := range []int64{0, 1, 2, 20} {
+		behind.Store(times)
+		list, err := b.ListPresence(patient(t), room("x"))
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		assert.Len(t, list[0].Entries, 2)
+		behind.Store(times)
+		lease, err := b.RenewNode(patient(t), "a", time.Minute)
+		require.NoError(t, err)
+		assert.False(t, lease.New)
+		assert.Equal(t, []string{"a"}, lease.Nodes)
+		assert.LessOrEqual(t, behind.Load(), int64(0), "the answers were given")
+	}
+}
+
+// startBehind starts what answers requests to the JetStream API with the prefix BEHIND as a server does that says
+// that streams have replicas, and has nothing of them for as many reads as the result says.
+func startBehind(t *testing.T, nc *nats.Conn) *atomic.Int64 {
+	t.Helper()
+	const prefix = "BEHIND."
+	empty := new(atomic.Int64)
+	_, err := nc.Subscribe(prefix+">", func(m *nats.Msg) {
+		subject := "$JS.API." + strings.TrimPrefix(m.Subject, prefix)
+		switch {
+		case strings.HasPrefix(m.Subject, prefix+"DIRECT.GET.") && empty.Add(-1) >= 0:
+			answer := nats.NewMsg(m.Reply)
+			answer.Header.Set("Status", "404")
+			_ = nc.PublishMsg(answer)
+		case strings.HasPrefix(m.Subject, prefix+"STREAM.INFO."), strings.HasPrefix(m.Subject, prefix+"STREAM.CREATE."):
+			if answer, err := nc.Request(subject, m.Data, patience); err == nil {
+				_ = m.Respond(bytes.Replace(answer.Data, []byte(`"num_replicas":1`), []byte(`"num_replicas":3`), 1))
+			}
+		default:
+			_ = nc.PublishRequest(subject, m.Reply, m.Data)
+		}
+	})
+	require.NoError(t, err)
+	require.NoError(t, nc.FlushTimeout(patience))
+	return empty
 }
 
 func people(from, to int) (changes []hub.PresenceEntry) {
