@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/goyave-contrib/websocket/hub"
 	"github.com/stretchr/testify/require"
@@ -90,5 +91,22 @@ func TestDamagedRecords(t *testing.T) {
 	for n := range whole {
 		_, ok := decodeRecord(whole[:n])
 		require.False(t, ok, n)
+	}
+}
+
+// Nothing is kept in memory of a room that the people of this node have left.
+func TestLogOfAnEmptyRoomIsForgotten(t *testing.T) {
+	p := newStateStream()
+	p.leases["node"] = lease{node: "node", life: "life", ttl: time.Minute, at: time.Now(), own: true}
+	for i := range uint64(10) {
+		name := logName{hub.Room(fmt.Sprint(i)), "node"}
+		for revision, value := range [][]byte{[]byte("here"), nil} {
+			r, late, err := p.record(name, uint64(revision)+1, []hub.PresenceEntry{{Key: "ann", Value: value}}) //nolint:gosec // 0 or 1
+			require.NoError(t, err)
+			require.False(t, late)
+			require.Equal(t, value == nil, r.snapshot, "in place of what was there")
+			p.put(name, r)
+			require.Len(t, p.logs, 1-revision)
+		}
 	}
 }
