@@ -121,7 +121,7 @@ func TestSoakWithSentinel(t *testing.T) {
 	replica := startServer(t, atOnce, "0", "--replicaof", fmt.Sprintf("127.0.0.1 %d", master.port))
 	require.Eventually(t, func() bool { return replica.is("master_link_status:up") }, patience, moment)
 	sentinel := startSentinel(t, master)
-	require.NoError(t, connect(t, sentinel.addr()).Do(t.Context(), "sentinel", "set", "ours", "failover-timeout", "1000").Err())
+	require.NoError(t, connect(t, sentinel.addr()).Do(t.Context(), "sentinel", "set", "ours", "failover-timeout", "1000", "down-after-milliseconds", "1000").Err())
 	nodes := 0
 	brokertest.Soak(t, brokertest.SoakRig{
 		IsExtra: true,
@@ -134,7 +134,15 @@ func TestSoakWithSentinel(t *testing.T) {
 		Faults: []brokertest.SoakFault{
 			{
 				Name: "the server is killed, and its replica takes its place", LosesNewest: true,
-				Begin: func() { dieAhead(t, master, replica) },
+				Begin: func() {
+					require.Eventually(t, func() bool {
+						if replica.is("role:master") { // Sentinel took the other one for dead
+							master, replica = replica, master
+						}
+						return master.is("role:master") && replica.is("master_link_status:up")
+					}, patience, moment)
+					dieAhead(t, master, replica)
+				},
 				End: func() {
 					require.Eventually(t, func() bool { return replica.is("role:master") }, patience, moment)
 					master, replica = replica, master

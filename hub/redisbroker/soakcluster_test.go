@@ -87,9 +87,10 @@ func (c *soakCluster) move(channel string) {
 	from, to := c.servers[source], c.servers[target]
 	slot := c.client.ClusterKeySlot(c.t.Context(), channel).Val()
 	id := func(s *server) string { return c.do(s, "cluster", "myid").Val().(string) } //nolint:errcheck,forcetypeassert // a test
-	set := func(s *server, state string, of *server) {
-		require.NoError(c.t, c.do(s, "cluster", "setslot", slot, state, id(of)).Err())
+	until := func(s *server, arguments ...any) {                                      // it is down for a moment where others use the machine
+		require.Eventually(c.t, func() bool { return c.do(s, arguments...).Err() == nil }, patience, moment)
 	}
+	set := func(s *server, state string, of *server) { until(s, "cluster", "setslot", slot, state, id(of)) }
 	set(to, "importing", from)
 	set(from, "migrating", to)
 	for {
@@ -102,7 +103,7 @@ func (c *soakCluster) move(channel string) {
 		for _, key := range keys {
 			arguments = append(arguments, key)
 		}
-		require.NoError(c.t, c.do(from, arguments...).Err())
+		until(from, arguments...)
 	}
 	for _, s := range []*server{to, from} {
 		set(s, "node", to)
