@@ -52,6 +52,8 @@ type Broker struct {
 	presence presence
 	incoming incoming
 
+	checkingLines atomic.Bool // a goroutine does
+
 	receiveEntry atomic.Pointer[func(t hub.Topic, e hub.Entry)] // nil until OpenHistory
 
 	mu       sync.Mutex

@@ -71,6 +71,7 @@ func (b *Broker) RenewNode(ctx context.Context, node string, ttl time.Duration) 
 	if err != nil {
 		return hub.Lease{}, unexpected(l.nodes)
 	}
+	b.checkLines()
 	lease := hub.Lease{New: b.presence.renewed(node, life)}
 	for node := range l.nodes {
 		lease.Nodes = append(lease.Nodes, node)

@@ -10,6 +10,7 @@ import (
 type presence struct {
 	mu    sync.Mutex
 	nodes map[string]*presentNode
+	lines map[string]bool // of data, of the servers of a cluster
 }
 
 // A presentNode is one life of a node, and what it has put into which rooms.
@@ -41,6 +42,23 @@ func (p *presence) renewed(node string, life uint64) (isNew bool) {
 	}
 	p.nodes[node] = &presentNode{life: life, rooms: make(map[string]uint64)}
 	return true
+}
+
+// seen notes the lines of data of the servers of a cluster. With a new one, something may be lost of all nodes.
+func (p *presence) seen(lines []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	isFirst, isNew := p.lines == nil, false
+	if isFirst {
+		p.lines = make(map[string]bool)
+	}
+	for _, line := range lines {
+		isNew = isNew || !p.lines[line]
+		p.lines[line] = true
+	}
+	for _, n := range p.nodes {
+		n.lost = n.lost || isNew && !isFirst
+	}
 }
 
 // removed forgets a node, and returns the channels of its rooms.

@@ -84,6 +84,33 @@ func (n *resident) list(room hub.Topic) (keys []string) {
 	return keys
 }
 
+// The server of a room in a cluster is replaced by one that lacks the last change. The leases are on another server.
+func TestFailoverOfARoomLosesPresence(t *testing.T) {
+	t.Parallel()
+	c := &soakCluster{t: t, servers: startCluster(t, true)}
+	c.client = connectCluster(t, c.servers)
+	leases := c.masterOf("websocket.hub:{nodes}")
+	x, master := room("x"), 0
+	for i := 0; ; i++ {
+		x = room(strconv.Itoa(i))
+		if master = c.masterOf("websocket.hub:{room:" + x.Name + "}"); master != leases {
+			break
+		}
+	}
+	a, b := newResident(t, connectCluster(t, c.servers), "a"), newResident(t, connectCluster(t, c.servers), "b")
+	require.True(t, a.renew().New)
+	require.True(t, b.renew().New)
+	a.put(x, 1, "ann")
+	dieAhead(t, c.servers[master], c.replicaOf(master), func() {
+		require.NoError(t, a.PutPresence(t.Context(), x, "a", 2, []hub.PresenceEntry{{Key: "ann"}}))
+	})
+	c.await(3, 2)
+	require.Eventually(t, func() bool { return a.renew().New }, patience, 10*moment, "the node has to put all again")
+	require.False(t, a.renew().New, "once")
+	a.put(x, 3, "bob")
+	assert.Equal(t, []string{"a bob"}, b.list(x))
+}
+
 func TestPresenceIsLost(t *testing.T) {
 	t.Parallel()
 	rows := map[string]func(t *testing.T, s *server){
@@ -161,7 +188,7 @@ func TestPresenceExpires(t *testing.T) {
 	a, dead := newResident(t, connect(t, s.addr()), "a", shorter), newResident(t, connect(t, s.addr()), "dead", shorter)
 	a.renew()
 	a.put(room("x"), 1, "ann")
-	_, err := dead.RenewNode(t.Context(), "dead", idle)
+	_, err := dead.RenewNode(t.Context(), "dead", idle/2) // it ends before its entries expire
 	require.NoError(t, err)
 	dead.put(room("x"), 1, "bob")
 	dead.put(room("y"), 2, "bob")

@@ -64,8 +64,11 @@ func TestSoak(t *testing.T) {
 	})
 }
 
-// dieAhead kills a server that has messages of the last moment which its replica has not got.
-func dieAhead(t *testing.T, s, replica *server) {
+// sendSome lets the players send messages.
+func sendSome() { time.Sleep(100 * time.Millisecond) }
+
+// dieAhead kills a server after something that its replica does not get.
+func dieAhead(t *testing.T, s, replica *server, ahead func()) {
 	t.Helper()
 	offset := s.offset("master_repl_offset")
 	require.Eventually(t, func() bool { return replica.offset("slave_repl_offset") >= offset }, patience, moment)
@@ -74,7 +77,7 @@ func dieAhead(t *testing.T, s, replica *server) {
 	client := newClient(s.addr())
 	defer client.Close() //nolint:errcheck // it has only to be closed
 	require.NoError(t, client.ClientKillByFilter(t.Context(), "type", "replica").Err())
-	time.Sleep(100 * time.Millisecond) // messages are sent
+	ahead()
 	s.kill()
 }
 
@@ -99,7 +102,7 @@ func TestSoakInCluster(t *testing.T) {
 				Name: "a server of the cluster is killed, and its replica takes its place", LosesNewest: true,
 				Begin: func() {
 					killed = c.masterOf(channel())
-					dieAhead(t, c.servers[killed], c.replicaOf(killed))
+					dieAhead(t, c.servers[killed], c.replicaOf(killed), sendSome)
 				},
 				End: func() {
 					c.await(3, 2)
@@ -141,7 +144,7 @@ func TestSoakWithSentinel(t *testing.T) {
 						}
 						return master.is("role:master") && replica.is("master_link_status:up")
 					}, patience, moment)
-					dieAhead(t, master, replica)
+					dieAhead(t, master, replica, sendSome)
 				},
 				End: func() {
 					require.Eventually(t, func() bool { return replica.is("role:master") }, patience, moment)
