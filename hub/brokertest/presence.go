@@ -194,8 +194,8 @@ func testLeases(t *testing.T, open func(*testing.T) *presence) {
 func testExpiry(t *testing.T, open func(*testing.T) *presence) {
 	a, b := open(t), open(t)
 	a.renew(longLease)
-	b.renew(shortLease)
 	begun := time.Now()
+	b.renew(shortLease)
 	a.put(room("x"), 1, entry("ann", "1"))
 	b.put(room("x"), 1, entry("ann", "2"), entry("bob", "3"))
 	b.put(room("y"), 2, entry("bob", "4"))
