@@ -165,6 +165,7 @@ type soak struct {
 	losses        int // of history
 	newestLosses  int
 	tooSlow, lost atomic.Int64 // how many connections have ended because of that
+	resumed       atomic.Int64 // how many stays are the continuation of another
 	settled       time.Duration
 	final         map[string]hub.Position // of the newest message in each room
 
@@ -186,7 +187,8 @@ type soakTrouble struct {
 	run  func()
 }
 
-// trouble makes trouble of all kinds, in random order, until the time has passed and each kind has occurred.
+// trouble makes trouble of all kinds, in random order, until the time has passed, each kind has occurred,
+// and a player has resumed. On a busy machine that may take longer, but not longer than another minute.
 func (s *soak) trouble(length time.Duration) {
 	all := []soakTrouble{
 		{"a node is cut off for a moment", func() { s.cutOff(s.between(50, 300)) }},
@@ -202,11 +204,15 @@ func (s *soak) trouble(length time.Duration) {
 		all = append(all, soakTrouble{f.Name, func() { s.fault(f) }})
 	}
 	begun := time.Now()
+	isOver := func() bool {
+		took := time.Since(begun)
+		return took >= length+time.Minute || took >= length && s.resumed.Load() > 0
+	}
 	time.Sleep(s.between(200, 400)) // what there is to lose
-	for round := 0; round == 0 || time.Since(begun) < length; round++ {
+	for round := 0; round == 0 || !isOver(); round++ {
 		s.random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		for _, trouble := range all {
-			if s.failures.Load() > 0 || round > 0 && time.Since(begun) >= length {
+			if s.failures.Load() > 0 || round > 0 && isOver() {
 				return
 			}
 			s.faults++
@@ -269,9 +275,9 @@ func (s *soak) pick(random *rand.Rand) *soakNode {
 // tell logs what has happened, and fails the test if that was too little to be worth anything.
 func (s *soak) tell(length time.Duration) {
 	s.t.Helper()
-	resumed, joined, plain := 0, 0, 0
+	resumed, joined, plain := s.resumed.Load(), 0, 0
 	for _, p := range s.players {
-		resumed, plain = resumed+p.resumed, plain+p.plain
+		plain += p.plain
 		joined += len(p.stays)
 	}
 	kept, epochs := s.ledger.count()

@@ -27,8 +27,7 @@ type soakPlayer struct {
 	stays    []*soakStay
 	since    map[string]hub.Position // of the last message of each room with history
 
-	resumed int
-	plain   int // how many messages without history it has received
+	plain int // how many messages without history it has received
 
 	mu        sync.Mutex
 	current   *soakSession // nil for none
@@ -254,7 +253,7 @@ func (s *soakSession) join(room string) error {
 	if err == nil {
 		stay.joined.Store(true)
 		if stay.since != (hub.Position{}) {
-			s.resumed++
+			s.soak.resumed.Add(1)
 		}
 		return nil
 	}
