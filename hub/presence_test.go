@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -282,5 +283,40 @@ func TestLostPublications(t *testing.T) {
 		s.enter(1, "eve", "x")
 		synctest.Wait()
 		expectView(t, ann, "x", people("ann", "cid", "dan", "eve"))
+	})
+}
+
+// A list that no changes follow is made anew for each member that enters a small room. In a large room,
+// members that enter at about the same time share it: otherwise, each would cost as much as all before.
+func TestListsWithoutChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		listed, options := 0, tellAll()
+		options.Changes = nil
+		list := options.List
+		options.List = func(room string, people []hub.Person) hub.Message {
+			listed += len(people)
+			return list(room, people)
+		}
+		h := hub.New(hub.Options{Presence: options})
+		s := &scene{rig: newRig(t, testws.Memory, websocket.Options{PingInterval: -1}), t: t, hubs: []*hub.Hub{h}}
+		const crowd = 1000
+		want := people()
+		for i := range crowd {
+			key := fmt.Sprintf("user-%04d", i)
+			client, _ := s.enter(0, key, "x")
+			synctest.Wait()
+			got := view(t, client)["x"]
+			if i <= 100 && i > 0 {
+				require.Equal(t, want, got, "%d", i)
+			}
+			assert.GreaterOrEqual(t, len(got), i-5-i/16, "%d", i)
+			want[key] = ""
+		}
+		assert.Less(t, listed, 50*crowd, "people in all lists")
+		sleep(time.Second)
+		client, _ := s.enter(0, "late", "x")
+		synctest.Wait()
+		expectView(t, client, "x", want)
+		require.NoError(t, h.Shutdown(t.Context()))
 	})
 }

@@ -36,9 +36,10 @@ type PresenceOptions struct {
 
 	// List returns the message with the people in a room, sorted by key, that each member gets when
 	// it has entered. The changes that the member gets afterwards begin exactly where the list ends.
-	// The hub may send one list to several members, with the changes since. It calls List from any
-	// goroutine, concurrently. If List is nil, or returns the zero Message, the hub sends no list. A
-	// message that can't be sent, such as one that is longer than Options.Queue allows, is logged.
+	// The hub may send one list to several members, with the changes since. If Changes is nil, a list of
+	// more than 100 people may be a second old. The hub calls List from any goroutine, concurrently. If
+	// List is nil, or returns the zero Message, the hub sends no list. A message that can't be sent, such
+	// as one that is longer than Options.Queue allows, is logged.
 	List func(room string, people []Person) Message
 
 	// Changes returns the message that all members of a room get when people have come, changed or

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/goyave-contrib/websocket/hub/internal/roster"
 )
@@ -116,7 +117,7 @@ func (r *presentRoom) tell(message Message, list []roster.Change, changes []Pres
 		}
 	}
 	if first {
-		r.list = listState{list: message}
+		r.list = listState{list: message, made: time.Now()}
 	} else {
 		r.list.follow(message, len(changes))
 	}
@@ -152,14 +153,22 @@ func (r *presentRoom) listMessage(people []Person) (m Message) {
 // mostTail is how many messages a list may be followed by before it is made anew in any case.
 const mostTail = 64
 
+// A list of more than fewPeople that no changes follow may be up to mostAge old: otherwise, it would be
+// made for each member that enters.
+const (
+	fewPeople = 100
+	mostAge   = time.Second
+)
+
 // A listState is the message with the people of a room, and what members have been told since it was
 // made. A member that enters gets all of that. So the list is not made for each member.
 type listState struct {
 	list    Message
 	tail    []Message // what members have been told after the list
-	changes int       // how many changes that was
-	stale   bool      // they have changed without a message for members
-	making  bool      // a goroutine is making a newer list
+	made    time.Time
+	changes int  // how many there have been since
+	stale   bool // some of them without a message for members
+	making  bool // a goroutine is making a newer list
 }
 
 // welcome returns what a member gets first.
@@ -172,28 +181,28 @@ func (s *listState) welcome() []Message {
 
 // follow adds what members have been told.
 func (s *listState) follow(message Message, changes int) {
+	s.changes += changes
 	if message.encoded == nil {
 		s.stale = true
 		return
 	}
-	s.changes += changes
 	if s.list.encoded != nil {
 		s.tail = append(s.tail, message)
 	}
 }
 
 // renewList makes a list anew if it is followed by at least some messages and by many changes, or if
-// it is stale.
+// it is stale and a member is about to enter.
 func (r *presentRoom) renewList(atLeast int) {
 	r.mu.Lock()
 	s := &r.list
 	many := s.changes > 4+r.room.Len()/16 && len(s.tail) >= atLeast
-	if !r.told || s.making || !many && (!s.stale || atLeast > 0) {
+	if !r.told || s.making || !many && (!s.stale || atLeast > 0 || r.mayBeOld()) {
 		r.mu.Unlock()
 		return
 	}
 	s.making = true
-	before, changes := len(s.tail), s.changes
+	before, changes, made := len(s.tail), s.changes, time.Now()
 	people := convert[Person](r.room.Shown())
 	s.stale = false
 	r.mu.Unlock()
@@ -201,5 +210,11 @@ func (r *presentRoom) renewList(atLeast int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	tail, rest, stale := slices.Clone(s.tail[before:]), s.changes-changes, s.stale
-	*s = listState{list: message, tail: tail, changes: rest, stale: stale}
+	*s = listState{list: message, tail: tail, made: made, changes: rest, stale: stale}
+}
+
+// mayBeOld reports whether a member that enters may get the list although it is stale. The caller holds
+// mu.
+func (r *presentRoom) mayBeOld() bool {
+	return r.presence.options.Changes == nil && r.room.Len() > fewPeople && time.Since(r.list.made) < mostAge
 }
