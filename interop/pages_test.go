@@ -39,12 +39,6 @@ func evaluate[T any](tab context.Context, t *testing.T, expression string) T {
 	return value
 }
 
-// again starts a server anew, on the address that it had.
-func (p *process) again(t *testing.T, start func(*testing.T, ...string) *process) *process {
-	t.Helper()
-	return start(t, "-addr", p.url[len("http://"):])
-}
-
 // A page comes back by itself when the server was away. Who types meanwhile notices
 // nothing: what was typed is there, and so is the cursor.
 func TestPagesComeBack(t *testing.T) {
@@ -65,7 +59,8 @@ func TestPagesComeBack(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			server := row.start(t)
-			require.NoError(t, inPage(browser, server.url, func(tab context.Context) error {
+			proxy := startProxy(t, server.url)
+			require.NoError(t, inPage(browser, proxy.url, func(tab context.Context) error {
 				in := fmt.Sprintf("state.textContent === %q", row.in)
 				require.NoError(t, chromedp.Do(tab, row.join...))
 				require.NoError(t, await(tab, in))
@@ -79,7 +74,7 @@ func TestPagesComeBack(t *testing.T) {
 				require.NoError(t, chromedp.Do(tab, chromedp.KeyEvent("\r")))
 				assert.Equal(t, "hello", evaluate[string](tab, t, `document.activeElement.value`), "what can't be sent is not lost")
 
-				server.again(t, row.start)
+				proxy.leadTo(row.start(t).url)
 				require.NoError(t, await(tab, in))
 				require.NoError(t, chromedp.Do(tab, chromedp.KeyEvent("\r")))
 				return await(tab, fmt.Sprintf(`log.querySelector("li:last-child:not(.sent)")?.textContent === %q`, row.echo))
@@ -153,7 +148,7 @@ func TestChatPageMissesNothing(t *testing.T) {
 		require.NoError(t, bob.Close(websocket.CloseNormalClosure, ""))
 		require.NoError(t, await(tab, `log.querySelector("li:last-child").textContent === "Bob left"`))
 		server.interrupt(t)
-		server.again(t, startChat)
+		proxy.leadTo(startChat(t).url)
 		require.NoError(t, await(tab, `log.querySelector("li")?.textContent === "You have missed more than is kept."`))
 		require.NoError(t, await(tab, `document.getElementById("here").textContent === "Ada"`))
 		require.NoError(t, chromedp.Do(tab, write("#message", "hello\n")))

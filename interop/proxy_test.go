@@ -18,10 +18,10 @@ type deadProxy struct {
 	url      string
 	dead     atomic.Bool
 	listener net.Listener
-	target   string
 
 	carrying sync.WaitGroup
 	mu       sync.Mutex
+	target   string // an address
 	conns    []net.Conn
 	closed   bool
 }
@@ -30,10 +30,8 @@ func startProxy(t *testing.T, serverURL string) *deadProxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	p := &deadProxy{
-		url: "http://" + listener.Addr().String(), listener: listener,
-		target: strings.TrimPrefix(serverURL, "http://"),
-	}
+	p := &deadProxy{url: "http://" + listener.Addr().String(), listener: listener}
+	p.leadTo(serverURL)
 	p.carrying.Go(p.accept)
 	t.Cleanup(func() {
 		_ = listener.Close()
@@ -44,6 +42,14 @@ func startProxy(t *testing.T, serverURL string) *deadProxy {
 		p.carrying.Wait()
 	})
 	return p
+}
+
+// leadTo has later connections lead to a server. A server that is started anew has another address, because
+// anybody may have taken the one that it had.
+func (p *deadProxy) leadTo(serverURL string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = strings.TrimPrefix(serverURL, "http://")
 }
 
 // cut ends the connections that there are.
@@ -62,7 +68,10 @@ func (p *deadProxy) accept() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", p.target)
+		p.mu.Lock()
+		target := p.target
+		p.mu.Unlock()
+		server, err := net.Dial("tcp", target)
 		if err != nil {
 			_ = client.Close()
 			continue
