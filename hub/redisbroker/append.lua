@@ -13,7 +13,9 @@
 local h = load(ARGV[4])
 local age = tonumber(ARGV[3])
 local previous, offset = h.last, h.last + 1
-if h.run ~= run then offset = math.max(offset + jump, now * 1000) end
+if h.run ~= run then
+  if now * 1000 > h.last then offset = now * 1000 else offset = offset + jump end
+end
 local time = math.max(now, h.time)
 
 redis.call('HSET', KEYS[1], 'last', number(offset), 'time', number(time), 'run', run, 'age', ARGV[3])

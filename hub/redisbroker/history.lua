@@ -14,9 +14,9 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 -- A server that restarts, or takes the place of another one, begins a new line of data, and may have lost
 -- the newest entries of the line before. If it gave their offsets to others, nobody could tell them apart. So
--- the offsets of a new line begin this much higher: who knows an entry that was lost sees that the
--- next one does not follow it. For all others, it does. And they begin at the microseconds since 1970, because
--- all of a line may be lost, and the next one then follows the same entry.
+-- the offsets of a new line begin at the microseconds since 1970, or, where that is not higher, this much
+-- higher: who knows an entry that was lost sees that the next one does not follow it. For all others, it does. All
+-- of a line may be lost, and the next one, which then follows the same entry, begins at another time.
 local jump = 1000000000
 local run = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or ''
 
