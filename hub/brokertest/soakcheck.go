@@ -30,7 +30,7 @@ func (s *soak) checkStays() {
 		final := s.final[loss.room]
 		h := histories[soakEpoch{loss.room, final.Epoch}]
 		after, _ := slices.BinarySearch(h.kept, loss.at.Offset+1)
-		isGone := len(h.kept)-after > soakKeep || h.lost[loss.at.Offset]
+		isGone := len(h.kept)-after > soakKeep || h.lost[loss.at.Offset] || h.losesBetween(loss.at.Offset, h.kept[after:])
 		isFirst := loss.at == (hub.Position{}) && s.losses+s.newestLosses == 0 // which may be lost on the way
 		if !isGone && (loss.at.Epoch == final.Epoch || isFirst) {
 			s.failf("what follows %v of %q is not lost", loss.at, loss.room)

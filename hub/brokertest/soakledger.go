@@ -128,6 +128,17 @@ type soakHistory struct {
 	lost map[uint64]bool // those that are not before the newest one, which was kept
 }
 
+// losesBetween reports whether messages were lost between an offset and the first that was kept after it. A member
+// that is not to get them has passed them all the same.
+func (h soakHistory) losesBetween(offset uint64, kept []uint64) bool {
+	for lost := range h.lost {
+		if lost > offset && (len(kept) == 0 || lost < kept[0]) {
+			return true
+		}
+	}
+	return false
+}
+
 // histories returns all epochs.
 func (l *soakLedger) histories() map[soakEpoch]soakHistory {
 	all := make(map[soakEpoch]soakHistory)

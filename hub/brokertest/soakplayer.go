@@ -261,13 +261,15 @@ func (s *soakSession) join(room string) error {
 		return err
 	}
 	isLost := errors.Is(err, hub.ErrHistoryLost)
-	if isLost {
-		s.soak.ledger.lose(room, stay.since)
-	}
 	if err := s.leave(room); err != nil {
 		return err
 	}
 	if isLost {
+		at := stay.since
+		if n := len(stay.got); n > 0 { // it was lost on the way
+			at = hub.Position{Epoch: stay.epoch, Offset: stay.got[n-1]}
+		}
+		s.soak.ledger.lose(room, at)
 		s.since[room] = hub.Position{}
 	}
 	return nil // the broker is away, or the message is lost: the player tries again later
