@@ -57,7 +57,7 @@ func (m *Member) enqueueOne(ms *membership, p *pass, position uint32) {
 		return
 	}
 	ms.next = position + 1
-	if d := &p.deliveries[i]; !m.disconnecting && d.isFor(m) && (!d.isKept() || !m.isHeld(ms)) {
+	if d := &p.deliveries[i]; d.isFor(m) && (!d.isKept() || !m.isHeld(ms)) {
 		_ = m.enqueue(d.message) // enqueue counts the message if it does not fit
 	}
 }
@@ -169,9 +169,7 @@ func (m *Member) enqueueUndelivered(l leftovers) {
 		}
 		if err := m.enqueue(messages...); errors.Is(err, websocket.ErrQueueFull) && len(messages) > 1 {
 			for _, message := range messages {
-				if !m.disconnecting {
-					_ = m.enqueue(message) // enqueue counts the message if it does not fit
-				}
+				_ = m.enqueue(message) // enqueue counts the message if it does not fit
 			}
 		}
 	}
@@ -205,8 +203,12 @@ func (m *Member) undelivered(selected selector) (passes map[*membership]*pass) {
 }
 
 // enqueue adds messages to the connection's queue: all of them or, with an error, none. It
-// writes nothing. The caller holds the mutex.
+// writes nothing. A member that is disconnecting gets no more, because that would come after a gap.
+// The caller holds the mutex.
 func (m *Member) enqueue(messages ...*websocket.EncodedMessage) error {
+	if m.disconnecting {
+		return websocket.ErrQueueFull
+	}
 	err := m.conn.Enqueue(m.hub.options.Queue, messages...)
 	switch {
 	case err == nil:
@@ -221,6 +223,9 @@ func (m *Member) enqueue(messages ...*websocket.EncodedMessage) error {
 func (m *Member) enqueueSlow(message *websocket.EncodedMessage, s *slow) error {
 	if s == nil {
 		return m.enqueue(message)
+	}
+	if m.disconnecting {
+		return websocket.ErrQueueFull
 	}
 	h := m.hub
 	policy := h.options.WhenFull

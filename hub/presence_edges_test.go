@@ -507,3 +507,29 @@ func TestListsAreShared(t *testing.T) {
 		require.NoError(t, h.Shutdown(t.Context()))
 	})
 }
+
+// A member that has no room for the list of people gets no changes of it, either: it is too slow.
+func TestListThatDoesNotFit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 40 << 10
+		presence := tellAll()
+		presence.List = func(string, []hub.Person) hub.Message { return hub.Binary(make([]byte, size)) }
+		h := hub.New(hub.Options{Queue: websocket.QueueLimit{Bytes: size * 3 / 2}, Presence: presence})
+		r := newRig(t, testws.Memory, websocket.Options{})
+		for _, key := range []string{"ann", "bob"} { // bob's change follows the list
+			client, member := r.join(h)
+			require.NoError(t, member.SetKey(key))
+			require.NoError(t, member.Join("x"))
+			client.ExpectBinary(make([]byte, size))
+			synctest.Wait()
+		}
+		client, member := r.joinSlow(h)
+		require.NoError(t, member.Send(hub.Binary(make([]byte, size))))
+		require.NoError(t, member.Join("x"))
+		synctest.Wait()
+		client.ExpectBinary(make([]byte, size))
+		client.ExpectClose(websocket.CloseTryAgainLater, "too slow")
+		require.EqualValues(t, 1, h.Stats().Dropped)
+		require.NoError(t, h.Shutdown(t.Context()))
+	})
+}

@@ -44,7 +44,9 @@ type PresenceOptions struct {
 
 	// Changes returns the message that all members of a room get when people have come, changed or
 	// gone: usually one change, or several that came at about the same time, with at most one for
-	// each person. If Changes is nil, or returns the zero Message, the hub sends none.
+	// each person. If Changes is nil, or returns the zero Message, the hub sends none. A member that
+	// is too slow for a list or for changes is disconnected, unless Options.WhenFull or the message
+	// says otherwise: then what it knows of the room is wrong from then on.
 	Changes func(room string, changes []PresenceChange) Message
 }
 
