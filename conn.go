@@ -11,6 +11,7 @@ import (
 	ws "github.com/gorilla/websocket"
 	"github.com/goyave-contrib/websocket/internal/handshake"
 	"github.com/goyave-contrib/websocket/internal/transport"
+	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 // Conn is one WebSocket connection, of a server or a client. One goroutine may read, and any
@@ -43,13 +44,10 @@ type Conn struct {
 	place    int32 // in the connSet; guarded by it
 	accepted bool  // the 101 is written; guarded by the connSet
 
-	isPong      bool     // the control frame that is handled is a pong; only used by the reading goroutine
-	handling    bool     // a handler is running; only used by the reading goroutine
-	dispatch    dispatch // set before other goroutines have the Conn
-	onClose     atomic.Pointer[func(code int, text string) error]
-	onPing      atomic.Pointer[func(data string) error]
-	onPong      atomic.Pointer[func(data string) error]
-	handledPing atomic.Pointer[handledPing] // nil while no ping handler is running
+	isPong      bool                 // the control frame that is handled is a pong; only used by the reading goroutine
+	handling    bool                 // a handler is running; only used by the reading goroutine
+	dispatch    dispatch             // set before other goroutines have the Conn
+	ownHandlers xsync.Lazy[handlers] // made when the application sets the first one
 
 	pings     pings
 	keepalive keepalive

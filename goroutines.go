@@ -76,15 +76,29 @@ func (c *Conn) whenDone(ctx context.Context, f func()) (stop func() bool) {
 // group holds the functions that run for a connection: those that Conn.Go started, and the
 // hooks that BeforeClose registered.
 type group struct {
-	running       sync.WaitGroup
 	mu            sync.Mutex
-	errs          []error     // not yet taken by Serve's goroutine
-	functions     int32       // of Conn.Go that have not returned, without those of the library
 	departure     departure   // why the Endpoint has ended the connection, if it has
 	stopped       bool        // Serve has returned
 	closing       bool        // the connection has begun to end
+	functions     *functions  // nil until there is one, or an error
 	beforeClose   func()      // calls all hooks in order; nil without any, and once it is called
 	hooksReturned xsync.Event // beforeClose has returned or timed out, or was nil
+}
+
+// functions are the functions that run for a connection, which most connections do not have. The
+// mutex of the group guards the fields, but running.
+type functions struct {
+	running sync.WaitGroup
+	open    int     // functions of Conn.Go that have not returned, without those of the library
+	errs    []error // not yet taken by Serve's goroutine
+}
+
+// ensureFunctions returns the functions, for one to be started. The mutex is held.
+func (g *group) ensureFunctions() *functions {
+	if g.functions == nil {
+		g.functions = new(functions)
+	}
+	return g.functions
 }
 
 // Go calls f in a goroutine that belongs to the connection and returns true. The context of
@@ -107,8 +121,9 @@ func (c *Conn) Go(f func(ctx context.Context) error) bool {
 	if g.stopped {
 		return false
 	}
-	g.functions++
-	g.running.Go(func() {
+	started := g.ensureFunctions()
+	started.open++
+	started.running.Go(func() {
 		defer g.functionReturned() // its error is known by then
 		c.run(func() error { return f(c.Context()) })
 	})
@@ -123,7 +138,7 @@ func (c *Conn) goInternal(f func() error) bool {
 	if g.stopped {
 		return false
 	}
-	g.running.Go(func() { c.run(f) })
+	g.ensureFunctions().running.Go(func() { c.run(f) })
 	return true
 }
 
@@ -131,7 +146,7 @@ func (c *Conn) goInternal(f func() error) bool {
 func (g *group) functionReturned() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.functions--
+	g.functions.open--
 }
 
 // run calls f, within the guard of the options if there is one. An error or panic of f ends
@@ -148,7 +163,8 @@ func (c *Conn) goroutineEnded(err error) {
 	}
 	g := &c.group
 	g.mu.Lock()
-	g.errs = append(g.errs, err)
+	failed := g.ensureFunctions()
+	failed.errs = append(failed.errs, err)
 	serving := !g.stopped
 	g.mu.Unlock()
 	if serving && !c.merelyHungUp(err) { // after a hang-up, reads find out how the connection ended
@@ -172,7 +188,12 @@ func (g *group) stop() []error {
 
 // wait waits for the functions that still run and takes their errors.
 func (g *group) wait() []error {
-	g.running.Wait()
+	g.mu.Lock()
+	started := g.functions
+	g.mu.Unlock()
+	if started != nil {
+		started.running.Wait()
+	}
 	return g.takeErrors()
 }
 
@@ -183,11 +204,14 @@ func (g *group) takeErrors() []error {
 	return g.take()
 }
 
-// hasFunctions reports whether a function of Go has not returned.
-func (g *group) hasFunctions() bool {
+// openFunctions returns the functions, nil if none of Go is left that has not returned.
+func (g *group) openFunctions() *functions {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.functions > 0
+	if g.functions == nil || g.functions.open == 0 {
+		return nil
+	}
+	return g.functions
 }
 
 // depart notes why the Endpoint ends the connection, unless that is known already.
@@ -208,8 +232,11 @@ func (g *group) departs() departure {
 
 // take returns the errors that were not taken before. The caller holds the lock.
 func (g *group) take() []error {
-	errs := g.errs
-	g.errs = nil
+	if g.functions == nil {
+		return nil
+	}
+	errs := g.functions.errs
+	g.functions.errs = nil
 	return errs
 }
 
@@ -294,7 +321,7 @@ func (c *Conn) startHooksLocked() (first bool) {
 		g.hooksReturned.Set()
 		return true
 	}
-	g.running.Go(func() { c.runHooks(hooks) })
+	g.ensureFunctions().running.Go(func() { c.runHooks(hooks) })
 	return true
 }
 

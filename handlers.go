@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 
@@ -11,10 +12,49 @@ import (
 // being written. Then the ping stays unanswered. The bound is gorilla's.
 const pongWait = time.Second
 
+// handlers are the handlers that the application has set.
+type handlers struct {
+	close   handler[func(code int, text string) error]
+	ping    handler[func(data string) error]
+	pong    handler[func(data string) error]
+	handled atomic.Pointer[handledPing] // nil while no ping handler is running
+}
+
+// A handler is a function of type F, nil if the application has set none.
+type handler[F any] struct{ f atomic.Pointer[F] }
+
+func (h *handler[F]) set(f F) { h.f.Store(&f) }
+
+func (h *handler[F]) get() (f F) {
+	if set := h.f.Load(); set != nil {
+		f = *set
+	}
+	return f
+}
+
 // A handledPing is a ping whose handler is running.
 type handledPing struct {
 	data     string
 	answered atomic.Bool // a pong with the same data was written
+}
+
+// noHandlers are those of most connections.
+var noHandlers = new(handlers)
+
+// handlers returns the handlers that the application has set until now.
+func (c *Conn) handlers() *handlers { return cmp.Or(c.ownHandlers.Made(), noHandlers) }
+
+// ensureHandlers returns the handlers, for one to be set.
+func (c *Conn) ensureHandlers() *handlers {
+	return c.ownHandlers.Get(func() *handlers { return new(handlers) })
+}
+
+// pongWritten notes that the application writes a pong, which may answer the ping whose handler is
+// running.
+func (c *Conn) pongWritten(data []byte) {
+	if p := c.handlers().handled.Load(); p != nil && p.data == string(data) {
+		p.answered.Store(true)
+	}
 }
 
 // installHandlers sets our handlers on gorilla's connection. gorilla never sees a control
@@ -32,13 +72,13 @@ func (c *Conn) installHandlers() {
 // embedded connection. While a handler of the Conn runs, each of ours does nothing then.
 
 func (c *Conn) handleClose(code int, text string) error {
-	h := c.onClose.Load()
+	h := c.handlers().close.get()
 	if h == nil || c.handling {
 		return nil
 	}
 	c.handling = true
 	defer func() { c.handling = false }()
-	return (*h)(code, text)
+	return h(code, text)
 }
 
 // handleControl handles a ping, or a pong while the engine reports one.
@@ -56,11 +96,12 @@ func (c *Conn) handlePing(data string) error {
 	}
 	c.handling = true
 	defer func() { c.handling = false }()
-	if h := c.onPing.Load(); h != nil {
+	set := c.handlers()
+	if h := set.ping.get(); h != nil {
 		p := &handledPing{data: data}
-		c.handledPing.Store(p)
-		defer c.handledPing.Store(nil)
-		if err := (*h)(data); err != nil || p.answered.Load() {
+		set.handled.Store(p)
+		defer set.handled.Store(nil)
+		if err := h(data); err != nil || p.answered.Load() {
 			return err
 		}
 	}
@@ -71,13 +112,13 @@ func (c *Conn) handlePing(data string) error {
 
 func (c *Conn) handlePong(data string) error {
 	c.pings.handlePong(data)
-	h := c.onPong.Load()
+	h := c.handlers().pong.get()
 	if h == nil || c.handling {
 		return nil
 	}
 	c.handling = true
 	defer func() { c.handling = false }()
-	return (*h)(data)
+	return h(data)
 }
 
 // SetCloseHandler sets a function that a read calls when it receives the peer's close frame,
@@ -86,17 +127,13 @@ func (c *Conn) handlePong(data string) error {
 // If it returns an error, the read returns that instead of the *CloseError. Nil removes the
 // handler. It may be called from any goroutine.
 func (c *Conn) SetCloseHandler(h func(code int, text string) error) {
-	if h == nil {
-		c.onClose.Store(nil)
-		return
-	}
-	c.onClose.Store(&h)
+	c.ensureHandlers().close.set(h)
 }
 
 // CloseHandler returns the handler that SetCloseHandler set, or a function that does nothing.
 func (c *Conn) CloseHandler() func(code int, text string) error {
-	if h := c.onClose.Load(); h != nil {
-		return *h
+	if h := c.handlers().close.get(); h != nil {
+		return h
 	}
 	return func(int, string) error { return nil }
 }
@@ -106,18 +143,14 @@ func (c *Conn) CloseHandler() func(code int, text string) error {
 // the same data. If it returns an error, the read returns that. Nil removes the handler. It
 // may be called from any goroutine.
 func (c *Conn) SetPingHandler(h func(data string) error) {
-	if h == nil {
-		c.onPing.Store(nil)
-		return
-	}
-	c.onPing.Store(&h)
+	c.ensureHandlers().ping.set(h)
 }
 
 // PingHandler returns the handler that SetPingHandler set, or a function that does nothing,
 // because pings are answered without a handler.
 func (c *Conn) PingHandler() func(data string) error {
-	if h := c.onPing.Load(); h != nil {
-		return *h
+	if h := c.handlers().ping.get(); h != nil {
+		return h
 	}
 	return func(string) error { return nil }
 }
@@ -126,17 +159,13 @@ func (c *Conn) PingHandler() func(data string) error {
 // goroutine. If it returns an error, the read returns that. Nil removes the handler. It may
 // be called from any goroutine.
 func (c *Conn) SetPongHandler(h func(data string) error) {
-	if h == nil {
-		c.onPong.Store(nil)
-		return
-	}
-	c.onPong.Store(&h)
+	c.ensureHandlers().pong.set(h)
 }
 
 // PongHandler returns the handler that SetPongHandler set, or a function that does nothing.
 func (c *Conn) PongHandler() func(data string) error {
-	if h := c.onPong.Load(); h != nil {
-		return *h
+	if h := c.handlers().pong.get(); h != nil {
+		return h
 	}
 	return func(string) error { return nil }
 }

@@ -81,7 +81,7 @@ func TestConnectionsAreSmall(t *testing.T) {
 		t.Skip("sizes are those of 64 bits")
 	}
 	assert.LessOrEqual(t, unsafe.Sizeof(transport.Conn{}), uintptr(480))
-	assert.LessOrEqual(t, unsafe.Sizeof(acceptedConn{}), uintptr(352))
+	assert.LessOrEqual(t, unsafe.Sizeof(acceptedConn{}), uintptr(288))
 }
 
 // readsOnce returns a connection over TCP that reads one message, and its client.

@@ -141,14 +141,15 @@ func (c *Conn) awaitFunctions() (errs []error, running *sync.WaitGroup) {
 	if !c.t.ShuttingDown() || c.t.CloseChosen() {
 		return nil, nil
 	}
-	if !g.hasFunctions() { // the last one may have returned since Serve has
+	started := g.openFunctions()
+	if started == nil { // the last one may have returned since Serve has
 		return g.takeErrors(), nil
 	}
 	running = new(sync.WaitGroup)
 	returned := make(chan struct{})
 	running.Go(func() {
 		defer close(returned)
-		g.running.Wait()
+		started.running.Wait()
 	})
 	grace := time.NewTimer(serveGrace)
 	defer grace.Stop()

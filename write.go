@@ -148,9 +148,7 @@ func (c *Conn) writeControl(b *transport.WriteDeadline, messageType int, data []
 		return c.t.WriteCloseMessage(b, data)
 	case PingMessage:
 	case PongMessage:
-		if p := c.handledPing.Load(); p != nil && p.data == string(data) {
-			p.answered.Store(true)
-		}
+		c.pongWritten(data)
 	default:
 		return errControlType
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // Alarms are timers of many values of type T, such as connections. They share a few timers of the
-// runtime, and so each costs 16 bytes in its T and about 24 in a heap, where a timer of the runtime
+// runtime, and so each costs 8 bytes in its T and about 24 in a heap, where a timer of the runtime
 // costs 170. They go off to the instant.
 //
 // The alarms are spread over shards, each of which has a mutex, a heap and a timer: there is no
@@ -27,7 +27,6 @@ type Alarm struct {
 	calls   int16 // under way
 	shard   uint8 // 1 + the index of the shard; zero: it belongs to no Alarms; set by Join
 	stopped bool
-	idle    chan struct{} // closed when no call is under way; nil: no Stop waits for that
 }
 
 // NewAlarms returns a set of alarms with the given number of shards, at most 255. of returns the
@@ -104,10 +103,15 @@ func (s *Alarms[T]) Stop(v *T) {
 	}
 	a.stopped = true
 	s.remove(h, a)
-	if a.calls > 0 && a.idle == nil {
-		a.idle = make(chan struct{})
+	for a.calls > 0 {
+		if h.returned == nil {
+			h.returned = make(chan struct{})
+		}
+		returned := h.returned
+		h.mu.Unlock()
+		<-returned
+		h.mu.Lock()
 	}
-	idle := a.idle
 	var over chan struct{}
 	if len(h.heap) == 0 && h.fires > 0 { // the goroutine of the timer has nothing left to do
 		if h.over == nil {
@@ -116,9 +120,6 @@ func (s *Alarms[T]) Stop(v *T) {
 		over = h.over
 	}
 	h.mu.Unlock()
-	if idle != nil {
-		<-idle
-	}
 	if over != nil {
 		<-over
 	}
@@ -136,6 +137,8 @@ type alarmShard[T any] struct {
 	fire  func()        // of the timer; nil until it is first needed
 	fires int           // calls of fire to come or under way
 	over  chan struct{} // closed when there are none, or an alarm is set; nil: no Stop waits for that
+
+	returned chan struct{} // closed when a call of ring has returned; nil: no Stop waits for one
 }
 
 type alarmEntry[T any] struct {
@@ -180,9 +183,9 @@ func (s *Alarms[T]) call(h *alarmShard[T], v *T, a *Alarm) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		a.calls--
-		if a.calls == 0 && a.idle != nil {
-			close(a.idle)
-			a.idle = nil
+		if h.returned != nil {
+			close(h.returned)
+			h.returned = nil
 		}
 	}()
 	s.ring(v)
