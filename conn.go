@@ -71,7 +71,6 @@ func (c *Conn) init(request context.Context, gorilla *ws.Conn, t *transport.Conn
 	c.Conn, c.t, c.options, c.request = gorilla, t, options.alone(t), valuesOf(request)
 	c.options.alarms.Join(c)
 	c.initCompression()
-	t.SetReadLimit(options.maxMessageSize)
 	c.installHandlers()
 	t.SetEvents((*connEvents)(c))
 }

@@ -77,6 +77,7 @@ func (o *connOptions) config(readBuffers *sync.Pool, readBufferSize, writeBuffer
 	return &transport.Config{
 		WriteTimeout: o.writeTimeout,
 		CloseTimeout: o.closeTimeout,
+		ReadLimit:    o.maxMessageSize,
 		KeepSentAt:   o.heartbeatInterval < forever,
 
 		SkipUTF8Validation:   o.skipUTF8Validation,

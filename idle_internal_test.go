@@ -80,7 +80,7 @@ func TestConnectionsAreSmall(t *testing.T) {
 	if strconv.IntSize != 64 {
 		t.Skip("sizes are those of 64 bits")
 	}
-	assert.LessOrEqual(t, unsafe.Sizeof(transport.Conn{}), uintptr(480))
+	assert.LessOrEqual(t, unsafe.Sizeof(transport.Conn{}), uintptr(384))
 	assert.LessOrEqual(t, unsafe.Sizeof(acceptedConn{}), uintptr(288))
 }
 

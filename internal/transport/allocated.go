@@ -10,7 +10,7 @@ type Allocated struct {
 	Queue         bool // a queue, with messages or without
 	ReadDeadlines bool // the state of read deadlines, which the first one needs
 	Gorilla       bool // the state of the view, which gorilla has used
-	Awaited       bool // a channel that is closed with the socket
+	Awaited       bool // channels that are closed when the connection ends
 }
 
 // Allocated must be called only while the reading goroutine waits for the peer and no
@@ -24,6 +24,6 @@ func (t *Conn) Allocated() Allocated {
 		Queue:         t.queue.Made() != nil,
 		ReadDeadlines: t.deadlines.Made() != nil,
 		Gorilla:       t.gorilla.Made() != nil,
-		Awaited:       t.closed.IsAwaited(),
+		Awaited:       t.waits.Made() != nil,
 	}
 }

@@ -221,7 +221,7 @@ func (t *Conn) payload(a *arrival, c *content) error {
 		if c == nil {
 			continue
 		}
-		if err := c.take(p, t.limit.Load()); err != nil {
+		if err := c.take(p, t.readLimit()); err != nil {
 			return err
 		}
 	}

@@ -8,13 +8,6 @@ import (
 	"github.com/goyave-contrib/websocket/internal/wire"
 )
 
-// SetCloseTimeout bounds later closing handshakes. With zero or less, a closing handshake tries
-// to write the close frame and does not wait for the answer.
-func (t *Conn) SetCloseTimeout(d time.Duration) { t.closeTimeout.Store(int64(d)) }
-
-// CloseTimeout returns the bound of later closing handshakes.
-func (t *Conn) CloseTimeout() time.Duration { return time.Duration(t.closeTimeout.Load()) }
-
 // BeginShutdown notes that the Endpoint of the connection shuts down, and cancels the context
 // of the connection with the cause. If the end was decided before, the connection does not
 // count as shut down, unless it was decided only by a ChooseClose whose frame was not sent.
@@ -151,10 +144,10 @@ func (t *Conn) awaitPeerClose() {
 		return
 	}
 	select {
-	case <-t.peerClosed.Done():
+	case <-t.await(untilPeerClose):
 		t.reading.lock.Cancel()
 		return
-	case <-t.closed.Done():
+	case <-t.Closed():
 		t.reading.lock.Cancel()
 		return
 	case <-t.reading.lock.Wait():
@@ -163,7 +156,7 @@ func (t *Conn) awaitPeerClose() {
 	if t.lent.NotPooled { // a part of the read buffer, which still belongs to the caller
 		t.detachBuffer()
 	}
-	t.readDeadlines().take(t.nc)
+	t.readDeadlines().take(t)
 	if t.dropFrames() && t.HungUp() {
 		// A later read must not return the close frame as if no message had been dropped.
 		t.reading.err = t.endError()

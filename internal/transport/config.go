@@ -16,6 +16,9 @@ type Config struct {
 	// CloseTimeout is the first close timeout of a connection: see [Conn.SetCloseTimeout].
 	CloseTimeout time.Duration
 
+	// ReadLimit is the first limit of the size of a message, in bytes: see [Conn.SetReadLimit].
+	ReadLimit int64
+
 	// Client says that this end is the client.
 	Client bool
 

@@ -3,10 +3,10 @@ package transport
 import (
 	"crypto/tls"
 	"net"
-	"sync/atomic"
 	"time"
 
 	"github.com/goyave-contrib/websocket/internal/strictconn"
+	"github.com/goyave-contrib/websocket/internal/xsync"
 )
 
 // Conn is one connection of the WebSocket protocol. The package comment says which goroutine
@@ -14,8 +14,8 @@ import (
 //
 // A Conn fills a size class of Go's allocator: TestConnectionsAreSmall of the root checks it.
 type Conn struct {
-	nc     net.Conn // what New was given, made strict
-	begun  time.Time
+	nc     net.Conn      // what New was given, made strict
+	begun  time.Duration // the time from epoch to New
 	config *Config
 	client bool // this end is the client: it masks what it writes, and the peer does not
 	coarse bool // a plain socket: its write deadline may stay set, because its reads never write
@@ -25,9 +25,8 @@ type Conn struct {
 
 	events Events // noEvents until SetEvents
 
-	deflating *deflating // nil unless permessage-deflate was negotiated
-
-	closeTimeout atomic.Int64 // nanoseconds; zero or less: a closing handshake does not wait
+	deflating *deflating           // nil unless permessage-deflate was negotiated
+	settings  xsync.Lazy[settings] // made when the first of them is set
 
 	state
 	reading
@@ -40,16 +39,18 @@ type Conn struct {
 func New(nc net.Conn, early []byte, config *Config) *Conn {
 	nc = strictconn.Unwrap(nc)
 	t := &Conn{
-		nc: strictconn.Wrap(nc, config.Panics), begun: time.Now(),
+		nc: strictconn.Wrap(nc, config.Panics), begun: time.Since(epoch),
 		config: config, client: config.Client, events: noEvents{},
 	}
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn: // a type that wraps one may do TLS
 		t.coarse = true
+	default:
+		if w := t.newWatch(nc); w != nil {
+			t.ensureSettings().watch = w
+		}
 	}
-	t.SetCloseTimeout(config.CloseTimeout)
 	t.socket = rawConn(nc)
-	t.watch = t.newWatch(nc)
 	t.buffer = bufferWith(early, t.bufferSize())
 	t.counts.bytesReceived.Add(uint64(len(early)))
 	return t
@@ -79,14 +80,14 @@ func (t *Conn) WriteResponse(p []byte, timeout time.Duration) error {
 	_ = t.nc.SetReadDeadline(time.Time{}) // a read that it bounds all the same fails
 	var at time.Time
 	if timeout > 0 {
-		at = t.begun.Add(t.Age() + timeout)
+		at = time.Now().Add(timeout)
 	}
 	t.boundResponse(at)
 	_, err := t.nc.Write(p)
 	switch {
 	case at.IsZero():
 	case t.coarse: // the next write sets its own
-		t.armed = at.Sub(t.begun)
+		t.armed = t.ageAt(at)
 	default:
 		t.boundResponse(time.Time{})
 	}
@@ -107,8 +108,15 @@ func (t *Conn) NetConn() net.Conn {
 	return strictconn.Unwrap(t.nc)
 }
 
+// epoch is the time from which connections count. It is a part of all of them, and so each has only
+// the time since then.
+var epoch = time.Now()
+
 // Age returns the time since New was called. Other times of a Conn are such ages, too.
-func (t *Conn) Age() time.Duration { return time.Since(t.begun) }
+func (t *Conn) Age() time.Duration { return time.Since(epoch) - t.begun }
+
+// ageAt returns the age that the connection has at a time.
+func (t *Conn) ageAt(at time.Time) time.Duration { return t.Age() + time.Until(at) }
 
 // happens makes the transition of an event. It cancels the context of the connection if the
 // event ends it, and then wakes the goroutines that wait for the event. It reports whether the
@@ -147,30 +155,31 @@ func (t *Conn) close() error {
 	if t.happens(eventSocketClosed, nil) {
 		t.release()
 	}
-	<-t.released.Done()
-	if t.closeErr != nil {
-		return *t.closeErr
+	if !t.has(factReleased) {
+		<-t.await(untilRelease)
+	}
+	if w := t.waits.Made(); w != nil {
+		return w.closeErr
 	}
 	return nil
 }
 
 // release disarms the timers that would close the socket, and closes it.
 func (t *Conn) release() {
-	defer t.released.Set()
+	defer t.happens(eventReleased, nil)
 	t.events.SocketClosing()
 	t.mu.Lock()
 	if t.expiry != nil {
 		t.expiry.timer.Cancel()
 	}
 	t.mu.Unlock()
-	if t.watch != nil {
-		t.watch.timer.Cancel()
+	if w := t.watch(); w != nil {
+		w.timer.Cancel()
 	}
 	t.releaseWindows()
 	t.removeSocket()
 	if err := t.nc.Close(); err != nil {
-		failed := err // the copy alone is on the heap
-		t.closeErr = &failed
+		t.ensureWaits().closeErr = err
 	}
 }
 
@@ -224,8 +233,8 @@ func (t *Conn) StopBackground() {
 	if e != nil {
 		e.timer.Stop()
 	}
-	if t.watch != nil {
-		t.watch.timer.Stop()
+	if w := t.watch(); w != nil {
+		w.timer.Stop()
 	}
 }
 

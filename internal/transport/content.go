@@ -34,17 +34,13 @@ func (c *content) end() error {
 	return nil
 }
 
-// SetReadLimit bounds the size of messages that are read from now on, in bytes after inflating.
-// Zero or less means no limit.
-func (t *Conn) SetReadLimit(limit int64) { t.limit.Store(limit) }
-
 // measure adds the length of a data frame to its message. If the message is longer than the
 // limit, it fails it, before any of the payload is read. A compressed message may be a little
 // longer on the wire than its content, whose size is checked when it is inflated. The read lock
 // is held.
 func (t *Conn) measure(length uint64) error {
 	limit := uint64(math.MaxInt64)
-	if n := t.limit.Load(); n > 0 {
+	if n := t.readLimit(); n > 0 {
 		limit = uint64(n)
 		if t.deflated {
 			limit = min(limit+limit/8+1024, math.MaxInt64)

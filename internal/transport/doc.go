@@ -46,7 +46,7 @@
 // The connection and its end:
 //
 //   - conn.go: Conn, from New to the closing of the socket
-//   - config.go, counters.go, error.go, events.go, flags.go: its parts
+//   - config.go, settings.go, counters.go, error.go, events.go, flags.go: its parts
 //   - state.go: how it ends, as a table of transitions
 //   - close.go: the closing handshake
 //   - expiry.go: timers that bound the end

@@ -105,7 +105,7 @@ func (t *Conn) awaitFlush() {
 	if idle := q.flushed(); idle != nil {
 		select {
 		case <-idle:
-		case <-t.closed.Done():
+		case <-t.Closed():
 		}
 	}
 }

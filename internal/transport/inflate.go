@@ -71,7 +71,7 @@ func (t *Conn) inflate(z *deflate.Reader, c *content) error {
 // inflateNext returns the next part of a message, inflated and checked, and io.EOF at its end.
 func (t *Conn) inflateNext(z *deflate.Reader, c *content) ([]byte, error) {
 	p, err := z.Next()
-	if violation := c.take(p, t.limit.Load()); violation != nil {
+	if violation := c.take(p, t.readLimit()); violation != nil {
 		return nil, violation
 	}
 	if err == io.EOF { //nolint:errorlint // a wrapped one is no end

@@ -188,7 +188,7 @@ func (m *messageReader) readPlain(p []byte) (int, error) {
 		return 0, err
 	}
 	if err == nil {
-		err = m.content.take(p[:n], m.t.limit.Load())
+		err = m.content.take(p[:n], m.t.readLimit())
 	}
 	return n, err
 }

@@ -59,8 +59,8 @@ func (t *Conn) ReadOrPark(quiet time.Duration, w Waker) (messageType int, p []by
 		return t.ReadMessage(context.Background(), true)
 	}
 	d := t.readDeadlines()
-	if d.parker.t == nil {
-		d.serve(t, w)
+	if d.parker.waker == nil {
+		d.serve(w)
 	}
 	if err := t.unreadable(context.Background()); err != nil {
 		return NoMessage, nil, err
@@ -72,13 +72,13 @@ func (t *Conn) ReadOrPark(quiet time.Duration, w Waker) (messageType int, p []by
 		}
 		switch {
 		case err == errQuiet: //nolint:errorlint // of our own, never wrapped
-			if d.park() {
+			if d.park(t) {
 				return NoMessage, nil, ErrParked
 			}
 		case err != nil:
 			return NoMessage, nil, err
 		default:
-			d.parker.arrived(quiet)
+			d.parker.arrived(t.Age(), quiet)
 			if t.delivers() {
 				return messageType, p, nil
 			}
@@ -86,10 +86,10 @@ func (t *Conn) ReadOrPark(quiet time.Duration, w Waker) (messageType int, p []by
 	}
 }
 
-// arrived notes that a message has arrived.
-func (k *parker) arrived(quiet time.Duration) {
+// arrived notes that a message has arrived at the given age.
+func (k *parker) arrived(now, quiet time.Duration) {
 	if k.gap {
-		k.busy = k.any && k.t.Age() <= k.since-1+quiet
+		k.busy = k.any && now <= k.since-1+quiet
 	}
 	k.since, k.gap, k.any = 0, false, true
 }
@@ -119,13 +119,11 @@ func (t *Conn) unpark() {
 
 // parker is the part of the read deadlines that parks a connection.
 type parker struct {
-	t     *Conn // nil before the first ReadOrPark; set with the mutex held
-	waker Waker
+	waker Waker // nil before the first ReadOrPark; set with the mutex held
 
 	parked  atomic.Bool  // the reading goroutine has given the connection up
 	removed bool         // the socket is about to be closed; guarded by the mutex
 	watch   poller.Watch // zero: the socket is not registered; guarded by the mutex
-	expiry  *time.Timer  // wakes the connection when the caller's deadline passes; likewise
 
 	// Fields of the reading goroutine.
 	since  time.Duration // 1 + the age at which the wait for the next message began; zero: it did not
@@ -139,11 +137,11 @@ type parker struct {
 	isQuiet bool // that read is over, because the quiet deadline passed, but the wait goes on
 }
 
-// serve notes the connection of these deadlines, and its Waker.
-func (d *readDeadlines) serve(t *Conn, w Waker) {
+// serve notes the Waker of the connection.
+func (d *readDeadlines) serve(w Waker) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.parker.t, d.parker.waker = t, w
+	d.parker.waker = w
 }
 
 // awaitMessage is peek(2) for the beginning of a message. It returns errQuiet when none has begun
@@ -155,7 +153,7 @@ func (t *Conn) awaitMessage(quiet time.Duration) error {
 			return t.reading.err
 		}
 		t.uncorkBeforeWaiting()
-		if !d.boundQuiet(quiet) {
+		if !d.boundQuiet(t, quiet) {
 			t.putBuffer()
 			return errQuiet
 		}
@@ -180,14 +178,14 @@ func (t *Conn) awaitMessage(quiet time.Duration) error {
 // returns false if the time is over; a connection that is not busy has no time at all. The bound of
 // an earlier read stays if at least half of the time is left until then, because to set a bound takes
 // longer than all else about it.
-func (d *readDeadlines) boundQuiet(quiet time.Duration) bool {
+func (d *readDeadlines) boundQuiet(t *Conn, quiet time.Duration) bool {
 	k := &d.parker
-	now := k.t.Age()
+	now := t.Age()
 	if k.since == 0 {
 		k.since = 1 + now
 	}
-	if k.t.waiting.Load() == 0 { // as beginWait, which then need not ask for the time again
-		k.t.waiting.Store(1 + int64(now))
+	if t.waiting.Load() == 0 { // as beginWait, which then need not ask for the time again
+		t.waiting.Store(1 + int64(now))
 	}
 	k.isQuiet = false
 	at := k.since - 1
@@ -203,7 +201,7 @@ func (d *readDeadlines) boundQuiet(quiet time.Duration) bool {
 		return false
 	}
 	if d.quiet == 0 || d.quiet > at || d.quiet-now < quiet/2 {
-		d.setQuiet(k.t.nc, at)
+		d.setQuiet(t, at)
 	}
 	return true
 }
@@ -213,20 +211,19 @@ func (d *readDeadlines) boundQuiet(quiet time.Duration) bool {
 // something else.
 func (t *Conn) outlasts(err error) bool {
 	d := t.deadlines.Made()
-	return d != nil && isDeadline(err) && d.quietPassed(t.nc) && !d.parker.isQuiet
+	return d != nil && isDeadline(err) && d.quietPassed(t) && !d.parker.isQuiet
 }
 
 // park parks the connection, and reports whether it did. Then another goroutine may be the reading
 // goroutine already.
-func (d *readDeadlines) park() bool {
-	k := &d.parker
-	if !d.beginPark() {
+func (d *readDeadlines) park(t *Conn) bool {
+	if !d.beginPark(t) {
 		return false
 	}
-	if k.t.mayPark() && k.t.registerSocket(d) == nil {
+	if t.mayPark() && t.registerSocket(d) == nil {
 		return true
 	}
-	if !k.parked.CompareAndSwap(true, false) {
+	if !d.parker.parked.CompareAndSwap(true, false) {
 		return true // it has been woken
 	}
 	d.stopExpiry()
@@ -234,7 +231,7 @@ func (d *readDeadlines) park() bool {
 }
 
 // beginPark lets others wake the connection from now on, unless a read would fail.
-func (d *readDeadlines) beginPark() bool {
+func (d *readDeadlines) beginPark(t *Conn) bool {
 	k := &d.parker
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -244,10 +241,10 @@ func (d *readDeadlines) beginPark() bool {
 	}
 	if d.quiet != 0 {
 		d.quiet = 0
-		_ = d.apply(k.t.nc)
+		_ = d.apply(t)
 	}
 	if caller := d.caller(); !caller.IsZero() {
-		k.expiry = time.AfterFunc(time.Until(caller), d.Ready)
+		d.bounds.expiry = time.AfterFunc(time.Until(caller), d.Ready)
 	}
 	k.parked.Store(true)
 	return true
@@ -269,9 +266,9 @@ func (d *readDeadlines) wake() {
 func (d *readDeadlines) stopExpiry() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if k := &d.parker; k.expiry != nil {
-		k.expiry.Stop()
-		k.expiry = nil
+	if b := d.bounds; b != nil && b.expiry != nil {
+		b.expiry.Stop()
+		b.expiry = nil
 	}
 }
 
@@ -310,7 +307,7 @@ func (t *Conn) removeSocket() {
 		return
 	}
 	d.mu.Lock()
-	watch, used := d.parker.watch, d.parker.t != nil
+	watch, used := d.parker.watch, d.parker.waker != nil
 	d.parker.removed, d.parker.watch = true, poller.Watch{}
 	d.mu.Unlock()
 	switch {

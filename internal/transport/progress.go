@@ -62,8 +62,8 @@ func (t *Conn) unsent() (n int, known bool) {
 	switch {
 	case t.socket != nil:
 		return unsentOf(t.socket)
-	case t.watch != nil:
-		return unsentOf(t.watch.socket)
+	case t.watch() != nil:
+		return unsentOf(t.watch().socket)
 	default:
 		return 0, false
 	}

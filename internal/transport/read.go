@@ -32,7 +32,6 @@ type reading struct {
 	deflated    bool           // the current message is compressed
 	inParts     bool           // the reading goroutine reads a part of the message
 	err         error          // why nothing more can be read from the socket
-	limit       atomic.Int64   // of a message, in bytes; zero or less: none
 
 	current *messageReader        // the message that the reading goroutine reads piece by piece
 	failed  atomic.Pointer[error] // the error of every later read of a message; nil: they still work
@@ -147,7 +146,7 @@ func (t *Conn) waitToRead() bool {
 	select {
 	case <-t.reading.lock.Wait():
 		return true
-	case <-t.closed.Done():
+	case <-t.Closed():
 		t.reading.lock.Cancel()
 		return false
 	}

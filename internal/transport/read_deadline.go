@@ -3,7 +3,6 @@ package transport
 import (
 	"cmp"
 	"context"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,7 +11,7 @@ import (
 // SetReadDeadline bounds later reads and one that waits. A zero time means no bound. If the network
 // returns an error, so does SetReadDeadline, and the bound may have no effect.
 func (t *Conn) SetReadDeadline(d time.Time) error {
-	return t.readDeadlines().set(t.nc, d)
+	return t.readDeadlines().set(t, d)
 }
 
 // readDeadlines returns the read deadlines of the connection, which are made when they are first
@@ -23,7 +22,7 @@ func (t *Conn) readDeadlines() *readDeadlines {
 
 // FailReads makes a read that waits and every later one fail with the cause. Only the first cause
 // has an effect. An error says that the waiting read could not be interrupted: see FailUnreached.
-func (t *Conn) FailReads(cause error) error { return t.readDeadlines().fail(t.nc, cause) }
+func (t *Conn) FailReads(cause error) error { return t.readDeadlines().fail(t, cause) }
 
 // readDeadlines decides which read deadline the socket has: the caller's, or the end of a wait
 // before the connection is parked, whichever comes first; one that has passed, to interrupt a read;
@@ -45,6 +44,8 @@ type readBounds struct {
 	caller time.Time // the caller's deadline; zero: none
 	failed error     // of FailReads: every later read fails with it
 	ended  error     // the cause of the context of the read in progress, which has ended
+
+	expiry *time.Timer // wakes a connection that is parked when the caller's deadline passes
 }
 
 // ensureBounds returns the bounds. The mutex is held.
@@ -72,74 +73,74 @@ func (d *readDeadlines) interruption() error {
 }
 
 // set sets the caller's deadline.
-func (d *readDeadlines) set(nc net.Conn, at time.Time) error {
+func (d *readDeadlines) set(t *Conn, at time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ensureBounds().caller = at
 	d.bounded.Store(!at.IsZero())
-	return d.apply(nc)
+	return d.apply(t)
 }
 
 // take removes the deadline for good, for the closing handshake.
-func (d *readDeadlines) take(nc net.Conn) {
+func (d *readDeadlines) take(t *Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.taken, d.quiet = true, 0
-	_ = nc.SetReadDeadline(time.Time{})
+	_ = t.nc.SetReadDeadline(time.Time{})
 }
 
 // fail makes a read that waits and every later one fail with err, or with the err of an
 // earlier call. It returns the error of setting the deadline.
-func (d *readDeadlines) fail(nc net.Conn, err error) error {
+func (d *readDeadlines) fail(t *Conn, err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	b := d.ensureBounds()
 	b.failed = cmp.Or(b.failed, err)
-	return d.apply(nc)
+	return d.apply(t)
 }
 
 // end makes a read that waits fail with err, because its context has ended. Nil undoes that. It
 // returns the error of setting the deadline.
-func (d *readDeadlines) end(nc net.Conn, err error) error {
+func (d *readDeadlines) end(t *Conn, err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ensureBounds().ended = err
-	return d.apply(nc)
+	return d.apply(t)
 }
 
 // apply sets the deadline of the socket. The mutex is held.
-func (d *readDeadlines) apply(nc net.Conn) error {
+func (d *readDeadlines) apply(t *Conn) error {
 	d.Ready()
 	switch {
 	case d.taken:
 		return nil
 	case d.interruption() != nil:
-		return nc.SetReadDeadline(longAgo)
+		return t.nc.SetReadDeadline(longAgo)
 	case d.quiet == 0:
-		return nc.SetReadDeadline(d.caller())
+		return t.nc.SetReadDeadline(d.caller())
 	}
-	at := d.parker.t.begun.Add(d.quiet)
+	at := time.Now().Add(d.quiet - t.Age())
 	if caller := d.caller(); !caller.IsZero() && caller.Before(at) {
 		at = caller
 	}
-	return nc.SetReadDeadline(at)
+	return t.nc.SetReadDeadline(at)
 }
 
 // setQuiet sets the age at which the read that waits for a message is to end. Only the reading
 // goroutine may call it, with the read lock held. If the network can't set the deadline, the
 // connection is not parked.
-func (d *readDeadlines) setQuiet(nc net.Conn, at time.Duration) {
+func (d *readDeadlines) setQuiet(t *Conn, at time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.taken {
 		d.quiet = at
-		_ = d.apply(nc)
+		_ = d.apply(t)
 	}
 }
 
 // quietPassed reports whether a read has timed out only because of setQuiet, and takes that back.
 // If that read waited for a message, the connection is quiet. The read lock is held.
-func (d *readDeadlines) quietPassed(nc net.Conn) bool {
+func (d *readDeadlines) quietPassed(t *Conn) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.quiet == 0 || d.interruption() != nil {
@@ -149,7 +150,7 @@ func (d *readDeadlines) quietPassed(nc net.Conn) bool {
 		return false
 	}
 	d.quiet = 0
-	_ = d.apply(nc)
+	_ = d.apply(t)
 	d.parker.isQuiet = d.parker.waits
 	return true
 }
@@ -180,7 +181,7 @@ func (t *Conn) boundRead(ctx context.Context) (release func(succeeded bool)) {
 		}
 		<-ended
 		if succeeded {
-			_ = t.readDeadlines().end(t.nc, nil) // if that fails, so does the next read
+			_ = t.readDeadlines().end(t, nil) // if that fails, so does the next read
 		}
 	}
 }
@@ -192,7 +193,7 @@ func (t *Conn) interruptRead(ctx context.Context) {
 		return
 	}
 	ended := &contextError{cause}
-	err := t.readDeadlines().end(t.nc, ended)
+	err := t.readDeadlines().end(t, ended)
 	if !reaches(err) && t.flags.clear(readByContext) {
 		t.FailUnreached("read", ended, err)
 	}

@@ -30,6 +30,7 @@ func (c *readDeadlineOf) SetReadDeadline(at time.Time) error {
 func TestWhichReadDeadlineHolds(t *testing.T) {
 	var d readDeadlines
 	nc := &readDeadlineOf{}
+	tr := &Conn{nc: nc}
 	callers := time.Unix(1<<33, 0)
 	errEnded, errFailed := errors.New("the context has ended"), errors.New("reads fail")
 	holds := func(want time.Time, err error) {
@@ -38,23 +39,23 @@ func TestWhichReadDeadlineHolds(t *testing.T) {
 		assert.Equal(t, want, nc.last)
 	}
 
-	holds(callers, d.set(nc, callers))
+	holds(callers, d.set(tr, callers))
 	assert.Equal(t, os.ErrDeadlineExceeded, d.reason(os.ErrDeadlineExceeded))
-	holds(longAgo, d.end(nc, errEnded))
+	holds(longAgo, d.end(tr, errEnded))
 	assert.Equal(t, errEnded, d.reason(os.ErrDeadlineExceeded))
-	holds(callers, d.end(nc, nil))
+	holds(callers, d.end(tr, nil))
 	assert.Equal(t, os.ErrDeadlineExceeded, d.reason(os.ErrDeadlineExceeded), "it was taken back")
 
-	holds(longAgo, d.fail(nc, errFailed))
-	holds(longAgo, d.set(nc, time.Time{}))
-	holds(longAgo, d.fail(nc, errEnded))
+	holds(longAgo, d.fail(tr, errFailed))
+	holds(longAgo, d.set(tr, time.Time{}))
+	holds(longAgo, d.fail(tr, errEnded))
 	assert.Equal(t, errFailed, d.reason(os.ErrDeadlineExceeded), "the first one")
 
-	d.take(nc)
+	d.take(tr)
 	assert.Zero(t, nc.last)
 	nc.last = callers
-	require.NoError(t, d.set(nc, longAgo))
-	require.NoError(t, d.fail(nc, errFailed))
+	require.NoError(t, d.set(tr, longAgo))
+	require.NoError(t, d.fail(tr, errFailed))
 	assert.Equal(t, callers, nc.last, "nothing is set any more")
 }
 

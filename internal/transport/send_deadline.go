@@ -19,14 +19,14 @@ const (
 func (t *Conn) arm(b *WriteDeadline) error {
 	at := b.deadline
 	if at.IsZero() && b.timeout > 0 {
-		now, d := t.Age(), t.firstCheck(b)
-		if left := t.armed - now; left <= d && left >= d-b.timeout/coarseness {
+		d := t.firstCheck(b)
+		if left := t.armed - t.Age(); left <= d && left >= d-b.timeout/coarseness {
 			return nil
 		}
-		if t.watch != nil {
-			return t.watch.begin(b)
+		if w := t.watch(); w != nil {
+			return w.begin(b)
 		}
-		at = t.begun.Add(now + d)
+		return t.extend(d)
 	}
 	if !at.IsZero() || t.armed != 0 {
 		return t.setDeadline(at)
@@ -36,14 +36,13 @@ func (t *Conn) arm(b *WriteDeadline) error {
 
 // disarm takes the deadline back after a write, unless it may be left on the socket.
 func (t *Conn) disarm() error {
-	switch {
-	case t.coarse:
+	if t.coarse {
 		return nil
-	case t.watch != nil:
-		return t.watch.end()
-	default:
-		return t.setDeadline(time.Time{})
 	}
+	if w := t.watch(); w != nil {
+		return w.end()
+	}
+	return t.setDeadline(time.Time{})
 }
 
 // renew gives the rest of a frame a new timeout, because a part of it was taken. It returns the
@@ -53,7 +52,7 @@ func (t *Conn) renew(b *WriteDeadline) (err error) {
 	switch {
 	case !b.deadline.IsZero() || b.timeout <= 0:
 		return nil
-	case t.coarse || t.watch != nil:
+	case t.coarse || t.watch() != nil:
 		err = t.arm(b)
 	default:
 		err = t.extend(b.timeout)
@@ -65,7 +64,7 @@ func (t *Conn) renew(b *WriteDeadline) (err error) {
 }
 
 // extend sets the deadline of the socket to d from now.
-func (t *Conn) extend(d time.Duration) error { return t.setDeadline(t.begun.Add(t.Age() + d)) }
+func (t *Conn) extend(d time.Duration) error { return t.setDeadline(time.Now().Add(d)) }
 
 // interrupted returns the error of a write whose context has ended.
 func interrupted(b *WriteDeadline) error {
@@ -80,7 +79,7 @@ func interrupted(b *WriteDeadline) error {
 func (t *Conn) setDeadline(at time.Time) error {
 	t.armed = 0
 	if !at.IsZero() {
-		t.armed = at.Sub(t.begun)
+		t.armed = t.ageAt(at)
 	}
 	err := t.nc.SetWriteDeadline(at)
 	if t.isPanic(err) {

@@ -26,6 +26,7 @@ const (
 	eventPeerGone                       // the peer did not answer a ping, or took nothing of a write
 	eventFailure                        // a call was ended by the caller's own bound, or by a panic
 	eventSocketClosed                   // the socket is about to be closed, for any reason
+	eventReleased                       // the Close of the socket has returned
 	stateEvents
 )
 
@@ -54,6 +55,7 @@ var transitions = [stateEvents]struct {
 	eventPeerGone:     {factFailed, CauseDisconnect, true},
 	eventFailure:      {factFailed, CauseNone, true},
 	eventSocketClosed: {factClosed, CauseNone, false},
+	eventReleased:     {factReleased, CauseNone, false},
 }
 
 // A fact is something that holds from some event on. A value may be a set of several facts.
@@ -70,6 +72,7 @@ const (
 	factFailed                        // nothing can be written, because a call failed
 	factHungUp                        // factFailed holds, but what the peer had sent can still be read
 	factClosed                        // the socket is closed, or about to be
+	factReleased                      // the Close of the socket has returned
 )
 
 // A CloseCause is what decided, on the wire, how a connection ends.
@@ -104,12 +107,46 @@ type state struct {
 	failure   *Error         // the first failure; belongs to factFailed
 	peerClose *ws.CloseError // belongs to factPeerClosed
 
-	peerClosed xsync.Event // set with factPeerClosed
-	writeEnded xsync.Event // set with factFailed or factClosed
-	closed     xsync.Event // set with factClosed
+	waits xsync.Lazy[waits] // made when a goroutine first waits for a fact
+}
 
-	released xsync.Event // set when the Close of the socket has returned
-	closeErr *error      // the error of that Close; nil without one
+// An until is what goroutines may wait for: see await.
+type until uint8
+
+const (
+	untilPeerClose until = iota // the peer's close frame was read
+	untilWriteEnd               // nothing can be written any more
+	untilClose                  // the socket is closed, or about to be
+	untilRelease                // the Close of the socket has returned
+	untils
+)
+
+// awaitedFacts are the facts one of which each wait ends with.
+var awaitedFacts = [untils]fact{
+	untilPeerClose: factPeerClosed,
+	untilWriteEnd:  factFailed | factClosed,
+	untilClose:     factClosed,
+	untilRelease:   factReleased,
+}
+
+// waits are what goroutines that wait for a fact need: hardly any connection has one.
+type waits struct {
+	events   [untils]xsync.Event
+	closeErr error // of the Close of the socket; belongs to factReleased
+}
+
+// ensureWaits returns the waits, which are made when they are first needed.
+func (s *state) ensureWaits() *waits {
+	return s.waits.Get(func() *waits { return new(waits) })
+}
+
+// await returns a channel that is closed as soon as that which is waited for has happened.
+func (s *state) await(what until) <-chan struct{} {
+	event := &s.ensureWaits().events[what]
+	if s.has(awaitedFacts[what]) { // wake may have come before there was an event
+		event.Set()
+	}
+	return event.Done()
 }
 
 // apply makes the transition of an event and reports whether it set a fact that did not hold
@@ -168,15 +205,14 @@ func (s *state) shutdownCounts(facts fact) bool {
 
 // wake wakes the goroutines that wait for a fact that holds now.
 func (s *state) wake() {
-	facts := fact(s.facts.Load())
-	if facts&factPeerClosed != 0 {
-		s.peerClosed.Set()
+	w := s.waits.Made()
+	if w == nil {
+		return
 	}
-	if facts&(factFailed|factClosed) != 0 {
-		s.writeEnded.Set()
-	}
-	if facts&factClosed != 0 {
-		s.closed.Set()
+	for what, facts := range awaitedFacts {
+		if s.has(facts) {
+			w.events[what].Set()
+		}
 	}
 }
 
@@ -234,7 +270,7 @@ func (s *state) endError() error {
 }
 
 // Closed returns a channel that is closed when the socket is closed, or about to be.
-func (s *state) Closed() <-chan struct{} { return s.closed.Done() }
+func (s *state) Closed() <-chan struct{} { return s.await(untilClose) }
 
 // PeerCloseRead returns the peer's close frame, nil if it was not read.
 func (s *state) PeerCloseRead() *ws.CloseError {

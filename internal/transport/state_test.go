@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,6 +65,7 @@ var eventNames = [stateEvents]string{
 	eventPeerGone:     "peer gone",
 	eventFailure:      "failure",
 	eventSocketClosed: "socket closed",
+	eventReleased:     "socket released",
 }
 
 // Each row has the events that happened before, and the causes that decide the end when each of
@@ -110,6 +112,9 @@ func causeName(how CloseCause) string {
 
 func stateAfter(events []stateEvent) *state {
 	s := new(state)
+	for what := range untils {
+		s.await(what)
+	}
 	for _, e := range events {
 		s.apply(e, eventErrors[e])
 		s.wake()
@@ -248,9 +253,31 @@ func checkState(t *testing.T, events []stateEvent) {
 		assert.Nil(t, s.chosenFrame(), after)
 	}
 
-	assert.Equal(t, happened(eventPeerClose), s.peerClosed.IsSet(), "waiters for the peer's close frame are woken %s", after)
-	assert.Equal(t, failed || happened(eventSocketClosed), s.writeEnded.IsSet(), "waiting writers are woken %s", after)
-	assert.Equal(t, happened(eventSocketClosed), s.closed.IsSet(), "waiters for the socket are woken %s", after)
+	assert.Equal(t, happened(eventPeerClose), s.isWoken(untilPeerClose), "waiters for the peer's close frame are woken %s", after)
+	assert.Equal(t, failed || happened(eventSocketClosed), s.isWoken(untilWriteEnd), "waiting writers are woken %s", after)
+	assert.Equal(t, happened(eventSocketClosed), s.isWoken(untilClose), "waiters for the socket are woken %s", after)
+	assert.Equal(t, happened(eventReleased), s.isWoken(untilRelease), "waiters for its Close are woken %s", after)
+}
+
+// isWoken reports whether the goroutines that wait for what have been woken.
+func (s *state) isWoken(what until) bool {
+	w := s.waits.Made()
+	return w != nil && w.events[what].IsSet()
+}
+
+// A goroutine that begins to wait when what it waits for has just happened is woken, whichever comes
+// first.
+func TestWaitThatBeginsLate(*testing.T) {
+	for range 1000 {
+		tr := &Conn{}
+		tr.events = noEvents{}
+		var happening sync.WaitGroup
+		happening.Go(func() { tr.happens(eventSocketClosed, nil) })
+		<-tr.await(untilClose)
+		<-tr.await(untilWriteEnd)
+		happening.Wait()
+		<-tr.await(untilClose)
+	}
 }
 
 // checkTransition checks what one event changes: facts only accumulate, and apply reports whether
@@ -288,7 +315,7 @@ type contextEvents struct {
 func (o *contextEvents) CancelContext(cause error) {
 	if o.cause == nil {
 		o.cause = cause
-		o.woken = o.s.peerClosed.IsSet() || o.s.writeEnded.IsSet() || o.s.closed.IsSet()
+		o.woken = o.s.isWoken(untilPeerClose) || o.s.isWoken(untilWriteEnd) || o.s.isWoken(untilClose)
 	}
 }
 
@@ -298,6 +325,7 @@ func TestContextEndsBeforeWaitersAreWoken(t *testing.T) {
 	ends := []stateEvent{eventShutdown, eventCloseNow, eventCloseFrame, eventPeerClose, eventViolation, eventReadEnd, eventHangUp, eventPeerGone, eventFailure}
 	for e := range stateEvents {
 		tr := &Conn{}
+		tr.await(untilClose)
 		o := &contextEvents{s: &tr.state}
 		tr.events = o
 		tr.happens(e, eventErrors[e])

@@ -68,7 +68,7 @@ func (t *Conn) failIfViolation(err error) error {
 // half of the time. If it closed it right behind our close frame, browsers would report that
 // the connection did not close cleanly.
 func (t *Conn) linger(seeker *closeSeeker, found bool, end time.Time) {
-	t.readDeadlines().take(t.nc)
+	t.readDeadlines().take(t)
 	half := time.Now().Add(time.Until(end) / 2)
 	halfClosed := found || t.nc.SetReadDeadline(half) != nil // or was tried, where that is impossible
 	if halfClosed && !t.halfClose() && found {

@@ -27,9 +27,17 @@ type watch struct {
 	known   bool            // there was a check, and it told
 }
 
-// newWatch returns nil if writes can be resumed or have no timeout, or there is no socket.
+// watch returns the watch of the connection, nil if it has none.
+func (t *Conn) watch() *watch {
+	if s := t.settings.Made(); s != nil {
+		return s.watch
+	}
+	return nil
+}
+
+// newWatch returns nil if writes have no timeout, or there is no socket.
 func (t *Conn) newWatch(nc net.Conn) *watch {
-	if t.coarse || t.config.WriteTimeout <= 0 {
+	if t.config.WriteTimeout <= 0 {
 		return nil
 	}
 	var socket syscall.RawConn

@@ -34,11 +34,7 @@ type writing struct {
 
 	armed time.Duration // the age at which the socket's write deadline is; 0: none; frameLock is held
 
-	callers atomic.Pointer[time.Time] // the caller's deadline; nil: WriteTimeout counts
-
 	gorilla xsync.Lazy[gorillaState] // made when gorilla first reads or writes
-
-	watch *watch // nil: there is no socket beneath, or a write on it can be resumed
 }
 
 // WriteMessage writes a whole message. It is compressed if CompressesMessage says so.

@@ -16,20 +16,10 @@ type WriteDeadline struct {
 	fromCaller bool          // deadline is the caller's: that it passes says nothing about the peer
 }
 
-// SetWriteDeadline bounds later writes of the caller's by d instead of Config.WriteTimeout. The
-// zero time restores WriteTimeout. Any goroutine may call it.
-func (t *Conn) SetWriteDeadline(d time.Time) {
-	if d.IsZero() {
-		t.callers.Store(nil)
-		return
-	}
-	t.callers.Store(&d)
-}
-
 // WriteDeadline returns the bound of a write that the caller begins now: ctx, and what
 // SetWriteDeadline set or else Config.WriteTimeout.
 func (t *Conn) WriteDeadline(ctx context.Context) WriteDeadline {
-	if at := t.callers.Load(); at != nil {
+	if at := t.callersDeadline(); at != nil {
 		return WriteDeadline{ctx: ctx, deadline: *at, fromCaller: true}
 	}
 	return WriteDeadline{ctx: ctx, timeout: t.config.WriteTimeout}

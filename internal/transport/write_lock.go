@@ -122,7 +122,7 @@ func (t *Conn) acquireSlow(lock *xsync.Lock, b *WriteDeadline) error {
 		select {
 		case <-passed:
 			return nil
-		case <-t.writeEnded.Done():
+		case <-t.await(untilWriteEnd):
 			lock.Cancel()
 			if !b.deadline.IsZero() && !time.Now().Before(b.deadline) {
 				return errBusy // the timer of a closing handshake closes the socket at that instant

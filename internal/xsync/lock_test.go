@@ -65,12 +65,12 @@ func TestTurnIsOnesAtATime(t *testing.T) {
 	select {
 	case <-ended:
 	case <-time.After(30 * time.Second):
-		require.FailNow(t, "somebody was forgotten", "taken: %d, left: %d, now: %d", taken.Load(), left.Load(), lock.n.Load())
+		require.FailNow(t, "somebody was forgotten", "taken: %d, left: %d, now: %d", taken.Load(), left.Load(), lock.line.Load().n.Load())
 	}
 	assert.Positive(t, taken.Load())
 	assert.Positive(t, left.Load())
 	assert.True(t, lock.TryLock(), "it is free at last")
-	assert.Empty(t, *lock.handoff.Made())
+	assert.Empty(t, lock.line.Load().pass)
 }
 
 func TestTurnIsPassedOnInOrder(t *testing.T) {
@@ -131,4 +131,27 @@ func TestTurnThatComesToOneWhoLeaves(t *testing.T) {
 			panic("not free")
 		}
 	}))
+}
+
+// The first who wait for a lock make its line, while its holder unlocks it, or nobody has it.
+func TestLineThatBegins(t *testing.T) {
+	const many = 4
+	for range 2000 {
+		var lock Lock
+		held := 0
+		var running sync.WaitGroup
+		for i := range many {
+			running.Go(func() {
+				if i%2 == 0 || !lock.TryLock() {
+					<-lock.Wait()
+				}
+				held++ // the race detector knows whether this is guarded
+				lock.Unlock()
+			})
+		}
+		running.Wait()
+		require.Equal(t, many, held)
+		require.True(t, lock.TryLock(), "it is free at last")
+		require.False(t, lock.HasWaiters())
+	}
 }
