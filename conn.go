@@ -44,8 +44,9 @@ type Conn struct {
 	place    int32 // in the connSet; guarded by it
 	accepted bool  // the 101 is written; guarded by the connSet
 
-	isPong      bool                 // the control frame that is handled is a pong; only used by the reading goroutine
-	handling    bool                 // a handler is running; only used by the reading goroutine
+	withoutLocal bool // request has no local address: see valuesOf
+
+	control     control              // only used by the reading goroutine
 	dispatch    dispatch             // set before other goroutines have the Conn
 	ownHandlers xsync.Lazy[handlers] // made when the application sets the first one
 
@@ -68,7 +69,8 @@ const (
 // init makes c the connection of a transport, before other goroutines have either. The
 // connection's context takes its values from the request's, but not its end.
 func (c *Conn) init(request context.Context, gorilla *ws.Conn, t *transport.Conn, options *connOptions) {
-	c.Conn, c.t, c.options, c.request = gorilla, t, options.alone(t), valuesOf(request)
+	c.Conn, c.t, c.options = gorilla, t, options.alone(t)
+	c.request, c.withoutLocal = valuesOf(request, c.LocalAddr())
 	c.options.alarms.Join(c)
 	c.initCompression()
 	c.installHandlers()
@@ -136,9 +138,11 @@ func (e *connEvents) SocketClosing() { e.options.alarms.Cancel((*Conn)(e)) }
 // is dropped: what else had arrived is still to be read.
 func (e *connEvents) Control(messageType int, data string) error {
 	var err error
-	if e.isPong = messageType == PongMessage; e.isPong {
+	if messageType == PongMessage {
+		e.control |= isPong
 		err = e.Conn.PongHandler()(data)
 	} else {
+		e.control &^= isPong
 		err = e.Conn.PingHandler()(data)
 	}
 	if (*Conn)(e).merelyHungUp(err) {

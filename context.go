@@ -2,7 +2,7 @@ package websocket
 
 import (
 	"context"
-	"reflect"
+	"net/http"
 	"time"
 )
 
@@ -43,10 +43,14 @@ func (c *connContext) Err() error {
 }
 
 func (c *connContext) Value(key any) any {
-	if key == (connKey{}) {
+	switch {
+	case key == (connKey{}):
 		return (*Conn)(c)
+	case key == http.LocalAddrContextKey && c.withoutLocal:
+		return c.LocalAddr()
+	default:
+		return (*Conn)(c).life().Value(key) // also for the private key of package context
 	}
-	return (*Conn)(c).life().Value(key) // also for the private key of package context
 }
 
 func (*connContext) String() string { return "websocket.Conn.Context" }
@@ -87,34 +91,4 @@ func (c *Conn) endLife(cause error) {
 	if l := c.lifetime.Load(); l != endedUnused { // otherwise it has ended before
 		l.cancel(cause)
 	}
-}
-
-// canceler is the type of the contexts of context.WithCancel. Their first field is the context that
-// they are derived from. It is nil if that field can't be read, in another release of Go.
-var canceler = func() reflect.Type {
-	parent := context.WithValue(context.Background(), connKey{}, nil)
-	ctx, cancel := context.WithCancel(parent)
-	defer cancel()
-	v := reflect.ValueOf(ctx)
-	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct || v.Elem().NumField() == 0 {
-		return nil
-	}
-	if f := v.Elem().Field(0); !f.CanInterface() || f.Interface() != any(parent) {
-		return nil
-	}
-	return v.Type()
-}()
-
-// valuesOf returns the context from which ctx has its values. net/http derives the context of a
-// request by context.WithCancel twice. They have no values of their own, and they would be in
-// memory for as long as the connection.
-func valuesOf(ctx context.Context) context.Context {
-	for canceler != nil && reflect.TypeOf(ctx) == canceler {
-		parent, ok := reflect.TypeAssert[context.Context](reflect.ValueOf(ctx).Elem().Field(0))
-		if !ok {
-			break
-		}
-		ctx = parent
-	}
-	return ctx
 }

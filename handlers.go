@@ -12,6 +12,14 @@ import (
 // being written. Then the ping stays unanswered. The bound is gorilla's.
 const pongWait = time.Second
 
+// A control says what the reading goroutine does with a control frame. It may be both.
+type control uint8
+
+const (
+	isPong      control = 1 << iota // the frame that is handled is a pong
+	handlerRuns                     // a handler is running
+)
+
 // handlers are the handlers that the application has set.
 type handlers struct {
 	close   handler[func(code int, text string) error]
@@ -73,17 +81,17 @@ func (c *Conn) installHandlers() {
 
 func (c *Conn) handleClose(code int, text string) error {
 	h := c.handlers().close.get()
-	if h == nil || c.handling {
+	if h == nil || c.control&handlerRuns != 0 {
 		return nil
 	}
-	c.handling = true
-	defer func() { c.handling = false }()
+	c.control |= handlerRuns
+	defer func() { c.control &^= handlerRuns }()
 	return h(code, text)
 }
 
 // handleControl handles a ping, or a pong while the engine reports one.
 func (c *Conn) handleControl(data string) error {
-	if c.isPong {
+	if c.control&isPong != 0 {
 		return c.handlePong(data)
 	}
 	return c.handlePing(data)
@@ -91,11 +99,11 @@ func (c *Conn) handleControl(data string) error {
 
 // handlePing calls the application's handler, then answers the ping unless the handler did.
 func (c *Conn) handlePing(data string) error {
-	if c.handling {
+	if c.control&handlerRuns != 0 {
 		return nil
 	}
-	c.handling = true
-	defer func() { c.handling = false }()
+	c.control |= handlerRuns
+	defer func() { c.control &^= handlerRuns }()
 	set := c.handlers()
 	if h := set.ping.get(); h != nil {
 		p := &handledPing{data: data}
@@ -113,11 +121,11 @@ func (c *Conn) handlePing(data string) error {
 func (c *Conn) handlePong(data string) error {
 	c.pings.handlePong(data)
 	h := c.handlers().pong.get()
-	if h == nil || c.handling {
+	if h == nil || c.control&handlerRuns != 0 {
 		return nil
 	}
-	c.handling = true
-	defer func() { c.handling = false }()
+	c.control |= handlerRuns
+	defer func() { c.control &^= handlerRuns }()
 	return h(data)
 }
 
