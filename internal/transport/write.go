@@ -17,6 +17,10 @@ const (
 	// coalesceMax is the length in bytes up to which a payload is copied behind its header, so
 	// that both leave in one write.
 	coalesceMax = 4096
+
+	// onePieceMax is the length in bytes up to which a longer payload is copied likewise, for a
+	// first try to write it without waiting.
+	onePieceMax = corkMax
 )
 
 // writing is the part of a Conn that writes.
@@ -158,12 +162,33 @@ func (t *Conn) sendFrame(b *WriteDeadline, opcode byte, payload []byte) error {
 	return err
 }
 
-// sendLarge sends a frame without copying its payload.
-func (t *Conn) sendLarge(b *WriteDeadline, opcode byte, payload []byte) error {
+// sendLarge sends a frame without copying its payload, unless it may leave as one piece.
+func (t *Conn) sendLarge(b *WriteDeadline, opcode byte, payload []byte) (err error) {
 	small := smallFrames.Get().(*smallFrame) //nolint:errcheck // it is
-	err := t.uncork(b, wire.AppendHeader(small[:0], opcode, len(payload)), payload)
-	smallFrames.Put(small)
+	defer smallFrames.Put(small)
+	header := wire.AppendHeader(small[:0], opcode, len(payload))
+	if len(payload) > onePieceMax || t.socket == nil || t.armed != 0 || t.corked() {
+		return t.uncork(b, header, payload)
+	}
+	n := t.writeOnePiece(header, payload)
+	if n < len(header) {
+		_, err = t.sendWaiting(b, header[n:], payload)
+	} else if n -= len(header); n < len(payload) {
+		_, err = t.sendWaiting(b, payload[n:], nil)
+	}
 	return err
+}
+
+// writeOnePiece writes of a header and a payload what the socket takes without waiting, and holds no
+// copy afterwards. Package net would keep a slice for each connection that has ever written two pieces
+// at once, and a copy takes no longer than the deadline that such a write needs. frameLock is held.
+func (t *Conn) writeOnePiece(header, payload []byte) (n int) {
+	whole := corkBuffers.Get().(*corkBuffer) //nolint:errcheck // it is
+	n = copy(whole[:], header)
+	n += copy(whole[n:], payload)
+	n = t.writeNow(whole[:n])
+	corkBuffers.Put(whole)
+	return n
 }
 
 // A smallFrame is memory for a header, and for a payload that is copied behind it.
