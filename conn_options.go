@@ -34,7 +34,8 @@ type connOptions struct {
 	debug              bool
 	guard              func(call func() error) error // see Endpoint.Guard; nil: none
 
-	alarms *xsync.Alarms[Conn] // of the keep-alive; not set by resolve
+	endpoint *Endpoint           // nil for a Dial; not set by resolve
+	alarms   *xsync.Alarms[Conn] // of the keep-alive; likewise
 }
 
 // resolve replaces zero fields by their defaults.

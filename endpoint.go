@@ -66,6 +66,7 @@ func (e *Endpoint) Guard(f func(call func() error) error) { e.guard = f }
 func (e *Endpoint) connOptions() *connOptions {
 	e.resolve.Do(func() {
 		e.resolved = e.options.resolve()
+		e.resolved.endpoint = e
 		e.resolved.guard = e.guard
 		e.resolved.alarms = newAlarms(alarmShards)
 	})

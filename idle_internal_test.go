@@ -82,6 +82,8 @@ func TestConnectionsAreSmall(t *testing.T) {
 	}
 	assert.LessOrEqual(t, unsafe.Sizeof(transport.Conn{}), uintptr(384))
 	assert.LessOrEqual(t, unsafe.Sizeof(acceptedConn{}), uintptr(288))
+	assert.LessOrEqual(t, unsafe.Sizeof(messages{}), uintptr(112))
+	assert.LessOrEqual(t, unsafe.Sizeof(serving{}), uintptr(64))
 }
 
 // readsOnce returns a connection over TCP that reads one message, and its client.
@@ -107,7 +109,7 @@ func TestFreshConnectionsHaveOnlyWhatTheyNeed(t *testing.T) {
 		return waiting
 	}, 20*time.Second, time.Millisecond)
 	assert.Nil(t, conn.lifetime.Load())
-	assert.Equal(t, transport.Allocated{}, conn.t.Allocated())
+	assert.Equal(t, transport.Allocated{SocketRead: true}, conn.t.Allocated())
 	gorillas := reflect.ValueOf(conn.Conn).Elem().FieldByName("br").Elem().FieldByName("buf")
 	assert.Equal(t, transport.GorillaReadBuffer, gorillas.Len(), "what gorilla reads through")
 }

@@ -15,13 +15,13 @@ import (
 // The goroutine ends when the connection is parked: see Options.ParkAfter. When the peer sends
 // something, the handler is called on another goroutine.
 func (e *Endpoint) RunMessages(conn *Conn, open func() (MessageHandler, error), report func(error)) {
-	go e.newMessages(conn, open, report, toParking).serve()
+	go newMessages(conn, open, report, toParking).serve()
 }
 
 // ServeMessages is RunMessages on the caller's goroutine alone: it returns when the connection
 // is closed. See [Endpoint.Serve] for its use and its price.
 func (e *Endpoint) ServeMessages(conn *Conn, open func() (MessageHandler, error), report func(error)) {
-	e.newMessages(conn, open, report, toHandler).serve()
+	newMessages(conn, open, report, toHandler).serve()
 }
 
 // errNoHandler is the failure of an open that returned nothing to serve the connection with.
@@ -32,15 +32,19 @@ var errNoHandler = errors.New("websocket: Open returned neither a MessageHandler
 // another goroutine may use it.
 type messages struct {
 	run
-	open    func() (MessageHandler, error) // nil once it is called
-	handler MessageHandler                 // nil until open has succeeded
+	handler MessageHandler // an opener until it has succeeded
+	transport.Parking
 }
 
-func (e *Endpoint) newMessages(
-	conn *Conn, open func() (MessageHandler, error), report func(error), how dispatch,
-) *messages {
+// An opener stands for the handler that it returns, until it is called.
+type opener func() (MessageHandler, error)
+
+// OnMessage is not called.
+func (opener) OnMessage(int, []byte) error { return errNoHandler }
+
+func newMessages(conn *Conn, open opener, report func(error), how dispatch) *messages {
 	conn.dispatch = how
-	return &messages{run: run{e: e, conn: conn, report: report}, open: open}
+	return &messages{run: run{conn: conn, report: report}, handler: open}
 }
 
 // Wake goes on with a connection that was parked: it is a [transport.Waker].
@@ -67,8 +71,8 @@ func (m *messages) guarded(parked *bool) error {
 
 // loop handles messages. It returns why the connection ends, or nil when it is parked.
 func (m *messages) loop(parked *bool) error {
-	if m.handler == nil {
-		if err := m.begin(); err != nil {
+	if open, ok := m.handler.(opener); ok {
+		if err := m.begin(open); err != nil {
 			return err
 		}
 	}
@@ -95,13 +99,12 @@ func (m *messages) loop(parked *bool) error {
 }
 
 // begin notifies the observer, and opens the connection.
-func (m *messages) begin() error {
+func (m *messages) begin(open opener) error {
+	m.handler = nil // it may hold the request
 	m.opened()
 	if m.conn.t.ShuttingDown() {
 		return ErrShutdown // the connection is about to be closed
 	}
-	open := m.open
-	m.open = nil // it may hold the request
 	handler, err := open()
 	if err == nil && handler == nil {
 		err = errNoHandler
@@ -115,7 +118,6 @@ func (m *messages) begin() error {
 // end ends the connection once the loop has ended with err.
 func (m *messages) end(err error) {
 	growStack()
-	m.open = nil
 	m.conn.t.EndLoan()
 	errs := []error{err}
 	defer func() { m.complete(errs) }() // also if OnClose calls runtime.Goexit

@@ -95,7 +95,8 @@ func TestResolvedOptions(t *testing.T) {
 	assert.Equal(t, want, new(Options).resolve())
 	zero := *new(Endpoint).connOptions()
 	assert.NotNil(t, zero.alarms)
-	zero.alarms = nil
+	assert.NotNil(t, zero.endpoint)
+	zero.alarms, zero.endpoint = nil, nil
 	assert.Equal(t, want, &zero, "the zero Endpoint is ready to use")
 	defaults := DefaultOptions()
 	defaults.CompressionThreshold = 0 // its default depends on what a connection has agreed on

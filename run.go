@@ -20,7 +20,7 @@ import (
 // that come later, before the close frame is sent. A panic of report is recovered. If
 // report is nil, failures are logged.
 func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
-	go e.newServing(conn, served(serve), nil, report).serve()
+	go newServing(conn, served(serve), nil, report).serve()
 }
 
 // Serve is like Run on the caller's goroutine: it returns when serve has returned and the
@@ -38,15 +38,17 @@ func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
 // A panic of serve is recovered and reported as in Run. A runtime.Goexit is reported, and
 // resumes when the connection is closed.
 func (e *Endpoint) Serve(conn *Conn, serve func() error, report func(error)) {
-	e.newServing(conn, served(serve), nil, report).serve()
+	newServing(conn, served(serve), nil, report).serve()
 }
 
 // A run serves one connection from its beginning to its end.
 type run struct {
-	e      *Endpoint
 	conn   *Conn
 	report func(error)
 }
+
+// endpoint returns the Endpoint that has accepted the connection.
+func (r *run) endpoint() *Endpoint { return r.conn.options.endpoint }
 
 // A completion is the end of a run. It is no part of the run, which an idle connection keeps.
 type completion struct {
@@ -71,8 +73,8 @@ type served func() error
 
 func (f served) Serve(*Conn, *http.Request) error { return f() }
 
-func (e *Endpoint) newServing(conn *Conn, ctrl Controller, request *http.Request, report func(error)) *serving {
-	return &serving{run: run{e: e, conn: conn, report: report}, controller: ctrl, request: request}
+func newServing(conn *Conn, ctrl Controller, request *http.Request, report func(error)) *serving {
+	return &serving{run: run{conn: conn, report: report}, controller: ctrl, request: request}
 }
 
 // serve has the controller serve the connection, until that has ended.
@@ -137,7 +139,7 @@ func (r *run) complete(errs []error) {
 			}
 		},
 		c.ended,
-		func() { r.e.live.remove(r.conn) },
+		func() { r.endpoint().live.remove(r.conn) },
 	)
 }
 
@@ -185,7 +187,7 @@ func (c *completion) reportFailure(o outcome) {
 }
 
 func (r *run) log(level slog.Level, message string, err error) {
-	if !r.e.options.logEnabled(r.conn.Context(), level) {
+	if !r.endpoint().options.logEnabled(r.conn.Context(), level) {
 		return
 	}
 	attrs := []slog.Attr{
@@ -196,17 +198,17 @@ func (r *run) log(level slog.Level, message string, err error) {
 	if errors.As(err, &p) {
 		attrs = append(attrs, slog.String("stack", string(p.Stack)))
 	}
-	r.e.options.log(r.conn.Context(), level, message, err, attrs...)
+	r.endpoint().options.log(r.conn.Context(), level, message, err, attrs...)
 }
 
 // opened notifies the observer that the connection begins.
 func (r *run) opened() {
-	r.e.observe(r.conn.Context(), func(o *Observer) { o.opened(r.conn) })
+	r.endpoint().observe(r.conn.Context(), func(o *Observer) { o.opened(r.conn) })
 }
 
 // ended notifies the observer how the connection ended.
 func (c *completion) ended() {
-	c.e.observe(c.conn.Context(), func(o *Observer) { o.ended(c.conn, c.ending()) })
+	c.endpoint().observe(c.conn.Context(), func(o *Observer) { o.ended(c.conn, c.ending()) })
 }
 
 func (c *completion) ending() Ending {

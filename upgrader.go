@@ -178,7 +178,7 @@ func (u *Upgrader) serve(conn *Conn, request *http.Request) {
 		}
 		return
 	}
-	s := e.newServing(conn, u.Controller, request, report)
+	s := newServing(conn, u.Controller, request, report)
 	if u.ServeInHandler {
 		s.serve()
 	} else {

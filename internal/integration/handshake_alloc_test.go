@@ -131,7 +131,7 @@ func TestAllocationsOfHandshakes(t *testing.T) {
 	}
 	t.Log(allocs)
 	require.Positive(t, allocs["gorilla"])
-	assert.LessOrEqual(t, allocs["ours"], allocs["gorilla"]+8)
+	assert.LessOrEqual(t, allocs["ours"], allocs["gorilla"]+7)
 }
 
 // BenchmarkHandshake has one client connect, be upgraded and close.

@@ -4,6 +4,7 @@ package transport
 // idle connections, most of which hold nothing.
 type Allocated struct {
 	ReadBuffer    bool // a buffer to read into
+	SocketRead    bool // what a socket is read with
 	Loan          bool // the last message of ReadMessage with lend
 	HeldFrames    bool // frames that are corked
 	Cork          bool // a cork, with frames or without
@@ -18,6 +19,7 @@ type Allocated struct {
 func (t *Conn) Allocated() Allocated {
 	return Allocated{
 		ReadBuffer:    t.buffer != nil,
+		SocketRead:    t.socketRead != nil,
 		Loan:          t.lent.Memory != nil,
 		HeldFrames:    t.corked(),
 		Cork:          t.cork.Made() != nil,

@@ -17,8 +17,8 @@ type readBuffer struct {
 	b    []byte
 	r, w int
 
-	n   int   // number of bytes that tryRead has read
-	err error // of tryRead
+	n   int   // number of bytes that the socketRead has read
+	err error // likewise
 }
 
 func newReadBuffer(size int) *readBuffer { return &readBuffer{b: make([]byte, size)} }
@@ -126,6 +126,7 @@ func (t *Conn) putBuffer() {
 // dropBuffer empties the buffer and puts it back: nothing more is read. A buffer of which a part
 // is lent stays.
 func (t *Conn) dropBuffer() {
+	t.putSocketRead()
 	if t.buffer != nil && !t.lent.NotPooled {
 		t.buffer.r = t.buffer.w
 		t.putBuffer()

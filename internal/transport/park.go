@@ -27,7 +27,16 @@ type Waker interface {
 	// is the reading goroutine from now on, and must call ReadOrPark: there is something to read,
 	// or the connection ends. Wake must recover its panics.
 	Wake()
+	// Memory returns memory that the connection may use while it has this Waker: always the same,
+	// with its zero value at first. A Parking that is a part of the Waker does that.
+	Memory() *Parking
 }
+
+// Parking is what a connection needs to be parked. Its zero value is ready to use, for one connection.
+type Parking struct{ deadlines readDeadlines }
+
+// Memory makes a Parking a part of a [Waker].
+func (p *Parking) Memory() *Parking { return p }
 
 // A Pollable is a net.Conn that is no socket and can be parked all the same.
 type Pollable interface {
@@ -53,12 +62,12 @@ type Pollable interface {
 // ReadOrPark never returns ErrParked if quiet is negative, or if the connection can't be parked:
 // TLS and other connections that wrap a socket, networks in memory, systems without a poller, and a
 // connection whose NetConn the application has, which may close it behind our back. w must be the
-// same in all calls for a connection.
+// same in all calls for a connection, and of no other connection.
 func (t *Conn) ReadOrPark(quiet time.Duration, w Waker) (messageType int, p []byte, err error) {
 	if quiet < 0 || !t.isPollable() {
 		return t.ReadMessage(context.Background(), true)
 	}
-	d := t.readDeadlines()
+	d := t.deadlines.Get(func() *readDeadlines { return &w.Memory().deadlines })
 	if d.parker.waker == nil {
 		d.serve(w)
 	}
@@ -155,6 +164,7 @@ func (t *Conn) awaitMessage(quiet time.Duration) error {
 		t.uncorkBeforeWaiting()
 		if !d.boundQuiet(t, quiet) {
 			t.putBuffer()
+			t.putSocketRead()
 			return errQuiet
 		}
 		d.parker.waits = true
@@ -278,6 +288,7 @@ func (t *Conn) registerSocket(d *readDeadlines) (err error) {
 		strictconn.Unwrap(t.nc).(Pollable).NotifyReadable(d.Ready) //nolint:errcheck // see isPollable
 		return nil
 	}
+	// No pool has the closure: its Get would not fit into the stack of a new goroutine.
 	if closed := t.socket.Control(func(fd uintptr) { err = d.register(fd) }); closed != nil {
 		return closed
 	}

@@ -89,6 +89,7 @@ func (c *parkedClient) Close() error {
 
 // A parkingLoop reads a connection, and gives its goroutine up.
 type parkingLoop struct {
+	Parking
 	t     *Conn
 	quiet time.Duration
 	runs  atomic.Int64 // goroutines that there were

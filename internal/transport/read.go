@@ -36,10 +36,8 @@ type reading struct {
 	current *messageReader        // the message that the reading goroutine reads piece by piece
 	failed  atomic.Pointer[error] // the error of every later read of a message; nil: they still work
 
-	// socket is the plain socket, nil for any other connection. tryRead is its callback, which
-	// leaves the result in the buffer.
-	socket  syscall.RawConn
-	tryRead func(fd uintptr) bool
+	socket     syscall.RawConn // the plain socket, nil for any other connection
+	socketRead *socketRead     // nil before the first read, and while the connection is parked
 
 	waiting atomic.Int64 // 1 + the age at which the read of the socket began; zero: no read waits
 

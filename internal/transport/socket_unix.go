@@ -24,16 +24,43 @@ func rawConn(nc net.Conn) syscall.RawConn {
 	return raw
 }
 
+// A socketRead reads from a socket when that can be read. It is pooled, because a connection that is
+// parked needs none.
+type socketRead struct {
+	t        *Conn
+	callback func(fd uintptr) bool // try
+}
+
+var socketReads = sync.Pool{New: func() any {
+	r := new(socketRead)
+	r.callback = r.try
+	return r
+}}
+
+// takeSocketRead takes what fillRaw reads with from the pool.
+func (t *Conn) takeSocketRead() {
+	t.socketRead = socketReads.Get().(*socketRead) //nolint:errcheck // it is
+	t.socketRead.t = t
+}
+
+// putSocketRead gives it back. The read lock is held.
+func (t *Conn) putSocketRead() {
+	if r := t.socketRead; r != nil {
+		t.socketRead, r.t = nil, nil
+		socketReads.Put(r)
+	}
+}
+
 // fillRaw reads from the socket into the buffer, which it makes large enough for need bytes. It
 // returns the number of bytes read. While it waits for the peer, the connection holds no buffer
 // or, if there are bytes in it, a small one.
 func (t *Conn) fillRaw(need int) (int, error) {
-	if t.tryRead == nil {
-		t.tryRead = t.newTryRead()
+	if t.socketRead == nil {
+		t.takeSocketRead()
 	}
 	t.getBuffer(need) // here and not only in the callback, where it would grow the stack of each connection that waits
 	t.beginWait()
-	if err := t.socket.Read(t.tryRead); err != nil {
+	if err := t.socket.Read(t.socketRead.callback); err != nil {
 		if err = t.fillOn(err); err != nil {
 			return 0, err
 		}
@@ -50,7 +77,7 @@ func (t *Conn) fillRaw(need int) (int, error) {
 //go:noinline
 func (t *Conn) fillOn(err error) error {
 	for err != nil && t.outlasts(err) {
-		err = t.socket.Read(t.tryRead)
+		err = t.socket.Read(t.socketRead.callback)
 	}
 	if err != nil {
 		t.endWait()
@@ -58,35 +85,34 @@ func (t *Conn) fillOn(err error) error {
 	return err
 }
 
-// newTryRead returns the callback of fillRaw. It reads what the socket has, and returns false if
-// that is nothing: then it is called again when there is something.
-func (t *Conn) newTryRead() func(fd uintptr) bool {
-	return func(fd uintptr) bool {
-		b := t.buffer
-		if b == nil || len(b.b) < t.bufferSize() { // it was released for the wait
-			b = t.getBuffer(0)
-		}
-		for {
-			n, err := syscall.Read(int(fd), b.b[b.w:])
-			switch {
-			case err == syscall.EINTR:
-				continue
-			case err == syscall.EAGAIN:
-				if b.r == b.w {
-					t.putBuffer()
-				} else {
-					t.shrinkBuffer()
-				}
-				return false
-			case err != nil:
-				b.n, b.err = 0, t.readError(err)
-			case n == 0:
-				b.n, b.err = 0, io.EOF
-			default:
-				b.n, b.err = n, nil
+// try reads what the socket has into the buffer of the connection, where it leaves the result. It
+// returns false if that is nothing: then it is called again when there is something.
+func (r *socketRead) try(fd uintptr) bool {
+	t := r.t
+	b := t.buffer
+	if b == nil || len(b.b) < t.bufferSize() { // it was released for the wait
+		b = t.getBuffer(0)
+	}
+	for {
+		n, err := syscall.Read(int(fd), b.b[b.w:])
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+			if b.r == b.w {
+				t.putBuffer()
+			} else {
+				t.shrinkBuffer()
 			}
-			return true
+			return false
+		case err != nil:
+			b.n, b.err = 0, t.readError(err)
+		case n == 0:
+			b.n, b.err = 0, io.EOF
+		default:
+			b.n, b.err = n, nil
 		}
+		return true
 	}
 }
 
