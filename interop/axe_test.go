@@ -105,7 +105,6 @@ func TestPagesHinderNobody(t *testing.T) {
 			},
 			until: `log.textContent.includes("Ada: hello")`,
 		},
-		{name: "chat on several nodes", url: alone.URL + "/hub/natsbroker/examples/chat/", until: `state.textContent !== ""`},
 		{name: "chat on Goyave", url: alone.URL + "/goyave/examples/chat/resources/", until: `state.textContent !== ""`},
 		{name: "echo on Goyave", url: alone.URL + "/goyave/examples/echo/resources/", until: `state.textContent.includes("again")`},
 	}

@@ -2,11 +2,13 @@ package interop_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/chromedp"
 	"github.com/goyave-contrib/websocket"
 	"github.com/stretchr/testify/assert"
@@ -21,15 +23,28 @@ func write(field, text string) chromedp.Action[chromedp.Void] {
 // await waits until an expression is true. The elements with the IDs state and log have
 // these names in it.
 func await(tab context.Context, expression string) error {
-	_, err := chromedp.Run(tab, chromedp.Poll[bool](fmt.Sprintf(`(() => {
+	poll := chromedp.Poll[bool](fmt.Sprintf(`(() => {
 		const state = document.getElementById("state"), log = document.getElementById("log");
 		return %s;
-	})()`, expression)))
+	})()`, expression))
+	_, err := chromedp.Run(tab, poll)
+	for isOfPageBefore(err) && tab.Err() == nil {
+		time.Sleep(50 * time.Millisecond)
+		_, err = chromedp.Run(tab, poll)
+	}
 	if err != nil {
 		text, _ := chromedp.Run(tab, chromedp.Text(chromedp.CSS("main")))
 		err = fmt.Errorf("never true: %s: %w; the page says:\n%s", expression, err, text)
 	}
 	return err
+}
+
+// isOfPageBefore reports whether an error is that of a script in a page that has made way for another one,
+// as the empty page does when a tab has just been told to show something.
+func isOfPageBefore(err error) bool {
+	var failed *cdproto.Error
+	return errors.As(err, &failed) && failed.Code == -32000 &&
+		(strings.Contains(failed.Message, "Cannot find context") || strings.Contains(failed.Message, "context was destroyed"))
 }
 
 func evaluate[T any](tab context.Context, t *testing.T, expression string) T {
