@@ -328,3 +328,27 @@ func TestShutdownBetweenAcceptAndRun(t *testing.T) {
 		require.Zero(t, endpoint.Stats().Open)
 	})
 }
+
+// An Endpoint serves only what it has accepted. The caller learns that before anything has begun.
+func TestConnectionOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var other websocket.Endpoint
+		a := &adapter{}
+		a.serve = func(conn *websocket.Conn) error {
+			serve := func() error { return errors.New("it must not be called") }
+			open := func() (websocket.MessageHandler, error) { return nil, serve() }
+			assert.Panics(t, func() { other.Run(conn, serve, nil) })
+			assert.Panics(t, func() { other.Serve(conn, serve, nil) })
+			assert.Panics(t, func() { other.RunMessages(conn, open, nil) })
+			assert.Panics(t, func() { other.ServeMessages(conn, open, nil) })
+			return testws.Echo(conn, nil)
+		}
+		client := wstest.Dial(t, a, "/", nil)
+		client.WriteText("hello")
+		client.ExpectText("hello")
+		client.Close(websocket.CloseNormalClosure, "")
+		require.NoError(t, other.Shutdown(t.Context()))
+		require.NoError(t, a.endpoint.Shutdown(t.Context()))
+		require.Empty(t, a.told.All())
+	})
+}

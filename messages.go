@@ -15,12 +15,14 @@ import (
 // The goroutine ends when the connection is parked: see Options.ParkAfter. When the peer sends
 // something, the handler is called on another goroutine.
 func (e *Endpoint) RunMessages(conn *Conn, open func() (MessageHandler, error), report func(error)) {
+	e.mustHaveAccepted(conn)
 	go newMessages(conn, open, report, toParking).serve()
 }
 
 // ServeMessages is RunMessages on the caller's goroutine alone: it returns when the connection
 // is closed. See [Endpoint.Serve] for its use and its price.
 func (e *Endpoint) ServeMessages(conn *Conn, open func() (MessageHandler, error), report func(error)) {
+	e.mustHaveAccepted(conn)
 	newMessages(conn, open, report, toHandler).serve()
 }
 

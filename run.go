@@ -19,7 +19,10 @@ import (
 // Run calls report with each failure, on the same goroutine as serve and, but for failures
 // that come later, before the close frame is sent. A panic of report is recovered. If
 // report is nil, failures are logged.
+//
+// Run, Serve, RunMessages and ServeMessages panic if another Endpoint, or Dial, has made the connection.
 func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
+	e.mustHaveAccepted(conn)
 	go newServing(conn, served(serve), nil, report).serve()
 }
 
@@ -38,7 +41,15 @@ func (e *Endpoint) Run(conn *Conn, serve func() error, report func(error)) {
 // A panic of serve is recovered and reported as in Run. A runtime.Goexit is reported, and
 // resumes when the connection is closed.
 func (e *Endpoint) Serve(conn *Conn, serve func() error, report func(error)) {
+	e.mustHaveAccepted(conn)
 	newServing(conn, served(serve), nil, report).serve()
+}
+
+// mustHaveAccepted panics, on the goroutine of the caller, if the Endpoint has not accepted a connection.
+func (e *Endpoint) mustHaveAccepted(conn *Conn) {
+	if conn.options.endpoint != e {
+		panic("websocket: this Endpoint has not accepted the connection that it is to serve")
+	}
 }
 
 // A run serves one connection from its beginning to its end.
