@@ -39,7 +39,7 @@ memory: ## the tests of memory and allocations, which run without the race detec
 	@bash .ci/run memory
 
 .PHONY: fuzz
-fuzz: ## every fuzz target, for FUZZ_TIME (5s)
+fuzz: ## every fuzz target, for FUZZ_TIME (3s)
 	@bash .ci/run fuzz
 
 .PHONY: soak
