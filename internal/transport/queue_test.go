@@ -56,7 +56,7 @@ func end(tr *Conn) {
 }
 
 // readFrame returns the payload of the next frame.
-func readFrame(t *testing.T, client *net.TCPConn) []byte {
+func readFrame(t *testing.T, client net.Conn) []byte {
 	t.Helper()
 	require.NoError(t, client.SetReadDeadline(time.Now().Add(10*time.Second)))
 	var header [wire.MaxHeaderSize]byte
