@@ -62,10 +62,10 @@ var reasons = []reason{
 		title:     "A connection has a goroutine",
 		workloads: regexp.MustCompile(`^memory$`),
 		cause: "`Serve` is a function that waits, so each connection has a goroutine: 2 KiB of stack, and 4 KiB once it has " +
-			"written a message. The heap is some 2.5 KB: the connection with its keep-alive, gorilla's, the socket and net/http's " +
+			"written a message. The heap is some 2.3 KB: the connection with its keep-alive, gorilla's, the socket and net/http's " +
 			"context. nbio has no goroutine and nothing of net/http: its poller calls a handler when bytes are there. gobwas/ws " +
 			"has a goroutine, but its functions keep nothing between two messages: no deadlines, no keep-alive, no context.",
-		advice: "a message controller (`NewMessages`): its connections have no goroutine while nothing arrives, and take half. " +
+		advice: "a message controller (`NewMessages`): its connections have no goroutine while nothing arrives, and take less than half. " +
 			"Where memory of idle connections decides everything, nbio is the better choice. " +
 			"[architecture.md](architecture.md#the-memory-of-an-idle-connection) has what is held, and what was tried.",
 	},
