@@ -67,11 +67,16 @@ func TestSoak(t *testing.T) {
 // sendSome lets the players send messages.
 func sendSome() { time.Sleep(100 * time.Millisecond) }
 
+// hasAllOf reports whether a replica has all that its master had a moment ago.
+func hasAllOf(replica, master *server) bool {
+	offset := master.offset("master_repl_offset")
+	return replica.offset("slave_repl_offset") >= offset
+}
+
 // dieAhead kills a server after something that its replica does not get.
 func dieAhead(t *testing.T, s, replica *server, ahead func()) {
 	t.Helper()
-	offset := s.offset("master_repl_offset")
-	require.Eventually(t, func() bool { return replica.offset("slave_repl_offset") >= offset }, patience, moment)
+	require.Eventually(t, func() bool { return hasAllOf(replica, s) }, patience, moment)
 	resume := replica.pause()
 	defer resume()
 	client := newClient(s.addr())
@@ -142,7 +147,7 @@ func TestSoakWithSentinel(t *testing.T) {
 						if replica.is("role:master") { // Sentinel took the other one for dead
 							master, replica = replica, master
 						}
-						return master.is("role:master") && replica.is("master_link_status:up")
+						return master.is("role:master") && replica.is("master_link_status:up") && hasAllOf(replica, master)
 					}, patience, moment)
 					dieAhead(t, master, replica, sendSome)
 				},
