@@ -89,7 +89,7 @@ type group struct {
 // mutex of the group guards the fields, but running.
 type functions struct {
 	running sync.WaitGroup
-	open    int     // functions of Conn.Go that have not returned, without those of the library
+	open    int     // the number of functions of Conn.Go that still run; those of the library do not count
 	errs    []error // not yet taken by Serve's goroutine
 }
 

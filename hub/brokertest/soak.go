@@ -96,9 +96,9 @@ var (
 //   - Other messages arrive at most once, in the order in which one node has sent them.
 //   - No change of the people in a room contradicts what a player was told before.
 //   - The last message before a quiet time reaches all, though it is lost on its way to the other nodes.
-//   - Once the faults have ended, all players that are in a room get what is missing, and all players and
-//     nodes know who is there, within the bounds that the hub's options promise. Then these hold for each
-//     way to go as well: with a node that is shut down or dies, and with a message that is lost.
+//   - Once the faults have ended, all players in a room get the missing messages, and all players and
+//     nodes know the people in it, within the bounds that the hub's options promise. The same holds when
+//     a person leaves afterwards: its node is shut down, its node dies, or its message is lost.
 //   - Hubs and players end in time.
 //
 // Soak logs the seed of its choices. The caller checks that no goroutines are left.

@@ -14,7 +14,7 @@ type soakLedger struct {
 	mu     sync.Mutex
 	kept   map[soakEpoch]map[uint64]soakMessage // by offset
 	where  map[soakPlace]hub.Position
-	before map[soakEpoch]map[uint64]uint64 // by offset: that of the entry before
+	before map[soakEpoch]map[uint64]uint64 // by offset: the offset of the entry before
 	acked  []soakPlace
 	lost   []soakLoss
 }

@@ -56,9 +56,9 @@ func (s *soak) quiet() {
 // soakGuests is a room without players.
 const soakGuests = "guests"
 
-// part has three people go, each of whom is the only one of its node in the room. The other nodes learn it
-// within the bounds of the options, whichever way it is: one leaves, but the message that says so is lost; the
-// node of another dies; and that of the third is shut down.
+// part has three people go, each of whom is the only one of its node in the room. The first person leaves,
+// and the message about it is lost. The node of the second dies. The node of the third is shut down. The
+// other nodes learn of each within the bounds of the options.
 func (s *soak) part() {
 	hosts := []*soakNode{s.nodes[0], s.startNode(), s.startNode()}
 	var guests, watchers []*soakSession

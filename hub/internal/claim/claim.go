@@ -1,4 +1,4 @@
-// Package claim has the order of claims: who is the only member with a key, of those that want to be. It
+// Package claim orders claims: a claim is a member's wish to be the only member with a key. The package
 // knows neither how members are disconnected nor how nodes learn of claims.
 //
 // All nodes order claims in the same way, so that exactly one member stays, whichever node learns of which

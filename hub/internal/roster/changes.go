@@ -16,7 +16,7 @@ type ChangeKind int
 
 // The kinds of changes.
 const (
-	Here    ChangeKind = iota // the person is here, and was before this node knew who is
+	Here    ChangeKind = iota // the person was in the room when this node learned its people
 	Joined                    // the person was not here before
 	Updated                   // the person has a new value
 	Left                      // the person is not here any more, with its last value

@@ -1,4 +1,4 @@
-// Package roster keeps who is in rooms, on all nodes. It knows people by their keys, and rooms by their
+// Package roster keeps the people in rooms, on all nodes. It knows people by their keys, and rooms by their
 // names; members, connections and messages are the business of the layer above.
 //
 // A [Roster] is one node's. The layer above says which rooms the node follows and which of its own
